@@ -1,0 +1,1 @@
+"""The web process: page, websocket, REST. Keeps nothing; any number of them may run."""

@@ -1,0 +1,1 @@
+"""The contract between processes: what web, workers and tests agree on. Depends on nothing else here."""

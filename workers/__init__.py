@@ -1,0 +1,1 @@
+"""The worker process: takes jobs, owns leases, supervises engine processes. Imports no neonize."""

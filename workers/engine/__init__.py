@@ -1,0 +1,1 @@
+"""Child processes that hold the WhatsApp library, and the pipe by which the worker steers them."""

@@ -1,0 +1,243 @@
+"""What travels over the pipe between the worker and one of its engine processes: JSON, one message a line.
+
+    -> linker   start, request-code                   <- ready, qr, code, code-refused, word, paired, connected, ended
+    -> holder   hold, release, log-out, send, probe   <- ready, held, dropped, restored, lost, sent, send-failed,
+                                                          released, probed
+
+A linker runs exactly one attempt and is then gone; a holder keeps many sessions. Raw words of the library (`word`,
+`reason`) are translated in one place on the worker's side (workers/reasons.py); here they only travel.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+
+class Line(BaseModel):
+    """A message on the pipe: frozen, and nothing unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# --- worker → linker --------------------------------------------------------------------------------------------------
+
+
+class Start(Line):
+    """Begin the attempt: connect and show QRs, pairing into the throw-away SQLite file `database` (absolute path)."""
+
+    type: Literal["start"] = "start"
+    database: str
+
+
+class RequestCode(Line):
+    """Ask WhatsApp for a pairing code for `phone` (E.164 digits with `+`). Answered by `code` or `code-refused`."""
+
+    type: Literal["request-code"] = "request-code"
+    phone: str
+
+
+ToLinker = Annotated[Start | RequestCode, Field(discriminator="type")]
+to_linker: TypeAdapter[Start | RequestCode] = TypeAdapter(ToLinker)
+
+
+# --- linker → worker --------------------------------------------------------------------------------------------------
+
+
+class Ready(Line):
+    """The library is loaded; the process can be used."""
+
+    type: Literal["ready"] = "ready"
+
+
+class Qr(Line):
+    """The next QR text of the rotation; `number` counts from 1. `born` is the moment (ms since the epoch)."""
+
+    type: Literal["qr"] = "qr"
+    text: str
+    number: int
+    born: int
+
+
+class Code(Line):
+    """A pairing code, as WhatsApp shows it: `ABCD-EFGH`."""
+
+    type: Literal["code"] = "code"
+    text: str
+
+
+class CodeRefused(Line):
+    """No code could be had; `status` is WhatsApp's number when it answered (429, 400, 452 …)."""
+
+    type: Literal["code-refused"] = "code-refused"
+    status: int | None
+    reason: str
+
+
+class Word(Line):
+    """A login-status word of the library: `success`, `timeout`, `error`, `err-client-outdated`, `passkey-request` …"""
+
+    type: Literal["word"] = "word"
+    word: str
+
+
+class Paired(Line):
+    """The phone has agreed. `jid` is `number:device@s.whatsapp.net`; the login after the 515 is still to come."""
+
+    type: Literal["paired"] = "paired"
+    jid: str
+    lid: str
+    platform: str
+    business_name: str
+
+
+class Connected(Line):
+    """Logged in after the 515; the database holds the finished device, is closed, and the process ends."""
+
+    type: Literal["connected"] = "connected"
+
+
+class Ended(Line):
+    """The attempt is over without a device; `reason` is the library's own text."""
+
+    type: Literal["ended"] = "ended"
+    reason: str
+
+
+FromLinker = Annotated[
+    Ready | Qr | Code | CodeRefused | Word | Paired | Connected | Ended, Field(discriminator="type")
+]
+from_linker: TypeAdapter[Ready | Qr | Code | CodeRefused | Word | Paired | Connected | Ended] = TypeAdapter(FromLinker)
+
+
+# --- worker → holder --------------------------------------------------------------------------------------------------
+
+
+class Hold(Line):
+    """Log the registered device in and keep it. `database` is an absolute path or a `postgres://` DSN that the worker
+    has just seen to hold `jid`: starting a device that is not there aborts the whole process."""
+
+    type: Literal["hold"] = "hold"
+    session: str
+    database: str
+    jid: str
+
+
+class Release(Line):
+    """Close the session's connection and forget it here; the device stays linked. Answered by `released`."""
+
+    type: Literal["release"] = "release"
+    session: str
+
+
+class LogOut(Line):
+    """Unlink the device at WhatsApp, then release it. Answered by `lost` with reason `logged-out`, or `released`."""
+
+    type: Literal["log-out"] = "log-out"
+    session: str
+
+
+class Send(Line):
+    """Send a text to `to` (E.164). `message` is our id for it. Answered by `sent` or `send-failed`."""
+
+    type: Literal["send"] = "send"
+    session: str
+    message: str
+    to: str
+    text: str
+
+
+class Probe(Line):
+    """Is the process alive, and how big is it? Answered by `probed`."""
+
+    type: Literal["probe"] = "probe"
+
+
+ToHolder = Annotated[Hold | Release | LogOut | Send | Probe, Field(discriminator="type")]
+to_holder: TypeAdapter[Hold | Release | LogOut | Send | Probe] = TypeAdapter(ToHolder)
+
+
+# --- holder → worker --------------------------------------------------------------------------------------------------
+
+
+class LostReason(StrEnum):
+    """Why a session is no longer held; the holder has stopped its client."""
+
+    LOGGED_OUT = "logged-out"  # 401: unlinked on the phone; the library has deleted the device
+    MAIN_DEVICE_GONE = "main-device-gone"  # 403, 406
+    REPLACED = "replaced"  # the same keys logged in elsewhere
+    BANNED = "banned"  # 402; `until` when WhatsApp says so
+    OUTDATED = "outdated"  # 405
+    REFUSED = "refused"  # another refusal at login
+    START_FAILED = "start-failed"  # could not start: the store or the network; to be tried again
+
+
+class Held(Line):
+    """Logged in for the first time since `hold`."""
+
+    type: Literal["held"] = "held"
+    session: str
+
+
+class Dropped(Line):
+    """The connection is lost or answers no more; the library tries to come back by itself."""
+
+    type: Literal["dropped"] = "dropped"
+    session: str
+
+
+class Restored(Line):
+    """It came back by itself."""
+
+    type: Literal["restored"] = "restored"
+    session: str
+
+
+class Lost(Line):
+    """It will not come back by itself. `until`: ms since the epoch, when known; `detail`: the library's own text."""
+
+    type: Literal["lost"] = "lost"
+    session: str
+    reason: LostReason
+    until: int | None = None
+    detail: str = ""
+
+
+class Released(Line):
+    """The session is no longer here."""
+
+    type: Literal["released"] = "released"
+    session: str
+
+
+class Sent(Line):
+    """WhatsApp took the message."""
+
+    type: Literal["sent"] = "sent"
+    session: str
+    message: str
+
+
+class SendFailed(Line):
+    """It did not; `reason` is the library's own text."""
+
+    type: Literal["send-failed"] = "send-failed"
+    session: str
+    message: str
+    reason: str
+
+
+class Probed(Line):
+    """Counts for the supervisor: sessions now, starts since birth (a holder is recycled after some hundred)."""
+
+    type: Literal["probed"] = "probed"
+    sessions: int
+    starts: int
+
+
+FromHolder = Annotated[
+    Ready | Held | Dropped | Restored | Lost | Released | Sent | SendFailed | Probed, Field(discriminator="type")
+]
+from_holder: TypeAdapter[Ready | Held | Dropped | Restored | Lost | Released | Sent | SendFailed | Probed] = TypeAdapter(
+    FromHolder
+)
