@@ -1,0 +1,262 @@
+"""From many clicks to one attempt: what web may do to an onboarding, each as one script.
+
+Web owns nothing; these scripts are its only writes. Who starts an attempt raises the fence, and the claim (SET NX)
+decides who that is.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from redis.asyncio import Redis
+
+from shared import keys
+from shared.clock import now_ms
+from shared.failures import FAILURES, FailureCode
+from shared.ids import SessionId, WorkerId
+from shared.lease import LUA_OWNER
+from shared.lifecycle import CANCELLABLE, DEVICE, RUNNING, State
+from shared.protocol import Body, FailureView, MessageType, Method
+from shared.snapshots import LUA_ANNOUNCE, Change
+
+QUEUE_WAIT_MS = 5 * keys.MINUTE
+"""How long an onboarding may wait for a free place before it expires."""
+SWEEP_GRACE_MS = 20_000
+"""Past its deadline by this much, a running onboarding is closed by whoever sees it. Its own worker is always first."""
+CLAIM_MS = QUEUE_WAIT_MS + 4 * keys.MINUTE
+"""Longer than any attempt lives; the ending frees the claim, this only bounds what a total loss leaves behind."""
+
+
+def _lua_set(states: frozenset[State]) -> str:
+    return "{" + ", ".join(f"['{state.value}']=true" for state in sorted(states)) + "}"
+
+
+_LUA_STATE = f"""
+local RUNNING, DEVICE, CANCELLABLE = {_lua_set(RUNNING)}, {_lua_set(DEVICE)}, {_lua_set(CANCELLABLE)}
+local function present(snapshot_key)
+  local have = redis.call('HMGET', snapshot_key, 'attempt', 'seq', 'body')
+  if not have[3] then return 0, 0, {{state = 'unlinked'}} end
+  return tonumber(have[1]), tonumber(have[2]), cjson.decode(have[3])
+end
+"""
+
+# KEYS claim, subject, snapshot, fence, lease, timeline, stats
+# ARGV channel, claim ms, subject ms, phone or '', type, body, event, detail, counters...
+# Returns {outcome, attempt, owner}.
+_REQUEST = (
+    LUA_OWNER
+    + LUA_ANNOUNCE
+    + _LUA_STATE
+    + """
+local phone = ARGV[4]
+local _, _, body = present(KEYS[3])
+if DEVICE[body.state] then return {'linked', 0, ''} end
+if redis.call('SET', KEYS[1], 0, 'NX', 'PX', ARGV[2]) then
+  local attempt = next_token(KEYS[4])
+  redis.call('SET', KEYS[1], attempt, 'PX', ARGV[2])
+  redis.call('DEL', KEYS[2])
+  if phone ~= '' then
+    redis.call('HSET', KEYS[2], 'phone', phone)
+    redis.call('PEXPIRE', KEYS[2], ARGV[3])
+  end
+  announce({KEYS[3], KEYS[6], KEYS[7], ARGV[1]}, attempt, 1, {unpack(ARGV, 5)})
+  return {'started', attempt, ''}
+end
+local attempt = tonumber(redis.call('GET', KEYS[1]))
+local owner = redis.call('GET', KEYS[5]) or ''
+if phone == '' then return {'joined', attempt, owner} end
+local known = redis.call('HGET', KEYS[2], 'phone')
+if known and known ~= phone then return {'differs', attempt, owner} end
+if not known then
+  redis.call('HSET', KEYS[2], 'phone', phone)
+  redis.call('PEXPIRE', KEYS[2], ARGV[3])
+end
+return {'joined', attempt, owner}
+"""
+)
+
+# KEYS claim, subject, snapshot, lease, timeline, stats   ARGV channel, type, body, event, detail, counters...
+# Ends an attempt that nobody owns yet. Returns {outcome, attempt, owner}: done | ask (the owner must do it) | no.
+_CANCEL = (
+    LUA_OWNER
+    + LUA_ANNOUNCE
+    + _LUA_STATE
+    + """
+local attempt, seq, body = present(KEYS[3])
+if not CANCELLABLE[body.state] then return {'no', attempt, ''} end
+local owner = redis.call('GET', KEYS[4])
+if owner then return {'ask', attempt, owner} end
+announce({KEYS[3], KEYS[5], KEYS[6], ARGV[1]}, attempt, seq + 1, {unpack(ARGV, 2)})
+redis.call('DEL', KEYS[1], KEYS[2])
+return {'done', attempt, ''}
+"""
+)
+
+# KEYS claim, subject, snapshot, lease, leases, timeline, stats
+# ARGV session, channel, now, grace, type, body, event, detail, counters...
+# Closes a running onboarding that is past its deadline; whoever still believes to own it is fenced off.
+_CLOSE = (
+    LUA_OWNER
+    + LUA_ANNOUNCE
+    + _LUA_STATE
+    + """
+local attempt, seq, body = present(KEYS[3])
+if not RUNNING[body.state] or not body.deadline or tonumber(ARGV[3]) < body.deadline + ARGV[4] then return 0 end
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[4])
+redis.call('ZREM', KEYS[5], ARGV[1])
+announce({KEYS[3], KEYS[6], KEYS[7], ARGV[2]}, attempt, seq + 1, {unpack(ARGV, 5)})
+return 1
+"""
+)
+
+# KEYS claim, snapshot, fence, lease, leases, timeline, stats
+# ARGV session, channel, claim ms, type, body, event, detail, counters...
+# A running onboarding whose owner is gone begins anew under a higher token, for the same browser. Returns the
+# attempt, or 0 when there is nothing to begin anew: ended, owned, or the phone has already agreed.
+_RESTART = (
+    LUA_OWNER
+    + LUA_ANNOUNCE
+    + _LUA_STATE
+    + """
+local attempt, seq, body = present(KEYS[2])
+if not CANCELLABLE[body.state] then return 0 end
+local expiry = redis.call('ZSCORE', KEYS[5], ARGV[1])
+if expiry and tonumber(expiry) > now_ms() then return 0 end
+attempt = next_token(KEYS[3])
+redis.call('DEL', KEYS[4])
+redis.call('ZREM', KEYS[5], ARGV[1])
+redis.call('SET', KEYS[1], attempt, 'PX', ARGV[3])
+announce({KEYS[2], KEYS[6], KEYS[7], ARGV[2]}, attempt, 1, {unpack(ARGV, 4)})
+return attempt
+"""
+)
+
+
+class Outcome(StrEnum):
+    """What a request led to."""
+
+    STARTED = "started"  # a new attempt: enqueue its job
+    JOINED = "joined"  # one runs already
+    DIFFERS = "differs"  # one runs already, with a code for another phone
+    LINKED = "linked"  # there is nothing to do
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """The outcome, the attempt that runs now, and its owner when there is one."""
+
+    outcome: Outcome
+    attempt: int
+    owner: WorkerId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """`done`: cancelled here. Otherwise, with an `owner`: that worker must do it. Neither: nothing to cancel."""
+
+    done: bool
+    attempt: int
+    owner: WorkerId | None
+
+
+def _owner(value: bytes) -> WorkerId | None:
+    return WorkerId(value.decode().rsplit(":", 1)[0]) if value else None
+
+
+def queued(method: Method, event: str, *counters: str) -> Change:
+    """The first snapshot of an attempt."""
+    body = Body(state=State.QUEUED, method=method, deadline=now_ms() + QUEUE_WAIT_MS)
+    return Change(body, MessageType.STATUS, event, method.value, counters)
+
+
+def lost_worker() -> Change:
+    """The ending of an onboarding whose worker is gone for good."""
+    code = FailureCode.WORKER_LOST
+    failure = FailureView(code=code, retryable=FAILURES[code].retryable)
+    body = Body(state=State.FAILED, failure=failure)
+    return Change(body, MessageType.ERROR, "attempt.failed", code.value)
+
+
+class Claims:
+    """The scripts over one Redis."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._request = redis.register_script(_REQUEST)
+        self._cancel = redis.register_script(_CANCEL)
+        self._close = redis.register_script(_CLOSE)
+        self._restart = redis.register_script(_RESTART)
+
+    async def request(self, session: SessionId, phone: str | None, change: Change) -> Requested:
+        """Start an attempt with `change` as its first snapshot, or join the one that runs.
+
+        `phone` (E.164) is the one to make a code for. Of N calls at once exactly one starts.
+        """
+        outcome, attempt, owner = await self._request(
+            keys=[
+                keys.claim(session),
+                keys.subject(session),
+                keys.snapshot(session),
+                keys.fence(session),
+                keys.lease(session),
+                keys.timeline(session),
+                keys.STATS,
+            ],
+            args=[keys.events(session), CLAIM_MS, keys.SUBJECT_TTL, phone or "", *change.args()],
+        )
+        return Requested(Outcome(outcome.decode()), int(attempt), _owner(owner))
+
+    async def cancel(self, session: SessionId, change: Change) -> Cancelled:
+        """End an attempt that waits in the queue, or say who must end it."""
+        outcome, attempt, owner = await self._cancel(
+            keys=[
+                keys.claim(session),
+                keys.subject(session),
+                keys.snapshot(session),
+                keys.lease(session),
+                keys.timeline(session),
+                keys.STATS,
+            ],
+            args=[keys.events(session), *change.args()],
+        )
+        return Cancelled(outcome == b"done", int(attempt), _owner(owner))
+
+    async def close_overdue(self, session: SessionId) -> bool:
+        """Close a running onboarding that is past its deadline and grace; whether that was so. Anybody may call."""
+        closed = await self._close(
+            keys=[
+                keys.claim(session),
+                keys.subject(session),
+                keys.snapshot(session),
+                keys.lease(session),
+                keys.LEASES,
+                keys.timeline(session),
+                keys.STATS,
+            ],
+            args=[session, keys.events(session), now_ms(), SWEEP_GRACE_MS, *lost_worker().args()],
+        )
+        return bool(closed)
+
+    async def restart(self, session: SessionId, change: Change) -> int | None:
+        """Begin an ownerless onboarding anew; its new attempt, or None when there is none to begin."""
+        attempt = await self._restart(
+            keys=[
+                keys.claim(session),
+                keys.snapshot(session),
+                keys.fence(session),
+                keys.lease(session),
+                keys.LEASES,
+                keys.timeline(session),
+                keys.STATS,
+            ],
+            args=[session, keys.events(session), CLAIM_MS, *change.args()],
+        )
+        return int(attempt) or None
+
+    async def phone(self, session: SessionId) -> str | None:
+        """The phone (E.164) for which the running attempt shall have a code."""
+        phone = await self._redis.hget(keys.subject(session), "phone")
+        return phone.decode() if phone else None
+
+    async def forget_phone(self, session: SessionId) -> None:
+        """No code can be had for it: another number, or the same again, may be asked on the same attempt."""
+        await self._redis.delete(keys.subject(session))

@@ -1,0 +1,121 @@
+"""Every name in Redis. `docs/redis-keys.md` is printed from `KEYS`; nothing else spells a name.
+
+No key carries a phone number, a code, a QR or a token. Every key has a TTL, but counters and switches.
+"""
+
+from dataclasses import dataclass
+
+from shared.ids import SessionId, WorkerId
+
+SECOND = 1000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+SNAPSHOT_TTL = 30 * DAY
+"""A snapshot of a session that nobody touches; the device store knows what is linked, so nothing is lost with it."""
+TIMELINE_TTL = 30 * DAY
+TIMELINE_LENGTH = 200
+SUBJECT_TTL = 10 * MINUTE
+LEASE_KEY_TTL = 7 * DAY
+"""How long the *name* of an owner outlives it; whether it still owns is said by the score in `wa:leases`."""
+WORKER_TTL = 1 * MINUTE
+
+LEASES = "wa:leases"
+WORKERS = "wa:workers"
+STATS = "wa:stats"
+SWITCH = "wa:switch"
+
+QUEUE_LINKING = "arq:queue:linking"
+QUEUE_SESSIONS = "arq:queue:sessions"
+
+
+def snapshot(session: SessionId) -> str:
+    """Hash: attempt, seq, body (JSON)."""
+    return f"wa:snapshot:{session}"
+
+
+def events(session: SessionId) -> str:
+    """Channel of the session's announcements."""
+    return f"wa:events:{session}"
+
+
+def timeline(session: SessionId) -> str:
+    """Stream of what happened, for people."""
+    return f"wa:timeline:{session}"
+
+
+def claim(session: SessionId) -> str:
+    """String, SET NX PX: the number of the attempt that runs."""
+    return f"wa:claim:{session}"
+
+
+def subject(session: SessionId) -> str:
+    """Hash: the phone of the running attempt; the only place in Redis that holds one."""
+    return f"wa:subject:{session}"
+
+
+def lease(session: SessionId) -> str:
+    """String `worker:token`: who owns the session."""
+    return f"wa:lease:{session}"
+
+
+def fence(session: SessionId) -> str:
+    """Counter: the newest fencing token, which is the newest attempt's number."""
+    return f"wa:fence:{session}"
+
+
+def worker(worker_id: WorkerId) -> str:
+    """Hash: what a living worker says of itself."""
+    return f"wa:worker:{worker_id}"
+
+
+def cooldown(digest: str) -> str:
+    """String PX: a phone, company or address that must wait, by its keyed hash."""
+    return f"wa:cooldown:{digest}"
+
+
+def link(link_id: str) -> str:
+    """String: a spent or revoked link."""
+    return f"wa:link:{link_id}"
+
+
+def queue_worker(worker_id: WorkerId) -> str:
+    """Commands for the sessions that this worker holds."""
+    return f"arq:queue:worker:{worker_id}"
+
+
+def wake(queue: str) -> str:
+    """Channel that wakes the workers of a queue."""
+    return f"{queue}:wake"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDoc:
+    """One row of the table of names."""
+
+    name: str
+    type: str
+    ttl: str
+    purpose: str
+
+
+KEYS: tuple[KeyDoc, ...] = (
+    KeyDoc("wa:snapshot:<session>", "hash", "30 days", "attempt, seq and body: the whole present state"),
+    KeyDoc("wa:events:<session>", "channel", "", "announcements of new snapshots"),
+    KeyDoc("wa:timeline:<session>", "stream", "30 days, 200 entries", "what happened, for people"),
+    KeyDoc("wa:claim:<session>", "string, NX PX", "until the attempt ends", "dedupes requests: the running attempt"),
+    KeyDoc("wa:subject:<session>", "hash", "10 min", "phone of the running attempt, the only phone in Redis"),
+    KeyDoc("wa:lease:<session>", "string", "7 days", "owner of the session as `worker:token`"),
+    KeyDoc("wa:leases", "zset", "7 days", "leases by expiry (ms): past ones have lapsed"),
+    KeyDoc("wa:fence:<session>", "counter", "none", "newest fencing token = newest attempt"),
+    KeyDoc("wa:workers", "zset", "7 days", "workers by last heartbeat (ms)"),
+    KeyDoc("wa:worker:<id>", "hash", "1 min", "a worker's version, capacity and load"),
+    KeyDoc("wa:cooldown:<hash>", "string PX", "until it may go on", "who must wait, by keyed hash"),
+    KeyDoc("wa:stats", "hash", "none", "counters behind /metrics"),
+    KeyDoc("wa:switch", "hash", "none", "kill switches, effective at once"),
+    KeyDoc("wa:link:<id>", "string", "until the link expires", "spent or revoked links"),
+    KeyDoc("arq:queue:linking", "zset", "arq's", "link jobs that wait: its size is the number of people waiting"),
+    KeyDoc("arq:queue:sessions", "zset", "arq's", "resume, sweep and other work that any worker can do"),
+    KeyDoc("arq:queue:worker:<id>", "zset", "arq's", "commands for sessions that this worker holds"),
+)

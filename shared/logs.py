@@ -1,0 +1,55 @@
+"""Structured logs: one JSON object a line on stdout, events named `noun.verb`, secrets taken out last."""
+
+import logging
+import sys
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from shared import scrub
+from shared.settings import Settings
+
+#: Chatter that says nothing an operator acts on; arq also logs job arguments.
+_QUIET = {"arq": logging.WARNING, "uvicorn.access": logging.WARNING, "httpx": logging.WARNING}
+
+
+def _scrubbed(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    # The time is ours and looks like a phone number.
+    return {key: value if key == "timestamp" else scrub.deep(value) for key, value in event.items()}
+
+
+def configure(settings: Settings, component: str) -> None:
+    """Send this process' own and its libraries' logs through one chain. To be called once, at start."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _scrubbed,
+    ]
+    last: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last]
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level.upper())
+    for name, level in _QUIET.items():
+        logging.getLogger(name).setLevel(level)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(component=component)

@@ -1,0 +1,164 @@
+"""All our contact with arq: the codec, enqueueing, and a worker that wakes at once and survives Redis' faults.
+
+arq is in maintenance mode and pinned exactly; each override below has a test that fails without it (docs/adr).
+Job arguments are ids only, because arq logs them.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import orjson
+import structlog
+from arq.connections import ArqRedis
+from arq.worker import Function, Worker, func
+from redis.asyncio import ConnectionPool, Redis
+from redis.exceptions import RedisError
+
+from shared import keys
+from shared.ids import WorkerId
+
+log = structlog.get_logger()
+
+IDLE_SECONDS = 5.0
+"""How often a queue is looked at when nobody calls: bounds the harm of a lost wake-up."""
+JOB_TIMEOUT_SECONDS = 20
+"""Jobs are short commands. After a crash arq waits this long (and 10 s) before it runs one again."""
+MAX_TRIES = 2
+
+Job = Callable[..., Awaitable[None]]
+
+
+def _dumps(value: dict[str, Any]) -> bytes:
+    # Only failures carry an exception, and nobody reads them back: their type is enough, their text may hold secrets.
+    return orjson.dumps(value, default=lambda one: {"error": type(one).__name__})
+
+
+def _loads(value: bytes) -> dict[str, Any]:
+    loaded: dict[str, Any] = orjson.loads(value)
+    return loaded
+
+
+def client(pool: ConnectionPool) -> ArqRedis:
+    """The Redis client of a process: plain commands, and `enqueue`. Bytes, not text."""
+    return ArqRedis(pool_or_conn=pool, job_serializer=_dumps, job_deserializer=_loads)
+
+
+async def enqueue(redis: ArqRedis, queue: str, job: str, *ids: str | int, job_id: str) -> None:
+    """Put `job(*ids)` into `queue` and wake its workers. The same `job_id` twice is one job, until it has run.
+
+    Raises redis' own errors when Redis stays away for longer than the pool's retries.
+    """
+    # A connection that drops under WATCH surfaces as WatchError, which says nothing about the job: once more, same id.
+    try:
+        await redis.enqueue_job(job, *ids, _job_id=job_id, _queue_name=queue)
+    except RedisError:
+        await redis.enqueue_job(job, *ids, _job_id=job_id, _queue_name=queue)
+    await redis.publish(keys.wake(queue), "1")
+
+
+class QueueWorker(Worker):
+    """arq's worker for one of our queues, run inside our own process and stopped by us.
+
+    `free` says how many more jobs may be taken; a queue is not even looked at while it says 0.
+    """
+
+    def __init__(
+        self, queue: str, jobs: Sequence[Job], redis: ArqRedis, *, worker: WorkerId, free: Callable[[], int] | None = None
+    ) -> None:
+        functions: list[Function] = [func(job, name=job.__name__, keep_result=0) for job in jobs]  # type: ignore[arg-type]
+        super().__init__(
+            functions,
+            queue_name=queue,
+            redis_pool=redis,
+            handle_signals=False,
+            max_jobs=50,
+            job_timeout=JOB_TIMEOUT_SECONDS,
+            max_tries=MAX_TRIES,
+            keep_result=0,
+            poll_delay=0,
+            health_check_key=f"{keys.queue_worker(worker)}:health",
+            job_serializer=_dumps,
+            job_deserializer=_loads,
+            log_results=False,
+        )
+        self._free = free
+        self._wake = asyncio.Event()
+        self._faults = 0
+
+    def wake(self) -> None:
+        """Look at the queue now."""
+        self._wake.set()
+
+    def _room(self) -> bool:
+        return self._free is None or self._free() > self.job_counter
+
+    async def _poll_iteration(self) -> None:
+        self._wake.clear()  # before reading the queue, else a call in between is lost
+        self.allow_pick_jobs = self._room()
+        try:
+            await super()._poll_iteration()
+            self._faults = 0
+        except (RedisError, OSError, TimeoutError) as error:
+            self._faults += 1
+            log.warning("queue.unreachable", queue=self.queue_name, error=type(error).__name__)
+            await asyncio.sleep(min(2.0, 0.05 * 2**self._faults))
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(IDLE_SECONDS):
+                await self._wake.wait()
+
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """Start the jobs one by one: on a Redis fault arq would otherwise leak the place that it took."""
+        for job_id in job_ids:
+            if self.job_counter >= self.max_jobs or not self._room():
+                return
+            try:
+                await super().start_jobs([job_id])
+            except (RedisError, OSError, TimeoutError):
+                if job_id.decode() not in self.tasks:
+                    self._release_sem_dec_counter_on_complete()
+                raise
+
+    def _release_sem_dec_counter_on_complete(self) -> None:
+        super()._release_sem_dec_counter_on_complete()
+        self._wake.set()  # a place is free: look again at once
+
+    async def drain(self, seconds: float) -> None:
+        """Take nothing more, give running jobs `seconds`, then cancel them; cancelled jobs stay queued."""
+        if self.main_task is not None:
+            await cancelled(self.main_task)
+        running = [task for task in self.tasks.values() if not task.done()]
+        if running:
+            await asyncio.wait(running, timeout=seconds)
+        for task in running:
+            await cancelled(task)
+        await self.pool.delete(self.health_check_key)
+
+
+async def cancelled(task: asyncio.Task[Any]) -> None:
+    """Cancel `task` until it has ended. On Python 3.11 redis-py can lose a cancel (docs/adr), so ask again."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.2)
+    if not task.cancelled() and (error := task.exception()):
+        log.warning("task.ended", error=type(error).__name__)
+
+
+async def listen_for_calls(redis: Redis, workers: Sequence[QueueWorker]) -> None:
+    """Wake each queue's worker as soon as something is put into it. Runs until cancelled; reconnects by itself."""
+    by_channel = {keys.wake(worker.queue_name).encode(): worker for worker in workers}
+    pause = 0.05
+    while True:
+        try:
+            async with redis.pubsub() as calls:
+                await calls.subscribe(*by_channel)
+                async for message in calls.listen():
+                    # A new subscription means that calls may have been missed.
+                    by_channel[message["channel"]].wake()
+                    pause = 0.05
+        except (RedisError, OSError) as error:
+            log.warning("calls.unreachable", error=type(error).__name__)
+            await asyncio.sleep(pause)
+            pause = min(2.0, pause * 2)

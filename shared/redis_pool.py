@@ -1,0 +1,44 @@
+"""One small pool of Redis connections a process, which waits instead of failing and survives Redis' restarts."""
+
+from redis import exceptions
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+
+from shared.settings import Settings
+
+POOL_SIZE = 3
+"""With one more for pub/sub a process keeps to 4: two webs and two workers fit a plan of 20 through a restart."""
+
+PASSING = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.BusyLoadingError, OSError)
+"""What a restarted, hung or unreachable Redis raises."""
+
+
+def _options(settings: Settings) -> dict[str, object]:
+    options: dict[str, object] = {
+        "socket_timeout": 5,  # a stopped Redis would otherwise hang readers for ever
+        "socket_connect_timeout": 3,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+        "retry": Retry(ExponentialBackoff(cap=1, base=0.05), 4),
+        "retry_on_error": list(PASSING),  # `retry` alone does nothing useful in redis-py 5
+    }
+    if settings.redis_url.get_secret_value().startswith("rediss://") and not settings.redis_tls_verify:
+        options["ssl_cert_reqs"] = "none"
+    return options
+
+
+def pool(settings: Settings) -> ConnectionPool:
+    """A pool of at most `POOL_SIZE` connections; a caller waits up to 10 s for a free one."""
+    return BlockingConnectionPool.from_url(
+        settings.redis_url.get_secret_value(), max_connections=POOL_SIZE, timeout=10, **_options(settings)
+    )
+
+
+def subscriber(settings: Settings) -> Redis:
+    """A client of its own for pub/sub, so that listening never occupies a place in the pool.
+
+    It does not retry by itself: a silent reconnect would hide that messages were lost (docs/adr).
+    """
+    options = _options(settings) | {"retry": None, "retry_on_error": [], "socket_timeout": None}
+    return Redis.from_url(settings.redis_url.get_secret_value(), single_connection_client=False, **options)

@@ -1,0 +1,131 @@
+"""The environment, read once and checked at start. A bad or missing value ends the process with a sentence naming it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+import phonenumbers
+from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MIN_SECRET = 32
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Settings(BaseSettings):
+    """What the service is told from outside. Lists are separated by commas or blanks."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    host: str = Field(default="0.0.0.0", description="Address that web listens on.")  # noqa: S104 - a host's router
+    port: int = Field(default=8000, ge=1, le=65535, description="Port that web listens on.")
+    redis_url: SecretStr = Field(
+        default=SecretStr("redis://127.0.0.1:6379/0"), description="Redis, as `redis://` or `rediss://`."
+    )
+    redis_tls_verify: bool = Field(
+        default=True,
+        description="`false` accepts the self-signed certificate that Heroku-style hosts give their Redis.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None, description="Postgres for linked devices; without it one SQLite file a session in `DATA_DIR`."
+    )
+    data_dir: Path = Field(default=Path(".run/data"), description="Folder for linked devices when there is no Postgres.")
+    secret_key: SecretStr = Field(description=f"Signs the links; at least {MIN_SECRET} characters.")
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(description="Keys that may call the API.")
+    public_url: HttpUrl | None = Field(default=None, description="Where browsers find web; begins every link.")
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Origins whose pages may open the websocket, besides `PUBLIC_URL`."
+    )
+    platform_name: str = Field(default="Platform", max_length=60, description="Your name, shown on the page.")
+    device_name: str = Field(
+        default="Booking assistant", max_length=60, description="The linked device's name on the owner's phone."
+    )
+    default_region: str = Field(default="RU", description="Country by which numbers without a + are read.")
+    sentry_dsn: SecretStr | None = Field(default=None, description="Where errors are reported.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+    log_format: Literal["json", "console"] = Field(default="json", description="Log lines for machines or for people.")
+    whatsapp_proxy_url: SecretStr | None = Field(default=None, description="`http://` or `socks5://` to WhatsApp.")
+    webhook_url: HttpUrl | None = Field(default=None, description="Where your platform hears of sessions and messages.")
+    webhook_secret: SecretStr | None = Field(default=None, description="Signs the webhooks.")
+    max_attempts: int = Field(default=10, ge=1, le=200, description="Onboardings that one worker serves at once.")
+    max_sessions: int = Field(default=150, ge=1, le=1000, description="Linked sessions that one worker holds.")
+    development: bool = Field(default=False, description="Serves the gallery of states at /states; never in production.")
+
+    @field_validator("api_keys", "allowed_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: SecretStr) -> SecretStr:
+        if urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
+            raise ValueError("begins with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in {"postgres", "postgresql"}:
+            raise ValueError("begins with postgres://")
+        return value
+
+    @field_validator("whatsapp_proxy_url")
+    @classmethod
+    def _proxy(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in {"http", "https", "socks5"}:
+            raise ValueError("begins with http://, https:// or socks5://")
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value()) < MIN_SECRET:
+            raise ValueError(f"is shorter than {MIN_SECRET} characters")
+        return value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if not value or any(len(key.get_secret_value()) < 16 for key in value):
+            raise ValueError("holds at least one key, and each has at least 16 characters")
+        return value
+
+    @field_validator("default_region")
+    @classmethod
+    def _known_region(cls, value: str) -> str:
+        if value.upper() not in phonenumbers.SUPPORTED_REGIONS:
+            raise ValueError("is not a country of two letters, such as RU")
+        return value.upper()
+
+    @model_validator(mode="after")
+    def _webhooks_are_signed(self) -> Self:
+        if self.webhook_url and not self.webhook_secret:
+            raise ValueError("WEBHOOK_URL needs WEBHOOK_SECRET, by which your platform knows that we sent it")
+        return self
+
+    @property
+    def base_url(self) -> str:
+        """Where links point, without a slash at the end."""
+        return str(self.public_url).rstrip("/") if self.public_url else f"http://127.0.0.1:{self.port}"
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The origins whose pages may open the websocket."""
+        own = urlsplit(self.base_url)
+        return frozenset({f"{own.scheme}://{own.netloc}", *self.allowed_origins})
+
+
+def read() -> Settings:
+    """The settings of this process. Ends it with one sentence per bad value, and exit code 2."""
+    try:
+        return Settings()  # pyright: ignore[reportCallIssue]
+    except ValidationError as error:
+        for one in error.errors():
+            name = "_".join(str(part) for part in one["loc"][:1]).upper()
+            said = one["msg"].removeprefix("Value error, ")
+            what = "is missing" if one["type"] == "missing" else said
+            sys.stderr.write(f"configuration: {name} {what}\n" if name else f"configuration: {what}\n")
+        sys.stderr.write("See docs/environment.md for every setting.\n")
+        raise SystemExit(2) from None

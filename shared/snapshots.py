@@ -1,0 +1,154 @@
+"""The snapshot in Redis: saved and announced in one step by whoever owns the session, read by anybody.
+
+Its version is `(attempt, seq)`: the attempt is the owner's fencing token, seq counts within it. Both are kept beside
+the body, so that a script can raise them without parsing it.
+"""
+
+from dataclasses import dataclass
+
+import orjson
+from redis.asyncio import Redis
+
+from shared import keys
+from shared.clock import now_ms
+from shared.ids import SessionId
+from shared.lease import LUA_OWNER, Lease
+from shared.lifecycle import State
+from shared.protocol import Body, MessageType, Snapshot
+
+#: Saving is one act: the hash, the announcement, the timeline and the counters change together or not at all.
+#: `names`: snapshot, timeline, stats, channel. `change`: type, body, event, detail, counter, counter ...
+LUA_ANNOUNCE = f"""
+local function announce(names, attempt, seq, change)
+  local snapshot, timeline, stats, channel = unpack(names)
+  local kind, body, event, detail = unpack(change)
+  redis.call('HSET', snapshot, 'attempt', attempt, 'seq', seq, 'body', body)
+  redis.call('PUBLISH', channel,
+    '{{"type":"' .. kind .. '","attempt":' .. attempt .. ',"seq":' .. seq .. ',"body":' .. body .. '}}')
+  redis.call('XADD', timeline, 'MAXLEN', '~', {keys.TIMELINE_LENGTH}, '*',
+    'attempt', attempt, 'event', event, 'detail', detail)
+  if tonumber(seq) == 1 then
+    redis.call('PEXPIRE', snapshot, {keys.SNAPSHOT_TTL})
+    redis.call('PEXPIRE', timeline, {keys.TIMELINE_TTL})
+  end
+  for i = 5, #change do redis.call('HINCRBY', stats, change[i], 1) end
+end
+"""
+
+# KEYS snapshot, timeline, stats, lease, leases, claim, subject
+# ARGV session, owner, attempt, channel, ending ('1' frees the claim), type, body, event, detail, counters...
+# Returns the new seq, or 0 when the writer is no longer the owner, or something newer is there.
+_SAVE = (
+    LUA_OWNER
+    + LUA_ANNOUNCE
+    + """
+if not owned(KEYS[4], KEYS[5], ARGV[1], ARGV[2]) then return 0 end
+local have = redis.call('HMGET', KEYS[1], 'attempt', 'seq')
+local attempt, have_attempt = tonumber(ARGV[3]), tonumber(have[1] or 0)
+if have_attempt > attempt then return 0 end
+local seq = 1
+if have_attempt == attempt then seq = tonumber(have[2]) + 1 end
+announce({KEYS[1], KEYS[2], KEYS[3], ARGV[4]}, ARGV[3], seq, {unpack(ARGV, 6)})
+if ARGV[5] == '1' then redis.call('DEL', KEYS[6], KEYS[7]) end
+return seq
+"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A new body, what it means on the wire, and its trace: a timeline event and the counters that it moves.
+
+    `ending` frees the claim, so that the next request starts a new attempt.
+    """
+
+    body: Body
+    type: MessageType
+    event: str
+    detail: str = ""
+    counters: tuple[str, ...] = ()
+    ending: bool = False
+
+    def args(self) -> list[str | bytes]:
+        """As the scripts take it: type, body, event, detail, counters."""
+        return [self.type.value, dump_body(self.body), self.event, self.detail, *self.counters]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A snapshot as Redis keeps it. Compares by version."""
+
+    session: SessionId
+    attempt: int
+    seq: int
+    body: Body
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Newer is greater."""
+        return (self.attempt, self.seq)
+
+    def snapshot(self, *, queue_position: int | None = None) -> Snapshot:
+        """The same for the wire, stamped with the present moment."""
+        fields = dict(self.body)
+        if queue_position is not None:
+            fields["queue"] = {"position": queue_position}
+        return Snapshot(
+            session_id=self.session, attempt=self.attempt, seq=self.seq, server_now=now_ms(), **fields
+        )
+
+
+def dump_body(body: Body) -> bytes:
+    """The body as JSON, without what is absent."""
+    return orjson.dumps(body.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def nothing(session: SessionId) -> Stored:
+    """What stands for a session of which Redis knows nothing."""
+    return Stored(session, 0, 0, Body(state=State.UNLINKED))
+
+
+def announced(session: SessionId, payload: bytes) -> tuple[MessageType, Stored]:
+    """An announcement from the session's channel."""
+    value = orjson.loads(payload)
+    body = Body.model_validate(value["body"])
+    return MessageType(value["type"]), Stored(session, value["attempt"], value["seq"], body)
+
+
+class Snapshots:
+    """Reading and saving over one Redis."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._save = redis.register_script(_SAVE)
+
+    async def read(self, session: SessionId) -> Stored:
+        """The present snapshot; `unlinked` with version (0, 0) when there is none."""
+        attempt, seq, body = await self._redis.hmget(keys.snapshot(session), "attempt", "seq", "body")
+        if body is None:
+            return nothing(session)
+        return Stored(session, int(attempt), int(seq), Body.model_validate_json(body))
+
+    async def save(self, lease: Lease, change: Change) -> int | None:
+        """Save and announce under the lease; the new seq, or None when the lease is lost (then stop)."""
+        session = lease.session
+        seq = await self._save(
+            keys=[
+                keys.snapshot(session),
+                keys.timeline(session),
+                keys.STATS,
+                keys.lease(session),
+                keys.LEASES,
+                keys.claim(session),
+                keys.subject(session),
+            ],
+            args=[
+                session,
+                lease.owner,
+                lease.token,
+                keys.events(session),
+                "1" if change.ending else "",
+                *change.args(),
+            ],
+        )
+        return int(seq) or None
