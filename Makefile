@@ -1,0 +1,80 @@
+# The commands of this project. Each sets up what it needs: `make run` in a fresh clone is enough.
+# Needed on the machine: make and Python 3.11, 3.12 or 3.13. PYTHON=/path/to/python3 picks one.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON ?=
+TESTS ?= tests
+VENV := .venv
+PY := $(VENV)/bin/python
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+TYPED := app docs emulator shared tests workers .ci/lock.py
+CHECKS := check-lock check-format check-lint check-imports check-generated check-types check-page
+
+.PHONY: help setup run demo test bench check lock docs format clean $(CHECKS)
+
+help: ## this list
+	@echo "make setup   a virtual environment with everything, in $(VENV)"
+	@echo "make run     Redis, web and worker; prints a link with which a first company can link its WhatsApp"
+	@echo "make demo    the same against an emulated WhatsApp and phone: no internet, no phone"
+	@echo "make test    every test; TESTS=tests/unit for some"
+	@echo "make check   format, lint, types, imports, generated files"
+	@echo "make bench   the benchmark: a table, and bench/results.json"
+	@echo "make format  put the code into shape; make docs: generate docs and the page's types anew"
+	@echo "make lock    lock the dependencies of pyproject.toml; UPGRADE=1 takes the newest that fit"
+	@echo "make clean   remove environments and caches; linked devices in .run/ stay"
+
+setup:
+	@.ci/venv $(VENV) "$(PYTHON)"
+
+run: setup
+	@exec $(PY) -m app.local
+
+demo: setup
+	@exec $(PY) -m emulator.demo
+
+test: setup
+	@.ci/test $(TESTS)
+
+bench: setup
+	@exec $(PY) -m bench
+
+# Every check runs, even when an earlier one failed.
+check: setup
+	@$(MAKE) --no-print-directory --keep-going $(CHECKS) && echo "make check: all is well"
+
+check-lock:
+	@$(PY) .ci/lock.py --check
+
+check-format:
+	@ruff format --check --quiet . || { echo "not in shape: make format"; exit 1; }
+
+check-lint:
+	@ruff check --quiet --output-format concise .
+
+check-imports:
+	@report=$$(lint-imports --no-cache 2>&1) || { echo "$$report"; exit 1; }
+
+check-generated:
+	@$(PY) -m docs.generate --check
+
+check-types:
+	@mypy --no-error-summary $(TYPED)
+
+check-page:
+	@.ci/page
+
+format: setup
+	@ruff format --quiet .
+	@ruff check --quiet --fix-only .
+
+docs: setup
+	@$(PY) -m docs.generate
+
+lock: setup
+	@$(PY) .ci/lock.py $(if $(UPGRADE),--upgrade)
+
+clean:
+	rm -rf $(VENV) $(VENV)-3.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './node_modules/*' -prune -exec rm -rf {} +

