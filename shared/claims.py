@@ -40,7 +40,7 @@ end
 """
 
 # KEYS claim, subject, snapshot, fence, lease, timeline, stats
-# ARGV channel, claim ms, subject ms, phone or '', type, body, event, detail, counters...
+# ARGV channel, claim ms, subject ms, phone or '', expected phone or '', link, type, body, event, detail, counters...
 # Returns {outcome, attempt, owner}.
 _REQUEST = (
     LUA_OWNER
@@ -54,22 +54,18 @@ if redis.call('SET', KEYS[1], 0, 'NX', 'PX', ARGV[2]) then
   local attempt = next_token(KEYS[4])
   redis.call('SET', KEYS[1], attempt, 'PX', ARGV[2])
   redis.call('DEL', KEYS[2])
-  if phone ~= '' then
-    redis.call('HSET', KEYS[2], 'phone', phone)
-    redis.call('PEXPIRE', KEYS[2], ARGV[3])
-  end
-  announce({KEYS[3], KEYS[6], KEYS[7], ARGV[1]}, attempt, 1, {unpack(ARGV, 5)})
+  redis.call('HSET', KEYS[2], 'phone', phone, 'expected', ARGV[5], 'link', ARGV[6])
+  redis.call('PEXPIRE', KEYS[2], ARGV[3])
+  announce({KEYS[3], KEYS[6], KEYS[7], ARGV[1]}, attempt, 1, {unpack(ARGV, 7)})
   return {'started', attempt, ''}
 end
 local attempt = tonumber(redis.call('GET', KEYS[1]))
 local owner = redis.call('GET', KEYS[5]) or ''
 if phone == '' then return {'joined', attempt, owner} end
 local known = redis.call('HGET', KEYS[2], 'phone')
-if known and known ~= phone then return {'differs', attempt, owner} end
-if not known then
-  redis.call('HSET', KEYS[2], 'phone', phone)
-  redis.call('PEXPIRE', KEYS[2], ARGV[3])
-end
+if known and known ~= '' and known ~= phone then return {'differs', attempt, owner} end
+redis.call('HSET', KEYS[2], 'phone', phone)
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
 return {'joined', attempt, owner}
 """
 )
@@ -141,6 +137,17 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom an attempt is about: the phone to make a code for, the phone that the link expects (both E.164), and the
+    link that asked. Kept in Redis for ten minutes at most."""
+
+    link: str
+    link_expires_at: int
+    phone: str | None = None
+    expected: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Requested:
     """The outcome, the attempt that runs now, and its owner when there is one."""
 
@@ -186,10 +193,10 @@ class Claims:
         self._close = redis.register_script(_CLOSE)
         self._restart = redis.register_script(_RESTART)
 
-    async def request(self, session: SessionId, phone: str | None, change: Change) -> Requested:
-        """Start an attempt with `change` as its first snapshot, or join the one that runs.
+    async def request(self, session: SessionId, subject: Subject, change: Change) -> Requested:
+        """Start an attempt for `subject` with `change` as its first snapshot, or join the one that runs.
 
-        `phone` (E.164) is the one to make a code for. Of N calls at once exactly one starts.
+        Of N calls at once exactly one starts; a joining call may add a phone, if none is there yet.
         """
         outcome, attempt, owner = await self._request(
             keys=[
@@ -201,7 +208,15 @@ class Claims:
                 keys.timeline(session),
                 keys.STATS,
             ],
-            args=[keys.events(session), CLAIM_MS, keys.SUBJECT_TTL, phone or "", *change.args()],
+            args=[
+                keys.events(session),
+                CLAIM_MS,
+                keys.SUBJECT_TTL,
+                subject.phone or "",
+                subject.expected or "",
+                f"{subject.link}:{subject.link_expires_at}",
+                *change.args(),
+            ],
         )
         return Requested(Outcome(outcome.decode()), int(attempt), _owner(owner))
 
@@ -252,11 +267,23 @@ class Claims:
         )
         return int(attempt) or None
 
-    async def phone(self, session: SessionId) -> str | None:
-        """The phone (E.164) for which the running attempt shall have a code."""
-        phone = await self._redis.hget(keys.subject(session), "phone")
-        return phone.decode() if phone else None
+    async def subject(self, session: SessionId) -> Subject:
+        """Whom the running attempt is about; an empty one when it is forgotten."""
+        phone, expected, link = await self._redis.hmget(keys.subject(session), "phone", "expected", "link")
+        link_id, _, expires_at = link.decode().rpartition(":") if link else ("", "", "0")
+        return Subject(
+            phone=phone.decode() or None if phone else None,
+            expected=expected.decode() or None if expected else None,
+            link=link_id,
+            link_expires_at=int(expires_at),
+        )
 
     async def forget_phone(self, session: SessionId) -> None:
         """No code can be had for it: another number, or the same again, may be asked on the same attempt."""
-        await self._redis.delete(keys.subject(session))
+        await self._redis.hdel(keys.subject(session), "phone")
+
+    async def spend(self, subject: Subject) -> None:
+        """The link has done its work; it may still look, but not ask again."""
+        left = subject.link_expires_at - now_ms()
+        if subject.link and left > 0:
+            await self._redis.set(keys.link(subject.link), "spent", px=left)

@@ -55,6 +55,11 @@ def subject(session: SessionId) -> str:
     return f"wa:subject:{session}"
 
 
+def message(session: SessionId, message_id: str) -> str:
+    """Hash: a text on its way out and whom it is for."""
+    return f"wa:subject:{session}:{message_id}"
+
+
 def lease(session: SessionId) -> str:
     """String `worker:token`: who owns the session."""
     return f"wa:lease:{session}"
@@ -105,7 +110,8 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:events:<session>", "channel", "", "announcements of new snapshots"),
     KeyDoc("wa:timeline:<session>", "stream", "30 days, 200 entries", "what happened, for people"),
     KeyDoc("wa:claim:<session>", "string, NX PX", "until the attempt ends", "dedupes requests: the running attempt"),
-    KeyDoc("wa:subject:<session>", "hash", "10 min", "phone of the running attempt, the only phone in Redis"),
+    KeyDoc("wa:subject:<session>", "hash", "10 min", "whom the running attempt is about: the only phone in Redis"),
+    KeyDoc("wa:subject:<session>:<message>", "hash", "10 min", "a text on its way out and whom it is for"),
     KeyDoc("wa:lease:<session>", "string", "7 days", "owner of the session as `worker:token`"),
     KeyDoc("wa:leases", "zset", "7 days", "leases by expiry (ms): past ones have lapsed"),
     KeyDoc("wa:fence:<session>", "counter", "none", "newest fencing token = newest attempt"),

@@ -17,7 +17,7 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
 from shared import keys
-from shared.ids import WorkerId
+from shared.ids import SessionId, WorkerId
 
 log = structlog.get_logger()
 
@@ -28,6 +28,11 @@ JOB_TIMEOUT_SECONDS = 20
 MAX_TRIES = 2
 
 Job = Callable[..., Awaitable[None]]
+
+
+def link_job_id(session: SessionId, attempt: int) -> str:
+    """The job that serves an attempt: enqueued twice it is one, and its rank is the place in the queue."""
+    return f"link:{session}:{attempt}"
 
 
 def _dumps(value: dict[str, Any]) -> bytes:

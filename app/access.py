@@ -1,0 +1,111 @@
+"""Who may do what: signed links for owners, API keys for the integrator."""
+
+import hmac
+import secrets
+from dataclasses import dataclass
+
+import jwt
+from redis.asyncio import Redis
+from starlette.requests import Request
+
+from shared import keys
+from shared.clock import now_ms
+from shared.ids import CompanyId, SessionId, company_id, session_of
+from shared.settings import Settings
+
+_ALGORITHM = "HS256"
+_PURPOSE = "whatsapp-link"
+
+
+class BadToken(Exception):
+    """Not a token of ours, or one whose time is over, or revoked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a link says: for which company, until when (ms since the epoch), and how its page begins."""
+
+    id: str
+    company: CompanyId
+    expires_at: int
+    company_name: str
+    phone: str | None = None
+    locale: str | None = None
+    return_url: str | None = None
+
+    @property
+    def session(self) -> SessionId:
+        """The session that this link may link."""
+        return session_of(self.company)
+
+
+class Access:
+    """Makes and checks links and API keys."""
+
+    def __init__(self, settings: Settings, redis: Redis) -> None:
+        self._secret = settings.secret_key.get_secret_value()
+        self._api_keys = [key.get_secret_value().encode() for key in settings.api_keys]
+        self._redis = redis
+
+    def new_link(
+        self,
+        company: CompanyId,
+        *,
+        ttl_seconds: int,
+        company_name: str,
+        phone: str | None = None,
+        locale: str | None = None,
+        return_url: str | None = None,
+    ) -> Link:
+        """A link that nobody has seen yet."""
+        expires_at = (now_ms() // 1000 + ttl_seconds) * 1000
+        return Link(secrets.token_urlsafe(12), company, expires_at, company_name, phone, locale, return_url)
+
+    def sign(self, link: Link) -> str:
+        """The link's token. It goes into the URL's fragment, which browsers send to nobody."""
+        claims = {
+            "aud": _PURPOSE,
+            "jti": link.id,
+            "sub": link.company,
+            "exp": link.expires_at // 1000,
+            "name": link.company_name,
+            "phone": link.phone,
+            "locale": link.locale,
+            "return": link.return_url,
+        }
+        return jwt.encode({k: v for k, v in claims.items() if v is not None}, self._secret, _ALGORITHM)
+
+    def verify(self, token: str) -> Link:
+        """The link behind a token. Raises `BadToken`."""
+        try:
+            claims = jwt.decode(
+                token, self._secret, [_ALGORITHM], audience=_PURPOSE, options={"require": ["exp", "jti", "sub"]}
+            )
+            return Link(
+                id=claims["jti"],
+                company=company_id(claims["sub"]),
+                expires_at=claims["exp"] * 1000,
+                company_name=claims["name"],
+                phone=claims.get("phone"),
+                locale=claims.get("locale"),
+                return_url=claims.get("return"),
+            )
+        except (jwt.InvalidTokenError, ValueError, KeyError) as error:
+            raise BadToken from error
+
+    async def standing(self, link: Link) -> str | None:
+        """`spent`, `revoked`, or None for a link that may be used."""
+        value = await self._redis.get(keys.link(link.id))
+        return value.decode() if value else None
+
+    async def revoke(self, link_id: str) -> None:
+        """Make a link useless at once. Idempotent; unknown ids are revoked as well, which harms nobody."""
+        await self._redis.set(keys.link(link_id), "revoked", px=keys.SNAPSHOT_TTL)
+
+    def is_integrator(self, request: Request) -> bool:
+        """Whether the request carries one of the API keys; compared in constant time."""
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        key = given.strip().encode()
+        # Every key is compared, so that time tells nothing about which one matched.
+        matches = [hmac.compare_digest(key, known) for known in self._api_keys]
+        return scheme.lower() == "bearer" and any(matches)

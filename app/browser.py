@@ -1,0 +1,231 @@
+"""One browser's socket: a reader that turns messages into use cases, and a writer that sends what is newest.
+
+The socket keeps nothing but its link. Whatever comes in that is not a message of the protocol gets a typed error;
+whatever goes wrong here ends this socket, not the process.
+"""
+
+import asyncio
+from collections import Counter as Tally
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import assert_never
+
+import structlog
+from pydantic import ValidationError
+from redis.exceptions import RedisError
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from app.access import Access, BadToken, Link
+from app.onboarding import Onboarding
+from app.relay import Relay, Slot, text_of
+from shared import sentry
+from shared.failures import FailureCode, Refused
+from shared.protocol import (
+    MAX_MESSAGE_BYTES,
+    Cancel,
+    CloseCode,
+    ErrorView,
+    Hello,
+    MessageType,
+    Profile,
+    RequestPairingCode,
+    RequestQr,
+    ServerMessage,
+    client_message,
+)
+from shared.settings import Settings
+
+log = structlog.get_logger()
+
+HELLO_SECONDS = 5.0
+SEND_SECONDS = 5.0
+"""A socket that takes nothing for this long is closed; the browser comes back by itself."""
+MESSAGES_PER_SECOND = 5.0
+MESSAGES_AT_ONCE = 20.0
+SOCKETS_PER_LINK = 20
+SOCKETS_PER_ADDRESS = 100
+
+
+class Close(Exception):
+    """End this socket with a code."""
+
+    def __init__(self, code: CloseCode) -> None:
+        super().__init__(code.name)
+        self.code = code
+
+
+class Limits:
+    """How many sockets each link and each address has here."""
+
+    def __init__(self) -> None:
+        self._open: Tally[str] = Tally()
+
+    @asynccontextmanager
+    async def place(self, name: str, most: int) -> AsyncIterator[None]:
+        """Hold one of `most` places. Raises `Close`."""
+        if self._open[name] >= most:
+            raise Close(CloseCode.TOO_MANY)
+        self._open[name] += 1
+        try:
+            yield
+        finally:
+            self._open[name] -= 1
+            if not self._open[name]:
+                del self._open[name]
+
+
+class Pace:
+    """A bucket of messages that refills steadily."""
+
+    def __init__(self) -> None:
+        self._left = MESSAGES_AT_ONCE
+        self._at = asyncio.get_running_loop().time()
+
+    def take(self) -> None:
+        """One message has come. Raises `Close` when they come too fast."""
+        now = asyncio.get_running_loop().time()
+        self._left = min(MESSAGES_AT_ONCE, self._left + (now - self._at) * MESSAGES_PER_SECOND) - 1
+        self._at = now
+        if self._left < 0:
+            raise Close(CloseCode.TOO_MANY)
+
+
+class Browser:
+    """Serves sockets; one instance a process."""
+
+    def __init__(self, settings: Settings, access: Access, relay: Relay, onboarding: Onboarding) -> None:
+        self._settings = settings
+        self._access = access
+        self._relay = relay
+        self._onboarding = onboarding
+        self._limits = Limits()
+
+    async def serve(self, socket: WebSocket) -> None:
+        """A socket's whole life."""
+        if socket.headers.get("origin") not in self._settings.origins:
+            await socket.close(CloseCode.ORIGIN)  # before accept: the browser gets HTTP 403
+            return
+        await socket.accept()
+        address = socket.client.host if socket.client else "unknown"
+        try:
+            async with self._limits.place(f"address:{address}", SOCKETS_PER_ADDRESS):
+                link = await self._hello(socket)
+                async with self._limits.place(f"link:{link.id}", SOCKETS_PER_LINK):
+                    await self._converse(socket, link)
+        except Close as close:
+            await self._close(socket, close.code)
+        except WebSocketDisconnect:
+            pass  # the browser has gone, as browsers do
+        except (RedisError, OSError, TimeoutError) as error:
+            # Redis is away or the socket is stuck: the browser reconnects and finds the present state.
+            log.warning("socket.lost", error=type(error).__name__)
+            await self._close(socket, CloseCode.RESTART)
+
+    async def _hello(self, socket: WebSocket) -> Link:
+        try:
+            async with asyncio.timeout(HELLO_SECONDS):
+                message = client_message.validate_json(await _receive(socket))
+        except TimeoutError:
+            raise Close(CloseCode.NO_HELLO) from None
+        except ValidationError:
+            raise Close(CloseCode.NO_HELLO) from None
+        if not isinstance(message, Hello):
+            raise Close(CloseCode.NO_HELLO)
+        try:
+            link = self._access.verify(message.token)
+        except BadToken:
+            raise Close(CloseCode.TOKEN) from None
+        if await self._access.standing(link) == "revoked":
+            raise Close(CloseCode.TOKEN)
+        return link
+
+    async def _converse(self, socket: WebSocket, link: Link) -> None:
+        async with self._relay.watch(link.session) as slot:
+            stored = await slot.first()
+            hello = ServerMessage(type=MessageType.STATUS, snapshot=stored.snapshot(), profile=self._profile(link))
+            await _send(socket, text_of(hello))
+            reader = asyncio.create_task(self._read(socket, link, slot))
+            writer = asyncio.create_task(_write(socket, slot))
+            try:
+                done, _ = await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                for task in (reader, writer):
+                    task.cancel()
+                await asyncio.gather(reader, writer, return_exceptions=True)
+
+    async def _read(self, socket: WebSocket, link: Link, slot: Slot) -> None:
+        pace = Pace()
+        while True:
+            text = await _receive(socket)
+            pace.take()
+            try:
+                await self._obey(link, text)
+            except Refused as refused:
+                view = ErrorView(code=refused.code, retry_at=refused.retry_at, field=refused.field)
+                slot.answer(ServerMessage(type=MessageType.ERROR, error=view))
+            except ValidationError as error:
+                where = ".".join(str(part) for part in error.errors()[0]["loc"][-1:]) or "type"
+                view = ErrorView(code=FailureCode.FORBIDDEN, field=where)
+                slot.answer(ServerMessage(type=MessageType.ERROR, error=view))
+            except (RedisError, OSError, TimeoutError):
+                raise
+            except Exception as error:  # noqa: BLE001 - a bug is told and reported, and the socket lives on
+                sentry.report("command", error, session=link.session)
+                slot.answer(ServerMessage(type=MessageType.ERROR, error=ErrorView(code=FailureCode.INTERNAL)))
+
+    async def _obey(self, link: Link, text: str) -> None:
+        message = client_message.validate_json(text)
+        match message:
+            case RequestQr():
+                await self._onboarding.request_qr(link)
+            case RequestPairingCode(phone_number=typed):
+                await self._onboarding.request_code(link, typed)
+            case Cancel():
+                await self._onboarding.cancel(link)
+            case Hello():
+                raise Refused(FailureCode.FORBIDDEN, field="type")
+            case _:
+                assert_never(message)
+
+    def _profile(self, link: Link) -> Profile:
+        return Profile(
+            company=link.company_name,
+            platform=self._settings.platform_name,
+            locale=link.locale,
+            region=self._settings.default_region,
+            return_url=link.return_url,
+            device_name=self._settings.device_name,
+            phone_hint=link.phone,
+        )
+
+    @staticmethod
+    async def _close(socket: WebSocket, code: CloseCode) -> None:
+        if socket.application_state is WebSocketState.CONNECTED:
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await socket.close(code)
+            except (RuntimeError, OSError, TimeoutError, WebSocketDisconnect) as error:
+                log.debug("socket.gone", error=type(error).__name__)
+
+
+async def _receive(socket: WebSocket) -> str:
+    """The next text. Bytes are no message of ours; an oversize one was already refused by the server (1009)."""
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code") or 1005)
+    text: str | None = message.get("text")
+    if text is None or len(text.encode()) > MAX_MESSAGE_BYTES:
+        raise Close(CloseCode.TOO_LARGE)
+    return text
+
+
+async def _write(socket: WebSocket, slot: Slot) -> None:
+    while True:
+        await _send(socket, await slot.next())
+
+
+async def _send(socket: WebSocket, text: str) -> None:
+    async with asyncio.timeout(SEND_SECONDS):
+        await socket.send_text(text)

@@ -1,0 +1,148 @@
+"""The web process: everything is made here and passed on."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import uvicorn
+from arq.connections import ArqRedis
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.access import Access
+from app.api import Api
+from app.browser import Browser
+from app.onboarding import Onboarding
+from app.ops import Ops
+from app.relay import Relay
+from shared import logs, redis_pool, sentry, settings
+from shared.claims import Claims
+from shared.lease import Leases
+from shared.messages import Outbox
+from shared.protocol import MAX_MESSAGE_BYTES
+from shared.queue import cancelled, client
+from shared.settings import Settings
+from shared.snapshots import Snapshots
+
+FRONTEND = Path(__file__).resolve().parent.parent / "frontend"
+GRACE_SECONDS = 10
+
+_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+class SecurityHeaders:
+    """Puts the headers that keep the page to itself on every answer."""
+
+    def __init__(self, app: ASGIApp, *, framed_by_us: bool) -> None:
+        self._app = app
+        self._headers = dict(_HEADERS)
+        if framed_by_us:  # the gallery of states shows the page in frames
+            policy = self._headers["content-security-policy"]
+            self._headers["content-security-policy"] = (
+                policy.replace("frame-ancestors 'none'", "frame-ancestors 'self'") + "; frame-src 'self'"
+            )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+async def _page(_request: Request) -> Response:
+    return FileResponse(FRONTEND / "index.html", headers={"cache-control": "no-store"})
+
+
+async def _gallery(_request: Request) -> Response:
+    return FileResponse(FRONTEND / "states.html", headers={"cache-control": "no-store"})
+
+
+async def _home(_request: Request) -> Response:
+    return RedirectResponse("/link")
+
+
+def create_app(config: Settings) -> Starlette:
+    """The application with all its parts."""
+    redis: ArqRedis = client(redis_pool.pool(config))
+    subscriber = redis_pool.subscriber(config)
+    snapshots, claims, leases, outbox = Snapshots(redis), Claims(redis), Leases(redis), Outbox(redis)
+    access = Access(config, redis)
+    relay = Relay(redis, subscriber, snapshots, claims)
+    onboarding = Onboarding(redis, access, claims, region=config.default_region)
+    browser = Browser(config, access, relay, onboarding)
+    api = Api(config, redis, access, snapshots, leases, outbox)
+    ops = Ops(redis, access, relay)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        relaying = asyncio.create_task(relay.run())
+        try:
+            yield
+        finally:
+            await cancelled(relaying)
+            await redis.aclose(close_connection_pool=True)
+            await subscriber.aclose(close_connection_pool=True)
+
+    routes = [
+        Route("/", _home),
+        Route("/link", _page),
+        WebSocketRoute("/ws/v1", browser.serve),
+        *api.routes(),
+        *ops.routes(),
+        Mount("/static", StaticFiles(directory=FRONTEND)),
+    ]
+    if config.development:
+        routes.insert(0, Route("/states", _gallery))
+    middleware = [
+        Middleware(SecurityHeaders, framed_by_us=config.development),
+        Middleware(GZipMiddleware, minimum_size=1000),
+    ]
+    return Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    config = settings.read()
+    logs.configure(config, "web")
+    sentry.configure(config, "web")
+    uvicorn.run(
+        create_app(config),
+        host=config.host,
+        port=config.port,
+        ws="websockets-sansio",
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # costs 2-5 times the memory a socket
+        ws_ping_interval=20,
+        ws_ping_timeout=20,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        proxy_headers=True,
+        forwarded_allow_ips="*",
+        server_header=False,
+        access_log=False,
+        log_config=None,
+    )
+
+
+if __name__ == "__main__":
+    main()

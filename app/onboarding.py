@@ -1,0 +1,92 @@
+"""What an owner can ask for: start or join an attempt, have a code, take it back. One place decides whether it may be.
+
+Each use case is idempotent: sent twice, by two tabs or by a replay, it does once what it does.
+"""
+
+from arq.connections import ArqRedis
+
+from app.access import Access, Link
+from shared import keys, phone
+from shared.claims import Claims, Outcome, Requested, Subject, queued
+from shared.failures import FailureCode, Refused
+from shared.ids import SessionId
+from shared.lifecycle import State
+from shared.metrics import Counter, field
+from shared.protocol import Body, MessageType, Method
+from shared.queue import enqueue, link_job_id
+from shared.snapshots import Change
+
+
+class Onboarding:
+    """The use cases over one Redis."""
+
+    def __init__(self, redis: ArqRedis, access: Access, claims: Claims, *, region: str) -> None:
+        self._redis = redis
+        self._access = access
+        self._claims = claims
+        self._region = region
+
+    async def request_qr(self, link: Link) -> None:
+        """Start an attempt, or join what runs. Raises `Refused`."""
+        await self._check(link, Method.QR, None)
+        await self._request(link, Method.QR, None)
+
+    async def request_code(self, link: Link, typed: str) -> None:
+        """A code for the phone as typed, on the attempt that runs or on a new one. Raises `Refused`."""
+        number = phone.parse(typed, phone.region_of(link.phone) if link.phone else self._region)
+        if link.phone and not phone.same_account(link.phone, number):
+            raise Refused(FailureCode.WRONG_NUMBER, field=phone.FIELD)
+        await self._check(link, Method.CODE, number)
+        requested = await self._request(link, Method.CODE, number)
+        if requested.outcome is Outcome.DIFFERS:
+            raise Refused(FailureCode.IN_PROGRESS, field=phone.FIELD)
+        if requested.outcome is Outcome.JOINED and requested.owner is not None:
+            await enqueue(
+                self._redis,
+                keys.queue_worker(requested.owner),
+                "code",
+                link.session,
+                requested.attempt,
+                job_id=f"code:{link.session}:{requested.attempt}",
+            )
+
+    async def cancel(self, link: Link) -> None:
+        """End the attempt, as long as the phone has not agreed; otherwise nothing happens."""
+        body = Body(state=State.CANCELLED)
+        cancelled = await self._claims.cancel(
+            link.session, Change(body, MessageType.STATUS, "attempt.cancelled", "in the queue")
+        )
+        if cancelled.owner is not None:
+            await enqueue(
+                self._redis,
+                keys.queue_worker(cancelled.owner),
+                "cancel",
+                link.session,
+                cancelled.attempt,
+                job_id=f"cancel:{link.session}:{cancelled.attempt}",
+            )
+
+    async def _request(self, link: Link, method: Method, number: str | None) -> Requested:
+        change = queued(method, "attempt.requested", field(Counter.ATTEMPTS, method=method.value))
+        subject = Subject(link.id, link.expires_at, phone=number, expected=link.phone)
+        requested = await self._claims.request(link.session, subject, change)
+        unowned = requested.outcome is Outcome.JOINED and requested.owner is None
+        # Joining also enqueues, should the one who started have died in between; the same id is the same job.
+        if requested.outcome is Outcome.STARTED or unowned:
+            await self._enqueue_link(link.session, requested.attempt)
+        return requested
+
+    async def _enqueue_link(self, session: SessionId, attempt: int) -> None:
+        await enqueue(
+            self._redis, keys.QUEUE_LINKING, "link", session, attempt, job_id=link_job_id(session, attempt)
+        )
+
+    async def _check(self, link: Link, method: Method, number: str | None) -> None:
+        if await self._access.standing(link) is not None:
+            raise Refused(FailureCode.LINK_SPENT)
+        region = phone.region_of(number) if number else ""
+        pause, qr_only, blocked = await self._redis.hmget(keys.SWITCH, "pause", "qr-only", f"region:{region}")
+        if pause:
+            raise Refused(FailureCode.PAUSED)
+        if method is Method.CODE and (qr_only or blocked):
+            raise Refused(FailureCode.CODE_NOT_AVAILABLE)

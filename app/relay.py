@@ -1,0 +1,230 @@
+"""From Redis' announcements to the sockets' slots: one subscription a process, and nobody waits for a slow reader.
+
+Subscribe first, read second, drop what is older. Announcements may be lost (a reconnect says nothing of what was
+missed), so a session is read again on every (re)subscription, and after a silence.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from shared import keys
+from shared.claims import SWEEP_GRACE_MS, Claims
+from shared.clock import now_ms
+from shared.ids import SessionId
+from shared.lifecycle import RUNNING, State
+from shared.protocol import MessageType, ServerMessage
+from shared.queue import link_job_id
+from shared.snapshots import Snapshots, Stored, announced
+
+log = structlog.get_logger()
+
+TICK_SECONDS = 2.0
+"""How often the queue position of waiting sessions is brought up to date."""
+SILENCE_SECONDS = 15.0
+"""A running session of which nothing was heard is read again; a resting one after eight times as long."""
+DEAF_SECONDS = 30.0
+"""Nothing at all received, not even the answer to a ping: the connection is taken for dead."""
+
+_ALIVE = b"wa:events"  # a redis-py subscription without any channel does not listen, so there is always this one
+
+
+def text_of(message: ServerMessage) -> str:
+    """A message as it travels."""
+    return message.model_dump_json(by_alias=True, exclude_none=True)
+
+
+class Slot:
+    """A socket's place for the newest snapshot, and for the few answers meant for this socket alone."""
+
+    def __init__(self) -> None:
+        self._newest: tuple[MessageType, Stored, str] | None = None
+        self._answers: deque[str] = deque(maxlen=16)
+        self._news = asyncio.Event()
+        self._version = (-1, -1)
+
+    def put(self, kind: MessageType, stored: Stored, text: str, *, again: bool = False) -> None:
+        """Offer a snapshot; what is older than the slot's newest is dropped. `again` lets the same version pass."""
+        if stored.version < self._version or (stored.version == self._version and not again):
+            return
+        self._version = stored.version
+        self._newest = (kind, stored, text)
+        self._news.set()
+
+    def answer(self, message: ServerMessage) -> None:
+        """Say something to this socket alone."""
+        self._answers.append(text_of(message))
+        self._news.set()
+
+    async def first(self) -> Stored:
+        """Wait for the first snapshot and take it."""
+        while self._newest is None:
+            await self._news.wait()
+            self._news.clear()
+        _, stored, _ = self._newest
+        self._newest = None
+        return stored
+
+    async def next(self) -> str:
+        """Wait for the next text to send."""
+        while True:
+            if self._answers:
+                return self._answers.popleft()
+            if self._newest is not None:
+                text, self._newest = self._newest[2], None
+                return text
+            self._news.clear()
+            await self._news.wait()
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A session with at least one socket here."""
+
+    slots: set[Slot] = field(default_factory=set)
+    last: Stored | None = None
+    position: int | None = None
+    heard: float = 0.0
+
+
+class Relay:
+    """One per web process."""
+
+    def __init__(self, redis: Redis, subscriber: Redis, snapshots: Snapshots, claims: Claims) -> None:
+        self._redis = redis
+        self._subscriber = subscriber
+        self._snapshots = snapshots
+        self._claims = claims
+        self._watched: dict[SessionId, _Watched] = {}
+        self._pubsub: PubSub | None = None
+        self._heard = 0.0
+
+    @property
+    def sockets(self) -> int:
+        """How many sockets are served."""
+        return sum(len(watched.slots) for watched in self._watched.values())
+
+    @contextlib.asynccontextmanager
+    async def watch(self, session: SessionId) -> AsyncIterator[Slot]:
+        """A slot that receives the session's present snapshot and every later one."""
+        slot = Slot()
+        watched = self._watched.get(session)
+        is_new = watched is None
+        if watched is None:
+            watched = self._watched[session] = _Watched()
+        watched.slots.add(slot)
+        try:
+            if is_new and self._pubsub is not None:
+                # A dropped connection is the listener's affair: it subscribes to everything anew.
+                with contextlib.suppress(RedisError, OSError):
+                    await self._pubsub.subscribe(keys.events(session))
+            await self._read([session], again_for=slot)
+            yield slot
+        finally:
+            watched.slots.discard(slot)
+            if not watched.slots and self._watched.get(session) is watched:
+                del self._watched[session]
+                if self._pubsub is not None:
+                    with contextlib.suppress(RedisError, OSError):
+                        await self._pubsub.unsubscribe(keys.events(session))
+
+    async def run(self) -> None:
+        """Listen and tick until cancelled; survives every fault of Redis."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen())
+            tasks.create_task(self._tick())
+
+    async def _listen(self) -> None:
+        pause = 0.05
+        while True:
+            try:
+                async with self._subscriber.pubsub() as pubsub:
+                    await pubsub.subscribe(_ALIVE, *(keys.events(session) for session in self._watched))
+                    self._pubsub, self._heard, pause = pubsub, _clock(), 0.05
+                    await self._receive(pubsub)
+            except (RedisError, OSError) as error:
+                log.warning("relay.deaf", error=type(error).__name__)
+            finally:
+                self._pubsub = None
+            await asyncio.sleep(pause)
+            pause = min(1.0, pause * 2)
+
+    async def _receive(self, pubsub: PubSub) -> None:
+        prefix = keys.events(SessionId(""))
+        while _clock() - self._heard < DEAF_SECONDS:
+            message = await pubsub.get_message(timeout=DEAF_SECONDS / 2)
+            if message is None:
+                await pubsub.ping()
+                continue
+            self._heard = _clock()
+            session = SessionId(message["channel"].decode().removeprefix(prefix)) if message["channel"] else None
+            if session is None or session not in self._watched:
+                continue
+            if message["type"] == "message":
+                self._deliver(session, *announced(session, message["data"]))
+            elif message["type"] == "subscribe":
+                await self._read([session])
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            now = _clock()
+            due = [session for session, watched in self._watched.items() if self._is_due(watched, now)]
+            try:
+                await self._read(due)
+            except (RedisError, OSError) as error:
+                log.warning("relay.unread", error=type(error).__name__)
+
+    @staticmethod
+    def _is_due(watched: _Watched, now: float) -> bool:
+        if watched.last is None or watched.last.body.state is State.QUEUED:
+            return True
+        patience = SILENCE_SECONDS if watched.last.body.state in RUNNING else 8 * SILENCE_SECONDS
+        return now - watched.heard > patience
+
+    async def _read(self, sessions: Iterable[SessionId], again_for: Slot | None = None) -> None:
+        for session in sessions:
+            stored = await self._snapshots.read(session)
+            deadline = stored.body.deadline
+            if stored.body.state in RUNNING and deadline and now_ms() > deadline + SWEEP_GRACE_MS:
+                await self._claims.close_overdue(session)
+                stored = await self._snapshots.read(session)
+            position = None
+            if stored.body.state is State.QUEUED:
+                position = await self._redis.zrank(keys.QUEUE_LINKING, link_job_id(session, stored.attempt))
+            watched = self._watched.get(session)
+            if watched is None:
+                continue
+            moved = position is not None and position != watched.position
+            watched.position = position
+            self._deliver(session, MessageType.STATUS, stored, again=moved, again_for=again_for)
+
+    def _deliver(
+        self,
+        session: SessionId,
+        kind: MessageType,
+        stored: Stored,
+        *,
+        again: bool = False,
+        again_for: Slot | None = None,
+    ) -> None:
+        watched = self._watched[session]
+        watched.heard = _clock()
+        if watched.last is not None and stored.version < watched.last.version:
+            return
+        watched.last = stored
+        position = watched.position if stored.body.state is State.QUEUED else None
+        text = text_of(ServerMessage(type=kind, snapshot=stored.snapshot(queue_position=position)))
+        for slot in watched.slots:
+            slot.put(kind, stored, text, again=again or slot is again_for)
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()
