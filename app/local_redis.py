@@ -66,6 +66,7 @@ def running(folder: Path, *, port: int | None = None, password: str | None = Non
     binary = find_binary()
     folder.mkdir(parents=True, exist_ok=True)
     password = secrets.token_urlsafe(24) if password is None else password
+    chosen, said = 0, None
     for _ in range(5 if port is None else 1):
         chosen = free_port() if port is None else port
         process = _start(binary, folder, chosen, password)

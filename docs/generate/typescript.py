@@ -1,0 +1,69 @@
+"""The page's types and its table of failures, from the same definitions that the server speaks."""
+
+import json
+from enum import StrEnum
+
+from pydantic import BaseModel
+
+from docs.generate import shape
+from shared.failures import FAILURES, Act, FailureCode
+from shared.lifecycle import State
+from shared.protocol import ClientMessage, CloseCode, MessageType, Method, ServerMessage
+
+_HEAD = "// Generated from shared/{} by `make docs`; do not edit."
+
+
+def types() -> str:
+    """The module `frontend/protocol.d.ts`."""
+    models: dict[type[BaseModel], None] = {}
+    roots: list[type[BaseModel]] = [ServerMessage, *shape.members(ClientMessage)]
+    for root in roots:
+        _collect(root, models)
+    parts = [
+        _HEAD.format("protocol.py, shared/lifecycle.py and shared/failures.py")
+        + "\n// What travels between browser and server. Times are milliseconds since the epoch, UTC.",
+        *(_closed_set(one) for one in (State, Method, MessageType, FailureCode, Act)),
+        f"export type CloseCode = {' | '.join(str(code.value) for code in CloseCode)};",
+        *(_interface(one) for one in models),
+        f"export type ClientMessage = {' | '.join(one.__name__ for one in shape.members(ClientMessage))};",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def failures() -> str:
+    """The module `frontend/failures.generated.js`."""
+    rows = [
+        f'  "{code.value}": {{ act: {json.dumps(one.act.value)}, retryable: {json.dumps(one.retryable)} }},'
+        for code, one in FAILURES.items()
+    ]
+    types_of = 'import("./protocol.d.ts")'
+    return "\n".join(
+        [
+            _HEAD.format("failures.py"),
+            "",
+            f"/** @type {{Record<{types_of}.FailureCode, {{act: {types_of}.Act, retryable: boolean}}>}} */",
+            "export const FAILURES = {",
+            *rows,
+            "};",
+            "",
+        ]
+    )
+
+
+def _collect(model: type[BaseModel], into: dict[type[BaseModel], None]) -> None:
+    """What a model refers to comes before it."""
+    for field in shape.fields(model):
+        for name in field.shape.names:
+            if issubclass(name, BaseModel) and name not in into:
+                _collect(name, into)
+    into[model] = None
+
+
+def _closed_set(words: type[StrEnum]) -> str:
+    return f"export type {words.__name__} =\n" + "\n".join(f'  | "{word.value}"' for word in words) + ";"
+
+
+def _interface(model: type[BaseModel]) -> str:
+    lines = [f"export interface {model.__name__} {{"]
+    lines += [f"  {one.name}{'?' if one.optional else ''}: {one.shape.text};" for one in shape.fields(model)]
+    return "\n".join([*lines, "}"])

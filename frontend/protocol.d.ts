@@ -1,0 +1,146 @@
+// Generated from shared/protocol.py, shared/lifecycle.py and shared/failures.py by `make docs`; do not edit.
+// What travels between browser and server. Times are milliseconds since the epoch, UTC.
+
+export type State =
+  | "unlinked"
+  | "queued"
+  | "connecting"
+  | "awaiting_phone"
+  | "linking"
+  | "linked"
+  | "reconnecting"
+  | "expired"
+  | "cancelled"
+  | "failed";
+
+export type Method =
+  | "qr"
+  | "code";
+
+export type MessageType =
+  | "status"
+  | "qr-update"
+  | "pairing-code"
+  | "pairing-code-error"
+  | "whatsapp-connected"
+  | "error";
+
+export type FailureCode =
+  | "invalid-phone"
+  | "in-progress"
+  | "cool-down"
+  | "whatsapp-rate-limited"
+  | "code-not-available"
+  | "client-outdated"
+  | "passkey-required"
+  | "multidevice-off"
+  | "wrong-number"
+  | "pairing-refused"
+  | "temporarily-banned"
+  | "logged-out"
+  | "dropped-after-linking"
+  | "connection-failed"
+  | "worker-lost"
+  | "paused"
+  | "link-spent"
+  | "forbidden"
+  | "internal";
+
+export type Act =
+  | "retry"
+  | "use-qr"
+  | "fix-phone"
+  | "wait"
+  | "new-link"
+  | "support";
+
+export type CloseCode = 1009 | 1012 | 4401 | 4403 | 4408 | 4429;
+
+export interface Qr {
+  text: string;
+  svg: string;
+  number: number;
+  of: number;
+  expiresAt: number;
+}
+
+export interface Code {
+  text: string;
+  expiresAt: number;
+  phone: string;
+}
+
+export interface Queue {
+  position: number;
+}
+
+export interface FailureView {
+  code: FailureCode;
+  retryable: boolean;
+  retryAt?: number | null;
+}
+
+export interface Device {
+  phone: string;
+  name: string;
+  linkedAt: number;
+}
+
+export interface Snapshot {
+  state: State;
+  method?: Method | null;
+  deadline?: number | null;
+  qr?: Qr | null;
+  code?: Code | null;
+  queue?: Queue | null;
+  failure?: FailureView | null;
+  device?: Device | null;
+  sessionId: string;
+  attempt: number;
+  seq: number;
+  serverNow: number;
+}
+
+export interface ErrorView {
+  code: FailureCode;
+  retryAt?: number | null;
+  field?: string | null;
+}
+
+export interface Profile {
+  company: string;
+  platform: string;
+  locale?: string | null;
+  region: string;
+  returnUrl?: string | null;
+  deviceName: string;
+  phoneHint?: string | null;
+}
+
+export interface ServerMessage {
+  type: MessageType;
+  snapshot?: Snapshot | null;
+  error?: ErrorView | null;
+  profile?: Profile | null;
+}
+
+export interface Hello {
+  type: "hello";
+  token: string;
+  locale?: string | null;
+}
+
+export interface RequestQr {
+  type: "request-qr";
+}
+
+export interface RequestPairingCode {
+  type: "request-pairing-code";
+  phoneNumber: string;
+}
+
+export interface Cancel {
+  type: "cancel";
+}
+
+export type ClientMessage = Hello | RequestQr | RequestPairingCode | Cancel;

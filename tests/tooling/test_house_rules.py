@@ -1,0 +1,66 @@
+"""Rules of the house that no linter knows."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PRODUCT = ("app", "shared", "workers")
+
+#: Who besides shared/settings.py touches the environment, and why.
+ENVIRONMENT = {
+    "shared/settings.py": "reads it: the one place",
+    "app/local.py": "composes the environment of the processes that it launches",
+    "app/local_redis.py": "looks for redis-server on PATH",
+}
+
+
+def python_files(*folders):
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def touches_environment(tree):
+    """Whether the module uses os.environ, os.getenv or their kin, by whatever name it imports them."""
+    names = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv", "get_exec_path"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in names:
+            return True
+        if isinstance(node, ast.ImportFrom) and node.module == "os" and names & {alias.name for alias in node.names}:
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("source", "touches"),
+    [
+        ("import os\nos.environ['A']", True),
+        ("import os as o\no.getenv('A')", True),
+        ("from os import environ as e", True),
+        ("import os\nos.getpid()", False),
+        ("from os import path", False),
+    ],
+)
+def test_the_detector_of_environment_reads_works(source, touches):
+    assert touches_environment(ast.parse(source)) is touches
+
+
+def test_only_the_settings_read_the_environment():
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in python_files(*PRODUCT)
+        if touches_environment(ast.parse(path.read_text()))
+    }
+    assert found <= set(ENVIRONMENT), (
+        f"read the environment, but are not shared/settings.py: {found - set(ENVIRONMENT)}"
+    )
+
+
+def test_nothing_names_a_folder_outside_the_repository():
+    word = "work" + "/shared"
+    texts = [path for path in ROOT.rglob("*") if path.suffix in {".py", ".js", ".md", ".toml", ".json", ".html"}]
+    inside = [
+        path for path in texts if not {".git", "node_modules", ".run"} & set(path.parts) and ".venv" not in str(path)
+    ]
+    assert inside
+    assert [path for path in inside if word in path.read_text() or "../" + "shared/" in path.read_text()] == []
