@@ -1,0 +1,76 @@
+"""`python -m emulator`: runs the emulator until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from emulator.server import NotLoopback, Options, require_loopback, serving
+from emulator.words import WordsNotFound
+
+
+def _parse(arguments: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+    parser = argparse.ArgumentParser(
+        prog="python -m emulator",
+        description="A WhatsApp server and phones to test with, on loopback. Prints one JSON line when it is ready.",
+    )
+    parser.add_argument(
+        "--state-dir", type=Path, help="keeps accounts and linked devices (default: forgotten at the end)"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="a loopback address; nothing else is accepted")
+    parser.add_argument("--proxy-port", type=int, default=0, help="for clients (default: any free port)")
+    parser.add_argument(
+        "--control-port", type=int, default=0, help="for tests and the phone page (default: any free port)"
+    )
+    parser.add_argument(
+        "--chaos", type=float, default=0.0, metavar="RATE", help="share of occasions that go wrong, 0 to 1"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the chaos: the same seed, the same misfortunes")
+    return parser, parser.parse_args(arguments)
+
+
+async def _run(options: Options) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(options) as ready:
+        line = asdict(ready) | ({"chaos": options.chaos, "seed": options.seed} if options.chaos else {})
+        print(json.dumps({"ready": True, **line}), flush=True)
+        await stop.wait()
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code: 0 after a signal, 2 for a wish that cannot be fulfilled."""
+    parser, parsed = _parse(arguments)
+    try:
+        require_loopback(parsed.host)
+    except NotLoopback as error:
+        parser.error(str(error))
+    if not 0 <= parsed.chaos <= 1:
+        parser.error("--chaos is a share between 0 and 1")
+    with tempfile.TemporaryDirectory(prefix="emulator-") as forgotten:
+        options = Options(
+            state_directory=parsed.state_dir or Path(forgotten),
+            host=parsed.host,
+            proxy_port=parsed.proxy_port,
+            control_port=parsed.control_port,
+            chaos=parsed.chaos,
+            seed=parsed.seed,
+        )
+        try:
+            asyncio.run(_run(options))
+        except (OSError, WordsNotFound) as error:
+            print(f"emulator: {error}", file=sys.stderr)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

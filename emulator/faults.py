@@ -1,0 +1,231 @@
+"""The catalogue of misbehaviours: what the server, the network or the phone can be told to do wrong.
+
+Most are one of three shapes at one step of the protocol: `<step>-silence` (the step's message never comes), `<step>-cut` (the
+connection is cut instead) and `<step>-late` (it comes after `delay` seconds). `README.md` prints this table; a test compares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Step(StrEnum):
+    """A moment at which the server owes the client something."""
+
+    CONNECT = "connect"
+    HANDSHAKE = "handshake"
+    REFS = "refs"
+    CODE = "code"
+    PAIR_SUCCESS = "pair-success"
+    RESTART = "restart"
+    SUCCESS = "success"
+    PREKEYS = "prekeys"
+    ACTIVE = "active"
+    MESSAGE = "message"
+
+
+class Fault(StrEnum):
+    """Everything that can be armed, by rule, by tag or by phone number."""
+
+    CONNECT_HTTP_ERROR = "connect-http-error"
+    CONNECT_SILENCE = "connect-silence"
+    CONNECT_CUT = "connect-cut"
+    CONNECT_LATE = "connect-late"
+    WEBSOCKET_HTTP_ERROR = "websocket-http-error"
+    HANDSHAKE_SILENCE = "handshake-silence"
+    HANDSHAKE_CUT = "handshake-cut"
+    HANDSHAKE_LATE = "handshake-late"
+    HANDSHAKE_BAD_CERTIFICATE = "handshake-bad-certificate"
+    CONNECT_REFUSED = "connect-refused"
+    REFS_SILENCE = "refs-silence"
+    REFS_CUT = "refs-cut"
+    REFS_LATE = "refs-late"
+    QR_CUT = "qr-cut"
+    QR_SILENCE = "qr-silence"
+    COMPANION_REG_REFRESH = "companion-reg-refresh"
+    CODE_REFUSED = "code-refused"
+    CODE_SILENCE = "code-silence"
+    CODE_CUT = "code-cut"
+    CODE_LATE = "code-late"
+    PHONE_OFFLINE = "phone-offline"
+    PHONE_REFUSES = "phone-refuses"
+    PHONE_DAWDLES = "phone-dawdles"
+    PHONE_DEVICE_LIMIT = "phone-device-limit"
+    PHONE_WITHOUT_MULTIDEVICE = "phone-without-multidevice"
+    PHONE_PASSKEY = "phone-passkey"
+    PAIR_SUCCESS_SILENCE = "pair-success-silence"
+    PAIR_SUCCESS_CUT = "pair-success-cut"
+    PAIR_SUCCESS_LATE = "pair-success-late"
+    PAIR_WRONG_HMAC = "pair-wrong-hmac"
+    PAIR_WRONG_SIGNATURE = "pair-wrong-signature"
+    PAIR_SIGN_LOST = "pair-sign-lost"
+    RESTART_SILENCE = "restart-silence"
+    RESTART_CUT = "restart-cut"
+    RESTART_LATE = "restart-late"
+    RESTART_THEN_CUT = "restart-then-cut"
+    LOGIN_REFUSED = "login-refused"
+    SUCCESS_SILENCE = "success-silence"
+    SUCCESS_CUT = "success-cut"
+    SUCCESS_LATE = "success-late"
+    PREKEYS_SILENCE = "prekeys-silence"
+    PREKEYS_CUT = "prekeys-cut"
+    PREKEYS_LATE = "prekeys-late"
+    PREKEYS_REFUSED = "prekeys-refused"
+    ACTIVE_SILENCE = "active-silence"
+    ACTIVE_CUT = "active-cut"
+    ACTIVE_LATE = "active-late"
+    CONNECTED_CUT = "connected-cut"
+    CONNECTED_SILENCE = "connected-silence"
+    STREAM_ERROR = "stream-error"
+    CONFLICT_REPLACED = "conflict-replaced"
+    DWELL_DROP = "dwell-drop"
+    KEEPALIVE_SILENCE = "keepalive-silence"
+    MESSAGE_SILENCE = "message-silence"
+    MESSAGE_CUT = "message-cut"
+    MESSAGE_LATE = "message-late"
+    MESSAGE_REFUSED = "message-refused"
+
+
+@dataclass(frozen=True, slots=True)
+class FaultDoc:
+    """One line of the catalogue: what happens, the parameters it listens to (with defaults), and how neonize shows it."""
+
+    what: str
+    parameters: str = ""
+    seen: str = ""
+
+
+DEFAULT_DELAY = 5.0
+"""Seconds, for a `-late` fault without a delay of its own."""
+
+FAULTS: dict[Fault, FaultDoc] = {
+    Fault.CONNECT_HTTP_ERROR: FaultDoc(
+        "CONNECT is answered by an HTTP error", "status=502", "connect() ends with NeonizeError"
+    ),
+    Fault.CONNECT_SILENCE: FaultDoc("CONNECT is never answered", "", "nothing"),
+    Fault.CONNECT_CUT: FaultDoc(
+        "the connection is reset instead of answering CONNECT", "", "connect() ends with NeonizeError"
+    ),
+    Fault.CONNECT_LATE: FaultDoc("CONNECT is answered late", "delay=5"),
+    Fault.WEBSOCKET_HTTP_ERROR: FaultDoc(
+        "the websocket upgrade is answered by an HTTP error", "status=503", "connect() ends with NeonizeError"
+    ),
+    Fault.HANDSHAKE_SILENCE: FaultDoc("no server hello", "", "NeonizeError after 20 s; stop() blocks meanwhile"),
+    Fault.HANDSHAKE_CUT: FaultDoc(
+        "cut instead of the server hello", "", "NeonizeError after 20 s: the client waits on"
+    ),
+    Fault.HANDSHAKE_LATE: FaultDoc("the server hello comes late", "delay=5"),
+    Fault.HANDSHAKE_BAD_CERTIFICATE: FaultDoc(
+        "the certificate is signed by a stranger", "", "connect() ends with NeonizeError"
+    ),
+    Fault.CONNECT_REFUSED: FaultDoc(
+        "`failure` for a client that is not linked yet (400 401 402 403 405 406 409 500 503)",
+        "status=405, ban=101, expire=3600",
+        "status word err-client-outdated (405), err-unexpected-state, or timeout (500, 503)",
+    ),
+    Fault.REFS_SILENCE: FaultDoc("connected, but no refs: no QR ever", "", "nothing"),
+    Fault.REFS_CUT: FaultDoc("cut before the refs", "delay=0", "status word timeout"),
+    Fault.REFS_LATE: FaultDoc("the refs come late", "delay=5"),
+    Fault.QR_CUT: FaultDoc("cut while the QR is shown: the way to a quick expiry", "delay=0", "status word timeout"),
+    Fault.QR_SILENCE: FaultDoc(
+        "after the refs the server says nothing at all any more", "", "nothing; a scan has no effect"
+    ),
+    Fault.COMPANION_REG_REFRESH: FaultDoc(
+        "`companion_reg_refresh` after the refs: the QR on screen is dead from then on",
+        "delay=0",
+        "nothing; scans fail",
+    ),
+    Fault.CODE_REFUSED: FaultDoc(
+        "the request for a pairing code is refused (429 400 403 452 500)", "status=429", "PairPhoneError"
+    ),
+    Fault.CODE_SILENCE: FaultDoc("the request for a pairing code is never answered", "", "PairPhone blocks 75 s"),
+    Fault.CODE_CUT: FaultDoc(
+        "cut when a pairing code is asked for", "", "PairPhoneError 5 s later, status word timeout"
+    ),
+    Fault.CODE_LATE: FaultDoc("the answer to the request for a pairing code comes late", "delay=5"),
+    Fault.PHONE_OFFLINE: FaultDoc("the phone has no network: scanning and typing do nothing", "", "nothing"),
+    Fault.PHONE_REFUSES: FaultDoc("the owner says no on the phone", "", "nothing; the QR goes on"),
+    Fault.PHONE_DAWDLES: FaultDoc("the owner needs a while to confirm", "delay=5"),
+    Fault.PHONE_DEVICE_LIMIT: FaultDoc("the phone has as many linked devices as it may", "", "nothing"),
+    Fault.PHONE_WITHOUT_MULTIDEVICE: FaultDoc(
+        "an old phone that links no devices in the present way", "", "status word err-scanned-without-multidevice"
+    ),
+    Fault.PHONE_PASSKEY: FaultDoc("the account wants a passkey", "", "status word passkey-request, then nothing"),
+    Fault.PAIR_SUCCESS_SILENCE: FaultDoc("the phone confirmed, the client never hears of it", "", "nothing"),
+    Fault.PAIR_SUCCESS_CUT: FaultDoc("the phone confirmed, the client is cut off", "", "status word timeout"),
+    Fault.PAIR_SUCCESS_LATE: FaultDoc("the client hears of the phone's consent late", "delay=5"),
+    Fault.PAIR_WRONG_HMAC: FaultDoc("pair-success is authenticated with another secret", "", "status word error"),
+    Fault.PAIR_WRONG_SIGNATURE: FaultDoc("pair-success carries a wrong account signature", "", "status word error"),
+    Fault.PAIR_SIGN_LOST: FaultDoc(
+        "the client's pair-device-sign is lost: it thinks it is linked, the server does not",
+        "",
+        "success, then LoggedOut on the next connection",
+    ),
+    Fault.RESTART_SILENCE: FaultDoc(
+        "the 515 after pairing never comes, the connection stays", "", "success, then nothing"
+    ),
+    Fault.RESTART_CUT: FaultDoc("cut instead of the 515", "", "success, then nothing: the client does not reconnect"),
+    Fault.RESTART_LATE: FaultDoc("the 515 comes late", "delay=5"),
+    Fault.RESTART_THEN_CUT: FaultDoc(
+        "the 515 is followed by a cut at once", "", "as a rule a login; sometimes nothing"
+    ),
+    Fault.LOGIN_REFUSED: FaultDoc(
+        "`failure` for a linked device (400 401 402 403 405 406 409 500 503); 401, 403 and 406 unlink it",
+        "status=401, ban=101, expire=3600",
+        "LoggedOut, TemporaryBan, ClientOutdated, ConnectFailure, or Disconnected and retries (500, 503)",
+    ),
+    Fault.SUCCESS_SILENCE: FaultDoc("no `success` after the login", "", "nothing"),
+    Fault.SUCCESS_CUT: FaultDoc("cut instead of `success`", "", "Disconnected, retries"),
+    Fault.SUCCESS_LATE: FaultDoc("`success` comes late", "delay=5"),
+    Fault.PREKEYS_SILENCE: FaultDoc("the prekey count is never answered", "", "Connected 75 s late"),
+    Fault.PREKEYS_CUT: FaultDoc("cut when the prekey count is asked for", "", "Disconnected, retries"),
+    Fault.PREKEYS_LATE: FaultDoc("the prekey count is answered late", "delay=5"),
+    Fault.PREKEYS_REFUSED: FaultDoc("the upload of prekeys is refused", "status=500", "Connected all the same"),
+    Fault.ACTIVE_SILENCE: FaultDoc("passive/active is never answered", "", "Connected 75 s late"),
+    Fault.ACTIVE_CUT: FaultDoc("cut at passive/active", "", "Disconnected, retries"),
+    Fault.ACTIVE_LATE: FaultDoc("passive/active is answered late", "delay=5"),
+    Fault.CONNECTED_CUT: FaultDoc("cut some time after the login", "delay=0", "Disconnected, retries"),
+    Fault.CONNECTED_SILENCE: FaultDoc(
+        "some time after the login the server says nothing any more", "delay=0", "KeepAliveTimeout"
+    ),
+    Fault.STREAM_ERROR: FaultDoc(
+        "a stream error after the login, then the end (500 503 515)",
+        "status=503, delay=0",
+        "StreamError or Disconnected, retries",
+    ),
+    Fault.CONFLICT_REPLACED: FaultDoc(
+        "the session is replaced by another one", "delay=0", "StreamReplaced, no retries"
+    ),
+    Fault.DWELL_DROP: FaultDoc("the device is unlinked soon after the login", "delay=10", "LoggedOut"),
+    Fault.KEEPALIVE_SILENCE: FaultDoc("one ping is not answered", "", "KeepAliveTimeout after 30 to 40 s"),
+    Fault.MESSAGE_SILENCE: FaultDoc("a message is never acknowledged", "", "send blocks 75 s"),
+    Fault.MESSAGE_CUT: FaultDoc("cut when a message comes", "", "sent again after the reconnect"),
+    Fault.MESSAGE_LATE: FaultDoc("a message is acknowledged late", "delay=5"),
+    Fault.MESSAGE_REFUSED: FaultDoc("a message is refused", "status=463", "SendMessageError"),
+}
+
+CHAOS = tuple(
+    fault
+    for fault in Fault
+    if fault.endswith(("-cut", "-late")) or fault in {Fault.STREAM_ERROR, Fault.CONNECT_HTTP_ERROR}
+)
+"""What `--chaos` chooses from: everything a correct client recovers from by itself or by a new attempt."""
+
+
+def refusal_text(status: int) -> str:
+    """The word that goes with a refusal of an `iq` (whatsmeow errors.go; 452 from whatsapp-rust)."""
+    words = {
+        400: "bad-request",
+        401: "not-authorized",
+        403: "forbidden",
+        404: "item-not-found",
+        428: "precondition-required",
+    }
+    words |= {
+        429: "rate-overlimit",
+        452: "feature-not-available",
+        500: "internal-server-error",
+        503: "service-unavailable",
+    }
+    return words.get(status, "refused")

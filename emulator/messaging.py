@@ -1,0 +1,112 @@
+"""Sending a text: which devices has a number, which keys have they, and the message itself.
+
+Every number has exactly one device here that can receive: its phone. Source: whatsmeow user.go, prekeys.go, send.go.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.events import Kind
+from emulator.faults import Fault, Step
+from emulator.nodes import LID_SERVER, SERVER, Jid, Node
+from emulator.payload import KEY_TYPE
+from emulator.state import Account, now_ms
+from emulator.world import ReceivedMessage
+
+if TYPE_CHECKING:
+    from emulator.connection import Connection
+
+_SIGNED_PREKEY_ID = (1).to_bytes(3)
+
+
+def _account(connection: Connection, jid: Jid) -> Account | None:
+    state = connection.world.state
+    return (
+        state.by_lid(jid.user)
+        if jid.server == LID_SERVER
+        else state.account(jid.user)
+        if jid.server == SERVER
+        else None
+    )
+
+
+def answer_usync(connection: Connection, query: Node) -> None:
+    """Devices and lid of each number that is asked for."""
+    wanted = query.child("usync", "list")
+    users = []
+    for user in wanted.children if wanted else ():
+        jid = user.jid("jid")
+        account = _account(connection, jid) if jid else None
+        if jid is None or account is None:
+            continue
+        devices = Node("devices", {}, (Node("device-list", {}, (Node("device", {"id": "0"}),)),))
+        lid = Node("lid", {"val": Jid(account.lid, LID_SERVER)})
+        users.append(Node("user", {"jid": jid}, (devices, lid)))
+    sid = query.child("usync")
+    attrs = dict(sid.attrs) if sid else {}
+    connection.answer(query, Node("usync", attrs, (Node("list", {}, tuple(users)),)))
+
+
+def prekey_bundles(connection: Connection, wanted: Node) -> Node:
+    """The keys of each device that is asked for: identity and signed prekey of its phone."""
+    users = []
+    for user in wanted.children:
+        jid = user.jid("jid")
+        account = _account(connection, jid) if jid else None
+        if jid is None or account is None or jid.device:
+            error = Node("error", {"code": "404", "text": "item-not-found"})
+            users.append(Node("user", {"jid": jid or ""}, (error,)))
+            continue
+        connection.world.state.save(account)
+        signed = account.signed_prekey.public
+        prekey = (
+            Node("id", {}, _SIGNED_PREKEY_ID),
+            Node("value", {}, signed),
+            Node("signature", {}, account.identity.sign(KEY_TYPE + signed)),
+        )
+        keys = (
+            Node("registration", {}, account.registration_id.to_bytes(4)),
+            Node("type", {}, KEY_TYPE),
+            Node("identity", {}, account.identity.public),
+            Node("skey", {}, prekey),
+        )
+        users.append(Node("user", {"jid": jid}, keys))
+    return Node("list", {}, tuple(users))
+
+
+async def receive(connection: Connection, node: Node) -> None:
+    """Keeps a message and acknowledges it. A message that comes again (after a reconnect) is kept once."""
+    assert connection.phone is not None and connection.device is not None
+    to, message_id = node.jid("to"), node.attr("id")
+    participants = node.child("participants")
+    if to is None or not message_id or participants is None or not participants.children:
+        connection.log(Kind.CLIENT_VIOLATION, reason=f"a message without receiver or content: {str(node)[:200]}")
+        _acknowledge(connection, node, 400)
+        return
+    if (rule := connection.strike(Fault.MESSAGE_REFUSED)) is not None:
+        _acknowledge(connection, node, rule.status or 463)
+        return
+    if not await connection.passes(Step.MESSAGE):
+        return
+    world = connection.world
+    if all((known.phone, known.message_id) != (connection.phone, message_id) for known in world.messages):
+        account = _account(connection, to)
+        number = account.number if account else str(to)
+        message = ReceivedMessage(
+            now_ms(), connection.phone, connection.device.id, message_id, number, None, len(participants.children)
+        )
+        world.messages.append(message)
+        connection.log(
+            Kind.MESSAGE_RECEIVED, message_id=message_id, to=number, text=message.text, devices=message.devices
+        )
+    _acknowledge(connection, node, None)
+
+
+def _acknowledge(connection: Connection, node: Node, error: int | None) -> None:
+    attrs: dict[str, str | Jid] = {"class": "message", "id": node.attr("id"), "t": str(now_ms() // 1000)}
+    if (to := node.jid("to")) is not None:
+        attrs["from"] = to
+    if error is not None:
+        attrs["error"] = str(error)
+    connection.send(Node("ack", attrs))

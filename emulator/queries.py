@@ -1,0 +1,142 @@
+"""Stanzas that a client sends of its own accord, and who answers them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from emulator import login, messaging, pairing_code
+from emulator.events import Kind
+from emulator.faults import Fault, Step, refusal_text
+from emulator.keys import verify
+from emulator.nodes import Node
+from emulator.payload import KEY_TYPE
+from emulator.world import Status
+
+if TYPE_CHECKING:
+    from emulator.connection import Connection
+
+_SILENT = {"ack", "chatstate", "ib", "presence", "receipt"}
+"""Stanzas that want no answer."""
+
+
+async def handle(connection: Connection, node: Node) -> None:
+    """Answers one stanza."""
+    if node.tag == "iq":
+        await _query(connection, node)
+    elif node.tag == "message" and connection.device is not None:
+        await messaging.receive(connection, node)
+    elif node.tag not in _SILENT:
+        connection.log(Kind.STANZA_UNKNOWN, stanza=str(node)[:500])
+
+
+async def _query(connection: Connection, query: Node) -> None:
+    namespace = query.attr("xmlns")
+    if namespace == "w:p":
+        _ping(connection, query)
+    elif connection.device is not None:
+        await _linked_query(connection, query, namespace)
+    elif (node := query.child("link_code_companion_reg")) is not None and connection.status is Status.UNLINKED:
+        await pairing_code.handle(connection, query, node)
+    else:
+        connection.log(Kind.CLIENT_VIOLATION, reason=f"{namespace} before the login")
+        connection.refuse(query, 401, refusal_text(401))
+
+
+async def _linked_query(connection: Connection, query: Node, namespace: str) -> None:
+    handler = _HANDLERS.get((namespace, query.attr("type")))
+    if handler is None:
+        connection.log(Kind.STANZA_UNKNOWN, stanza=str(query)[:500])
+        connection.refuse(query, 501, "feature-not-implemented")
+    else:
+        await handler(connection, query)
+
+
+def _ping(connection: Connection, query: Node) -> None:
+    answered = connection.strike(Fault.KEEPALIVE_SILENCE) is None
+    connection.log(Kind.KEEPALIVE, answered=answered)
+    if answered:
+        connection.answer(query)
+
+
+async def _passive(connection: Connection, query: Node) -> None:
+    if not await connection.passes(Step.ACTIVE):
+        return
+    connection.answer(query)
+    if query.child("active") is not None and connection.device is not None and connection.status is not Status.ONLINE:
+        connection.status = Status.ONLINE
+        connection.send(Node("ib", {}, (Node("offline", {"count": "0"}),)))
+        connection.log(Kind.DEVICE_CONNECTED, device=connection.device.id)
+        connection.spawn(login.after_login(connection))
+
+
+async def _encrypt_get(connection: Connection, query: Node) -> None:
+    if query.child("count") is not None and connection.device is not None:
+        if await connection.passes(Step.PREKEYS):
+            connection.answer(query, Node("count", {"value": str(connection.device.prekeys)}))
+    elif (wanted := query.child("key")) is not None:
+        connection.answer(query, messaging.prekey_bundles(connection, wanted))
+    else:
+        connection.refuse(query, 400, refusal_text(400))
+
+
+async def _upload_prekeys(connection: Connection, query: Node) -> None:
+    device = connection.device
+    assert device is not None and connection.phone is not None
+    if (rule := connection.strike(Fault.PREKEYS_REFUSED)) is not None:
+        status = rule.status or 500
+        connection.refuse(query, status, refusal_text(status))
+        return
+    identity = bytes.fromhex(device.identity_key)
+    signed = query.child("skey")
+    keys = query.child("list")
+    wrong = None
+    if query.data("identity") != identity or query.data("type") != KEY_TYPE:
+        wrong = "the upload of prekeys names another identity"
+    elif signed is None or not verify(identity, KEY_TYPE + signed.data("value"), signed.data("signature")):
+        wrong = "the signed prekey of an upload is not signed by the identity"
+    elif keys is None or any(len(key.data("value")) != 32 or len(key.data("id")) != 3 for key in keys.children):
+        wrong = "an upload of malformed prekeys"
+    if wrong is not None or keys is None:
+        connection.log(Kind.CLIENT_VIOLATION, reason=wrong)
+        connection.refuse(query, 406, "not-acceptable")
+        return
+    device.prekeys += len(keys.children)
+    connection.world.state.save(connection.world.state.account(connection.phone))
+    connection.log(Kind.PREKEYS_UPLOADED, device=device.id, count=len(keys.children))
+    connection.answer(query)
+
+
+async def _md(connection: Connection, query: Node) -> None:
+    device, node = connection.device, query.child("remove-companion-device")
+    jid = node.jid("jid") if node else None
+    if (
+        device is None
+        or connection.phone is None
+        or jid is None
+        or (jid.user, jid.device) != (connection.phone, device.id)
+    ):
+        connection.log(Kind.STANZA_UNKNOWN, stanza=str(query)[:500])
+        connection.refuse(query, 400, refusal_text(400))
+        return
+    login.unlink(connection.world, connection.phone, device.id, "the device asked for it", tag=connection.tag)
+    connection.answer(query)
+
+
+async def _accept(connection: Connection, query: Node) -> None:
+    connection.answer(query)
+
+
+async def _usync(connection: Connection, query: Node) -> None:
+    messaging.answer_usync(connection, query)
+
+
+_HANDLERS: dict[tuple[str, str], Callable[["Connection", Node], Awaitable[None]]] = {
+    ("passive", "set"): _passive,
+    ("encrypt", "get"): _encrypt_get,
+    ("encrypt", "set"): _upload_prekeys,
+    ("md", "set"): _md,
+    ("usync", "get"): _usync,
+    ("privacy", "set"): _accept,
+    ("urn:xmpp:whatsapp:dirty", "set"): _accept,
+}
