@@ -86,13 +86,14 @@ return 1
 """
 
 # KEYS leases, workers, lease...   ARGV worker, lease ms, session, owner, session, owner ...
-# The worker's heartbeat. Returns {the sessions that it no longer owns, whether anybody's lease has lapsed}.
+# The worker's heartbeat. Returns {sessions that others own, sessions of which Redis knows no owner, whether anybody's
+# lease has lapsed}.
 _RENEW = (
     LUA_OWNER
     + """
 local now = now_ms()
 redis.call('ZADD', KEYS[2], now, ARGV[1])
-local lost, renewed = {}, {}
+local lost, unknown, renewed = {}, {}, {}
 if #KEYS > 2 then
   local owners = redis.call('MGET', unpack(KEYS, 3))
   local scores = redis.call('ZMSCORE', KEYS[1], unpack(ARGV, 3 + (#ARGV - 2) / 2))
@@ -101,14 +102,16 @@ if #KEYS > 2 then
     if owner == ARGV[2 + i] and scores[i] and tonumber(scores[i]) > now then
       renewed[#renewed + 1] = now + ARGV[2]
       renewed[#renewed + 1] = session
-    else
+    elseif owner then
       lost[#lost + 1] = session
+    else
+      unknown[#unknown + 1] = session
     end
   end
   if #renewed > 0 then redis.call('ZADD', KEYS[1], 'XX', unpack(renewed)) end
 end
 local lapsed = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 1)
-return {lost, #lapsed}
+return {lost, unknown, #lapsed}
 """
 )
 
@@ -129,9 +132,11 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """What a heartbeat found: leases that are ours no more, and whether anybody's lease has lapsed."""
+    """What a heartbeat found: leases that lapsed or that others have now, leases that Redis knows nothing of (it lost
+    its memory), and whether anybody's lease has lapsed."""
 
     lost: tuple[SessionId, ...]
+    unknown: tuple[SessionId, ...]
     lapsed: bool
 
 
@@ -170,11 +175,15 @@ class Leases:
 
     async def heartbeat(self, worker: WorkerId, leases: Sequence[Lease]) -> Heartbeat:
         """Say that `worker` lives and renew its leases."""
-        lost, lapsed = await self._renew(
+        lost, unknown, lapsed = await self._renew(
             keys=[keys.LEASES, keys.WORKERS, *(keys.lease(lease.session) for lease in leases)],
             args=[worker, LEASE_MS, *(lease.owner for lease in leases), *(lease.session for lease in leases)],
         )
-        return Heartbeat(tuple(SessionId(one.decode()) for one in lost), bool(lapsed))
+        return Heartbeat(
+            tuple(SessionId(one.decode()) for one in lost),
+            tuple(SessionId(one.decode()) for one in unknown),
+            bool(lapsed),
+        )
 
     async def keep_names(self, leases: Sequence[Lease]) -> None:
         """Push the key TTLs ahead; to be called now and then, since a heartbeat touches the scores only."""

@@ -1,0 +1,167 @@
+"""The devices that are linked: their keys on durable disk, and a registry that says which session has which.
+
+The registry is the truth about who is linked; Redis only knows what is going on now. The seam is `DeviceStore`;
+`SqliteStore` keeps one SQLite file per session below `DATA_DIR` and suits one host, whose workers share the folder.
+"""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from shared import phone
+from shared.ids import SessionId, WorkerId
+
+T = TypeVar("T")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS devices (
+    session   TEXT PRIMARY KEY,
+    jid       TEXT NOT NULL,
+    linked_at INTEGER NOT NULL,   -- ms since the epoch
+    parked    TEXT NOT NULL DEFAULT ''   -- why it is not to be held: its keys are in use elsewhere, say
+) STRICT
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A linked device: `jid` is `number:device@s.whatsapp.net`; `database` is what a holder opens."""
+
+    session: SessionId
+    jid: str
+    linked_at: int
+    database: str
+
+    @property
+    def phone(self) -> str:
+        """The owner's phone, E.164."""
+        return phone.of_jid(self.jid)
+
+
+class DeviceStore(Protocol):
+    """Where linked devices live. Every call is durable when it returns, and raises `OSError` or the driver's own
+    error when the store is out of reach."""
+
+    def scratch(self, session: SessionId, attempt: int) -> str:
+        """Absolute path of a file into which an attempt may pair; thrown away unless it is adopted."""
+        ...
+
+    async def adopt(self, session: SessionId, scratch: str, jid: str, linked_at: int) -> Device:
+        """Make a finished device durable and register it, in place of an older one."""
+        ...
+
+    async def device(self, session: SessionId) -> Device | None:
+        """The session's device, or None; parked ones as well."""
+        ...
+
+    async def held_by_nobody(self, owned: Callable[[SessionId], bool]) -> list[Device]:
+        """Registered devices that are to be held and for which `owned` says no."""
+        ...
+
+    async def park(self, session: SessionId, why: str) -> None:
+        """Keep the device but hold it no more, until it is linked anew."""
+        ...
+
+    async def forget(self, session: SessionId) -> None:
+        """Remove the device and its keys. Idempotent."""
+        ...
+
+    def discard(self, scratch: str) -> None:
+        """Throw an attempt's file away. Idempotent."""
+        ...
+
+
+class SqliteStore:
+    """One file per session below `folder`; see `DeviceStore`."""
+
+    def __init__(self, folder: Path, worker: WorkerId) -> None:
+        self._devices = folder.resolve() / "devices"
+        self._scratch = folder.resolve() / "linking" / worker
+        self._registry = folder.resolve() / "registry.sqlite3"
+        for one in (self._devices, self._scratch):
+            one.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._open() as registry:
+            registry.execute("PRAGMA journal_mode=WAL")
+            registry.execute(_SCHEMA)
+
+    def close(self) -> None:
+        """Throw away what this worker's attempts have left."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def scratch(self, session: SessionId, attempt: int) -> str:
+        return str(self._scratch / f"{session}.{attempt}.sqlite3")
+
+    def discard(self, scratch: str) -> None:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            Path(scratch + suffix).unlink(missing_ok=True)
+
+    async def adopt(self, session: SessionId, scratch: str, jid: str, linked_at: int) -> Device:
+        return await asyncio.to_thread(self._adopt, session, scratch, jid, linked_at)
+
+    async def device(self, session: SessionId) -> Device | None:
+        found = await asyncio.to_thread(self._rows, "WHERE session = ?", (session,))
+        return found[0] if found else None
+
+    async def held_by_nobody(self, owned: Callable[[SessionId], bool]) -> list[Device]:
+        rows = await asyncio.to_thread(self._rows, "WHERE parked = ''", ())
+        return [device for device in rows if not owned(device.session)]
+
+    async def park(self, session: SessionId, why: str) -> None:
+        await asyncio.to_thread(self._write, "UPDATE devices SET parked = ? WHERE session = ?", (why, session))
+
+    async def forget(self, session: SessionId) -> None:
+        await asyncio.to_thread(self._write, "DELETE FROM devices WHERE session = ?", (session,))
+        await asyncio.to_thread(self.discard, str(self._file(session)))
+
+    def _file(self, session: SessionId) -> Path:
+        return self._devices / f"{session}.sqlite3"
+
+    def _adopt(self, session: SessionId, scratch: str, jid: str, linked_at: int) -> Device:
+        # The linker wrote without syncs. Synced here, moved in one step, and registered only then: killed in between,
+        # the file is an orphan that nobody resumes, never a registered device without its keys.
+        target = self._file(session)
+        _sync(Path(scratch))
+        self.discard(str(target))
+        os.replace(scratch, target)
+        _sync(target.parent)
+        self._write(
+            "INSERT INTO devices (session, jid, linked_at) VALUES (?, ?, ?) ON CONFLICT (session) DO UPDATE "
+            "SET jid = excluded.jid, linked_at = excluded.linked_at, parked = ''",
+            (session, jid, linked_at),
+        )
+        return Device(session, jid, linked_at, str(target))
+
+    def _rows(self, where: str, values: tuple[str, ...]) -> list[Device]:
+        with self._open() as registry:
+            rows = registry.execute(f"SELECT session, jid, linked_at FROM devices {where}", values).fetchall()  # noqa: S608
+        return [Device(SessionId(s), jid, linked_at, str(self._file(SessionId(s)))) for s, jid, linked_at in rows]
+
+    def _write(self, statement: str, values: tuple[str | int, ...]) -> None:
+        with self._open() as registry:
+            registry.execute(statement, values)
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._registry, timeout=10)) as registry, registry:
+            yield registry
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path, alive: Callable[[WorkerId], bool]) -> None:
+    """Throw away the attempts' files of workers that live no more: they hold half-made keys."""
+    for one in (folder / "linking").glob("*"):
+        if not alive(WorkerId(one.name)):
+            shutil.rmtree(one, ignore_errors=True)
