@@ -104,9 +104,7 @@ class Ended(Line):
     reason: str
 
 
-FromLinker = Annotated[
-    Ready | Qr | Code | CodeRefused | Word | Paired | Connected | Ended, Field(discriminator="type")
-]
+FromLinker = Annotated[Ready | Qr | Code | CodeRefused | Word | Paired | Connected | Ended, Field(discriminator="type")]
 from_linker: TypeAdapter[Ready | Qr | Code | CodeRefused | Word | Paired | Connected | Ended] = TypeAdapter(FromLinker)
 
 
@@ -194,20 +192,25 @@ class Restored(Line):
 
 
 class Lost(Line):
-    """It will not come back by itself. `until`: ms since the epoch, when known; `detail`: the library's own text."""
+    """It will not come back by itself. `until`: ms since the epoch, when known; `detail`: the library's own text.
+
+    `recycle`: a thread of the process will never end, the holder is to be replaced when convenient.
+    """
 
     type: Literal["lost"] = "lost"
     session: str
     reason: LostReason
     until: int | None = None
     detail: str = ""
+    recycle: bool = False
 
 
 class Released(Line):
-    """The session is no longer here."""
+    """The session is no longer here. `detail`: why a log-out did not succeed; the device may still be linked."""
 
     type: Literal["released"] = "released"
     session: str
+    detail: str = ""
 
 
 class Sent(Line):
@@ -228,16 +231,18 @@ class SendFailed(Line):
 
 
 class Probed(Line):
-    """Counts for the supervisor: sessions now, starts since birth (a holder is recycled after some hundred)."""
+    """Counts for the supervisor: sessions now, starts since birth (a holder is recycled after some hundred), threads
+    that will never end."""
 
     type: Literal["probed"] = "probed"
     sessions: int
     starts: int
+    stuck: int = 0
 
 
 FromHolder = Annotated[
     Ready | Held | Dropped | Restored | Lost | Released | Sent | SendFailed | Probed, Field(discriminator="type")
 ]
-from_holder: TypeAdapter[Ready | Held | Dropped | Restored | Lost | Released | Sent | SendFailed | Probed] = TypeAdapter(
-    FromHolder
+from_holder: TypeAdapter[Ready | Held | Dropped | Restored | Lost | Released | Sent | SendFailed | Probed] = (
+    TypeAdapter(FromHolder)
 )

@@ -1,0 +1,69 @@
+"""What the worker tells the zygote and hears from it: JSON, one message a packet of a SOCK_SEQPACKET socket.
+
+To the zygote: fork (with the child's end of its pipe as SCM_RIGHTS), kill. From it: forked, died.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from workers.engine.protocol import Line
+
+
+class Role(StrEnum):
+    """What a forked process becomes."""
+
+    LINKER = "linker"
+    HOLDER = "holder"
+
+
+class Options(Line):
+    """What every engine process needs to know; it reads no environment of its own.
+
+    `device_name` is what the phone shows under Linked devices; `proxy_url` (http:// or socks5://) is None for what
+    HTTPS_PROXY says, which Go reads by itself.
+    """
+
+    device_name: str
+    proxy_url: str | None = None
+
+
+class Fork(Line):
+    """Start a child; the packet carries its pipe. `key` is the worker's name for it, never used twice."""
+
+    type: Literal["fork"] = "fork"
+    key: int
+    role: Role
+    options: Options
+
+
+class Kill(Line):
+    """SIGKILL the child `key`. Nothing happens if it is gone already: only the zygote reaps, so no pid is reused."""
+
+    type: Literal["kill"] = "kill"
+    key: int
+
+
+class Forked(Line):
+    """The child `key` runs as `pid`."""
+
+    type: Literal["forked"] = "forked"
+    key: int
+    pid: int
+
+
+class Died(Line):
+    """The child `key` is gone and reaped; see `processes.Exited` for the fields."""
+
+    type: Literal["died"] = "died"
+    key: int
+    code: int | None
+    signal: int | None
+    panic: str | None
+
+
+to_zygote: TypeAdapter[Fork | Kill] = TypeAdapter(Annotated[Fork | Kill, Field(discriminator="type")])
+from_zygote: TypeAdapter[Forked | Died] = TypeAdapter(Annotated[Forked | Died, Field(discriminator="type")])
+#: No packet is longer, in bytes.
+PACKET = 64 * 1024
