@@ -42,7 +42,8 @@ async def _run(options: Options) -> None:
         loop.add_signal_handler(number, stop.set)
     async with serving(options) as ready:
         line = asdict(ready) | ({"chaos": options.chaos, "seed": options.seed} if options.chaos else {})
-        print(json.dumps({"ready": True, **line}), flush=True)
+        sys.stdout.write(json.dumps({"ready": True, **line}) + "\n")
+        sys.stdout.flush()
         await stop.wait()
 
 
@@ -67,7 +68,7 @@ def main(arguments: list[str]) -> int:
         try:
             asyncio.run(_run(options))
         except (OSError, WordsNotFound) as error:
-            print(f"emulator: {error}", file=sys.stderr)
+            sys.stderr.write(f"emulator: {error}\n")
             return 2
     return 0
 

@@ -109,9 +109,8 @@ class Emulator:
             stdout=asyncio.subprocess.PIPE,
             cwd=Path(__file__).parent.parent,
         )
-        assert process.stdout is not None
         async with asyncio.timeout(_START_SECONDS):
-            line = await process.stdout.readline()
+            line = await process.stdout.readline() if process.stdout else b""
         if not line:
             raise EmulatorError(f"the emulator ended with {await process.wait()} before it was ready")
         return Emulator(json.loads(line), process)
@@ -220,7 +219,7 @@ class Emulator:
         after: int = 0,
         tag: str | None = None,
         phone: str | None = None,
-        where: Callable[[Event], bool] = lambda event: True,
+        where: Callable[[Event], bool] = lambda _: True,
         seconds: float = 30.0,
     ) -> Event:
         """The first event above `after` that fits. TimeoutError with the last events if none comes within `seconds`."""
@@ -288,6 +287,5 @@ async def running(state_directory: Path) -> AsyncIterator[Emulator]:
 
     from emulator.server import Options, serving
 
-    async with serving(Options(state_directory)) as ready:
-        async with Emulator(asdict(ready)) as emulator:
-            yield emulator
+    async with serving(Options(state_directory)) as ready, Emulator(asdict(ready)) as emulator:
+        yield emulator

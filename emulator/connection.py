@@ -15,15 +15,15 @@ from emulator.noise import PROLOGUE, HandshakeRefused, SealedChannel, ServerHand
 from emulator.payload import BadPayload, Login, Registration, parse
 from emulator.rules import Rule
 from emulator.settings import TagSettings
-from emulator.state import Device, now_ms
+from emulator.state import now_ms
 from emulator.websocket import Websocket, WebsocketClosed
-from emulator.world import Status, World
+from emulator.world import Linked, Status, World
 
 _FRAME_HEAD = 3
 
 
 class Connection:
-    """`tag` is the client's group; `phone` the number, once it is known; `device` the linked device, once it has logged in."""
+    """`tag` is the client's group; `phone` the number, once it is known; `linked` the device, once it has logged in."""
 
     def __init__(self, world: World, socket: Websocket, tag: str) -> None:
         self.world, self.tag = world, tag
@@ -31,7 +31,7 @@ class Connection:
         self.opened_at = now_ms()
         self.status = Status.HANDSHAKE
         self.phone: str | None = None
-        self.device: Device | None = None
+        self.linked: Linked | None = None
         self.registration: Registration | None = None
         self.client_static = b""
         self.refs_acknowledged = False
@@ -109,7 +109,8 @@ class Connection:
     async def query(self, content: Node) -> Node:
         """Sends an `iq set` of the namespace md and returns the client's answer (result or error)."""
         query_id = f"{self.id}.{next(self._query_ids)}"
-        answer = self._answers[query_id] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Node] = asyncio.get_running_loop().create_future()
+        self._answers[query_id] = answer
         attrs: dict[str, str | Jid] = {
             "from": SERVER_JID,
             "id": query_id,
@@ -169,8 +170,8 @@ class Connection:
         del self.world.connections[self.id]
         for ref in [ref for ref, offered in self.world.refs.items() if offered.connection is self]:
             del self.world.refs[ref]
-        if self.phone and self.device and self.world.online.get((self.phone, self.device.id)) is self:
-            del self.world.online[self.phone, self.device.id]
+        if self.linked is not None and self.world.online.get(self.linked.key) is self:
+            del self.world.online[self.linked.key]
         self.log(Kind.CONNECTION_CLOSED, reason=reason, status=self.status)
         for task in tuple(self._tasks):
             task.cancel()

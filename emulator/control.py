@@ -84,7 +84,7 @@ async def _body(request: Request, model: type[Body]) -> Body:
 
 
 def _rule(body: models.RuleBody, **changes: object) -> Rule:
-    return Rule(id=0, **{**body.model_dump(), **changes})  # type: ignore[arg-type]
+    return Rule(id=0, **{**body.model_dump(), **changes})
 
 
 def _account_json(world: World, account: Account) -> dict[str, object]:
@@ -142,7 +142,7 @@ class _Control:
             raise _BadRequest(f"{number} is no phone number: 5 to 15 digits with the country code, without +")
         return Phone(self._world, number)
 
-    async def healthz(self, request: Request) -> Response:
+    async def healthz(self, _: Request) -> Response:
         return JSONResponse({"ready": True, **asdict(self._ready)})
 
     async def events(self, request: Request) -> Response:
@@ -162,7 +162,7 @@ class _Control:
                 return JSONResponse({"events": [event.json() for event in found], "last": after})
             await self._world.events.wait(after, deadline - loop.time())
 
-    async def faults(self, request: Request) -> Response:
+    async def faults(self, _: Request) -> Response:
         return JSONResponse({"faults": [{"fault": fault, **asdict(doc)} for fault, doc in FAULTS.items()]})
 
     async def rules(self, request: Request) -> Response:
@@ -192,7 +192,7 @@ class _Control:
                 "id": connection.id,
                 "tag": connection.tag,
                 "phone": connection.phone,
-                "device": connection.device.id if connection.device else None,
+                "device": connection.linked.device.id if connection.linked else None,
                 "status": connection.status,
                 "opened_at": connection.opened_at,
             }
@@ -220,7 +220,7 @@ class _Control:
             {"messages": [asdict(message) for message in self._world.messages if phone in (None, message.phone)]}
         )
 
-    async def phones(self, request: Request) -> Response:
+    async def phones(self, _: Request) -> Response:
         accounts = self._world.state.accounts.values()
         return JSONResponse({"phones": [_account_json(self._world, account) for account in accounts]})
 
@@ -272,15 +272,12 @@ class _Control:
         return JSONResponse({"rules": sticky})
 
 
-async def _bad_request(request: Request, error: Exception) -> Response:
+async def _bad_request(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 400)
 
 
-def _to_page(request: Request) -> Awaitable[Response]:
-    async def redirect() -> Response:
-        return RedirectResponse("/phone/")
-
-    return redirect()
+async def _to_page(_: Request) -> Response:
+    return RedirectResponse("/phone/")
 
 
 def control_app(world: World, ready: Ready) -> ASGIApp:
@@ -292,4 +289,4 @@ def control_app(world: World, ready: Ready) -> ASGIApp:
         _BadRequest: _bad_request,
         ValueError: _bad_request,
     }
-    return _LoopbackOnly(Starlette(routes=routes, exception_handlers=handlers))  # type: ignore[arg-type]
+    return _LoopbackOnly(Starlette(routes=routes, exception_handlers=handlers))

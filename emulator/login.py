@@ -14,10 +14,10 @@ from emulator.faults import Fault, Step
 from emulator.nodes import LID_SERVER, Jid, Node
 from emulator.payload import Login
 from emulator.state import now_ms
+from emulator.world import Linked, World
 
 if TYPE_CHECKING:
     from emulator.connection import Connection
-    from emulator.world import World
 
 UNLINKING = (401, 403, 406)
 """Failures after which the client deletes its device; we delete ours."""
@@ -43,11 +43,11 @@ async def begin(connection: Connection, claim: Login) -> None:
         return
     if not await connection.passes(Step.SUCCESS):
         return
-    older = connection.world.online.get((account.number, device.id))
-    connection.world.online[account.number, device.id] = connection
+    linked = connection.linked = Linked(account, device)
+    older = connection.world.online.get(linked.key)
+    connection.world.online[linked.key] = connection
     if older is not None:
         older.spawn(older.fail(conflict("replaced"), "replaced by a newer connection"))
-    connection.device = device
     device.last_seen = now_ms()
     connection.world.state.save(account)
     lid = Jid(account.lid, LID_SERVER, device.id)
@@ -71,7 +71,7 @@ def unlink(world: World, number: str, device_id: int, reason: str, *, tag: str =
     return True
 
 
-async def after_login(connection: Connection) -> None:
+async def after_login(connection: Connection, linked: Linked) -> None:
     """The faults that wait for a device that is fully connected."""
     if (rule := connection.strike(Fault.CONNECTED_CUT)) is not None:
         await asyncio.sleep(rule.delay or 0)
@@ -88,6 +88,5 @@ async def after_login(connection: Connection) -> None:
         await connection.fail(conflict("replaced"), Fault.CONFLICT_REPLACED)
     elif (rule := connection.strike(Fault.DWELL_DROP)) is not None:
         await asyncio.sleep(10.0 if rule.delay is None else rule.delay)
-        assert connection.phone is not None and connection.device is not None
-        unlink(connection.world, connection.phone, connection.device.id, Fault.DWELL_DROP, tag=connection.tag)
+        unlink(connection.world, *linked.key, Fault.DWELL_DROP, tag=connection.tag)
         await connection.fail(conflict("device_removed"), Fault.DWELL_DROP)

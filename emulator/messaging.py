@@ -11,8 +11,9 @@ from emulator.events import Kind
 from emulator.faults import Fault, Step
 from emulator.nodes import LID_SERVER, SERVER, Jid, Node
 from emulator.payload import KEY_TYPE
+from emulator.signal import CannotOpen, open_prekey_message, text_of
 from emulator.state import Account, now_ms
-from emulator.world import ReceivedMessage
+from emulator.world import Linked, ReceivedMessage
 
 if TYPE_CHECKING:
     from emulator.connection import Connection
@@ -75,9 +76,8 @@ def prekey_bundles(connection: Connection, wanted: Node) -> Node:
     return Node("list", {}, tuple(users))
 
 
-async def receive(connection: Connection, node: Node) -> None:
+async def receive(connection: Connection, linked: Linked, node: Node) -> None:
     """Keeps a message and acknowledges it. A message that comes again (after a reconnect) is kept once."""
-    assert connection.phone is not None and connection.device is not None
     to, message_id = node.jid("to"), node.attr("id")
     participants = node.child("participants")
     if to is None or not message_id or participants is None or not participants.children:
@@ -89,18 +89,31 @@ async def receive(connection: Connection, node: Node) -> None:
         return
     if not await connection.passes(Step.MESSAGE):
         return
-    world = connection.world
-    if all((known.phone, known.message_id) != (connection.phone, message_id) for known in world.messages):
+    world, (number, device) = connection.world, linked.key
+    if all((known.phone, known.message_id) != (number, message_id) for known in world.messages):
         account = _account(connection, to)
-        number = account.number if account else str(to)
-        message = ReceivedMessage(
-            now_ms(), connection.phone, connection.device.id, message_id, number, None, len(participants.children)
+        receiver = account.number if account else str(to)
+        text = _text(connection, account, participants)
+        world.messages.append(
+            ReceivedMessage(now_ms(), number, device, message_id, receiver, text, len(participants.children))
         )
-        world.messages.append(message)
-        connection.log(
-            Kind.MESSAGE_RECEIVED, message_id=message_id, to=number, text=message.text, devices=message.devices
-        )
+        connection.log(Kind.MESSAGE_RECEIVED, message_id=message_id, to=receiver, text=text)
     _acknowledge(connection, node, None)
+
+
+def _text(connection: Connection, receiver: Account | None, participants: Node) -> str | None:
+    """The text for the receiver's phone; None if there is none or it cannot be opened (that is logged)."""
+    for participant in participants.children:
+        jid, sealed = participant.jid("jid"), participant.child("enc")
+        if receiver is None or jid is None or _account(connection, jid) is not receiver or sealed is None:
+            continue
+        try:
+            plain = open_prekey_message(sealed.data(), receiver.identity, receiver.signed_prekey)
+        except CannotOpen as error:
+            connection.log(Kind.CLIENT_VIOLATION, reason=f"a message that cannot be opened: {error}")
+            return None
+        return text_of(plain)
+    return None
 
 
 def _acknowledge(connection: Connection, node: Node, error: int | None) -> None:

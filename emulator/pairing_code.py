@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from emulator.events import Kind
 from emulator.faults import Fault, Step, refusal_text
 from emulator.nodes import SERVER, Node
+from emulator.payload import Registration
 
 if TYPE_CHECKING:
     from emulator.connection import Connection
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
 WRAPPED_BYTES = 80
 """Salt 32, IV 16, hidden public key 32."""
 _LIMIT_SECONDS = 600.0
-_BROWSERS = {"chrome", "edge", "firefox", "ie", "opera", "safari"}
-_SYSTEMS = {"android", "linux", "mac os", "macos", "ubuntu", "windows"}
-"""In lower case: neonize shouts (`CHROME (LINUX)`), and is let in by the real server."""
+_BROWSERS = {"Chrome", "Edge", "Firefox", "IE", "Opera", "Safari"}
+_SYSTEMS = {"Android", "Linux", "Mac OS", "macOS", "Ubuntu", "Windows"}
 _PLATFORMS = set("0123456789ce")
 
 
@@ -37,6 +37,7 @@ class PendingCode:
     ref: bytes
     number: str
     connection: Connection
+    registration: Registration
     wrapped: bytes
     expires_at: float
     tries: int = 0
@@ -47,11 +48,11 @@ class PendingCode:
         return time.monotonic() < self.expires_at and self.connection.id in self.connection.world.connections
 
 
-async def handle(connection: Connection, query: Node, node: Node) -> None:
+async def handle(connection: Connection, registration: Registration, query: Node, node: Node) -> None:
     """An `iq` with link_code_companion_reg."""
     match node.attr("stage"):
         case "companion_hello":
-            await _hello(connection, query, node)
+            await _hello(connection, registration, query, node)
         case "companion_finish":
             _finish(connection, query, node)
         case stage:
@@ -72,12 +73,12 @@ def _wrong_hello(connection: Connection, node: Node) -> str | None:
         return "unknown companion_platform_id"
     display = node.data("companion_platform_display").decode(errors="replace")
     name = re.fullmatch(r"([A-Za-z]+) \(([A-Za-z ]+)\)", display)
-    if name is None or name[1].lower() not in _BROWSERS or name[2].lower() not in _SYSTEMS:
+    if name is None or name[1] not in _BROWSERS or name[2] not in _SYSTEMS:
         return f"the display name {display!r} is not a known `Browser (OS)`"
     return None
 
 
-async def _hello(connection: Connection, query: Node, node: Node) -> None:
+async def _hello(connection: Connection, registration: Registration, query: Node, node: Node) -> None:
     world, settings = connection.world, connection.settings
     wrong = _wrong_hello(connection, node)
     jid = node.jid("jid")
@@ -103,7 +104,7 @@ async def _hello(connection: Connection, query: Node, node: Node) -> None:
         return
     ref = b"3@" + base64.b64encode(os.urandom(48))
     wrapped = node.data("link_code_pairing_wrapped_companion_ephemeral_pub")
-    world.codes[jid.user] = PendingCode(ref, jid.user, connection, wrapped, now + settings.code_seconds)
+    world.codes[jid.user] = PendingCode(ref, jid.user, connection, registration, wrapped, now + settings.code_seconds)
     push = node.attr("should_show_push_notification") == "true"
     connection.log(Kind.CODE_REQUESTED, display=node.data("companion_platform_display").decode(), push=push)
     if push:
@@ -117,15 +118,13 @@ def _refuse(connection: Connection, query: Node, status: int) -> None:
 
 
 def _finish(connection: Connection, query: Node, node: Node) -> None:
-    registration = connection.registration
     pending = connection.world.codes.get(connection.phone or "")
     if (
-        registration is None
-        or pending is None
+        pending is None
         or pending.finish is None
         or pending.connection is not connection
         or node.data("link_code_pairing_ref") != pending.ref
-        or node.data("companion_identity_public") != registration.identity_key
+        or node.data("companion_identity_public") != pending.registration.identity_key
     ):
         connection.log(Kind.CLIENT_VIOLATION, reason="a companion_finish that fits no typed code")
         connection.refuse(query, 400, refusal_text(400))

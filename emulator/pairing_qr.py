@@ -69,10 +69,8 @@ async def _timed(connection: Connection) -> None:
         connection.cut("the time for pairing is over")
 
 
-async def confirm(connection: Connection, account: Account, adv_secret: bytes) -> None:
+async def confirm(connection: Connection, registration: Registration, account: Account, adv_secret: bytes) -> None:
     """The phone has agreed: pair-success, the client's signature, the device is linked, 515."""
-    registration = connection.registration
-    assert registration is not None
     connection.status = Status.LINKING
     device_id, key_index = account.next_device_id(), account.last_key_index + 1
     account.last_device, account.last_key_index = device_id, key_index

@@ -81,7 +81,7 @@ class Phone:
         outcome = await self._consent(connection)
         self._tell(Kind.QR_SCANNED, connection, outcome)
         if outcome is Outcome.CONFIRMED:
-            connection.spawn(pairing_qr.confirm(connection, self.account, keys[2]))
+            connection.spawn(pairing_qr.confirm(connection, registration, self.account, keys[2]))
         elif outcome is Outcome.PASSKEY_WANTED:
             ask_for_passkey(connection)
         return outcome
@@ -106,7 +106,7 @@ class Phone:
                 return self._tell(Kind.CODE_TYPED, connection, failed)
             if outcome is Outcome.CONFIRMED:
                 self._world.codes.pop(self.number, None)
-                connection.spawn(pairing_qr.confirm(connection, self.account, adv_secret))
+                connection.spawn(pairing_qr.confirm(connection, pending.registration, self.account, adv_secret))
             else:
                 ask_for_passkey(connection)
         return self._tell(Kind.CODE_TYPED, connection, outcome)
@@ -148,8 +148,7 @@ class Phone:
 
     async def _exchange(self, pending: pairing_code.PendingCode, code: str) -> tuple[bytes, Outcome | None]:
         """Swaps keys with the client under the code: the ADV secret, or why there is none."""
-        registration, account = pending.connection.registration, self.account
-        assert registration is not None
+        registration, account = pending.registration, self.account
         salt, iv, hidden = pending.wrapped[:32], pending.wrapped[32:48], pending.wrapped[48:]
         own_salt, own_iv, ephemeral = os.urandom(32), os.urandom(16), KeyPair.generate()
         companion_ephemeral = await asyncio.to_thread(code_cipher, code, salt, iv, hidden)

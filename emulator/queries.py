@@ -11,7 +11,7 @@ from emulator.faults import Fault, Step, refusal_text
 from emulator.keys import verify
 from emulator.nodes import Node
 from emulator.payload import KEY_TYPE
-from emulator.world import Status
+from emulator.world import Linked, Status
 
 if TYPE_CHECKING:
     from emulator.connection import Connection
@@ -24,8 +24,8 @@ async def handle(connection: Connection, node: Node) -> None:
     """Answers one stanza."""
     if node.tag == "iq":
         await _query(connection, node)
-    elif node.tag == "message" and connection.device is not None:
-        await messaging.receive(connection, node)
+    elif node.tag == "message" and connection.linked is not None:
+        await messaging.receive(connection, connection.linked, node)
     elif node.tag not in _SILENT:
         connection.log(Kind.STANZA_UNKNOWN, stanza=str(node)[:500])
 
@@ -34,22 +34,26 @@ async def _query(connection: Connection, query: Node) -> None:
     namespace = query.attr("xmlns")
     if namespace == "w:p":
         _ping(connection, query)
-    elif connection.device is not None:
-        await _linked_query(connection, query, namespace)
-    elif (node := query.child("link_code_companion_reg")) is not None and connection.status is Status.UNLINKED:
-        await pairing_code.handle(connection, query, node)
+    elif connection.linked is not None:
+        await _linked_query(connection, connection.linked, query)
+    elif (
+        (node := query.child("link_code_companion_reg")) is not None
+        and (registration := connection.registration) is not None
+        and connection.status is Status.UNLINKED
+    ):
+        await pairing_code.handle(connection, registration, query, node)
     else:
         connection.log(Kind.CLIENT_VIOLATION, reason=f"{namespace} before the login")
         connection.refuse(query, 401, refusal_text(401))
 
 
-async def _linked_query(connection: Connection, query: Node, namespace: str) -> None:
-    handler = _HANDLERS.get((namespace, query.attr("type")))
+async def _linked_query(connection: Connection, linked: Linked, query: Node) -> None:
+    handler = _HANDLERS.get((query.attr("xmlns"), query.attr("type")))
     if handler is None:
         connection.log(Kind.STANZA_UNKNOWN, stanza=str(query)[:500])
         connection.refuse(query, 501, "feature-not-implemented")
     else:
-        await handler(connection, query)
+        await handler(connection, linked, query)
 
 
 def _ping(connection: Connection, query: Node) -> None:
@@ -59,30 +63,29 @@ def _ping(connection: Connection, query: Node) -> None:
         connection.answer(query)
 
 
-async def _passive(connection: Connection, query: Node) -> None:
+async def _passive(connection: Connection, linked: Linked, query: Node) -> None:
     if not await connection.passes(Step.ACTIVE):
         return
     connection.answer(query)
-    if query.child("active") is not None and connection.device is not None and connection.status is not Status.ONLINE:
+    if query.child("active") is not None and connection.status is not Status.ONLINE:
         connection.status = Status.ONLINE
         connection.send(Node("ib", {}, (Node("offline", {"count": "0"}),)))
-        connection.log(Kind.DEVICE_CONNECTED, device=connection.device.id)
-        connection.spawn(login.after_login(connection))
+        connection.log(Kind.DEVICE_CONNECTED, device=linked.device.id)
+        connection.spawn(login.after_login(connection, linked))
 
 
-async def _encrypt_get(connection: Connection, query: Node) -> None:
-    if query.child("count") is not None and connection.device is not None:
+async def _encrypt_get(connection: Connection, linked: Linked, query: Node) -> None:
+    if query.child("count") is not None:
         if await connection.passes(Step.PREKEYS):
-            connection.answer(query, Node("count", {"value": str(connection.device.prekeys)}))
+            connection.answer(query, Node("count", {"value": str(linked.device.prekeys)}))
     elif (wanted := query.child("key")) is not None:
         connection.answer(query, messaging.prekey_bundles(connection, wanted))
     else:
         connection.refuse(query, 400, refusal_text(400))
 
 
-async def _upload_prekeys(connection: Connection, query: Node) -> None:
-    device = connection.device
-    assert device is not None and connection.phone is not None
+async def _upload_prekeys(connection: Connection, linked: Linked, query: Node) -> None:
+    device = linked.device
     if (rule := connection.strike(Fault.PREKEYS_REFUSED)) is not None:
         status = rule.status or 500
         connection.refuse(query, status, refusal_text(status))
@@ -102,36 +105,31 @@ async def _upload_prekeys(connection: Connection, query: Node) -> None:
         connection.refuse(query, 406, "not-acceptable")
         return
     device.prekeys += len(keys.children)
-    connection.world.state.save(connection.world.state.account(connection.phone))
+    connection.world.state.save(linked.account)
     connection.log(Kind.PREKEYS_UPLOADED, device=device.id, count=len(keys.children))
     connection.answer(query)
 
 
-async def _md(connection: Connection, query: Node) -> None:
-    device, node = connection.device, query.child("remove-companion-device")
+async def _md(connection: Connection, linked: Linked, query: Node) -> None:
+    node = query.child("remove-companion-device")
     jid = node.jid("jid") if node else None
-    if (
-        device is None
-        or connection.phone is None
-        or jid is None
-        or (jid.user, jid.device) != (connection.phone, device.id)
-    ):
+    if jid is None or (jid.user, jid.device) != linked.key:
         connection.log(Kind.STANZA_UNKNOWN, stanza=str(query)[:500])
         connection.refuse(query, 400, refusal_text(400))
         return
-    login.unlink(connection.world, connection.phone, device.id, "the device asked for it", tag=connection.tag)
+    login.unlink(connection.world, *linked.key, "the device asked for it", tag=connection.tag)
     connection.answer(query)
 
 
-async def _accept(connection: Connection, query: Node) -> None:
+async def _accept(connection: Connection, _: Linked, query: Node) -> None:
     connection.answer(query)
 
 
-async def _usync(connection: Connection, query: Node) -> None:
+async def _usync(connection: Connection, _: Linked, query: Node) -> None:
     messaging.answer_usync(connection, query)
 
 
-_HANDLERS: dict[tuple[str, str], Callable[["Connection", Node], Awaitable[None]]] = {
+_HANDLERS: dict[tuple[str, str], Callable[[Connection, Linked, Node], Awaitable[None]]] = {
     ("passive", "set"): _passive,
     ("encrypt", "get"): _encrypt_get,
     ("encrypt", "set"): _upload_prekeys,

@@ -55,7 +55,9 @@ class _Library:
         # (type, address, file offset, size) of every section
         headers = [struct.unpack_from("<4xI8xQQQ", data, section_table + i * entry_size) for i in range(count)]
         # program bits (1) that lie in memory: address -> file offset
-        self.sections = [(address, offset, size) for kind, address, offset, size in headers if kind == 1 and address]
+        self.sections: list[tuple[int, int, int]] = [
+            (address, offset, size) for kind, address, offset, size in headers if kind == 1 and address
+        ]
         self.pointers: dict[int, int] = {}
         for kind, _, offset, size in headers:
             if kind == 4:  # RELA
@@ -75,13 +77,13 @@ class _Library:
         pointer = self.pointers.get(place)
         if pointer is None:
             return b""
-        length = struct.unpack_from("<Q", self.data, self.offset(place) + 8)[0]
+        length: int = struct.unpack_from("<Q", self.data, self.offset(place) + 8)[0]
         start = self.offset(pointer)
         return self.data[start : start + length]
 
     def find_array(self, anchor: tuple[bytes, ...], skipped: int = 0) -> int:
         """The address of the array that holds the words of `anchor` in a row, after `skipped` entries."""
-        addresses = set()
+        addresses: set[int] = set()
         at = self.data.find(anchor[0])
         while at >= 0:
             addresses.update(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from emulator.events import EventLog
 from emulator.rules import Rules
 from emulator.settings import TagSettings
-from emulator.state import State
+from emulator.state import Account, Device, State
 from emulator.words import Words
 
 if TYPE_CHECKING:
@@ -39,6 +39,18 @@ class OfferedRef:
     @property
     def alive(self) -> bool:
         return time.monotonic() < self.expires_at
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """Who a connection is, once it has logged in."""
+
+    account: Account
+    device: Device
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.account.number, self.device.id
 
 
 @dataclass(frozen=True, slots=True)

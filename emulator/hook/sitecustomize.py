@@ -7,24 +7,33 @@ memory. A finder lives in memory, so it also works in a forked child that loads 
 Never part of the product: without WA_EMULATOR_ROOT_KEY in the environment it does nothing.
 """
 
+from __future__ import annotations
+
 import os
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.abc import Loader
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
 _BINDER = "neonize._binder"
 _GENUINE_KEY = bytes.fromhex("142375574d0a587166aae71ebe516437c4a28b73e3695c6ce1f7f9545da8ee6b")
 """WhatsApp's public root key, as in whatsmeow handshake.go (WACertPubKey)."""
 
 
-def _replace_root_key(root_key):
-    """Overwrites the genuine key with `root_key` in the writable memory of the loaded library; ImportError if it is not there."""
+def _replace_root_key(root_key: bytes) -> None:
+    """Overwrites the genuine key in the loaded library's writable memory; ImportError if it is not there exactly once."""
     import ctypes
 
     replaced = 0
     with open("/proc/self/maps", encoding="utf-8") as maps:
         regions = [line.split(None, 5) for line in maps]
     for region in regions:
-        path = region[5].strip() if len(region) > 5 else ""
-        if "w" not in region[1] or not os.path.basename(path).startswith("neonize-"):
+        file = region[5].strip().rpartition("/")[2] if len(region) > 5 else ""
+        if "w" not in region[1] or not file.startswith("neonize-"):
             continue
         start, end = (int(part, 16) for part in region[0].split("-"))
         memory = ctypes.string_at(start, end - start)
@@ -40,32 +49,32 @@ def _replace_root_key(root_key):
 class _Finder:
     """Finds `neonize._binder` by the other finders, and patches the library once that module has run."""
 
-    def __init__(self, root_key):
+    def __init__(self, root_key: bytes) -> None:
         self._root_key = root_key
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if name != _BINDER:
             return None
         for finder in sys.meta_path:
-            if finder is self:
-                continue
-            spec = finder.find_spec(name, path, target)
-            if spec is not None and spec.loader is not None:
-                self._wrap(spec.loader)
+            if finder is not self and (spec := finder.find_spec(name, path, target)) is not None:
+                if spec.loader is not None:
+                    self._wrap(spec.loader)
                 return spec
         return None
 
-    def _wrap(self, loader):
+    def _wrap(self, loader: Loader) -> None:
         run = loader.exec_module
 
-        def exec_module(module):
+        def exec_module(module: ModuleType) -> None:
             run(module)
             _replace_root_key(self._root_key)
 
-        loader.exec_module = exec_module
+        loader.exec_module = exec_module  # type: ignore[method-assign]
 
 
-def _install():
+def _install() -> None:
     value = os.environ.get("WA_EMULATOR_ROOT_KEY", "")
     if value:
         root_key = bytes.fromhex(value)
