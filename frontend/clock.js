@@ -1,0 +1,63 @@
+/**
+ * Time, as the server tells it, and the page's one timer.
+ *
+ * Everything that must happen later is an alarm with a name; setting an alarm again replaces it. However many alarms
+ * there are, one `setTimeout` runs.
+ */
+
+/** @typedef {ReturnType<typeof createClock>} Clock */
+
+/** @param {Window} [host] */
+export function createClock(host = window) {
+  /** @type {Map<string, {at: number, ring: () => void}>} */
+  const alarms = new Map();
+  /** @type {number | null} */
+  let timer = null;
+  let offset = 0;
+
+  function arm() {
+    if (timer !== null) host.clearTimeout(timer);
+    timer = null;
+    if (alarms.size === 0) return;
+    const next = Math.min(...[...alarms.values()].map((alarm) => alarm.at));
+    timer = host.setTimeout(ringDue, Math.max(0, next - Date.now()));
+  }
+
+  function ringDue() {
+    timer = null;
+    const due = [...alarms].filter(([, alarm]) => alarm.at <= Date.now());
+    for (const [name] of due) alarms.delete(name);
+    for (const [, alarm] of due) alarm.ring();
+    arm();
+  }
+
+  return {
+    /** The present moment by the server's clock. */
+    now: () => Date.now() + offset,
+
+    /** Learn the server's clock from a message that has just arrived. @param {number} serverNow */
+    learn(serverNow) {
+      offset = serverNow - Date.now();
+    },
+
+    /** Ring once, `delay` ms from now. @param {string} name @param {number} delay @param {() => void} ring */
+    set(name, delay, ring) {
+      alarms.set(name, { at: Date.now() + delay, ring });
+      arm();
+    },
+
+    /** @param {string} name */
+    clear(name) {
+      if (alarms.delete(name)) arm();
+    },
+
+    /** How many timers run: 0 or 1. */
+    timers: () => (timer === null ? 0 : 1),
+  };
+}
+
+/** `m:ss` until a moment, never below 0:00. @param {number} ms */
+export function minutesAndSeconds(ms) {
+  const seconds = Math.max(0, Math.ceil(ms / 1000));
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}

@@ -1,0 +1,97 @@
+/**
+ * Every state of the page, as the messages that lead to it: for the gallery and for the tests. Development only.
+ *
+ * `phone: true` shows it as on a phone; `model` is what only the tab knows.
+ */
+
+import { FAILURES } from "./failures.generated.js";
+import { QR_SVG, QR_TEXT } from "./fixtures-qr.js";
+
+/** @typedef {import("./protocol.d.ts").ServerMessage} ServerMessage */
+/** @typedef {import("./protocol.d.ts").Snapshot} Snapshot */
+/** @typedef {import("./model.js").FailureCode} FailureCode */
+/** @typedef {{name: string, phone?: boolean, messages: ServerMessage[], model?: Partial<import("./model.js").Model>}} Fixture */
+
+/** @type {import("./protocol.d.ts").Profile} */
+export const PROFILE = {
+  company: "Salon “Aurora”",
+  platform: "Bookwell",
+  locale: null,
+  region: "RU",
+  returnUrl: "https://bookwell.example/settings",
+  deviceName: "Bookwell",
+  phoneHint: null,
+};
+
+/** @param {number} now @returns {Fixture[]} */
+export function fixtures(now) {
+  /** @param {Partial<Snapshot>} parts @returns {ServerMessage} */
+  const status = (parts) => ({
+    type: "status",
+    profile: PROFILE,
+    snapshot: { state: "unlinked", sessionId: "company_aurora", attempt: 7, seq: 3, serverNow: now, ...parts },
+  });
+  const deadline = now + 150_000;
+  const qr = { text: QR_TEXT, svg: QR_SVG, number: 1, of: 6, expiresAt: now + 42_000 };
+  const code = { text: "ABCD-EFGH", expiresAt: now + 134_000, phone: "+7 •••••• 45 67" };
+  const device = { phone: "+7 •••••• 45 67", name: "Bookwell", linkedAt: now - 5_000 };
+  /** @type {Partial<Snapshot>} */
+  const showing = { state: "awaiting_phone", method: "qr", deadline, qr };
+  /** @type {Partial<Snapshot>} */
+  const ofCode = { state: "awaiting_phone", method: "code", deadline, qr };
+
+  /** @param {FailureCode} failure @returns {Fixture} */
+  const failed = (failure) => ({
+    name: `failed-${failure}`,
+    messages: [status({
+      state: "failed",
+      failure: {
+        code: failure,
+        retryable: FAILURES[failure].retryable,
+        retryAt: FAILURES[failure].act === "wait" ? now + 95_000 : null,
+      },
+    })],
+  });
+  /** @param {FailureCode} refusal @param {Partial<Snapshot>} on @param {string | null} [field] @returns {ServerMessage[]} */
+  const refused = (refusal, on, field = null) => [
+    status(on),
+    { type: "error", error: { code: refusal, field, retryAt: FAILURES[refusal].act === "wait" ? now + 65_000 : null } },
+  ];
+
+  return [
+    { name: "opening", messages: [], model: { link: "connecting" } },
+    { name: "no-token", messages: [], model: { hasToken: false } },
+    { name: "start", messages: [status({})] },
+    { name: "form", phone: true, messages: [status({})] },
+    { name: "form-invalid", phone: true, messages: refused("invalid-phone", {}, "phoneNumber") },
+    { name: "form-cool-down", phone: true, messages: refused("cool-down", {}) },
+    { name: "form-in-progress", messages: refused("in-progress", showing, "phoneNumber"), model: { chosen: "code" } },
+    { name: "queued", messages: [status({ state: "queued", method: "qr", deadline, queue: { position: 3 } })] },
+    { name: "connecting", messages: [status({ state: "connecting", method: "qr", deadline })] },
+    { name: "qr", messages: [status(showing)] },
+    { name: "qr-last", messages: [status({ ...showing, qr: { ...qr, number: 6, expiresAt: now + 8_000 } })] },
+    { name: "qr-on-phone", phone: true, messages: [status(showing)], model: { chosen: "qr" } },
+    { name: "qr-over", messages: [status({ ...showing, qr: { ...qr, expiresAt: now - 5_000 } })] },
+    { name: "qr-no-code", messages: [status(ofCode), {
+      ...status({ ...ofCode, seq: 4, failure: { code: "code-not-available", retryable: false } }),
+      type: "pairing-code-error",
+    }] },
+    { name: "code-wait", phone: true, messages: [status(ofCode)] },
+    { name: "code", phone: true, messages: [status({ ...ofCode, code })] },
+    { name: "code-on-desktop", messages: [status({ ...ofCode, code })] },
+    { name: "code-over", phone: true, messages: [status({ ...ofCode, code: { ...code, expiresAt: now - 1_000 } })] },
+    { name: "linking", messages: [status({ state: "linking", method: "qr", deadline })] },
+    { name: "linked", messages: [status({ state: "linked", device })] },
+    { name: "linked-on-phone", phone: true, messages: [status({ state: "linked", device })] },
+    { name: "reconnecting", messages: [status({ state: "reconnecting", device })] },
+    { name: "expired", messages: [status(showing), status({ state: "expired", seq: 9 })], model: { renewals: 2 } },
+    { name: "expired-code", phone: true, messages: [status({ ...ofCode, code }), status({ state: "expired", seq: 9 })] },
+    { name: "cancelled", messages: [status({ state: "cancelled" })] },
+    { name: "stalled", messages: [status({ state: "connecting", deadline: now - 60_000 })] },
+    { name: "unlinked-logged-out", messages: [status({ failure: { code: "logged-out", retryable: true } })] },
+    { name: "link-closed", messages: [status({})], model: { link: "closed", closeCode: 4401 } },
+    { name: "lost", messages: [status(showing)], model: { link: "lost", lasting: true } },
+    { name: "offline", messages: [status(showing)], model: { link: "lost", online: false } },
+    ...(/** @type {FailureCode[]} */ (Object.keys(FAILURES))).map(failed),
+  ];
+}

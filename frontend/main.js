@@ -1,0 +1,206 @@
+/** Wires: what is heard and clicked changes the model; the model is drawn. */
+
+import { nextMove } from "./autopilot.js";
+import { createClock } from "./clock.js";
+import { isPhone } from "./device.js";
+import { createT, loadMessages, pickLocale, rememberLocale, rememberedLocale } from "./i18n.js";
+import { front, initialModel, isRunning, received } from "./model.js";
+import { scene } from "./scene.js";
+import { createSocket } from "./socket.js";
+import { linkWith, takeToken } from "./token.js";
+import { createView, drawTab } from "./view.js";
+
+/** @typedef {import("./protocol.d.ts").ClientMessage} ClientMessage */
+
+const ANSWER_WITHIN_MS = 15_000;
+const SAID_AFTER_MS = 3_000;
+const TICK_MS = 1_000;
+const METHOD_KEY = "method";
+
+const token = takeToken();
+const clock = createClock();
+const wide = matchMedia("(min-width: 900px)");
+const chosen = sessionStorage.getItem(METHOD_KEY);
+
+let model = initialModel({
+  hasToken: token !== null,
+  onPhone: isPhone(),
+  online: navigator.onLine,
+  visible: document.visibilityState === "visible",
+  chosen: chosen === "qr" || chosen === "code" ? chosen : null,
+});
+let locale = pickLocale(rememberedLocale(), null, navigator.languages);
+/** @type {import("./i18n.js").T | null} */
+let t = null;
+/** The command under way: sent again if the socket breaks before its answer; done twice it does what it does once.
+ * @type {ClientMessage | null} */
+let underWay = null;
+
+const socket = createSocket({
+  url: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/v1`,
+  clock,
+  hello: () => ({ type: "hello", token: token ?? "", locale }),
+  onMessage: hear,
+  onLink(link, closeCode) {
+    if (link === "ready") clock.clear("lasting");
+    else if (model.link === "ready") sayIfItLasts();
+    change({ link, closeCode, lasting: link === "ready" ? false : model.lasting });
+  },
+});
+
+const view = createView({
+  root: /** @type {HTMLElement} */ (document.querySelector("#app")),
+  clock,
+  redraw: draw,
+  actions: {
+    main: press,
+    getCode: (phoneNumber) => command({ type: "request-pairing-code", phoneNumber }),
+    switchMethod,
+    cancel: () => command({ type: "cancel" }),
+    copyLink: () => navigator.clipboard.writeText(linkWith(token ?? "")),
+    reconnect: () => socket.wake(),
+    locale(wish) {
+      rememberLocale(wish);
+      speak(wish);
+    },
+  },
+});
+
+/** @param {import("./protocol.d.ts").ServerMessage} message @param {boolean} first */
+function hear(message, first) {
+  if (message.snapshot) clock.learn(message.snapshot.serverNow);
+  const turned = model.turned;
+  model = received(model, message, first);
+  if (model.turned && model.turned !== turned) remember("qr");
+  if (message.error && (message.error.field || message.error.code === "invalid-phone")) view.phone.refused(message.error.code);
+  if (model.pending === null) {
+    underWay = null;
+    clock.clear("answer");
+  } else if (first && underWay) {
+    send(underWay);
+  }
+  const wish = pickLocale(rememberedLocale(), model.profile?.locale, navigator.languages);
+  if (wish !== locale) speak(wish);
+  draw();
+}
+
+/** @param {"request-qr" | "request-pairing-code" | "cancel"} type @returns {type is "cancel"} */
+const replaces = (type) => type === "cancel";
+
+/** Ask the server. Not while the same is under way; before the socket is ready, the last wish waits.
+ * @param {import("./protocol.d.ts").RequestQr | import("./protocol.d.ts").RequestPairingCode | import("./protocol.d.ts").Cancel} message */
+function command(message) {
+  if (model.pending && socket.isReady() && !replaces(message.type)) return;
+  const { attempt, seq } = model.snapshot ?? { attempt: -1, seq: -1 };
+  underWay = message;
+  model = { ...model, pending: { type: message.type, attempt, seq }, error: null, unanswered: false, turned: null };
+  if (socket.isReady()) send(message);
+  draw();
+}
+
+/** @param {ClientMessage} message */
+function send(message) {
+  socket.send(message);
+  clock.set("answer", ANSWER_WITHIN_MS, () => {
+    underWay = null;
+    change({ pending: null, unanswered: true });
+  });
+}
+
+/** The primary button. @param {NonNullable<import("./scene.js").Main>} main @param {string | null} number */
+function press(main, number) {
+  model = { ...model, renewals: 0 };
+  switch (main) {
+    case "show-qr":
+      remember("qr");
+      return command({ type: "request-qr" });
+    case "retry":
+      if (front(model) === "qr") return command({ type: "request-qr" });
+      if (number) return command({ type: "request-pairing-code", phoneNumber: number });
+      return change({ askAgain: true });
+    case "fix-phone":
+      remember("code");
+      change({ askAgain: true });
+      return view.phone.focus();
+    case "support":
+      return void navigator.clipboard.writeText(`${model.snapshot?.sessionId}/${model.snapshot?.attempt}`);
+    default:
+      return undefined;
+  }
+}
+
+/** The other way: nothing is lost by it, whatever lives goes on living. */
+function switchMethod() {
+  const other = front(model) === "qr" ? "code" : "qr";
+  remember(other);
+  model = { ...model, turned: null, error: null, renewals: 0 };
+  if (other === "qr" && !isRunning(model) && model.link !== "closed") command({ type: "request-qr" });
+  else change({ askAgain: true });
+}
+
+/** @param {import("./protocol.d.ts").Method} method */
+function remember(method) {
+  sessionStorage.setItem(METHOD_KEY, method);
+  model = { ...model, chosen: method };
+}
+
+/** @param {Partial<import("./model.js").Model>} news */
+function change(news) {
+  model = { ...model, ...news };
+  draw();
+}
+
+function sayIfItLasts() {
+  clock.set("lasting", SAID_AFTER_MS, () => change({ lasting: true }));
+}
+
+/** @param {import("./i18n.js").Locale} wish */
+async function speak(wish) {
+  locale = wish;
+  const messages = await loadMessages(wish);
+  if (wish !== locale) return;
+  t = createT(wish, messages);
+  draw();
+}
+
+function draw() {
+  if (!t) return;
+  const now = clock.now();
+  const picture = { model, scene: scene(model, now), t, now };
+  view.draw(picture);
+  drawTab(picture);
+  view.main.dataset.timers = String(clock.timers());
+  view.main.dataset.listeners = String(socket.listeners());
+
+  const { countdown } = picture.scene;
+  if (!model.visible || (!countdown && !isRunning(model))) clock.clear("tick");
+  else clock.set("tick", countdown ? ((countdown.until - now) % TICK_MS) + 1 : TICK_MS, draw);
+
+  const move = nextMove(model);
+  if (move === "start") model = { ...model, started: true };
+  if (move === "renew") model = { ...model, renewals: model.renewals + 1 };
+  if (move) command({ type: "request-qr" });
+}
+
+function look() {
+  const visible = document.visibilityState === "visible";
+  if (visible) socket.wake();
+  else socket.leave();
+  change({ visible });
+}
+
+document.addEventListener("visibilitychange", look);
+window.addEventListener("pageshow", (event) => event.persisted && look());
+window.addEventListener("online", () => {
+  socket.wake();
+  change({ online: true });
+});
+window.addEventListener("offline", () => change({ online: false }));
+wide.addEventListener("change", () => view.unfold(wide.matches));
+view.unfold(wide.matches);
+
+if (token !== null) {
+  socket.open();
+  sayIfItLasts();
+}
+await speak(locale);

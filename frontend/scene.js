@@ -1,0 +1,223 @@
+/**
+ * What is to be seen, as plain data: a pure function of the model and of the moment. The views only draw it.
+ *
+ * A step is one screen. Each has its words in the locales under `step.<step>`.
+ */
+
+import { FAILURES } from "./failures.generated.js";
+import { front, isCancellable, isRunning } from "./model.js";
+
+/** @typedef {import("./model.js").Model} Model */
+/** @typedef {import("./model.js").FailureCode} FailureCode */
+/** @typedef {import("./model.js").Method} Method */
+
+/**
+ * @typedef {"opening" | "start" | "prepare" | "queued" | "qr" | "qr-over" | "form" | "code-wait" | "code" | "code-over"
+ *   | "linking" | "linked" | "reconnecting" | "expired" | "cancelled" | "failed" | "stalled" | "no-token"} Step
+ * @typedef {{kind: "qr" | "qr-last" | "code" | "retry", until: number, total: number}} Countdown
+ * @typedef {"show-qr" | "get-code" | "retry" | "fix-phone" | "support" | "return"} Main the one primary button
+ *
+ * @typedef {object} Scene
+ * @property {Step} step
+ * @property {Method} front
+ * @property {0 | 1 | 2 | 3} stage prepare, phone, finish, linked
+ * @property {"run" | "good" | "bad" | "rest"} mood
+ * @property {FailureCode | null} failure why it ended
+ * @property {FailureCode | null} notice why the last command was refused, or the page turned to the QR
+ * @property {boolean} phoneFault whether the notice belongs beside the phone field
+ * @property {Countdown | null} countdown
+ * @property {Main | null} main
+ * @property {boolean} busy a command is under way
+ * @property {boolean} held the main button has to wait for the countdown
+ * @property {boolean} canCancel
+ * @property {boolean} canSwitch
+ * @property {boolean} reference whether support may ask for it
+ */
+
+/** A QR may outlive its moment by the time that the next one travels. */
+const QR_GRACE_MS = 1_200;
+/** Our own deadline fires first; after this the page helps itself. */
+const DEADLINE_GRACE_MS = 5_000;
+/** For an attempt without a deadline. */
+const LONGEST_WAIT_MS = 120_000;
+/** How long a QR lives: the first, and those after it. */
+const QR_LIVES_MS = [60_000, 20_000];
+const CODE_LIVES_MS = 160_000;
+
+/** Failures which the other way does not help. @type {FailureCode[]} */
+const BOTH_WAYS = [
+  "client-outdated", "passkey-required", "multidevice-off", "temporarily-banned", "in-progress", "paused", "link-spent",
+  "forbidden",
+];
+
+/** @type {Partial<Record<number, FailureCode>>} */
+const CLOSED = { 4401: "link-spent", 4403: "forbidden" };
+
+/** @param {Model} model @param {number} now server time @returns {Scene} */
+export function scene(model, now) {
+  const step = stepOf(model, now);
+  const failure = step === "failed" ? failureOf(model) : null;
+  const notice = noticeOf(model, step);
+  const countdown = countdownOf(model, step, now);
+  const phoneFault = step === "form" && (model.error?.field != null || notice === "invalid-phone");
+  return {
+    step,
+    front: front(model),
+    stage: stageOf(step, model),
+    mood: moodOf(step),
+    failure,
+    notice,
+    phoneFault,
+    countdown,
+    main: mainOf(model, step, failure),
+    busy: model.pending !== null,
+    held: countdown?.kind === "retry",
+    canCancel: isCancellable(model),
+    canSwitch: canSwitch(step, failure),
+    reference: ["failed", "stalled", "expired"].includes(step),
+  };
+}
+
+/** @param {Model} model @param {number} now @returns {Step} */
+function stepOf(model, now) {
+  const { snapshot, pending } = model;
+  const code = front(model) === "code";
+  if (!model.hasToken) return "no-token";
+  if (linkFailure(model)) return "failed";
+  if (!snapshot) return code ? (pending ? "code-wait" : "form") : "opening";
+  if (pending?.type === "request-pairing-code" && code && !snapshot.code) return "code-wait";
+  if (pending?.type === "request-qr" && !isRunning(model)) return "prepare";
+  if (isRunning(model) && now > lastMoment(model)) return "stalled";
+  switch (snapshot.state) {
+    case "unlinked":
+      if (snapshot.failure && !model.askAgain) return "failed";
+      return code ? "form" : "start";
+    case "queued":
+    case "connecting":
+      if (code) return snapshot.method === "code" && !snapshot.failure ? "code-wait" : "form";
+      return snapshot.state === "queued" && snapshot.queue?.position ? "queued" : "prepare";
+    case "awaiting_phone":
+      if (code) return codeStep(model, now);
+      if (!snapshot.qr) return "prepare";
+      return now > snapshot.qr.expiresAt + QR_GRACE_MS ? "qr-over" : "qr";
+    case "expired":
+    case "cancelled":
+    case "failed":
+      return model.askAgain && code ? "form" : snapshot.state;
+    case "linking":
+    case "linked":
+    case "reconnecting":
+      return snapshot.state;
+  }
+}
+
+/** @param {Model} model @param {number} now @returns {Step} */
+function codeStep({ snapshot }, now) {
+  if (snapshot?.code) return now > snapshot.code.expiresAt ? "code-over" : "code";
+  return snapshot?.method === "code" && !snapshot.failure ? "code-wait" : "form";
+}
+
+/** The moment after which a running attempt owes us an ending. @param {Model} model */
+const lastMoment = ({ snapshot, heardAt }) =>
+  snapshot?.deadline ? snapshot.deadline + DEADLINE_GRACE_MS : heardAt + LONGEST_WAIT_MS;
+
+/** The link itself does not work. @param {Model} model @returns {FailureCode | null} */
+function linkFailure({ link, closeCode, error, snapshot }) {
+  if (link === "closed") return CLOSED[closeCode] ?? "internal";
+  if (error && !error.field && FAILURES[error.code].act === "new-link" && !snapshot?.device) return error.code;
+  return null;
+}
+
+/** @param {Model} model @returns {FailureCode} */
+const failureOf = (model) => linkFailure(model) ?? model.snapshot?.failure?.code ?? "internal";
+
+/** @param {Model} model @param {Step} step @returns {FailureCode | null} */
+function noticeOf(model, step) {
+  if (["failed", "linked", "linking", "reconnecting", "no-token"].includes(step)) return null;
+  if (model.error) return model.error.code;
+  if (step === "form" && isRunning(model)) return model.snapshot?.failure?.code ?? null;
+  return front(model) === "qr" ? model.turned : null;
+}
+
+/** @param {Model} model @param {Step} step @param {number} now @returns {Countdown | null} */
+function countdownOf({ snapshot, error }, step, now) {
+  if (step === "qr" && snapshot?.qr) {
+    const { number, of, expiresAt } = snapshot.qr;
+    return { kind: number === of ? "qr-last" : "qr", until: expiresAt, total: QR_LIVES_MS[number === 1 ? 0 : 1] ?? 0 };
+  }
+  if (step === "code" && snapshot?.code) return { kind: "code", until: snapshot.code.expiresAt, total: CODE_LIVES_MS };
+  const until = error?.retryAt ?? (step === "failed" || step === "form" ? snapshot?.failure?.retryAt : null);
+  return until && until > now ? { kind: "retry", until, total: 0 } : null;
+}
+
+/** @param {Model} model @param {Step} step @param {FailureCode | null} failure @returns {Scene["main"]} */
+function mainOf(model, step, failure) {
+  switch (step) {
+    case "start":
+      return "show-qr";
+    case "form":
+      return "get-code";
+    case "qr-over":
+    case "code-over":
+    case "expired":
+    case "cancelled":
+    case "stalled":
+      return "retry";
+    case "linked":
+      return model.profile?.returnUrl ? "return" : null;
+    case "failed":
+      return mainOfFailure(model, failure ?? "internal");
+    default:
+      return null;
+  }
+}
+
+/** @param {Model} model @param {FailureCode} failure @returns {Scene["main"]} */
+function mainOfFailure(model, failure) {
+  switch (FAILURES[failure].act) {
+    case "retry":
+    case "wait":
+      return "retry";
+    case "use-qr":
+      return "show-qr";
+    case "fix-phone":
+      return "fix-phone";
+    case "new-link":
+      return model.profile?.returnUrl ? "return" : null;
+    case "support":
+      return "support";
+  }
+}
+
+/** @param {Step} step @param {FailureCode | null} failure */
+function canSwitch(step, failure) {
+  if (["linking", "linked", "reconnecting", "no-token"].includes(step)) return false;
+  return !failure || !BOTH_WAYS.includes(failure);
+}
+
+/** @param {Step} step @param {Model} model @returns {Scene["stage"]} */
+function stageOf(step, model) {
+  switch (step) {
+    case "qr":
+    case "qr-over":
+    case "code":
+    case "code-over":
+      return 1;
+    case "linking":
+      return 2;
+    case "linked":
+    case "reconnecting":
+      return 3;
+    case "stalled":
+      return model.snapshot?.state === "linking" ? 2 : 0;
+    default:
+      return 0;
+  }
+}
+
+/** @param {Step} step @returns {Scene["mood"]} */
+function moodOf(step) {
+  if (step === "linked") return "good";
+  if (step === "failed" || step === "no-token") return "bad";
+  return ["expired", "cancelled", "stalled", "qr-over", "code-over"].includes(step) ? "rest" : "run";
+}

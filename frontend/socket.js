@@ -1,0 +1,117 @@
+/**
+ * The connection: one socket at a time, one set of listeners, back by itself after every break.
+ *
+ * It knows nothing of what is said, but that the first message is the hello and that the first answer makes it ready.
+ */
+
+/** @typedef {import("./protocol.d.ts").ServerMessage} ServerMessage */
+/** @typedef {import("./protocol.d.ts").ClientMessage} ClientMessage */
+/** @typedef {"connecting" | "ready" | "lost" | "closed"} Link */
+
+export const FIRST_PAUSE_MS = 300;
+export const LONGEST_PAUSE_MS = 8_000;
+/** After this long without the socket, what is shown may be old and a half-open socket may be dead. */
+const STALE_AFTER_MS = 15_000;
+
+/** Closes after which it is no use to come back: the link is bad, or this page stands on a foreign site. */
+export const FINAL_CLOSES = [4401, 4403];
+const TOO_MANY = 4429;
+
+/**
+ * The pause before try number `tries` (from 0): twice as long each time, with jitter, so that a restart of the server
+ * is not a stampede.
+ * @param {number} tries
+ * @param {number} code the close code
+ * @param {number} random from 0 to 1
+ */
+export function pauseBefore(tries, code, random) {
+  const longest = code === TOO_MANY ? LONGEST_PAUSE_MS : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (tries + 1));
+  const shortest = code === TOO_MANY ? LONGEST_PAUSE_MS / 2 : FIRST_PAUSE_MS;
+  return shortest + random * (longest - shortest);
+}
+
+/**
+ * @param {{
+ *   url: string,
+ *   clock: import("./clock.js").Clock,
+ *   hello: () => ClientMessage,
+ *   onMessage: (message: ServerMessage, first: boolean) => void,
+ *   onLink: (link: Link, code: number) => void,
+ * }} options
+ */
+export function createSocket({ url, clock, hello, onMessage, onLink }) {
+  /** @type {WebSocket | null} */
+  let socket = null;
+  let ready = false;
+  let tries = 0;
+  let over = false;
+  let leftAt = 0;
+
+  function open() {
+    clock.clear("reconnect");
+    drop();
+    ready = false;
+    const mine = new WebSocket(url);
+    socket = mine;
+    mine.onopen = () => mine.send(JSON.stringify(hello()));
+    mine.onmessage = (event) => {
+      const first = !ready;
+      ready = true;
+      tries = 0;
+      if (first) onLink("ready", 0);
+      onMessage(JSON.parse(event.data), first);
+    };
+    mine.onclose = (event) => lost(event.code);
+  }
+
+  /** Forget the present socket, without a word. */
+  function drop() {
+    if (!socket) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+    socket = null;
+  }
+
+  /** @param {number} code */
+  function lost(code) {
+    socket = null;
+    ready = false;
+    if (FINAL_CLOSES.includes(code)) {
+      over = true;
+      onLink("closed", code);
+      return;
+    }
+    onLink("lost", code);
+    clock.set("reconnect", pauseBefore(tries, code, Math.random()), open);
+    tries += 1;
+  }
+
+  return {
+    open,
+
+    /** Whether the hello was answered, so that commands can be sent. */
+    isReady: () => ready,
+
+    /** @param {ClientMessage} message */
+    send(message) {
+      socket?.send(JSON.stringify(message));
+    },
+
+    /** The tab is looked at no more. */
+    leave() {
+      leftAt = Date.now();
+    },
+
+    /** Somebody looks again, or the network is back: have a living socket now, not after the pause. */
+    wake() {
+      const stale = leftAt > 0 && Date.now() - leftAt > STALE_AFTER_MS;
+      leftAt = 0;
+      if (over || (socket && !stale)) return;
+      tries = 0;
+      open();
+    },
+
+    /** How many listeners there are on sockets: those of the one that lives. */
+    listeners: () => (socket ? 1 : 0),
+  };
+}

@@ -1,0 +1,77 @@
+/** The page, drawn from a picture: made once, then only changed where the picture changed. */
+
+import { attr, h, text } from "./dom.js";
+import { createBar } from "./view/bar.js";
+import { createGuide } from "./view/guide.js";
+import { createPanel } from "./view/panel.js";
+import { createProgress } from "./view/progress.js";
+import { createSpeaker } from "./view/speaker.js";
+import { createToast } from "./view/toast.js";
+import { createTrust } from "./view/trust.js";
+
+/**
+ * @typedef {object} Picture
+ * @property {import("./model.js").Model} model
+ * @property {import("./scene.js").Scene} scene
+ * @property {import("./i18n.js").T} t
+ * @property {number} now server time
+ *
+ * @typedef {object} Actions
+ * @property {(main: NonNullable<import("./scene.js").Main>, number: string | null) => void} main
+ * @property {(phoneNumber: string) => void} getCode
+ * @property {() => void} switchMethod
+ * @property {() => void} cancel
+ * @property {() => void} copyLink
+ * @property {() => void} reconnect
+ * @property {(locale: import("./i18n.js").Locale) => void} locale
+ */
+
+let made = 0;
+
+/**
+ * @param {{root: HTMLElement, clock: import("./clock.js").Clock, redraw: () => void, actions: Actions}} tools
+ */
+export function createView({ root, clock, redraw, actions }) {
+  made += 1;
+  const uid = `v${made}-`;
+  const bar = createBar({ onLocale: actions.locale });
+  const trust = createTrust();
+  const progress = createProgress();
+  const panel = createPanel({ uid, clock, redraw, actions });
+  const guide = createGuide({ uid, redraw });
+  const toast = createToast({ onNow: actions.reconnect });
+  const speaker = createSpeaker({
+    workplace: panel.root, title: panel.title, phone: panel.phone, toast: (picture) => toast.words(picture),
+  });
+  const work = h("div", { class: "work" }, progress.root, panel.root, guide.root);
+  const main = h("main", { "data-state": "" }, trust.root, work, speaker.root, toast.root);
+  root.replaceChildren(bar.root, main);
+
+  return {
+    main,
+    phone: panel.phone,
+    unfold: trust.unfold,
+
+    /** @param {Picture} picture */
+    draw(picture) {
+      const { model, scene, t } = picture;
+      const { snapshot } = model;
+      attr(main, "data-state", snapshot?.state ?? "");
+      attr(main, "data-failure", snapshot?.failure?.code ?? model.error?.code ?? scene.failure ?? "");
+      attr(main, "data-attempt", String(snapshot?.attempt ?? ""));
+      attr(main, "data-seq", String(snapshot?.seq ?? ""));
+      attr(main, "data-step", scene.step);
+      attr(main, "data-method", scene.front);
+      attr(main, "data-link", model.link);
+      attr(main, "lang", t.locale);
+      for (const part of [bar, trust, progress, panel, guide, toast, speaker]) part.draw(picture);
+    },
+  };
+}
+
+/** The words of the tab, which an owner sees from another tab. @param {Picture} picture */
+export function drawTab({ model, t }) {
+  const state = model.snapshot?.state;
+  attr(document.documentElement, "lang", t.locale);
+  text(/** @type {HTMLElement} */ (document.querySelector("title")), state ? `${t(`state.${state}`)} · ${t("page.title")}` : t("page.title"));
+}

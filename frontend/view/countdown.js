@@ -1,0 +1,46 @@
+/** A quiet clock: m:ss and a thin bar for eyes; a few words, rarely, for ears. */
+
+import { attr, h, rich, show } from "../dom.js";
+import { minutesAndSeconds } from "../clock.js";
+
+const HURRY_MS = 10_000;
+const SPOKEN_AT = [60, 30, 10];
+
+export function createCountdown() {
+  const words = h("span", { "data-testid": "countdown" });
+  const rest = h("span", {});
+  const track = h("span", { class: "track", "aria-hidden": "true" }, rest);
+  const root = h("p", { class: "countdown" }, words, track);
+  return {
+    root,
+    /** @param {import("../view.js").Picture} picture */
+    draw({ scene, t, now }) {
+      const { countdown } = scene;
+      attr(root, "class", `countdown${countdown ? "" : " gone"}`);
+      if (!countdown) return;
+      const left = countdown.until - now;
+      rich(words, t.pieces(`countdown.${countdown.kind}`, { time: minutesAndSeconds(left) }));
+      show(track, countdown.total > 0);
+      attr(root, "data-hurry", countdown.kind !== "retry" && left <= HURRY_MS);
+      rest.style.transform = `scaleX(${Math.max(0, Math.min(1, left / countdown.total || 0))})`;
+    },
+  };
+}
+
+/** The mark that a countdown has just passed, to be spoken once each. */
+export function createMarks() {
+  let about = "";
+  let last = Infinity;
+  /** @param {import("../view.js").Picture} picture @returns {number | null} */
+  return ({ scene, now }) => {
+    const { countdown } = scene;
+    if (!countdown || countdown.kind === "retry") return null;
+    const left = Math.ceil((countdown.until - now) / 1000);
+    const name = `${countdown.kind} ${countdown.until}`;
+    if (about !== name) last = left + 1;
+    about = name;
+    const passed = SPOKEN_AT.find((mark) => left <= mark && mark < last) ?? null;
+    last = left;
+    return passed === null || left <= 0 ? null : left;
+  };
+}

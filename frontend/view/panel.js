@@ -1,0 +1,96 @@
+/** The work: what to do, the thing itself, how long it lives, the button, the other way. */
+
+import { attr, h, show, text } from "../dom.js";
+import { createCode } from "./code.js";
+import { createCountdown } from "./countdown.js";
+import { createPhoneField } from "./phone-field.js";
+import { createPlate } from "./plate.js";
+import { headWords, mainWords, noticeWords } from "./words.js";
+
+/** @typedef {import("../view.js").Picture} Picture */
+
+/**
+ * @param {{uid: string, clock: import("../clock.js").Clock, redraw: () => void, actions: import("../view.js").Actions}} tools
+ */
+export function createPanel({ uid, clock, redraw, actions }) {
+  /** @type {Picture} */
+  let last;
+  const title = h("h2", { id: `${uid}title`, tabindex: "-1", "aria-describedby": `${uid}text`, "data-testid": "title" });
+  const words = h("p", { id: `${uid}text`, class: "lead" });
+  const notice = h("p", { class: "notice", "data-testid": "notice" });
+  const plate = createPlate({ onRetry: () => press() });
+  const code = createCode({ clock, redraw });
+  const phone = createPhoneField({ uid, redraw, onSubmit: (number) => actions.getCode(number) });
+  const device = h("p", { class: "device", "data-testid": "device" }, h("b", {}), h("span", {}));
+  const slot = h("div", { class: "slot" }, plate.root, code.root, phone.root, device);
+  const countdown = createCountdown();
+  const main = h("button", { type: "button", class: "button main", click: () => press() });
+  const back = h("a", { class: "button main", "data-testid": "return" });
+  const copyLink = h("button", { type: "button", class: "button", "data-testid": "copy-link", click: actions.copyLink });
+  const other = h("button", { type: "button", class: "text", "data-testid": "switch-method", click: actions.switchMethod });
+  const cancel = h("button", { type: "button", class: "text", "data-testid": "cancel", click: () => !last.scene.busy && actions.cancel() });
+  const reference = h("p", { class: "reference", "data-testid": "reference" });
+  const acts = h("div", { class: "acts" }, main, back, copyLink);
+  const root = h("section", { class: "panel", "aria-labelledby": `${uid}title` }, h("div", { class: "head" }, title, words), notice, slot,
+    countdown.root, acts, h("div", { class: "others" }, other, cancel), reference);
+
+  /** The primary button of the scene that is drawn. */
+  function press() {
+    const { scene } = last;
+    if (scene.busy || scene.held || !scene.main) return;
+    actions.main(scene.main, phone.ready());
+  }
+
+  return {
+    root,
+    title,
+    phone,
+
+    /** @param {Picture} picture */
+    draw(picture) {
+      last = picture;
+      const { scene, model, t } = picture;
+      const { step } = scene;
+      const head = headWords(picture);
+      text(title, head.title);
+      text(words, head.text);
+      const said = noticeWords(picture);
+      text(notice, said);
+      show(notice, said);
+      attr(root, "data-front", scene.front);
+      attr(root, "data-mood", scene.mood);
+
+      plate.draw(picture);
+      code.draw(picture);
+      phone.draw(picture);
+      show(plate.root, !["form", "code", "code-wait", "code-over"].includes(step));
+      const linked = model.snapshot?.device;
+      show(device, linked && (step === "linked" || step === "reconnecting"));
+      text(/** @type {Node} */ (device.firstChild), linked?.phone ?? "");
+      text(/** @type {Node} */ (device.lastChild), linked?.name ?? "");
+      countdown.draw(picture);
+
+      const button = scene.main && !["get-code", "return"].includes(scene.main) && !plate.hasButton(picture);
+      show(main, button);
+      attr(main, "data-testid", button && scene.main);
+      attr(main, "aria-disabled", scene.busy || scene.held ? "true" : null);
+      text(main, mainWords(picture));
+      const url = model.profile?.returnUrl ?? "";
+      const returns = scene.main === "return" && /^https?:/.test(url);
+      show(back, returns);
+      if (returns) attr(back, "href", url);
+      text(back, t("act.return", { platform: model.profile?.platform ?? "…" }));
+      show(copyLink, step === "qr" && model.onPhone);
+      text(copyLink, t("act.copy-link"));
+
+      show(other, scene.canSwitch);
+      text(other, t(scene.front === "qr" ? "act.use-code" : "act.use-qr"));
+      show(cancel, scene.canCancel);
+      attr(cancel, "aria-disabled", scene.busy ? "true" : null);
+      text(cancel, t("act.cancel"));
+      const { snapshot } = model;
+      show(reference, scene.reference && snapshot);
+      if (snapshot) text(reference, t("reference", { reference: `${snapshot.sessionId}/${snapshot.attempt}` }));
+    },
+  };
+}

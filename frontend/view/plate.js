@@ -1,0 +1,57 @@
+/** The square in the middle: the QR on white, or a drawing of what is going on. It never changes its size. */
+
+import { attr, h, icon, redraw, show, text } from "../dom.js";
+
+/** @typedef {import("../scene.js").Step} Step */
+
+/** @type {Partial<Record<Step, string>>} */
+const DRAWINGS = {
+  start: "phone", linked: "check", expired: "wait", cancelled: "stop", failed: "alert", stalled: "wait",
+  "no-token": "alert", "code-over": "wait",
+};
+/** @type {Step[]} */
+const BUSY = ["opening", "prepare", "queued", "linking", "reconnecting"];
+/** @type {Step[]} */
+const VEILED = ["qr-over", "expired", "prepare", "stalled"];
+
+/** @param {{onRetry: () => void}} actions */
+export function createPlate({ onRetry }) {
+  const image = h("img", { "data-testid": "qr", width: "264", height: "264", alt: "", draggable: "false" });
+  const ring = h("span", { class: "ring" }, h("span", {}));
+  const drawing = icon("phone");
+  const disc = h("span", { class: "disc" }, drawing);
+  const renew = h("button", { type: "button", class: "button main", click: onRetry });
+  const veil = h("div", { class: "veil" }, renew);
+  const root = h("div", { class: "plate" }, image, ring, disc, veil);
+  let drawn = "";
+
+  return {
+    root,
+    /** Whether the button of this scene stands on the veil. @param {import("../view.js").Picture} picture */
+    hasButton: ({ scene, model }) => scene.step === "qr-over" || (scene.step === "expired" && model.lastQr !== null),
+
+    /** @param {import("../view.js").Picture} picture */
+    draw(picture) {
+      const { scene, model, t } = picture;
+      const dead = VEILED.includes(scene.step) && model.lastQr !== null;
+      const qr = scene.step === "qr" ? model.snapshot?.qr ?? null : dead ? model.lastQr : null;
+      const hasButton = this.hasButton(picture);
+      attr(root, "class", `plate ${scene.mood}${dead ? " dead" : ""}`);
+      show(image, qr);
+      if (qr && drawn !== qr.svg) {
+        drawn = qr.svg;
+        image.src = `data:image/svg+xml,${encodeURIComponent(qr.svg)}`;
+      }
+      attr(image, "alt", dead ? "" : t("qr.alt"));
+      show(veil, dead);
+      show(renew, hasButton);
+      attr(renew, "data-testid", hasButton ? "retry" : null);
+      attr(renew, "aria-disabled", scene.busy ? "true" : null);
+      text(renew, t("act.new-qr"));
+      show(ring, BUSY.includes(scene.step));
+      const name = dead ? undefined : DRAWINGS[scene.step];
+      show(disc, name);
+      if (name) redraw(drawing, name);
+    },
+  };
+}

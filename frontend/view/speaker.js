@@ -1,0 +1,54 @@
+/**
+ * For those who listen: a node of their own, which says little. A new step is said by moving the focus to its heading;
+ * where the focus must not be moved, and for the marks of the countdown, this node speaks.
+ */
+
+import { h, text } from "../dom.js";
+import { createMarks } from "./countdown.js";
+import { headWords, noticeWords } from "./words.js";
+
+/**
+ * @param {{workplace: HTMLElement, title: HTMLElement, phone: {focus: () => void}, toast: (picture: import("../view.js").Picture) => string}} places
+ */
+export function createSpeaker({ workplace, title, phone, toast }) {
+  const root = h("p", { class: "unseen", role: "status", "aria-live": "polite" });
+  const mark = createMarks();
+  let step = "";
+  let notice = "";
+  let away = "";
+
+  /** Whether the focus is in the work, or nowhere: then it may go where the work goes on. */
+  const mayMove = () => {
+    const active = document.activeElement;
+    return !active || active === document.body || workplace.contains(active);
+  };
+
+  return {
+    root,
+    /** @param {import("../view.js").Picture} picture */
+    draw(picture) {
+      const { scene, t } = picture;
+      const head = headWords(picture);
+      const said = noticeWords(picture);
+      const gone = toast(picture);
+      const now = `${scene.step} ${scene.failure ?? ""}`;
+      if (step && now !== step) {
+        if (scene.step === "form" && scene.phoneFault) phone.focus();
+        else if (mayMove()) title.focus({ preventScroll: true });
+        text(root, `${head.title}. ${head.text} ${said}`);
+      } else if (scene.phoneFault && scene.notice && notice !== scene.notice) {
+        phone.focus();
+      } else if (said && said !== notice) {
+        text(root, said);
+      } else if (gone && gone !== away) {
+        text(root, gone);
+      } else {
+        const left = mark(picture);
+        if (left !== null) text(root, t("say.left", { count: left }));
+      }
+      step = now;
+      notice = scene.phoneFault ? scene.notice ?? "" : said;
+      away = gone;
+    },
+  };
+}

@@ -1,0 +1,49 @@
+/** Which words stand over a scene, and on its button. Pure. */
+
+/** @typedef {import("../view.js").Picture} Picture */
+
+/** @param {Picture} picture @returns {{title: string, text: string}} */
+export function headWords({ scene, model, t }) {
+  const platform = model.profile?.platform ?? "…";
+  const { step, failure } = scene;
+  if (failure) return { title: t(`failure.${failure}.title`), text: t(`failure.${failure}.text`) };
+  if (step === "failed") return { title: t("step.failed.title"), text: "" };
+  const title = t(`step.${step}.title`);
+  if (step === "queued") {
+    const count = model.snapshot?.queue?.position ?? 0;
+    return { title, text: t("step.queued.text", { count, minutes: count }) };
+  }
+  if (step === "qr" && model.onPhone) return { title, text: t("step.qr.text.phone") };
+  const talking = step === "code-wait" || step === "opening" || step === "prepare";
+  if (talking && model.link !== "ready") return { title, text: t("act.connecting") };
+  return { title, text: t(`step.${step}.text`, { platform }) };
+}
+
+/** @param {Picture} picture */
+export function noticeWords({ scene, model, t }) {
+  if (model.unanswered) return t("unanswered");
+  if (!scene.notice || scene.phoneFault) return "";
+  const reason = t(`failure.${scene.notice}.title`);
+  if (scene.front === "qr" && scene.notice === model.turned) return t("turned", { reason: `${reason}.` });
+  return `${reason}. ${t(`failure.${scene.notice}.text`)}`;
+}
+
+/** @param {Picture} picture */
+export function mainWords({ scene, t }) {
+  const qr = scene.front === "qr";
+  switch (scene.main) {
+    case "show-qr":
+      return t("act.show-qr");
+    case "fix-phone":
+      return t("act.fix-phone");
+    case "support":
+      return t("act.support");
+    case "retry":
+      if (scene.step === "cancelled") return t("act.start-again");
+      if (scene.failure === "logged-out") return t("act.link-again");
+      if (["qr-over", "code-over", "expired"].includes(scene.step)) return t(qr ? "act.new-qr" : "act.new-code");
+      return t("act.retry");
+    default:
+      return "";
+  }
+}

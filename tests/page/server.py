@@ -1,0 +1,218 @@
+"""A server that serves the page as the product does, and on its socket says what a test tells it to say."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+FRONTEND = Path(__file__).resolve().parent.parent.parent / "frontend"
+PATIENCE_SECONDS = 10.0
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
+    "frame-src 'self'"
+)
+PROFILE = {
+    "company": "Salon “Aurora”",
+    "platform": "Bookwell",
+    "locale": None,
+    "region": "RU",
+    "returnUrl": "https://bookwell.example/settings",
+    "deviceName": "Bookwell",
+    "phoneHint": None,
+}
+
+Json = dict[str, Any]
+
+
+def now() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass
+class Script:
+    """What the server says and has heard; `url` is the page's address.
+
+    The snapshot is kept: who connects gets it, as from the real server.
+    """
+
+    url: str = ""
+    snapshot: Json = field(default_factory=dict)
+    profile: Json = field(default_factory=dict)
+    heard: list[Json] = field(default_factory=list)
+    refusing: int | None = None
+    silent: bool = False
+    opened: int = 0
+    _sockets: set[WebSocket] = field(default_factory=set)
+    _news: threading.Condition = field(default_factory=threading.Condition)
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    def reset(self) -> None:
+        """As before the first test."""
+        self.cut(1001)
+        self.snapshot = {"state": "unlinked", "sessionId": "company_aurora", "attempt": 0, "seq": 0}
+        self.profile = dict(PROFILE)
+        self.heard = []
+        self.refusing = None
+        self.silent = False
+        self.opened = 0
+
+    # --- told by the test
+
+    def become(self, state: str, kind: str = "status", **parts: Any) -> None:
+        """The next snapshot, to all who are there. `attempt` may be given; `seq` counts by itself."""
+        attempt = parts.pop("attempt", self.snapshot["attempt"])
+        self.snapshot = {
+            "state": state,
+            "sessionId": "company_aurora",
+            "attempt": attempt,
+            "seq": self.snapshot["seq"] + 1,
+            **parts,
+        }
+        self.say({"type": kind, "snapshot": self._stamped()})
+
+    def refuse(self, code: str, *, field: str | None = None, retry_at: int | None = None) -> None:
+        """Refuse the last command."""
+        self.say({"type": "error", "error": {"code": code, "field": field, "retryAt": retry_at}})
+
+    def say(self, message: Json) -> None:
+        """A message to all who are there."""
+
+        async def send() -> None:
+            for one in list(self._sockets):
+                await one.send_text(json.dumps(message))
+
+        self._run(send)
+
+    def cut(self, code: int) -> None:
+        """Close every socket."""
+
+        async def close() -> None:
+            for one in list(self._sockets):
+                self._sockets.discard(one)
+                with contextlib.suppress(RuntimeError):
+                    await one.close(code)
+
+        self._run(close)
+
+    # --- asked by the test
+
+    def commands(self) -> list[Json]:
+        """What browsers have sent, without the hellos."""
+        return [message for message in self.heard if message["type"] != "hello"]
+
+    def wait(self, ready: Callable[[], bool], what: str = "what was waited for") -> None:
+        """Until `ready`, looked at after every message and every new socket."""
+        with self._news:
+            assert self._news.wait_for(ready, PATIENCE_SECONDS), f"{what} did not come; heard {self.heard}"
+
+    def wait_command(self, kind: str, count: int = 1) -> Json:
+        """The `count`th command of this kind."""
+
+        def of_kind() -> list[Json]:
+            return [message for message in self.heard if message["type"] == kind]
+
+        self.wait(lambda: len(of_kind()) >= count, f"{kind} number {count}")
+        return of_kind()[count - 1]
+
+    def wait_open(self, count: int) -> None:
+        """Until that many sockets have been opened and said hello."""
+        self.wait(lambda: self.opened >= count, f"socket number {count}")
+
+    # --- the server's side
+
+    def _run(self, job: Callable[[], Any]) -> None:
+        if self._loop is not None:
+            asyncio.run_coroutine_threadsafe(job(), self._loop).result(PATIENCE_SECONDS)
+
+    def _stamped(self) -> Json:
+        return {**self.snapshot, "serverNow": now()}
+
+    async def serve(self, ws: WebSocket) -> None:
+        """One socket's life."""
+        self._loop = asyncio.get_running_loop()
+        await ws.accept()
+        if self.refusing is not None:
+            await ws.close(self.refusing)
+            return
+        try:
+            while True:
+                message = json.loads(await ws.receive_text())
+                if message["type"] == "hello" and not self.silent:
+                    answer = {"type": "status", "snapshot": self._stamped(), "profile": self.profile}
+                    await ws.send_text(json.dumps(answer))
+                    self._sockets.add(ws)
+                with self._news:
+                    self.heard.append(message)
+                    self.opened += message["type"] == "hello"
+                    self._news.notify_all()
+        except (WebSocketDisconnect, RuntimeError):
+            pass
+        finally:
+            self._sockets.discard(ws)
+
+
+class _Policy:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"].append((b"content-security-policy", POLICY.encode()))
+            await send(message)
+
+        await self._app(scope, receive, with_policy if scope["type"] == "http" else send)
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Script]:
+    """A server on a free port, in a thread of its own."""
+    script = Script()
+
+    async def page(_request: Request) -> Response:
+        return FileResponse(FRONTEND / "index.html")
+
+    async def gallery(_request: Request) -> Response:
+        return FileResponse(FRONTEND / "states.html")
+
+    app = Starlette(
+        routes=[
+            Route("/link", page),
+            Route("/states", gallery),
+            WebSocketRoute("/ws/v1", script.serve),
+            Mount("/static", StaticFiles(directory=FRONTEND)),
+        ],
+        middleware=[Middleware(_Policy), Middleware(GZipMiddleware, minimum_size=1000)],
+    )
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="websockets-sansio", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    script.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    script.reset()
+    try:
+        yield script
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE_SECONDS)
+        listener.close()
