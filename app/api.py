@@ -71,6 +71,9 @@ class Problem(Exception):
         self.content = {"type": "about:blank", "title": title, "status": status, "detail": detail, **extra}
 
 
+NOT_ALLOWED = Problem(401, "Not allowed", "Send one of the API_KEYS as `Authorization: Bearer <key>`.")
+
+
 def problem_response(problem: Problem) -> Response:
     """As it travels."""
     return JSONResponse(problem.content, problem.status, media_type="application/problem+json")
@@ -106,9 +109,9 @@ class Api:
 
     def _guarded(self, handler: Handler) -> Handler:
         async def guarded(request: Request) -> Response:
+            if not self._access.is_integrator(request):
+                return problem_response(NOT_ALLOWED)
             try:
-                if not self._access.is_integrator(request):
-                    raise Problem(401, "Not allowed", "Send one of the API_KEYS as `Authorization: Bearer <key>`.")
                 return await handler(request)
             except Problem as problem:
                 return problem_response(problem)
@@ -197,5 +200,9 @@ def _number(text: str, region: str, field: str) -> str:
         return phone.parse(text, region)
     except Refused as refused:
         raise Problem(
-            422, "Not a phone number", "Write it with its country, as in +7 900 123-45-67.", code=refused.code, field=field
+            422,
+            "Not a phone number",
+            "Write it with its country, as in +7 900 123-45-67.",
+            code=refused.code,
+            field=field,
         ) from None

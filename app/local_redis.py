@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +33,13 @@ class LocalRedis:
 
     url: str
     port: int
-    pid: int
     binary: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def pid(self) -> int:
+        """Of the server itself."""
+        return self.process.pid
 
 
 def find_binary() -> Path:
@@ -60,28 +65,39 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(folder: Path, *, port: int | None = None, password: str | None = None) -> Iterator[LocalRedis]:
-    """A server that works in `folder` and is gone when the block ends. Port and password can be given, so that a test
-    can start "the same" server again. Raises NoRedisError."""
+def running(
+    folder: Path,
+    *,
+    port: int | None = None,
+    password: str | None = None,
+    in_child: Callable[[], None] | None = None,
+) -> Iterator[LocalRedis]:
+    """A server that works in `folder` and is gone when the block ends. Raises NoRedisError.
+
+    Port and password can be given, so that a test can start "the same" server again. `in_child` is called in the new
+    process before it becomes the server.
+    """
     binary = find_binary()
     folder.mkdir(parents=True, exist_ok=True)
     password = secrets.token_urlsafe(24) if password is None else password
     chosen, said = 0, None
     for _ in range(5 if port is None else 1):
         chosen = free_port() if port is None else port
-        process = _start(binary, folder, chosen, password)
+        process = _start(binary, folder, chosen, password, in_child)
         try:
             said = _wait_until_ready(process, chosen, password)
             if said is None:
                 auth = f":{password}@" if password else ""
-                yield LocalRedis(f"redis://{auth}127.0.0.1:{chosen}/0", chosen, process.pid, binary)
+                yield LocalRedis(f"redis://{auth}127.0.0.1:{chosen}/0", chosen, binary, process)
                 return
         finally:
             _stop(process)
     raise NoRedisError(f"{binary} does not start on 127.0.0.1:{chosen}: {said}")
 
 
-def _start(binary: Path, folder: Path, port: int, password: str) -> subprocess.Popen[bytes]:
+def _start(
+    binary: Path, folder: Path, port: int, password: str, in_child: Callable[[], None] | None
+) -> subprocess.Popen[bytes]:
     config = [
         "bind 127.0.0.1",
         f"port {port}",
@@ -89,6 +105,7 @@ def _start(binary: Path, folder: Path, port: int, password: str) -> subprocess.P
         'save ""',
         "appendonly no",
         "daemonize no",
+        "set-proc-title no",  # a new title would write over its environment, by which tests find what was left behind
         f"logfile {_quoted(str((folder / 'redis.log').resolve()))}",
     ]
     if password:
@@ -101,6 +118,7 @@ def _start(binary: Path, folder: Path, port: int, password: str) -> subprocess.P
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        preexec_fn=in_child,  # noqa: PLW1509 - for the caller to judge; the launcher has no threads
     )
     assert process.stdin is not None  # noqa: S101 - we asked for a pipe
     process.stdin.write("\n".join(config).encode())

@@ -13,7 +13,8 @@ from shared.ids import SessionId
 from shared.lifecycle import State
 from shared.metrics import Counter, field
 from shared.protocol import Body, MessageType, Method
-from shared.queue import enqueue, link_job_id
+from shared.queue import enqueue, link_job_id, withdraw
+from shared.redis_pool import answer
 from shared.snapshots import Change
 
 
@@ -56,6 +57,8 @@ class Onboarding:
         cancelled = await self._claims.cancel(
             link.session, Change(body, MessageType.STATUS, "attempt.cancelled", "in the queue")
         )
+        if cancelled.done:
+            await withdraw(self._redis, keys.QUEUE_LINKING, link_job_id(link.session, cancelled.attempt))
         if cancelled.owner is not None:
             await enqueue(
                 self._redis,
@@ -77,15 +80,13 @@ class Onboarding:
         return requested
 
     async def _enqueue_link(self, session: SessionId, attempt: int) -> None:
-        await enqueue(
-            self._redis, keys.QUEUE_LINKING, "link", session, attempt, job_id=link_job_id(session, attempt)
-        )
+        await enqueue(self._redis, keys.QUEUE_LINKING, "link", session, attempt, job_id=link_job_id(session, attempt))
 
     async def _check(self, link: Link, method: Method, number: str | None) -> None:
         if await self._access.standing(link) is not None:
             raise Refused(FailureCode.LINK_SPENT)
         region = phone.region_of(number) if number else ""
-        pause, qr_only, blocked = await self._redis.hmget(keys.SWITCH, "pause", "qr-only", f"region:{region}")
+        pause, qr_only, blocked = await answer(self._redis.hmget(keys.SWITCH, ["pause", "qr-only", f"region:{region}"]))
         if pause:
             raise Refused(FailureCode.PAUSED)
         if method is Method.CODE and (qr_only or blocked):

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app.access import Access
-from app.api import Problem, problem_response
+from app.api import NOT_ALLOWED, problem_response
 from app.relay import Relay
 from shared import keys
 from shared.clock import now_ms
@@ -66,7 +66,7 @@ class Ops:
     async def metrics(self, request: Request) -> Response:
         """Prometheus text, for holders of an API key."""
         if not self._access.is_integrator(request):
-            return problem_response(Problem(401, "Not allowed", "Send one of the API_KEYS as a bearer token."))
+            return problem_response(NOT_ALLOWED)
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Collected(await self._families()))
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -13,9 +13,10 @@ from shared import keys
 from shared.clock import now_ms
 from shared.failures import FAILURES, FailureCode
 from shared.ids import SessionId, WorkerId
-from shared.lease import LUA_OWNER
+from shared.lease import LUA_OWNER, Lease
 from shared.lifecycle import CANCELLABLE, DEVICE, RUNNING, State
 from shared.protocol import Body, FailureView, MessageType, Method
+from shared.redis_pool import answer
 from shared.snapshots import LUA_ANNOUNCE, Change
 
 QUEUE_WAIT_MS = 5 * keys.MINUTE
@@ -267,9 +268,19 @@ class Claims:
         )
         return int(attempt) or None
 
+    async def reclaim(self, lease: Lease, subject: Subject) -> None:
+        """Put back what Redis forgot of a running attempt: its claim and its subject."""
+        session, link = lease.session, f"{subject.link}:{subject.link_expires_at}"
+        about = {"phone": subject.phone or "", "expected": subject.expected or "", "link": link}
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.set(keys.claim(session), lease.token, px=CLAIM_MS)
+            pipe.hset(keys.subject(session), mapping=about)
+            pipe.pexpire(keys.subject(session), keys.SUBJECT_TTL)
+            await pipe.execute()
+
     async def subject(self, session: SessionId) -> Subject:
         """Whom the running attempt is about; an empty one when it is forgotten."""
-        phone, expected, link = await self._redis.hmget(keys.subject(session), "phone", "expected", "link")
+        phone, expected, link = await answer(self._redis.hmget(keys.subject(session), ["phone", "expected", "link"]))
         link_id, _, expires_at = link.decode().rpartition(":") if link else ("", "", "0")
         return Subject(
             phone=phone.decode() or None if phone else None,
@@ -280,7 +291,7 @@ class Claims:
 
     async def forget_phone(self, session: SessionId) -> None:
         """No code can be had for it: another number, or the same again, may be asked on the same attempt."""
-        await self._redis.hdel(keys.subject(session), "phone")
+        await answer(self._redis.hdel(keys.subject(session), "phone"))
 
     async def spend(self, subject: Subject) -> None:
         """The link has done its work; it may still look, but not ask again."""

@@ -195,9 +195,13 @@ class Leases:
     async def lapsed(self) -> list[SessionId]:
         """Sessions whose lease has lapsed, the longest ago first, at most 1,000."""
         seconds, micros = await self._redis.time()
-        found = await self._redis.zrangebyscore(
-            keys.LEASES, "-inf", seconds * 1000 + micros // 1000, start=0, num=1000
-        )
+        found = await self._redis.zrangebyscore(keys.LEASES, "-inf", seconds * 1000 + micros // 1000, start=0, num=1000)
+        return [SessionId(one.decode()) for one in found]
+
+    async def alive(self) -> list[SessionId]:
+        """Every session that somebody owns now."""
+        seconds, micros = await self._redis.time()
+        found = await self._redis.zrangebyscore(keys.LEASES, f"({seconds * 1000 + micros // 1000}", "+inf")
         return [SessionId(one.decode()) for one in found]
 
     async def owner(self, session: SessionId) -> WorkerId | None:

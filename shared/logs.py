@@ -10,7 +10,7 @@ from shared import scrub
 from shared.settings import Settings
 
 #: Chatter that says nothing an operator acts on; arq also logs job arguments.
-_QUIET = {"arq": logging.WARNING, "uvicorn.access": logging.WARNING, "httpx": logging.WARNING}
+_QUIET = {"arq": logging.WARNING, "uvicorn": logging.WARNING, "httpx": logging.WARNING}
 
 
 def _scrubbed(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -37,7 +37,7 @@ class Outbox:
         """The message, which is then gone here: of two takers one gets it, so it is sent at most once."""
         key = keys.message(session, message_id)
         async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hmget(key, "to", "text")
+            pipe.hmget(key, ["to", "text"])
             pipe.delete(key)
             (to, text), _ = await pipe.execute()
         return Message(to.decode(), text.decode()) if to and text else None

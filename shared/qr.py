@@ -23,6 +23,14 @@ def svg(text: str) -> str:
     out = io.BytesIO()
     # A given mask spares trying all eight (16 ms → 3 ms); any mask suits a text as random as a QR's.
     segno.make(text, error="l", micro=False, mask=3).save(
-        out, kind="svg", border=4, dark="#000", light="#fff", xmldecl=False, svgclass=None, lineclass=None, omitsize=True
+        out,
+        kind="svg",
+        border=4,
+        dark="#000",
+        light="#fff",
+        xmldecl=False,
+        svgclass=None,
+        lineclass=None,
+        omitsize=True,
     )
     return out.getvalue().decode()

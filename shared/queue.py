@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import structlog
 from arq.connections import ArqRedis
+from arq.constants import job_key_prefix
 from arq.worker import Function, Worker, func
 from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
@@ -50,17 +51,23 @@ def client(pool: ConnectionPool) -> ArqRedis:
     return ArqRedis(pool_or_conn=pool, job_serializer=_dumps, job_deserializer=_loads)
 
 
-async def enqueue(redis: ArqRedis, queue: str, job: str, *ids: str | int, job_id: str) -> None:
+async def enqueue(redis: ArqRedis, queue: str, job: str, *ids: str | int, job_id: str, after: float = 0) -> None:
     """Put `job(*ids)` into `queue` and wake its workers. The same `job_id` twice is one job, until it has run.
 
-    Raises redis' own errors when Redis stays away for longer than the pool's retries.
+    It starts `after` seconds at the earliest. Raises redis' own errors when Redis stays away for longer than the pool's retries.
     """
     # A connection that drops under WATCH surfaces as WatchError, which says nothing about the job: once more, same id.
     try:
-        await redis.enqueue_job(job, *ids, _job_id=job_id, _queue_name=queue)
+        await redis.enqueue_job(job, *ids, _job_id=job_id, _queue_name=queue, _defer_by=after)
     except RedisError:
-        await redis.enqueue_job(job, *ids, _job_id=job_id, _queue_name=queue)
+        await redis.enqueue_job(job, *ids, _job_id=job_id, _queue_name=queue, _defer_by=after)
     await redis.publish(keys.wake(queue), "1")
+
+
+async def withdraw(redis: ArqRedis, queue: str, job_id: str) -> None:
+    """Take a job back that has not started; a running one is not touched."""
+    if await redis.zrem(queue, job_id):
+        await redis.delete(job_key_prefix + job_id)
 
 
 class QueueWorker(Worker):
@@ -70,7 +77,13 @@ class QueueWorker(Worker):
     """
 
     def __init__(
-        self, queue: str, jobs: Sequence[Job], redis: ArqRedis, *, worker: WorkerId, free: Callable[[], int] | None = None
+        self,
+        queue: str,
+        jobs: Sequence[Job],
+        redis: ArqRedis,
+        *,
+        worker: WorkerId,
+        free: Callable[[], int] | None = None,
     ) -> None:
         functions: list[Function] = [func(job, name=job.__name__, keep_result=0) for job in jobs]  # type: ignore[arg-type]
         super().__init__(

@@ -1,5 +1,8 @@
 """One small pool of Redis connections a process, which waits instead of failing and survives Redis' restarts."""
 
+from collections.abc import Awaitable
+from typing import Any, TypeVar, cast
+
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -14,8 +17,16 @@ PASSING = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.BusyL
 """What a restarted, hung or unreachable Redis raises."""
 
 
-def _options(settings: Settings) -> dict[str, object]:
-    options: dict[str, object] = {
+T = TypeVar("T")
+
+
+async def answer(value: Awaitable[T] | T) -> T:
+    """Redis' answer: redis-py 5 types many commands as if they might not need to be awaited."""
+    return await cast("Awaitable[T]", value)
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    options: dict[str, Any] = {
         "socket_timeout": 5,  # a stopped Redis would otherwise hang readers for ever
         "socket_connect_timeout": 3,
         "socket_keepalive": True,
@@ -41,4 +52,5 @@ def subscriber(settings: Settings) -> Redis:
     It does not retry by itself: a silent reconnect would hide that messages were lost (docs/adr).
     """
     options = _options(settings) | {"retry": None, "retry_on_error": [], "socket_timeout": None}
-    return Redis.from_url(settings.redis_url.get_secret_value(), single_connection_client=False, **options)
+    pool = ConnectionPool.from_url(settings.redis_url.get_secret_value(), **options)
+    return Redis(connection_pool=pool)

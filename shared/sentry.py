@@ -48,7 +48,9 @@ def configure(settings: Settings, component: str) -> None:
 
 def report(operation: str, error: BaseException, *, session: SessionId | None = None, **tags: str) -> None:
     """Log an unexpected error and send it to Sentry with its context."""
-    log.error(f"{operation}.crashed", session=session, error=type(error).__name__, exc_info=error, **tags)
+    log.error(
+        "operation.crashed", operation=operation, session=session, error=type(error).__name__, exc_info=error, **tags
+    )
     with sentry_sdk.new_scope() as scope:
         _tag(scope, operation, session, tags)
         sentry_sdk.capture_exception(error)

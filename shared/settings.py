@@ -30,7 +30,9 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None, description="Postgres for linked devices; without it one SQLite file a session in `DATA_DIR`."
     )
-    data_dir: Path = Field(default=Path(".run/data"), description="Folder for linked devices when there is no Postgres.")
+    data_dir: Path = Field(
+        default=Path(".run/data"), description="Folder for linked devices when there is no Postgres."
+    )
     secret_key: SecretStr = Field(description=f"Signs the links; at least {MIN_SECRET} characters.")
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(description="Keys that may call the API.")
     public_url: HttpUrl | None = Field(default=None, description="Where browsers find web; begins every link.")
@@ -50,7 +52,9 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = Field(default=None, description="Signs the webhooks.")
     max_attempts: int = Field(default=10, ge=1, le=200, description="Onboardings that one worker serves at once.")
     max_sessions: int = Field(default=150, ge=1, le=1000, description="Linked sessions that one worker holds.")
-    development: bool = Field(default=False, description="Serves the gallery of states at /states; never in production.")
+    development: bool = Field(
+        default=False, description="Serves the gallery of states at /states; never in production."
+    )
 
     @field_validator("api_keys", "allowed_origins", mode="before")
     @classmethod

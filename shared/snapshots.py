@@ -15,6 +15,7 @@ from shared.ids import SessionId
 from shared.lease import LUA_OWNER, Lease
 from shared.lifecycle import State
 from shared.protocol import Body, MessageType, Snapshot
+from shared.redis_pool import answer
 
 #: Saving is one act: the hash, the announcement, the timeline and the counters change together or not at all.
 #: `names`: snapshot, timeline, stats, channel. `change`: type, body, event, detail, counter, counter ...
@@ -93,9 +94,7 @@ class Stored:
         fields = dict(self.body)
         if queue_position is not None:
             fields["queue"] = {"position": queue_position}
-        return Snapshot(
-            session_id=self.session, attempt=self.attempt, seq=self.seq, server_now=now_ms(), **fields
-        )
+        return Snapshot(session_id=self.session, attempt=self.attempt, seq=self.seq, server_now=now_ms(), **fields)
 
 
 def dump_body(body: Body) -> bytes:
@@ -124,7 +123,7 @@ class Snapshots:
 
     async def read(self, session: SessionId) -> Stored:
         """The present snapshot; `unlinked` with version (0, 0) when there is none."""
-        attempt, seq, body = await self._redis.hmget(keys.snapshot(session), "attempt", "seq", "body")
+        attempt, seq, body = await answer(self._redis.hmget(keys.snapshot(session), ["attempt", "seq", "body"]))
         if body is None:
             return nothing(session)
         return Stored(session, int(attempt), int(seq), Body.model_validate_json(body))

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import assert_never
+from typing import NoReturn, assert_never
 
 import structlog
 
@@ -21,10 +21,11 @@ from shared.lease import Lease
 from shared.lifecycle import State, check_step
 from shared.metrics import Counter, field
 from shared.protocol import Body, Code, Device, MessageType, Method, Qr
+from shared.queue import cancelled
 from shared.snapshots import Change, Snapshots
 from workers import reasons
 from workers.engine import protocol as pipe
-from workers.engine.processes import Exited, Linker, LinkerPool
+from workers.engine.processes import EngineFailed, Exited, Linker, LinkerPool, WrongMessage
 from workers.ownership import Ownership
 from workers.reasons import Verdict
 from workers.store import Device as StoredDevice
@@ -78,18 +79,22 @@ class Parts:
 Event = pipe.Ready | pipe.Qr | pipe.Code | pipe.CodeRefused | pipe.Word | pipe.Paired | pipe.Connected | pipe.Ended
 
 
+Heard = Event | Exited | WrongMessage | EngineFailed
+
+
 class Attempt:
     """One attempt, an owner of its session's lease."""
 
     def __init__(self, parts: Parts, session: SessionId, method: Method) -> None:
         self._parts = parts
         self._session = session
-        self._inbox: asyncio.Queue[tuple[Linker, Event | Exited] | Order] = asyncio.Queue()
+        self._inbox: asyncio.Queue[tuple[Linker, Heard] | Order] = asyncio.Queue()
         self._body = Body(state=State.QUEUED, method=method)
         self._subject = Subject(link="", link_expires_at=0)
         self._lease: Lease
         self._linker: Linker | None = None
         self._pump: asyncio.Task[None] | None = None
+        self._killing: asyncio.Task[Exited] | None = None
         self._scratch = ""
         self._asked = False
         self._paired: pipe.Paired | None = None
@@ -101,9 +106,9 @@ class Attempt:
         self._inbox.put_nowait(order)
 
     def lost(self) -> None:
-        """The lease is lost: the linker dies now."""
+        """The lease is lost: the linker dies now, whatever the driver waits for."""
         if self._linker is not None:
-            self._linker.kill()
+            self._killing = asyncio.create_task(self._linker.kill())
         self.order(Order.LOST)
 
     async def renewed(self, lease: Lease) -> None:
@@ -151,17 +156,19 @@ class Attempt:
         await linker.send(pipe.Start(database=self._scratch))
 
     async def _listen(self, linker: Linker) -> None:
-        async for event in linker:
-            self._inbox.put_nowait((linker, event))
+        try:
+            async for event in linker:
+                self._inbox.put_nowait((linker, event))
+        except (WrongMessage, EngineFailed) as error:
+            self._inbox.put_nowait((linker, error))
 
     async def _leave(self) -> None:
         """Nothing of the attempt stays behind: process, task, file."""
         if self._linker is not None:
-            self._linker.kill()
+            await self._linker.kill()
             self._linker = None
         if self._pump is not None:
-            self._pump.cancel()
-            await asyncio.wait([self._pump], timeout=2)
+            await cancelled(self._pump)
             self._pump = None
         if self._scratch:
             self._parts.store.discard(self._scratch)
@@ -178,17 +185,20 @@ class Attempt:
 
     async def _drive(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout((self._deadline - now_ms()) / 1000):
-                    item = await self._inbox.get()
-            except TimeoutError:
-                await self._time_is_up()
+            item = await self._next()
             if isinstance(item, Order):
                 await self._obey(item)
             elif item[0] is self._linker:
                 await self._hear(item[1])
 
-    async def _time_is_up(self) -> None:
+    async def _next(self) -> tuple[Linker, Heard] | Order:
+        try:
+            async with asyncio.timeout((self._deadline - now_ms()) / 1000):
+                return await self._inbox.get()
+        except TimeoutError:
+            await self._time_is_up()
+
+    async def _time_is_up(self) -> NoReturn:
         if self._body.state is State.AWAITING_PHONE:
             await self._end(Body(state=State.EXPIRED), MessageType.STATUS, "attempt.expired")
         await self._fail(FailureCode.CONNECTION_FAILED, raw=f"deadline in {self._body.state}")
@@ -236,7 +246,7 @@ class Attempt:
 
     # --- what the linker says -----------------------------------------------------------------------------------------
 
-    async def _hear(self, event: Event | Exited) -> None:
+    async def _hear(self, event: Heard) -> None:
         match event:
             case pipe.Ready():
                 pass
@@ -256,6 +266,8 @@ class Attempt:
                 await self._fail(FailureCode.CONNECTION_FAILED, raw=reason)
             case Exited():
                 await self._died(event)
+            case WrongMessage() | EngineFailed():
+                raise event
             case _:
                 assert_never(event)
 
@@ -343,7 +355,6 @@ class Attempt:
         """Durable first, told second: only then does the page say `linked`."""
         if self._paired is None:
             await self._fail(FailureCode.INTERNAL, raw="connected without pairing")
-            return
         linked_at = now_ms()
         device = await self._parts.store.adopt(self._session, self._scratch, self._paired.jid, linked_at)
         await self._leave()
@@ -352,7 +363,7 @@ class Attempt:
             await self._parts.refuse(self._lease, device)
             await self._fail(FailureCode.WRONG_NUMBER, raw="")
         view = Device(phone=phone.masked(device.phone), name=self._parts.device_name, linked_at=linked_at)
-        method = Method.CODE if self._body.code else self._body.method or Method.QR
+        method = self._body.method or Method.QR
         region = phone.region_of(device.phone)
         counters = [field(Counter.LINKED, method=method.value, region=region)]
         if method is Method.CODE:
@@ -360,7 +371,9 @@ class Attempt:
         self._step(State.LINKED)
         self._body = Body(state=State.LINKED, method=method, device=view)
         await self._parts.claims.spend(self._subject)
-        await self._save(Change(self._body, MessageType.WHATSAPP_CONNECTED, "attempt.linked", region, tuple(counters), True))
+        await self._save(
+            Change(self._body, MessageType.WHATSAPP_CONNECTED, "attempt.linked", region, tuple(counters), True)
+        )
         log.info("attempt.linked", session=self._session, method=method.value, ms=linked_at - self._began)
         await self._parts.adopt(self._lease, device, self._body)
         raise _Stopped
@@ -371,17 +384,15 @@ class Attempt:
         check_step(self._body.state, state)
         self._body = self._body.model_copy(update={"state": state, **changes})
 
-    async def _show(
-        self, kind: MessageType, event: str, detail: str = "", counters: tuple[str, ...] = ()
-    ) -> None:
+    async def _show(self, kind: MessageType, event: str, detail: str = "", counters: tuple[str, ...] = ()) -> None:
         await self._save(Change(self._body, kind, event, detail, counters))
 
     async def _save(self, change: Change) -> None:
         if await self._parts.snapshots.save(self._lease, change) is None:
             raise _Stopped
 
-    async def _fail(self, code: FailureCode, *, raw: str, alert: bool = True) -> None:
-        """End with a failure. Always raises `_Stopped`."""
+    async def _fail(self, code: FailureCode, *, raw: str, alert: bool = True) -> NoReturn:
+        """End with a failure."""
         if alert:
             sentry.ending("linking", code, session=self._session, raw=raw, method=str(self._body.method or ""))
         counters = (field(Counter.FAILURES, code=code.value),)
@@ -390,11 +401,13 @@ class Attempt:
 
     async def _end(
         self, body: Body, kind: MessageType, event: str, detail: str = "", counters: tuple[str, ...] = ()
-    ) -> None:
-        """The last snapshot, then the lease. Always raises `_Stopped`."""
+    ) -> NoReturn:
+        """The last snapshot, then the lease."""
         check_step(self._body.state, body.state)
         await self._leave()
         await self._save(Change(body, kind, event, detail, counters, ending=True))
         await self._parts.ownership.release(self._lease)
-        log.info("attempt.ended", session=self._session, state=body.state.value, detail=detail, ms=now_ms() - self._began)
+        log.info(
+            "attempt.ended", session=self._session, state=body.state.value, detail=detail, ms=now_ms() - self._began
+        )
         raise _Stopped

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 from redis.exceptions import RedisError
@@ -12,6 +12,8 @@ from shared.ids import SessionId, WorkerId
 from shared.lease import GIVE_UP_MS, HEARTBEAT_MS, Lease, Leases
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 KEEP_NAMES_SECONDS = 3600.0
 
@@ -54,6 +56,10 @@ class Ownership:
         """What acts for the session here."""
         owned = self._owned.get(session)
         return owned.owner if owned else None
+
+    def owners(self, kind: type[T]) -> list[T]:
+        """Everything of one kind that acts here."""
+        return [owned.owner for owned in self._owned.values() if isinstance(owned.owner, kind)]
 
     async def acquire(self, session: SessionId, owner: Owner, *, attempt: int | None = None) -> Lease | None:
         """Take the lease for `owner`; None when another has it, or when the attempt is no longer the claimed one."""

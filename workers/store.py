@@ -128,7 +128,7 @@ class SqliteStore:
         target = self._file(session)
         _sync(Path(scratch))
         self.discard(str(target))
-        os.replace(scratch, target)
+        Path(scratch).replace(target)
         _sync(target.parent)
         self._write(
             "INSERT INTO devices (session, jid, linked_at) VALUES (?, ?, ?) ON CONFLICT (session) DO UPDATE "
@@ -160,8 +160,8 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def remove_leftovers(folder: Path, alive: Callable[[WorkerId], bool]) -> None:
+def remove_leftovers(folder: Path, alive: set[WorkerId]) -> None:
     """Throw away the attempts' files of workers that live no more: they hold half-made keys."""
     for one in (folder / "linking").glob("*"):
-        if not alive(WorkerId(one.name)):
+        if WorkerId(one.name) not in alive:
             shutil.rmtree(one, ignore_errors=True)

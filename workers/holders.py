@@ -1,0 +1,106 @@
+"""The holder processes of a worker: which session lives in which, and what to do when one dies or wears out."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from shared import sentry
+from shared.ids import SessionId
+from shared.queue import cancelled
+from workers.engine import protocol as pipe
+from workers.engine.processes import Engines, Exited, Holder, PipeClosed, WrongMessage
+
+log = structlog.get_logger()
+
+SESSIONS_EACH = 200
+"""A process holds this many: about 170 MB, and a death costs no more than these."""
+
+Hear = Callable[[pipe.FromHolder], Awaitable[None]]
+Died = Callable[[list[SessionId]], Awaitable[None]]
+
+
+class _Running:
+    def __init__(self, holder: Holder) -> None:
+        self.holder = holder
+        self.sessions: set[SessionId] = set()
+        self.reader: asyncio.Task[None]
+
+
+class Holders:
+    """Starts holders as they are needed; one reader task each."""
+
+    def __init__(self, engines: Engines, spawn: Callable[[Awaitable[None], str], None]) -> None:
+        self._engines = engines
+        self._spawn = spawn
+        self._running: list[_Running] = []
+        self._starting = asyncio.Lock()
+        self._hear: Hear
+        self._died: Died
+
+    def listen(self, hear: Hear, died: Died) -> None:
+        """Who hears what holders say, and of their deaths (with the sessions that were in there)."""
+        self._hear = hear
+        self._died = died
+
+    async def hold(self, order: pipe.Hold) -> None:
+        """Have a session held by some process. Raises the engine's `EngineFailed`."""
+        session = SessionId(order.session)
+        async with self._starting:
+            running = self._of(session) or next(
+                (one for one in self._running if len(one.sessions) < SESSIONS_EACH), None
+            )
+            if running is None:
+                running = _Running(await self._engines.holder())
+                self._running.append(running)
+                running.reader = asyncio.create_task(self._read(running))
+            running.sessions.add(session)
+        await self._tell(running, order)
+
+    async def send(self, session: SessionId, order: pipe.Send | pipe.LogOut) -> None:
+        """Tell the process that holds the session; nothing happens when none does."""
+        running = self._of(session)
+        if running is not None:
+            await self._tell(running, order)
+
+    async def release(self, session: SessionId) -> None:
+        """Close the session's connection; the device stays linked. Idempotent."""
+        running = self._of(session)
+        if running is not None:
+            running.sessions.discard(session)
+            await self._tell(running, pipe.Release(session=session))
+
+    async def close(self) -> None:
+        """End every process, and with it every connection."""
+        running, self._running = self._running, []
+        for one in running:
+            await one.holder.kill()
+            await cancelled(one.reader)
+
+    def _of(self, session: SessionId) -> _Running | None:
+        return next((one for one in self._running if session in one.sessions), None)
+
+    async def _tell(self, running: _Running, order: pipe.ToHolder) -> None:
+        try:
+            await running.holder.send(order)
+        except PipeClosed:
+            log.debug("holder.closed")  # its reader learns of the end and has the sessions taken up again
+
+    async def _heard(self, event: pipe.FromHolder) -> None:
+        try:
+            await self._hear(event)
+        except Exception as error:  # noqa: BLE001 - one session's trouble must not deafen the others
+            sentry.report("holder", error)
+
+    async def _read(self, running: _Running) -> None:
+        try:
+            async for event in running.holder:
+                if isinstance(event, Exited):
+                    log.error("holder.died", code=event.code, signal=event.signal, panic=event.panic)
+                else:
+                    await self._heard(event)
+        except WrongMessage as error:
+            log.error("holder.garbled", error=str(error))  # noqa: TRY400 - the trace adds nothing
+        if running in self._running:
+            self._running.remove(running)
+            self._spawn(self._died(sorted(running.sessions)), "holder")

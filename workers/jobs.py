@@ -1,0 +1,176 @@
+"""The jobs: short commands that hand over to what runs in this process, and return.
+
+Arguments are ids only. Every job may run twice, late, or on another worker than the one it was meant for.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+
+import structlog
+from arq.connections import ArqRedis
+
+from shared import keys, sentry
+from shared.ids import SessionId, company_of
+from shared.lease import Lease, Leases
+from shared.protocol import Method
+from shared.queue import Job, enqueue
+from workers.linking import Attempt, Order, Parts
+from workers.ownership import Ownership
+from workers.sessions import Held, Sessions
+from workers.sweeper import Sweeper
+
+log = structlog.get_logger()
+
+Spawn = Callable[[Awaitable[None], str], None]
+
+
+class Places:
+    """A worker's places for attempts."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+        self.on_free: Callable[[], None] = lambda: None
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def free(self) -> int:
+        """How many more attempts may be served."""
+        return self.most - self.taken
+
+    def take(self) -> None:
+        """Occupy a place."""
+        self.taken += 1
+        self._empty.clear()
+
+    def give_back(self) -> None:
+        """Free a place, and tell who waits for one."""
+        self.taken -= 1
+        if not self.taken:
+            self._empty.set()
+        self.on_free()
+
+    async def empty(self) -> None:
+        """Wait until no attempt runs."""
+        await self._empty.wait()
+
+
+class Jobs:
+    """The jobs of one worker, by the queue that they are read from."""
+
+    def __init__(
+        self,
+        redis: ArqRedis,
+        leases: Leases,
+        ownership: Ownership,
+        parts: Parts,
+        sessions: Sessions,
+        sweeper: Sweeper,
+        places: Places,
+        spawn: Spawn,
+    ) -> None:
+        self._redis = redis
+        self._leases = leases
+        self._ownership = ownership
+        self._parts = parts
+        self._sessions = sessions
+        self._sweeper = sweeper
+        self._places = places
+        self._spawn = spawn
+        self.linking: list[Job] = [_reported(self.link)]
+        self.here: list[Job] = [_reported(job) for job in (self.code, self.cancel, self.unlink, self.send)]
+        self.anywhere: list[Job] = [*self.here, *(_reported(job) for job in (self.resume, self.sweep))]
+
+    async def link(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
+        """Serve an attempt, if it is still the claimed one and nobody else does."""
+        sid = _session(session)
+        stored = await self._parts.snapshots.read(sid)
+        run = Attempt(self._parts, sid, stored.body.method or Method.QR)
+        self._places.take()
+        try:
+            lease = await self._ownership.acquire(sid, run, attempt=attempt)
+        except BaseException:
+            self._places.give_back()
+            raise
+        if lease is None:
+            self._places.give_back()
+            log.info("attempt.stale", session=sid, attempt=attempt)
+            return
+        self._spawn(self._serve(run, lease), "attempt")
+
+    async def _serve(self, run: Attempt, lease: Lease) -> None:
+        try:
+            await run.run(lease)
+        finally:
+            self._places.give_back()
+
+    async def code(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
+        """A code is wanted on the running attempt."""
+        await self._order(_session(session), attempt, Order.CODE, "code")
+
+    async def cancel(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
+        """The owner takes the running attempt back."""
+        await self._order(_session(session), attempt, Order.CANCEL, "cancel")
+
+    async def _order(self, session: SessionId, attempt: int, order: Order, job: str) -> None:
+        owner = self._ownership.owner(session)
+        if isinstance(owner, Attempt):
+            owner.order(order)
+        elif owner is None:
+            await self._elsewhere(session, job, attempt)
+
+    async def unlink(self, _ctx: dict[str, Any], session: str) -> None:
+        """Log a company's device out and forget it."""
+        sid = _session(session)
+        if isinstance(self._ownership.owner(sid), Held) or await self._leases.owner(sid) is None:
+            await self._sessions.unlink(sid)
+        else:
+            await self._elsewhere(sid, "unlink")
+
+    async def send(self, _ctx: dict[str, Any], session: str, message: str) -> None:
+        """Send a text that waits in the outbox."""
+        sid = _session(session)
+        if isinstance(self._ownership.owner(sid), Held):
+            await self._sessions.send(sid, message)
+        else:
+            await self._elsewhere(sid, "send", message)
+
+    async def resume(self, _ctx: dict[str, Any], session: str) -> None:
+        """Hold a registered device that nobody holds."""
+        await self._sessions.resume(_session(session))
+
+    async def sweep(self, _ctx: dict[str, Any]) -> None:
+        """Put right what the dead have left."""
+        await self._sweeper.sweep()
+
+    async def _elsewhere(self, session: SessionId, job: str, *ids: str | int) -> None:
+        """Send a command after its session, to the worker that owns it now."""
+        owner = await self._leases.owner(session)
+        if owner is None or owner == self._ownership.worker:
+            log.info("job.pointless", job=job, session=session)
+            return
+        name = ":".join(str(one) for one in (job, session, *ids))
+        await enqueue(self._redis, keys.queue_worker(owner), job, session, *ids, job_id=f"{name}:{owner}")
+
+
+def _session(text: str) -> SessionId:
+    """A session id from a job's arguments. Raises ValueError for anything else."""
+    company_of(SessionId(text))
+    return SessionId(text)
+
+
+def _reported(job: Job) -> Job:
+    """Arq's own Sentry integration does not see workers that are built directly, so jobs report for themselves."""
+
+    @wraps(job)
+    async def wrapped(*args: Any) -> None:
+        try:
+            await job(*args)
+        except Exception as error:
+            sentry.report(f"job.{job.__name__}", error)
+            raise
+
+    return wrapped

@@ -1,0 +1,224 @@
+"""The worker process: everything is made here, passed on, and taken down in order when SIGTERM comes."""
+
+import asyncio
+import os
+import secrets
+import signal
+from collections.abc import Awaitable, Callable
+
+import structlog
+from arq.connections import ArqRedis
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared import VERSION, keys, logs, redis_pool, sentry, settings
+from shared.claims import Claims
+from shared.clock import now_ms
+from shared.ids import SessionId, WorkerId
+from shared.lease import Leases
+from shared.messages import Outbox
+from shared.protocol import Method
+from shared.queue import QueueWorker, cancelled, client, enqueue, listen_for_calls
+from shared.settings import Settings
+from shared.snapshots import Snapshots
+from workers.engine.processes import Engines, LinkerPool, Options
+from workers.holders import Holders
+from workers.jobs import Jobs, Places
+from workers.linking import Attempt, Order, Parts
+from workers.ownership import Ownership
+from workers.sessions import Links, Sessions
+from workers.store import SqliteStore, remove_leftovers
+from workers.sweeper import Sweeper
+
+log = structlog.get_logger()
+
+SWEEP_SECONDS = 60.0
+REPORT_SECONDS = 10.0
+STOP_SECONDS = 18.0
+"""From SIGTERM to the end of the process, at most; hosts kill after 30."""
+SPARE_LINKERS = 1
+
+
+class Worker:
+    """One worker's parts and tasks."""
+
+    def __init__(self, config: Settings) -> None:
+        self._config = config
+        self.id = WorkerId(f"{os.uname().nodename[:24]}-{os.getpid()}-{secrets.token_hex(3)}")
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Awaitable[None], name: str) -> None:
+        """Run something beside everything else; its bugs are reported and end nothing but itself."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("task.interrupted", task=name, error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - a task's own border
+                sentry.report(name, error)
+
+        task = asyncio.create_task(guarded())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for one in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(one, stop.set)
+        redis = client(redis_pool.pool(self._config))
+        calls = redis_pool.subscriber(self._config)
+        proxy = self._config.whatsapp_proxy_url
+        options = Options(
+            device_name=self._config.device_name, proxy_url=proxy.get_secret_value() if proxy is not None else None
+        )
+        store = SqliteStore(self._config.data_dir, self.id)
+        try:
+            async with Engines(options) as engines, LinkerPool(engines, SPARE_LINKERS) as linkers:
+                await self._work(stop, redis, calls, engines, linkers, store)
+        finally:
+            store.close()
+            await redis.aclose(close_connection_pool=True)
+            await calls.aclose(close_connection_pool=True)
+        log.info("worker.stopped", worker=self.id)
+
+    async def _work(
+        self,
+        stop: asyncio.Event,
+        redis: ArqRedis,
+        calls: Redis,
+        engines: Engines,
+        linkers: LinkerPool,
+        store: SqliteStore,
+    ) -> None:
+        leases, claims, snapshots = Leases(redis), Claims(redis), Snapshots(redis)
+
+        async def call_sweep() -> None:
+            await enqueue(redis, keys.QUEUE_SESSIONS, "sweep", job_id="sweep")
+
+        ownership = Ownership(leases, self.id, on_lapsed=call_sweep)
+        sweeper = Sweeper(redis, leases, claims, snapshots, store, self.id)
+        links = Links(snapshots, ownership, store, Outbox(redis), self.spawn, self._config.device_name)
+        sessions = Sessions(links, Holders(engines, self.spawn), most=self._config.max_sessions)
+
+        async def restart(session: SessionId, method: Method) -> None:
+            await sweeper.restart(session, method)
+
+        parts = Parts(
+            claims,
+            snapshots,
+            ownership,
+            linkers,
+            store,
+            sessions.adopt,
+            sessions.refuse,
+            restart,
+            self._config.device_name,
+        )
+        places = Places(self._config.max_attempts)
+        jobs = Jobs(redis, leases, ownership, parts, sessions, sweeper, places, self.spawn)
+        linking = QueueWorker(keys.QUEUE_LINKING, jobs.linking, redis, worker=self.id, free=lambda: places.free)
+        anywhere = QueueWorker(keys.QUEUE_SESSIONS, jobs.anywhere, redis, worker=self.id)
+        here = QueueWorker(keys.queue_worker(self.id), jobs.here, redis, worker=self.id)
+        places.on_free = linking.wake
+        queues = (linking, anywhere, here)
+        await self._wait_for_redis(redis, stop)
+        remove_leftovers(self._config.data_dir, await self._alive(redis))
+        background = [
+            asyncio.create_task(work)
+            for work in (
+                ownership.run(),
+                listen_for_calls(calls, queues),
+                self._report(redis, places, sessions),
+                self._sweep_now_and_then(call_sweep),
+                *(one.async_run() for one in queues),
+            )
+        ]
+        log.info("worker.started", worker=self.id)
+        stopping = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([stopping, *background], return_when=asyncio.FIRST_COMPLETED)
+        log.info("worker.stopping", worker=self.id)
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                for one in queues:
+                    await one.drain(1.0)
+                await self._hand_over(redis, ownership, sessions, places, sweeper)
+        except (TimeoutError, RedisError, OSError) as error:
+            log.warning("worker.stop-cut-short", error=type(error).__name__)
+        for task in (*background, *self._tasks, stopping):
+            await cancelled(task)
+        for task in done - {stopping}:
+            task.result()  # a background task that ended by itself is a bug: let it be seen
+
+    @staticmethod
+    async def _wait_for_redis(redis: ArqRedis, stop: asyncio.Event) -> None:
+        """A worker may be started before its Redis; it waits rather than dies."""
+        while not stop.is_set():
+            try:
+                await redis.ping()
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("redis.unreachable", error=type(error).__name__)
+                await asyncio.sleep(0.5)
+            else:
+                return
+
+    @staticmethod
+    async def _alive(redis: ArqRedis) -> set[WorkerId]:
+        return {WorkerId(one.decode()) for one in await redis.zrange(keys.WORKERS, 0, -1)}
+
+    @staticmethod
+    async def _sweep_now_and_then(call_sweep: Callable[[], Awaitable[None]]) -> None:
+        """At the start, which is also how registered sessions are resumed, and every minute."""
+        while True:
+            try:
+                await call_sweep()
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("sweep.uncalled", error=type(error).__name__)
+                await asyncio.sleep(1)
+                continue
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _report(self, redis: ArqRedis, places: Places, sessions: Sessions) -> None:
+        """Say for operators what this worker is and does."""
+        while True:
+            fields = {
+                "version": VERSION,
+                "attempts": places.taken,
+                "maxAttempts": places.most,
+                "sessions": len(sessions),
+                "maxSessions": self._config.max_sessions,
+                "at": now_ms(),
+            }
+            try:
+                async with redis.pipeline(transaction=False) as pipe:
+                    pipe.hset(keys.worker(self.id), mapping=fields)
+                    pipe.pexpire(keys.worker(self.id), keys.WORKER_TTL)
+                    await pipe.execute()
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("report.unsaved", error=type(error).__name__)
+            await asyncio.sleep(REPORT_SECONDS)
+
+    async def _hand_over(
+        self, redis: ArqRedis, ownership: Ownership, sessions: Sessions, places: Places, sweeper: Sweeper
+    ) -> None:
+        """Attempts begin anew elsewhere; sessions are closed, then given back, then offered to the others."""
+        for attempt in ownership.owners(Attempt):
+            attempt.order(Order.HAND_OVER)
+        for session in await sessions.hand_over():
+            await enqueue(redis, keys.QUEUE_SESSIONS, "resume", session, job_id=f"resume:{session}")
+        await places.empty()
+        await sweeper.bury(self.id)
+
+
+def main() -> None:
+    """Work until SIGTERM."""
+    config = settings.read()
+    logs.configure(config, "worker")
+    sentry.configure(config, "worker")
+    asyncio.run(Worker(config).run())
+
+
+if __name__ == "__main__":
+    main()

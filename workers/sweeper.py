@@ -1,0 +1,118 @@
+"""Puts right what the dead have left: lapsed leases, devices that nobody holds, queues that nobody reads.
+
+Runs as a job (one at a time, by its id): when a worker starts, when a heartbeat sees a lapsed lease, and every minute.
+Every step is idempotent; two sweeps at once do what one does.
+"""
+
+import random
+
+import structlog
+from arq.connections import ArqRedis
+
+from shared import keys
+from shared.claims import Claims, queued
+from shared.clock import now_ms
+from shared.failures import FailureCode
+from shared.ids import SessionId, WorkerId
+from shared.lease import Lease, Leases
+from shared.lifecycle import State
+from shared.metrics import Counter, field
+from shared.protocol import Body, MessageType, Method
+from shared.queue import enqueue, link_job_id
+from shared.snapshots import Change, Snapshots
+from workers import reasons
+from workers.store import DeviceStore
+
+log = structlog.get_logger()
+
+DEAD_MS = 8_000
+"""A worker whose heartbeat is older than this is dead; its leases have lapsed by then."""
+SPREAD_SECONDS = 2.0
+"""Resumes of many sessions are spread over this long for every hundred of them."""
+
+
+class Sweeper:
+    """One per worker, over one Redis and the device store."""
+
+    def __init__(
+        self, redis: ArqRedis, leases: Leases, claims: Claims, snapshots: Snapshots, store: DeviceStore, me: WorkerId
+    ) -> None:
+        self._redis = redis
+        self._leases = leases
+        self._claims = claims
+        self._snapshots = snapshots
+        self._store = store
+        self._me = me
+
+    async def sweep(self) -> None:
+        """Once over everything."""
+        for session in await self._leases.lapsed():
+            await self._lapsed(session)
+        await self._empty_queues_of_the_dead()
+        await self._take_up_the_unheld()
+
+    async def restart(self, session: SessionId, method: Method) -> bool:
+        """Begin an ownerless onboarding anew, for the same page; whether there was one."""
+        change = queued(method, "attempt.restarted")
+        attempt = await self._claims.restart(session, change)
+        if attempt is None:
+            return False
+        await enqueue(self._redis, keys.QUEUE_LINKING, "link", session, attempt, job_id=link_job_id(session, attempt))
+        return True
+
+    async def _lapsed(self, session: SessionId) -> None:
+        stored = await self._snapshots.read(session)
+        if await self.restart(session, stored.body.method or Method.QR):
+            log.warning("attempt.restarted", session=session)
+            return
+        lease = await self._leases.acquire(session, self._me)
+        if lease is None:
+            return
+        if stored.body.state is State.LINKING:
+            await self._fail(lease, stored.body)
+        await self._leases.release(lease)
+
+    async def _fail(self, lease: Lease, body: Body) -> None:
+        """The phone has agreed, and the worker died before the device was safe: only the owner can begin anew."""
+        if await self._store.device(lease.session) is not None:
+            return  # it was safe: it is taken up like every registered device
+        code = FailureCode.WORKER_LOST
+        ended = Body(state=State.FAILED, method=body.method, failure=reasons.view(code))
+        counters = (field(Counter.FAILURES, code=code.value),)
+        change = Change(ended, MessageType.ERROR, "attempt.failed", code.value, counters, ending=True)
+        await self._snapshots.save(lease, change)
+
+    async def _empty_queues_of_the_dead(self) -> None:
+        dead = await self._redis.zrangebyscore(keys.WORKERS, "-inf", now_ms() - DEAD_MS)
+        for worker in (WorkerId(one.decode()) for one in dead):
+            if worker != self._me:
+                await self.bury(worker)
+
+    async def bury(self, worker: WorkerId) -> None:
+        """Nobody reads this worker's queue any more: any other may do what is in there."""
+        queue = keys.queue_worker(worker)
+        jobs = await self._redis.zrange(queue, 0, -1, withscores=True)
+        for job, score in jobs:
+            await self._redis.zadd(keys.QUEUE_SESSIONS, {job: score})
+            await self._redis.zrem(queue, job)
+        await self._redis.delete(keys.worker(worker))
+        await self._redis.zrem(keys.WORKERS, worker)
+        log.info("worker.buried", worker=worker, jobs=len(jobs))
+        if jobs:
+            await self._redis.publish(keys.wake(keys.QUEUE_SESSIONS), "1")
+
+    async def _take_up_the_unheld(self) -> None:
+        owned = set(await self._leases.alive())
+        unheld = await self._store.held_by_nobody(lambda session: session in owned)
+        spread = SPREAD_SECONDS * len(unheld) / 100
+        for device in unheld:
+            await enqueue(
+                self._redis,
+                keys.QUEUE_SESSIONS,
+                "resume",
+                device.session,
+                job_id=f"resume:{device.session}",
+                after=random.uniform(0, spread),  # noqa: S311 - spreading, not secrecy
+            )
+        if unheld:
+            log.info("sessions.unheld", count=len(unheld))
