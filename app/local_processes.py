@@ -2,12 +2,13 @@
 
 import ctypes
 import functools
+import multiprocessing
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -32,43 +33,39 @@ _STOPPED = re.compile(r"(\S+) stopped \(rc=(-?\d+)\)")
 def die_with_parent() -> None:
     """Called in a new process: it gets SIGTERM when the thread that started it is gone, even by `kill -9`. Linux only;
     elsewhere nothing happens."""
-    _signal_when_parent_dies(signal.SIGTERM)
-
-
-def _signal_when_parent_dies(number: signal.Signals) -> None:
     if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, number)
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class _Process(Process):  # type: ignore[misc] # honcho has no types
     """One line of the Procfile, with honcho's own process beside it, which starts it and reads what it says.
 
-    Should we die without a word, that process hears of it and stops the line's whole process group.
+    `lifeline` is a pipe whose writing end only the launcher keeps. Should that die without a word, the pipe ends, and
+    the process here stops the line's whole process group. (Not by a signal: any thread might get it, and the one that
+    reads would sleep on.)
     """
 
-    def __init__(self, *arguments: Any, keep_open: int, **named: Any) -> None:
+    def __init__(self, *arguments: Any, keep_open: int, lifeline: tuple[int, int], **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._child_ctor = functools.partial(Popen, pass_fds=(keep_open,))
+        self._lifeline = lifeline
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
-        signal.signal(signal.SIGHUP, self._orphaned)
-        _signal_when_parent_dies(signal.SIGHUP)
+        reading, writing = self._lifeline
+        os.close(writing)
+        threading.Thread(target=self._outlive, args=(reading,), daemon=True).start()
         super().run(events, ignore_signals)
 
-    def _orphaned(self, _number: int, _frame: FrameType | None) -> None:
-        if self._child is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._child.pid, signal.SIGTERM)
-                self._read_on(time.monotonic() + STOP_SECONDS)
-                os.killpg(self._child.pid, signal.SIGKILL)
+    def _outlive(self, reading: int) -> None:
+        os.read(reading, 1)  # returns at the end of the launcher
+        until = time.monotonic() + STOP_SECONDS
+        with suppress(AttributeError, ProcessLookupError):  # not started yet; gone
+            os.killpg(self._child.pid, signal.SIGTERM)
+            while time.monotonic() < until:
+                time.sleep(0.05)
+                os.killpg(self._child.pid, 0)
+            os.killpg(self._child.pid, signal.SIGKILL)
         os._exit(1)
-
-    def _read_on(self, until: float) -> None:
-        """Until the group has closed its output, so that nobody in it waits for a reader; or until `until`."""
-        output = self._child.stdout.fileno()
-        while (left := until - time.monotonic()) > 0 and select.select([output], [], [], left)[0]:
-            if not os.read(output, 65536):
-                return
 
 
 class _Printer(Printer):  # type: ignore[misc] # honcho has no types
@@ -93,10 +90,12 @@ def run_procfile(
 
     The descriptor `keep_open` stays open in every process. Must be called from the main thread.
     """
+    multiprocessing.set_start_method("fork", force=True)  # descriptors must travel; macOS would not
     honcho.manager.KILL_WAIT = STOP_SECONDS
+    lifeline = os.pipe()
     printer = _Printer()
     manager = Manager(printer)
-    manager._process_ctor = functools.partial(_Process, keep_open=keep_open)  # noqa: SLF001 - the only way in
+    manager._process_ctor = functools.partial(_Process, keep_open=keep_open, lifeline=lifeline)  # noqa: SLF001 - the only way in
     for name, command in parse_procfile(procfile.read_text(encoding="utf-8")).processes.items():
         manager.add_process(name, command, env=dict(env), cwd=str(procfile.resolve().parent))
 
@@ -109,6 +108,8 @@ def run_procfile(
     signal.signal(signal.SIGCHLD, look_beside)
     manager.loop()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for end in lifeline:
+        os.close(end)
     return _verdict(manager.returncode, printer.first)
 
 

@@ -1,0 +1,222 @@
+"""`make run`'s launcher, with stand-ins for web and worker: what it starts, makes up, says and stops."""
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app import local, local_greeting
+
+ROOT = Path(__file__).parents[2]
+FAKES = Path(__file__).parent / "fakes"
+GONE_SECONDS = 10
+
+
+class Launched:
+    """A launcher in a process of its own, and everything that descends from it."""
+
+    def __init__(self, folder, *arguments, **env):
+        self.mark = uuid.uuid4().hex
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "WA_TEST_RUN") if name in os.environ}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "app.local", f"--folder={folder}", f"--procfile={FAKES / 'Procfile'}", *arguments],
+            cwd=ROOT,
+            env={**kept, "LAUNCHED": self.mark, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.output = self.process.stdout
+        self.said = ""
+
+    def until(self, word):
+        for line in self.output:
+            self.said += line
+            if word in line:
+                return line
+        raise AssertionError(f"ended without saying {word!r}:\n{self.said}")
+
+    def end(self):
+        self.said += self.output.read()
+        return self.process.wait(GONE_SECONDS)
+
+    def family(self):
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("LAUNCHED") == self.mark:
+                    found.append(process)
+            except (psutil.Error, OSError):
+                continue
+        return found
+
+    def assert_all_gone(self):
+        _, stayed = psutil.wait_procs(self.family(), timeout=GONE_SECONDS)
+        assert [process.cmdline() for process in stayed] == []
+
+
+@pytest.fixture
+def launch(tmp_path):
+    launched = []
+
+    def start(*arguments, **env):
+        launched.append(Launched(tmp_path / "run", *arguments, **env))
+        return launched[-1]
+
+    yield start
+    for one in launched:
+        for process in one.family():
+            process.kill()
+        one.process.wait()
+        one.output.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_shows_a_link_and_a_signal_stops_all_of_it(launch, number):
+    running = launch("--also", "The simulated phone", "http://127.0.0.1:1/phone/")
+    running.until("Salon Aurora")
+    link = running.until("/link#")
+    assert re.search(r"http://127\.0\.0\.1:\d+/link#demo-64", link)
+    assert "http://127.0.0.1:1/phone/" in running.until("/phone/")
+    running.until("Ctrl-C")
+    assert len(running.family()) >= 4  # the launcher, Redis, web, worker
+    running.process.send_signal(number)
+    assert running.end() == 0
+    assert running.said.endswith("Stopped.\n")
+    running.assert_all_gone()
+
+
+def test_output_carries_the_name_of_its_process(launch):
+    running = launch()
+    assert re.search(r"worker\s*\| redis at 127\.0\.0\.1:\d+/0", running.until("redis at"))
+
+
+def test_a_given_redis_is_used_and_none_started(launch, tmp_path):
+    running = launch(REDIS_URL="redis://somebody@192.0.2.1:6379/0")
+    assert "192.0.2.1:6379/0" in running.until("redis at")
+    assert not [process for process in running.family() if "redis-server" in process.cmdline()[0]]
+    assert not (tmp_path / "run" / "redis.url").exists()
+
+
+@pytest.mark.parametrize(("code", "expected"), [("7", 7), ("0", 1)])
+def test_a_child_that_ends_stops_the_rest_and_is_named(launch, code, expected):
+    running = launch(FAKE_WORKER=code)
+    assert running.end() == expected
+    assert f"worker ended with exit code {code}, so everything else was stopped.\n" in running.said
+    running.assert_all_gone()
+
+
+def test_redis_dying_stops_the_rest_and_is_named(launch):
+    running = launch()
+    running.until("Ctrl-C")
+    (redis,) = [process for process in running.family() if "redis-server" in process.cmdline()[0]]
+    redis.kill()
+    assert running.end() == 1
+    assert "Redis was ended by signal 9, so everything else was stopped.\n" in running.said
+    running.assert_all_gone()
+
+
+def test_even_a_killed_launcher_leaves_nothing(launch):
+    running = launch()
+    running.until("Ctrl-C")
+    running.process.kill()
+    running.process.wait()
+    running.assert_all_gone()
+
+
+def test_a_port_in_use_is_named_and_nothing_starts(launch):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        refused = launch(PORT=str(port))
+        assert refused.end() == 2
+        assert refused.said == f"Port {port} is in use: stop what listens there, or set another PORT.\n"
+
+
+def test_made_up_keys_never_leave_loopback(launch):
+    refused = launch(HOST="0.0.0.0")
+    assert refused.end() == 2
+    assert refused.said.startswith("HOST=0.0.0.0 is not loopback, so SECRET_KEY and API_KEYS must be set")
+
+
+def test_a_second_run_on_the_same_devices_is_refused(launch):
+    launch().until("Ctrl-C")
+    second = launch()
+    assert second.end() == 2
+    assert "one at a time" in second.said
+
+
+def test_help_says_what_it_does():
+    told = subprocess.run([sys.executable, "-m", "app.local", "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 0
+    assert "REDIS_URL" in told.stdout
+
+
+# --- the parts --------------------------------------------------------------------------------------------------------
+
+
+def test_made_up_keys_are_kept_for_their_owner_only(tmp_path):
+    first = local.kept_secrets(tmp_path)
+    assert local.kept_secrets(tmp_path) == first
+    assert stat.S_IMODE((tmp_path / "secrets.json").stat().st_mode) == 0o600
+    assert len(first["SECRET_KEY"]) >= 32
+    assert len(first["API_KEYS"]) >= 16
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"SECRET_KEY": "a"}'])
+def test_a_damaged_file_of_keys_is_named(tmp_path, text):
+    (tmp_path / "secrets.json").write_text(text)
+    with pytest.raises(local.CannotStartError, match=r"secrets\.json is damaged"):
+        local.kept_secrets(tmp_path)
+
+
+def test_given_keys_are_passed_on_and_none_are_made_up(tmp_path):
+    given = {"SECRET_KEY": "s" * 40, "API_KEYS": "k" * 20, "HOST": "0.0.0.0", "DATA_DIR": "", "LOG_FORMAT": "json"}
+    env = local.environment(given, tmp_path)
+    assert {name: env[name] for name in ("SECRET_KEY", "API_KEYS", "HOST", "LOG_FORMAT")} == {
+        name: given[name] for name in ("SECRET_KEY", "API_KEYS", "HOST", "LOG_FORMAT")
+    }
+    assert env["DATA_DIR"] == str(tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_port_the_next_free_one_is_taken_and_its_other_spelling_allowed(tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "is_free", lambda host, port: port >= 8003)
+    env = local.environment({"ALLOWED_ORIGINS": "https://a.example"}, tmp_path)
+    assert env["PORT"] == "8003"
+    assert env["ALLOWED_ORIGINS"] == "https://a.example http://localhost:8003"
+    monkeypatch.setattr(local, "is_free", lambda host, port: False)
+    with pytest.raises(local.CannotStartError, match="No port from 8000 to 8099"):
+        local.environment({}, tmp_path)
+
+
+@pytest.mark.parametrize("port", ["http", "0", "65536", "-1", "٣"])
+def test_a_port_that_is_none_is_named(tmp_path, port):
+    with pytest.raises(local.CannotStartError, match=f"PORT={port}"):
+        local.environment({"PORT": port}, tmp_path)
+
+
+def test_the_greeting_does_not_break_a_long_link():
+    told = local_greeting.Told("http://127.0.0.1:8000", "k", "/run", [])
+    shown = local_greeting.text({"url": "http://127.0.0.1:8000/link#" + "x" * 300}, told)
+    assert "│   http://127.0.0.1:8000/link#" + "x" * 300 + "\n" in shown
+
+
+def test_no_answer_is_status_zero():
+    assert local_greeting.call("http://127.0.0.1:9", "/readyz") == (0, b"")
+
+
+def test_the_secrets_file_is_json(tmp_path):
+    local.kept_secrets(tmp_path)
+    assert set(json.loads((tmp_path / "secrets.json").read_text())) == {"SECRET_KEY", "API_KEYS"}
