@@ -395,6 +395,7 @@ class Attempt:
         """End with a failure."""
         if alert:
             sentry.ending("linking", code, session=self._session, raw=raw, method=str(self._body.method or ""))
+        log.warning("attempt.failing", session=self._session, failure=code.value, raw=raw, state=self._body.state.value)
         counters = (field(Counter.FAILURES, code=code.value),)
         body = Body(state=State.FAILED, method=self._body.method, failure=reasons.view(code))
         await self._end(body, MessageType.ERROR, "attempt.failed", code.value, counters)

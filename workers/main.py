@@ -27,7 +27,7 @@ from workers.jobs import Jobs, Places
 from workers.linking import Attempt, Order, Parts
 from workers.ownership import Ownership
 from workers.sessions import Links, Sessions
-from workers.store import SqliteStore, remove_leftovers
+from workers.store import SqliteStore
 from workers.sweeper import Sweeper
 
 log = structlog.get_logger()
@@ -125,7 +125,6 @@ class Worker:
         places.on_free = linking.wake
         queues = (linking, anywhere, here)
         await self._wait_for_redis(redis, stop)
-        remove_leftovers(self._config.data_dir, await self._alive(redis))
         background = [
             asyncio.create_task(work)
             for work in (
@@ -163,10 +162,6 @@ class Worker:
                 await asyncio.sleep(0.5)
             else:
                 return
-
-    @staticmethod
-    async def _alive(redis: ArqRedis) -> set[WorkerId]:
-        return {WorkerId(one.decode()) for one in await redis.zrange(keys.WORKERS, 0, -1)}
 
     @staticmethod
     async def _sweep_now_and_then(call_sweep: Callable[[], Awaitable[None]]) -> None:

@@ -5,6 +5,7 @@ The registry is the truth about who is linked; Redis only knows what is going on
 """
 
 import asyncio
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -86,6 +87,8 @@ class SqliteStore:
         self._registry = folder.resolve() / "registry.sqlite3"
         for one in (self._devices, self._scratch):
             one.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._ours = _lock(self._scratch)
+        _remove_leftovers(self._scratch.parent)
         with self._open() as registry:
             registry.execute("PRAGMA journal_mode=WAL")
             registry.execute(_SCHEMA)
@@ -93,6 +96,9 @@ class SqliteStore:
     def close(self) -> None:
         """Throw away what this worker's attempts have left."""
         shutil.rmtree(self._scratch, ignore_errors=True)
+        if self._ours is not None:
+            os.close(self._ours)
+            self._ours = None
 
     def scratch(self, session: SessionId, attempt: int) -> str:
         return str(self._scratch / f"{session}.{attempt}.sqlite3")
@@ -160,8 +166,20 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def remove_leftovers(folder: Path, alive: set[WorkerId]) -> None:
+def _lock(folder: Path) -> int | None:
+    """A lock on the folder that the kernel frees when its holder dies; None when somebody else has it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _remove_leftovers(folder: Path) -> None:
     """Throw away the attempts' files of workers that live no more: they hold half-made keys."""
-    for one in (folder / "linking").glob("*"):
-        if WorkerId(one.name) not in alive:
+    for one in folder.glob("*"):
+        if (lock := _lock(one)) is not None:
             shutil.rmtree(one, ignore_errors=True)
+            os.close(lock)
