@@ -221,5 +221,6 @@ class Connection:
                 self.log(Kind.CLIENT_VIOLATION, reason=f"an answer to nothing: {node}")
             elif not answer.done():
                 answer.set_result(node)
+                await asyncio.sleep(0)  # whoever waits goes first: the next frame may be the client's goodbye
         else:
             await queries.handle(self, node)

@@ -158,7 +158,7 @@ class _Control:
             fresh = self._world.events.since(after)
             after = fresh[-1].id if fresh else after
             found = [event for event in fresh if all(getattr(event, key) == value for key, value in narrow.items())]
-            if found or loop.time() >= deadline:
+            if found or self._world.events.closed or loop.time() >= deadline:
                 return JSONResponse({"events": [event.json() for event in found], "last": after})
             await self._world.events.wait(after, deadline - loop.time())
 

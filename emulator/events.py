@@ -66,6 +66,12 @@ class EventLog:
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._last = 0
         self._news = asyncio.Event()
+        self.closed = False
+
+    def close(self) -> None:
+        """Nothing more will happen: whoever waits is let go."""
+        self.closed = True
+        self._news.set()
 
     @property
     def last(self) -> int:
@@ -96,8 +102,8 @@ class EventLog:
         return found[::-1]
 
     async def wait(self, after: int, seconds: float) -> None:
-        """Returns when there is an event above `after`, or after `seconds`."""
-        if self._last > after:
+        """Returns when there is an event above `after`, after `seconds`, or when the log is closed."""
+        if self._last > after or self.closed:
             return
         try:
             async with asyncio.timeout(seconds):

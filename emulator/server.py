@@ -115,5 +115,6 @@ async def serving(options: Options) -> AsyncIterator[Ready]:
         finally:
             server.close()
             await proxy.stop()
+            world.events.close()
             control.should_exit = True
             await control_task
