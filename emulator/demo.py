@@ -75,7 +75,6 @@ async def run(folder: Path) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     started = await _start_emulator(folder / "emulator")
     if started is None:
         sys.stderr.write("The emulator did not start.\n")
@@ -115,7 +114,9 @@ def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=ROOT / ".run" / "demo", help="keeps what is linked (.run/demo)")
-    return asyncio.run(run(parser.parse_args().folder.resolve()))
+    folder = parser.parse_args().folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return asyncio.run(run(folder))
 
 
 if __name__ == "__main__":

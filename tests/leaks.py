@@ -1,5 +1,6 @@
 """What a run of tests must not leave: processes, listening ports, temporary files."""
 
+import contextlib
 import os
 import uuid
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ class Leaks:
         for process in stayed:
             lines.append(f"process {process.pid}: {_command(process)}")
             lines += [f"port {port} of process {process.pid}" for port in _listening(process)]
-            process.kill()
+            with contextlib.suppress(psutil.Error):  # gone meanwhile
+                process.kill()
         lines += [f"port {port} of the tests' own process" for port in _listening(psutil.Process()) - self.ports]
         lines += [f"temporary file {path}" for path in sorted(folder.iterdir())]
         return lines

@@ -1,84 +1,34 @@
 """`make run`'s launcher, with stand-ins for web and worker: what it starts, makes up, says and stops."""
 
 import json
-import os
 import re
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 
-import psutil
 import pytest
 
 from app import local, local_greeting
+from tests.tooling.launched import ROOT, Launched
 
-ROOT = Path(__file__).parents[2]
 FAKES = Path(__file__).parent / "fakes"
-GONE_SECONDS = 10
-
-
-class Launched:
-    """A launcher in a process of its own, and everything that descends from it."""
-
-    def __init__(self, folder, *arguments, **env):
-        self.mark = uuid.uuid4().hex
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "WA_TEST_RUN") if name in os.environ}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "app.local", f"--folder={folder}", f"--procfile={FAKES / 'Procfile'}", *arguments],
-            cwd=ROOT,
-            env={**kept, "LAUNCHED": self.mark, **env},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        self.output = self.process.stdout
-        self.said = ""
-
-    def until(self, word):
-        for line in self.output:
-            self.said += line
-            if word in line:
-                return line
-        raise AssertionError(f"ended without saying {word!r}:\n{self.said}")
-
-    def end(self):
-        self.said += self.output.read()
-        return self.process.wait(GONE_SECONDS)
-
-    def family(self):
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("LAUNCHED") == self.mark:
-                    found.append(process)
-            except (psutil.Error, OSError):
-                continue
-        return found
-
-    def assert_all_gone(self):
-        _, stayed = psutil.wait_procs(self.family(), timeout=GONE_SECONDS)
-        assert [process.cmdline() for process in stayed] == []
 
 
 @pytest.fixture
 def launch(tmp_path):
     launched = []
+    always = (f"--folder={tmp_path / 'run'}", f"--procfile={FAKES / 'Procfile'}")
 
     def start(*arguments, **env):
-        launched.append(Launched(tmp_path / "run", *arguments, **env))
+        launched.append(Launched("app.local", *always, *arguments, **env))
         return launched[-1]
 
     yield start
     for one in launched:
-        for process in one.family():
-            process.kill()
-        one.process.wait()
-        one.output.close()
+        one.clean_up()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
