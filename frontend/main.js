@@ -169,8 +169,6 @@ function draw() {
   const picture = { model, scene: scene(model, now), t, now };
   view.draw(picture);
   drawTab(picture);
-  view.main.dataset.timers = String(clock.timers());
-  view.main.dataset.listeners = String(socket.listeners());
 
   const { countdown } = picture.scene;
   if (!model.visible || (!countdown && !isRunning(model))) clock.clear("tick");
@@ -180,6 +178,8 @@ function draw() {
   if (move === "start") model = { ...model, started: true };
   if (move === "renew") model = { ...model, renewals: model.renewals + 1 };
   if (move) command({ type: "request-qr" });
+  view.main.dataset.timers = String(clock.timers());
+  view.main.dataset.listeners = String(socket.listeners());
 }
 
 function look() {

@@ -32,6 +32,8 @@ import { front, isCancellable, isRunning } from "./model.js";
  * @property {boolean} canCancel
  * @property {boolean} canSwitch
  * @property {boolean} reference whether support may ask for it
+ * @property {boolean} checks whether a look at the phone may help
+ * @property {boolean} final whether it cannot go on here
  */
 
 /** A QR may outlive its moment by the time that the next one travels. */
@@ -49,6 +51,9 @@ const BOTH_WAYS = [
   "client-outdated", "passkey-required", "multidevice-off", "temporarily-banned", "in-progress", "paused", "link-spent",
   "forbidden",
 ];
+
+/** Failures whose cause may lie in the phone. @type {FailureCode[]} */
+const ON_PHONE = ["multidevice-off", "pairing-refused", "connection-failed", "dropped-after-linking"];
 
 /** @type {Partial<Record<number, FailureCode>>} */
 const CLOSED = { 4401: "link-spent", 4403: "forbidden" };
@@ -75,6 +80,8 @@ export function scene(model, now) {
     canCancel: isCancellable(model),
     canSwitch: canSwitch(step, failure),
     reference: ["failed", "stalled", "expired"].includes(step),
+    checks: step === "expired" || step === "stalled" || (failure !== null && ON_PHONE.includes(failure)),
+    final: step === "no-token" || (failure !== null && ["new-link", "support"].includes(FAILURES[failure].act)),
   };
 }
 

@@ -3,6 +3,7 @@
 import { attr, h, text } from "./dom.js";
 import { createBar } from "./view/bar.js";
 import { createGuide } from "./view/guide.js";
+import { createOther } from "./view/other.js";
 import { createPanel } from "./view/panel.js";
 import { createProgress } from "./view/progress.js";
 import { createSpeaker } from "./view/speaker.js";
@@ -38,13 +39,15 @@ export function createView({ root, clock, redraw, actions }) {
   const trust = createTrust();
   const progress = createProgress();
   const panel = createPanel({ uid, clock, redraw, actions });
+  const other = createOther({ onSwitch: actions.switchMethod });
   const guide = createGuide({ uid, redraw });
   const toast = createToast({ onNow: actions.reconnect });
+  const work = h("div", { class: "work" }, progress.root, panel.root, other.root, guide.root);
+  const unexpected = h("p", { class: "unexpected" });
   const speaker = createSpeaker({
-    workplace: panel.root, title: panel.title, phone: panel.phone, toast: (picture) => toast.words(picture),
+    workplace: work, title: panel.title, phone: panel.phone, toast: (picture) => toast.words(picture),
   });
-  const work = h("div", { class: "work" }, progress.root, panel.root, guide.root);
-  const main = h("main", { "data-state": "" }, trust.root, work, speaker.root, toast.root);
+  const main = h("main", { "data-state": "" }, trust.root, work, unexpected, speaker.root, toast.root);
   root.replaceChildren(bar.root, main);
 
   return {
@@ -64,7 +67,11 @@ export function createView({ root, clock, redraw, actions }) {
       attr(main, "data-method", scene.front);
       attr(main, "data-link", model.link);
       attr(main, "lang", t.locale);
-      for (const part of [bar, trust, progress, panel, guide, toast, speaker]) part.draw(picture);
+      // After a final failure there is no way to be shown.
+      attr(work, "data-alone", scene.final);
+      attr(unexpected, "class", `unexpected${scene.stage === 3 ? " gone" : ""}`);
+      text(unexpected, t("trust.unexpected"));
+      for (const part of [bar, trust, progress, panel, other, guide, toast, speaker]) part.draw(picture);
     },
   };
 }

@@ -1,4 +1,4 @@
-/** The bar on top: whose page this is, and in which language. */
+/** The bar on top: whose page this is, what it is for, and in which language. */
 
 import { attr, h, text } from "../dom.js";
 import { LOCALES } from "../i18n.js";
@@ -12,7 +12,8 @@ export function createBar({ onLocale }) {
     { "data-testid": "locale", change: () => onLocale(/** @type {import("../i18n.js").Locale} */ (select.value)) },
     ...Object.entries(LOCALES).map(([locale, own]) => h("option", { value: locale, lang: locale }, own)),
   );
-  const root = h("header", { class: "bar" }, h("div", { class: "brand" }, mark, name), select);
+  const title = h("h1", {});
+  const root = h("header", { class: "bar" }, h("div", { class: "brand" }, mark, name), title, select);
   return {
     root,
     /** @param {import("../view.js").Picture} picture */
@@ -20,6 +21,7 @@ export function createBar({ onLocale }) {
       const platform = model.profile?.platform ?? "";
       text(name, platform);
       text(mark, platform.slice(0, 1).toUpperCase());
+      text(title, t("page.title"));
       attr(select, "aria-label", t("bar.language"));
       if (select.value !== t.locale) select.value = t.locale;
     },

@@ -43,7 +43,8 @@ export function createCode({ clock, redraw: drawAgain }) {
       text(shown, waiting ? "" : code?.text ?? "");
       text(spelled, waiting || !code ? "" : t("code.spelled", { letters: [...code.text.replace("-", "")].join(", ") }));
       text(owner, waiting || !code ? "" : t("code.for", { phone: code.phone }));
-      attr(button, "class", `button${scene.step === "code" ? "" : " gone"}`);
+      // On the phone itself copying is the next thing to do; from a desktop the code is read and typed.
+      attr(button, "class", `button${model.onPhone ? " main" : ""}${scene.step === "code" ? "" : " gone"}`);
       text(label, t(copied ? "act.copied" : "act.copy"));
       redraw(drawing, copied ? "check" : "copy");
     },

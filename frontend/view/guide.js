@@ -38,7 +38,7 @@ export function createGuide({ uid, redraw }) {
     /** @param {import("../view.js").Picture} picture */
     draw({ scene, model, t }) {
       const after = ["linked", "reconnecting"].includes(scene.step);
-      const checks = ["failed", "expired", "stalled", "no-token"].includes(scene.step);
+      const { checks } = scene;
       const code = scene.front === "code";
       text(title, t(after ? "after.title" : checks ? "checks.title" : "guide.title"));
       show(apps, !after && !checks);

@@ -27,12 +27,11 @@ export function createPanel({ uid, clock, redraw, actions }) {
   const main = h("button", { type: "button", class: "button main", click: () => press() });
   const back = h("a", { class: "button main", "data-testid": "return" });
   const copyLink = h("button", { type: "button", class: "button", "data-testid": "copy-link", click: actions.copyLink });
-  const other = h("button", { type: "button", class: "text", "data-testid": "switch-method", click: actions.switchMethod });
   const cancel = h("button", { type: "button", class: "text", "data-testid": "cancel", click: () => !last.scene.busy && actions.cancel() });
   const reference = h("p", { class: "reference", "data-testid": "reference" });
   const acts = h("div", { class: "acts" }, main, back, copyLink);
-  const root = h("section", { class: "panel", "aria-labelledby": `${uid}title` }, h("div", { class: "head" }, title, words), notice, slot,
-    countdown.root, acts, h("div", { class: "others" }, other, cancel), reference);
+  const root = h("section", { class: "panel", "aria-labelledby": `${uid}title` }, h("div", { class: "head" }, title, words, notice), slot,
+    countdown.root, acts, cancel, reference);
 
   /** The primary button of the scene that is drawn. */
   function press() {
@@ -56,7 +55,9 @@ export function createPanel({ uid, clock, redraw, actions }) {
       text(words, head.text);
       const said = noticeWords(picture);
       text(notice, said);
+      // A notice stands in the place of the words, so that nothing below moves.
       show(notice, said);
+      show(words, !said);
       attr(root, "data-front", scene.front);
       attr(root, "data-mood", scene.mood);
 
@@ -83,9 +84,7 @@ export function createPanel({ uid, clock, redraw, actions }) {
       show(copyLink, step === "qr" && model.onPhone);
       text(copyLink, t("act.copy-link"));
 
-      show(other, scene.canSwitch);
-      text(other, t(scene.front === "qr" ? "act.use-code" : "act.use-qr"));
-      show(cancel, scene.canCancel);
+      attr(cancel, "class", `text${scene.canCancel ? "" : " gone"}`);
       attr(cancel, "aria-disabled", scene.busy ? "true" : null);
       text(cancel, t("act.cancel"));
       const { snapshot } = model;

@@ -36,7 +36,8 @@ export function createPlate({ onRetry }) {
       const dead = VEILED.includes(scene.step) && model.lastQr !== null;
       const qr = scene.step === "qr" ? model.snapshot?.qr ?? null : dead ? model.lastQr : null;
       const hasButton = this.hasButton(picture);
-      attr(root, "class", `plate ${scene.mood}${dead ? " dead" : ""}`);
+      const kept = qr !== null || scene.step === "start" || (BUSY.includes(scene.step) && scene.stage < 2 && scene.front === "qr");
+      attr(root, "class", `plate ${scene.mood}${dead ? " dead" : ""}${kept ? "" : " sign"}`);
       show(image, qr);
       if (qr && drawn !== qr.svg) {
         drawn = qr.svg;

@@ -11,9 +11,10 @@ export function createProgress() {
     draw({ scene, t }) {
       attr(root, "aria-label", t("progress.label"));
       for (const { stage, root: item } of items) {
-        const past = stage < scene.stage || scene.step === "linked";
-        attr(item, "class", past ? "past" : stage === scene.stage ? "now" : null);
-        attr(item, "aria-current", stage === scene.stage ? "step" : null);
+        const goes = scene.mood === "run" || scene.mood === "good";
+        const now = goes && stage === scene.stage;
+        attr(item, "class", now ? "now" : goes && stage < scene.stage ? "past" : null);
+        attr(item, "aria-current", now ? "step" : null);
         text(/** @type {Node} */ (item.firstChild), t(`progress.${stage}`));
       }
     },

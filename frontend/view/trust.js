@@ -1,12 +1,11 @@
 /** Who asks, for what, what it allows and what not, how to undo it. Open on a wide screen, a tap away on a phone. */
 
-import { h, icon, rich, show, text } from "../dom.js";
+import { h, icon, rich, text } from "../dom.js";
 
 /** @type {["can" | "cannot" | "undo" | "never", string][]} */
 const POINTS = [["can", "send"], ["cannot", "cross"], ["undo", "undo"], ["never", "shield"]];
 
 export function createTrust() {
-  const title = h("h1", {});
   const who = h("p", { class: "who" });
   const more = h("summary", {});
   const points = POINTS.map(([point, drawing]) => {
@@ -14,9 +13,8 @@ export function createTrust() {
     const words = h("span", {});
     return { point, head, words, root: h("li", { class: point }, icon(drawing), h("p", {}, head, " ", words)) };
   });
-  const unexpected = h("p", { class: "unexpected" });
-  const details = h("details", {}, more, h("ul", {}, ...points.map(({ root }) => root)), unexpected);
-  const root = h("section", { class: "trust" }, title, who, details);
+  const details = h("details", {}, more, h("ul", {}, ...points.map(({ root }) => root)));
+  const root = h("section", { class: "trust" }, who, details);
   return {
     root,
 
@@ -28,7 +26,6 @@ export function createTrust() {
     /** @param {import("../view.js").Picture} picture */
     draw({ model, t }) {
       const { profile } = model;
-      text(title, t("page.title"));
       if (profile) rich(who, t.pieces("trust.who", { platform: profile.platform, company: profile.company }));
       text(more, t("trust.more"));
       const values = { linked: t("menu.linked"), logOut: t("menu.logOut"), device: profile?.deviceName ?? "…" };
@@ -36,8 +33,6 @@ export function createTrust() {
         text(head, t(`trust.${point}.title`));
         text(words, t(`trust.${point}`, values));
       }
-      text(unexpected, t("trust.unexpected"));
-      show(unexpected, model.snapshot?.state !== "linked");
     },
   };
 }
