@@ -70,14 +70,23 @@ class Library:
 class Client:
     """One start of one session. `happenings` fills from `start` on; a client is never started twice."""
 
-    def __init__(self, library: Library, name: str, *, new_device: bool = False, jid: str | None = None) -> None:
-        """`name` is the library's name of the store (`devices.py`).
+    def __init__(
+        self,
+        library: Library,
+        name: str,
+        *,
+        new_device: bool = False,
+        jid: str | None = None,
+        proxy_url: str | None = None,
+    ) -> None:
+        """`name` is the library's name of the store (`devices.py`); `proxy_url` overrides that of the options.
 
         `new_device` pairs a new one; `jid` selects one of many, and must be in the store. Neither takes the first
         device of the store: only for a file with one.
         """
         self.happenings: asyncio.Queue[Happening] = asyncio.Queue()
         self._library = library
+        self._proxy_url = proxy_url or library.options.proxy_url
         self._seen = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         # A `jid` given to the constructor would force the uuid to the phone number.
@@ -94,10 +103,9 @@ class Client:
 
     async def start(self) -> None:
         """Begin to connect; returns at the first sign of life, at the latest after `FIRST_SIGN`."""
-        proxy = self._library.options.proxy_url
         async with self._library.lock:
             self._library.starts += 1
-            task = await self._neonize.connect(ProxySettings(proxy) if proxy else None)
+            task = await self._neonize.connect(ProxySettings(self._proxy_url) if self._proxy_url else None)
             self._library.kept.append(self._neonize._connect_refs)  # noqa: SLF001
             task.add_done_callback(self._ended)
             try:

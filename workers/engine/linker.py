@@ -30,6 +30,7 @@ from workers.engine.protocol import (
     Word,
     to_linker,
 )
+from workers.engine.warmup import warm_up
 
 #: From the phone's consent to the finished login, in seconds.
 LOGIN_LIMIT = 30.0
@@ -49,9 +50,10 @@ _STATUS = re.compile(r"\bstatus (\d{3})\b")
 
 async def main(sock: socket.socket, options: Options) -> None:
     """Say `ready`, wait for `start`, run the attempt."""
-    # Threads: two clients (the second after a silent login), and calls.
+    # Threads: two clients (the second after a silent login), one that warms up, and calls.
     library = Library(options, threads=16)
     pipe = await Pipe.open(sock, to_linker)
+    await warm_up(library)
     await pipe.send(Ready())
     start = await pipe.receive()
     if start is None:

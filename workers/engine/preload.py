@@ -10,6 +10,7 @@ left to the children).
 import gc
 import importlib
 import importlib.util
+import ssl
 import sys
 import types
 
@@ -61,6 +62,7 @@ def preload() -> None:
     """Import it all and freeze it out of the garbage collector, whose marks would unshare the pages."""
     for name in _LIBRARIES:
         importlib.import_module(name)
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # OpenSSL sets itself up: 2 MB that warmup.py would cost each linker
     _stand_in("neonize")
     for name in (*_MESSAGES, *_OURS):
         importlib.import_module(name)

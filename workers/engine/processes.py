@@ -141,7 +141,13 @@ class Process(Generic[T_co]):
         """SIGKILL; returns when it is gone. Idempotent."""
         if not self.exited.done():
             self._zygote.order(Kill(key=self._key))
-        return await self._gone(KILL_LIMIT)
+        exited = await self._gone(KILL_LIMIT)
+        self._pipe.close()
+        return exited
+
+    def close(self) -> None:
+        """Close the pipe: the process ends by itself then, politely enough. Idempotent."""
+        self._pipe.close()
 
     async def _gone(self, limit: float) -> Exited:
         """Its end, which is brought about if it does not come by itself."""
@@ -219,12 +225,13 @@ class _Zygote:
                 self._control, [order.model_dump_json().encode()], [] if descriptor is None else [descriptor]
             )
 
-    async def child(self, key: int, child: Process[object]) -> None:
-        """Note a child whose `fork` has been ordered; returns when it runs or is gone."""
-        self._children[key] = child
-        forked = self._forked[key] = asyncio.Event()
+    async def fork(self, fork: Fork, pipe: int, child: Process[object]) -> None:
+        """Have the child forked; returns when it runs, or is gone without a pid."""
+        self._children[fork.key] = child
+        forked = self._forked[fork.key] = asyncio.Event()
+        self.order(fork, pipe)
         if self.gone.is_set():
-            self._bury(key, Exited(None, signal.SIGKILL))
+            self._bury(fork.key, Exited(None, signal.SIGKILL))
         await forked.wait()
 
     def _hear(self) -> None:
@@ -264,6 +271,8 @@ class _Zygote:
 
     async def end(self) -> int:
         """Its exit code, once it has ended; it is killed if it does not by itself."""
+        for child in self._children.values():
+            child.close()
         self.leave()
         try:
             async with asyncio.timeout(LINGER_LIMIT):
@@ -316,7 +325,8 @@ class Engines:
     async def _ready(self, make: Callable[[_Zygote, int, Pipe[M]], C], role: Role, incoming: TypeAdapter[M]) -> C:
         try:
             async with asyncio.timeout(READY_LIMIT):
-                child = await self._fork(make, role, incoming)
+                while (child := await self._fork(make, role, incoming)).pid is None:
+                    child.close()  # the zygote died before it forked; wait for the next one
                 try:
                     first = await anext(child)
                 except BaseException:
@@ -324,6 +334,8 @@ class Engines:
                     raise
         except TimeoutError:
             raise EngineFailed(f"no {role.value} within {READY_LIMIT:.0f} s; the zygote: {self._why}") from None
+        except WrongMessage as error:
+            raise EngineFailed(f"a {role.value} did not become ready: {error}") from None
         if not isinstance(first, Ready):
             await child.kill()
             raise EngineFailed(f"a {role.value} did not become ready: {first if isinstance(first, Exited) else '?'}")
@@ -333,13 +345,15 @@ class Engines:
         async with self._changed:
             while (zygote := self._zygote) is None or zygote.gone.is_set():
                 await self._changed.wait()
-        self._key += 1
-        key = self._key
+        self._key = key = self._key + 1
         ours, theirs = socket.socketpair()
         with theirs:
             child = make(zygote, key, await Pipe.open(ours, incoming))
-            zygote.order(Fork(key=key, role=role, options=self._options), theirs.fileno())
-        await zygote.child(key, child)
+            try:
+                await zygote.fork(Fork(key=key, role=role, options=self._options), theirs.fileno(), child)
+            except BaseException:
+                await child.kill()
+                raise
         return child
 
     async def _keep(self) -> None:
@@ -347,14 +361,17 @@ class Engines:
         pause, longest = PAUSES
         while True:
             began = asyncio.get_running_loop().time()
-            zygote = await _start_zygote(self._environment)
-            async with self._changed:
-                self._zygote = zygote
-                self._changed.notify_all()
-            await zygote.gone.wait()
-            code = await zygote.end()
-            self._why = f"it ended with {code}"
-            log.error("zygote.died", code=code)
+            try:
+                zygote = await _start_zygote(self._environment)
+            except OSError as error:
+                self._why = f"it cannot be started: {error}"
+            else:
+                async with self._changed:
+                    self._zygote = zygote
+                    self._changed.notify_all()
+                await zygote.gone.wait()
+                self._why = f"it ended with {await zygote.end()}"
+            log.error("zygote.died", reason=self._why)
             pause = PAUSES[0] if asyncio.get_running_loop().time() - began > longest else min(2 * pause, longest)
             await asyncio.sleep(pause)
 
@@ -413,9 +430,9 @@ class LinkerPool:
             linker.exited.add_done_callback(self._miss)
 
     def _miss(self, _: object) -> None:
-        alive = [linker for linker in self._warm if not linker.exited.done()]
-        if len(alive) < len(self._warm):
-            self._warm = alive
+        for linker in [linker for linker in self._warm if linker.exited.done()]:
+            self._warm.remove(linker)
+            linker.close()
             self._short.set()
 
 

@@ -1,0 +1,247 @@
+"""What holds for every engine process, whatever the library does: birth, death, silence."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.engine.fake.linker import SECRET
+from tests.engine.steps import gone, story
+from workers.engine.processes import (
+    EngineFailed,
+    Engines,
+    Exited,
+    Linker,
+    LinkerPool,
+    Options,
+    PipeClosed,
+    WrongMessage,
+)
+from workers.engine.protocol import Ended, RequestCode, Start
+
+
+def maps(pid: int | None) -> str:
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
+async def act(engines: Engines, what: str) -> Linker:
+    linker = await engines.linker()
+    await linker.send(Start(database=what))
+    return linker
+
+
+async def test_the_zygote_has_one_thread_and_not_the_library_but_its_children_have(lonely):
+    linker = await lonely.linker()
+
+    assert len(os.listdir(f"/proc/{lonely.pid}/task")) == 1
+    assert "neonize-linux" not in maps(lonely.pid)
+    assert "neonize-linux" in maps(linker.pid)
+
+
+async def test_a_child_imports_nothing_that_its_siblings_could_have_shared(acting):
+    [ended, exited] = await story(await act(acting, "modules"))
+
+    assert ended == Ended(reason="")
+    assert exited == Exited(code=0, signal=None)
+
+
+async def test_a_child_has_no_descriptor_of_its_parent_but_its_pipe(lonely):
+    linker = await lonely.linker()
+    inherited = {
+        os.readlink(f"/proc/{lonely.pid}/fd/{number}")
+        for number in os.listdir(f"/proc/{lonely.pid}/fd")
+        if number != "2"
+    }
+    own = {os.readlink(f"/proc/{linker.pid}/fd/{number}") for number in os.listdir(f"/proc/{linker.pid}/fd")}
+
+    # The pipe that carries its descriptor 2 to the zygote has one name at both ends.
+    shared = {name for name in inherited & own if not name.startswith(("/dev/null", "anon_inode"))}
+    assert len(shared) == 1
+    assert shared.pop().startswith("pipe:")
+
+
+async def test_a_killed_child_is_gone_within_a_second_and_can_be_killed_again(lonely):
+    linker = await lonely.linker()
+    began = asyncio.get_running_loop().time()
+
+    exited = await linker.kill()
+
+    assert asyncio.get_running_loop().time() - began < 1
+    assert exited == Exited(code=None, signal=signal.SIGKILL)
+    assert not Path(f"/proc/{linker.pid}").exists()
+    assert await linker.kill() == exited
+    assert await story(linker) == [exited]
+    with pytest.raises(PipeClosed):
+        await linker.send(RequestCode(phone="+79001234567"))
+
+
+async def test_a_stopped_child_can_be_killed(lonely):
+    linker = await lonely.linker()
+    assert linker.pid is not None
+    os.kill(linker.pid, signal.SIGSTOP)
+
+    assert (await linker.kill()).signal == signal.SIGKILL
+
+
+async def test_a_child_ends_by_itself_when_its_pipe_closes(lonely):
+    linker = await lonely.linker()
+    linker.close()
+
+    async with asyncio.timeout(5):
+        assert await linker.exited == Exited(code=0, signal=None)
+
+
+async def test_a_host_that_signals_every_process_does_not_end_the_engines(lonely):
+    linker = await lonely.linker()
+    for pid in (lonely.pid, linker.pid):
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGINT)
+
+    another = await lonely.linker()  # so the zygote lives, and has seen its signals
+    assert not linker.exited.done()
+    await another.kill()
+    assert (await linker.kill()).signal == signal.SIGKILL
+
+
+async def test_the_death_of_the_zygote_takes_its_children_and_is_repaired(lonely):
+    async with LinkerPool(lonely) as pool:
+        taken = await pool.take()
+        spare = await lonely.linker()
+        first = lonely.pid
+        os.kill(first, signal.SIGKILL)
+
+        assert await story(taken) == [Exited(code=None, signal=signal.SIGKILL)]
+        assert await gone(taken.pid)
+        assert await gone(spare.pid)
+        assert await spare.kill() == Exited(code=None, signal=signal.SIGKILL)
+        another = await pool.take()
+        assert lonely.pid != first
+        await another.kill()
+
+
+async def test_a_spare_that_dies_is_replaced(lonely):
+    async with LinkerPool(lonely, spares=1) as pool:
+        await until_warm(pool)
+        [spare] = pool._warm
+        await spare.kill()
+        assert pool._warm == []
+        await until_warm(pool)
+
+        taken = await pool.take()
+        assert taken.pid != spare.pid
+        assert not taken.exited.done()
+        await taken.kill()
+
+
+async def until_warm(pool: LinkerPool) -> None:
+    async with asyncio.timeout(10):
+        while not pool._warm:
+            await asyncio.sleep(0)
+
+
+async def test_many_at_once_each_get_a_linker_of_their_own(lonely):
+    async with LinkerPool(lonely, spares=1) as pool, asyncio.TaskGroup() as group:
+        takes = [group.create_task(pool.take()) for _ in range(4)]
+    linkers = [take.result() for take in takes]
+
+    assert len({linker.pid for linker in linkers}) == 4
+    for linker in linkers:
+        await linker.kill()
+
+
+async def test_nothing_is_left_when_the_worker_is_killed(tmp_path):
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "import asyncio\n"
+        "from workers.engine.processes import *\n"
+        "async def main():\n"
+        "    async with Engines(Options(device_name='x')) as engines:\n"
+        "        linker, holder = await engines.linker(), await engines.holder()\n"
+        "        print(engines.pid, linker.pid, holder.pid, flush=True)\n"
+        "        await asyncio.Event().wait()\n"
+        "asyncio.run(main())\n",
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    assert worker.stdout is not None
+    pids = [int(word) for word in (await worker.stdout.readline()).split()]
+    assert len(pids) == 3
+    worker.kill()
+    await worker.wait()
+
+    for pid in pids:
+        assert await gone(pid)
+
+
+async def test_a_panic_of_the_library_is_told_by_its_first_line_and_nothing_else(acting, capfd):
+    exited = (await story(await act(acting, "panic")))[-1]
+
+    assert exited == Exited(
+        code=None,
+        signal=signal.SIGABRT,
+        panic="panic: runtime error: invalid memory address or nil pointer dereference",
+    )
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("bug", ["bug", "bug in a callback"])
+async def test_an_error_of_ours_in_a_child_is_told_by_type_and_place(acting, capfd, bug):
+    [exited] = await story(await act(acting, bug))
+
+    assert isinstance(exited, Exited)
+    assert exited.code == 70
+    assert exited.panic is not None
+    assert exited.panic.startswith("fatal error: python ")
+    assert "Error at linker.py:" in exited.panic
+    assert SECRET not in exited.panic
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("what", ["garbage", "endless line"])
+async def test_a_child_that_leaves_the_protocol_is_ended_with_a_clear_error(acting, what):
+    linker = await act(acting, what)
+    with pytest.raises(WrongMessage) as wrong:
+        await anext(linker)
+
+    assert SECRET not in str(wrong.value)
+    assert wrong.value.__cause__ is None
+    assert await story(linker) == [Exited(code=None, signal=signal.SIGKILL)]
+
+
+async def test_a_child_that_dies_in_the_middle_of_a_line_has_said_nothing(acting):
+    assert await story(await act(acting, "half a line")) == [Exited(code=0, signal=None)]
+
+
+async def test_what_the_library_prints_or_logs_goes_nowhere(acting, capfd, caplog):
+    [ended, exited] = await story(await act(acting, "noise"))
+
+    assert ended == Ended(reason="said it all")
+    assert exited == Exited(code=0, signal=None)
+    assert capfd.readouterr() == ("", "")
+    assert SECRET not in caplog.text
+
+
+async def test_a_cancelled_read_loses_nothing(acting):
+    linker = await act(acting, "deaf")
+    reading = asyncio.ensure_future(anext(linker))
+    await asyncio.sleep(0)
+    reading.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await reading
+
+    await linker.kill()
+    assert await story(linker) == [Exited(code=None, signal=signal.SIGKILL)]
+
+
+async def test_a_zygote_that_cannot_start_is_an_error_and_not_an_endless_wait(monkeypatch):
+    monkeypatch.setattr("workers.engine.processes.READY_LIMIT", 2.0)
+    environment = {"PATH": os.environ["PATH"], "PYTHONHOME": "/nonexistent"}
+    async with Engines(Options(device_name="x"), environment) as engines:
+        with pytest.raises(EngineFailed, match="it ended with 1"):
+            await engines.linker()
