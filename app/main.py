@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import structlog
 import uvicorn
 from arq.connections import ArqRedis
 from starlette.applications import Starlette
@@ -31,6 +32,8 @@ from shared.protocol import MAX_MESSAGE_BYTES
 from shared.queue import cancelled, client
 from shared.settings import Settings
 from shared.snapshots import Snapshots
+
+log = structlog.get_logger()
 
 FRONTEND = Path(__file__).resolve().parent.parent / "frontend"
 GRACE_SECONDS = 10
@@ -97,6 +100,7 @@ def create_app(config: Settings) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         relaying = asyncio.create_task(relay.run())
+        log.info("web.started", port=config.port)
         try:
             yield
         finally:

@@ -36,6 +36,8 @@ DWELL_SECONDS = 60.0
 RETRY_SECONDS = (2.0, 60.0)
 """Pauses between tries to take a session up: the first, doubled each time, and the longest."""
 UNLINK_SECONDS = 30.0
+SEND_SECONDS = 120.0
+"""How long a text waits for its session to come online."""
 
 
 class Held:
@@ -49,6 +51,7 @@ class Held:
         self.tries = 0
         self.timer: asyncio.TimerHandle | None = None
         self.gone = asyncio.Event()
+        self.online = asyncio.Event()
         self._parts = parts
 
     def lost(self) -> None:
@@ -141,11 +144,24 @@ class Sessions:
         await self._last(held, State.UNLINKED, "session.unlinked")
 
     async def send(self, session: SessionId, message_id: str) -> None:
-        """Send a text that waits in the outbox, through the session."""
-        message = await self._links.outbox.take(session, message_id)
+        """Send a text that waits in the outbox, through the session, once that is online."""
         held = self._held.get(session)
-        if message is None or held is None:
-            log.warning("message.undeliverable", session=session, message=message_id, held=held is not None)
+        if held is None:
+            log.warning("message.undeliverable", session=session, message=message_id, why="not held here")
+            return
+        self._links.spawn(self._send(held, message_id), "send")
+
+    async def _send(self, held: Held, message_id: str) -> None:
+        session = held.device.session
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await held.online.wait()
+        except TimeoutError:
+            log.warning("message.undeliverable", session=session, message=message_id, why="not online")
+            return
+        message = await self._links.outbox.take(session, message_id)
+        if message is None:
+            log.warning("message.undeliverable", session=session, message=message_id, why="taken or too old")
             return
         await self._holders.send(
             session, pipe.Send(session=session, message=message_id, to=message.to, text=message.text)
@@ -184,9 +200,11 @@ class Sessions:
         match event:
             case pipe.Held() | pipe.Restored():
                 held.tries = 0
+                held.online.set()
                 if held.body.state is not State.LINKED:
                     await self.show(held, State.LINKED, "session.held")
             case pipe.Dropped():
+                held.online.clear()
                 await self.show(held, State.RECONNECTING, "session.dropped")
             case pipe.Lost():
                 await self._lost(held, event)
@@ -201,6 +219,7 @@ class Sessions:
 
     async def _lost(self, held: Held, event: pipe.Lost) -> None:
         held.gone.set()
+        held.online.clear()
         log.warning("session.lost", session=event.session, reason=event.reason.value, detail=event.detail)
         code = reasons.of_loss(event.reason)
         match event.reason:
@@ -240,6 +259,7 @@ class Sessions:
         for session in sessions:
             held = self._held.get(session)
             if held is not None:
+                held.online.clear()
                 await self.show(held, State.RECONNECTING, "holder.died")
                 await self._start(held)
 

@@ -1,0 +1,112 @@
+"""Our own processes, started for a test as the Procfile starts them; their log lines are the events to wait for."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 30.0
+STOP_SECONDS = 25.0
+
+
+class Service:
+    """A web or a worker process, and what it has logged."""
+
+    def __init__(self, process: asyncio.subprocess.Process, module: str) -> None:
+        self.module = module
+        self.process = process
+        self.lines: deque[dict[str, Any]] = deque(maxlen=5000)
+        self._said = asyncio.Condition()
+        self._reader = asyncio.create_task(self._read())
+
+    @classmethod
+    async def start(cls, module: str, environment: dict[str, str], *, until: str) -> "Service":
+        """Start `python -m module`; returns once it has logged the event `until`."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            module,
+            env={**os.environ, **environment, "LOG_FORMAT": "json"},
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        service = cls(process, module)
+        await service.said(until, seconds=START_SECONDS)
+        return service
+
+    @property
+    def pid(self) -> int:
+        """The process' id."""
+        return self.process.pid
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        async for raw in self.process.stdout:
+            try:
+                line = json.loads(raw)
+            except ValueError:
+                line = {"event": "raw", "text": raw.decode(errors="replace").rstrip()}
+            async with self._said:
+                self.lines.append(line)
+                self._said.notify_all()
+        async with self._said:
+            self._said.notify_all()
+
+    async def said(self, event: str, *, seconds: float = 20.0, **fields: object) -> dict[str, Any]:
+        """The first log line with this event and these fields, now or within `seconds`."""
+
+        def found() -> dict[str, Any] | None:
+            wanted = {"event": event, **fields}
+            return next((line for line in self.lines if wanted.items() <= line.items()), None)
+
+        try:
+            async with asyncio.timeout(seconds), self._said:
+                await self._said.wait_for(lambda: found() or self._reader.done())
+        except TimeoutError:
+            raise AssertionError(f"{self.module} did not log {event} {fields}:\n{self.tail()}") from None
+        line = found()
+        assert line is not None, f"{self.module} ended before it logged {event}:\n{self.tail()}"
+        return line
+
+    def tail(self) -> str:
+        """The last lines, for a failing test's report."""
+        return "\n".join(json.dumps(line, ensure_ascii=False) for line in list(self.lines)[-30:])
+
+    def children(self) -> list[psutil.Process]:
+        """Every process below it."""
+        return psutil.Process(self.pid).children(recursive=True)
+
+    def linkers(self) -> int:
+        """Engine processes below the worker: the zygote's children (linkers, spares and holders)."""
+        return len(self.children())
+
+    async def kill(self) -> None:
+        """`kill -9`."""
+        self.process.kill()
+        await self.ended()
+
+    async def stop(self) -> int:
+        """SIGTERM, then its end within the time that hosts give; the exit code."""
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                return await self.ended()
+        except TimeoutError:
+            self.process.kill()
+            await self.ended()
+            raise AssertionError(f"{self.module} did not stop in {STOP_SECONDS} s:\n{self.tail()}") from None
+
+    async def ended(self) -> int:
+        """Its exit code, once it has ended."""
+        code = await self.process.wait()
+        await asyncio.wait([self._reader], timeout=5)
+        return code
