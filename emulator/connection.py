@@ -16,7 +16,7 @@ from emulator.payload import BadPayload, Login, Registration, parse
 from emulator.rules import Rule
 from emulator.settings import TagSettings
 from emulator.state import now_ms
-from emulator.websocket import Websocket, WebsocketClosed
+from emulator.websocket import Socket, WebsocketClosed
 from emulator.world import Linked, Status, World
 
 _FRAME_HEAD = 3
@@ -25,7 +25,7 @@ _FRAME_HEAD = 3
 class Connection:
     """`tag` is the client's group; `phone` the number, once it is known; `linked` the device, once it has logged in."""
 
-    def __init__(self, world: World, socket: Websocket, tag: str) -> None:
+    def __init__(self, world: World, socket: Socket, tag: str) -> None:
         self.world, self.tag = world, tag
         self.id = next(world.connection_ids)
         self.opened_at = now_ms()
@@ -42,6 +42,7 @@ class Connection:
         self._greeted = False
         self._muted = False
         self._end_reason = ""
+        self._early: list[Node] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._answers: dict[str, asyncio.Future[Node]] = {}
         self._query_ids = itertools.count(1)
@@ -207,12 +208,18 @@ class Connection:
                 self.spawn(pairing_qr.begin(self, registration))
             case Login() as claim:
                 self.phone, self.status = claim.number, Status.LOGIN
-                self.spawn(login.begin(self, claim))
+                self.spawn(self._log_in(claim))
         while True:
             node = decode(greeted.channel.open(await self._frame()), self.world.words)
             if self.settings.answer_delay:
                 await asyncio.sleep(self.settings.answer_delay)
             await self._dispatch(node)
+
+    async def _log_in(self, claim: Login) -> None:
+        """The login, then what the client sent meanwhile: it does not wait for `success` when it sends something again."""
+        await login.begin(self, claim)
+        while self.linked is not None and self._early:
+            await queries.handle(self, self._early.pop(0))
 
     async def _dispatch(self, node: Node) -> None:
         if node.tag == "iq" and node.attr("type") in ("result", "error"):
@@ -222,5 +229,7 @@ class Connection:
             elif not answer.done():
                 answer.set_result(node)
                 await asyncio.sleep(0)  # whoever waits goes first: the next frame may be the client's goodbye
+        elif self.status is Status.LOGIN and (self.linked is None or self._early) and node.attr("xmlns") != "w:p":
+            self._early.append(node)
         else:
             await queries.handle(self, node)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+from typing import Protocol
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0, 1, 2, 8, 9, 10
@@ -37,6 +38,18 @@ def accept_response(key: str) -> bytes:
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
     )
+
+
+class Socket(Protocol):
+    """What a connection needs of a websocket: a test may bring its own."""
+
+    closed: bool
+
+    def send(self, data: bytes) -> None: ...
+
+    async def receive(self) -> bytes: ...
+
+    def close(self, code: int | None = 1000) -> None: ...
 
 
 class Websocket:
@@ -89,7 +102,7 @@ class Websocket:
                         return message
                 elif opcode == _TEXT:
                     raise WebsocketClosed("the client sent text")
-        except (asyncio.IncompleteReadError, ConnectionError, TimeoutError) as error:
+        except (asyncio.IncompleteReadError, OSError) as error:  # OSError: reset, timed out, TLS broken
             raise WebsocketClosed("the client is gone") from error
 
     def close(self, code: int | None = 1000) -> None:

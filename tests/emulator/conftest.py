@@ -55,6 +55,9 @@ async def start(emulator, tag, tmp_path):
     yield begin
     for client in clients:
         await client.kill()
+    wrong = ("client.violation", "emulator.failed", "stanza.unknown")
+    assert [event for event in await emulator.events(tag=tag) if event.kind in wrong] == []
+    assert [event for event in await emulator.events(tag="") if event.kind == "emulator.failed"] == []
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ async def test_a_fifth_device_is_one_too_many(start, phone):
     assert await phone.scan(await second.qr()) == "device-limit"
 
 
-async def test_one_ref_is_a_quick_expiry(emulator, start, tag):
+async def test_no_refs_are_an_expiry_at_once(emulator, start, tag):
     await emulator.settings(tag, refs=0)
     client = await start()
     assert await client.word() == "timeout"

@@ -52,7 +52,9 @@ async def test_an_offline_device_learns_of_its_logout_at_login(linked, start, ph
 async def test_the_device_logs_itself_out(emulator, linked, phone):
     linked.tell(do="logout")
     await linked.until("logged-out")
-    assert (await emulator.wait_for("device.unlinked", phone=phone.number)).detail["reason"] == "the device asked for it"
+    assert (await emulator.wait_for("device.unlinked", phone=phone.number)).detail[
+        "reason"
+    ] == "the device asked for it"
 
 
 async def test_the_same_session_twice_replaces_the_older(linked, start):

@@ -1,0 +1,120 @@
+"""The control port, the command line, the hook, the README."""
+
+import asyncio
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from emulator.client import Emulator, EmulatorError, running
+from emulator.readme import catalogue
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
+def test_it_refuses_to_listen_beyond_loopback(host):
+    command = [sys.executable, "-m", "emulator", "--host", host]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=30)
+    assert done.returncode == 2
+    assert f"listens on loopback only, and {host} is not loopback" in done.stderr
+
+
+async def test_it_answers_to_this_machine_only(emulator):
+    url = f"http://127.0.0.1:{emulator.control_port}/healthz"
+    async with httpx.AsyncClient(trust_env=False) as http:
+        assert (await http.get(url)).status_code == 200
+        assert (await http.get(url, headers={"Host": "evil.example"})).status_code == 403
+        assert (await http.get(url, headers={"Origin": "https://evil.example"})).status_code == 403
+
+
+def test_nobody_else_can_reach_its_ports(emulator_process):
+    others = {str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), None)} - {"127.0.0.1", "::1"}
+    for address in others:
+        if address.startswith("127."):
+            continue
+        with pytest.raises(OSError):
+            socket.create_connection((address, emulator_process["proxy_port"]), timeout=2)
+
+
+async def test_a_misspelt_fault_and_a_wrong_number_are_told(emulator):
+    with pytest.raises(EmulatorError, match="fault"):
+        await emulator.arm("code-refuzed")
+    with pytest.raises(EmulatorError, match="no phone number"):
+        await emulator.phone("12").devices()
+    with pytest.raises(EmulatorError, match="no picture"):
+        await emulator.phone("79000000001").scan(b"nothing")
+
+
+async def test_waiting_ends_with_the_event_or_in_time(emulator, tag):
+    with pytest.raises(TimeoutError, match=r"no device.connected within 0.1 s"):
+        await emulator.wait_for("device.connected", tag=tag, seconds=0.1)
+
+
+async def test_rules_are_listed_and_taken_back(emulator, tag):
+    rule = await emulator.arm("qr-cut", tag=tag, times=None)
+    assert [armed["id"] for armed in (await emulator.call("GET", "/rules", tag=tag))["rules"]] == [rule]
+    await emulator.disarm(tag=tag)
+    assert (await emulator.call("GET", "/rules", tag=tag))["rules"] == []
+
+
+async def test_only_whatsapp_is_behind_the_proxy(emulator, tag):
+    reader, writer = await asyncio.open_connection("127.0.0.1", emulator.proxy_port)
+    writer.write(b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n")
+    assert b"502" in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_it_leaves_nothing_behind_and_ends_on_sigterm(tmp_path):
+    emulator = await Emulator.launch(tmp_path / "state")
+    await emulator.phone("79000000001").change(name="x")
+    process = emulator._process
+    await emulator.stop()
+    assert process.returncode == 0
+    assert sorted(path.name for path in (tmp_path / "state").iterdir()) == [
+        "accounts",
+        "authority.json",
+        "ca-key.pem",
+        "ca.pem",
+        "tls.pem",
+    ]
+
+
+async def test_it_runs_in_this_event_loop_too(tmp_path):
+    async with running(tmp_path) as emulator:
+        assert await emulator.connections() == []
+
+
+def test_the_hook_works_in_a_fork_that_loads_the_library_later():
+    program = (
+        "import os, sys\n"
+        "assert 'ctypes' not in sys.modules and 'neonize' not in sys.modules\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    import pylibmagic, neonize._binder\n"
+        "    key = bytes.fromhex(os.environ['WA_EMULATOR_ROOT_KEY'])\n"
+        "    import ctypes\n"
+        "    found = 0\n"
+        "    for line in open('/proc/self/maps'):\n"
+        "        part = line.split()\n"
+        "        if 'w' in part[1] and len(part) > 5 and 'neonize-' in part[5]:\n"
+        "            low, high = (int(x, 16) for x in part[0].split('-'))\n"
+        "            found += key in ctypes.string_at(low, high - low)\n"
+        "    os._exit(0 if found == 1 else 1)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+    )
+    environment = {"PYTHONPATH": str(ROOT / "emulator/hook"), "WA_EMULATOR_ROOT_KEY": "ab" * 32}
+    subprocess.run([sys.executable, "-c", program], env=os.environ | environment, check=True, timeout=60)
+
+
+def test_the_readme_holds_the_catalogue_of_faults():
+    text = (ROOT / "emulator/README.md").read_text()
+    printed = re.search(r"<!-- faults -->\n(.*?)<!-- /faults -->", text, re.DOTALL)
+    assert printed is not None
+    assert printed[1] == catalogue(), "run: python -m emulator.readme"
