@@ -1,0 +1,232 @@
+"""One attempt, with the real library in a real process, against the emulator."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from emulator.faults import Fault
+from emulator.phone import Outcome
+from tests.engine.steps import Steps, gone, story, until
+from workers.engine.devices import device_in
+from workers.engine.processes import Exited
+from workers.engine.protocol import Code, CodeRefused, Connected, Ended, Paired, Qr, RequestCode, Start, Word
+
+GOOD_END = Exited(code=0, signal=None)
+
+
+async def test_a_scan_links_and_leaves_one_file_with_the_device(steps: Steps):
+    linker = await steps.pool.take()
+    database = steps.database()
+    await linker.send(Start(database=database))
+    phone = steps.phone()
+    qr = await until(linker, Qr)
+    assert qr.number == 1
+    assert await phone.scan(qr.text) == Outcome.CONFIRMED
+
+    success, paired, connected, exited = await story(linker)
+
+    assert success == Word(word="success")
+    assert isinstance(paired, Paired)
+    assert paired.jid == f"{phone.number}:1@s.whatsapp.net"
+    assert paired.lid.endswith("@lid")
+    assert (connected, exited) == (Connected(), GOOD_END)
+    assert [file.name for file in steps.folder.iterdir()] == [Path(database).name]
+    assert device_in(database, paired.jid)
+    [device] = await phone.devices()
+    assert device["os"] == "Salon Vesna"
+    assert device["prekeys"] > 800
+
+
+async def test_a_code_asked_for_before_the_first_qr_waits_for_it_and_links(steps: Steps):
+    phone = steps.phone()
+    async with steps.attempt() as linker:
+        await linker.send(RequestCode(phone=f"+{phone.number}"))
+        qr = await until(linker, Qr)
+        code = await until(linker, Code)
+        assert qr.number == 1
+        assert len(code.text) == 9
+        assert code.text[4] == "-"
+        assert await phone.type_code(code.text) == Outcome.CONFIRMED
+
+        assert [type(event) for event in await story(linker)] == [Word, Paired, Connected, Exited]
+
+    requested = await steps.emulator.wait_for("code.requested", tag=steps.tag)
+    assert requested.detail["display"] == "Chrome (Linux)"
+    assert requested.detail["push"] is True
+    assert not [event for event in await steps.emulator.events(tag=steps.tag) if event.kind == "client.violation"]
+
+
+async def test_the_right_code_still_links_after_a_wrong_one(steps: Steps):
+    phone = steps.phone()
+    async with steps.attempt() as linker:
+        await linker.send(RequestCode(phone=f"+{phone.number}"))
+        code = await until(linker, Code)
+        assert await phone.type_code("AAAA-AAAA") == Outcome.WRONG_CODE
+        assert await phone.type_code(code.text) == Outcome.CONFIRMED
+        await until(linker, Connected)
+
+
+async def test_after_a_wrong_code_the_qr_on_screen_is_dead_and_so_is_the_attempt(steps: Steps):
+    phone = steps.phone()
+    async with steps.attempt() as linker:
+        await linker.send(RequestCode(phone=f"+{phone.number}"))
+        qr = await until(linker, Qr)
+        await until(linker, Code)
+        assert await phone.type_code("AAAA-AAAA") == Outcome.WRONG_CODE
+        await phone.scan(qr.text)
+
+        assert await story(linker) == [Word(word="error"), Ended(reason="error"), GOOD_END]
+
+
+async def test_of_two_codes_only_the_newest_links(steps: Steps):
+    phone = steps.phone()
+    async with steps.attempt() as linker:
+        await linker.send(RequestCode(phone=f"+{phone.number}"))
+        first = await until(linker, Code)
+        await linker.send(RequestCode(phone=f"+{phone.number}"))
+        second = await until(linker, Code)
+        assert await phone.type_code(first.text) != Outcome.CONFIRMED
+        assert await phone.type_code(second.text) == Outcome.CONFIRMED
+        await until(linker, Connected)
+
+
+@pytest.mark.parametrize("status", [429, 400, 403, 452, 500])
+async def test_a_refused_code_tells_the_status_and_leaves_the_qr_alive(steps: Steps, status):
+    phone = steps.phone()
+    await steps.emulator.arm(Fault.CODE_REFUSED, phone=phone.number, status=status)
+    async with steps.attempt() as linker:
+        await linker.send(RequestCode(phone=f"+{phone.number}"))
+        qr = await until(linker, Qr)
+        refused = await until(linker, CodeRefused)
+        assert refused.status == status
+        assert str(status) in refused.reason
+
+        assert await phone.scan(qr.text) == Outcome.CONFIRMED
+        await until(linker, Connected)
+
+
+async def test_a_number_that_is_none_is_refused_without_a_status(steps: Steps):
+    async with steps.attempt() as linker:
+        await linker.send(RequestCode(phone="+12345"))
+        refused = await until(linker, CodeRefused)
+        assert refused == CodeRefused(status=None, reason="phone number too short")
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "word"),
+    [
+        (Fault.CONNECT_REFUSED, 405, "err-client-outdated"),
+        (Fault.CONNECT_REFUSED, 402, "err-unexpected-state"),
+        (Fault.CONNECT_REFUSED, 401, "err-unexpected-state"),
+        (Fault.CONNECT_REFUSED, 403, "err-unexpected-state"),
+        (Fault.CONNECT_REFUSED, 503, "timeout"),
+        (Fault.REFS_CUT, None, "timeout"),
+    ],
+)
+async def test_a_server_that_refuses_shows_as_a_word_only(steps: Steps, fault, status, word):
+    await steps.emulator.arm(fault, tag=steps.tag, status=status)
+    async with steps.attempt() as linker:
+        assert await story(linker) == [Word(word=word), Ended(reason=word), GOOD_END]
+
+
+@pytest.mark.parametrize("fault", [Fault.PAIR_WRONG_HMAC, Fault.PAIR_WRONG_SIGNATURE])
+async def test_a_forged_consent_is_an_error(steps: Steps, fault):
+    phone = steps.phone()
+    await steps.emulator.arm(fault, tag=steps.tag)
+    async with steps.attempt() as linker:
+        await phone.scan((await until(linker, Qr)).text)
+        assert await story(linker) == [Word(word="error"), Ended(reason="error"), GOOD_END]
+
+
+async def test_a_server_that_goes_while_the_qr_is_shown_ends_the_attempt(steps: Steps):
+    async with steps.attempt() as linker:
+        await until(linker, Qr)
+        await steps.emulator.cut(tag=steps.tag)
+        assert await story(linker) == [Word(word="timeout"), Ended(reason="timeout"), GOOD_END]
+
+
+async def test_a_dial_that_fails_ends_the_attempt_at_once_with_the_reason(steps: Steps):
+    await steps.emulator.arm(Fault.CONNECT_HTTP_ERROR, tag=steps.tag, status=502)
+    async with steps.attempt() as linker:
+        ended, exited = await story(linker)
+    assert isinstance(ended, Ended)
+    assert "Refused" in ended.reason or "502" in ended.reason
+    assert steps.tag not in ended.reason  # the name and password of a proxy
+    assert exited == GOOD_END
+
+
+async def test_a_passkey_is_told_and_the_attempt_goes_on(steps: Steps):
+    phone = steps.phone()
+    await phone.behave(Fault.PHONE_PASSKEY)
+    async with steps.attempt() as linker:
+        await phone.scan((await until(linker, Qr)).text)
+        assert await until(linker, Word) == Word(word="passkey-request")
+        assert not linker.exited.done()
+
+
+async def test_a_cancelled_attempt_is_gone_within_a_second(steps: Steps):
+    linker = await steps.pool.take()
+    await linker.send(Start(database=steps.database()))
+    await until(linker, Qr)
+    assert linker.pid is not None
+    before = await steps.emulator.now()
+    began = asyncio.get_running_loop().time()
+
+    assert await linker.kill() == Exited(code=None, signal=signal.SIGKILL)
+
+    assert asyncio.get_running_loop().time() - began < 1
+    assert await gone(linker.pid, 0)
+    await steps.emulator.wait_for("connection.closed", tag=steps.tag, after=before, seconds=1)
+
+
+async def test_an_attempt_ends_when_its_worker_is_gone(steps: Steps):
+    async with steps.attempt() as linker:
+        await until(linker, Qr)
+        linker.close()
+        async with asyncio.timeout(2):
+            assert await linker.exited == GOOD_END
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [Fault.RESTART_SILENCE, Fault.RESTART_CUT])
+async def test_silence_after_the_phones_consent_is_ended_by_a_new_login(steps: Steps, fault):
+    phone = steps.phone()
+    await steps.emulator.arm(fault, tag=steps.tag)
+    async with steps.attempt() as linker:
+        await phone.scan((await until(linker, Qr)).text)
+        assert [type(event) for event in await story(linker)] == [Word, Paired, Connected, Exited]
+    [device] = await phone.devices()
+    assert device["prekeys"] > 800
+
+
+async def test_a_device_that_the_server_never_heard_of_ends_as_logged_out(steps: Steps):
+    phone = steps.phone()
+    await steps.emulator.arm(Fault.PAIR_SIGN_LOST, tag=steps.tag)
+    async with steps.attempt() as linker:
+        await phone.scan((await until(linker, Qr)).text)
+        events = await story(linker)
+    assert isinstance(events[-2], Ended)
+    assert events[-2].reason == "LOGGED_OUT"
+
+
+async def test_a_qr_is_written_and_logged_nowhere(steps: Steps, capfd, caplog):
+    async with steps.attempt() as linker:
+        await linker.send(RequestCode(phone=f"+{steps.phone().number}"))
+        qr = await until(linker, Qr)
+        code = await until(linker, Code)
+        await steps.emulator.cut(tag=steps.tag)
+        await story(linker)
+    out, err = capfd.readouterr()
+    for secret in (qr.text, qr.text.rsplit(",", 2)[1], code.text, code.text.replace("-", "")):
+        assert secret not in out + err + caplog.text
+
+
+async def test_two_starts_are_outside_the_protocol(steps: Steps):
+    async with steps.attempt() as linker:
+        await linker.send(Start(database=steps.database()))
+        exited = (await story(linker))[-1]
+    assert isinstance(exited, Exited)
+    assert exited.code == 70
+    assert "WrongMessage" in str(exited.panic)
