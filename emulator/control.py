@@ -54,6 +54,16 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+class _Page(StaticFiles):
+    """The phone page: nothing but its own files may run in it."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Content-Security-Policy"] = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+
 class _LoopbackOnly:
     """Turns away peers, and pages of other sites, that are not of this machine."""
 
@@ -65,7 +75,7 @@ class _LoopbackOnly:
             headers = {key.decode().lower(): value.decode("latin-1") for key, value in scope["headers"]}
             peer = (scope.get("client") or ("", 0))[0]
             origin = headers.get("origin", "")
-            foreign = origin and origin != "null" and not _is_loopback(origin.partition("://")[2])
+            foreign = bool(origin) and not _is_loopback(origin.partition("://")[2])
             if not _is_loopback(peer) or not _is_loopback(headers.get("host", "")) or foreign:
                 await PlainTextResponse("The emulator answers to this machine only.\n", 403)(scope, receive, send)
                 return
@@ -283,8 +293,7 @@ async def _to_page(_: Request) -> Response:
 def control_app(world: World, ready: Ready) -> ASGIApp:
     """The application that the control port serves."""
     routes: list[Route | Mount] = [*_Control(world, ready).routes(), Route("/", _to_page)]
-    if _PAGE.is_dir():
-        routes.append(Mount("/phone", StaticFiles(directory=_PAGE, html=True)))
+    routes.append(Mount("/phone", _Page(directory=_PAGE, html=True)))
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
         _BadRequest: _bad_request,
         ValueError: _bad_request,
