@@ -23,11 +23,10 @@ from shared.protocol import Body, Device, MessageType
 from shared.snapshots import Change, Snapshots
 from workers import reasons
 from workers.engine import protocol as pipe
-from workers.engine.devices import device_in
 from workers.holders import Holders
 from workers.ownership import Ownership
 from workers.store import Device as StoredDevice
-from workers.store import DeviceStore
+from workers.store import DeviceStore, StoreAway
 
 log = structlog.get_logger()
 
@@ -184,7 +183,13 @@ class Sessions:
     async def _start(self, held: Held) -> None:
         device = held.device
         # A start against a device that is not in its database aborts the whole process, so look first.
-        if not await asyncio.to_thread(device_in, device.database, device.jid):
+        try:
+            there = await self._links.store.holds(device)
+        except StoreAway as error:
+            log.warning("session.start-delayed", session=device.session, error=str(error))
+            self._try_later(held)
+            return
+        if not there:
             log.error("device.missing", session=device.session)
             await self._forget(held)
             await self._last(held, State.UNLINKED, "device.missing", FailureCode.LOGGED_OUT)
@@ -313,9 +318,10 @@ class Sessions:
         await self._links.ownership.release(held.lease)
 
     async def _log_out(self, held: Held) -> None:
-        await self._holders.send(held.device.session, pipe.LogOut(session=held.device.session))
         try:
             async with asyncio.timeout(UNLINK_SECONDS):
+                await held.online.wait()
+                await self._holders.send(held.device.session, pipe.LogOut(session=held.device.session))
                 await held.gone.wait()
         except TimeoutError:
             log.warning("session.log-out-unanswered", session=held.device.session)

@@ -5,9 +5,7 @@ The registry is the truth about who is linked; Redis only knows what is going on
 """
 
 import asyncio
-import fcntl
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -17,6 +15,8 @@ from typing import Protocol, TypeVar
 
 from shared import phone
 from shared.ids import SessionId, WorkerId
+from workers.engine.devices import device_in
+from workers.store_scratch import Scratch
 
 T = TypeVar("T")
 
@@ -45,9 +45,23 @@ class Device:
         return phone.of_jid(self.jid)
 
 
+class StoreAway(OSError):
+    """The store is out of reach for now; the text holds no secret. Says nothing about any device: try again."""
+
+
+class StoreRefused(Exception):
+    """The store may not be used as it is configured; the text is the rest of a sentence about DATABASE_URL."""
+
+
 class DeviceStore(Protocol):
-    """Where linked devices live. Every call is durable when it returns, and raises `OSError` or the driver's own
-    error when the store is out of reach."""
+    """Where linked devices live. Every call is durable when it returns, and raises `StoreAway`, another `OSError` or
+    the driver's own error when the store is out of reach."""
+
+    @property
+    def away(self) -> bool:
+        """Whether the store could not be reached when it was last probed. Held sessions do not notice by themselves:
+        they say that they are connected, and only their sends fail."""
+        ...
 
     def scratch(self, session: SessionId, attempt: int) -> str:
         """Absolute path of a file into which an attempt may pair; thrown away unless it is adopted."""
@@ -61,6 +75,11 @@ class DeviceStore(Protocol):
         """The session's device, or None; parked ones as well."""
         ...
 
+    async def holds(self, device: Device) -> bool:
+        """Whether the session's device and its keys are still there. To be asked under the session's lease, right
+        before each start: the library aborts the whole process when they are not."""
+        ...
+
     async def held_by_nobody(self, owned: Callable[[SessionId], bool]) -> list[Device]:
         """Registered devices that are to be held and for which `owned` says no."""
         ...
@@ -70,7 +89,7 @@ class DeviceStore(Protocol):
         ...
 
     async def forget(self, session: SessionId) -> None:
-        """Remove the device and its keys. Idempotent."""
+        """Remove the device and its keys. Idempotent. Only when no holder has it: it would stay online, without keys."""
         ...
 
     def discard(self, scratch: str) -> None:
@@ -83,29 +102,26 @@ class SqliteStore:
 
     def __init__(self, folder: Path, worker: WorkerId) -> None:
         self._devices = folder.resolve() / "devices"
-        self._scratch = folder.resolve() / "linking" / worker
+        self._scratch = Scratch(folder, worker)
         self._registry = folder.resolve() / "registry.sqlite3"
-        for one in (self._devices, self._scratch):
-            one.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._ours = _lock(self._scratch)
-        _remove_leftovers(self._scratch.parent)
+        self._devices.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._open() as registry:
             registry.execute("PRAGMA journal_mode=WAL")
             registry.execute(_SCHEMA)
 
+    @property
+    def away(self) -> bool:
+        return False  # the disk is not probed: when it fails, the host does
+
     def close(self) -> None:
         """Throw away what this worker's attempts have left."""
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        if self._ours is not None:
-            os.close(self._ours)
-            self._ours = None
+        self._scratch.close()
 
     def scratch(self, session: SessionId, attempt: int) -> str:
-        return str(self._scratch / f"{session}.{attempt}.sqlite3")
+        return self._scratch.path(session, attempt)
 
     def discard(self, scratch: str) -> None:
-        for suffix in ("", "-wal", "-shm", "-journal"):
-            Path(scratch + suffix).unlink(missing_ok=True)
+        self._scratch.discard(scratch)
 
     async def adopt(self, session: SessionId, scratch: str, jid: str, linked_at: int) -> Device:
         return await asyncio.to_thread(self._adopt, session, scratch, jid, linked_at)
@@ -113,6 +129,9 @@ class SqliteStore:
     async def device(self, session: SessionId) -> Device | None:
         found = await asyncio.to_thread(self._rows, "WHERE session = ?", (session,))
         return found[0] if found else None
+
+    async def holds(self, device: Device) -> bool:
+        return await asyncio.to_thread(device_in, device.database, device.jid)
 
     async def held_by_nobody(self, owned: Callable[[SessionId], bool]) -> list[Device]:
         rows = await asyncio.to_thread(self._rows, "WHERE parked = ''", ())
@@ -164,22 +183,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _lock(folder: Path) -> int | None:
-    """A lock on the folder that the kernel frees when its holder dies; None when somebody else has it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Throw away the attempts' files of workers that live no more: they hold half-made keys."""
-    for one in folder.glob("*"):
-        if (lock := _lock(one)) is not None:
-            shutil.rmtree(one, ignore_errors=True)
-            os.close(lock)
