@@ -98,6 +98,8 @@ export function received(model, message, first) {
   if (profile) next.profile = profile;
   if (snapshot && (first || !isOlder(snapshot, model.snapshot))) next = withSnapshot(next, snapshot);
   if (error) next.error = error;
+  // What a hello is answered with says nothing about a command that this socket has not carried yet.
+  if (first && snapshot && next.pending) next.pending = { ...next.pending, attempt: snapshot.attempt, seq: snapshot.seq };
   if (next.pending && (error || isAnswered(next))) next.pending = null;
   return next;
 }

@@ -152,6 +152,7 @@ class Attempt:
         self._scratch = self._parts.store.scratch(self._session, self._lease.token)
         await self._show(MessageType.STATUS, "attempt.connecting")
         linker = self._linker = await self._parts.linkers.take()
+        log.info("attempt.connecting", session=self._session, attempt=self._lease.token, linker=linker.pid)
         self._pump = asyncio.create_task(self._listen(linker))
         await linker.send(pipe.Start(database=self._scratch))
 

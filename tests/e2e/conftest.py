@@ -53,7 +53,7 @@ async def stack(emulator: Emulator, redis_process: local_redis.LocalRedis) -> As
     """A service that serves all tests of this process that do not break it."""
     path = Path(tempfile.mkdtemp(prefix="devices-"))
     try:
-        async with Stack.running(emulator, redis_process.url, path, DEVELOPMENT="true") as running:
+        async with Stack.running(emulator, redis_process.url, path, MAX_ATTEMPTS="60") as running:
             yield running
     finally:
         shutil.rmtree(path, ignore_errors=True)

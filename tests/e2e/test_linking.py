@@ -5,17 +5,10 @@ import asyncio
 import pytest
 from playwright.async_api import Page, expect
 
+from tests.e2e.looks import hook, in_state
 from tests.e2e.stack import Stack, new_number
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
-
-
-def hook(page: Page, name: str):  # type: ignore[no-untyped-def]
-    return page.get_by_test_id(name)
-
-
-async def in_state(page: Page, state: str, seconds: float = 20) -> None:
-    await expect(page.locator("main")).to_have_attribute("data-state", state, timeout=seconds * 1000)
 
 
 async def test_the_qr_is_read_from_the_screen_and_the_phone_is_linked_held_and_sends(stack: Stack, page: Page) -> None:

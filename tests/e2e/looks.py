@@ -1,0 +1,23 @@
+"""Looking at the page as a test does: by its hooks and by its state."""
+
+from playwright.async_api import Locator, Page, expect
+
+
+def hook(page: Page, name: str) -> Locator:
+    """The element with this test id."""
+    return page.get_by_test_id(name)
+
+
+async def in_state(page: Page, state: str, *, failure: str | None = None, seconds: float = 20) -> None:
+    """Wait until the page shows this state, and this failure code if one is named."""
+    main = page.locator("main")
+    await expect(main).to_have_attribute("data-state", state, timeout=seconds * 1000)
+    if failure is not None:
+        await expect(main).to_have_attribute("data-failure", failure, timeout=seconds * 1000)
+
+
+async def remaining(page: Page) -> int:
+    """The seconds that the countdown shows."""
+    text = await hook(page, "countdown").first.inner_text()
+    minutes, _, seconds = text.split()[-1].partition(":")
+    return int(minutes) * 60 + int(seconds)
