@@ -51,6 +51,7 @@ class Held:
         self.timer: asyncio.TimerHandle | None = None
         self.gone = asyncio.Event()
         self.online = asyncio.Event()
+        self.leaving = False  # being logged out by us: what its connection says is no news for the page
         self._parts = parts
 
     def lost(self) -> None:
@@ -126,6 +127,7 @@ class Sessions:
     async def refuse(self, lease: Lease, device: StoredDevice) -> None:
         """Log a device out that must not be kept, and forget it; the lease stays the attempt's."""
         held = Held(self, lease, device, _body(self._links, device), fresh=False)
+        held.leaving = True
         self._held[device.session] = held
         await self._start(held)
         await self._log_out(held)
@@ -204,9 +206,10 @@ class Sessions:
             return
         match event:
             case pipe.Held() | pipe.Restored():
+                log.info("session.logged-in", session=event.session)
                 held.tries = 0
                 held.online.set()
-                if held.body.state is not State.LINKED:
+                if held.body.state is not State.LINKED and not held.leaving:
                     await self.show(held, State.LINKED, "session.held")
             case pipe.Dropped():
                 held.online.clear()
@@ -225,6 +228,8 @@ class Sessions:
     async def _lost(self, held: Held, event: pipe.Lost) -> None:
         held.gone.set()
         held.online.clear()
+        if held.leaving:
+            return
         log.warning("session.lost", session=event.session, reason=event.reason.value, detail=event.detail)
         code = reasons.of_loss(event.reason)
         match event.reason:
@@ -318,6 +323,7 @@ class Sessions:
         await self._links.ownership.release(held.lease)
 
     async def _log_out(self, held: Held) -> None:
+        held.leaving = True
         try:
             async with asyncio.timeout(UNLINK_SECONDS):
                 await held.online.wait()

@@ -1,6 +1,10 @@
 """Looking at the page as a test does: by its hooks and by its state."""
 
+import asyncio
+
 from playwright.async_api import Locator, Page, expect
+
+from emulator.client import EmulatorError, Phone
 
 
 def hook(page: Page, name: str) -> Locator:
@@ -21,3 +25,14 @@ async def remaining(page: Page) -> int:
     text = await hook(page, "countdown").first.inner_text()
     minutes, _, seconds = text.split()[-1].partition(":")
     return int(minutes) * 60 + int(seconds)
+
+
+async def scan(phone: Phone, page: Page) -> str:
+    """Hold the phone's camera before the screen until it sees a QR; what the phone says then."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await phone.scan(await page.screenshot())
+            except EmulatorError as error:
+                assert "no QR can be read" in str(error)
+                await page.evaluate("new Promise(requestAnimationFrame)")

@@ -8,7 +8,7 @@ from playwright.async_api import Page, WebSocketRoute, expect
 
 from app.local_redis import LocalRedis
 from emulator.client import Emulator
-from tests.e2e.looks import hook, in_state
+from tests.e2e.looks import hook, in_state, scan
 from tests.e2e.stack import Stack, new_number
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
@@ -108,7 +108,7 @@ async def test_a_pairing_that_whatsapp_spoils_again_and_again_is_said(stack: Sta
     for _ in range(3):
         await expect(page.locator("main")).to_have_attribute("data-state", "awaiting_phone", timeout=20_000)
         attempt = await page.locator("main").get_attribute("data-attempt")
-        await stack.emulator.phone(number).scan(await page.screenshot())
+        await scan(stack.emulator.phone(number), page)
         await expect(page.locator(f'main:not([data-attempt="{attempt}"][data-state="awaiting_phone"])')).to_be_attached()
     await in_state(page, "failed", failure="pairing-refused")
 

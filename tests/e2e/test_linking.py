@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.looks import hook, in_state
+from tests.e2e.looks import hook, in_state, scan
 from tests.e2e.stack import Stack, new_number
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
@@ -15,10 +15,8 @@ async def test_the_qr_is_read_from_the_screen_and_the_phone_is_linked_held_and_s
     number = new_number()
     link = await stack.link()
     await page.goto(link["url"])
-    await expect(hook(page, "qr")).to_be_visible()
     await in_state(page, "awaiting_phone")
-    picture = await page.screenshot()
-    assert await stack.emulator.phone(number).scan(picture) == "confirmed"
+    assert await scan(stack.emulator.phone(number), page) == "confirmed"
     await in_state(page, "linked")
     await expect(hook(page, "device")).to_contain_text("Planner for salons")
     assert link["token"] not in page.url
