@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None, description="Postgres for linked devices; without it one SQLite file a session in `DATA_DIR`."
     )
+    database_pool: int = Field(
+        default=4, ge=2, le=100, description="Connections to Postgres that all sessions of one worker share, at most."
+    )
     data_dir: Path = Field(
         default=Path(".run/data"), description="Folder for linked devices when there is no Postgres."
     )

@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -27,7 +28,8 @@ from workers.jobs import Jobs, Places
 from workers.linking import Attempt, Order, Parts
 from workers.ownership import Ownership
 from workers.sessions import Links, Sessions
-from workers.store import SqliteStore
+from workers.store import DeviceStore, StoreRefused
+from workers.store_open import opened
 from workers.sweeper import Sweeper
 
 log = structlog.get_logger()
@@ -74,12 +76,12 @@ class Worker:
         options = Options(
             device_name=self._config.device_name, proxy_url=proxy.get_secret_value() if proxy is not None else None
         )
-        store = SqliteStore(self._config.data_dir, self.id)
         try:
-            async with Engines(options) as engines, LinkerPool(engines, SPARE_LINKERS) as linkers:
-                await self._work(stop, redis, calls, engines, linkers, store)
+            async with opened(self._config, self.id, stop) as store:
+                if store is not None:
+                    async with Engines(options) as engines, LinkerPool(engines, SPARE_LINKERS) as linkers:
+                        await self._work(stop, redis, calls, engines, linkers, store)
         finally:
-            store.close()
             await redis.aclose(close_connection_pool=True)
             await calls.aclose(close_connection_pool=True)
         log.info("worker.stopped", worker=self.id)
@@ -91,7 +93,7 @@ class Worker:
         calls: Redis,
         engines: Engines,
         linkers: LinkerPool,
-        store: SqliteStore,
+        store: DeviceStore,
     ) -> None:
         leases, claims, snapshots = Leases(redis), Claims(redis), Snapshots(redis)
 
@@ -130,7 +132,7 @@ class Worker:
             for work in (
                 ownership.run(),
                 listen_for_calls(calls, queues),
-                self._report(redis, places, sessions),
+                self._report(redis, places, sessions, store),
                 self._sweep_now_and_then(call_sweep),
                 *(one.async_run() for one in queues),
             )
@@ -175,7 +177,7 @@ class Worker:
                 continue
             await asyncio.sleep(SWEEP_SECONDS)
 
-    async def _report(self, redis: ArqRedis, places: Places, sessions: Sessions) -> None:
+    async def _report(self, redis: ArqRedis, places: Places, sessions: Sessions, store: DeviceStore) -> None:
         """Say for operators what this worker is and does."""
         while True:
             fields = {
@@ -184,6 +186,7 @@ class Worker:
                 "maxAttempts": places.most,
                 "sessions": len(sessions),
                 "maxSessions": self._config.max_sessions,
+                "store": "away" if store.away else "ok",
                 "at": now_ms(),
             }
             try:
@@ -212,7 +215,11 @@ def main() -> None:
     config = settings.read()
     logs.configure(config, "worker")
     sentry.configure(config, "worker")
-    asyncio.run(Worker(config).run())
+    try:
+        asyncio.run(Worker(config).run())
+    except StoreRefused as error:
+        sys.stderr.write(f"configuration: DATABASE_URL {error}\nSee docs/device-store.md.\n")
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from workers.engine import happenings as happen
+from workers.engine.devices import is_postgres
 from workers.engine.happenings import Happening, Refusal
 from workers.engine.orders import Options
 
@@ -84,6 +85,8 @@ class Client:
         `new_device` pairs a new one; `jid` selects one of many, and must be in the store. Neither takes the first
         device of the store: only for a file with one.
         """
+        if is_postgres(name) and not new_device and jid is None:
+            raise ValueError("the first device of a shared store is somebody else's")
         self.happenings: asyncio.Queue[Happening] = asyncio.Queue()
         self._library = library
         self._proxy_url = proxy_url or library.options.proxy_url

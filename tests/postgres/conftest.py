@@ -1,0 +1,88 @@
+"""A real PostgreSQL, a real PgBouncer, the real library, and the emulator for a WhatsApp."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from shared.ids import WorkerId
+from tests.engine.conftest import emulator, emulator_port, engines, environment, steps, tag
+from tests.postgres.servers import Postgres, binaries
+from workers import pgbouncer
+from workers.store_dsn import server_of
+from workers.store_postgres import PostgresStore
+from workers.store_reach import Reached, reached
+from workers.store_scratch import Scratch
+
+__all__ = ["emulator", "emulator_port", "engines", "environment", "steps", "tag"]
+
+POOL = 4
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.postgres)
+
+
+@pytest.fixture(scope="session")
+def own_postgres(nothing_left_behind: None) -> Iterator[Postgres]:
+    """The server of this test process."""
+    found = binaries()
+    if found is None:
+        pytest.skip("NO POSTGRESQL on this machine")
+    server = Postgres(found)
+    try:
+        server.create()
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def postgres(own_postgres: Postgres) -> Iterator[Postgres]:
+    """The server, running before and after the test."""
+    yield own_postgres
+    if own_postgres.process is None:
+        own_postgres.start()
+
+
+@pytest.fixture(scope="session")
+def bouncer(nothing_left_behind: None) -> str:
+    """The path of PgBouncer."""
+    found = pgbouncer.installed()
+    if found is None:
+        pytest.skip("NO PGBOUNCER on this machine")
+    return found
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def template(own_postgres: Postgres) -> str:
+    """A database with all tables and no devices."""
+    name = await own_postgres.database()
+    async with reached(server_of(own_postgres.url(name)), None, POOL):
+        pass
+    return name
+
+
+@pytest.fixture
+async def database(postgres: Postgres, template: str) -> str:
+    """The name of a database of this test's own, with all tables and no devices."""
+    return await postgres.database(template)
+
+
+@pytest.fixture
+async def way(postgres: Postgres, database: str, bouncer: str) -> AsyncIterator[Reached]:
+    """Our way to the database, through a PgBouncer of our own."""
+    async with reached(server_of(postgres.url(database)), bouncer, POOL) as found:
+        yield found
+
+
+@pytest.fixture
+def store(way: Reached, tmp_path: Path) -> Iterator[PostgresStore]:
+    """The store of a worker."""
+    scratch = Scratch(tmp_path, WorkerId("w1"))
+    yield PostgresStore(way.connections, way.dsn, scratch)
+    scratch.close()

@@ -1,0 +1,273 @@
+"""A PgBouncer of the worker's own: however many sessions it holds, they share a few connections to Postgres.
+
+    async with PgBouncer(server, "/usr/sbin/pgbouncer", connections=4) as bouncer:
+        ...  # bouncer.library_dsn and bouncer.arguments, unchanged for as long as the block lasts
+
+It listens on a Unix socket in a folder that only this user may enter, so it asks nobody for a password, and the DSN that
+travels to the holders has none. Its configuration, with the real password, is never on disk: it is a file in memory whose
+descriptor the child inherits. It is started anew when it dies, and dies with the worker. Settings as measured:
+docs/device-store.md.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import pwd
+import resource
+import shutil
+import signal
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from workers.store import StoreAway
+from workers.store_dsn import Server
+from workers.store_scratch import lock
+
+log = structlog.get_logger()
+
+READY_SECONDS = 5.0
+STOP_SECONDS = 1.0
+"""For a polite end; newer versions wait for their clients, which are gone by then."""
+PAUSES = (0.1, 5.0)
+MOST_CLIENTS = 2000
+"""Two for each session ever started in a living holder: a stopped one leaves its connections behind."""
+
+_PLACES = ("/usr/sbin/pgbouncer", "/usr/local/sbin/pgbouncer", "/usr/local/bin/pgbouncer")
+_PREFIX = "wa-pool-"
+_PORT = 6432  # part of the socket's name, no TCP port
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+def installed() -> str | None:
+    """The path of PgBouncer on this machine; Debian puts it where the PATH of many users does not look."""
+    return shutil.which("pgbouncer") or next((one for one in _PLACES if os.access(one, os.X_OK)), None)
+
+
+class PgBouncer:
+    """A supervised PgBouncer. An async context manager; entering raises `StoreAway` when it cannot be started."""
+
+    def __init__(self, server: Server, binary: str, connections: int) -> None:
+        """`connections`: to `server`, at most."""
+        self._binary = binary
+        self._server = server
+        self._connections = connections
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._said = ""
+        self._folder: Path
+        self._ours: int | None = None
+
+    @property
+    def library_dsn(self) -> str:
+        """For the library; binary parameters keep different sessions' statements apart."""
+        return f"postgres://wa@/wa?host={self._folder}&port={_PORT}&sslmode=disable&binary_parameters=yes"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """For `asyncpg.connect`."""
+        return {"host": str(self._folder), "port": _PORT, "database": "wa", "user": "wa", "password": "", "ssl": False}
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running process."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    async def __aenter__(self) -> Self:
+        _remove_leftovers()
+        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self._ours = lock(self._folder)
+        if (user := _user()) is not None:
+            os.chown(self._folder, user.pw_uid, user.pw_gid)
+        try:
+            await self._start()
+        except BaseException:
+            await self.aclose()
+            raise
+        self._keeper = asyncio.create_task(self._keep())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End it. Idempotent."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait({self._keeper})
+            self._keeper = None
+        await self._end()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._ours is not None:
+            os.close(self._ours)
+            self._ours = None
+
+    async def _keep(self) -> None:
+        pause, longest = PAUSES
+        while True:
+            assert self._process is not None  # noqa: S101 - started before us
+            began = asyncio.get_running_loop().time()
+            await self._read(self._process)
+            code = await self._process.wait()
+            log.error("pgbouncer.died", code=code, said=self._said)
+            if asyncio.get_running_loop().time() - began > longest:
+                pause = PAUSES[0]
+            while True:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, longest)
+                try:
+                    await self._start()
+                except (StoreAway, OSError) as error:
+                    log.error("pgbouncer.not-started", reason=str(error))  # noqa: TRY400 - the trace adds nothing
+                else:
+                    log.info("pgbouncer.restarted")
+                    break
+
+    async def _start(self) -> None:
+        """Returns when it listens."""
+        socket = self._folder / f".s.PGSQL.{_PORT}"
+        socket.unlink(missing_ok=True)
+        descriptor = _in_memory(self._configuration())
+        user = _user()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                self._binary,
+                "--quiet",
+                f"/proc/self/fd/{descriptor}",
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=(descriptor,),
+                cwd="/",
+                start_new_session=True,  # Ctrl-C and a host's signal to all are the worker's business
+                # Root may not run it. Changed before `_in_child`, as the change would undo the wish to die with us.
+                user=user.pw_uid if user else None,
+                group=user.pw_gid if user else None,
+                extra_groups=[] if user else None,
+                preexec_fn=_in_child,
+            )
+        finally:
+            os.close(descriptor)
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                while not await _listens(socket):
+                    if self._process.returncode is not None:
+                        await self._read(self._process)
+                        raise StoreAway(f"pgbouncer ended with {self._process.returncode}: {self._said}")
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            await self._end()
+            raise StoreAway(f"pgbouncer did not listen within {READY_SECONDS:.0f} s: {self._said}") from None
+
+    async def _end(self) -> None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        reader = asyncio.create_task(self._read(process))
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        await reader
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        """What it says, until its end; only trouble is logged."""
+        assert process.stderr is not None  # noqa: S101 - we asked for a pipe
+        while line := await process.stderr.readline():
+            text = line.decode(errors="replace").strip()
+            for level in ("FATAL", "ERROR", "WARNING"):
+                if f" {level} " in text:
+                    self._said = text.partition(f" {level} ")[2][:200]
+                    log.warning("pgbouncer.said", text=self._said)
+
+    def _configuration(self) -> str:
+        server = self._server
+        real = {
+            "host": server.host,
+            "port": str(server.port),
+            "dbname": server.database,
+            "user": server.user,
+            "password": server.password,
+        }
+        settings = {
+            "listen_addr": "",
+            "listen_port": _PORT,
+            "unix_socket_dir": self._folder,
+            "unix_socket_mode": "0700",
+            "auth_type": "any",
+            "pool_mode": "transaction",
+            "default_pool_size": self._connections,
+            "server_idle_timeout": 5,
+            "max_client_conn": MOST_CLIENTS,
+            "server_login_retry": 1,
+            "query_wait_timeout": 30,
+            # Frees what stopped sessions leave; the library opens a connection anew when it needs one.
+            "client_idle_timeout": 600,
+            "server_tls_sslmode": server.sslmode,
+            "log_connections": 0,
+            "log_disconnections": 0,
+            "log_stats": 0,
+        }
+        if server.sslrootcert is not None:
+            settings["server_tls_ca_file"] = server.sslrootcert
+        database = " ".join(f"{name}={_quoted(value)}" for name, value in real.items() if value)
+        lines = [f"{name} = {value}" for name, value in settings.items()]
+        return "\n".join(["[databases]", f"wa = {database}", "[pgbouncer]", *lines, ""])
+
+
+def _quoted(value: str) -> str:
+    """As PgBouncer's connection strings have it: a quote is doubled, a backslash is plain."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _in_memory(text: str) -> int:
+    descriptor = os.memfd_create("pgbouncer.ini")
+    os.write(descriptor, text.encode())
+    return descriptor
+
+
+def _user() -> pwd.struct_passwd | None:
+    """Whom it runs as, if not as us."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name)
+    return None
+
+
+def _in_child() -> None:
+    """Between fork and exec: calls into the kernel only, as the worker has threads."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def _listens(socket: Path) -> bool:
+    try:
+        _, writer = await asyncio.open_unix_connection(socket)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def _remove_leftovers() -> None:
+    """The folders of workers that were killed; nothing but a socket is in them. A young one may not be locked yet."""
+    for one in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(PermissionError, FileNotFoundError):  # another user's; gone meanwhile
+            if time.time() - one.stat().st_mtime > 60 and (free := lock(one)) is not None:
+                shutil.rmtree(one, ignore_errors=True)
+                os.close(free)

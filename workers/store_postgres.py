@@ -1,0 +1,147 @@
+"""Linked devices in Postgres: one set of the library's tables for all companies, and a registry beside them.
+
+A session thus moves between hosts. Attempts still pair into a throw-away SQLite file (812 commits to a far database would
+take 6 to 12 s); `adopt` copies the finished device over in one transaction. How sessions reach Postgres is decided by
+`store_open.py`; here are the reads and writes.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+
+from shared.ids import SessionId
+from workers.store import Device, StoreAway
+from workers.store_connections import Connections, Work
+from workers.store_copy import NotADevice, read_file, write
+from workers.store_scratch import Scratch
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+PERSIST_SECONDS = 25.0
+"""A write is tried again for this long while Postgres is away: a fail-over takes some 10 s, and a phone that has agreed
+cannot be asked again."""
+PAUSES = (0.25, 2.0)
+PROBE_SECONDS = 30.0
+"""Between probes; each occupies a connection of the pool for some seconds."""
+
+_DEVICE = "SELECT session, jid, linked_at FROM wa_devices"
+_HOLDS = (
+    "SELECT EXISTS (SELECT FROM wa_devices JOIN whatsmeow_device USING (jid) "
+    "WHERE wa_devices.session = $1 AND wa_devices.jid = $2)"
+)
+_FORGET = """
+WITH gone AS (DELETE FROM wa_devices WHERE session = $1 RETURNING jid),
+     keys AS (DELETE FROM whatsmeow_device WHERE jid IN (SELECT jid FROM gone))
+DELETE FROM whatsmeow_privacy_tokens WHERE our_jid IN (SELECT jid FROM gone)
+"""
+
+
+@dataclass(slots=True)
+class Pace:
+    """Lets one pass every `seconds`, in turn."""
+
+    seconds: float
+    _next: float = 0.0
+
+    async def wait(self) -> None:
+        """Until it is our turn."""
+        now = asyncio.get_running_loop().time()
+        turn = self._next = max(now, self._next + self.seconds)
+        await asyncio.sleep(turn - now)
+
+
+class PostgresStore:
+    """See `DeviceStore`. All tables exist already; `library_dsn` is what holders are given."""
+
+    def __init__(self, connections: Connections, library_dsn: str, scratch: Scratch, *, pace: float = 0.0) -> None:
+        """`pace`: seconds between two starts, for when each leaves connections behind for a while."""
+        self._connections = connections
+        self._dsn = library_dsn
+        self._scratch = scratch
+        self._pace = Pace(pace)
+        self._away = False
+
+    @property
+    def away(self) -> bool:
+        return self._away
+
+    def scratch(self, session: SessionId, attempt: int) -> str:
+        return self._scratch.path(session, attempt)
+
+    def discard(self, scratch: str) -> None:
+        self._scratch.discard(scratch)
+
+    async def adopt(self, session: SessionId, scratch: str, jid: str, linked_at: int) -> Device:
+        """Raises `NotADevice` when the file is not the device, `StoreAway` when Postgres stayed away for long."""
+        try:
+            device = await asyncio.to_thread(read_file, scratch, jid)
+        except sqlite3.Error as error:
+            raise NotADevice(f"the device file cannot be read: {error}") from error
+        await self._persist(lambda connection: write(connection, session, device, linked_at))
+        return Device(session, jid, linked_at, self._dsn)
+
+    async def device(self, session: SessionId) -> Device | None:
+        found = await self._run(lambda connection: connection.fetch(f"{_DEVICE} WHERE session = $1", session))
+        return self._device(*found[0]) if found else None
+
+    async def holds(self, device: Device) -> bool:
+        """Takes its time when starts are paced."""
+        if self._pace.seconds:
+            await self._pace.wait()
+        return bool(await self._run(lambda connection: connection.fetchval(_HOLDS, device.session, device.jid)))
+
+    async def held_by_nobody(self, owned: Callable[[SessionId], bool]) -> list[Device]:
+        rows = await self._run(lambda connection: connection.fetch(f"{_DEVICE} WHERE parked = ''"))
+        return [device for device in (self._device(*row) for row in rows) if not owned(device.session)]
+
+    async def park(self, session: SessionId, why: str) -> None:
+        update = "UPDATE wa_devices SET parked = $2 WHERE session = $1"
+        await self._persist(lambda connection: connection.execute(update, session, why))
+
+    async def forget(self, session: SessionId) -> None:
+        await self._persist(lambda connection: connection.execute(_FORGET, session))
+
+    async def watch(self) -> None:
+        """Probe for ever; what changes is logged, and seen in `away`."""
+        while True:
+            with suppress(StoreAway):  # said already
+                await self._run(lambda connection: connection.fetchval("SELECT 1"))
+            await asyncio.sleep(PROBE_SECONDS)
+
+    async def _persist(self, work: Work[object]) -> None:
+        """Until it is written. `work` is idempotent: a commit whose answer was lost is done once more."""
+        pause, longest = PAUSES
+        until = asyncio.get_running_loop().time() + PERSIST_SECONDS
+        while True:
+            try:
+                await self._run(work)
+            except StoreAway:
+                if asyncio.get_running_loop().time() + pause > until:
+                    raise
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, longest)
+            else:
+                return
+
+    async def _run(self, work: Work[T]) -> T:
+        try:
+            result = await self._connections.run(work)
+        except StoreAway as error:
+            if not self._away:
+                self._away = True
+                log.error("store.away", error=str(error))  # noqa: TRY400 - the trace adds nothing
+            raise
+        if self._away:
+            self._away = False
+            log.info("store.back")
+        return result
+
+    def _device(self, session: str, jid: str, linked_at: int) -> Device:
+        return Device(SessionId(session), jid, linked_at, self._dsn)
