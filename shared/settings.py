@@ -67,23 +67,37 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: SecretStr) -> SecretStr:
-        if urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
+        if _scheme(value) not in {"redis", "rediss", "unix"}:
             raise ValueError("begins with redis://, rediss:// or unix://")
         return value
 
     @field_validator("database_url")
     @classmethod
     def _database(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and urlsplit(value.get_secret_value()).scheme not in {"postgres", "postgresql"}:
+        if value is not None and _scheme(value) not in {"postgres", "postgresql"}:
             raise ValueError("begins with postgres://")
         return value
 
     @field_validator("whatsapp_proxy_url")
     @classmethod
     def _proxy(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and urlsplit(value.get_secret_value()).scheme not in {"http", "https", "socks5"}:
+        if value is not None and _scheme(value) not in {"http", "https", "socks5"}:
             raise ValueError("begins with http://, https:// or socks5://")
         return value
+
+    @field_validator("sentry_dsn")
+    @classmethod
+    def _dsn(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            if parts.scheme not in {"http", "https"} or not parts.username or not parts.path.strip("/"):
+                raise ValueError("looks like https://<key>@<host>/<project>")
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _as_browsers_write_them(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_origin(one) for one in value)
 
     @field_validator("secret_key")
     @classmethod
@@ -122,6 +136,23 @@ class Settings(BaseSettings):
         """The origins whose pages may open the websocket."""
         own = urlsplit(self.base_url)
         return frozenset({f"{own.scheme}://{own.netloc}", *self.allowed_origins})
+
+
+def _scheme(value: SecretStr) -> str:
+    """The URL's scheme. Raises ValueError for a URL that nobody can connect to."""
+    parts = urlsplit(value.get_secret_value())
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("has a port that is no number") from None  # the library's sentence would quote the URL
+    return parts.scheme
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.path.strip("/"):
+        raise ValueError("holds origins, such as https://platform.example")
+    return str(HttpUrl(f"{parts.scheme}://{parts.netloc}")).rstrip("/")
 
 
 def read() -> Settings:

@@ -1,0 +1,22 @@
+"""A Redis that is only pretended (fakeredis with Lua), and what the tests of its scripts have in common."""
+
+import pytest
+from fakeredis import FakeAsyncRedis
+
+from shared.queue import client
+from tests.unit.world import World
+
+
+@pytest.fixture
+async def redis():
+    """Our client over a pretended Redis of this test."""
+    fake = FakeAsyncRedis(version=(7,))
+    ours = client(fake.connection_pool)
+    yield ours
+    await ours.aclose()
+    await fake.aclose(close_connection_pool=True)
+
+
+@pytest.fixture
+def world(redis):
+    return World(redis)

@@ -1,0 +1,155 @@
+"""The environment is checked at start: a bad value ends the process with a sentence that names it."""
+
+import pytest
+
+from shared import settings
+
+SECRET = "s3cret-" * 6
+KEY = "an-api-key-of-ours"
+GOOD = {"SECRET_KEY": SECRET, "API_KEYS": KEY}
+
+
+@pytest.fixture
+def environment(monkeypatch, tmp_path):
+    """Sets exactly these variables."""
+
+    def put(**values):
+        for name in settings.Settings.model_fields:
+            monkeypatch.delenv(name.upper(), raising=False)
+        for name, value in (GOOD | values).items():
+            if value is None:
+                monkeypatch.delenv(name, raising=False)
+            else:
+                monkeypatch.setenv(name, value)
+
+    monkeypatch.chdir(tmp_path)
+    return put
+
+
+def sentences(capsys):
+    return [line for line in capsys.readouterr().err.splitlines() if line.startswith("configuration: ")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", None),
+        ("SECRET_KEY", ""),
+        ("SECRET_KEY", "x" * 31),
+        ("API_KEYS", None),
+        ("API_KEYS", " , "),
+        ("API_KEYS", "short"),
+        ("API_KEYS", f"{KEY},short"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("PORT", "http"),
+        ("REDIS_URL", "http://127.0.0.1"),
+        ("REDIS_URL", "127.0.0.1:6379"),
+        ("REDIS_URL", "redis://127.0.0.1:port/0"),
+        ("REDIS_TLS_VERIFY", "perhaps"),
+        ("DATABASE_URL", "mysql://localhost/db"),
+        ("DATABASE_URL", "postgres://[::1/db"),
+        ("PUBLIC_URL", "onboarding.example"),
+        ("PUBLIC_URL", "ftp://onboarding.example"),
+        ("ALLOWED_ORIGINS", "onboarding.example"),
+        ("ALLOWED_ORIGINS", "https://a.example,*"),
+        ("ALLOWED_ORIGINS", "https://a.example/path"),
+        ("PLATFORM_NAME", "x" * 61),
+        ("DEVICE_NAME", "x" * 61),
+        ("DEFAULT_REGION", "XX"),
+        ("DEFAULT_REGION", "Russia"),
+        ("SENTRY_DSN", "not-a-dsn"),
+        ("SENTRY_DSN", "https://sentry.example/1"),
+        ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+        ("WHATSAPP_PROXY_URL", "ftp://proxy.example"),
+        ("WEBHOOK_URL", "not a url"),
+        ("WEBHOOK_URL", "https://hooks.example/"),  # without WEBHOOK_SECRET
+        ("MAX_ATTEMPTS", "0"),
+        ("MAX_ATTEMPTS", "many"),
+        ("MAX_SESSIONS", "1001"),
+        ("DEVELOPMENT", "sometimes"),
+    ],
+)
+def test_a_bad_value_ends_the_process_with_one_sentence_that_names_it(environment, capsys, name, value):
+    environment(**{name: value})
+    with pytest.raises(SystemExit) as ended:
+        settings.read()
+    assert ended.value.code == 2
+    (sentence,) = sentences(capsys)
+    assert name in sentence
+    assert SECRET not in sentence
+    assert KEY not in sentence
+
+
+def test_a_secret_that_is_bad_is_not_printed(environment, capsys):
+    environment(
+        SECRET_KEY="hunter2", API_KEYS="hunter3", REDIS_URL="http://u:hunter4@h", WHATSAPP_PROXY_URL="ftp://u:hunter5@h"
+    )
+    with pytest.raises(SystemExit):
+        settings.read()
+    said = capsys.readouterr().err
+    assert "hunter" not in said
+    assert len([line for line in said.splitlines() if line.startswith("configuration: ")]) == 4
+
+
+def test_only_secrets_must_be_given_and_the_rest_has_defaults(environment):
+    environment()
+    config = settings.read()
+    assert (config.port, config.default_region, config.log_level) == (8000, "RU", "info")
+    assert (config.max_attempts, config.max_sessions, config.development) == (10, 150, False)
+    assert config.redis_tls_verify
+    assert (config.database_url, config.webhook_url, config.sentry_dsn) == (None, None, None)
+    assert config.base_url == "http://127.0.0.1:8000"
+    assert config.origins == {"http://127.0.0.1:8000"}
+
+
+def test_an_empty_value_is_no_value(environment):
+    environment(PORT="", REDIS_URL="", DATABASE_URL="", SENTRY_DSN="", PUBLIC_URL="")
+    assert settings.read() == settings.read()
+    assert settings.read().port == 8000
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 16 + "," + "b" * 16, f" {'a' * 16}  {'b' * 16} ", "a" * 16 + ",\n" + "b" * 16 + ","]
+)
+def test_lists_are_separated_by_commas_or_blanks(environment, text):
+    environment(API_KEYS=text)
+    assert [key.get_secret_value()[0] for key in settings.read().api_keys] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("public", "origin"),
+    [
+        ("https://onboarding.example", "https://onboarding.example"),
+        ("https://onboarding.example/", "https://onboarding.example"),
+        ("https://Onboarding.Example:443/x/", "https://onboarding.example"),
+        ("http://onboarding.example:8080", "http://onboarding.example:8080"),
+    ],
+)
+def test_the_page_may_open_the_socket_from_where_it_is(environment, public, origin):
+    environment(PUBLIC_URL=public)
+    assert origin in settings.read().origins
+    assert not settings.read().base_url.endswith("/")
+
+
+def test_other_origins_are_let_in_by_name_as_a_browser_writes_them(environment):
+    environment(PUBLIC_URL="https://a.example", ALLOWED_ORIGINS="https://B.example/, http://c.example:81")
+    assert settings.read().origins == {"https://a.example", "https://b.example", "http://c.example:81"}
+
+
+def test_no_secret_is_in_what_settings_show_of_themselves(environment):
+    secrets = {
+        "SECRET_KEY": "k" * 40,
+        "API_KEYS": "hunter-hunter-hunter",
+        "REDIS_URL": "redis://:hunter1@127.0.0.1/0",
+        "DATABASE_URL": "postgres://u:hunter2@127.0.0.1/db",
+        "SENTRY_DSN": "https://hunter3@sentry.example/1",
+        "WHATSAPP_PROXY_URL": "socks5://u:hunter4@127.0.0.1:1080",
+        "WEBHOOK_SECRET": "hunter5",
+    }
+    environment(**secrets)
+    config = settings.read()
+    for shown in (repr(config), str(config), config.model_dump_json(), repr(config.model_dump())):
+        assert "hunter" not in shown
+        assert "k" * 40 not in shown
