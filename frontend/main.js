@@ -84,13 +84,10 @@ function hear(message, first) {
   draw();
 }
 
-/** @param {"request-qr" | "request-pairing-code" | "cancel"} type @returns {type is "cancel"} */
-const replaces = (type) => type === "cancel";
-
 /** Ask the server. Not while the same is under way; before the socket is ready, the last wish waits.
  * @param {import("./protocol.d.ts").RequestQr | import("./protocol.d.ts").RequestPairingCode | import("./protocol.d.ts").Cancel} message */
 function command(message) {
-  if (model.pending && socket.isReady() && !replaces(message.type)) return;
+  if (model.pending?.type === message.type && socket.isReady()) return;
   const { attempt, seq } = model.snapshot ?? { attempt: -1, seq: -1 };
   underWay = message;
   model = { ...model, pending: { type: message.type, attempt, seq }, error: null, unanswered: false, turned: null };

@@ -116,6 +116,8 @@ function withSnapshot(model, snapshot) {
   const old = model.snapshot;
   const moved = !old || old.state !== snapshot.state || old.attempt !== snapshot.attempt;
   if (moved) next.error = null;
+  // After an end the way that was in front stays there, though the snapshot has forgotten it.
+  if (old && RUNNING.includes(old.state) && !RUNNING.includes(snapshot.state)) next.chosen ??= front(model);
   if (RUNNING.includes(snapshot.state)) {
     next.witnessed = true;
     next.askAgain = false;

@@ -75,7 +75,8 @@ export function scene(model, now) {
     phoneFault,
     countdown,
     main: mainOf(model, step, failure),
-    busy: model.pending !== null,
+    // A QR that is on its way does not keep anybody from asking for a code.
+    busy: model.pending !== null && !(step === "form" && model.pending.type === "request-qr"),
     held: countdown?.kind === "retry",
     canCancel: isCancellable(model),
     canSwitch: canSwitch(step, failure),
@@ -93,7 +94,7 @@ function stepOf(model, now) {
   if (linkFailure(model)) return "failed";
   if (!snapshot) return code ? (pending ? "code-wait" : "form") : "opening";
   if (pending?.type === "request-pairing-code" && code && !snapshot.code) return "code-wait";
-  if (pending?.type === "request-qr" && !isRunning(model)) return "prepare";
+  if (pending?.type === "request-qr" && !code && !isRunning(model)) return "prepare";
   if (isRunning(model) && now > lastMoment(model)) return "stalled";
   switch (snapshot.state) {
     case "unlinked":

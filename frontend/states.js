@@ -28,12 +28,15 @@ function one() {
     locale: nothing,
   };
   const now = Date.now();
+  /** @type {Record<string, import("./i18n.js").Messages>} */
+  const loaded = {};
 
   async function draw() {
     const [name, locale = "en"] = decodeURIComponent(location.hash.slice(1)).split(":");
     const fixture = fixtures(now).find((candidate) => candidate.name === name);
     if (!fixture) throw new Error(`no state ${name}`);
-    const t = createT(/** @type {Locale} */ (locale), await loadMessages(/** @type {Locale} */ (locale)));
+    const messages = (loaded[locale] ??= await loadMessages(/** @type {Locale} */ (locale)));
+    const t = createT(/** @type {Locale} */ (locale), messages);
     const view = createView({ root, clock, redraw: nothing, actions });
     view.unfold(wide.matches);
     let model = initialModel({ link: "ready", onPhone: fixture.phone === true, ...fixture.model });

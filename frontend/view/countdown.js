@@ -17,6 +17,7 @@ export function createCountdown() {
     draw({ scene, t, now }) {
       const { countdown } = scene;
       attr(root, "class", `countdown${countdown ? "" : " gone"}`);
+      show(root, countdown || scene.mood === "run");
       if (!countdown) return;
       const left = countdown.until - now;
       rich(words, t.pieces(`countdown.${countdown.kind}`, { time: minutesAndSeconds(left) }));

@@ -84,7 +84,9 @@ export function createPanel({ uid, clock, redraw, actions }) {
       show(copyLink, step === "qr" && model.onPhone);
       text(copyLink, t("act.copy-link"));
 
+      // Its place is kept while something runs, and given up to the button of an ending.
       attr(cancel, "class", `text${scene.canCancel ? "" : " gone"}`);
+      show(cancel, scene.canCancel || scene.mood === "run");
       attr(cancel, "aria-disabled", scene.busy ? "true" : null);
       text(cancel, t("act.cancel"));
       const { snapshot } = model;

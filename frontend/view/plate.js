@@ -14,6 +14,9 @@ const BUSY = ["opening", "prepare", "queued", "linking", "reconnecting"];
 /** @type {Step[]} */
 const VEILED = ["qr-over", "expired", "prepare", "stalled"];
 
+/** @param {import("../scene.js").Scene} scene @param {import("../model.js").Model} model */
+const isDead = (scene, model) => scene.front === "qr" && VEILED.includes(scene.step) && model.lastQr !== null;
+
 /** @param {{onRetry: () => void}} actions */
 export function createPlate({ onRetry }) {
   const image = h("img", { "data-testid": "qr", width: "264", height: "264", alt: "", draggable: "false" });
@@ -28,12 +31,12 @@ export function createPlate({ onRetry }) {
   return {
     root,
     /** Whether the button of this scene stands on the veil. @param {import("../view.js").Picture} picture */
-    hasButton: ({ scene, model }) => scene.step === "qr-over" || (scene.step === "expired" && model.lastQr !== null),
+    hasButton: ({ scene, model }) => isDead(scene, model) && (scene.step === "qr-over" || scene.step === "expired"),
 
     /** @param {import("../view.js").Picture} picture */
     draw(picture) {
       const { scene, model, t } = picture;
-      const dead = VEILED.includes(scene.step) && model.lastQr !== null;
+      const dead = isDead(scene, model);
       const qr = scene.step === "qr" ? model.snapshot?.qr ?? null : dead ? model.lastQr : null;
       const hasButton = this.hasButton(picture);
       const kept = qr !== null || scene.step === "start" || (BUSY.includes(scene.step) && scene.stage < 2 && scene.front === "qr");

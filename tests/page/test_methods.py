@@ -1,0 +1,275 @@
+"""Both ways to the end, as people go them: with the mouse, with the keyboard alone, and as a screen reader tells it."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.page.conftest import DESKTOP, PHONE, OpenPage
+from tests.page.pictures import QR_TEXT, a_code, a_device, a_qr, deadline, read_qr
+from tests.page.server import Script
+
+
+def tab_to(page: Page, test_id: str) -> None:
+    """Press Tab until the element has the focus."""
+    wanted = f"document.activeElement?.dataset.testid === '{test_id}'"
+    for _ in range(25):
+        if page.evaluate(wanted):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"the keyboard does not reach {test_id}")
+
+
+def focused(page: Page) -> str | None:
+    """The test id of what has the focus."""
+    found: str | None = page.evaluate("document.activeElement?.dataset.testid ?? null")
+    return found
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 360, 1280])
+def test_the_qr_can_be_read_from_the_screen(
+    open_page: OpenPage, script: Script, complaints: list[str], width: int, theme: str
+) -> None:
+    page = open_page(viewport={"width": width, "height": 800}, color_scheme=theme)
+    script.become("awaiting_phone", "qr-update", method="qr", qr=a_qr(), deadline=deadline())
+    page.goto(f"{script.url}/link#the-token")
+    picture = page.get_by_test_id("qr")
+    expect(picture).to_be_visible()
+    assert read_qr(page.screenshot()) or read_qr(picture.screenshot()) == QR_TEXT
+    box = picture.bounding_box()
+    assert box is not None
+    assert box["width"] >= 240
+    assert box["height"] == box["width"]
+
+
+def test_a_dead_qr_is_veiled_and_cannot_be_read(desktop: Page, script: Script) -> None:
+    script.become("awaiting_phone", "qr-update", attempt=1, method="qr", qr=a_qr(seconds=0.2), deadline=deadline())
+    expect(desktop.get_by_test_id("retry")).to_be_visible()
+    expect(desktop.get_by_test_id("qr")).to_be_visible()
+    assert read_qr(desktop.screenshot()) == ""
+
+
+def test_a_desktop_starts_with_the_qr_and_goes_through_every_stage(desktop: Page, script: Script) -> None:
+    main = desktop.locator("main")
+    script.become("queued", attempt=1, method="qr", deadline=deadline(), queue={"position": 3})
+    expect(desktop.get_by_text("3 people before you, about 3 min.", exact=True)).to_be_visible()
+    script.become("connecting", attempt=1, method="qr", deadline=deadline())
+    expect(main).to_have_attribute("data-step", "prepare")
+    script.become("awaiting_phone", "qr-update", attempt=1, method="qr", qr=a_qr(), deadline=deadline())
+    expect(desktop.get_by_test_id("countdown")).to_have_text(re.compile(r"New one in 0:4\d"))
+    script.become("linking", attempt=1, method="qr", deadline=deadline())
+    expect(desktop.get_by_role("heading", name="Your phone agreed")).to_be_visible()
+    expect(desktop.get_by_test_id("cancel")).to_be_hidden()
+    script.become("linked", "whatsapp-connected", attempt=1, device=a_device())
+    expect(desktop.get_by_test_id("device")).to_contain_text("45 67")
+    expect(desktop.get_by_test_id("device")).to_contain_text("Bookwell")
+    expect(desktop.get_by_test_id("return")).to_have_attribute("href", "https://bookwell.example/settings")
+    expect(desktop).to_have_title("Linked · Link WhatsApp")
+    assert script.commands() == [{"type": "request-qr"}]
+
+
+def test_a_phone_starts_with_the_number_and_asks_for_nothing_by_itself(phone: Page, script: Script) -> None:
+    expect(phone.get_by_test_id("phone")).to_be_visible()
+    assert script.commands() == []
+
+
+def test_the_expected_number_is_filled_in(open_page: OpenPage, script: Script) -> None:
+    script.profile["phoneHint"] = "+79001234567"
+    page = open_page(PHONE)
+    page.goto(f"{script.url}/link#the-token")
+    expect(page.get_by_test_id("phone")).to_have_value("+7 900 123-45-67")
+    page.get_by_test_id("get-code").tap()
+    assert script.wait_command("request-pairing-code")["phoneNumber"] == "+79001234567"
+
+
+def test_three_rapid_clicks_send_one_message(desktop: Page, script: Script) -> None:
+    desktop.get_by_test_id("switch-method").click()
+    desktop.get_by_test_id("phone").fill("9001234567")
+    # The QR that the page asked for by itself is still under way: this answers it.
+    script.become("connecting", attempt=1, method="qr", deadline=deadline())
+    expect(desktop.get_by_test_id("get-code")).to_be_enabled()
+    desktop.get_by_test_id("get-code").evaluate("(button) => { button.click(); button.click(); button.click(); }")
+    script.wait_command("request-pairing-code")
+    script.become("awaiting_phone", "pairing-code", attempt=1, method="code", code=a_code(), qr=a_qr(), deadline=deadline())
+    expect(desktop.get_by_test_id("code")).to_have_text("ABCD-EFGH")
+    # The cancel is the mark that nothing else has been sent before it.
+    desktop.get_by_test_id("cancel").evaluate("(button) => { button.click(); button.click(); button.click(); }")
+    script.wait_command("cancel")
+    script.become("cancelled", attempt=1)
+    desktop.get_by_test_id("retry").click()
+    script.wait_command("request-pairing-code", 2)
+    kinds = [command["type"] for command in script.commands()]
+    assert kinds == ["request-qr", "request-pairing-code", "cancel", "request-pairing-code"]
+
+
+def test_turning_to_the_other_way_loses_nothing(desktop: Page, script: Script) -> None:
+    qr, code = a_qr(), a_code()
+    script.become("awaiting_phone", "pairing-code", attempt=1, method="code", qr=qr, code=code, deadline=deadline())
+    expect(desktop.get_by_test_id("code")).to_have_text("ABCD-EFGH")
+    for _ in range(3):
+        desktop.get_by_test_id("switch-method").click()
+        expect(desktop.get_by_test_id("qr")).to_be_visible()
+        expect(desktop.get_by_test_id("countdown")).to_have_text(re.compile(r"New one in 0:[34]\d"))
+        desktop.get_by_test_id("switch-method").click()
+        expect(desktop.get_by_test_id("code")).to_have_text("ABCD-EFGH")
+        expect(desktop.get_by_test_id("countdown")).to_have_text(re.compile(r"Valid for 2:\d\d"))
+    assert script.commands() == [{"type": "request-qr"}]
+
+
+def test_when_no_code_can_be_had_the_page_turns_to_the_qr_and_says_why(desktop: Page, script: Script) -> None:
+    script.become("awaiting_phone", "qr-update", attempt=1, method="qr", qr=a_qr(), deadline=deadline())
+    desktop.get_by_test_id("switch-method").click()
+    desktop.get_by_test_id("phone").fill("+7 900 123-45-67")
+    desktop.get_by_test_id("get-code").click()
+    script.wait_command("request-pairing-code")
+    failure = {"code": "whatsapp-rate-limited", "retryable": True, "retryAt": None}
+    script.become(
+        "awaiting_phone", "pairing-code-error", attempt=1, method="code", qr=a_qr(), failure=failure, deadline=deadline()
+    )
+    expect(desktop.get_by_test_id("qr")).to_be_visible()
+    expect(desktop.get_by_test_id("notice")).to_contain_text("WhatsApp gives no code right now")
+    # The next QR does not make the page forget why; going back to the number is possible.
+    script.become(
+        "awaiting_phone", "qr-update", attempt=1, method="code", qr=a_qr(number=2), failure=failure, deadline=deadline()
+    )
+    expect(desktop.get_by_test_id("notice")).to_contain_text("WhatsApp gives no code right now")
+    desktop.get_by_test_id("switch-method").click()
+    expect(desktop.get_by_test_id("phone")).to_have_value("+7 900 123-45-67")
+
+
+def test_the_server_has_the_last_word_on_a_number(phone: Page, script: Script) -> None:
+    phone.get_by_test_id("phone").fill("+7 111 111 11 11")
+    phone.get_by_test_id("get-code").tap()
+    script.wait_command("request-pairing-code")
+    script.refuse("invalid-phone", field="phoneNumber")
+    expect(phone.get_by_test_id("phone-error")).to_have_text("Check the number, with its country code.")
+    expect(phone.get_by_test_id("phone")).to_be_focused()
+    expect(phone.get_by_test_id("phone")).to_have_attribute("aria-invalid", "true")
+    # It goes when the number is changed, and a second refusal is told again.
+    phone.get_by_test_id("phone").press("Backspace")
+    expect(phone.get_by_test_id("phone-error")).to_have_text("")
+    phone.get_by_test_id("get-code").tap()
+    script.wait_command("request-pairing-code", 2)
+    script.refuse("wrong-number", field="phoneNumber")
+    expect(phone.get_by_test_id("phone-error")).to_contain_text("This link is for another number.")
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [("", "Enter the number"), ("abc123", "no letters"), ("8900", "digits are missing"), ("1" * 20, "too many digits")],
+)
+def test_a_mistake_is_told_beside_the_field_before_anything_is_sent(
+    phone: Page, script: Script, typed: str, told: str
+) -> None:
+    phone.get_by_test_id("phone").fill(typed)
+    phone.get_by_test_id("get-code").tap()
+    expect(phone.get_by_test_id("phone-error")).to_contain_text(told)
+    expect(phone.get_by_test_id("phone")).to_be_focused()
+    assert script.commands() == []
+
+
+def test_the_code_by_keyboard_alone(desktop: Page, script: Script) -> None:
+    script.become("awaiting_phone", "qr-update", attempt=1, method="qr", qr=a_qr(), deadline=deadline())
+    expect(desktop.get_by_test_id("qr")).to_be_visible()
+    tab_to(desktop, "switch-method")
+    desktop.keyboard.press("Enter")
+    expect(desktop.get_by_test_id("title")).to_have_text("Your WhatsApp number")
+    assert focused(desktop) == "title"
+    tab_to(desktop, "phone")
+    desktop.keyboard.type("89001234567")
+    desktop.keyboard.press("Enter")
+    assert script.wait_command("request-pairing-code")["phoneNumber"] == "+79001234567"
+    assert focused(desktop) == "title"
+    script.become("awaiting_phone", "pairing-code", attempt=1, method="code", code=a_code(), qr=a_qr(), deadline=deadline())
+    expect(desktop.get_by_test_id("title")).to_have_text("Type this code into WhatsApp")
+    assert focused(desktop) == "title"
+    tab_to(desktop, "copy")
+    tab_to(desktop, "cancel")
+    desktop.keyboard.press("Space")
+    script.wait_command("cancel")
+    script.become("cancelled", attempt=1)
+    tab_to(desktop, "retry")
+    desktop.keyboard.press("Enter")
+    script.wait_command("request-pairing-code", 2)
+
+
+def test_the_qr_by_keyboard_alone(phone: Page, script: Script) -> None:
+    tab_to(phone, "switch-method")
+    phone.keyboard.press("Enter")
+    script.wait_command("request-qr")
+    script.become("awaiting_phone", "qr-update", attempt=1, method="qr", qr=a_qr(), deadline=deadline())
+    expect(phone.get_by_test_id("qr")).to_be_visible()
+    assert focused(phone) == "title"
+    script.become("expired", attempt=1)
+    script.wait_command("request-qr", 2)
+    script.become("failed", attempt=2, failure={"code": "connection-failed", "retryable": True})
+    expect(phone.get_by_test_id("title")).to_have_text("WhatsApp cannot be reached")
+    assert focused(phone) == "title"
+    tab_to(phone, "retry")
+    phone.keyboard.press("Enter")
+    script.wait_command("request-qr", 3)
+
+
+def test_what_a_screen_reader_finds(desktop: Page, script: Script) -> None:
+    script.become("awaiting_phone", "qr-update", attempt=1, method="qr", qr=a_qr(), deadline=deadline())
+    expect(desktop.locator("main")).to_match_aria_snapshot("""
+      - list "Progress":
+        - listitem: Get ready
+        - listitem: Your phone
+      - region "Scan this with your phone":
+        - heading "Scan this with your phone" [level=2]
+        - img "QR code for WhatsApp. Can’t scan it? Choose “No camera? Link with a code”."
+        - button "Cancel"
+      - button "No camera? Link with a code"
+      - heading "How it goes" [level=2]
+      - group "Your app":
+        - radio "Android" [checked]
+        - radio "iPhone"
+        - radio "Business"
+      - list:
+        - listitem: Open WhatsApp on your phone
+        - listitem: Tap ⋮, then Linked devices
+        - listitem: Tap Link a device
+        - listitem: Point the phone at the QR code
+    """)
+    script.become("awaiting_phone", "pairing-code", attempt=1, method="code", code=a_code(), qr=a_qr(), deadline=deadline())
+    expect(desktop.get_by_role("region", name="Type this code into WhatsApp")).to_match_aria_snapshot("""
+      - heading "Type this code into WhatsApp" [level=2]
+      - paragraph: Only in WhatsApp on your phone. Don’t send it to anybody.
+      - paragraph: "Your code: A, B, C, D, E, F, G, H"
+      - button "Copy"
+    """)
+
+
+def test_the_focus_is_left_alone_where_somebody_reads(desktop: Page, script: Script) -> None:
+    script.become("awaiting_phone", "qr-update", attempt=1, method="qr", qr=a_qr(), deadline=deadline())
+    desktop.get_by_test_id("locale").focus()
+    script.become("linking", attempt=1, method="qr", deadline=deadline())
+    expect(desktop.get_by_role("status")).to_contain_text("Your phone agreed")
+    assert focused(desktop) == "locale"
+
+
+def test_the_code_is_copied_without_its_dash(open_page: OpenPage, script: Script) -> None:
+    page = open_page(PHONE, permissions=["clipboard-read", "clipboard-write"])
+    script.become("awaiting_phone", "pairing-code", method="code", code=a_code(), qr=a_qr(), deadline=deadline())
+    page.goto(f"{script.url}/link#the-token")
+    page.get_by_test_id("copy").tap()
+    expect(page.get_by_test_id("copy")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == "ABCDEFGH"
+    expect(page.get_by_role("link", name="Open Linked devices in WhatsApp")).to_be_visible()
+
+
+def test_the_menus_are_those_of_the_chosen_app(desktop: Page, script: Script) -> None:
+    guide = desktop.locator(".guide")
+    desktop.get_by_label("iPhone").check()
+    expect(guide).to_contain_text("Tap Settings, then Linked Devices")
+    desktop.get_by_label("Business").check()
+    expect(guide).to_contain_text("Open WhatsApp Business")
+
+
+def test_a_link_without_a_token_says_so(open_page: OpenPage, script: Script) -> None:
+    page = open_page(DESKTOP)
+    page.goto(f"{script.url}/link")
+    expect(page.get_by_test_id("title")).to_have_text("This link is not complete")
+    assert script.heard == []
