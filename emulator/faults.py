@@ -43,6 +43,7 @@ class Fault(StrEnum):
     REFS_LATE = "refs-late"
     QR_CUT = "qr-cut"
     QR_SILENCE = "qr-silence"
+    QR_RETIRED = "qr-retired"
     COMPANION_REG_REFRESH = "companion-reg-refresh"
     CODE_REFUSED = "code-refused"
     CODE_SILENCE = "code-silence"
@@ -131,10 +132,13 @@ FAULTS: dict[Fault, FaultDoc] = {
     Fault.QR_SILENCE: FaultDoc(
         "after the refs the server says nothing at all any more", "", "nothing; a scan has no effect"
     ),
+    Fault.QR_RETIRED: FaultDoc(
+        "the server forgets the refs and tells nobody: from then on no scan can link", "delay=0", "nothing; scans fail"
+    ),
     Fault.COMPANION_REG_REFRESH: FaultDoc(
-        "`companion_reg_refresh` after the refs: the QR on screen is dead from then on",
+        "the client is told to change its secret while the QR is shown",
         "delay=0",
-        "nothing; scans fail",
+        "a new QR at once; a scan of the old one ends in the status word error",
     ),
     Fault.CODE_REFUSED: FaultDoc(
         "the request for a pairing code is refused (429 400 403 452 500)", "status=429", "PairPhoneError"

@@ -60,9 +60,15 @@ async def _timed(connection: Connection) -> None:
         await asyncio.sleep(rule.delay or 0)
         connection.cut(Fault.QR_CUT)
         return
-    if (rule := connection.strike(Fault.COMPANION_REG_REFRESH)) is not None:
+    if (rule := connection.strike(Fault.QR_RETIRED)) is not None:
         await asyncio.sleep(rule.delay or 0)
         connection.qr_is_dead = True
+    elif (rule := connection.strike(Fault.COMPANION_REG_REFRESH)) is not None:
+        await asyncio.sleep(rule.delay or 0)
+        # The client shows the ref on screen anew, with its new secret, and its clock begins again.
+        for offered in connection.world.refs.values():
+            if offered.connection is connection:
+                offered.expires_at += rule.delay or 0
         connection.notify("companion_reg_refresh", Node("companion_reg_refresh"))
     await asyncio.sleep(connection.settings.pairing_seconds)
     if connection.status is Status.UNLINKED:

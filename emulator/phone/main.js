@@ -70,6 +70,7 @@ async function refresh() {
   const asked = number;
   const [account, { rules }] = await Promise.all([api.account(asked), api.behaviour(asked)]);
   if (asked !== number) return;
+  $("signal").textContent = "▂▄▆";
   $("list").replaceChildren(...account.devices.map(deviceLine));
   $("empty").hidden = account.devices.length > 0;
   $("push").hidden = !account.code_wanted || view === "keypad";
@@ -127,16 +128,15 @@ async function follow() {
   let after = 0;
   for (;;) {
     try {
-      const answer = await api.events(after, after ? POLL_SECONDS : 0);
+      const answer = await api.events(after, POLL_SECONDS);
       $("signal").textContent = "▂▄▆";
       after = answer.last;
-      if (answer.events.length || !after) {
+      if (answer.events.length) {
         seen.push(...answer.events);
         seen.splice(0, Math.max(0, seen.length - MOST_LINES));
         drawLog();
         await refresh();
       }
-      if (!after) await new Promise((done) => setTimeout(done, 1000));
     } catch {
       $("signal").textContent = "✕";
       after = 0;

@@ -37,6 +37,7 @@ _TOLD = (
     events.KeepAliveTimeoutEv,
     events.LoggedOutEv,
     events.PairStatusEv,
+    events.RotateADVSecretEv,
     events.StreamErrorEv,
     events.StreamReplacedEv,
     events.TemporaryBanEv,

@@ -160,8 +160,26 @@ async def test_an_account_wants_a_passkey(phone, start, by):
     assert await client.word() == "passkey-request"
 
 
-async def test_a_retired_secret_cannot_be_scanned_and_nobody_says_so(emulator, start, phone, tag):
-    await emulator.arm(Fault.COMPANION_REG_REFRESH, tag=tag)
+async def test_a_refresh_changes_the_secret_and_the_new_qr_links(emulator, start, phone, tag):
+    await emulator.arm(Fault.COMPANION_REG_REFRESH, tag=tag, delay=0.2)
+    client = await start()
+    old, new = await client.qr(), await client.qr()
+    secrets = [qr.split(",")[3] for qr in (old, new)]
+    assert secrets[0] != secrets[1]
+    assert await phone.scan(new) == "confirmed"
+    await client.until("Connected")
+
+
+async def test_after_a_refresh_the_old_qr_ends_the_attempt(emulator, start, phone, tag):
+    await emulator.arm(Fault.COMPANION_REG_REFRESH, tag=tag, delay=0.2)
+    client = await start()
+    old, _ = await client.qr(), await client.qr()
+    assert await phone.scan(old) == "confirmed"
+    assert await client.word() == "error"
+
+
+async def test_a_retired_qr_cannot_be_scanned_and_nobody_says_so(emulator, start, phone, tag):
+    await emulator.arm(Fault.QR_RETIRED, tag=tag)
     client = await start()
     qr = await client.qr()
     await emulator.wait_for("fault.fired", tag=tag)
