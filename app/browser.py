@@ -12,12 +12,14 @@ from typing import assert_never
 
 import structlog
 from pydantic import ValidationError
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.access import Access, BadToken, Link
 from app.onboarding import Onboarding
-from app.relay import Relay, Slot, text_of
+from app.relay import Ended, Relay, Slot, text_of
 from shared import sentry
 from shared.failures import FailureCode, Refused
 from shared.protocol import (
@@ -112,6 +114,8 @@ class Browser:
                 link = await self._hello(socket)
                 async with self._limits.place(f"link:{link.id}", SOCKETS_PER_LINK):
                     await self._converse(socket, link)
+        except Ended:
+            await self._close(socket, CloseCode.RESTART)
         except Close as close:
             await self._close(socket, close.code)
         except WebSocketDisconnect:
@@ -169,8 +173,8 @@ class Browser:
                 where = ".".join(str(part) for part in error.errors()[0]["loc"][-1:]) or "type"
                 view = ErrorView(code=FailureCode.FORBIDDEN, field=where)
                 slot.answer(ServerMessage(type=MessageType.ERROR, error=view))
-            except (RedisError, OSError, TimeoutError):
-                raise
+            except (ConnectionError, RedisConnectionError, RedisTimeoutError, TimeoutError):
+                raise  # Redis is away: the browser comes back, and says it again
             except Exception as error:  # noqa: BLE001 - a bug is told and reported, and the socket lives on
                 sentry.report("command", error, session=link.session)
                 slot.answer(ServerMessage(type=MessageType.ERROR, error=ErrorView(code=FailureCode.INTERNAL)))

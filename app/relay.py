@@ -33,7 +33,14 @@ SILENCE_SECONDS = 15.0
 DEAF_SECONDS = 30.0
 """Nothing at all received, not even the answer to a ping: the connection is taken for dead."""
 
+VANISHED_SECONDS = 5.0
+"""How long a session's owner has to put back what Redis has forgotten."""
+
 _ALIVE = b"wa:events"  # a redis-py subscription without any channel does not listen, so there is always this one
+
+
+class Ended(Exception):
+    """The socket knows what is no longer true: it shall come back and ask again."""
 
 
 def text_of(message: ServerMessage) -> str:
@@ -49,6 +56,7 @@ class Slot:
         self._answers: deque[str] = deque(maxlen=16)
         self._news = asyncio.Event()
         self._version = (-1, -1)
+        self._ended = False
 
     def put(self, kind: MessageType, stored: Stored, text: str, *, again: bool = False) -> None:
         """Offer a snapshot; what is older than the slot's newest is dropped. `again` lets the same version pass."""
@@ -63,6 +71,11 @@ class Slot:
         self._answers.append(text_of(message))
         self._news.set()
 
+    def end(self) -> None:
+        """Have the socket closed."""
+        self._ended = True
+        self._news.set()
+
     async def first(self) -> Stored:
         """Wait for the first snapshot and take it."""
         while self._newest is None:
@@ -73,8 +86,10 @@ class Slot:
         return stored
 
     async def next(self) -> str:
-        """Wait for the next text to send."""
+        """Wait for the next text to send. Raises `Ended` when the socket is to be closed."""
         while True:
+            if self._ended:
+                raise Ended
             if self._answers:
                 return self._answers.popleft()
             if self._newest is not None:
@@ -92,6 +107,7 @@ class _Watched:
     last: Stored | None = None
     position: int | None = None
     heard: float = 0.0
+    vanished: float | None = None
 
 
 class Relay:
@@ -184,7 +200,7 @@ class Relay:
 
     @staticmethod
     def _is_due(watched: _Watched, now: float) -> bool:
-        if watched.last is None or watched.last.body.state is State.QUEUED:
+        if watched.last is None or watched.vanished is not None or watched.last.body.state is State.QUEUED:
             return True
         patience = SILENCE_SECONDS if watched.last.body.state in RUNNING else 8 * SILENCE_SECONDS
         return now - watched.heard > patience
@@ -202,9 +218,28 @@ class Relay:
             watched = self._watched.get(session)
             if watched is None:
                 continue
+            if self._vanished(watched, stored):
+                continue
             moved = position is not None and position != watched.position
             watched.position = position
             self._deliver(session, MessageType.STATUS, stored, again=moved, again_for=again_for)
+
+    @staticmethod
+    def _vanished(watched: _Watched, stored: Stored) -> bool:
+        """Whether Redis has forgotten a session that sockets here have seen: it lost its memory.
+
+        The owner, if there is one, puts it back under a higher number. If nobody does, the sockets are closed: who
+        comes back gets the truth, which looks older than what they know.
+        """
+        if stored.attempt > 0 or watched.last is None or watched.last.attempt == 0:
+            watched.vanished = None
+            return False
+        now = _clock()
+        watched.vanished = watched.vanished or now
+        if now - watched.vanished > VANISHED_SECONDS:
+            for slot in watched.slots:
+                slot.end()
+        return True
 
     def _deliver(
         self,

@@ -16,6 +16,10 @@ log = structlog.get_logger()
 SESSIONS_EACH = 200
 """A process holds this many: about 170 MB, and a death costs no more than these."""
 
+MOST_STARTS = 500
+"""Each start leaves a file and 0.3 MB behind in the process for good, so it is replaced after this many."""
+RELEASE_SECONDS = 10.0
+
 Hear = Callable[[pipe.FromHolder], Awaitable[None]]
 Died = Callable[[list[SessionId]], Awaitable[None]]
 
@@ -23,8 +27,10 @@ Died = Callable[[list[SessionId]], Awaitable[None]]
 class _Running:
     def __init__(self, holder: Holder) -> None:
         self.holder = holder
-        self.sessions: set[SessionId] = set()
+        self.sessions: dict[SessionId, pipe.Hold] = {}
+        self.starts = 0
         self.reader: asyncio.Task[None]
+        self.released: dict[SessionId, asyncio.Event] = {}
 
 
 class Holders:
@@ -47,15 +53,37 @@ class Holders:
         """Have a session held by some process. Raises the engine's `EngineFailed`."""
         session = SessionId(order.session)
         async with self._starting:
-            running = self._of(session) or next(
-                (one for one in self._running if len(one.sessions) < SESSIONS_EACH), None
-            )
-            if running is None:
-                running = _Running(await self._engines.holder())
-                self._running.append(running)
-                running.reader = asyncio.create_task(self._read(running))
-            running.sessions.add(session)
+            running = self._of(session) or self._with_room() or await self._another()
+            running.sessions[session] = order
+            running.starts += 1
         await self._tell(running, order)
+        if running.starts == MOST_STARTS:
+            self._spawn(self._recycle(running), "recycle")
+
+    def _with_room(self) -> _Running | None:
+        fresh = (one for one in self._running if one.starts < MOST_STARTS)
+        return next((one for one in fresh if len(one.sessions) < SESSIONS_EACH), None)
+
+    async def _another(self) -> _Running:
+        running = _Running(await self._engines.holder())
+        self._running.append(running)
+        running.reader = asyncio.create_task(self._read(running))
+        return running
+
+    async def _recycle(self, worn: _Running) -> None:
+        """Move a worn process' sessions to a fresh one, one after the other: released first, then held."""
+        log.info("holder.recycling", sessions=len(worn.sessions), starts=worn.starts)
+        for session, order in list(worn.sessions.items()):
+            released = worn.released[session] = asyncio.Event()
+            await self._tell(worn, pipe.Release(session=session))
+            try:
+                async with asyncio.timeout(RELEASE_SECONDS):
+                    await released.wait()
+            except TimeoutError:
+                break  # it does not answer: its death moves the rest
+            if worn.sessions.pop(session, None) is not None:
+                await self.hold(order)
+        await worn.holder.kill()
 
     async def send(self, session: SessionId, order: pipe.Send | pipe.LogOut) -> None:
         """Tell the process that holds the session; nothing happens when none does."""
@@ -67,7 +95,7 @@ class Holders:
         """Close the session's connection; the device stays linked. Idempotent."""
         running = self._of(session)
         if running is not None:
-            running.sessions.discard(session)
+            running.sessions.pop(session, None)
             await self._tell(running, pipe.Release(session=session))
 
     async def close(self) -> None:
@@ -86,7 +114,10 @@ class Holders:
         except PipeClosed:
             log.debug("holder.closed")  # its reader learns of the end and has the sessions taken up again
 
-    async def _heard(self, event: pipe.FromHolder) -> None:
+    async def _heard(self, running: _Running, event: pipe.FromHolder) -> None:
+        if isinstance(event, pipe.Released) and (moving := running.released.pop(SessionId(event.session), None)):
+            moving.set()
+            return
         try:
             await self._hear(event)
         except Exception as error:  # noqa: BLE001 - one session's trouble must not deafen the others
@@ -96,11 +127,12 @@ class Holders:
         try:
             async for event in running.holder:
                 if isinstance(event, Exited):
-                    log.error("holder.died", code=event.code, signal=event.signal, panic=event.panic)
+                    log.warning("holder.ended", code=event.code, signal=event.signal, panic=event.panic)
                 else:
-                    await self._heard(event)
+                    await self._heard(running, event)
         except WrongMessage as error:
             log.error("holder.garbled", error=str(error))  # noqa: TRY400 - the trace adds nothing
         if running in self._running:
             self._running.remove(running)
-            self._spawn(self._died(sorted(running.sessions)), "holder")
+            if running.sessions:
+                self._spawn(self._died(sorted(running.sessions)), "holder")

@@ -4,6 +4,8 @@ Arguments are ids only. Every job may run twice, late, or on another worker than
 """
 
 import asyncio
+import random
+import secrets
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
@@ -22,6 +24,11 @@ from workers.sessions import Held, Sessions
 from workers.sweeper import Sweeper
 
 log = structlog.get_logger()
+
+RESUMES_AT_ONCE = 4
+RESUME_JITTER_SECONDS = 0.1
+FULL_SECONDS = 2.0
+"""Until a session that met a full worker is offered again."""
 
 Spawn = Callable[[Awaitable[None], str], None]
 
@@ -80,6 +87,7 @@ class Jobs:
         self._sweeper = sweeper
         self._places = places
         self._spawn = spawn
+        self._resuming = asyncio.Semaphore(RESUMES_AT_ONCE)
         self.linking: list[Job] = [_reported(self.link)]
         self.here: list[Job] = [_reported(job) for job in (self.code, self.cancel, self.unlink, self.send)]
         self.anywhere: list[Job] = [*self.here, *(_reported(job) for job in (self.resume, self.sweep))]
@@ -139,8 +147,17 @@ class Jobs:
             await self._elsewhere(sid, "send", message)
 
     async def resume(self, _ctx: dict[str, Any], session: str) -> None:
-        """Hold a registered device that nobody holds."""
-        await self._sessions.resume(_session(session))
+        """Hold a registered device that nobody holds; on a full worker, offer it again to the others."""
+        sid = _session(session)
+        if self._sessions.free <= 0:
+            log.warning("worker.full", session=sid)
+            again = f"resume:{sid}:{secrets.token_hex(4)}"
+            await enqueue(self._redis, keys.QUEUE_SESSIONS, "resume", sid, job_id=again, after=FULL_SECONDS)
+            return
+        # A few at a time and never in step with other workers, so that nobody stampedes WhatsApp or the store.
+        async with self._resuming:
+            await asyncio.sleep(random.uniform(0, RESUME_JITTER_SECONDS))  # noqa: S311 - spreading, not secrecy
+            await self._sessions.resume(sid)
 
     async def sweep(self, _ctx: dict[str, Any]) -> None:
         """Put right what the dead have left."""

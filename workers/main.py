@@ -100,7 +100,7 @@ class Worker:
         async def call_sweep() -> None:
             await enqueue(redis, keys.QUEUE_SESSIONS, "sweep", job_id="sweep")
 
-        ownership = Ownership(leases, self.id, on_lapsed=call_sweep)
+        ownership = Ownership(leases, self.id, on_lapsed=call_sweep, on_beat=engines.alive)
         sweeper = Sweeper(redis, leases, claims, snapshots, store, self.id)
         links = Links(snapshots, ownership, store, Outbox(redis), self.spawn, self._config.device_name)
         sessions = Sessions(links, Holders(engines, self.spawn), most=self._config.max_sessions)

@@ -16,6 +16,8 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 KEEP_NAMES_SECONDS = 3600.0
+SLACK_SECONDS = 0.5
+"""Engine processes outlive our own giving up by this much, and die well before the lease can lapse."""
 
 
 class Owner(Protocol):
@@ -39,10 +41,20 @@ class _Owned:
 class Ownership:
     """The leases of one worker."""
 
-    def __init__(self, leases: Leases, worker: WorkerId, *, on_lapsed: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        leases: Leases,
+        worker: WorkerId,
+        *,
+        on_lapsed: Callable[[], Awaitable[None]],
+        on_beat: Callable[[float], None],
+    ) -> None:
+        """`on_lapsed` is called when somebody's lease has lapsed, and when Redis is back after an absence; `on_beat`
+        after every renewal, with the seconds for which whatever acts under the leases may go on without another."""
         self._leases = leases
         self._worker = worker
         self._on_lapsed = on_lapsed
+        self._on_beat = on_beat
         self._owned: dict[SessionId, _Owned] = {}
         self._renewed = 0.0
         self._named = 0.0
@@ -93,6 +105,7 @@ class Ownership:
         """Beat until cancelled."""
         loop = asyncio.get_running_loop()
         self._renewed = self._named = loop.time()
+        missed = False
         while True:
             began = loop.time()
             give_up_at = self._renewed + GIVE_UP_MS / 1000
@@ -101,7 +114,12 @@ class Ownership:
                 async with asyncio.timeout_at(max(give_up_at, began + 0.5)):
                     await self._beat()
                 self._renewed = began
+                self._on_beat(GIVE_UP_MS / 1000 + SLACK_SECONDS - (loop.time() - began))
+                if missed:
+                    missed = False
+                    await self._on_lapsed()
             except (RedisError, OSError, TimeoutError) as error:
+                missed = True
                 log.warning("heartbeat.missed", error=type(error).__name__)
                 if loop.time() >= give_up_at:
                     self._drop(list(self._owned), "redis is away")

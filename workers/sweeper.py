@@ -4,7 +4,7 @@ Runs as a job (one at a time, by its id): when a worker starts, when a heartbeat
 Every step is idempotent; two sweeps at once do what one does.
 """
 
-import random
+import asyncio
 
 import structlog
 from arq.connections import ArqRedis
@@ -27,8 +27,8 @@ log = structlog.get_logger()
 
 DEAD_MS = 8_000
 """A worker whose heartbeat is older than this is dead; its leases have lapsed by then."""
-SPREAD_SECONDS = 2.0
-"""Resumes of many sessions are spread over this long for every hundred of them."""
+REDIS_YOUNG_SECONDS = 4
+"""A Redis that has just started may have forgotten leases whose owners live; they speak up within this long."""
 
 
 class Sweeper:
@@ -49,6 +49,8 @@ class Sweeper:
         for session in await self._leases.lapsed():
             await self._lapsed(session)
         await self._empty_queues_of_the_dead()
+        age = (await self._redis.info("server"))["uptime_in_seconds"]
+        await asyncio.sleep(max(0, REDIS_YOUNG_SECONDS - age))
         await self._take_up_the_unheld()
 
     async def restart(self, session: SessionId, method: Method) -> bool:
@@ -104,7 +106,6 @@ class Sweeper:
     async def _take_up_the_unheld(self) -> None:
         owned = set(await self._leases.alive())
         unheld = await self._store.held_by_nobody(lambda session: session in owned)
-        spread = SPREAD_SECONDS * len(unheld) / 100
         for device in unheld:
             await enqueue(
                 self._redis,
@@ -112,7 +113,6 @@ class Sweeper:
                 "resume",
                 device.session,
                 job_id=f"resume:{device.session}",
-                after=random.uniform(0, spread),  # noqa: S311 - spreading, not secrecy
             )
         if unheld:
             log.info("sessions.unheld", count=len(unheld))
