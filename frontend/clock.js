@@ -5,8 +5,6 @@
  * there are, one `setTimeout` runs.
  */
 
-/** @typedef {ReturnType<typeof createClock>} Clock */
-
 /** @param {Window} [host] */
 export function createClock(host = window) {
   /** @type {Map<string, {at: number, ring: () => void}>} */

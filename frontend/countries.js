@@ -5,8 +5,6 @@
  * `REGION: "dial trunk groups"`; the trunk is what stands before a number at home and is dropped abroad (`-`: nothing).
  */
 
-/** @typedef {{region: string, dial: string, trunk: string, groups: number[]}} Country */
-
 const TABLE = `
 RU 7 8 3-3-2-2|KZ 7 8 3-3-2-2|BY 375 80 2-3-2-2|UA 380 0 2-3-2-2|UZ 998 - 2-3-2-2|KG 996 0 3-3-3|TJ 992 8 2-3-2-2
 AM 374 0 2-3-3|AZ 994 0 2-3-2-2|GE 995 0 3-3-3|MD 373 0 2-3-3|TM 993 8 2-2-2-2|IL 972 0 2-3-4|TR 90 0 3-3-2-2
@@ -18,7 +16,7 @@ CO 57 - 3-3-4|PE 51 - 3-3-3|EC 593 0 2-3-4|BO 591 0 1-3-4|UY 598 0 2-3-3|PY 595 
 GT 502 - 4-4|PA 507 - 4-4|SV 503 - 4-4|HN 504 - 4-4|NI 505 - 4-4|DO 1 1 3-3-4|IN 91 0 5-5|ID 62 0 3-4-4|ZA 27 0 2-3-4
 NG 234 0 3-3-4|EG 20 0 2-4-4|MA 212 0 3-2-2-2|CN 86 - 3-4-4|TH 66 0 2-3-4|VN 84 0 3-3-3|PH 63 0 3-3-4|AU 61 0 3-3-3`;
 
-/** @type {Country[]} */
+/** @type {import("./types.d.ts").Country[]} */
 export const COUNTRIES = TABLE.trim()
   .split(/[|\n]/)
   .map((row) => {

@@ -9,8 +9,8 @@ import { QR_SVG, QR_TEXT } from "./fixtures-qr.js";
 
 /** @typedef {import("./protocol.d.ts").ServerMessage} ServerMessage */
 /** @typedef {import("./protocol.d.ts").Snapshot} Snapshot */
-/** @typedef {import("./model.js").FailureCode} FailureCode */
-/** @typedef {{name: string, phone?: boolean, messages: ServerMessage[], model?: Partial<import("./model.js").Model>}} Fixture */
+/** @typedef {import("./protocol.d.ts").FailureCode} FailureCode */
+/** @typedef {{name: string, phone?: boolean, messages: ServerMessage[], model?: Partial<import("./types.d.ts").Model>}} Fixture */
 
 /** @type {import("./protocol.d.ts").Profile} */
 export const PROFILE = {

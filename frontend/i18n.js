@@ -5,11 +5,10 @@
  * throws: better a red test than "null before you".
  */
 
-/** @typedef {typeof import("./locales/en.json")} Messages */
+/** @typedef {import("./types.d.ts").Messages} Messages */
+/** @typedef {import("./types.d.ts").Locale} Locale */
 /** @typedef {keyof Messages} Key */
 /** @typedef {Record<string, string | number>} Values */
-/** @typedef {"en" | "ru" | "pt-BR" | "es"} Locale */
-/** @typedef {ReturnType<typeof createT>} T */
 
 /** @type {Record<Locale, string>} */
 export const LOCALES = { en: "English", ru: "Русский", "pt-BR": "Português", es: "Español" };

@@ -30,7 +30,7 @@ let model = initialModel({
   chosen: chosen === "qr" || chosen === "code" ? chosen : null,
 });
 let locale = pickLocale(rememberedLocale(), null, navigator.languages);
-/** @type {import("./i18n.js").T | null} */
+/** @type {import("./types.d.ts").T | null} */
 let t = null;
 /** The command under way: sent again if the socket breaks before its answer; done twice it does what it does once.
  * @type {ClientMessage | null} */
@@ -104,7 +104,7 @@ function send(message) {
   });
 }
 
-/** The primary button. @param {NonNullable<import("./scene.js").Main>} main @param {string | null} number */
+/** The primary button. @param {NonNullable<import("./types.d.ts").Main>} main @param {string | null} number */
 function press(main, number) {
   model = { ...model, renewals: 0 };
   switch (main) {
@@ -141,7 +141,7 @@ function remember(method) {
   model = { ...model, chosen: method };
 }
 
-/** @param {Partial<import("./model.js").Model>} news */
+/** @param {Partial<import("./types.d.ts").Model>} news */
 function change(news) {
   model = { ...model, ...news };
   draw();
@@ -151,7 +151,7 @@ function sayIfItLasts() {
   clock.set("lasting", SAID_AFTER_MS, () => change({ lasting: true }));
 }
 
-/** @param {import("./i18n.js").Locale} wish */
+/** @param {import("./types.d.ts").Locale} wish */
 async function speak(wish) {
   locale = wish;
   const messages = await loadMessages(wish);

@@ -5,36 +5,9 @@
 
 import { FAILURES } from "./failures.generated.js";
 
+/** @typedef {import("./types.d.ts").Model} Model */
 /** @typedef {import("./protocol.d.ts").Snapshot} Snapshot */
 /** @typedef {import("./protocol.d.ts").State} State */
-/** @typedef {import("./protocol.d.ts").Method} Method */
-/** @typedef {import("./protocol.d.ts").FailureCode} FailureCode */
-/** @typedef {import("./protocol.d.ts").ServerMessage} ServerMessage */
-/** @typedef {"request-qr" | "request-pairing-code" | "cancel"} Command */
-
-/**
- * @typedef {object} Model
- * @property {Snapshot | null} snapshot
- * @property {import("./protocol.d.ts").Profile | null} profile
- * @property {import("./protocol.d.ts").ErrorView | null} error the last command was refused so
- * @property {import("./socket.js").Link} link
- * @property {number} closeCode why the socket closed for good, or last
- * @property {boolean} hasToken whether the page was opened by a link
- * @property {boolean} lasting whether the connection has been away for so long that it is worth saying
- * @property {boolean} online
- * @property {boolean} visible
- * @property {boolean} onPhone
- * @property {Method | null} chosen the way chosen by hand, or that the page turned to
- * @property {FailureCode | null} turned why the page turned to the QR by itself
- * @property {{type: Command, attempt: number, seq: number} | null} pending the command that is under way
- * @property {boolean} unanswered the last command had no answer
- * @property {boolean} askAgain the form for the number is wanted though an attempt has ended
- * @property {boolean} started whether the page has begun by itself
- * @property {boolean} witnessed whether the attempt ran while this page was there
- * @property {number} renewals how often the page has renewed by itself since the last click
- * @property {import("./protocol.d.ts").Qr | null} lastQr shown veiled when it is over
- * @property {number} heardAt server time of the snapshot
- */
 
 /** @type {State[]} */
 export const RUNNING = ["queued", "connecting", "awaiting_phone", "linking"];
@@ -76,7 +49,7 @@ export const isRunning = (model) => model.snapshot !== null && RUNNING.includes(
 /** @param {Model} model */
 export const isCancellable = (model) => model.snapshot !== null && CANCELLABLE.includes(model.snapshot.state);
 
-/** The way that stands in front. Both stay alive behind it. @param {Model} model @returns {Method} */
+/** The way that stands in front. Both stay alive behind it. @param {Model} model @returns {import("./protocol.d.ts").Method} */
 export function front(model) {
   if (model.chosen) return model.chosen;
   const snapshot = model.snapshot;
@@ -88,7 +61,7 @@ export function front(model) {
  * What is known after a message. `first` is the answer to a hello: it is the truth even if it looks older, since a
  * server that has lost its memory counts from the beginning.
  * @param {Model} model
- * @param {ServerMessage} message
+ * @param {import("./protocol.d.ts").ServerMessage} message
  * @param {boolean} first
  * @returns {Model}
  */

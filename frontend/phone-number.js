@@ -2,14 +2,7 @@
 
 import { countryByDial, countryOf } from "./countries.js";
 
-/**
- * @typedef {object} Typed
- * @property {string} shown what to write into the field
- * @property {string} international with `+`, spaced; what we have understood
- * @property {string} send what the server is to parse
- * @property {import("./countries.js").Country | null} country
- * @property {"empty" | "letters" | "short" | "long" | null} fault
- */
+/** @typedef {import("./types.d.ts").Typed} Typed */
 
 const FEWEST_DIGITS = 7;
 const MOST_DIGITS = 15;
@@ -65,7 +58,7 @@ function faultOf(digits, letters) {
   return digits.length > MOST_DIGITS + 2 ? "long" : null;
 }
 
-/** @param {string} digits with the dialling code @param {import("./countries.js").Country | null} country */
+/** @param {string} digits with the dialling code @param {import("./types.d.ts").Country | null} country */
 function spellOut(digits, country) {
   if (!country) return `+${groups(digits, [3, 3, 3, 3, 3])}`;
   const local = digits.slice(country.dial.length);

@@ -1,40 +1,12 @@
-/**
- * What is to be seen, as plain data: a pure function of the model and of the moment. The views only draw it.
- *
- * A step is one screen. Each has its words in the locales under `step.<step>`.
- */
+/** What is to be seen, as plain data: a pure function of the model and of the moment. The views only draw it. */
 
 import { FAILURES } from "./failures.generated.js";
 import { front, isCancellable, isRunning } from "./model.js";
 
-/** @typedef {import("./model.js").Model} Model */
-/** @typedef {import("./model.js").FailureCode} FailureCode */
-/** @typedef {import("./model.js").Method} Method */
-
-/**
- * @typedef {"opening" | "start" | "prepare" | "queued" | "qr" | "qr-over" | "form" | "code-wait" | "code" | "code-over"
- *   | "linking" | "linked" | "reconnecting" | "expired" | "cancelled" | "failed" | "stalled" | "no-token"} Step
- * @typedef {{kind: "qr" | "qr-last" | "code" | "retry", until: number, total: number}} Countdown
- * @typedef {"show-qr" | "get-code" | "retry" | "fix-phone" | "support" | "return"} Main the one primary button
- *
- * @typedef {object} Scene
- * @property {Step} step
- * @property {Method} front
- * @property {0 | 1 | 2 | 3} stage prepare, phone, finish, linked
- * @property {"run" | "good" | "bad" | "rest"} mood
- * @property {FailureCode | null} failure why it ended
- * @property {FailureCode | null} notice why the last command was refused, or the page turned to the QR
- * @property {boolean} phoneFault whether the notice belongs beside the phone field
- * @property {Countdown | null} countdown
- * @property {Main | null} main
- * @property {boolean} busy a command is under way
- * @property {boolean} held the main button has to wait for the countdown
- * @property {boolean} canCancel
- * @property {boolean} canSwitch
- * @property {boolean} reference whether support may ask for it
- * @property {boolean} checks whether a look at the phone may help
- * @property {boolean} final whether it cannot go on here
- */
+/** @typedef {import("./types.d.ts").Model} Model */
+/** @typedef {import("./types.d.ts").Scene} Scene */
+/** @typedef {import("./types.d.ts").Step} Step */
+/** @typedef {import("./protocol.d.ts").FailureCode} FailureCode */
 
 /** A QR may outlive its moment by the time that the next one travels. */
 const QR_GRACE_MS = 1_200;
@@ -147,7 +119,7 @@ function noticeOf(model, step) {
   return front(model) === "qr" ? model.turned : null;
 }
 
-/** @param {Model} model @param {Step} step @param {number} now @returns {Countdown | null} */
+/** @param {Model} model @param {Step} step @param {number} now @returns {Scene["countdown"]} */
 function countdownOf({ snapshot, error }, step, now) {
   if (step === "qr" && snapshot?.qr) {
     const { number, of, expiresAt } = snapshot.qr;

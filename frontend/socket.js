@@ -6,7 +6,6 @@
 
 /** @typedef {import("./protocol.d.ts").ServerMessage} ServerMessage */
 /** @typedef {import("./protocol.d.ts").ClientMessage} ClientMessage */
-/** @typedef {"connecting" | "ready" | "lost" | "closed"} Link */
 
 export const FIRST_PAUSE_MS = 300;
 export const LONGEST_PAUSE_MS = 8_000;
@@ -33,10 +32,10 @@ export function pauseBefore(tries, code, random) {
 /**
  * @param {{
  *   url: string,
- *   clock: import("./clock.js").Clock,
+ *   clock: import("./types.d.ts").Clock,
  *   hello: () => ClientMessage,
  *   onMessage: (message: ServerMessage, first: boolean) => void,
- *   onLink: (link: Link, code: number) => void,
+ *   onLink: (link: import("./types.d.ts").Link, code: number) => void,
  * }} options
  */
 export function createSocket({ url, clock, hello, onMessage, onLink }) {

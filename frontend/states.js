@@ -11,7 +11,7 @@ import { initialModel, received } from "./model.js";
 import { scene } from "./scene.js";
 import { createView } from "./view.js";
 
-/** @typedef {import("./i18n.js").Locale} Locale */
+/** @typedef {import("./types.d.ts").Locale} Locale */
 
 const query = new URLSearchParams(location.search);
 const root = /** @type {HTMLElement} */ (document.querySelector("#app"));
@@ -28,7 +28,7 @@ function one() {
     locale: nothing,
   };
   const now = Date.now();
-  /** @type {Record<string, import("./i18n.js").Messages>} */
+  /** @type {Record<string, import("./types.d.ts").Messages>} */
   const loaded = {};
 
   async function draw() {

@@ -3,12 +3,10 @@
  * under `menu.*`; the sentences round them under `guide.*`.
  */
 
-/** @typedef {import("./i18n.js").T} T */
-
 /**
  * The steps for one app and one way, each in pieces of which every second is bold.
- * @param {T} t
- * @param {import("./device.js").App} app
+ * @param {import("./types.d.ts").T} t
+ * @param {import("./types.d.ts").App} app
  * @param {import("./protocol.d.ts").Method} method
  * @param {boolean} samePhone whether this page is on the phone itself
  */

@@ -1,36 +1,18 @@
 /** The page, drawn from a picture: made once, then only changed where the picture changed. */
 
 import { attr, h, text } from "./dom.js";
-import { createBar } from "./view/bar.js";
+import { createBar, createOther, createProgress, createToast } from "./view/frame.js";
 import { createGuide } from "./view/guide.js";
-import { createOther } from "./view/other.js";
 import { createPanel } from "./view/panel.js";
-import { createProgress } from "./view/progress.js";
 import { createSpeaker } from "./view/speaker.js";
-import { createToast } from "./view/toast.js";
 import { createTrust } from "./view/trust.js";
 
-/**
- * @typedef {object} Picture
- * @property {import("./model.js").Model} model
- * @property {import("./scene.js").Scene} scene
- * @property {import("./i18n.js").T} t
- * @property {number} now server time
- *
- * @typedef {object} Actions
- * @property {(main: NonNullable<import("./scene.js").Main>, number: string | null) => void} main
- * @property {(phoneNumber: string) => void} getCode
- * @property {() => void} switchMethod
- * @property {() => void} cancel
- * @property {() => void} copyLink
- * @property {() => void} reconnect
- * @property {(locale: import("./i18n.js").Locale) => void} locale
- */
+/** @typedef {import("./types.d.ts").Picture} Picture */
 
 let made = 0;
 
 /**
- * @param {{root: HTMLElement, clock: import("./clock.js").Clock, redraw: () => void, actions: Actions}} tools
+ * @param {{root: HTMLElement, clock: import("./types.d.ts").Clock, redraw: () => void, actions: import("./types.d.ts").Actions}} tools
  */
 export function createView({ root, clock, redraw, actions }) {
   made += 1;

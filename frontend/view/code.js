@@ -4,7 +4,7 @@ import { attr, h, icon, redraw, show, text } from "../dom.js";
 
 const COPIED_MS = 2_000;
 
-/** @param {{clock: import("../clock.js").Clock, redraw: () => void}} tools */
+/** @param {{clock: import("../types.d.ts").Clock, redraw: () => void}} tools */
 export function createCode({ clock, redraw: drawAgain }) {
   const shown = h("span", { class: "code", "data-testid": "code", "aria-hidden": "true" });
   const spelled = h("span", { class: "unseen" });
@@ -33,7 +33,7 @@ export function createCode({ clock, redraw: drawAgain }) {
 
   return {
     root,
-    /** @param {import("../view.js").Picture} picture */
+    /** @param {import("../types.d.ts").Picture} picture */
     draw({ scene, model, t }) {
       const code = model.snapshot?.code ?? null;
       const waiting = scene.step === "code-wait";

@@ -13,7 +13,7 @@ export function createCountdown() {
   const root = h("p", { class: "countdown" }, words, track);
   return {
     root,
-    /** @param {import("../view.js").Picture} picture */
+    /** @param {import("../types.d.ts").Picture} picture */
     draw({ scene, t, now }) {
       const { countdown } = scene;
       attr(root, "class", `countdown${countdown ? "" : " gone"}`);
@@ -32,7 +32,7 @@ export function createCountdown() {
 export function createMarks() {
   let about = "";
   let last = Infinity;
-  /** @param {import("../view.js").Picture} picture @returns {number | null} */
+  /** @param {import("../types.d.ts").Picture} picture @returns {number | null} */
   return ({ scene, now }) => {
     const { countdown } = scene;
     if (!countdown || countdown.kind === "retry") return null;

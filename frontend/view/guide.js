@@ -10,7 +10,7 @@ const LINKED_DEVICES = "https://wa.me/settings/linked_devices";
 
 /** @param {{uid: string, redraw: () => void}} tools */
 export function createGuide({ uid, redraw }) {
-  /** @type {import("../device.js").App} */
+  /** @type {import("../types.d.ts").App} */
   let app = likelyApp();
   const title = h("h2", {});
   const choices = APPS.map((name) => {
@@ -35,7 +35,7 @@ export function createGuide({ uid, redraw }) {
 
   return {
     root,
-    /** @param {import("../view.js").Picture} picture */
+    /** @param {import("../types.d.ts").Picture} picture */
     draw({ scene, model, t }) {
       const after = ["linked", "reconnecting"].includes(scene.step);
       const { checks } = scene;

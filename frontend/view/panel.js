@@ -7,10 +7,10 @@ import { createPhoneField } from "./phone-field.js";
 import { createPlate } from "./plate.js";
 import { headWords, mainWords, noticeWords } from "./words.js";
 
-/** @typedef {import("../view.js").Picture} Picture */
+/** @typedef {import("../types.d.ts").Picture} Picture */
 
 /**
- * @param {{uid: string, clock: import("../clock.js").Clock, redraw: () => void, actions: import("../view.js").Actions}} tools
+ * @param {{uid: string, clock: import("../types.d.ts").Clock, redraw: () => void, actions: import("../types.d.ts").Actions}} tools
  */
 export function createPanel({ uid, clock, redraw, actions }) {
   /** @type {Picture} */

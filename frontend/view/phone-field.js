@@ -25,7 +25,7 @@ export function createPhoneField({ uid, onSubmit, redraw }) {
   );
   let home = "";
   let touched = false;
-  /** @type {import("../phone-number.js").Typed["fault"]} */
+  /** @type {import("../types.d.ts").Typed["fault"]} */
   let own = null;
   let serverFault = "";
   let blocked = false;
@@ -74,7 +74,7 @@ export function createPhoneField({ uid, onSubmit, redraw }) {
       serverFault = about;
     },
 
-    /** @param {import("../view.js").Picture} picture */
+    /** @param {import("../types.d.ts").Picture} picture */
     draw({ scene, model, t }) {
       const { profile } = model;
       // A hint may be masked; then it only says which number is meant.
@@ -107,5 +107,5 @@ function homeOf(hint, region) {
   return expected?.region ?? region ?? new Intl.Locale(navigator.language).region ?? "RU";
 }
 
-/** @param {import("../i18n.js").T} t @param {import("../model.js").FailureCode} code */
+/** @param {import("../types.d.ts").T} t @param {import("../protocol.d.ts").FailureCode} code */
 const refusal = (t, code) => (code === "wrong-number" ? t("phone.wrong-number") : t(`failure.${code}.text`));

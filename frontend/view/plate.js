@@ -2,7 +2,7 @@
 
 import { attr, h, icon, redraw, show, text } from "../dom.js";
 
-/** @typedef {import("../scene.js").Step} Step */
+/** @typedef {import("../types.d.ts").Step} Step */
 
 /** @type {Partial<Record<Step, string>>} */
 const DRAWINGS = {
@@ -14,7 +14,7 @@ const BUSY = ["opening", "prepare", "queued", "linking", "reconnecting"];
 /** @type {Step[]} */
 const VEILED = ["qr-over", "expired", "prepare", "stalled"];
 
-/** @param {import("../scene.js").Scene} scene @param {import("../model.js").Model} model */
+/** @param {import("../types.d.ts").Scene} scene @param {import("../types.d.ts").Model} model */
 const isDead = (scene, model) => scene.front === "qr" && VEILED.includes(scene.step) && model.lastQr !== null;
 
 /** @param {{onRetry: () => void}} actions */
@@ -30,10 +30,10 @@ export function createPlate({ onRetry }) {
 
   return {
     root,
-    /** Whether the button of this scene stands on the veil. @param {import("../view.js").Picture} picture */
+    /** Whether the button of this scene stands on the veil. @param {import("../types.d.ts").Picture} picture */
     hasButton: ({ scene, model }) => isDead(scene, model) && (scene.step === "qr-over" || scene.step === "expired"),
 
-    /** @param {import("../view.js").Picture} picture */
+    /** @param {import("../types.d.ts").Picture} picture */
     draw(picture) {
       const { scene, model, t } = picture;
       const dead = isDead(scene, model);

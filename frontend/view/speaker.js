@@ -8,7 +8,7 @@ import { createMarks } from "./countdown.js";
 import { headWords, noticeWords } from "./words.js";
 
 /**
- * @param {{workplace: HTMLElement, title: HTMLElement, phone: {focus: () => void}, toast: (picture: import("../view.js").Picture) => string}} places
+ * @param {{workplace: HTMLElement, title: HTMLElement, phone: {focus: () => void}, toast: (picture: import("../types.d.ts").Picture) => string}} places
  */
 export function createSpeaker({ workplace, title, phone, toast }) {
   const root = h("p", { class: "unseen", role: "status", "aria-live": "polite" });
@@ -25,7 +25,7 @@ export function createSpeaker({ workplace, title, phone, toast }) {
 
   return {
     root,
-    /** @param {import("../view.js").Picture} picture */
+    /** @param {import("../types.d.ts").Picture} picture */
     draw(picture) {
       const { scene, t } = picture;
       const head = headWords(picture);

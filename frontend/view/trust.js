@@ -23,7 +23,7 @@ export function createTrust() {
       details.open = wide;
     },
 
-    /** @param {import("../view.js").Picture} picture */
+    /** @param {import("../types.d.ts").Picture} picture */
     draw({ model, t }) {
       const { profile } = model;
       if (profile) rich(who, t.pieces("trust.who", { platform: profile.platform, company: profile.company }));

@@ -1,6 +1,6 @@
 /** Which words stand over a scene, and on its button. Pure. */
 
-/** @typedef {import("../view.js").Picture} Picture */
+/** @typedef {import("../types.d.ts").Picture} Picture */
 
 /** @param {Picture} picture @returns {{title: string, text: string}} */
 export function headWords({ scene, model, t }) {

@@ -257,8 +257,11 @@ def test_the_page_weighs_little_before_the_qr(open_page: OpenPage, script: Scrip
     page = open_page(DESKTOP, locale="ru-RU")
     cdp = page.context.new_cdp_session(page)
     cdp.send("Network.enable")
-    sizes: list[int] = []
-    cdp.on("Network.loadingFinished", lambda event: sizes.append(int(event["encodedDataLength"])))
+    bodies: dict[str, int] = {}
+    cdp.on("Network.dataReceived", lambda event: bodies.update(
+        {event["requestId"]: bodies.get(event["requestId"], 0) + int(event["encodedDataLength"])}
+    ))
+    script.become("awaiting_phone", method="qr", qr=a_qr(), deadline=deadline())
     page.goto(f"{script.url}/link#the-token")
-    script.wait_command("request-qr")
-    assert sum(sizes) <= MOST_BYTES_BEFORE_THE_QR, f"{sum(sizes)} bytes in {len(sizes)} files"
+    expect(page.get_by_test_id("qr")).to_be_visible()
+    assert sum(bodies.values()) <= MOST_BYTES_BEFORE_THE_QR, f"{sum(bodies.values())} bytes in {len(bodies)} files"

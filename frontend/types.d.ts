@@ -1,0 +1,136 @@
+// The page's own types. They stand here, not in the modules, since a browser loads what stands there.
+
+import type {
+  CloseCode, ErrorView, FailureCode, Method, Profile, Qr, Snapshot,
+} from "./protocol.d.ts";
+
+export type Link = "connecting" | "ready" | "lost" | "closed";
+export type Command = "request-qr" | "request-pairing-code" | "cancel";
+export type App = "android" | "iphone" | "business";
+export type Locale = "en" | "ru" | "pt-BR" | "es";
+export type Messages = typeof import("./locales/en.json");
+export type T = ReturnType<typeof import("./i18n.js").createT>;
+export type Clock = ReturnType<typeof import("./clock.js").createClock>;
+
+/** All that the page knows. */
+export interface Model {
+  snapshot: Snapshot | null;
+  profile: Profile | null;
+  /** The last command was refused so. */
+  error: ErrorView | null;
+  link: Link;
+  /** Why the socket closed for good, or last. */
+  closeCode: CloseCode | number;
+  /** Whether the page was opened by a link. */
+  hasToken: boolean;
+  /** Whether the connection has been away for so long that it is worth saying. */
+  lasting: boolean;
+  online: boolean;
+  visible: boolean;
+  onPhone: boolean;
+  /** The way chosen by hand, or that the page turned to. */
+  chosen: Method | null;
+  /** Why the page turned to the QR by itself. */
+  turned: FailureCode | null;
+  /** The command that is under way, and the version of the snapshot when it was given. */
+  pending: { type: Command; attempt: number; seq: number } | null;
+  /** The last command had no answer. */
+  unanswered: boolean;
+  /** The form for the number is wanted though an attempt has ended. */
+  askAgain: boolean;
+  /** Whether the page has begun by itself. */
+  started: boolean;
+  /** Whether the attempt ran while this page was there. */
+  witnessed: boolean;
+  /** How often the page has renewed by itself since the last click. */
+  renewals: number;
+  /** Shown veiled when it is over. */
+  lastQr: Qr | null;
+  /** Server time of the snapshot. */
+  heardAt: number;
+}
+
+/** One screen. Each has its words in the locales under `step.<step>`. */
+export type Step =
+  | "opening" | "start" | "prepare" | "queued" | "qr" | "qr-over" | "form" | "code-wait" | "code" | "code-over"
+  | "linking" | "linked" | "reconnecting" | "expired" | "cancelled" | "failed" | "stalled" | "no-token";
+
+export interface Countdown {
+  kind: "qr" | "qr-last" | "code" | "retry";
+  until: number;
+  /** How long the whole takes, for the bar; 0 without a bar. */
+  total: number;
+}
+
+/** The one primary button. */
+export type Main = "show-qr" | "get-code" | "retry" | "fix-phone" | "support" | "return";
+
+/** What is to be seen, as plain data. */
+export interface Scene {
+  step: Step;
+  front: Method;
+  /** Prepare, phone, finish, linked. */
+  stage: 0 | 1 | 2 | 3;
+  mood: "run" | "good" | "bad" | "rest";
+  /** Why it ended. */
+  failure: FailureCode | null;
+  /** Why the last command was refused, or the page turned to the QR. */
+  notice: FailureCode | null;
+  /** Whether the notice belongs beside the phone field. */
+  phoneFault: boolean;
+  countdown: Countdown | null;
+  main: Main | null;
+  /** A command is under way. */
+  busy: boolean;
+  /** The main button has to wait for the countdown. */
+  held: boolean;
+  canCancel: boolean;
+  canSwitch: boolean;
+  /** Whether support may ask for the attempt. */
+  reference: boolean;
+  /** Whether a look at the phone may help. */
+  checks: boolean;
+  /** Whether it cannot go on here. */
+  final: boolean;
+}
+
+/** All that a view draws from. */
+export interface Picture {
+  model: Model;
+  scene: Scene;
+  t: T;
+  /** Server time. */
+  now: number;
+}
+
+/** What a person can do on the page. */
+export interface Actions {
+  main: (main: Main, number: string | null) => void;
+  getCode: (phoneNumber: string) => void;
+  switchMethod: () => void;
+  cancel: () => void;
+  copyLink: () => void;
+  reconnect: () => void;
+  locale: (locale: Locale) => void;
+}
+
+export interface Country {
+  region: string;
+  dial: string;
+  /** What stands before a number at home and is dropped abroad. */
+  trunk: string;
+  groups: number[];
+}
+
+/** A number as it was typed. */
+export interface Typed {
+  /** What to write into the field. */
+  shown: string;
+  /** With `+`, spaced: what we have understood. */
+  international: string;
+  /** What the server is to parse. */
+  send: string;
+  country: Country | null;
+  fault: "empty" | "letters" | "short" | "long" | null;
+}
+

@@ -1,0 +1,143 @@
+"""The locales: nothing missing in any language, nothing left over, every placeholder and plural form right."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.failures import Act, FailureCode
+from shared.lifecycle import State
+
+FRONTEND = Path(__file__).resolve().parent.parent.parent / "frontend"
+LOCALES = ["en", "ru", "pt-BR", "es"]
+MODULES = [*FRONTEND.glob("*.js"), *FRONTEND.glob("view/*.js")]
+
+#: The forms that a count of people or seconds can take (CLDR). The `many` of Portuguese and Spanish begins at a million.
+PLURALS = {"en": {"one", "other"}, "ru": {"one", "few", "many", "other"}, "pt-BR": {"one", "other"}, "es": {"one", "other"}}
+
+#: The same in several languages, and rightly so.
+SAME = {"guide.app.android", "guide.app.iphone", "guide.app.business", "phone.reads", "trust.undo", "act.cancel"}
+
+#: Words of ours that mean nothing to an owner.
+JARGON = re.compile(
+    r"\b(session|token|pairing|socket|server|snapshot|worker|retry|jid|сесси\w+|токен\w*|сервер\w*|sess[aã]o|servidor|sesi[oó]n \w+ id)\b",
+    re.IGNORECASE,
+)
+
+#: A key as it stands in the code, whole or with a part that is put in.
+KEY = re.compile(r"""["`]([a-z][\w.${}-]*)["`]""")
+
+
+def read(locale: str) -> dict[str, Any]:
+    """The texts of a language; a key twice is an error."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        assert len(keys) == len(set(keys)), [key for key in keys if keys.count(key) > 1]
+        return dict(pairs)
+
+    texts: dict[str, Any] = json.loads((FRONTEND / "locales" / f"{locale}.json").read_text(), object_pairs_hook=once)
+    return texts
+
+
+def forms(text: str | dict[str, str]) -> list[str]:
+    """A text's forms: one, or those of the plural."""
+    return [text] if isinstance(text, str) else list(text.values())
+
+
+def placeholders(text: str) -> set[str]:
+    return set(re.findall(r"\{(\w+)\}", text))
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_every_state_failure_and_act_has_its_words(locale: str) -> None:
+    texts = read(locale)
+    needed = {f"state.{state.value}" for state in State}
+    needed |= {f"failure.{code.value}.{part}" for code in FailureCode for part in ("title", "text")}
+    assert needed <= texts.keys(), needed - texts.keys()
+    known = {key.split(".")[1] for key in texts if key.startswith("failure.")}
+    assert known == {code.value for code in FailureCode}
+    assert {key.split(".")[1] for key in texts if key.startswith("state.")} == {state.value for state in State}
+
+
+def test_every_act_is_known_to_the_page() -> None:
+    scene = (FRONTEND / "scene.js").read_text()
+    for act in Act:
+        assert f'case "{act.value}":' in scene
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_all_languages_say_the_same_things(locale: str) -> None:
+    english, texts = read("en"), read(locale)
+    assert list(texts) == list(english), set(texts) ^ set(english)
+    for key, text in texts.items():
+        wanted = set.union(*map(placeholders, forms(english[key])))
+        assert isinstance(text, str) == isinstance(english[key], str), key
+        for form in forms(text):
+            assert form.strip() == form, key
+            assert form, key
+            assert placeholders(form) <= wanted, key
+            assert form.count("**") == forms(english[key])[-1].count("**"), key
+        assert set.union(*map(placeholders, forms(text))) >= wanted - {"minutes"}, key
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_plurals_have_every_form_of_the_language_and_only_those(locale: str) -> None:
+    for key, text in read(locale).items():
+        if not isinstance(text, str):
+            assert text.keys() == PLURALS[locale], key
+            assert all("{count}" in form for form in text.values()), key
+
+
+@pytest.mark.parametrize("locale", LOCALES[1:])
+def test_nothing_is_left_in_english(locale: str) -> None:
+    english = read("en")
+    same = {key for key, text in read(locale).items() if text == english[key]}
+    assert same <= SAME
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_no_jargon(locale: str) -> None:
+    for key, text in read(locale).items():
+        for form in forms(text):
+            assert not JARGON.search(form), f"{key}: {form}"
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_a_sentence_for_a_failure_is_short(locale: str) -> None:
+    for key, text in read(locale).items():
+        if key.startswith(("failure.", "step.")):
+            for form in forms(text):
+                assert len(form) <= (42 if key.endswith(".title") else 115), f"{len(form)} {key}"
+
+
+def test_no_text_is_missing_or_left_over() -> None:
+    code = "\n".join(path.read_text() for path in MODULES)
+    patterns = [re.sub(r"\\\$\\\{.*?\\\}", "[^ ]+", re.escape(key)) for key in KEY.findall(code)]
+    known = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
+    unused = [key for key in read("en") if not known.fullmatch(key)]
+    assert not unused
+
+
+def test_the_page_loads_all_its_modules_at_once() -> None:
+    head = (FRONTEND / "index.html").read_text()
+    listed = set(re.findall(r'(?:modulepreload" href|script type="module" src)="/static/([^"]+)"', head))
+    needed, todo = set(), ["main.js"]
+    while todo:
+        name = todo.pop()
+        needed.add(name)
+        source = (FRONTEND / name).read_text()
+        for target in re.findall(r'^(?:import|\} from).*?"(\.[^"]+)";$', source, re.MULTILINE):
+            path = (FRONTEND / name).parent.joinpath(target).resolve().relative_to(FRONTEND)
+            if str(path) not in needed:
+                todo.append(str(path))
+    assert listed == needed
+
+
+def test_nothing_is_inline_and_nothing_becomes_markup() -> None:
+    for page in FRONTEND.glob("*.html"):
+        assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*src=)", page.read_text()), page.name
+    for module in MODULES:
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", module.read_text()), module
