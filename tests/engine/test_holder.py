@@ -313,3 +313,47 @@ async def test_a_holder_ends_when_its_worker_is_gone(steps: Steps, linked: Linke
         async with asyncio.timeout(2):
             assert await holder.exited == Exited(code=0, signal=None)
         await steps.emulator.wait_for("connection.closed", tag=steps.tag, after=before, seconds=2)
+
+
+@pytest.mark.slow
+async def test_a_dial_that_hangs_keeps_nobody_waiting_but_its_own_release(steps: Steps, linked: Linked, holder: Holder):
+    """stop() waits for a dial under way, 20 s at most; if it waited inside the lock, all others would."""
+    other = await steps.link()
+    await steps.emulator.arm(Fault.HANDSHAKE_SILENCE, tag=steps.tag)
+    await holder.send(linked.hold("slow"))
+    await steps.emulator.wait_for("fault.fired", tag=steps.tag)
+    await holder.send(Release(session="slow"))
+    began = time.monotonic()
+    await hold(holder, other, "other")
+    assert time.monotonic() - began < 3
+
+    assert await next_of(holder, 45) == Released(session="slow")
+    assert (await probe(holder)).sessions == 1
+
+
+@pytest.mark.slow
+async def test_a_server_that_answers_no_pings_is_a_drop(steps: Steps, linked: Linked, holder: Holder):
+    await steps.emulator.arm(Fault.KEEPALIVE_SILENCE, phone=linked.phone.number)
+    await hold(holder, linked)
+
+    assert await next_of(holder, 60) == Dropped(session="s")
+    assert await next_of(holder, 60) == Restored(session="s")
+
+
+@pytest.mark.slow
+async def test_a_message_that_is_never_acknowledged_fails_by_our_own_clock(
+    steps: Steps, linked: Linked, holder: Holder
+):
+    await hold(holder, linked)
+    await steps.emulator.arm(Fault.MESSAGE_SILENCE, phone=linked.phone.number)
+    for message in ("m1", "m2"):
+        await holder.send(Send(session="s", message=message, to=f"+{steps.phone().number}", text="x"))
+
+    # The library would send the second after it has given the first up, long after we had called it failed.
+    failed = await next_of(holder, 30)
+    assert failed == SendFailed(session="s", message="m2", reason="others of this session are waiting")
+    failed = await next_of(holder, 30)
+    assert failed == SendFailed(session="s", message="m1", reason="no answer within 40 s")
+    assert [
+        event.detail["to"] for event in await steps.emulator.events(phone=linked.phone.number) if "to" in event.detail
+    ] == []

@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,8 @@ import pytest
 from emulator.faults import Fault
 from emulator.phone import Outcome
 from tests.engine.steps import Steps, gone, story, until
-from workers.engine.devices import device_in
-from workers.engine.processes import Exited
+from workers.engine.devices import device_in, settle
+from workers.engine.processes import EngineFailed, Exited
 from workers.engine.protocol import Code, CodeRefused, Connected, Ended, Paired, Qr, RequestCode, Start, Word
 
 GOOD_END = Exited(code=0, signal=None)
@@ -187,6 +189,76 @@ async def test_an_attempt_ends_when_its_worker_is_gone(steps: Steps):
         linker.close()
         async with asyncio.timeout(2):
             assert await linker.exited == GOOD_END
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [Fault.CONNECT_SILENCE, Fault.HANDSHAKE_SILENCE, Fault.REFS_SILENCE])
+async def test_a_server_that_says_nothing_ends_the_attempt_within_half_a_minute(steps: Steps, fault):
+    await steps.emulator.arm(fault, tag=steps.tag)
+    async with steps.attempt() as linker:
+        ended, exited = (await story(linker, 35))[-2:]
+    assert isinstance(ended, Ended)
+    assert exited == GOOD_END
+
+
+@pytest.mark.slow
+async def test_the_qrs_follow_each_other_until_they_run_out(steps: Steps):
+    """With two refs the client shows each for 20 s; with WhatsApp's six the first for 60 s, and 160 s in all."""
+    await steps.emulator.settings(steps.tag, refs=2)
+    async with steps.attempt() as linker:
+        first, second, word, ended, exited = await story(linker, 60)
+    assert isinstance(first, Qr)
+    assert isinstance(second, Qr)
+    assert (first.number, second.number) == (1, 2)
+    assert first.text != second.text
+    assert 19_500 < second.born - first.born < 21_000
+    assert (word, ended, exited) == (Word(word="timeout"), Ended(reason="timeout"), GOOD_END)
+
+
+@pytest.mark.slow
+async def test_a_code_that_never_comes_is_refused_by_our_own_clock_and_the_qr_stays(steps: Steps):
+    phone = steps.phone()
+    await steps.emulator.arm(Fault.CODE_SILENCE, phone=phone.number)
+    async with steps.attempt() as linker:
+        await linker.send(RequestCode(phone=f"+{phone.number}"))
+        qr = await until(linker, Qr)
+        refused = await until(linker, CodeRefused, 40)
+        assert refused == CodeRefused(status=None, reason="no answer within 30 s")
+        assert await phone.scan(qr.text) == Outcome.CONFIRMED
+        await until(linker, Connected)
+
+
+async def test_connected_is_not_lost_when_its_reader_is_cancelled(steps: Steps, monkeypatch):
+    going_on, begun = threading.Event(), threading.Event()
+
+    def slow(database: str) -> None:
+        begun.set()
+        going_on.wait(10)
+        settle(database)
+
+    monkeypatch.setattr("workers.engine.processes.settle", slow)
+    async with steps.attempt() as linker:
+        await steps.phone().scan((await until(linker, Qr)).text)
+        await until(linker, Paired)
+        reading = asyncio.ensure_future(anext(linker))
+        await asyncio.to_thread(begun.wait, 10)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        going_on.set()
+        assert await story(linker) == [Connected(), GOOD_END]
+
+
+async def test_a_device_file_that_cannot_be_closed_is_an_error_and_then_the_end(steps: Steps, monkeypatch):
+    def full(database: str) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("workers.engine.processes.settle", full)
+    async with steps.attempt() as linker:
+        await steps.phone().scan((await until(linker, Qr)).text)
+        with pytest.raises(EngineFailed, match="disk is full"):
+            await until(linker, Connected)
+        assert await story(linker) == [GOOD_END]
 
 
 @pytest.mark.slow

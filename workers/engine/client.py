@@ -155,6 +155,8 @@ class Client:
                 return await call
             except NeonizeError as error:
                 raise ClientError(_text(error)) from None
+            except Exception as error:  # noqa: BLE001  (a bug of one call must not cost the neighbours; it is reported)
+                raise ClientError(f"internal: {type(error).__name__}") from None
 
         async with self._library.lock:
             task = asyncio.ensure_future(translated())
@@ -223,9 +225,9 @@ class Client:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         error = task.exception()
-        if error is not None and not isinstance(error, NeonizeError):
-            raise error
-        detail = "" if error is None else _text(error)
+        # Others than the library's own are bugs, or no thread could be made.
+        known = error is None or isinstance(error, NeonizeError)
+        detail = (_text(error) if known else f"internal: {type(error).__name__}") if error is not None else ""
         # A reason or ban code that neonize's messages do not know cannot be serialised; the client's thread breaks on
         # it, and this is the only trace: "proto: required field neonize.TemporaryBan.Code not set".
         if "TemporaryBan" in detail:

@@ -34,8 +34,10 @@ from workers.engine.session import Session
 THREADS = 4096
 #: Messages under way at once. A send that the library never finishes keeps its place, so this also bounds those.
 SENDS = 64
-#: Until a message's turn comes, and then for WhatsApp's answer, in seconds. The library gives up after 75 s.
-TURN_LIMIT = 30.0
+#: Until a message's turn in its session comes, then for a place, then for WhatsApp's answer, in seconds: 70 in all. The
+#: library gives up after 75 s; a message that got no answer in our time may still arrive.
+TURN_LIMIT = 20.0
+PLACE_LIMIT = 10.0
 ANSWER_LIMIT = 40.0
 
 
@@ -127,31 +129,36 @@ class Holding:
 
     async def _send_in_turn(self, session: Session, send: Send) -> str | None:
         """Why the message was not sent, or None."""
-        try:
-            async with asyncio.timeout(TURN_LIMIT):
-                await session.turn.acquire()
-        except TimeoutError:
+        # The library sends the messages of a session one after the other and cannot take one back. So one is handed to
+        # it only when nothing of this session is under way: what is refused here has not been sent, and never will be.
+        if not await _acquired(session.turn, TURN_LIMIT):
             return "others of this session are waiting"
-        try:
-            try:
-                async with asyncio.timeout(TURN_LIMIT / 2):
-                    await self._places.acquire()
-            except TimeoutError:
-                return "too many messages under way"
-            # Nobody knows how long a send during a cut takes.
-            if not session.up:
-                self._places.release()
-                return "not connected"
-            sending = asyncio.create_task(_sent(session, send))
-            # The call cannot be taken back: it has its place until it ends, not until we stop waiting.
-            sending.add_done_callback(lambda _: self._places.release())
-            await asyncio.wait({sending}, timeout=ANSWER_LIMIT)
-            return sending.result() if sending.done() else f"no answer within {ANSWER_LIMIT:.0f} s"
-        finally:
+        if not await _acquired(self._places, PLACE_LIMIT):
             session.turn.release()
+            return "too many messages under way"
+
+        def over(_: object) -> None:
+            self._places.release()
+            session.turn.release()
+
+        sending = asyncio.create_task(_sent(session, send))
+        sending.add_done_callback(over)
+        await asyncio.wait({sending}, timeout=ANSWER_LIMIT)
+        return sending.result() if sending.done() else f"no answer within {ANSWER_LIMIT:.0f} s"
+
+
+async def _acquired(lock: asyncio.Lock | asyncio.Semaphore, limit: float) -> bool:
+    try:
+        async with asyncio.timeout(limit):
+            await lock.acquire()
+    except TimeoutError:
+        return False
+    return True
 
 
 async def _sent(session: Session, send: Send) -> str | None:
+    if not session.up:  # nobody knows how long a send during a cut takes
+        return "not connected"
     try:
         await session.client.send_text(send.to, send.text)
     except ClientError as error:

@@ -32,6 +32,8 @@ from workers.engine.protocol import (
 )
 from workers.engine.warmup import warm_up
 
+#: From `start` to the first QR, in seconds. Some silences the library waits for without any end.
+QR_LIMIT = 30.0
 #: From the phone's consent to the finished login, in seconds.
 LOGIN_LIMIT = 30.0
 #: Silence after the consent, in seconds, until the login is begun anew; then double. A login takes 0.5 s on loopback
@@ -74,10 +76,11 @@ class Attempt:
         self._phones: asyncio.Queue[str] = asyncio.Queue()
         self._first_qr = asyncio.Event()
         self._qrs = 0
-        # Loop times, from the phone's consent on: when to give up, and when to begin the login anew.
+        # Loop times: when to look what is wrong if nothing happens (None: never), and, from the phone's consent on, when
+        # to give up.
+        self._look: float | None = asyncio.get_running_loop().time() + QR_LIMIT
         self._agreed = False
         self._give_up = math.inf
-        self._try_again: float | None = None
         self._silence = LOGIN_SILENCE
 
     async def run(self) -> None:
@@ -118,9 +121,11 @@ class Attempt:
     async def _follow(self) -> NoReturn:
         while True:
             try:
-                async with asyncio.timeout_at(self._try_again):
+                async with asyncio.timeout_at(self._look):
                     happening = await self._client.happenings.get()
             except TimeoutError:
+                if not self._agreed:
+                    await self._end(f"no QR within {QR_LIMIT:.0f} s")
                 await self._log_in_anew()
             else:
                 await self._hear(happening)
@@ -133,6 +138,7 @@ class Attempt:
                 self._qrs += 1
                 await self._pipe.send(Qr(text=text, number=self._qrs, born=time.time_ns() // 1_000_000))
                 self._first_qr.set()
+                self._look = None
             case happen.WordSaid(word=word):
                 if word == "success":
                     self._expect_login()
@@ -150,7 +156,7 @@ class Attempt:
                 if not self._agreed:
                     await self._end(detail)
                 # The new login could not even begin: again, soon.
-                self._try_again = asyncio.get_running_loop().time() + 1
+                self._look = asyncio.get_running_loop().time() + 1
             case happen.Cut() | happen.Silent() | happen.Answering():
                 pass  # after the consent a cut is part of it; silence is dealt with by the clock
             case _:
@@ -162,7 +168,7 @@ class Attempt:
         if not self._agreed:
             self._agreed = True
             self._give_up = now + LOGIN_LIMIT
-            self._try_again = now + self._silence
+            self._look = now + self._silence
 
     async def _log_in_anew(self) -> None:
         """Nothing came after the consent. The library waits for a 515 or a close that will not come; but the device is
@@ -179,7 +185,7 @@ class Attempt:
         self._client = Client(self._library, pairing_name(self._database))
         await self._client.start()
         self._silence *= 2
-        self._try_again = min(asyncio.get_running_loop().time() + self._silence, self._give_up)
+        self._look = min(asyncio.get_running_loop().time() + self._silence, self._give_up)
 
     async def _finish(self) -> NoReturn:
         try:

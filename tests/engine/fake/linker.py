@@ -1,6 +1,7 @@
 """A linker that misbehaves as the `database` of its `start` says; it takes the place of workers.engine.linker."""
 
 import asyncio
+import json
 import logging
 import os
 import sys
@@ -12,17 +13,88 @@ from workers.engine.protocol import Ended, Ready, Start, to_linker
 SECRET = "2@SECRET-OF-A-QR"
 
 
+def facts(options: Options) -> dict[str, object]:
+    import ctypes
+
+    from workers.engine import client as ours  # isort: skip  (first, as it prepares what the others do)
+
+    from neonize.aioze.client import NewAClient, gocode
+    from neonize.utils.enum import LogLevel
+    from neonize.utils.log import log
+
+    jid = "79001234567:3@s.whatsapp.net"
+    library = ours.Library(options, 4)
+    client = ours.Client(library, "nowhere", jid=jid)
+    return {
+        "log level": LogLevel.from_logging(log.level).level.decode(),
+        "root handlers": [type(handler).__name__ for handler in logging.getLogger().handlers],
+        "executor": library.executor._max_workers,
+        "finalizer alive": client._neonize._stop_finalizer.alive,
+        "uuid is fresh": len(client._neonize.uuid) == 32
+        and ours.Client(library, "x")._neonize.uuid not in client._neonize.uuid,
+        "jid": ours.format_jid(client._neonize.jid),
+        "neonize frees what Stop returns": gocode.Stop.restype is ctypes.c_void_p,
+        "ours does not": ours._stop.restype is None,
+        "the hook for words exists": callable(getattr(NewAClient, "_NewAClient__onLoginStatus", None)),
+    }
+
+
+async def abandoned(options: Options, folder: str) -> dict[str, object]:
+    from workers.engine.client import Client, Library
+    from workers.engine.devices import pairing_name
+
+    library = Library(options, 8)
+    client = Client(library, pairing_name(f"{folder}/a.db"), new_device=True)
+    await client.start()
+    happenings = [type(await client.happenings.get()).__name__ for _ in range(2)]
+    _, running = await asyncio.wait({client._neonize.connect_task}, timeout=1)
+    other = Client(library, pairing_name(f"{folder}/b.db"), new_device=True, proxy_url="http://127.0.0.1:1")
+    await other.start()
+    failed = [type(await other.happenings.get()).__name__]
+    await asyncio.wait({other._neonize.connect_task}, timeout=1)
+    assert other._neonize.connect_task.done()
+    return {"happenings": happenings, "still running": bool(running), "after a failed dial": failed}
+
+
+async def storm(options: Options) -> dict[str, object]:
+    from workers.engine.client import Client, Library
+
+    library = Library(options, 300)
+
+    async def once() -> str:
+        client = Client(library, "s?mode=memory&cache=shared&_foreign_keys=on&x=", new_device=True)
+        await client.start()
+        await client.stop()
+        return type(await client.happenings.get()).__name__
+
+    return {"ends": sorted(set(await asyncio.gather(*(once() for _ in range(200))))), "starts": library.starts}
+
+
 async def main(sock, options: Options) -> None:
     pipe = await Pipe.open(sock, to_linker)
     await pipe.send(Ready())
     start = await pipe.receive()
     assert isinstance(start, Start)
-    match start.database:
+    what, _, folder = start.database.partition(" in ")
+    match what:
         case "panic":
             from workers.engine.client import Client, Library
 
             client = Client(Library(options, 4), "nowhere")
             await client._neonize.get_me()
+        case "unknown device":
+            from workers.engine.client import Client, Library
+            from workers.engine.devices import held_name
+
+            name = held_name(f"{folder}/x.db")
+            await Client(Library(options, 4), name, jid="79001234567:3@s.whatsapp.net").start()
+            await asyncio.Event().wait()
+        case "facts":
+            await pipe.send(Ended(reason=json.dumps(facts(options))))
+        case "abandoned":
+            await pipe.send(Ended(reason=json.dumps(await abandoned(options, folder))))
+        case "storm":
+            await pipe.send(Ended(reason=json.dumps(await storm(options))))
         case "bug":
             raise LookupError(SECRET)
         case "bug in a callback":
@@ -35,8 +107,6 @@ async def main(sock, options: Options) -> None:
             sock.setblocking(True)
             os.write(3, b"x" * 2_000_000)
         case "noise":
-            import neonize.utils.log  # noqa: F401
-
             import workers.engine.client
 
             print(SECRET, flush=True)

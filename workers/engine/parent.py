@@ -1,0 +1,194 @@
+"""The zygote and a child of it, as the worker sees them."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Self, TypeVar
+
+from workers.engine.orders import PACKET, Alive, Died, Fork, Forked, Kill, from_zygote
+from workers.engine.pipe import Pipe, WrongMessage
+from workers.engine.protocol import Line
+
+T_co = TypeVar("T_co", covariant=True)
+
+#: Until a killed child must be gone, in seconds, before its pid is signalled directly.
+KILL_LIMIT = 0.8
+#: Between the end of a child's pipe and its death, in seconds.
+LINGER_LIMIT = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The end of a process: its exit code, or the signal that killed it, and the first line of the panic if one did.
+
+    `panic` is scrubbed and at most 200 characters: Go's `panic: …` or `fatal error: …`, or `fatal error: python
+    <type> at <place>` for an error of our own in the child (code 70).
+    """
+
+    code: int | None
+    signal: int | None
+    panic: str | None = None
+
+
+class Process(Generic[T_co]):
+    """A running child: send to it, iterate over what it says."""
+
+    def __init__(self, zygote: "Zygote", key: int, pipe: Pipe[T_co]) -> None:
+        self.pid: int | None = None
+        self._zygote = zygote
+        self._key = key
+        self._pipe = pipe
+        self._broken = False
+        self._finished = False
+        self.exited: asyncio.Future[Exited] = asyncio.get_running_loop().create_future()
+
+    def __aiter__(self) -> AsyncIterator[T_co | Exited]:
+        return self
+
+    async def __anext__(self) -> T_co | Exited:
+        if self._finished:
+            raise StopAsyncIteration
+        if not self._broken:
+            try:
+                message = await self._pipe.receive()
+            except WrongMessage:
+                self._broken = True
+                await self.kill()
+                raise
+            if message is not None:
+                return message
+        exited = await self.gone(LINGER_LIMIT)
+        self._finished = True
+        self._pipe.close()
+        return exited
+
+    async def send_line(self, message: Line) -> None:
+        await self._pipe.send(message)
+
+    async def kill(self) -> Exited:
+        """SIGKILL; returns when it is gone. Idempotent."""
+        if not self.exited.done():
+            self._zygote.order(Kill(key=self._key))
+        exited = await self.gone(KILL_LIMIT)
+        self._pipe.close()
+        return exited
+
+    def close(self) -> None:
+        """Close the pipe: the process ends by itself then, politely enough. Idempotent."""
+        self._pipe.close()
+
+    async def gone(self, limit: float) -> Exited:
+        """Its end, which is brought about if it does not come by itself."""
+        await asyncio.wait({self.exited}, timeout=limit)
+        if not self.exited.done() and self.pid is not None:
+            # The zygote has not reaped it, so the pid is still its own.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            await asyncio.wait({self.exited}, timeout=KILL_LIMIT)
+        if not self.exited.done():
+            self.exited.set_result(Exited(None, signal.SIGKILL))
+        return self.exited.result()
+
+
+class Zygote:
+    """A running zygote and the children that it has."""
+
+    def __init__(self, process: asyncio.subprocess.Process, control: socket.socket) -> None:
+        self._process = process
+        self._control = control
+        self.pid = process.pid
+        self._children: dict[int, Process[object]] = {}
+        self._forked: dict[int, asyncio.Event] = {}
+        self.gone = asyncio.Event()
+        asyncio.get_running_loop().add_reader(control, self._hear)
+
+    def order(self, order: Fork | Kill | Alive, descriptor: int | None = None) -> None:
+        """Send an order; if the zygote is gone, so are its children, and nothing is to be done."""
+        with contextlib.suppress(OSError):
+            socket.send_fds(
+                self._control, [order.model_dump_json().encode()], [] if descriptor is None else [descriptor]
+            )
+
+    async def fork(self, fork: Fork, pipe: int, child: Process[object]) -> None:
+        """Have the child forked; returns when it runs, or is gone without a pid."""
+        self._children[fork.key] = child
+        forked = self._forked[fork.key] = asyncio.Event()
+        self.order(fork, pipe)
+        if self.gone.is_set():
+            self._bury(fork.key, Exited(None, signal.SIGKILL))
+        await forked.wait()
+
+    def _hear(self) -> None:
+        while True:
+            try:
+                packet = self._control.recv(PACKET)
+            except BlockingIOError:
+                return
+            except OSError:
+                packet = b""
+            if not packet:
+                self.leave()
+                return
+            message = from_zygote.validate_json(packet)
+            match message:
+                case Forked(key=key, pid=pid):
+                    self._children[key].pid = pid
+                    self._forked.pop(key).set()
+                case Died(key=key):
+                    self._bury(key, Exited(message.code, message.signal, message.panic))
+
+    def _bury(self, key: int, exited: Exited) -> None:
+        child = self._children.pop(key, None)
+        if child is not None and not child.exited.done():
+            child.exited.set_result(exited)
+        if forked := self._forked.pop(key, None):
+            forked.set()
+
+    def leave(self) -> None:
+        """Let go of it: it ends by itself, and the kernel ends its children with it."""
+        if not self.gone.is_set():
+            asyncio.get_running_loop().remove_reader(self._control)
+            self._control.close()
+            self.gone.set()
+            for key in list(self._children):
+                self._bury(key, Exited(None, signal.SIGKILL))
+
+    async def end(self) -> int:
+        """Its exit code, once it has ended; it is killed if it does not by itself."""
+        for child in self._children.values():
+            child.close()
+        self.leave()
+        try:
+            async with asyncio.timeout(LINGER_LIMIT):
+                return await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            return await self._process.wait()
+
+    @classmethod
+    async def start(cls, environment: Mapping[str, str] | None) -> Self:
+        """A new zygote. Raises OSError."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "workers.engine.zygote",
+                str(theirs.fileno()),
+                str(os.getpid()),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                cwd=Path(__file__).parents[2],
+                env=environment,
+                # Its own session: Ctrl-C in the worker's terminal is the worker's business.
+                start_new_session=True,
+            )
+        return cls(process, ours)
