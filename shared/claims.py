@@ -279,8 +279,14 @@ class Claims:
             await pipe.execute()
 
     async def subject(self, session: SessionId) -> Subject:
-        """Whom the running attempt is about; an empty one when it is forgotten."""
-        phone, expected, link = await answer(self._redis.hmget(keys.subject(session), ["phone", "expected", "link"]))
+        """Whom the running attempt is about; an empty one when it is forgotten.
+
+        Asking keeps it for another ten minutes: with the subject an attempt would forget which phone its link expects.
+        """
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hmget(keys.subject(session), ["phone", "expected", "link"])
+            pipe.pexpire(keys.subject(session), keys.SUBJECT_TTL)
+            (phone, expected, link), _ = await pipe.execute()
         link_id, _, expires_at = link.decode().rpartition(":") if link else ("", "", "0")
         return Subject(
             phone=phone.decode() or None if phone else None,
@@ -297,4 +303,5 @@ class Claims:
         """The link has done its work; it may still look, but not ask again."""
         left = subject.link_expires_at - now_ms()
         if subject.link and left > 0:
-            await self._redis.set(keys.link(subject.link), "spent", px=left)
+            # A link that was revoked meanwhile stays revoked.
+            await self._redis.set(keys.link(subject.link), "spent", px=left, nx=True)

@@ -13,9 +13,12 @@ from shared.settings import Settings
 _QUIET = {"arq": logging.WARNING, "uvicorn": logging.WARNING, "httpx": logging.WARNING}
 
 
+#: Made by us, of nothing secret; a worker's name may look like a phone number.
+_OURS = frozenset({"timestamp", "session", "worker"})
+
+
 def _scrubbed(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    # The time is ours and looks like a phone number.
-    return {key: value if key == "timestamp" else scrub.deep(value) for key, value in event.items()}
+    return {key: value if key in _OURS else scrub.deep(value) for key, value in event.items()}
 
 
 def configure(settings: Settings, component: str) -> None:
