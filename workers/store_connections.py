@@ -57,8 +57,8 @@ Work = Callable[[Connection], Awaitable[T]]
 MOST = 2
 IDLE_SECONDS = 5.0
 CONNECT_SECONDS = 10.0
-COMMAND_SECONDS = 35.0
-"""For one statement; longer than PgBouncer lets a statement wait for a connection (30 s)."""
+COMMAND_SECONDS = 10.0
+"""For one statement. Shorter than PgBouncer lets one wait for a connection (30 s): ours can be tried again."""
 
 #: Classes of SQLSTATE that tell of the server's state rather than of our statement: connection, resources,
 #: intervention, system; a deadlock or failed serialisation; a server that only reads (a fail-over); a login that was
@@ -87,12 +87,14 @@ def translated() -> Iterator[None]:
         raise StoreAway(f"{type(error).__name__}: {error}") from error
 
 
-async def connect(arguments: dict[str, Any], *, seconds: float = CONNECT_SECONDS) -> Connection:
-    """A connection by the arguments of `Server.arguments`. Raises what asyncpg raises; see `translated`."""
+async def connect(arguments: dict[str, Any], *, seconds: float = COMMAND_SECONDS) -> Connection:
+    """A connection by the arguments of `Server.arguments`; `seconds` for each statement.
+
+    Raises what asyncpg raises; see `translated`."""
     connection = await asyncpg.connect(
         **arguments,
-        timeout=seconds,
-        command_timeout=COMMAND_SECONDS,
+        timeout=CONNECT_SECONDS,
+        command_timeout=seconds,
         statement_cache_size=0,  # named statements would live in somebody else's server connection
         server_settings={"application_name": "wa-worker"},
     )
@@ -102,8 +104,10 @@ async def connect(arguments: dict[str, Any], *, seconds: float = CONNECT_SECONDS
 class Connections:
     """Runs work in transactions, over at most `MOST` connections."""
 
-    def __init__(self, arguments: dict[str, Any]) -> None:
+    def __init__(self, arguments: dict[str, Any], *, seconds: float = COMMAND_SECONDS) -> None:
+        """`arguments` as of `Server.arguments`; `seconds` for each statement."""
         self._arguments = arguments
+        self._seconds = seconds
         self._places = asyncio.Semaphore(MOST)
         self._idle: list[Connection] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -120,7 +124,7 @@ class Connections:
                 connection, kept = self._kept(), True
                 with translated():
                     if connection is None:
-                        connection, kept = await connect(self._arguments), False
+                        connection, kept = await connect(self._arguments, seconds=self._seconds), False
                 try:
                     with translated():
                         async with connection.transaction():

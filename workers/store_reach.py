@@ -17,7 +17,7 @@ import structlog
 
 from workers import pgbouncer, store_tables
 from workers.store import StoreAway, StoreRefused
-from workers.store_connections import Connection, Connections, connect, translated
+from workers.store_connections import COMMAND_SECONDS, Connection, Connections, connect, translated
 from workers.store_dsn import IDLE_SECONDS, Server
 
 log = structlog.get_logger()
@@ -46,8 +46,11 @@ class Reached:
 
 
 @asynccontextmanager
-async def reached(server: Server, binary: str | None, most: int) -> AsyncIterator[Reached]:
-    """Postgres with all tables in it. `binary`: a PgBouncer, if there is one; `most`: connections that it may open.
+async def reached(
+    server: Server, binary: str | None, most: int, *, seconds: float = COMMAND_SECONDS
+) -> AsyncIterator[Reached]:
+    """Postgres with all tables in it. `binary`: a PgBouncer, if there is one; `most`: connections that it may open;
+    `seconds` for each statement of the worker's own.
 
     Raises like `way_to`.
     """
@@ -55,9 +58,9 @@ async def reached(server: Server, binary: str | None, most: int) -> AsyncIterato
     async with AsyncExitStack() as stack:
         if way is Way.OWN and binary is not None:
             bouncer = await stack.enter_async_context(pgbouncer.PgBouncer(server, binary, most))
-            connections, dsn, pace = Connections(bouncer.arguments), bouncer.library_dsn, 0.0
+            connections, dsn, pace = Connections(bouncer.arguments, seconds=seconds), bouncer.library_dsn, 0.0
         else:
-            connections = Connections(server.arguments())
+            connections = Connections(server.arguments(), seconds=seconds)
             dsn = server.library_dsn(pooled=way is Way.THEIRS)
             # A start opens two connections, which linger until the server closes them.
             pace = 2 * IDLE_SECONDS / most if way is Way.DIRECT else 0.0

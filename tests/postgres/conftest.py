@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from bench.postgres import Postgres, binaries
 from shared.ids import WorkerId
 from tests.engine.conftest import emulator, emulator_port, engines, environment, steps, tag
-from tests.postgres.servers import Postgres, binaries
 from workers import pgbouncer
 from workers.store_dsn import server_of
 from workers.store_postgres import PostgresStore
@@ -18,6 +18,15 @@ from workers.store_scratch import Scratch
 __all__ = ["emulator", "emulator_port", "engines", "environment", "steps", "tag"]
 
 POOL = 4
+AT = 1_760_000_000_000
+"""When the devices of the tests were linked."""
+
+
+async def count_rows(postgres: Postgres, database: str) -> dict[str, int]:
+    """Of every table that is not empty."""
+    names = await postgres.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", database=database)
+    counted = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM \"{name}\"" for (name,) in names)
+    return {name: rows for name, rows in await postgres.query(counted, database=database) if rows}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

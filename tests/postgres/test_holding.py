@@ -1,40 +1,43 @@
 """A device paired into a file is handed over to Postgres and held from there, by the real library."""
 
 import asyncio
+import contextlib
+import os
 import signal
 
+import psutil
 import pytest
 
+from bench.postgres import Postgres, eventually
 from shared.ids import SessionId
 from tests.engine.steps import Linked, Steps, until
-from tests.postgres.conftest import POOL
-from tests.postgres.servers import Postgres, eventually
+from tests.postgres.conftest import AT, POOL, count_rows
 from workers.engine.processes import Holder
-from workers.engine.protocol import Held, Hold, Lost, LostReason, Send, SendFailed, Sent
+from workers.engine.protocol import Held, Hold, Lost, LostReason, Release, Released, Send, SendFailed, Sent
 from workers.store import Device, StoreAway
+from workers.store_dsn import server_of
 from workers.store_postgres import PostgresStore
-from workers.store_reach import Reached
+from workers.store_reach import reached
 
-AT = 1_760_000_000_000
+pytestmark = pytest.mark.xdist_group("postgres")
 
 
 async def linked(steps: Steps, store: PostgresStore, session: str) -> tuple[Linked, Device]:
     """A device, paired and handed over."""
     link = await steps.link()
-    return link, await store.adopt(SessionId(session), link.database, link.jid, AT)
-
-
-def hold(device: Device) -> Hold:
-    return Hold(session=device.session, database=device.database, jid=device.jid)
+    device = await store.adopt(SessionId(session), link.database, link.jid, AT)
+    store.discard(link.database)
+    return link, device
 
 
 async def held(holder: Holder, store: PostgresStore, device: Device) -> None:
     assert await store.holds(device)
-    await holder.send(hold(device))
+    await holder.send(Hold(session=device.session, database=device.database, jid=device.jid))
     assert (await until(holder, Held)).session == device.session
 
 
 async def sent(holder: Holder, device: Device, message: str, text: str = "hi") -> Sent | SendFailed:
+    """What became of a text."""
     await holder.send(Send(session=device.session, message=message, to="+79990000000", text=text))
     async with asyncio.timeout(45):
         async for event in holder:
@@ -43,11 +46,163 @@ async def sent(holder: Holder, device: Device, message: str, text: str = "hi") -
     raise AssertionError("the holder ended")
 
 
+async def sent_at_last(holder: Holder, device: Device, name: str) -> bool:
+    """Whether a text goes out within a few tries: the first ones may find a dead connection."""
+    return any([isinstance(await sent(holder, device, f"{name}{number}"), Sent) for number in range(4)])
+
+
 async def test_a_paired_device_is_held_from_postgres_and_sends(steps, store):
     link, device = await linked(steps, store, "company_1")
-    store.discard(link.database)
     async with steps.holder() as holder:
         await held(holder, store, device)
         assert isinstance(await sent(holder, device, "m1", "from Postgres"), Sent)
     [message] = await steps.emulator.messages(link.phone.number)
     assert message["text"] == "from Postgres"
+
+
+async def test_sessions_of_two_companies_are_never_mixed(steps, store):
+    links, devices = zip(*[await linked(steps, store, f"company_{n}") for n in (1, 2)], strict=True)
+    first, second = devices
+    assert not await store.holds(Device(first.session, second.jid, AT, first.database))
+    assert await store.device(first.session) == first
+    async with steps.holder() as holder:
+        for device in devices:
+            await held(holder, store, device)
+        for number in range(4):
+            device = devices[number % 2]
+            assert isinstance(await sent(holder, device, f"m{number}", f"of {device.session}"), Sent)
+    for link, device in zip(links, devices, strict=True):
+        assert {one["text"] for one in await steps.emulator.messages(link.phone.number)} == {f"of {device.session}"}
+
+
+async def test_a_device_that_is_not_there_is_seen_before_the_start(steps, store, postgres, database):
+    _, device = await linked(steps, store, "company_1")
+    assert await store.holds(device)
+    await postgres.query("DELETE FROM whatsmeow_device", database=database)
+    assert not await store.holds(device)
+    await store.forget(device.session)
+    assert not await store.holds(device)
+    assert await store.device(device.session) is None
+
+
+async def test_what_the_phone_logs_out_is_gone_from_the_store(steps, store):
+    link, device = await linked(steps, store, "company_1")
+    async with steps.holder() as holder:
+        await held(holder, store, device)
+        await link.phone.logout()
+        lost = None
+        async with asyncio.timeout(20):
+            while not isinstance(lost, Lost):
+                lost = await anext(holder)
+        assert lost.reason in {LostReason.LOGGED_OUT, LostReason.MAIN_DEVICE_GONE}
+    assert not await store.holds(device)
+
+
+async def test_nothing_of_a_forgotten_device_stays(steps, store, postgres, database):
+    before = await count_rows(postgres, database)
+    _, device = await linked(steps, store, "company_1")
+    async with steps.holder() as holder:
+        await held(holder, store, device)
+        assert isinstance(await sent(holder, device, "m1"), Sent)
+        await holder.send(Release(session=device.session))
+        await until(holder, Released)
+    await store.forget(device.session)
+    await store.forget(device.session)
+    after = await count_rows(postgres, database)
+    after.pop("whatsmeow_lid_map", None)  # knowledge about people, shared by all
+    before.pop("whatsmeow_lid_map", None)
+    assert after == before
+
+
+async def test_a_restart_of_postgres_is_survived_by_held_sessions(steps, store, postgres):
+    _, device = await linked(steps, store, "company_1")
+    async with steps.holder() as holder:
+        await held(holder, store, device)
+        assert isinstance(await sent(holder, device, "m1"), Sent)
+        await asyncio.to_thread(postgres.stop)
+        with pytest.raises(StoreAway):
+            await store.device(device.session)
+        assert store.away
+        await asyncio.to_thread(postgres.start)
+        assert await eventually(lambda: reachable(store))
+        assert not store.away
+        assert await sent_at_last(holder, device, "after")
+
+
+async def reachable(store: PostgresStore) -> bool:
+    with contextlib.suppress(StoreAway):
+        await store.holds(Device(SessionId("company_1"), "1:1@s.whatsapp.net", AT, ""))
+        return True
+    return False
+
+
+async def test_a_resume_while_postgres_is_down_says_try_again_and_not_logged_out(steps, store, postgres):
+    _, device = await linked(steps, store, "company_1")
+    async with steps.holder() as holder:
+        await asyncio.to_thread(postgres.stop)
+        with pytest.raises(StoreAway):
+            await store.holds(device)
+        await holder.send(Hold(session=device.session, database=device.database, jid=device.jid))
+        async with asyncio.timeout(45):
+            event = await anext(holder)
+        assert isinstance(event, Lost)
+        assert event.reason is LostReason.START_FAILED
+        await asyncio.to_thread(postgres.start)
+        assert await eventually(lambda: reachable(store))
+        await held(holder, store, device)
+
+
+async def test_a_killed_pgbouncer_is_started_anew(steps, store):
+    _, device = await linked(steps, store, "company_1")
+    async with steps.holder() as holder:
+        await held(holder, store, device)
+        [pid] = bouncers()
+        os.kill(pid, signal.SIGKILL)
+        assert await eventually(lambda: reachable(store))
+        assert [new for new in bouncers() if new != pid]
+        assert await sent_at_last(holder, device, "after")
+
+
+def bouncers() -> list[int]:
+    return [one.pid for one in psutil.Process().children() if one.name() == "pgbouncer"]
+
+
+@pytest.mark.slow
+async def test_thirty_sessions_share_a_few_connections(steps, store, postgres, database):
+    devices = [(await linked(steps, store, f"company_{number}"))[1] for number in range(30)]
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            most = max(most, await postgres.connections(database))
+
+    async with steps.holder() as holder:
+        watching = asyncio.create_task(watch())
+        for device in devices:
+            assert await store.holds(device)
+            await holder.send(Hold(session=device.session, database=device.database, jid=device.jid))
+        up = [await until(holder, Held) for _ in devices]
+        assert {one.session for one in up} == {device.session for device in devices}
+        for device in devices:
+            await holder.send(Send(session=device.session, message=device.session, to="+79990000000", text="hi"))
+        results = [await until(holder, Sent) for _ in devices]
+        watching.cancel()
+        assert {one.message for one in results} == {device.session for device in devices}
+        assert 1 <= most <= POOL
+        assert await eventually(lambda: nobody(postgres, database))
+
+
+async def nobody(postgres: Postgres, database: str) -> bool:
+    return await postgres.connections(database) == 0
+
+
+async def test_without_a_pooler_the_server_closes_what_idles(steps, postgres, database, tmp_path, store):
+    link, device = await linked(steps, store, "company_1")
+    async with reached(server_of(postgres.url(database)), None, POOL) as direct, steps.holder() as holder:
+        own = Device(device.session, link.jid, AT, direct.dsn)
+        await held(holder, store, own)
+        assert isinstance(await sent(holder, own, "m1"), Sent)
+        assert await postgres.connections(database) > 0
+        assert await eventually(lambda: nobody(postgres, database), 30)
+        assert isinstance(await sent(holder, own, "m2"), Sent)

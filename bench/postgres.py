@@ -48,7 +48,8 @@ def free_port() -> int:
 
 def private_folder(prefix: str) -> Path:
     """A folder for those who are not root; they must get to it as well."""
-    os.chmod(tempfile.gettempdir(), os.stat(tempfile.gettempdir()).st_mode | 0o011)
+    parent = Path(tempfile.gettempdir())
+    parent.chmod(parent.stat().st_mode | 0o011)
     folder = Path(tempfile.mkdtemp(prefix=prefix))
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres", "postgres")
