@@ -9,12 +9,13 @@ from enum import StrEnum
 
 from redis.asyncio import Redis
 
-from shared import keys
+from shared import keys, sentry
 from shared.clock import now_ms
 from shared.failures import FAILURES, FailureCode
 from shared.ids import SessionId, WorkerId
 from shared.lease import LUA_OWNER, Lease
 from shared.lifecycle import CANCELLABLE, DEVICE, RUNNING, State
+from shared.metrics import UNKNOWN_REGION, Counter, field
 from shared.protocol import Body, FailureView, MessageType, Method
 from shared.redis_pool import answer
 from shared.snapshots import LUA_ANNOUNCE, Change
@@ -55,9 +56,10 @@ if redis.call('SET', KEYS[1], 0, 'NX', 'PX', ARGV[2]) then
   local attempt = next_token(KEYS[4])
   redis.call('SET', KEYS[1], attempt, 'PX', ARGV[2])
   redis.call('DEL', KEYS[2])
-  redis.call('HSET', KEYS[2], 'phone', phone, 'expected', ARGV[5], 'link', ARGV[6])
+  local now = now_ms()
+  redis.call('HSET', KEYS[2], 'phone', phone, 'expected', ARGV[5], 'link', ARGV[6], 'clicked', now, 'asked', now)
   redis.call('PEXPIRE', KEYS[2], ARGV[3])
-  announce({KEYS[3], KEYS[6], KEYS[7], ARGV[1]}, attempt, 1, {unpack(ARGV, 7)})
+  announce({KEYS[3], KEYS[6], KEYS[7], ARGV[1], KEYS[2]}, attempt, 1, {unpack(ARGV, 7)})
   return {'started', attempt, ''}
 end
 local attempt = tonumber(redis.call('GET', KEYS[1]))
@@ -65,7 +67,7 @@ local owner = redis.call('GET', KEYS[5]) or ''
 if phone == '' then return {'joined', attempt, owner} end
 local known = redis.call('HGET', KEYS[2], 'phone')
 if known and known ~= '' and known ~= phone then return {'differs', attempt, owner} end
-redis.call('HSET', KEYS[2], 'phone', phone)
+if known ~= phone then redis.call('HSET', KEYS[2], 'phone', phone, 'asked', now_ms()) end
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 return {'joined', attempt, owner}
 """
@@ -82,7 +84,7 @@ local attempt, seq, body = present(KEYS[3])
 if not CANCELLABLE[body.state] then return {'no', attempt, ''} end
 local owner = redis.call('GET', KEYS[4])
 if owner then return {'ask', attempt, owner} end
-announce({KEYS[3], KEYS[5], KEYS[6], ARGV[1]}, attempt, seq + 1, {unpack(ARGV, 2)})
+announce({KEYS[3], KEYS[5], KEYS[6], ARGV[1], KEYS[2]}, attempt, seq + 1, {unpack(ARGV, 2)})
 redis.call('DEL', KEYS[1], KEYS[2])
 return {'done', attempt, ''}
 """
@@ -100,12 +102,12 @@ local attempt, seq, body = present(KEYS[3])
 if not RUNNING[body.state] or not body.deadline or tonumber(ARGV[3]) < body.deadline + ARGV[4] then return 0 end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[4])
 redis.call('ZREM', KEYS[5], ARGV[1])
-announce({KEYS[3], KEYS[6], KEYS[7], ARGV[2]}, attempt, seq + 1, {unpack(ARGV, 5)})
+announce({KEYS[3], KEYS[6], KEYS[7], ARGV[2], KEYS[2]}, attempt, seq + 1, {unpack(ARGV, 5)})
 return 1
 """
 )
 
-# KEYS claim, snapshot, fence, lease, leases, timeline, stats
+# KEYS claim, snapshot, fence, lease, leases, timeline, stats, subject
 # ARGV session, channel, claim ms, type, body, event, detail, counters...
 # A running onboarding whose owner is gone begins anew under a higher token, for the same browser. Returns the
 # attempt, or 0 when there is nothing to begin anew: ended, owned, or the phone has already agreed.
@@ -122,7 +124,7 @@ attempt = next_token(KEYS[3])
 redis.call('DEL', KEYS[4])
 redis.call('ZREM', KEYS[5], ARGV[1])
 redis.call('SET', KEYS[1], attempt, 'PX', ARGV[3])
-announce({KEYS[2], KEYS[6], KEYS[7], ARGV[2]}, attempt, 1, {unpack(ARGV, 4)})
+announce({KEYS[2], KEYS[6], KEYS[7], ARGV[2], KEYS[8]}, attempt, 1, {unpack(ARGV, 4)})
 return attempt
 """
 )
@@ -181,7 +183,11 @@ def lost_worker() -> Change:
     code = FailureCode.WORKER_LOST
     failure = FailureView(code=code, retryable=FAILURES[code].retryable)
     body = Body(state=State.FAILED, failure=failure)
-    return Change(body, MessageType.ERROR, "attempt.failed", code.value)
+    counters = (
+        field(Counter.FAILURES, code=code.value, region=UNKNOWN_REGION),
+        field(Counter.ENDINGS, state=State.FAILED.value),
+    )
+    return Change(body, MessageType.ERROR, "attempt.failed", code.value, counters)
 
 
 class Claims:
@@ -250,6 +256,8 @@ class Claims:
             ],
             args=[session, keys.events(session), now_ms(), SWEEP_GRACE_MS, *lost_worker().args()],
         )
+        if closed:
+            sentry.ending("overdue", FailureCode.WORKER_LOST, session=session)
         return bool(closed)
 
     async def restart(self, session: SessionId, change: Change) -> int | None:
@@ -263,6 +271,7 @@ class Claims:
                 keys.LEASES,
                 keys.timeline(session),
                 keys.STATS,
+                keys.subject(session),
             ],
             args=[session, keys.events(session), CLAIM_MS, *change.args()],
         )

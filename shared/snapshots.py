@@ -14,14 +14,16 @@ from shared.clock import now_ms
 from shared.ids import SessionId
 from shared.lease import LUA_OWNER, Lease
 from shared.lifecycle import State
+from shared.metrics import LUA_TALLY
 from shared.protocol import Body, MessageType, Snapshot
 from shared.redis_pool import answer
 
 #: Saving is one act: the hash, the announcement, the timeline and the counters change together or not at all.
-#: `names`: snapshot, timeline, stats, channel. `change`: type, body, event, detail, counter, counter ...
-LUA_ANNOUNCE = f"""
+#: `names`: snapshot, timeline, stats, channel, subject. `change`: type, body, event, detail, counter, counter ...
+#: To be put behind LUA_OWNER.
+LUA_ANNOUNCE = f"""{LUA_TALLY}
 local function announce(names, attempt, seq, change)
-  local snapshot, timeline, stats, channel = unpack(names)
+  local snapshot, timeline, stats, channel, subject = unpack(names)
   local kind, body, event, detail = unpack(change)
   redis.call('HSET', snapshot, 'attempt', attempt, 'seq', seq, 'body', body)
   redis.call('PUBLISH', channel,
@@ -32,7 +34,7 @@ local function announce(names, attempt, seq, change)
     redis.call('PEXPIRE', snapshot, {keys.SNAPSHOT_TTL})
     redis.call('PEXPIRE', timeline, {keys.TIMELINE_TTL})
   end
-  for i = 5, #change do redis.call('HINCRBY', stats, change[i], 1) end
+  tally(stats, subject, change)
 end
 """
 
@@ -49,7 +51,7 @@ local attempt, have_attempt = tonumber(ARGV[3]), tonumber(have[1] or 0)
 if have_attempt > attempt then return 0 end
 local seq = 1
 if have_attempt == attempt then seq = tonumber(have[2]) + 1 end
-announce({KEYS[1], KEYS[2], KEYS[3], ARGV[4]}, ARGV[3], seq, {unpack(ARGV, 6)})
+announce({KEYS[1], KEYS[2], KEYS[3], ARGV[4], KEYS[7]}, ARGV[3], seq, {unpack(ARGV, 6)})
 if ARGV[5] == '1' then redis.call('DEL', KEYS[6], KEYS[7]) end
 return seq
 """
