@@ -29,8 +29,8 @@ SWITCH_SEEN = "wa:switch:seen"
 """The switches as the operators' timeline knows them: what differs has been thrown by hand and is written down."""
 SWITCH_CHANNEL = "wa:switch"
 """Channel: look at the switches now."""
-OPERATORS = "wa:timeline:operators"
-FAILED_JOBS = "wa:timeline:jobs"
+OPERATORS = "wa:operators"
+FAILED_JOBS = "wa:failed-jobs"
 PROBE = "wa:probe"
 
 QUEUE_LINKING = "arq:queue:linking"
@@ -128,8 +128,8 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:stats", "hash", "none", "counters behind /metrics"),
     KeyDoc("wa:switch", "hash", "none", "kill switches, effective at once; also the channel that says: look"),
     KeyDoc("wa:switch:seen", "hash", "none", "the switches as the operators' timeline knows them"),
-    KeyDoc("wa:timeline:operators", "stream", "30 days, 200 entries", "what operators did: switches, drains, repairs"),
-    KeyDoc("wa:timeline:jobs", "stream", "30 days, 200 entries", "jobs that failed, and by what error"),
+    KeyDoc("wa:operators", "stream", "30 days, 200 entries", "what operators did: switches, drains, repairs"),
+    KeyDoc("wa:failed-jobs", "stream", "30 days, 200 entries", "jobs that failed, and by what error"),
     KeyDoc("wa:probe", "string PX", "1 min", "/readyz writes it, to see that Redis takes writes"),
     KeyDoc("wa:link:<id>", "string", "until the link expires", "spent or revoked links"),
     KeyDoc("arq:queue:linking", "zset", "arq's", "link jobs that wait: its size is the number of people waiting"),

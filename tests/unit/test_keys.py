@@ -20,7 +20,18 @@ FUNCTIONS = [
     for _, one in inspect.getmembers(keys, inspect.isfunction)
     if one.__module__ == keys.__name__ and one is not keys.wake
 ]
-CONSTANTS = [keys.LEASES, keys.WORKERS, keys.STATS, keys.SWITCH, keys.QUEUE_LINKING, keys.QUEUE_SESSIONS]
+CONSTANTS = [
+    keys.LEASES,
+    keys.WORKERS,
+    keys.STATS,
+    keys.SWITCH,
+    keys.SWITCH_SEEN,
+    keys.OPERATORS,
+    keys.FAILED_JOBS,
+    keys.PROBE,
+    keys.QUEUE_LINKING,
+    keys.QUEUE_SESSIONS,
+]
 
 
 def made_by(function):
