@@ -10,7 +10,6 @@ async with Emulator.start() as emulator:
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import json
 import sys
@@ -22,10 +21,12 @@ from typing import Any, Self
 
 import httpx
 
+from emulator.client_phone import Phone
 from emulator.environment import client_env
 from emulator.events import Kind
 from emulator.faults import Fault
-from emulator.phone import Outcome
+
+__all__ = ["Emulator", "EmulatorError", "Event", "Phone", "running"]
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
@@ -238,46 +239,6 @@ class Emulator:
         except TimeoutError:
             seen = [f"{event.kind} {event.detail}" for event in await self.events(after, tag=tag)]
             raise TimeoutError(f"no {kind} within {seconds} s; seen: {seen[-20:]}") from None
-
-
-class Phone:
-    """The phone of one number."""
-
-    def __init__(self, emulator: Emulator, number: str) -> None:
-        self._emulator, self.number = emulator, number
-
-    async def _call(self, method: str, path: str = "", body: object = None) -> Any:
-        return await self._emulator.call(method, f"/phones/{self.number}{path}", body)
-
-    async def scan(self, qr: str | bytes) -> Outcome:
-        """Scans a QR: its text, or the bytes of a picture (PNG, JPEG) on which it stands."""
-        body = {"qr": qr} if isinstance(qr, str) else {"png_base64": base64.b64encode(qr).decode()}
-        return Outcome((await self._call("POST", "/scan", body))["outcome"])
-
-    async def type_code(self, code: str) -> Outcome:
-        """Types a pairing code and waits for what the phone says."""
-        return Outcome((await self._call("POST", "/type", {"code": code}))["outcome"])
-
-    async def devices(self) -> list[dict[str, Any]]:
-        """The linked devices: id, os, linked_at, last_seen, online, prekeys."""
-        return list((await self._call("GET", "/devices"))["devices"])
-
-    async def logout(self, device: int | None = None) -> list[int]:
-        """Unlinks one device or all; the ids of those that were linked."""
-        return list((await self._call("POST", "/logout", {"device": device}))["logged_out"])
-
-    async def behave(self, *rules: Fault | str | dict[str, Any]) -> None:
-        """The phone's lasting behaviour, instead of any earlier one; without arguments it is a good phone again."""
-        bodies = [rule if isinstance(rule, dict) else {"fault": str(rule)} for rule in rules]
-        await self._call("PUT", "/behaviour", {"rules": bodies})
-
-    async def change(self, **account: str | int) -> None:
-        """Changes name, business_name, platform or device_limit."""
-        await self._call("PUT", "", account)
-
-    async def forget(self) -> None:
-        """Unlinks all and forgets the number."""
-        await self._call("DELETE")
 
 
 @contextlib.asynccontextmanager

@@ -7,10 +7,11 @@ import itertools
 from collections.abc import Coroutine
 
 from emulator import login, pairing_qr, queries
+from emulator.binary_xml import MalformedStanza, decode, encode
 from emulator.events import Kind
 from emulator.faults import DEFAULT_DELAY, Fault, Step
 from emulator.keys import KeyPair
-from emulator.nodes import SERVER_JID, Jid, MalformedStanza, Node, decode, encode
+from emulator.nodes import SERVER_JID, Jid, Node
 from emulator.noise import PROLOGUE, HandshakeRefused, SealedChannel, ServerHandshake
 from emulator.payload import BadPayload, Login, Registration, parse
 from emulator.rules import Rule

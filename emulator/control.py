@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import ipaddress
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from emulator import control_models as models
+from emulator.control_guard import PAGE, LoopbackOnly, PhonePage
 from emulator.events import Kind
 from emulator.faults import FAULTS
 from emulator.phone import Phone
@@ -33,7 +30,6 @@ from emulator.world import World
 if TYPE_CHECKING:
     from emulator.server import Ready
 
-_PAGE = Path(__file__).parent / "phone"
 _MOST_WAIT = 55.0
 """Seconds that one call to /events waits at most."""
 _MOST_BODY = 8 << 20
@@ -42,44 +38,6 @@ Body = TypeVar("Body", bound=BaseModel)
 
 class _BadRequest(Exception):
     """The caller's mistake; the text says which."""
-
-
-def _is_loopback(host: str) -> bool:
-    name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
-    if name in ("localhost", ""):
-        return name == "localhost"
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-class _Page(StaticFiles):
-    """The phone page: nothing but its own files may run in it."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        response.headers["Content-Security-Policy"] = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'"
-        response.headers["Cache-Control"] = "no-store"
-        return response
-
-
-class _LoopbackOnly:
-    """Turns away peers, and pages of other sites, that are not of this machine."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            headers = {key.decode().lower(): value.decode("latin-1") for key, value in scope["headers"]}
-            peer = (scope.get("client") or ("", 0))[0]
-            origin = headers.get("origin", "")
-            foreign = bool(origin) and not _is_loopback(origin.partition("://")[2])
-            if not _is_loopback(peer) or not _is_loopback(headers.get("host", "")) or foreign:
-                await PlainTextResponse("The emulator answers to this machine only.\n", 403)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
 
 
 async def _body(request: Request, model: type[Body]) -> Body:
@@ -227,7 +185,11 @@ class _Control:
     async def messages(self, request: Request) -> Response:
         phone = request.query_params.get("phone")
         return JSONResponse(
-            {"messages": [asdict(message) for message in self._world.messages if phone in (None, message.phone)]}
+            {
+                "messages": [
+                    asdict(message) for message in self._world.messages.values() if phone in (None, message.phone)
+                ]
+            }
         )
 
     async def phones(self, _: Request) -> Response:
@@ -293,9 +255,9 @@ async def _to_page(_: Request) -> Response:
 def control_app(world: World, ready: Ready) -> ASGIApp:
     """The application that the control port serves."""
     routes: list[Route | Mount] = [*_Control(world, ready).routes(), Route("/", _to_page)]
-    routes.append(Mount("/phone", _Page(directory=_PAGE, html=True)))
+    routes.append(Mount("/phone", PhonePage(directory=PAGE, html=True)))
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
         _BadRequest: _bad_request,
         ValueError: _bad_request,
     }
-    return _LoopbackOnly(Starlette(routes=routes, exception_handlers=handlers))
+    return LoopbackOnly(Starlette(routes=routes, exception_handlers=handlers))

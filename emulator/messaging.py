@@ -90,12 +90,12 @@ async def receive(connection: Connection, linked: Linked, node: Node) -> None:
     if not await connection.passes(Step.MESSAGE):
         return
     world, (number, device) = connection.world, linked.key
-    if all((known.phone, known.message_id) != (number, message_id) for known in world.messages):
+    if (number, message_id) not in world.messages:
         account = _account(connection, to)
         receiver = account.number if account else str(to)
         text = _text(connection, account, participants)
-        world.messages.append(
-            ReceivedMessage(now_ms(), number, device, message_id, receiver, text, len(participants.children))
+        world.messages[number, message_id] = ReceivedMessage(
+            now_ms(), number, device, message_id, receiver, text, len(participants.children)
         )
         connection.log(Kind.MESSAGE_RECEIVED, message_id=message_id, to=receiver, text=text)
     _acknowledge(connection, node, None)

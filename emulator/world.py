@@ -82,7 +82,8 @@ class World:
     """Moments (monotonic) of the last code requests of each number."""
     online: dict[tuple[str, int], Connection] = field(default_factory=dict)
     """The connection of each linked device that is logged in, by number and device."""
-    messages: list[ReceivedMessage] = field(default_factory=list)
+    messages: dict[tuple[str, str], ReceivedMessage] = field(default_factory=dict)
+    """By sender and message id: a message that comes again is kept once."""
     connection_ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def settings(self, tag: str) -> TagSettings:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 DRIVER = Path(__file__).with_name("driver.py")
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Client:

@@ -6,9 +6,9 @@ import hashlib
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from emulator import wire
+from emulator.binary_xml import decode, encode
 from emulator.connection import Connection
 from emulator.keys import KeyPair, hkdf
-from emulator.nodes import decode, encode
 from emulator.noise import PATTERN, PROLOGUE
 from emulator.websocket import WebsocketClosed
 

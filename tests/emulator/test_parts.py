@@ -5,9 +5,10 @@ import random
 import pytest
 
 from emulator import wire
+from emulator.binary_xml import MalformedStanza, decode, encode
 from emulator.faults import CHAOS, FAULTS, Fault, Step
 from emulator.keys import KeyPair, code_cipher, verify
-from emulator.nodes import LID_SERVER, Jid, MalformedStanza, Node, decode, encode
+from emulator.nodes import LID_SERVER, Jid, Node
 from emulator.rules import Chaos, Rule, Rules
 from emulator.words import load_words
 

@@ -71,7 +71,7 @@ async def test_devices_survive_a_restart_of_the_emulator(start, phone, tmp_path)
         await client.until("Connected")
     await client.until("Disconnected")
     async with Emulator.start(state, proxy_port=first.proxy_port) as second:
-        await client.until("Connected", seconds=40)
+        await client.until("Connected", seconds=90)
         (device,) = await second.phone(phone.number).devices()
         assert device["online"]
 
