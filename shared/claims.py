@@ -24,8 +24,6 @@ QUEUE_WAIT_MS = 5 * keys.MINUTE
 """How long an onboarding may wait for a free place before it expires."""
 SWEEP_GRACE_MS = 20_000
 """Past its deadline by this much, a running onboarding is closed by whoever sees it. Its own worker is always first."""
-CLAIM_MS = QUEUE_WAIT_MS + 4 * keys.MINUTE
-"""Longer than any attempt lives; the ending frees the claim, this only bounds what a total loss leaves behind."""
 
 
 def _lua_set(states: frozenset[State]) -> str:
@@ -42,7 +40,8 @@ end
 """
 
 # KEYS claim, subject, snapshot, fence, lease, timeline, stats
-# ARGV channel, claim ms, subject ms, phone or '', expected phone or '', link, type, body, event, detail, counters...
+# ARGV channel, claim ms, subject ms, phone or '', expected phone or '', link, address, type, body, event, detail,
+# counters...
 # Returns {outcome, attempt, owner}.
 _REQUEST = (
     LUA_OWNER
@@ -57,9 +56,10 @@ if redis.call('SET', KEYS[1], 0, 'NX', 'PX', ARGV[2]) then
   redis.call('SET', KEYS[1], attempt, 'PX', ARGV[2])
   redis.call('DEL', KEYS[2])
   local now = now_ms()
-  redis.call('HSET', KEYS[2], 'phone', phone, 'expected', ARGV[5], 'link', ARGV[6], 'clicked', now, 'asked', now)
+  redis.call('HSET', KEYS[2], 'phone', phone, 'expected', ARGV[5], 'link', ARGV[6], 'clicked', now, 'asked', now,
+    'address', ARGV[7])
   redis.call('PEXPIRE', KEYS[2], ARGV[3])
-  announce({KEYS[3], KEYS[6], KEYS[7], ARGV[1], KEYS[2]}, attempt, 1, {unpack(ARGV, 7)})
+  announce({KEYS[3], KEYS[6], KEYS[7], ARGV[1], KEYS[2]}, attempt, 1, {unpack(ARGV, 8)})
   return {'started', attempt, ''}
 end
 local attempt = tonumber(redis.call('GET', KEYS[1]))
@@ -67,7 +67,7 @@ local owner = redis.call('GET', KEYS[5]) or ''
 if phone == '' then return {'joined', attempt, owner} end
 local known = redis.call('HGET', KEYS[2], 'phone')
 if known and known ~= '' and known ~= phone then return {'differs', attempt, owner} end
-if known ~= phone then redis.call('HSET', KEYS[2], 'phone', phone, 'asked', now_ms()) end
+if known ~= phone then redis.call('HSET', KEYS[2], 'phone', phone, 'asked', now_ms(), 'address', ARGV[7]) end
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 return {'joined', attempt, owner}
 """
@@ -141,13 +141,14 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whom an attempt is about: the phone to make a code for, the phone that the link expects (both E.164), and the
-    link that asked. Kept in Redis for ten minutes at most."""
+    """Whom an attempt is about: the phone to make a code for, the phone that the link expects (both E.164), the link
+    that asked, and the digest of the address that it asked from. Kept in Redis for ten minutes at most."""
 
     link: str
     link_expires_at: int
     phone: str | None = None
     expected: str | None = None
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,11 +218,12 @@ class Claims:
             ],
             args=[
                 keys.events(session),
-                CLAIM_MS,
+                keys.CLAIM_TTL,
                 keys.SUBJECT_TTL,
                 subject.phone or "",
                 subject.expected or "",
                 f"{subject.link}:{subject.link_expires_at}",
+                subject.address,
                 *change.args(),
             ],
         )
@@ -273,16 +275,21 @@ class Claims:
                 keys.STATS,
                 keys.subject(session),
             ],
-            args=[session, keys.events(session), CLAIM_MS, *change.args()],
+            args=[session, keys.events(session), keys.CLAIM_TTL, *change.args()],
         )
         return int(attempt) or None
 
     async def reclaim(self, lease: Lease, subject: Subject) -> None:
         """Put back what Redis forgot of a running attempt: its claim and its subject."""
         session, link = lease.session, f"{subject.link}:{subject.link_expires_at}"
-        about = {"phone": subject.phone or "", "expected": subject.expected or "", "link": link}
+        about = {
+            "phone": subject.phone or "",
+            "expected": subject.expected or "",
+            "link": link,
+            "address": subject.address,
+        }
         async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.set(keys.claim(session), lease.token, px=CLAIM_MS)
+            pipe.set(keys.claim(session), lease.token, px=keys.CLAIM_TTL)
             pipe.hset(keys.subject(session), mapping=about)
             pipe.pexpire(keys.subject(session), keys.SUBJECT_TTL)
             await pipe.execute()
@@ -293,15 +300,16 @@ class Claims:
         Asking keeps it for another ten minutes: with the subject an attempt would forget which phone its link expects.
         """
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hmget(keys.subject(session), ["phone", "expected", "link"])
+            pipe.hmget(keys.subject(session), ["phone", "expected", "link", "address"])
             pipe.pexpire(keys.subject(session), keys.SUBJECT_TTL)
-            (phone, expected, link), _ = await pipe.execute()
+            (phone, expected, link, address), _ = await pipe.execute()
         link_id, _, expires_at = link.decode().rpartition(":") if link else ("", "", "0")
         return Subject(
             phone=phone.decode() or None if phone else None,
             expected=expected.decode() or None if expected else None,
             link=link_id,
             link_expires_at=int(expires_at),
+            address=address.decode() if address else "",
         )
 
     async def forget_phone(self, session: SessionId) -> None:

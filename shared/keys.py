@@ -17,6 +17,9 @@ SNAPSHOT_TTL = 30 * DAY
 TIMELINE_TTL = 30 * DAY
 TIMELINE_LENGTH = 200
 SUBJECT_TTL = 10 * MINUTE
+CLAIM_TTL = 9 * MINUTE
+"""Longer than a wait in the queue and an attempt after it; a further attempt under the same claim renews it. The
+ending frees the claim, this only bounds what a total loss leaves behind."""
 LEASE_KEY_TTL = 7 * DAY
 """How long the *name* of an owner outlives it; whether it still owns is said by the score in `wa:leases`."""
 WORKER_TTL = 1 * MINUTE
@@ -83,7 +86,7 @@ def worker(worker_id: WorkerId) -> str:
 
 
 def cooldown(digest: str) -> str:
-    """String PX: a phone, company or address that must wait, by its keyed hash."""
+    """String PX: a phone, company or address that must wait, or the session with a phone's living code, by keyed hash."""
     return f"wa:cooldown:{digest}"
 
 
@@ -124,7 +127,12 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:fence:<session>", "counter", "none", "newest fencing token = newest attempt"),
     KeyDoc("wa:workers", "zset", "7 days", "workers by last heartbeat (ms)"),
     KeyDoc("wa:worker:<id>", "hash", "1 min", "a worker's version, capacity and load"),
-    KeyDoc("wa:cooldown:<hash>", "string PX", "until it may go on", "who must wait, by keyed hash"),
+    KeyDoc(
+        "wa:cooldown:<hash>",
+        "string PX",
+        "the wait and 6 h; a code's life",
+        "a phone, company or address that must wait, as `{refusals, until}`; or the session with a phone's living code",
+    ),
     KeyDoc("wa:stats", "hash", "none", "counters behind /metrics"),
     KeyDoc("wa:switch", "hash", "none", "kill switches, effective at once; also the channel that says: look"),
     KeyDoc("wa:switch:seen", "hash", "none", "the switches as the operators' timeline knows them"),

@@ -64,7 +64,7 @@ return tonumber(token)
 """
 )
 
-# KEYS lease, leases, fence, claim   ARGV session, owner, worker, key ttl
+# KEYS lease, leases, fence, claim   ARGV session, owner, worker, key ttl, claim ttl
 # A new attempt under the same ownership. Returns its token, or 0 when the lease is gone.
 _ADVANCE = (
     LUA_OWNER
@@ -72,7 +72,7 @@ _ADVANCE = (
 if not owned(KEYS[1], KEYS[2], ARGV[1], ARGV[2]) then return 0 end
 local token = next_token(KEYS[3])
 redis.call('SET', KEYS[1], ARGV[3] .. ':' .. token, 'PX', ARGV[4])
-redis.call('SET', KEYS[4], token, 'XX', 'KEEPTTL')
+redis.call('SET', KEYS[4], token, 'XX', 'PX', ARGV[5])
 return token
 """
 )
@@ -165,7 +165,7 @@ class Leases:
         """A new token under the same ownership, for a new attempt; None when the lease is gone."""
         token = await self._advance(
             keys=[keys.lease(lease.session), keys.LEASES, keys.fence(lease.session), keys.claim(lease.session)],
-            args=[lease.session, lease.owner, lease.worker, keys.LEASE_KEY_TTL],
+            args=[lease.session, lease.owner, lease.worker, keys.LEASE_KEY_TTL, keys.CLAIM_TTL],
         )
         return Lease(lease.session, lease.worker, int(token)) if token else None
 

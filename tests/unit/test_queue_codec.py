@@ -61,6 +61,6 @@ async def test_an_enqueuer_and_a_worker_speak_the_same_language(redis):
     assert isinstance(redis, ArqRedis)
     assert (redis.job_serializer, redis.job_deserializer) == (queue._dumps, queue._loads)
     worker = queue.QueueWorker(
-        keys.QUEUE_SESSIONS, [test_an_enqueuer_and_a_worker_speak_the_same_language], redis, worker="w"
+        keys.QUEUE_SESSIONS, [test_an_enqueuer_and_a_worker_speak_the_same_language], redis, worker=ONE
     )
     assert (worker.job_serializer, worker.job_deserializer) == (queue._dumps, queue._loads)
