@@ -1,7 +1,10 @@
 """The catalogue of failures, with what each means to an operator."""
 
+from dataclasses import fields
+from enum import StrEnum
+
 from docs.generate.markdown import document, generated_from, said, table
-from shared.failures import FAILURES, Act, Blame, FailureCode
+from shared.failures import FAILURES, Failure, FailureCode
 
 MEANING: dict[FailureCode, str] = {
     FailureCode.INVALID_PHONE: "The text is no phone number that can exist, by the region's rules.",
@@ -26,30 +29,32 @@ MEANING: dict[FailureCode, str] = {
 }
 
 
+HEADS = {"blame": "whose", "act": "the page offers", "alerts": "Sentry hears"}
+"""Heads of columns that need other words than the field."""
+
+
 def page() -> str:
-    """`docs/failures.md`."""
+    """`docs/failures.md`. Raises KeyError for a code without a meaning."""
+    columns = [field.name for field in fields(Failure)]
     rows = [
-        (
-            f"`{code.value}`",
-            MEANING[code],
-            one.blame.value,
-            "yes" if one.retryable else "no",
-            one.act.value,
-            "yes" if one.alerts else "no",
-        )
+        (f"`{code.value}`", MEANING[code], *(_cell(getattr(one, column)) for column in columns))
         for code, one in FAILURES.items()
     ]
+    sets = dict.fromkeys(type(value) for one in FAILURES.values() for value in (getattr(one, name) for name in columns))
     return document(
         "# Failure codes",
         generated_from("shared/failures.py"),
         "A closed set: the page, the metrics, the logs and Sentry use the same words. The sentences for people are in "
         "`frontend/locales/`.",
-        table(["code", "what happened", "whose", "retryable", "the page offers", "Sentry hears"], rows),
-        "* **whose**: "
-        + ", ".join(f"`{blame.value}`" for blame in Blame)
-        + f". {said(Blame)}\n"
-        + "* **retryable**: the same request can succeed later without anybody changing anything.\n"
-        + "* **the page offers**: "
-        + ", ".join(f"`{act.value}`" for act in Act)
-        + f". {said(Act)}",
+        table(["code", "what happened", *(HEADS.get(column, column) for column in columns)], rows),
+        said(Failure),
+        "\n".join(
+            f"* {', '.join(f'`{word.value}`' for word in one)}: {said(one)}" for one in sets if issubclass(one, StrEnum)
+        ),
     )
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value.value if isinstance(value, StrEnum) else str(value)

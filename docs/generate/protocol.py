@@ -2,20 +2,26 @@
 
 import json
 from collections.abc import Iterable
+from enum import StrEnum
 
 from pydantic import BaseModel
 
 from docs.generate import examples, shape
 from docs.generate.markdown import document, generated_from, said, table
 from shared import protocol
+from shared.failures import FailureCode
+from shared.lifecycle import State
 from workers.engine import protocol as engine
+
+#: Closed sets that have a table elsewhere.
+_ELSEWHERE = {State, FailureCode, protocol.MessageType}
 
 
 def browser() -> str:
     """`docs/protocol.md`."""
     commands = shape.members(protocol.ClientMessage)
-    parts: list[type[BaseModel]] = [protocol.Qr, protocol.Code, protocol.Queue, protocol.FailureView, protocol.Device]
-    beside: list[type[BaseModel]] = [protocol.ErrorView, protocol.Profile]
+    of_snapshot = shape.referred([protocol.Snapshot])
+    of_message = [one for one in shape.referred([protocol.ServerMessage]) if one not in of_snapshot]
     answers = examples.server()
     return document(
         "# The websocket: `/ws/v1`",
@@ -37,9 +43,9 @@ def browser() -> str:
         "## The snapshot",
         said(protocol.Snapshot),
         _fields(protocol.Snapshot),
-        *(f"### {one.__name__}\n\n{said(one)}\n\n{_fields(one)}" for one in parts),
+        *(_part(one) for one in of_snapshot if one not in {protocol.Snapshot, *_ELSEWHERE}),
         "## Errors and the first answer",
-        *(f"### {one.__name__}\n\n{said(one)}\n\n{_fields(one)}" for one in beside),
+        *(_part(one) for one in of_message if one not in {protocol.ServerMessage, *_ELSEWHERE}),
         "The failure codes are listed in [failures.md](failures.md), the states in [lifecycle.md](lifecycle.md).",
         "## Close codes",
         table(["code", "why"], [(str(code.value), examples.CLOSED[code]) for code in protocol.CloseCode]),
@@ -75,6 +81,14 @@ def _message(model: type[BaseModel], example: BaseModel | None = None) -> str:
     rest = [one for one in shape.fields(model) if one.name != "type"]
     shown = _table(rest) if rest else "No fields but `type`."
     return document(f"### `{tag}`", said(model), shown, _json(example) if example else "").strip()
+
+
+def _part(one: type) -> str:
+    """A model with its fields, or a closed set with its words."""
+    if issubclass(one, BaseModel):
+        return f"### {one.__name__}\n\n{said(one)}\n\n{_fields(one)}"
+    words = ", ".join(f"`{word.value}`" for word in one) if issubclass(one, StrEnum) else ""
+    return f"### {one.__name__}\n\n{said(one)}\n\n{words}."
 
 
 def _fields(model: type[BaseModel]) -> str:

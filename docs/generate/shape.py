@@ -1,6 +1,7 @@
 """Reads pydantic models: their fields, as names and types on the wire."""
 
 import types
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -44,6 +45,24 @@ def members(union: object) -> list[type[BaseModel]]:
     """The models of an `Annotated[A | B, ...]`."""
     inner = get_args(union)[0] if get_origin(union) is Annotated else union
     return list(get_args(inner) or (inner,))
+
+
+def referred(roots: Iterable[type[BaseModel]]) -> list[type]:
+    """The models and enums that the roots are made of, and the roots themselves; a part comes before its whole."""
+    found: dict[type, None] = {}
+
+    def collect(one: type) -> None:
+        if one in found:
+            return
+        if issubclass(one, BaseModel):
+            for field in fields(one):
+                for name in field.shape.names:
+                    collect(name)
+        found[one] = None
+
+    for root in roots:
+        collect(root)
+    return list(found)
 
 
 def shape(annotation: Any) -> Shape:

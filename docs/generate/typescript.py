@@ -15,14 +15,14 @@ _HEAD = "// Generated from shared/{} by `make docs`; do not edit."
 
 def types() -> str:
     """The module `frontend/protocol.d.ts`."""
-    models: dict[type[BaseModel], None] = {}
-    roots: list[type[BaseModel]] = [ServerMessage, *shape.members(ClientMessage)]
-    for root in roots:
-        _collect(root, models)
+    found = shape.referred([ServerMessage, *shape.members(ClientMessage)])
+    models = [one for one in found if issubclass(one, BaseModel)]
+    named: list[type[StrEnum]] = [State, Method, MessageType, FailureCode, Act]
+    words = dict.fromkeys([*named, *(one for one in found if issubclass(one, StrEnum))])
     parts = [
         _HEAD.format("protocol.py, shared/lifecycle.py and shared/failures.py")
         + "\n// What travels between browser and server. Times are milliseconds since the epoch, UTC.",
-        *(_closed_set(one) for one in (State, Method, MessageType, FailureCode, Act)),
+        *(_closed_set(one) for one in words),
         f"export type CloseCode = {' | '.join(str(code.value) for code in CloseCode)};",
         *(_interface(one) for one in models),
         f"export type ClientMessage = {' | '.join(one.__name__ for one in shape.members(ClientMessage))};",
@@ -48,15 +48,6 @@ def failures() -> str:
             "",
         ]
     )
-
-
-def _collect(model: type[BaseModel], into: dict[type[BaseModel], None]) -> None:
-    """What a model refers to comes before it."""
-    for field in shape.fields(model):
-        for name in field.shape.names:
-            if issubclass(name, BaseModel) and name not in into:
-                _collect(name, into)
-    into[model] = None
 
 
 def _closed_set(words: type[StrEnum]) -> str:

@@ -68,6 +68,7 @@ def test_a_models_fields_are_read_as_they_travel():
     inner, tag, number = shape.fields(Outer)
     assert (inner.name, inner.shape.text, inner.optional) == ("inner", "Inner[] | null", True)
     assert inner.shape.names == (Inner,)
+    assert shape.referred([Outer]) == [Colour, Inner, Outer]
     assert (tag.shape.text, tag.optional) == ('"outer"', False)
     assert (number.shape.text, number.optional, number.limits) == ("number", False, "≥ 1, ≤ 9")
 
