@@ -54,6 +54,9 @@ export type Act =
   | "new-link"
   | "support";
 
+export type Hint =
+  | "no-answer";
+
 export type CloseCode = 1009 | 1012 | 4401 | 4403 | 4408 | 4429;
 
 export interface Qr {
@@ -94,6 +97,7 @@ export interface Snapshot {
   code?: Code | null;
   queue?: Queue | null;
   failure?: FailureView | null;
+  hint?: Hint | null;
   device?: Device | null;
   sessionId: string;
   attempt: number;

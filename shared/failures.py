@@ -51,40 +51,51 @@ class Act(StrEnum):
     SUPPORT = "support"
 
 
+class Again(StrEnum):
+    """When the same may be tried again: at once, at `retryAt` (shortly, when that is not known), when something has
+    been changed, or not at all."""
+
+    NOW = "now"
+    LATER = "later"
+    CHANGED = "changed"
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """One row of the catalogue.
 
-    `retryable` says whether the same request can succeed later without anybody changing anything; `alerts` whether
-    Sentry hears of it. The mistakes of people page nobody.
+    `retryable` says whether the same request can succeed later without anybody changing anything in our service or in
+    the request; `alerts` whether Sentry hears of it. The mistakes of people page nobody.
     """
 
     blame: Blame
     retryable: bool
     act: Act
     alerts: bool
+    again: Again
 
 
 FAILURES: dict[FailureCode, Failure] = {
-    FailureCode.INVALID_PHONE: Failure(Blame.OWNER, False, Act.FIX_PHONE, False),
-    FailureCode.IN_PROGRESS: Failure(Blame.OWNER, True, Act.WAIT, False),
-    FailureCode.COOL_DOWN: Failure(Blame.OWNER, True, Act.WAIT, False),
-    FailureCode.WHATSAPP_RATE_LIMITED: Failure(Blame.WHATSAPP, True, Act.USE_QR, False),
-    FailureCode.CODE_NOT_AVAILABLE: Failure(Blame.WHATSAPP, False, Act.USE_QR, False),
-    FailureCode.CLIENT_OUTDATED: Failure(Blame.US, False, Act.SUPPORT, True),
-    FailureCode.PASSKEY_REQUIRED: Failure(Blame.WHATSAPP, False, Act.SUPPORT, False),
-    FailureCode.MULTIDEVICE_OFF: Failure(Blame.OWNER, True, Act.RETRY, False),
-    FailureCode.WRONG_NUMBER: Failure(Blame.OWNER, True, Act.RETRY, False),
-    FailureCode.PAIRING_REFUSED: Failure(Blame.WHATSAPP, True, Act.RETRY, False),
-    FailureCode.TEMPORARILY_BANNED: Failure(Blame.WHATSAPP, True, Act.WAIT, False),
-    FailureCode.LOGGED_OUT: Failure(Blame.OWNER, True, Act.RETRY, False),
-    FailureCode.DROPPED_AFTER_LINKING: Failure(Blame.WHATSAPP, True, Act.RETRY, True),
-    FailureCode.CONNECTION_FAILED: Failure(Blame.WHATSAPP, True, Act.RETRY, True),
-    FailureCode.WORKER_LOST: Failure(Blame.US, True, Act.RETRY, True),
-    FailureCode.PAUSED: Failure(Blame.US, True, Act.WAIT, False),
-    FailureCode.LINK_SPENT: Failure(Blame.OWNER, False, Act.NEW_LINK, False),
-    FailureCode.FORBIDDEN: Failure(Blame.OWNER, False, Act.NEW_LINK, False),
-    FailureCode.INTERNAL: Failure(Blame.US, True, Act.RETRY, True),
+    FailureCode.INVALID_PHONE: Failure(Blame.OWNER, False, Act.FIX_PHONE, False, Again.CHANGED),
+    FailureCode.IN_PROGRESS: Failure(Blame.OWNER, True, Act.WAIT, False, Again.LATER),
+    FailureCode.COOL_DOWN: Failure(Blame.OWNER, True, Act.WAIT, False, Again.LATER),
+    FailureCode.WHATSAPP_RATE_LIMITED: Failure(Blame.WHATSAPP, True, Act.USE_QR, False, Again.LATER),
+    FailureCode.CODE_NOT_AVAILABLE: Failure(Blame.WHATSAPP, False, Act.USE_QR, False, Again.CHANGED),
+    FailureCode.CLIENT_OUTDATED: Failure(Blame.US, False, Act.SUPPORT, True, Again.CHANGED),
+    FailureCode.PASSKEY_REQUIRED: Failure(Blame.WHATSAPP, False, Act.SUPPORT, False, Again.CHANGED),
+    FailureCode.MULTIDEVICE_OFF: Failure(Blame.OWNER, True, Act.RETRY, False, Again.CHANGED),
+    FailureCode.WRONG_NUMBER: Failure(Blame.OWNER, True, Act.RETRY, False, Again.NOW),
+    FailureCode.PAIRING_REFUSED: Failure(Blame.WHATSAPP, True, Act.RETRY, False, Again.NOW),
+    FailureCode.TEMPORARILY_BANNED: Failure(Blame.WHATSAPP, True, Act.WAIT, False, Again.LATER),
+    FailureCode.LOGGED_OUT: Failure(Blame.OWNER, True, Act.RETRY, False, Again.NOW),
+    FailureCode.DROPPED_AFTER_LINKING: Failure(Blame.WHATSAPP, True, Act.RETRY, True, Again.NOW),
+    FailureCode.CONNECTION_FAILED: Failure(Blame.WHATSAPP, True, Act.RETRY, True, Again.NOW),
+    FailureCode.WORKER_LOST: Failure(Blame.US, True, Act.RETRY, True, Again.NOW),
+    FailureCode.PAUSED: Failure(Blame.US, True, Act.WAIT, False, Again.LATER),
+    FailureCode.LINK_SPENT: Failure(Blame.OWNER, False, Act.NEW_LINK, False, Again.NEVER),
+    FailureCode.FORBIDDEN: Failure(Blame.OWNER, False, Act.NEW_LINK, False, Again.NEVER),
+    FailureCode.INTERNAL: Failure(Blame.US, True, Act.RETRY, True, Again.NOW),
 }
 
 

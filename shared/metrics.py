@@ -35,6 +35,8 @@ class Counter(StrEnum):
     FUNNEL = "funnel"
     REFUSED = "refused_commands"
     SWEPT = "swept"
+    UNANSWERED = "unanswered_attempts"
+    QR_REFRESHED = "qr_secrets_refreshed"
     ENGINE_DEATHS = "engine_deaths"
     JOB_FAILURES = "job_failures"
 
@@ -82,6 +84,8 @@ HELP: dict[Counter | Histogram, str] = {
     Counter.FUNNEL: "Onboardings that got so far, by method, region and version of the WhatsApp library.",
     Counter.REFUSED: "Commands of browsers that were refused at once, by code.",
     Counter.SWEPT: "Things the sweeper put right, by kind.",
+    Counter.UNANSWERED: "Attempts whose third QR passed without an answer: nobody scans, or scans fail silently.",
+    Counter.QR_REFRESHED: "QRs that WhatsApp took back while they were shown (companion_reg_refresh).",
     Counter.ENGINE_DEATHS: "Engine processes that died by themselves, by role.",
     Counter.JOB_FAILURES: "Jobs that failed, by name.",
     Histogram.CLICK_TO_SHOWN: "From the click to the first QR, or the first pairing code.",

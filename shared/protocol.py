@@ -108,6 +108,13 @@ class Queue(Wire):
     position: int = Field(ge=0)
 
 
+class Hint(StrEnum):
+    """What may help while an attempt goes on. `no-answer`: three QRs have passed without an answer; the scan may fail
+    on the phone without our hearing of it, so offer a fresh attempt, and the code."""
+
+    NO_ANSWER = "no-answer"
+
+
 class FailureView(Wire):
     """Why it ended, or why no code could be had; `retry_at` when the same may be tried again."""
 
@@ -134,6 +141,7 @@ class Body(Wire):
     code: Code | None = None
     queue: Queue | None = None
     failure: FailureView | None = None
+    hint: Hint | None = None
     device: Device | None = None
 
 

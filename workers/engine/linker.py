@@ -30,6 +30,7 @@ from workers.engine.protocol import (
     Word,
     to_linker,
 )
+from workers.engine.refusals import REASONS, ends_at
 from workers.engine.warmup import warm_up
 
 #: From `start` to the first QR, in seconds. Some silences the library waits for without any end.
@@ -150,8 +151,11 @@ class Attempt:
                 await self._pipe.send(Paired(jid=jid, lid=lid, platform=platform, business_name=business_name))
             case happen.LoggedIn():
                 await self._finish()
-            case happen.PairingRefused(detail=detail) | happen.Refused(detail=detail):
+            case happen.PairingRefused(detail=detail):
                 await self._end(detail)
+            case happen.Refused(refusal=refusal, detail=detail, seconds=seconds):
+                await self._pipe.send(Ended(reason=detail, refusal=REASONS[refusal], until=ends_at(seconds)))
+                leave()
             case happen.Over(detail=detail):
                 if not self._agreed:
                     await self._end(detail)

@@ -97,11 +97,29 @@ class Connected(Line):
     type: Literal["connected"] = "connected"
 
 
+class LostReason(StrEnum):
+    """Why a session is no longer held; the holder has stopped its client."""
+
+    LOGGED_OUT = "logged-out"  # 401: unlinked on the phone; the library has deleted the device
+    MAIN_DEVICE_GONE = "main-device-gone"  # 403, 406
+    REPLACED = "replaced"  # the same keys logged in elsewhere
+    BANNED = "banned"  # 402; `until` when WhatsApp says so
+    OUTDATED = "outdated"  # 405
+    REFUSED = "refused"  # another refusal at login
+    START_FAILED = "start-failed"  # could not start: the store or the network; to be tried again
+
+
 class Ended(Line):
-    """The attempt is over without a device; `reason` is the library's own text."""
+    """The attempt is over without a device; `reason` is the library's own text.
+
+    `refusal`: WhatsApp refused the first login after the phone had agreed; `until`: ms since the epoch, how long a ban
+    lasts, when it says so.
+    """
 
     type: Literal["ended"] = "ended"
     reason: str
+    refusal: LostReason | None = None
+    until: int | None = None
 
 
 FromLinker = Annotated[Ready | Qr | Code | CodeRefused | Word | Paired | Connected | Ended, Field(discriminator="type")]
@@ -156,18 +174,6 @@ to_holder: TypeAdapter[Hold | Release | LogOut | Send | Probe] = TypeAdapter(ToH
 
 
 # --- holder → worker --------------------------------------------------------------------------------------------------
-
-
-class LostReason(StrEnum):
-    """Why a session is no longer held; the holder has stopped its client."""
-
-    LOGGED_OUT = "logged-out"  # 401: unlinked on the phone; the library has deleted the device
-    MAIN_DEVICE_GONE = "main-device-gone"  # 403, 406
-    REPLACED = "replaced"  # the same keys logged in elsewhere
-    BANNED = "banned"  # 402; `until` when WhatsApp says so
-    OUTDATED = "outdated"  # 405
-    REFUSED = "refused"  # another refusal at login
-    START_FAILED = "start-failed"  # could not start: the store or the network; to be tried again
 
 
 class Held(Line):

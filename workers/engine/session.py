@@ -1,7 +1,6 @@
 """One held session inside a holder process."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import assert_never
 
@@ -10,21 +9,12 @@ from workers.engine.client import Client, ClientError, Library
 from workers.engine.devices import device_in, held_name, is_postgres
 from workers.engine.happenings import Refusal
 from workers.engine.protocol import Dropped, Held, Hold, Line, Lost, LostReason, Released, Restored
+from workers.engine.refusals import REASONS, ends_at
 
 #: For the answer to a log-out, in seconds.
 LOG_OUT_LIMIT = 20.0
 #: For a polite stop, in seconds; longer than the longest dial, which a stop waits for.
 STOP_LIMIT = 45.0
-
-_REASONS = {
-    Refusal.LOGGED_OUT: LostReason.LOGGED_OUT,
-    Refusal.MAIN_DEVICE_GONE: LostReason.MAIN_DEVICE_GONE,
-    Refusal.REPLACED: LostReason.REPLACED,
-    Refusal.BANNED: LostReason.BANNED,
-    Refusal.OUTDATED: LostReason.OUTDATED,
-    Refusal.OTHER: LostReason.REFUSED,
-}
-
 
 class Session:
     """A session from `hold` until it is lost or released."""
@@ -99,8 +89,7 @@ class Session:
                 case happen.Cut() | happen.Silent():
                     await self._fall()
                 case happen.Refused(refusal=refusal, detail=detail, seconds=seconds):
-                    until = None if seconds is None else time.time_ns() // 1_000_000 + seconds * 1000
-                    return self._lost(_REASONS[refusal], detail, until)
+                    return self._lost(REASONS[refusal], detail, ends_at(seconds))
                 case happen.QrShown() | happen.WordSaid():
                     self.stuck = True
                     return self._lost(LostReason.LOGGED_OUT, "the store holds no device any more")
