@@ -1,4 +1,8 @@
-"""Structured logs: one JSON object a line on stdout, events named `noun.verb`, secrets taken out last."""
+"""Structured logs: one JSON object a line on stdout, events named `noun.verb`, secrets taken out last.
+
+Whatever ends, ends with one canonical line that says everything about it: `attempt.ended`, `session.ended`,
+`worker.stopped`. The level can be changed while the process runs (shared/switches.py).
+"""
 
 import logging
 import sys
@@ -10,7 +14,7 @@ from shared import scrub
 from shared.settings import Settings
 
 #: Chatter that says nothing an operator acts on; arq also logs job arguments.
-_QUIET = {"arq": logging.WARNING, "uvicorn": logging.WARNING, "httpx": logging.WARNING}
+_QUIET = {"arq": logging.WARNING, "uvicorn": logging.WARNING, "httpx": logging.WARNING, "asyncio": logging.INFO}
 
 
 #: Made by us, of nothing secret; a worker's name may look like a phone number.
@@ -19,6 +23,14 @@ _OURS = frozenset({"timestamp", "session", "worker"})
 
 def _scrubbed(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return {key: value if key in _OURS else scrub.deep(value) for key, value in event.items()}
+
+
+def set_level(level: str) -> None:
+    """Log from this level on (`debug`, `info`, `warning`, `error`), at once."""
+    root, wanted = logging.getLogger(), logging.getLevelNamesMapping()[level.upper()]
+    if root.level != wanted:
+        root.setLevel(wanted)
+        structlog.get_logger().warning("log.level-changed", level=level)
 
 
 def configure(settings: Settings, component: str) -> None:
