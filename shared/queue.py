@@ -18,6 +18,7 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
 from shared import keys
+from shared.clock import now_ms
 from shared.ids import SessionId, WorkerId
 
 log = structlog.get_logger()
@@ -27,6 +28,7 @@ IDLE_SECONDS = 5.0
 JOB_TIMEOUT_SECONDS = 20
 """Jobs are short commands. After a crash arq waits this long (and 10 s) before it runs one again."""
 MAX_TRIES = 2
+DEDUPE_MS = 2_000
 
 Job = Callable[..., Awaitable[None]]
 
@@ -34,6 +36,12 @@ Job = Callable[..., Awaitable[None]]
 def link_job_id(session: SessionId, attempt: int) -> str:
     """The job that serves an attempt: enqueued twice it is one, and its rank is the place in the queue."""
     return f"link:{session}:{attempt}"
+
+
+def soon_again(name: str) -> str:
+    """A job id that dedupes for a few seconds only. A worker that is killed inside a job leaves its id taken for half
+    a minute, which nobody shall wait for; so only for jobs that may run twice at once."""
+    return f"{name}:{now_ms() // DEDUPE_MS}"
 
 
 def _dumps(value: dict[str, Any]) -> bytes:

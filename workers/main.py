@@ -19,7 +19,7 @@ from shared.ids import SessionId, WorkerId
 from shared.lease import Leases
 from shared.messages import Outbox
 from shared.protocol import Method
-from shared.queue import QueueWorker, cancelled, client, enqueue, listen_for_calls
+from shared.queue import QueueWorker, cancelled, client, enqueue, listen_for_calls, soon_again
 from shared.settings import Settings
 from shared.snapshots import Snapshots
 from workers.engine.processes import Engines, LinkerPool, Options
@@ -98,7 +98,7 @@ class Worker:
         leases, claims, snapshots = Leases(redis), Claims(redis), Snapshots(redis)
 
         async def call_sweep() -> None:
-            await enqueue(redis, keys.QUEUE_SESSIONS, "sweep", job_id="sweep")
+            await enqueue(redis, keys.QUEUE_SESSIONS, "sweep", job_id=soon_again("sweep"))
 
         ownership = Ownership(leases, self.id, on_lapsed=call_sweep, on_beat=engines.alive)
         sweeper = Sweeper(redis, leases, claims, snapshots, store, self.id)
@@ -205,7 +205,7 @@ class Worker:
         for attempt in ownership.owners(Attempt):
             attempt.order(Order.HAND_OVER)
         for session in await sessions.hand_over():
-            await enqueue(redis, keys.QUEUE_SESSIONS, "resume", session, job_id=f"resume:{session}")
+            await enqueue(redis, keys.QUEUE_SESSIONS, "resume", session, job_id=soon_again(f"resume:{session}"))
         await places.empty()
         await sweeper.bury(self.id)
 

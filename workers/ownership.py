@@ -104,7 +104,7 @@ class Ownership:
     async def run(self) -> None:
         """Beat until cancelled."""
         loop = asyncio.get_running_loop()
-        self._renewed = self._named = loop.time()
+        self._renewed, self._named = loop.time(), -KEEP_NAMES_SECONDS
         missed = False
         while True:
             began = loop.time()

@@ -121,8 +121,7 @@ class Sessions:
             return
         held.lease = lease
         self._held[session] = held
-        await self.show(held, State.RECONNECTING, "session.resuming")
-        await self._start(held)
+        await self._start_if_ours(held, "session.resuming")
 
     async def refuse(self, lease: Lease, device: StoredDevice) -> None:
         """Log a device out that must not be kept, and forget it; the lease stays the attempt's."""
@@ -257,7 +256,7 @@ class Sessions:
 
     async def _try_again(self, held: Held) -> None:
         if self._held.get(held.device.session) is held:
-            await self._start(held)
+            await self._start_if_ours(held, "session.retrying")
 
     async def _verified(self, held: Held) -> None:
         if self._held.get(held.device.session) is held and held.fresh:
@@ -270,8 +269,14 @@ class Sessions:
             held = self._held.get(session)
             if held is not None:
                 held.online.clear()
-                await self.show(held, State.RECONNECTING, "holder.died")
-                await self._start(held)
+                await self._start_if_ours(held, "holder.died")
+
+    async def _start_if_ours(self, held: Held, event: str) -> None:
+        """Start only after a fenced write: a worker that slept past its lease must not take its sessions up again."""
+        if await self.show(held, State.RECONNECTING, event):
+            await self._start(held)
+        elif self._held.get(held.device.session) is held:
+            self._try_later(held)
 
     def drop(self, held: Held) -> None:
         """Let go of a session that is no longer ours."""
@@ -284,19 +289,23 @@ class Sessions:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    async def show(self, held: Held, state: State, event: str) -> None:
-        """Save where the session stands; a lost lease shows itself at the next heartbeat.
+    async def show(self, held: Held, state: State, event: str) -> bool:
+        """Save where the session stands; whether that proved that it is still ours. If it is not, it is let go of.
 
         Redis may be away while the session lives on: then it is said again, until Redis hears it.
         """
         held.body = held.body.model_copy(update={"state": state, "failure": None})
         kind = MessageType.WHATSAPP_CONNECTED if state is State.LINKED else MessageType.STATUS
         try:
-            await self._links.snapshots.save(held.lease, Change(held.body, kind, event))
+            ours = await self._links.snapshots.save(held.lease, Change(held.body, kind, event)) is not None
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("session.unsaved", session=held.device.session, error=type(error).__name__)
             loop = asyncio.get_running_loop()
             loop.call_later(RETRY_SECONDS[0], lambda: self._links.spawn(self._show_again(held, event), "show"))
+            return False
+        if not ours:
+            self.drop(held)
+        return ours
 
     async def _show_again(self, held: Held, event: str) -> None:
         if self._held.get(held.device.session) is held:

@@ -1,6 +1,6 @@
 """Puts right what the dead have left: lapsed leases, devices that nobody holds, queues that nobody reads.
 
-Runs as a job (one at a time, by its id): when a worker starts, when a heartbeat sees a lapsed lease, and every minute.
+Runs as a job (deduped by its id for seconds): when a worker starts, when a heartbeat sees a lapsed lease, and every minute.
 Every step is idempotent; two sweeps at once do what one does.
 """
 
@@ -18,7 +18,7 @@ from shared.lease import Lease, Leases
 from shared.lifecycle import State
 from shared.metrics import Counter, field
 from shared.protocol import Body, MessageType, Method
-from shared.queue import enqueue, link_job_id
+from shared.queue import enqueue, link_job_id, soon_again
 from shared.snapshots import Change, Snapshots
 from workers import reasons
 from workers.store import DeviceStore
@@ -112,7 +112,7 @@ class Sweeper:
                 keys.QUEUE_SESSIONS,
                 "resume",
                 device.session,
-                job_id=f"resume:{device.session}",
+                job_id=soon_again(f"resume:{device.session}"),
             )
         if unheld:
             log.info("sessions.unheld", count=len(unheld))

@@ -19,7 +19,9 @@ RECONNECTS = 200
 
 
 @pytest.mark.browser
-async def test_a_refresh_at_every_stage_shows_the_same_state_and_the_same_seconds(stack: Stack, phone_page: Page) -> None:
+async def test_a_refresh_at_every_stage_shows_the_same_state_and_the_same_seconds(
+    stack: Stack, phone_page: Page
+) -> None:
     number = new_number()
     phone = stack.emulator.phone(number)
     link = await stack.link(locale="en")

@@ -109,7 +109,9 @@ async def test_a_pairing_that_whatsapp_spoils_again_and_again_is_said(stack: Sta
         await expect(page.locator("main")).to_have_attribute("data-state", "awaiting_phone", timeout=20_000)
         attempt = await page.locator("main").get_attribute("data-attempt")
         await scan(stack.emulator.phone(number), page)
-        await expect(page.locator(f'main:not([data-attempt="{attempt}"][data-state="awaiting_phone"])')).to_be_attached()
+        await expect(
+            page.locator(f'main:not([data-attempt="{attempt}"][data-state="awaiting_phone"])')
+        ).to_be_attached()
     await in_state(page, "failed", failure="pairing-refused")
 
 

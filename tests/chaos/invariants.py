@@ -1,0 +1,105 @@
+"""What must hold whatever is killed: watched while the faults happen, and looked at when all is quiet again."""
+
+import asyncio
+import json
+from collections import defaultdict
+from types import TracebackType
+from typing import Self
+
+import psutil
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from emulator.client import Emulator
+from shared import keys
+from shared.clock import now_ms
+from shared.ids import SessionId
+from tests.e2e.stack import Stack
+
+WITHOUT_TTL = ("wa:fence:", keys.STATS, keys.SWITCH)
+"""Counters and switches live for ever; everything else must not."""
+
+
+class Watch:
+    """Listens to every announcement and to the emulator for as long as the block lasts."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._emulator: Emulator = stack.emulator
+        self._versions: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+        self._broken: list[str] = []
+        self._task: asyncio.Task[None] | None = None
+        self._after = 0
+
+    async def __aenter__(self) -> Self:
+        self._after = await self._emulator.now()
+        listening = asyncio.Event()
+        self._task = asyncio.create_task(self._listen(listening))
+        await listening.wait()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._task is not None
+        while not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=1)
+        if kind is None:
+            assert not self._broken, self._broken
+            await self._no_conflict()
+
+    async def _listen(self, listening: asyncio.Event) -> None:
+        redis: Redis = Redis.from_url(self._stack.environment["REDIS_URL"])
+        try:
+            while True:
+                try:
+                    async with redis.pubsub() as announcements:
+                        await announcements.psubscribe("wa:events:*")
+                        async for message in announcements.listen():
+                            if message["type"] == "psubscribe":
+                                listening.set()
+                            else:
+                                self._hear(message["channel"].decode(), json.loads(message["data"]))
+                except (RedisError, OSError):
+                    await asyncio.sleep(0.1)
+        finally:
+            await redis.aclose()
+
+    def _hear(self, channel: str, message: dict[str, int]) -> None:
+        version = (message["attempt"], message["seq"])
+        if version <= self._versions[channel]:
+            self._broken.append(f"{channel}: {version} after {self._versions[channel]}")
+        self._versions[channel] = version
+
+    async def _no_conflict(self) -> None:
+        """WhatsApp never saw one device twice."""
+        events = await self._emulator.events(self._after, tag=self._stack.tag)
+        doubled = [event for event in events if "replaced by a newer" in str(event.detail.get("reason", ""))]
+        assert not doubled, doubled
+
+
+async def all_quiet(stack: Stack) -> None:
+    """Nothing is left in Redis that should not be; every lease has a living owner; every queue has a reader."""
+    redis = stack.redis
+    immortal = []
+    async for key in redis.scan_iter(match="wa:*"):
+        name = key.decode()
+        if not name.startswith(WITHOUT_TTL) and await redis.ttl(key) == -1:
+            immortal.append(name)
+    assert not immortal, immortal
+
+    alive = {one.decode() for one in await redis.zrangebyscore(keys.WORKERS, now_ms() - 8000, "+inf")}
+    for session in await redis.zrange(keys.LEASES, 0, -1):
+        owner = await redis.get(keys.lease(SessionId(session.decode())))
+        assert owner is not None, f"a lease without an owner: {session}"
+        assert owner.decode().rsplit(":", 1)[0] in alive, f"{session} is owned by the dead: {owner}"
+    async for key in redis.scan_iter(match="arq:queue:worker:*"):
+        if (await redis.type(key)) == b"zset":
+            assert key.decode().removeprefix("arq:queue:worker:") in alive, f"nobody reads {key}"
+    assert await redis.zcard(keys.QUEUE_LINKING) == 0
+
+
+def own_processes(stack: Stack) -> int:
+    """How many processes belong to the stack."""
+    return sum(1 + len(service.children()) for service in (stack.web, *stack.workers) if psutil.pid_exists(service.pid))

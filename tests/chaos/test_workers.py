@@ -1,0 +1,164 @@
+"""A worker dies, is stopped, or is told to go, in every state of an onboarding; the page goes on."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from app.local_redis import LocalRedis
+from emulator.client import Emulator
+from shared import keys
+from shared.ids import SessionId
+from tests.chaos.conftest import Recovery
+from tests.chaos.invariants import Watch, all_quiet
+from tests.e2e.processes import Service
+from tests.e2e.stack import Socket, Stack, new_number
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("chaos")]
+
+KILLED = 12.0
+TOLD = 3.0
+GONE = 20.0
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def pair(emulator: Emulator, own_redis: LocalRedis, folder: Path) -> AsyncIterator[Stack]:
+    """A web and two workers."""
+    async with Stack.running(emulator, own_redis.url, folder, workers=2) as stack:
+        yield stack
+
+
+async def owner(stack: Stack, session: str) -> Service:
+    """The worker that owns the session."""
+    value = await stack.redis.get(keys.lease(SessionId(session)))
+    assert value is not None
+    pid = int(value.decode().rsplit(":", 1)[0].split("-")[-2])
+    return next(worker for worker in stack.workers if worker.pid == pid)
+
+
+async def reach(stack: Stack, socket: Socket, state: str, number: str) -> dict[str, Any]:
+    """Bring an onboarding into a state, and keep it there for long enough to kill somebody."""
+    phone = number.lstrip("+")
+    if state == "connecting":
+        await stack.emulator.arm("handshake-late", tag=stack.tag, delay=8)
+    if state == "linking":
+        await stack.emulator.arm("restart-late", phone=phone, delay=30)
+    if state == "code":
+        await socket.send("request-pairing-code", phoneNumber=number)
+        return await socket.snapshot(lambda s: "code" in s)
+    await socket.send("request-qr")
+    if state == "connecting":
+        return await socket.state("connecting")
+    shown = await socket.snapshot(lambda s: "qr" in s)
+    if state in {"linking", "linked"}:
+        await stack.emulator.phone(number).scan(shown["qr"]["text"])
+        return await socket.state(state)
+    return shown
+
+
+@pytest.mark.parametrize("state", ["connecting", "qr", "code"])
+async def test_a_killed_worker_costs_the_page_seconds(pair: Stack, recovery: Recovery, state: str) -> None:
+    number = new_number()
+    link = await pair.link()
+    async with Watch(pair), pair.socket(link) as socket:
+        old = await reach(pair, socket, state, number)
+        victim = await owner(pair, link["session"])
+        with recovery.within(f"kill -9 of a worker: {state} → shown again", KILLED):
+            await victim.kill()
+            wanted = "code" if state == "code" else "qr"
+            new = await socket.snapshot(lambda s: wanted in s and s["attempt"] > old["attempt"], seconds=20)
+        if state == "code":
+            assert await pair.emulator.phone(number).type_code(new["code"]["text"]) == "confirmed"
+        else:
+            assert await pair.emulator.phone(number).scan(new["qr"]["text"]) == "confirmed"
+        await socket.state("linked")
+    await all_quiet(pair)
+
+
+async def test_a_worker_killed_after_the_phone_agreed_ends_the_attempt_by_name(pair: Stack, recovery: Recovery) -> None:
+    link = await pair.link()
+    async with Watch(pair), pair.socket(link) as socket:
+        await reach(pair, socket, "linking", new_number())
+        victim = await owner(pair, link["session"])
+        with recovery.within("kill -9 of a worker: linking → ended by name", KILLED):
+            await victim.kill()
+            failed = await socket.state("failed", seconds=20)
+        assert failed["failure"]["code"] == "worker-lost"
+        await socket.send("request-qr")
+        await socket.snapshot(lambda s: "qr" in s)
+
+
+async def test_a_killed_workers_session_is_held_elsewhere(pair: Stack, recovery: Recovery) -> None:
+    number = new_number()
+    link = await pair.link()
+    async with Watch(pair), pair.socket(link) as socket:
+        await reach(pair, socket, "linked", number)
+        victim = await owner(pair, link["session"])
+        await victim.said("session.logged-in", session=link["session"])
+        before = await pair.emulator.now()
+        with recovery.within("kill -9 of a worker: its session is held elsewhere", KILLED):
+            await victim.kill()
+            await pair.emulator.wait_for("device.connected", after=before, phone=number.lstrip("+"))
+        await socket.state("linked")
+    await all_quiet(pair)
+
+
+async def test_a_queued_onboarding_outlives_every_worker(
+    emulator: Emulator, own_redis: LocalRedis, folder: Path, recovery: Recovery
+) -> None:
+    async with Stack.running(emulator, own_redis.url, folder) as stack, Watch(stack):
+        await stack.worker.kill()
+        async with stack.socket(await stack.link()) as socket:
+            await socket.send("request-qr")
+            await socket.state("queued")
+            with recovery.within("queued without a worker: shown once one starts", KILLED):
+                await stack.start_worker()
+                await socket.snapshot(lambda s: "qr" in s)
+
+
+async def test_sigterm_hands_everything_over(pair: Stack, recovery: Recovery) -> None:
+    held, number = await pair.linked()
+    victim = await owner(pair, held["session"])
+    await victim.said("session.logged-in", session=held["session"])
+    other = next(worker for worker in pair.workers if worker is not victim)
+    link = await pair.link()
+    async with Watch(pair), pair.socket(link) as socket:
+        # The other one sleeps, so that the victim serves the attempt as well.
+        other.process.send_signal(signal.SIGSTOP)
+        shown = await reach(pair, socket, "qr", new_number())
+        other.process.send_signal(signal.SIGCONT)
+        assert await owner(pair, link["session"]) is victim
+        before = await pair.emulator.now()
+        with recovery.within("SIGTERM of a worker: attempt shown and session held again", TOLD):
+            victim.process.send_signal(signal.SIGTERM)
+            await asyncio.gather(
+                socket.snapshot(lambda s: "qr" in s and s["attempt"] > shown["attempt"]),
+                pair.emulator.wait_for("device.connected", after=before, phone=number.lstrip("+")),
+            )
+        with recovery.within("SIGTERM of a worker: the process is gone", GONE):
+            assert await victim.ended() == 0
+    await all_quiet(pair)
+
+
+async def test_a_worker_stopped_past_its_lease_writes_nothing_and_holds_nothing(
+    pair: Stack, recovery: Recovery
+) -> None:
+    held, number = await pair.linked()
+    victim = await owner(pair, held["session"])
+    await victim.said("session.logged-in", session=held["session"])
+    link = await pair.link()
+    async with Watch(pair), pair.socket(link) as socket:
+        before = await pair.emulator.now()
+        with recovery.within("SIGSTOP of a worker: its session is held elsewhere", KILLED):
+            victim.process.send_signal(signal.SIGSTOP)
+            await pair.emulator.wait_for("device.connected", after=before, phone=number.lstrip("+"))
+        victim.process.send_signal(signal.SIGCONT)
+        await victim.said("lease.lost", session=held["session"])
+        await socket.send("request-qr")
+        await socket.snapshot(lambda s: "qr" in s)
+        assert await owner(pair, held["session"]) is not victim
+    await all_quiet(pair)
