@@ -6,6 +6,8 @@ import { countryByDial, countryOf } from "./countries.js";
 
 const FEWEST_DIGITS = 7;
 const MOST_DIGITS = 15;
+/** Where we do not know how numbers are written. */
+const BY_THREES = [3, 3, 3, 3, 3];
 
 /**
  * @param {string} input
@@ -30,7 +32,7 @@ export function readPhone(input, home) {
     return { ...base, shown: international, international, send: `+${number}`, country };
   }
   const country = base.country;
-  if (!country) return { ...base, shown: groups(digits, [3, 3, 3, 3, 3]), send: digits };
+  if (!country) return { ...base, shown: groups(digits, BY_THREES, " "), send: digits };
 
   // At home: with the trunk prefix (8 900 …), with the country's code but no plus (7 900 …), or bare (900 …).
   const length = country.groups.reduce((sum, size) => sum + size, 0);
@@ -60,13 +62,13 @@ function faultOf(digits, letters) {
 
 /** @param {string} digits with the dialling code @param {import("./types.d.ts").Country | null} country */
 function spellOut(digits, country) {
-  if (!country) return `+${groups(digits, [3, 3, 3, 3, 3])}`;
+  if (!country) return `+${groups(digits, BY_THREES, " ")}`;
   const local = digits.slice(country.dial.length);
   return `+${country.dial} ${groups(local, country.groups)}`.trim();
 }
 
-/** @param {string} digits @param {number[]} sizes */
-function groups(digits, sizes) {
+/** @param {string} digits @param {number[]} sizes @param {string} [tie] */
+function groups(digits, sizes, tie = "-") {
   const parts = [];
   let rest = digits;
   for (const size of sizes) {
@@ -76,7 +78,7 @@ function groups(digits, sizes) {
   }
   if (rest) parts[parts.length - 1] += rest;
   // The first group stands alone; short ones after it are tied with a dash, as people write them.
-  return parts.slice(0, 2).join(" ") + parts.slice(2).map((part) => `-${part}`).join("");
+  return parts.slice(0, 2).join(" ") + parts.slice(2).map((part) => tie + part).join("");
 }
 
 /** Where the caret belongs in the new text: after as many digits as before. @param {string} before @param {number} caret @param {string} after */

@@ -196,7 +196,13 @@ def test_an_older_snapshot_is_dropped_but_the_first_on_a_socket_is_the_truth(des
     expect(main).to_have_attribute("data-seq", str(script.snapshot["seq"]))
     expect(main).to_have_attribute("data-state", "linked")
     # A server that lost its memory counts from the beginning.
-    script.snapshot = {"state": "reconnecting", "sessionId": "company_aurora", "attempt": 1, "seq": 1, "device": a_device()}
+    script.snapshot = {
+        "state": "reconnecting",
+        "sessionId": "company_aurora",
+        "attempt": 1,
+        "seq": 1,
+        "device": a_device(),
+    }
     script.cut(1012)
     expect(main).to_have_attribute("data-state", "reconnecting")
 
@@ -258,9 +264,12 @@ def test_the_page_weighs_little_before_the_qr(open_page: OpenPage, script: Scrip
     cdp = page.context.new_cdp_session(page)
     cdp.send("Network.enable")
     bodies: dict[str, int] = {}
-    cdp.on("Network.dataReceived", lambda event: bodies.update(
-        {event["requestId"]: bodies.get(event["requestId"], 0) + int(event["encodedDataLength"])}
-    ))
+    cdp.on(
+        "Network.dataReceived",
+        lambda event: bodies.update(
+            {event["requestId"]: bodies.get(event["requestId"], 0) + int(event["encodedDataLength"])}
+        ),
+    )
     script.become("awaiting_phone", method="qr", qr=a_qr(), deadline=deadline())
     page.goto(f"{script.url}/link#the-token")
     expect(page.get_by_test_id("qr")).to_be_visible()

@@ -1,6 +1,7 @@
 """Every ending has a way on; nothing spins for ever; the page helps itself only while somebody looks."""
 
 import re
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -78,7 +79,9 @@ def test_nothing_is_renewed_while_nobody_looks(desktop: Page, script: Script) ->
 
 def test_a_desktop_tab_in_the_background_starts_nothing(open_page: OpenPage, script: Script) -> None:
     page = open_page(DESKTOP)
-    page.add_init_script("Object.defineProperty(document, 'visibilityState', {configurable: true, get: () => 'hidden'})")
+    page.add_init_script(
+        "Object.defineProperty(document, 'visibilityState', {configurable: true, get: () => 'hidden'})"
+    )
     page.goto(f"{script.url}/link#the-token")
     expect(page.get_by_test_id("show-qr")).to_be_visible()
     assert script.commands() == []
@@ -90,7 +93,9 @@ def test_a_code_is_never_renewed_by_itself(phone: Page, script: Script) -> None:
     phone.get_by_test_id("phone").fill("9001234567")
     phone.get_by_test_id("get-code").tap()
     script.wait_command("request-pairing-code")
-    script.become("awaiting_phone", "pairing-code", attempt=1, method="code", code=a_code(), qr=a_qr(), deadline=deadline())
+    script.become(
+        "awaiting_phone", "pairing-code", attempt=1, method="code", code=a_code(), qr=a_qr(), deadline=deadline()
+    )
     script.become("expired", attempt=1)
     expect(phone.get_by_test_id("retry")).to_have_text("Get a new code")
     assert len(script.commands()) == 1
@@ -159,7 +164,7 @@ def test_an_unlinked_device_is_told_and_nothing_starts_by_itself(open_page: Open
 def test_a_refresh_shows_the_same(open_page: OpenPage, script: Script, made: str) -> None:
     page = open_page(DESKTOP)
     parts = {"qr": a_qr(), "deadline": deadline()} | ({"code": a_code()} if made == "code" else {})
-    stages = [
+    stages: list[tuple[str, dict[str, Any]]] = [
         ("connecting", {"deadline": deadline()}),
         ("awaiting_phone", parts),
         ("linking", {"deadline": deadline()}),

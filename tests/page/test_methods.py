@@ -91,7 +91,9 @@ def test_three_rapid_clicks_send_one_message(desktop: Page, script: Script) -> N
     expect(desktop.get_by_test_id("get-code")).to_be_enabled()
     desktop.get_by_test_id("get-code").evaluate("(button) => { button.click(); button.click(); button.click(); }")
     script.wait_command("request-pairing-code")
-    script.become("awaiting_phone", "pairing-code", attempt=1, method="code", code=a_code(), qr=a_qr(), deadline=deadline())
+    script.become(
+        "awaiting_phone", "pairing-code", attempt=1, method="code", code=a_code(), qr=a_qr(), deadline=deadline()
+    )
     expect(desktop.get_by_test_id("code")).to_have_text("ABCD-EFGH")
     # The cancel is the mark that nothing else has been sent before it.
     desktop.get_by_test_id("cancel").evaluate("(button) => { button.click(); button.click(); button.click(); }")
@@ -125,7 +127,13 @@ def test_when_no_code_can_be_had_the_page_turns_to_the_qr_and_says_why(desktop: 
     script.wait_command("request-pairing-code")
     failure = {"code": "whatsapp-rate-limited", "retryable": True, "retryAt": None}
     script.become(
-        "awaiting_phone", "pairing-code-error", attempt=1, method="code", qr=a_qr(), failure=failure, deadline=deadline()
+        "awaiting_phone",
+        "pairing-code-error",
+        attempt=1,
+        method="code",
+        qr=a_qr(),
+        failure=failure,
+        deadline=deadline(),
     )
     expect(desktop.get_by_test_id("qr")).to_be_visible()
     expect(desktop.get_by_test_id("notice")).to_contain_text("WhatsApp gives no code right now")
@@ -181,7 +189,9 @@ def test_the_code_by_keyboard_alone(desktop: Page, script: Script) -> None:
     desktop.keyboard.press("Enter")
     assert script.wait_command("request-pairing-code")["phoneNumber"] == "+79001234567"
     assert focused(desktop) == "title"
-    script.become("awaiting_phone", "pairing-code", attempt=1, method="code", code=a_code(), qr=a_qr(), deadline=deadline())
+    script.become(
+        "awaiting_phone", "pairing-code", attempt=1, method="code", code=a_code(), qr=a_qr(), deadline=deadline()
+    )
     expect(desktop.get_by_test_id("title")).to_have_text("Type this code into WhatsApp")
     assert focused(desktop) == "title"
     tab_to(desktop, "copy")
@@ -233,7 +243,9 @@ def test_what_a_screen_reader_finds(desktop: Page, script: Script) -> None:
         - listitem: Tap Link a device
         - listitem: Point the phone at the QR code
     """)
-    script.become("awaiting_phone", "pairing-code", attempt=1, method="code", code=a_code(), qr=a_qr(), deadline=deadline())
+    script.become(
+        "awaiting_phone", "pairing-code", attempt=1, method="code", code=a_code(), qr=a_qr(), deadline=deadline()
+    )
     expect(desktop.get_by_role("region", name="Type this code into WhatsApp")).to_match_aria_snapshot("""
       - heading "Type this code into WhatsApp" [level=2]
       - paragraph: Only in WhatsApp on your phone. Don’t send it to anybody.

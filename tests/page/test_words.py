@@ -15,7 +15,12 @@ LOCALES = ["en", "ru", "pt-BR", "es"]
 MODULES = [*FRONTEND.glob("*.js"), *FRONTEND.glob("view/*.js")]
 
 #: The forms that a count of people or seconds can take (CLDR). The `many` of Portuguese and Spanish begins at a million.
-PLURALS = {"en": {"one", "other"}, "ru": {"one", "few", "many", "other"}, "pt-BR": {"one", "other"}, "es": {"one", "other"}}
+PLURALS = {
+    "en": {"one", "other"},
+    "ru": {"one", "few", "many", "other"},
+    "pt-BR": {"one", "other"},
+    "es": {"one", "other"},
+}
 
 #: The same in several languages, and rightly so.
 SAME = {"guide.app.android", "guide.app.iphone", "guide.app.business", "phone.reads", "trust.undo", "act.cancel"}
@@ -140,4 +145,6 @@ def test_nothing_is_inline_and_nothing_becomes_markup() -> None:
     for page in FRONTEND.glob("*.html"):
         assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*src=)", page.read_text()), page.name
     for module in MODULES:
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", module.read_text()), module
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", module.read_text()), (
+            module
+        )
