@@ -49,7 +49,7 @@ check-lock:
 	@$(PY) .ci/lock.py --check
 
 check-format:
-	@ruff format --check --quiet . || { echo "not in shape: make format"; exit 1; }
+	@ruff format --check --quiet --output-format concise . || { echo "not in shape: make format"; exit 1; }
 
 check-lint:
 	@ruff check --quiet --output-format concise .
