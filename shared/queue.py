@@ -6,7 +6,7 @@ Job arguments are ids only, because arq logs them.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -172,9 +172,13 @@ async def cancelled(task: asyncio.Task[Any]) -> None:
         log.warning("task.ended", error=type(error).__name__)
 
 
-async def listen_for_calls(redis: Redis, workers: Sequence[QueueWorker]) -> None:
-    """Wake each queue's worker as soon as something is put into it. Runs until cancelled; reconnects by itself."""
-    by_channel = {keys.wake(worker.queue_name).encode(): worker for worker in workers}
+async def listen_for_calls(
+    redis: Redis, workers: Sequence[QueueWorker], also: Mapping[str, Callable[[], None]] = {}
+) -> None:
+    """Wake each queue's worker as soon as something is put into it, and call whom `also` names for its channel. Runs
+    until cancelled; reconnects by itself."""
+    by_channel = {keys.wake(worker.queue_name).encode(): worker.wake for worker in workers}
+    by_channel |= {channel.encode(): call for channel, call in also.items()}
     pause = 0.05
     while True:
         try:
@@ -182,7 +186,7 @@ async def listen_for_calls(redis: Redis, workers: Sequence[QueueWorker]) -> None
                 await calls.subscribe(*by_channel)
                 async for message in calls.listen():
                     # A new subscription means that calls may have been missed.
-                    by_channel[message["channel"]].wake()
+                    by_channel[message["channel"]]()
                     pause = 0.05
         except (RedisError, OSError) as error:
             log.warning("calls.unreachable", error=type(error).__name__)

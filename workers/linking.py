@@ -19,11 +19,12 @@ from shared.failures import FailureCode
 from shared.ids import SessionId
 from shared.lease import Lease
 from shared.lifecycle import State, check_step
-from shared.metrics import Counter, field
+from shared.metrics import ENGINE, UNKNOWN_REGION
 from shared.protocol import Body, Code, Device, MessageType, Method, Qr
 from shared.queue import cancelled
 from shared.snapshots import Change, Snapshots
-from workers import reasons
+from shared.switches import Switches
+from workers import reasons, tallies
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed, Exited, Linker, LinkerPool, WrongMessage
 from workers.ownership import Ownership
@@ -70,10 +71,11 @@ class Parts:
     ownership: Ownership
     linkers: LinkerPool
     store: DeviceStore
-    adopt: Callable[[Lease, StoredDevice, Body], Awaitable[None]]
+    adopt: Callable[[Lease, StoredDevice, Body, tuple[str, ...]], Awaitable[None]]
     refuse: Callable[[Lease, StoredDevice], Awaitable[None]]
     restart: Callable[[SessionId, Method], Awaitable[None]]
     device_name: str
+    switches: Switches
 
 
 Event = pipe.Ready | pipe.Qr | pipe.Code | pipe.CodeRefused | pipe.Word | pipe.Paired | pipe.Connected | pipe.Ended
@@ -101,6 +103,15 @@ class Attempt:
         self._restarts = 0
         self._began = self._qr_dies = self._deadline = 0
 
+    @property
+    def _method(self) -> Method:
+        return self._body.method or Method.QR
+
+    @property
+    def _known_region(self) -> str:
+        known = self._subject.phone or self._subject.expected
+        return phone.region_of(known) if known else UNKNOWN_REGION
+
     def order(self, order: Order) -> None:
         """Ask something of the attempt; it is obeyed in turn."""
         self._inbox.put_nowait(order)
@@ -121,13 +132,16 @@ class Attempt:
         """Drive the attempt to its end. Raises nothing but cancellation: a bug ends the attempt, not the worker."""
         self._lease = lease
         try:
+            self._began = now_ms()
             self._subject = await self._parts.claims.subject(self._session)
+            if self._parts.switches.board.paused:
+                await self._fail(FailureCode.PAUSED, raw="switch")
             await self._begin()
             await self._drive()
         except _Stopped:
             pass
         except Exception as error:  # noqa: BLE001 - the attempt's own border
-            sentry.report("linking", error, session=self._session)
+            sentry.report("linking", error, session=self._session, method=self._method, phone=self._subject.phone)
             await self._end_after(error)
         finally:
             await self._leave()
@@ -231,7 +245,7 @@ class Attempt:
         if self._subject.phone is None or self._asked or self._body.state is not State.AWAITING_PHONE:
             return  # while connecting, the first QR brings it about
         if self._qr_dies - now_ms() < CODE_MIN_LEFT_MS:
-            self._body = self._body.model_copy(update={"method": Method.CODE})
+            await self._turn_to_code()
             await self._again("too little time for a code")
             return
         await self._ask_code()
@@ -240,10 +254,16 @@ class Attempt:
         if self._linker is None or self._subject.phone is None:
             return
         self._asked = True
+        await self._turn_to_code()
+        if self._parts.switches.board.codes_blocked(self._known_region):
+            await self._refuse_code(FailureCode.CODE_NOT_AVAILABLE)
+            return
+        await self._linker.send(pipe.RequestCode(phone=self._subject.phone))
+
+    async def _turn_to_code(self) -> None:
         if self._body.method is not Method.CODE:
             self._body = self._body.model_copy(update={"method": Method.CODE, "failure": None})
-            await self._show(MessageType.STATUS, "code.asked", counters=(field(Counter.QR_TO_CODE),))
-        await self._linker.send(pipe.RequestCode(phone=self._subject.phone))
+            await self._show(MessageType.STATUS, "code.asked", counters=tallies.turned_to_code())
 
     # --- what the linker says -----------------------------------------------------------------------------------------
 
@@ -287,7 +307,8 @@ class Attempt:
             expires_at=event.born + qr.life_of(event.number),
         )
         self._step(State.AWAITING_PHONE, qr=view)
-        await self._show(MessageType.QR_UPDATE, "qr.shown", str(event.number), (field(Counter.QR_SHOWN),))
+        counters = tallies.qr_shown(self._method, self._known_region, event.number)
+        await self._show(MessageType.QR_UPDATE, "qr.shown", str(event.number), counters)
         if event.number == 1:
             await self._ask_code()
 
@@ -301,9 +322,7 @@ class Attempt:
         )
         self._body = self._body.model_copy(update={"code": view, "failure": None})
         region = phone.region_of(self._subject.phone)
-        await self._show(
-            MessageType.PAIRING_CODE, "code.shown", region, (field(Counter.CODES_GENERATED, region=region),)
-        )
+        await self._show(MessageType.PAIRING_CODE, "code.shown", region, tallies.code_shown(region))
 
     async def _no_code(self, status: int | None, reason: str) -> None:
         """The QR, if alive, stays; another request for a code may follow."""
@@ -311,10 +330,13 @@ class Attempt:
             return
         code = reasons.of_code_refusal(status)
         log.warning("code.refused", session=self._session, status=status, reason=reason, failure=code.value)
+        await self._refuse_code(code)
+
+    async def _refuse_code(self, code: FailureCode) -> None:
         self._asked = False
         await self._parts.claims.forget_phone(self._session)
         self._body = self._body.model_copy(update={"code": None, "failure": reasons.view(code)})
-        counters = (field(Counter.CODE_FAILURES, reason=code.value),)
+        counters = tallies.code_refused(code)
         await self._show(MessageType.PAIRING_CODE_ERROR, "code.refused", code.value, counters)
 
     async def _word(self, word: str) -> None:
@@ -333,15 +355,18 @@ class Attempt:
             case _:
                 assert_never(reason.verdict)
 
-    async def _again_or_fail(self, code: FailureCode, raw: str) -> None:
+    async def _again_or_fail(self, code: FailureCode, raw: str, *, alert: bool = True) -> None:
         if self._body.state is State.LINKING or self._restarts >= MOST_RESTARTS:
-            await self._fail(code, raw=raw)
+            await self._fail(code, raw=raw, alert=alert)
         self._restarts += 1
         await self._again(raw)
 
     async def _died(self, exited: Exited) -> None:
         log.error("linker.died", session=self._session, code=exited.code, signal=exited.signal, panic=exited.panic)
-        await self._again_or_fail(FailureCode.INTERNAL, exited.panic or "linker died")
+        sentry.engine_died(
+            "linker", code=exited.code, signal=exited.signal, panic=exited.panic, session=self._session, method=self._method
+        )
+        await self._again_or_fail(FailureCode.INTERNAL, exited.panic or "linker died", alert=False)
 
     # --- the phone has agreed -----------------------------------------------------------------------------------------
 
@@ -350,7 +375,8 @@ class Attempt:
         self._deadline = now_ms() + FINISH_MS
         self._body = Body(state=self._body.state, method=self._body.method, deadline=self._deadline)
         self._step(State.LINKING)
-        await self._show(MessageType.STATUS, "phone.agreed")
+        counters = tallies.agreed(self._method, self._known_region)
+        await self._show(MessageType.STATUS, "phone.agreed", counters=counters)
 
     async def _linked(self) -> None:
         """Durable first, told second: only then does the page say `linked`."""
@@ -364,19 +390,16 @@ class Attempt:
             await self._parts.refuse(self._lease, device)
             await self._fail(FailureCode.WRONG_NUMBER, raw="")
         view = Device(phone=phone.masked(device.phone), name=self._parts.device_name, linked_at=linked_at)
-        method = self._body.method or Method.QR
-        region = phone.region_of(device.phone)
-        counters = [field(Counter.LINKED, method=method.value, region=region)]
-        if method is Method.CODE:
-            counters.append(field(Counter.CODE_SUCCESSES))
+        method, known, region = self._method, self._known_region, phone.region_of(device.phone)
+        counters = tallies.linked(method, known, region)
         self._step(State.LINKED)
         self._body = Body(state=State.LINKED, method=method, device=view)
         await self._parts.claims.spend(self._subject)
         await self._save(
-            Change(self._body, MessageType.WHATSAPP_CONNECTED, "attempt.linked", region, tuple(counters), True)
+            Change(self._body, MessageType.WHATSAPP_CONNECTED, "attempt.linked", region, counters, ending=True)
         )
-        log.info("attempt.linked", session=self._session, method=method.value, ms=linked_at - self._began)
-        await self._parts.adopt(self._lease, device, self._body)
+        self._log_ending(self._body, region)
+        await self._parts.adopt(self._lease, device, self._body, tallies.verified(method, known, region))
         raise _Stopped
 
     # --- writing ------------------------------------------------------------------------------------------------------
@@ -394,22 +417,52 @@ class Attempt:
 
     async def _fail(self, code: FailureCode, *, raw: str, alert: bool = True) -> NoReturn:
         """End with a failure."""
-        if alert:
-            sentry.ending("linking", code, session=self._session, raw=raw, method=str(self._body.method or ""))
-        log.warning("attempt.failing", session=self._session, failure=code.value, raw=raw, state=self._body.state.value)
-        counters = (field(Counter.FAILURES, code=code.value),)
+        counters = (tallies.failed(code, self._known_region),)
         body = Body(state=State.FAILED, method=self._body.method, failure=reasons.view(code))
-        await self._end(body, MessageType.ERROR, "attempt.failed", code.value, counters)
+        await self._end(body, MessageType.ERROR, "attempt.failed", code.value, counters, raw=raw, alert=alert)
 
     async def _end(
-        self, body: Body, kind: MessageType, event: str, detail: str = "", counters: tuple[str, ...] = ()
+        self,
+        body: Body,
+        kind: MessageType,
+        event: str,
+        detail: str = "",
+        counters: tuple[str, ...] = (),
+        *,
+        raw: str = "",
+        alert: bool = False,
     ) -> NoReturn:
-        """The last snapshot, then the lease."""
+        """The last snapshot, then the lease; told to Sentry by the one who wrote it."""
         check_step(self._body.state, body.state)
         await self._leave()
-        await self._save(Change(body, kind, event, detail, counters, ending=True))
+        await self._save(Change(body, kind, event, detail, (*counters, tallies.ended(body.state)), ending=True))
+        self._log_ending(body, self._known_region, raw)
+        if alert and body.failure:
+            sentry.ending(
+                "linking",
+                body.failure.code,
+                session=self._session,
+                raw=raw,
+                method=self._method,
+                phone=self._subject.phone,
+            )
         await self._parts.ownership.release(self._lease)
-        log.info(
-            "attempt.ended", session=self._session, state=body.state.value, detail=detail, ms=now_ms() - self._began
-        )
         raise _Stopped
+
+    def _log_ending(self, body: Body, region: str, raw: str = "") -> None:
+        """The canonical line of an attempt. `ms` since this worker took it; `left` is the state that it was in."""
+        write = log.warning if body.failure else log.info
+        write(
+            "attempt.ended",
+            session=self._session,
+            attempt=self._lease.token,
+            state=body.state.value,
+            left=self._body.state.value,
+            method=self._method.value,
+            region=region,
+            failure=body.failure.code.value if body.failure else None,
+            raw=raw or None,
+            restarts=self._restarts,
+            ms=now_ms() - self._began,
+            engine=ENGINE,
+        )

@@ -12,9 +12,8 @@ from arq.connections import ArqRedis
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from shared import VERSION, keys, logs, redis_pool, sentry, settings
+from shared import keys, logs, redis_pool, sentry, settings
 from shared.claims import Claims
-from shared.clock import now_ms
 from shared.ids import SessionId, WorkerId
 from shared.lease import Leases
 from shared.messages import Outbox
@@ -22,11 +21,13 @@ from shared.protocol import Method
 from shared.queue import QueueWorker, cancelled, client, enqueue, listen_for_calls, soon_again
 from shared.settings import Settings
 from shared.snapshots import Snapshots
+from shared.switches import Board, Switches
 from workers.engine.processes import Engines, LinkerPool, Options
 from workers.holders import Holders
 from workers.jobs import Jobs, Places
 from workers.linking import Attempt, Order, Parts
 from workers.ownership import Ownership
+from workers.report import Report
 from workers.sessions import Links, Sessions
 from workers.store import DeviceStore, StoreRefused
 from workers.store_open import opened
@@ -35,7 +36,6 @@ from workers.sweeper import Sweeper
 log = structlog.get_logger()
 
 SWEEP_SECONDS = 60.0
-REPORT_SECONDS = 10.0
 STOP_SECONDS = 18.0
 """From SIGTERM to the end of the process, at most; hosts kill after 30."""
 SPARE_LINKERS = 1
@@ -100,6 +100,7 @@ class Worker:
         async def call_sweep() -> None:
             await enqueue(redis, keys.QUEUE_SESSIONS, "sweep", job_id=soon_again("sweep"))
 
+        switches = Switches(redis, lambda board: self._obey(board, stop))
         ownership = Ownership(leases, self.id, on_lapsed=call_sweep, on_beat=engines.alive)
         sweeper = Sweeper(redis, leases, claims, snapshots, store, self.id)
         links = Links(snapshots, ownership, store, Outbox(redis), self.spawn, self._config.device_name)
@@ -118,6 +119,7 @@ class Worker:
             sessions.refuse,
             restart,
             self._config.device_name,
+            switches,
         )
         places = Places(self._config.max_attempts)
         jobs = Jobs(redis, leases, ownership, parts, sessions, sweeper, places, self.spawn)
@@ -131,8 +133,9 @@ class Worker:
             asyncio.create_task(work)
             for work in (
                 ownership.run(),
-                listen_for_calls(calls, queues),
-                self._report(redis, places, sessions, store),
+                listen_for_calls(calls, queues, {keys.SWITCH_CHANNEL: switches.call}),
+                switches.run(),
+                Report(redis, self.id, places, sessions, store, self._config.max_sessions).run(),
                 self._sweep_now_and_then(call_sweep),
                 *(one.async_run() for one in queues),
             )
@@ -146,6 +149,8 @@ class Worker:
                 for one in queues:
                     await one.drain(1.0)
                 await self._hand_over(redis, ownership, sessions, places, sweeper)
+                if switches.board.draining(self.id):
+                    await switches.throw(f"drain:{self.id}", "", by=self.id, why="drained")
         except (TimeoutError, RedisError, OSError) as error:
             log.warning("worker.stop-cut-short", error=type(error).__name__)
         for task in (*background, *self._tasks, stopping):
@@ -177,26 +182,12 @@ class Worker:
                 continue
             await asyncio.sleep(SWEEP_SECONDS)
 
-    async def _report(self, redis: ArqRedis, places: Places, sessions: Sessions, store: DeviceStore) -> None:
-        """Say for operators what this worker is and does."""
-        while True:
-            fields = {
-                "version": VERSION,
-                "attempts": places.taken,
-                "maxAttempts": places.most,
-                "sessions": len(sessions),
-                "maxSessions": self._config.max_sessions,
-                "store": "away" if store.away else "ok",
-                "at": now_ms(),
-            }
-            try:
-                async with redis.pipeline(transaction=False) as pipe:
-                    pipe.hset(keys.worker(self.id), mapping=fields)
-                    pipe.pexpire(keys.worker(self.id), keys.WORKER_TTL)
-                    await pipe.execute()
-            except (RedisError, OSError, TimeoutError) as error:
-                log.warning("report.unsaved", error=type(error).__name__)
-            await asyncio.sleep(REPORT_SECONDS)
+    def _obey(self, board: Board, stop: asyncio.Event) -> None:
+        """Somebody has thrown a switch."""
+        logs.set_level(board.log_level or self._config.log_level)
+        if board.draining(self.id):
+            log.warning("worker.draining", worker=self.id)
+            stop.set()
 
     async def _hand_over(
         self, redis: ArqRedis, ownership: Ownership, sessions: Sessions, places: Places, sweeper: Sweeper

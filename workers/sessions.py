@@ -12,16 +12,17 @@ from typing import assert_never
 import structlog
 from redis.exceptions import RedisError
 
-from shared import phone, sentry
+from shared import keys, phone, sentry
+from shared.clock import now_ms
 from shared.failures import FailureCode
 from shared.ids import SessionId
 from shared.lease import Lease
 from shared.lifecycle import State
 from shared.messages import Outbox
-from shared.metrics import Counter, field
+from shared.metrics import ENGINE, Counter, field
 from shared.protocol import Body, Device, MessageType
 from shared.snapshots import Change, Snapshots
-from workers import reasons
+from workers import reasons, tallies
 from workers.engine import protocol as pipe
 from workers.holders import Holders
 from workers.ownership import Ownership
@@ -48,6 +49,7 @@ class Held:
         self.body = body
         self.fresh = fresh
         self.tries = 0
+        self.verified: tuple[str, ...] = ()
         self.timer: asyncio.TimerHandle | None = None
         self.gone = asyncio.Event()
         self.online = asyncio.Event()
@@ -96,9 +98,11 @@ class Sessions:
 
     # --- taking up ----------------------------------------------------------------------------------------------------
 
-    async def adopt(self, lease: Lease, device: StoredDevice, body: Body) -> None:
-        """Hold a device that was linked a moment ago, under the attempt's own lease."""
+    async def adopt(self, lease: Lease, device: StoredDevice, body: Body, verified: tuple[str, ...]) -> None:
+        """Hold a device that was linked a moment ago, under the attempt's own lease. `verified`: what is counted when
+        it has outlived the dwell."""
         held = Held(self, lease, device, body, fresh=True)
+        held.verified = verified
         self._links.ownership.hand_over(lease, held)
         self._held[device.session] = held
         await self._start(held)
@@ -261,7 +265,7 @@ class Sessions:
     async def _verified(self, held: Held) -> None:
         if self._held.get(held.device.session) is held and held.fresh:
             held.fresh = False
-            change = Change(held.body, MessageType.STATUS, "session.verified", "", (field(Counter.VERIFIED),))
+            change = Change(held.body, MessageType.STATUS, "session.verified", "", held.verified)
             await self._links.snapshots.save(held.lease, change)
 
     async def _holder_died(self, sessions: list[SessionId]) -> None:
@@ -318,17 +322,30 @@ class Sessions:
         if held.timer is not None:
             held.timer.cancel()
         self._held.pop(held.device.session, None)
+        region = phone.region_of(held.device.phone)
         counters: list[str] = []
         if code is not None:
-            sentry.ending("session", code, session=held.device.session, raw=event)
-            counters.append(field(Counter.FAILURES, code=code.value))
+            counters.append(tallies.failed(code, region))
         if code is FailureCode.DROPPED_AFTER_LINKING:
             counters.append(field(Counter.DROPPED))
         failure = reasons.view(code, retry_at=retry_at) if code else None
         change = Change(
             Body(state=state, failure=failure), MessageType.STATUS, event, code or "", tuple(counters), ending=True
         )
-        await self._links.snapshots.save(held.lease, change)
+        saved = await self._links.snapshots.save(held.lease, change)
+        log.info(
+            "session.ended",
+            session=held.device.session,
+            state=state.value,
+            why=event,
+            failure=code.value if code else None,
+            region=region,
+            fresh=held.fresh,
+            days=round((now_ms() - held.device.linked_at) / keys.DAY, 1),
+            engine=ENGINE,
+        )
+        if code is not None and saved is not None:
+            sentry.ending("session", code, session=held.device.session, raw=event, phone=held.device.phone)
         await self._links.ownership.release(held.lease)
 
     async def _log_out(self, held: Held) -> None:
