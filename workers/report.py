@@ -1,0 +1,98 @@
+"""What a worker says of itself for operators, every ten seconds: `wa:worker:<id>`."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared import VERSION, keys
+from shared.clock import now_ms
+from shared.ids import WorkerId
+from shared.metrics import ENGINE
+from workers.jobs import Places
+from workers.sessions import Sessions
+from workers.store import DeviceStore
+
+log = structlog.get_logger()
+
+REPORT_SECONDS = 10.0
+_PROC = Path("/proc")
+
+
+def processes(pid: int) -> list[int]:
+    """The process and everything below it. Empty where there is no /proc."""
+    found, open_ = [], [pid]
+    while open_:
+        one = open_.pop()
+        try:
+            threads = list((_PROC / str(one) / "task").iterdir())
+            open_ += [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+        except (OSError, ValueError):
+            continue  # gone meanwhile
+        found.append(one)
+    return found
+
+
+def memory_bytes(pids: list[int]) -> int:
+    """Their memory, each shared page counted once (Pss, /proc/<pid>/smaps_rollup, Linux 4.14)."""
+    total = 0
+    for pid in pids:
+        try:
+            lines = (_PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return total
+
+
+class Report:
+    """Writes the report of one worker until cancelled."""
+
+    def __init__(
+        self, redis: Redis, worker: WorkerId, places: Places, sessions: Sessions, store: DeviceStore, most: int
+    ) -> None:
+        self._redis = redis
+        self._worker = worker
+        self._places = places
+        self._sessions = sessions
+        self._store = store
+        self._most = most
+        self._started = now_ms()
+
+    async def run(self) -> None:
+        """Survives every fault of Redis. `lagMs` is how late the loop woke up: above some hundred, it is overloaded."""
+        loop = asyncio.get_running_loop()
+        lag = 0.0
+        while True:
+            try:
+                await self._write(lag)
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("report.unsaved", error=type(error).__name__)
+            due = loop.time() + REPORT_SECONDS
+            await asyncio.sleep(REPORT_SECONDS)
+            lag = loop.time() - due
+
+    async def _write(self, lag: float) -> None:
+        family = await asyncio.to_thread(processes, os.getpid())
+        memory = await asyncio.to_thread(memory_bytes, family)
+        fields = {
+            "version": VERSION,
+            "engine": ENGINE,
+            "started": self._started,
+            "at": now_ms(),
+            "attempts": self._places.taken,
+            "maxAttempts": self._places.most,
+            "sessions": len(self._sessions),
+            "maxSessions": self._most,
+            "memoryMB": memory // 2**20,
+            "processes": len(family),
+            "lagMs": round(lag * 1000),
+            "store": "away" if self._store.away else "ok",
+        }
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hset(keys.worker(self._worker), mapping=fields)
+            pipe.pexpire(keys.worker(self._worker), keys.WORKER_TTL)
+            await pipe.execute()

@@ -1,0 +1,73 @@
+"""What is counted at each step of an attempt: the notation is that of shared/metrics.py.
+
+`known` is the region that was known when the onboarding began (of the phone that was typed, or that the link expects;
+`ZZ` for none), so that the stages of a funnel are comparable; `region` is the linked phone's.
+"""
+
+from shared.failures import FailureCode
+from shared.lifecycle import State
+from shared.metrics import Counter, Histogram, Mark, Stage, field, first, funnel, timed
+from shared.protocol import Method
+
+
+def qr_shown(method: Method, known: str, number: int) -> tuple[str, ...]:
+    """A QR. Only where the owner came for a QR it is what he waits for."""
+    shown = (field(Counter.QR_SHOWN),)
+    if method is Method.CODE or number > 1:
+        return shown
+    return (
+        *shown,
+        first(Mark.SHOWN, funnel(Stage.SHOWN, method, known)),
+        timed(Mark.SHOWN, Mark.CLICKED, Histogram.CLICK_TO_SHOWN, method),
+    )
+
+
+def code_shown(region: str) -> tuple[str, ...]:
+    """A pairing code."""
+    return (
+        field(Counter.CODES_GENERATED, region=region),
+        first(Mark.CODED, funnel(Stage.SHOWN, Method.CODE, region)),
+        timed(Mark.CODED, Mark.ASKED, Histogram.CLICK_TO_SHOWN, Method.CODE),
+    )
+
+
+def code_refused(code: FailureCode) -> tuple[str, ...]:
+    """No pairing code could be had."""
+    return (field(Counter.CODE_FAILURES, reason=code.value),)
+
+
+def turned_to_code() -> tuple[str, ...]:
+    """A QR was shown, and now a code is wanted."""
+    return (field(Counter.QR_TO_CODE),)
+
+
+def agreed(method: Method, known: str) -> tuple[str, ...]:
+    """The phone has agreed."""
+    return (first(Mark.AGREED, funnel(Stage.AGREED, method, known)),)
+
+
+def linked(method: Method, known: str, region: str) -> tuple[str, ...]:
+    """The device is logged in and safe."""
+    since = Mark.CODED if method is Method.CODE else Mark.SHOWN
+    return (
+        field(Counter.LINKED, method=method.value, region=region),
+        *((field(Counter.CODE_SUCCESSES),) if method is Method.CODE else ()),
+        first(Mark.LINKED, funnel(Stage.LINKED, method, known)),
+        timed(Mark.LINKED, since, Histogram.SHOWN_TO_LINKED, method),
+        ended(State.LINKED),
+    )
+
+
+def verified(method: Method, known: str, region: str) -> tuple[str, ...]:
+    """The device outlived the dwell."""
+    return (field(Counter.VERIFIED, method=method.value, region=region), funnel(Stage.VERIFIED, method, known))
+
+
+def failed(code: FailureCode, region: str) -> str:
+    """An attempt or a session ended in a failure."""
+    return field(Counter.FAILURES, code=code.value, region=region)
+
+
+def ended(state: State) -> str:
+    """An attempt ended."""
+    return field(Counter.ENDINGS, state=state.value)
