@@ -59,7 +59,7 @@ class Server:
         else:
             place = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
         # lib/pq reads the query by the rules of URLs, where a slash needs no escape but a blank is `%20` or `+`.
-        return f"postgres://{login}@{place}/{quote(self.database, safe='')}?{urlencode(options, quote_via=quote)}"
+        return f"postgres://{login}@{place}/{quote(self.database, safe='')}?{urlencode(options, quote_via=quote, safe='/')}"
 
     def _tls(self) -> ssl.SSLContext | bool:
         if self.sslmode == "disable":

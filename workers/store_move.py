@@ -15,6 +15,7 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from redis.asyncio import Redis
@@ -23,6 +24,7 @@ from redis.exceptions import RedisError
 from shared import logs, redis_pool, settings
 from shared.ids import SessionId
 from shared.lease import Leases
+from workers import pgbouncer
 from workers.engine.devices import settle
 from workers.store import StoreAway, StoreRefused
 from workers.store_connections import Connection, Connections
@@ -89,7 +91,7 @@ async def move(folder: Path, connections: Connections, *, dry: bool) -> Counter[
     for number, row in enumerate(rows, 1):
         try:
             device = await asyncio.to_thread(_read, folder, row)
-            fate = await connections.run(lambda connection, row=row, device=device: _put(connection, row, device, dry))
+            fate = await connections.run(partial(_put, row=row, device=device, dry=dry))
             what = f"{device.rows} rows"
         except (NotADevice, sqlite3.Error) as error:
             fate, what = Fate.FAILED, str(error)
@@ -105,7 +107,7 @@ def _read(folder: Path, row: Row) -> DeviceFile:
     return read_file(path, row.jid)
 
 
-async def _put(connection: Connection, row: Row, device: DeviceFile, dry: bool) -> Fate:
+async def _put(connection: Connection, *, row: Row, device: DeviceFile, dry: bool) -> Fate:
     found = await connection.fetch(
         "SELECT session, jid FROM wa_devices WHERE session = $1 OR jid = $2", row.session, row.jid
     )
@@ -135,13 +137,13 @@ async def run(folder: Path, *, dry: bool) -> int:
     redis = Redis(connection_pool=redis_pool.pool(config))
     try:
         await refuse_while_in_use(folder, redis)
-        async with reached(server, None, config.database_pool, seconds=SECONDS) as postgres:
+        async with reached(server, pgbouncer.installed(), config.database_pool, seconds=SECONDS) as postgres:
             fates = await move(folder, postgres.connections, dry=dry)
     finally:
         await redis.aclose(close_connection_pool=True)
     _say("; ".join(f"{count} {fate.value}" for fate, count in fates.items()) or "No device is registered.")
     if dry:
-        _say("Nothing was changed (--dry-run).")
+        _say("No device was written (--dry-run).")
     elif not fates[Fate.FAILED]:
         await asyncio.to_thread(_retire, folder)
         _say(f"Done. Start the workers with DATABASE_URL; {folder} is a backup now.")

@@ -12,6 +12,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+import asyncpg
 import structlog
 
 from workers.engine.devices import pairing_name
@@ -68,8 +69,11 @@ async def ensure(connections: Connections, dsn: str) -> None:
         )
         log.info("store.tables-made", library=library, version=version)
 
-    if not await connections.run(ready):
-        await connections.run(make)
+    try:
+        if not await connections.run(ready):
+            await connections.run(make)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise StoreRefused("names a role that may not create tables in its database") from error
 
 
 async def _by_the_library(connection: Connection, dsn: str) -> int:
@@ -84,8 +88,6 @@ async def _by_the_library(connection: Connection, dsn: str) -> int:
             "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = current_schema()"
         )
     }
-    if "permission denied" in said:
-        raise StoreRefused("names a role that may not create tables in its database")
     if missing := sorted(wanted - found):
         raise StoreAway(f"the library did not make its tables: {missing[0]} is missing; it says: {said}")
     made = await connection.fetchval("SELECT max(version) FROM whatsmeow_version")

@@ -85,7 +85,7 @@ async def database(postgres: Postgres, template: str) -> str:
 @pytest.fixture
 async def way(postgres: Postgres, database: str, bouncer: str) -> AsyncIterator[Reached]:
     """Our way to the database, through a PgBouncer of our own."""
-    async with reached(server_of(postgres.url(database)), bouncer, POOL) as found:
+    async with reached(server_of(postgres.url(database)), bouncer, POOL, seconds=5) as found:
         yield found
 
 

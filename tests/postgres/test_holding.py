@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import AsyncIterator
 
 import psutil
 import pytest
@@ -85,15 +86,20 @@ async def test_a_device_that_is_not_there_is_seen_before_the_start(steps, store,
     assert await store.device(device.session) is None
 
 
+async def until_lost(holder: Holder) -> AsyncIterator[Lost]:
+    async for event in holder:
+        if isinstance(event, Lost):
+            yield event
+            return
+
+
 async def test_what_the_phone_logs_out_is_gone_from_the_store(steps, store):
     link, device = await linked(steps, store, "company_1")
     async with steps.holder() as holder:
         await held(holder, store, device)
         await link.phone.logout()
-        lost = None
         async with asyncio.timeout(20):
-            while not isinstance(lost, Lost):
-                lost = await anext(holder)
+            [lost] = [event async for event in until_lost(holder)]
         assert lost.reason in {LostReason.LOGGED_OUT, LostReason.MAIN_DEVICE_GONE}
     assert not await store.holds(device)
 

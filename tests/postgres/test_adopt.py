@@ -1,0 +1,184 @@
+"""The hand-over: all of a device or nothing, whatever happens in between."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from bench.postgres import eventually
+from shared.ids import SessionId
+from tests.postgres.conftest import AT, count_rows
+from workers.store_copy import NotADevice, read_file
+
+pytestmark = pytest.mark.xdist_group("postgres")
+
+FIRST, SECOND = SessionId("company_1"), SessionId("company_2")
+PRIVACY = "INSERT INTO whatsmeow_privacy_tokens VALUES ($1, 'somebody@lid', 'x', 1)"
+
+#: What is run and killed: an adopt in a process of its own.
+ADOPT = """
+import asyncio, sys
+from pathlib import Path
+from shared.ids import SessionId, WorkerId
+from workers.store_connections import Connections
+from workers.store_dsn import server_of
+from workers.store_postgres import PostgresStore
+from workers.store_scratch import Scratch
+
+url, folder, path, jid = sys.argv[1:]
+async def main():
+    store = PostgresStore(Connections(server_of(url).arguments()), "", Scratch(Path(folder), WorkerId("w9")))
+    await store.adopt(SessionId("company_1"), path, jid, 1)
+asyncio.run(main())
+"""
+
+
+def counts(path: str) -> dict[str, int]:
+    """Rows of every table of a device file that is not empty."""
+    with closing(sqlite3.connect(path)) as file:
+        names = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        found = {name: file.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}
+    return {name: rows for name, rows in found.items() if rows and name.startswith("whatsmeow_")}
+
+
+async def test_every_row_of_the_file_is_in_postgres(steps, store, postgres, database):
+    link = await steps.link()
+    wanted = counts(link.database)
+    assert wanted["whatsmeow_pre_keys"] > 800
+    before = await count_rows(postgres, database)
+    device = await store.adopt(FIRST, link.database, link.jid, AT)
+    assert (device.session, device.jid, device.linked_at) == (FIRST, link.jid, AT)
+    found = await count_rows(postgres, database)
+    assert found == before | wanted | {"wa_devices": 1}
+    with closing(sqlite3.connect(link.database)) as file:
+        [(noise, name, number)] = file.execute("SELECT noise_key, push_name, registration_id FROM whatsmeow_device")
+        keys = sorted(file.execute("SELECT key_id, key, uploaded FROM whatsmeow_pre_keys"))
+    assert await postgres.query(
+        "SELECT noise_key, push_name, registration_id FROM whatsmeow_device", database=database
+    ) == [(noise, name, number)]
+    stored = await postgres.query("SELECT key_id, key, uploaded::int FROM whatsmeow_pre_keys", database=database)
+    assert sorted(stored) == keys
+    assert await store.device(FIRST) == device
+    assert [one.session for one in await store.held_by_nobody(lambda _: False)] == [FIRST]
+    assert await store.held_by_nobody(lambda session: session == FIRST) == []
+
+
+async def test_a_hand_over_done_twice_is_done_once(steps, store, postgres, database):
+    link = await steps.link()
+    await store.adopt(FIRST, link.database, link.jid, AT)
+    once = await count_rows(postgres, database)
+    await store.adopt(FIRST, link.database, link.jid, AT)
+    assert await count_rows(postgres, database) == once
+
+
+async def test_a_new_device_replaces_the_old_one_with_all_its_keys(steps, store, postgres, database):
+    old, new = await steps.link(), await steps.link()
+    await store.adopt(FIRST, old.database, old.jid, AT)
+    once = await count_rows(postgres, database)
+    await postgres.query(PRIVACY, old.jid, database=database)
+    await store.park(FIRST, "replaced")
+    assert await store.held_by_nobody(lambda _: False) == []
+    device = await store.adopt(FIRST, new.database, new.jid, AT + 1)
+    assert await store.holds(device)
+    assert await store.held_by_nobody(lambda _: False) == [device]
+    found = await count_rows(postgres, database)
+    found.pop("whatsmeow_lid_map", None)
+    once.pop("whatsmeow_lid_map", None)
+    assert found == once
+    assert await postgres.query("SELECT jid FROM whatsmeow_device", database=database) == [(new.jid,)]
+
+
+async def test_a_jid_belongs_to_one_session_only(steps, store, postgres, database):
+    link = await steps.link()
+    await store.adopt(FIRST, link.database, link.jid, AT)
+    device = await store.adopt(SECOND, link.database, link.jid, AT)
+    assert await store.device(FIRST) is None
+    assert await store.holds(device)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await postgres.query("INSERT INTO wa_devices VALUES ('company_3', $1, 1)", link.jid, database=database)
+    await store.forget(FIRST)
+    assert await store.holds(device)
+
+
+async def test_a_file_with_another_device_is_not_taken(steps, store, postgres, database, tmp_path):
+    link = await steps.link()
+    before = await count_rows(postgres, database)
+    for path, jid in (
+        (link.database, "79990000000:1@s.whatsapp.net"),
+        (str(tmp_path / "missing"), link.jid),
+        (__file__, link.jid),
+    ):
+        with pytest.raises(NotADevice):
+            await store.adopt(FIRST, path, jid, AT)
+    assert await count_rows(postgres, database) == before
+
+
+@pytest.mark.parametrize("step", ["whatsmeow_lid_map", "whatsmeow_device", "whatsmeow_pre_keys", "wa_devices"])
+async def test_killed_at_any_step_it_leaves_nothing(step, steps, postgres, database, tmp_path):
+    link = await steps.link()
+    before = await count_rows(postgres, database)
+    blocker = await asyncpg.connect(postgres.url(database, user="boss"))
+    transaction = blocker.transaction()
+    await transaction.start()
+    await blocker.execute(f"LOCK TABLE {step} IN SHARE MODE")
+    command = [sys.executable, "-c", ADOPT, postgres.url(database), str(tmp_path), link.database, link.jid]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2]) as process:
+        waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1"
+        [(pid,)] = await eventually(lambda: postgres.query(waiting, database))
+        process.kill()
+    await transaction.rollback()
+    await blocker.close()
+    await eventually(lambda: ended(postgres, pid))
+    assert await count_rows(postgres, database) == before
+
+
+async def ended(postgres, pid: int) -> bool:
+    return not await postgres.query("SELECT FROM pg_stat_activity WHERE pid = $1", pid)
+
+
+async def test_killed_after_the_last_step_it_leaves_the_whole_device(steps, store, postgres, database, tmp_path):
+    link = await steps.link()
+    command = [sys.executable, "-c", ADOPT, postgres.url(database), str(tmp_path), link.database, link.jid]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2]) as process:
+        await eventually(lambda: postgres.query("SELECT FROM wa_devices", database=database))
+        os.kill(process.pid, signal.SIGKILL)
+    device = await store.device(FIRST)
+    assert device is not None
+    assert await store.holds(device)
+    assert counts(link.database).items() <= (await count_rows(postgres, database)).items()
+
+
+async def test_a_hand_over_waits_for_postgres_to_come_back(steps, store, postgres):
+    link = await steps.link()
+    await asyncio.to_thread(postgres.stop, signal.SIGQUIT)
+    adopting = asyncio.create_task(store.adopt(FIRST, link.database, link.jid, AT))
+    await eventually(lambda: store.away)
+    await asyncio.to_thread(postgres.start)
+    assert await store.holds(await adopting)
+
+
+async def test_orphans_are_found_by_the_documented_statement(steps, store, postgres, database):
+    text = (Path(__file__).parents[2] / "docs/device-store.md").read_text(encoding="utf-8")
+    [statement] = [part for part in text.split("```sql\n")[1:] if "orphan" in part.splitlines()[0]]
+    statement = statement.partition("```")[0]
+    link = await steps.link()
+    await store.adopt(FIRST, link.database, link.jid, AT)
+    assert await postgres.query(statement, database=database) == []
+    await postgres.query("DELETE FROM wa_devices", database=database)
+    assert await postgres.query(statement, database=database) == [(link.jid,)]
+
+
+def test_what_postgres_cannot_store_is_left_out(tmp_path):
+    path = str(tmp_path / "device")
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("CREATE TABLE whatsmeow_device (jid TEXT, push_name TEXT, key BLOB, age INTEGER)")
+        file.execute("INSERT INTO whatsmeow_device VALUES (?, ?, ?, ?)", ("1:1@x", "a\0b'\\", b"\0\xff", None))
+    [table] = read_file(path, "1:1@x").tables.values()
+    assert table.json() == r'[{"jid": "1:1@x", "push_name": "ab' + r"""'\\", "key": "\\x00ff", "age": null}]"""

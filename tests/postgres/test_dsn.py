@@ -1,0 +1,67 @@
+"""DATABASE_URL, read once for three readers."""
+
+import ssl
+
+import certifi
+import pytest
+
+from workers.store import StoreRefused
+from workers.store_dsn import server_of
+
+
+def test_what_is_percent_encoded_arrives_as_it_was_meant():
+    server = server_of("postgres://us%40er:p%40ss%2Fw%3Ard%20%25@db.example:6000/sal%C3%B6n")
+    assert (server.user, server.password, server.database) == ("us@er", "p@ss/w:rd %", "salön")
+    assert (server.host, server.port, server.sslmode) == ("db.example", 6000, "require")
+    assert server.library_dsn(pooled=True) == (
+        "postgres://us%40er:p%40ss%2Fw%3Ard%20%25@db.example:6000/sal%C3%B6n?sslmode=require&binary_parameters=yes"
+    )
+    assert "p@ss" not in repr(server)
+
+
+def test_only_without_a_pooler_the_server_is_asked_to_close_idle_connections():
+    server = server_of("postgresql://u:p@127.0.0.1/db")
+    assert server.library_dsn(pooled=False).endswith(
+        "/db?sslmode=disable&binary_parameters=yes&idle_session_timeout=2000"
+    )
+    assert server_of("postgres://u:p@[::1]:7/db").library_dsn(pooled=True).startswith("postgres://u:p@[::1]:7/db?")
+
+
+def test_a_unix_socket_is_named_by_its_folder():
+    server = server_of("postgres://u@/db?host=/run/postgresql")
+    assert (server.host, server.sslmode) == ("/run/postgresql", "disable")
+    assert server.library_dsn(pooled=True) == (
+        "postgres://u@/db?host=/run/postgresql&port=5432&sslmode=disable&binary_parameters=yes"
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "verifies", "names"), [("require", False, False), ("verify-ca", True, False), ("verify-full", True, True)]
+)
+def test_sslmode_means_for_us_what_it_means_for_postgres(mode, verifies, names):
+    server = server_of(f"postgres://u:p@db.example/db?sslmode={mode}&sslrootcert={certifi.where()}")
+    context = server.arguments()["ssl"]
+    assert (context.verify_mode is ssl.CERT_REQUIRED, context.check_hostname) == (verifies, names)
+    assert f"sslrootcert={certifi.where()}" in server.library_dsn(pooled=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("postgres://u:p@h/db?search_path=wa_1", "search_path"),
+        ("postgres://u:p@h/db?binary_parameters=no", "binary_parameters=no"),
+        ("postgres://u:p@h/db?sslmode=prefer", "sslmode=prefer"),
+        ("postgres://u:p@h/db?sslmode=verify-full", "sslrootcert"),
+        ("postgres://u:p@h/", "one host"),
+        ("postgres://h/db", "one host"),
+        ("postgres://u:p@h1,h2/db", "one host"),
+        ("postgres://u:p@h:port/db", "percent-encoded"),
+        ("postgres://u:pa/ss@h/db", "percent-encoded"),
+        ("postgres://u:p%0Aq@h/db", "line break"),
+    ],
+)
+def test_what_would_corrupt_or_mislead_is_refused_with_a_sentence_and_without_the_password(url, says):
+    with pytest.raises(StoreRefused) as refused:
+        server_of(url)
+    assert says in str(refused.value)
+    assert "pa/ss" not in str(refused.value)

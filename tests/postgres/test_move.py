@@ -1,0 +1,137 @@
+"""A deployment moves from SQLite files to Postgres by a command."""
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from shared.ids import SessionId, WorkerId
+from tests.engine.steps import until
+from tests.postgres.conftest import AT, count_rows
+from workers.engine.protocol import Held, Hold
+from workers.store import SqliteStore
+from workers.store_copy import NotADevice, read_file
+
+pytestmark = pytest.mark.xdist_group("postgres")
+
+FIRST, SECOND = SessionId("company_1"), SessionId("company_2")
+
+
+@pytest.fixture
+async def deployment(steps, tmp_path) -> Path:
+    """A DATA_DIR with two devices, the second of them parked."""
+    store = SqliteStore(tmp_path / "data", WorkerId("w1"))
+    for session in (FIRST, SECOND):
+        link = await steps.link()
+        await store.adopt(session, link.database, link.jid, AT)
+    await store.park(SECOND, "replaced")
+    store.close()
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def command(postgres, database, redis_server):
+    """Runs the command: its exit code and everything it said."""
+    given = {
+        "DATABASE_URL": postgres.url(database),
+        "REDIS_URL": redis_server,
+        "SECRET_KEY": "s" * 32,
+        "API_KEYS": "k" * 32,
+    }
+
+    def run(folder: Path, *options: str) -> tuple[int, str]:
+        line = [sys.executable, "-m", "workers.store_move", "--from", str(folder), *options]
+        done = subprocess.run(
+            line, capture_output=True, text=True, cwd=Path(__file__).parents[2], env=os.environ | given, timeout=90
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+async def test_every_device_is_moved_and_held_from_postgres(deployment, command, store, steps, postgres, database):
+    before = await count_rows(postgres, database)
+    code, said = await asyncio.to_thread(command, deployment, "--dry-run")
+    assert code == 0, said
+    assert "2 moved" in said
+    assert await count_rows(postgres, database) == before
+    assert (deployment / "registry.sqlite3").exists()
+
+    code, said = await asyncio.to_thread(command, deployment)
+    assert code == 0, said
+    assert "1/2 company_1: moved" in said
+    [device] = await store.held_by_nobody(lambda _: False)
+    assert (device.session, device.linked_at) == (FIRST, AT)
+    assert device.phone.removeprefix("+") not in said
+    assert await store.holds(device)
+    assert await store.device(SECOND) is not None
+    async with steps.holder() as holder:
+        await holder.send(Hold(session=FIRST, database=device.database, jid=device.jid))
+        await until(holder, Held)
+
+    code, said = await asyncio.to_thread(command, deployment)
+    assert (code, said.count("has been moved already")) == (2, 1)
+
+
+async def test_what_is_in_postgres_already_is_left_as_it_is(deployment, command, store, steps):
+    with closing(sqlite3.connect(deployment / "registry.sqlite3")) as registry:
+        [(jid,)] = registry.execute("SELECT jid FROM devices WHERE session = ?", (FIRST,)).fetchall()
+    file = deployment / "devices" / f"{FIRST}.sqlite3"
+    await store.adopt(FIRST, str(file), jid, AT + 5)
+    newer = await steps.link()
+    await store.adopt(SECOND, newer.database, newer.jid, AT + 5)
+    code, said = await asyncio.to_thread(command, deployment)
+    assert code == 0, said
+    assert "company_1: in Postgres already" in said
+    assert "company_2: linked anew" in said
+    for session in (FIRST, SECOND):
+        found = await store.device(session)
+        assert found is not None
+        assert found.linked_at == AT + 5
+
+
+async def test_a_broken_file_is_told_and_does_not_stop_the_others(deployment, command, store):
+    (deployment / "devices" / f"{FIRST}.sqlite3").unlink()
+    code, said = await asyncio.to_thread(command, deployment)
+    assert code == 1
+    assert "company_1: NOT moved" in said
+    assert await store.device(SECOND) is not None
+    assert (deployment / "registry.sqlite3").exists()
+
+
+async def test_nothing_is_moved_while_a_worker_lives(deployment, command, redis_server):
+    living = SqliteStore(deployment, WorkerId("w2"))
+    code, said = await asyncio.to_thread(command, deployment)
+    assert (code, "stop all workers first" in said) == (2, True)
+    living.close()
+    from redis.asyncio import Redis
+
+    from shared.lease import Leases
+
+    async with Redis.from_url(redis_server) as redis:
+        await Leases(redis).acquire(FIRST, WorkerId("w2"))
+    code, said = await asyncio.to_thread(command, deployment)
+    assert (code, "1 sessions are held" in said) == (2, True)
+
+
+async def test_a_file_that_is_open_elsewhere_is_not_moved(deployment, command):
+    with closing(sqlite3.connect(deployment / "devices" / f"{FIRST}.sqlite3")) as held:
+        held.execute("PRAGMA journal_mode=WAL")
+        held.execute("SELECT count(*) FROM whatsmeow_device").fetchall()
+        code, said = await asyncio.to_thread(command, deployment)
+    assert code == 1
+    assert "company_1: NOT moved" in said
+
+
+def test_two_devices_in_a_file_are_one_too_many(tmp_path):
+    path = str(tmp_path / "two")
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("CREATE TABLE whatsmeow_device (jid TEXT)")
+        file.execute("INSERT INTO whatsmeow_device VALUES ('1:1@x'), ('1:2@x')")
+    with pytest.raises(NotADevice, match="2 devices"):
+        read_file(path, "1:1@x")
