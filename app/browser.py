@@ -169,6 +169,7 @@ class Browser:
             except Refused as refused:
                 view = ErrorView(code=refused.code, retry_at=refused.retry_at, field=refused.field)
                 slot.answer(ServerMessage(type=MessageType.ERROR, error=view))
+                await self._onboarding.refused(refused.code)
             except ValidationError as error:
                 where = ".".join(str(part) for part in error.errors()[0]["loc"][-1:]) or "type"
                 view = ErrorView(code=FailureCode.FORBIDDEN, field=where)

@@ -11,7 +11,7 @@ from shared.claims import Claims, Outcome, Requested, Subject, queued
 from shared.failures import FailureCode, Refused
 from shared.ids import SessionId
 from shared.lifecycle import State
-from shared.metrics import Counter, field
+from shared.metrics import UNKNOWN_REGION, Counter, Stage, field, funnel
 from shared.protocol import Body, MessageType, Method
 from shared.queue import enqueue, link_job_id, withdraw
 from shared.redis_pool import answer
@@ -51,11 +51,21 @@ class Onboarding:
                 job_id=f"code:{link.session}:{requested.attempt}",
             )
 
+    async def refused(self, code: FailureCode) -> None:
+        """Count a command that was refused."""
+        await answer(self._redis.hincrby(keys.STATS, field(Counter.REFUSED, code=code.value)))
+
     async def cancel(self, link: Link) -> None:
         """End the attempt, as long as the phone has not agreed; otherwise nothing happens."""
         body = Body(state=State.CANCELLED)
         cancelled = await self._claims.cancel(
-            link.session, Change(body, MessageType.STATUS, "attempt.cancelled", "in the queue")
+            link.session, Change(
+                body,
+                MessageType.STATUS,
+                "attempt.cancelled",
+                "in the queue",
+                (field(Counter.ENDINGS, state=State.CANCELLED.value),),
+            ),
         )
         if cancelled.done:
             await withdraw(self._redis, keys.QUEUE_LINKING, link_job_id(link.session, cancelled.attempt))
@@ -70,7 +80,10 @@ class Onboarding:
             )
 
     async def _request(self, link: Link, method: Method, number: str | None) -> Requested:
-        change = queued(method, "attempt.requested", field(Counter.ATTEMPTS, method=method.value))
+        known = number or link.phone
+        region = phone.region_of(known) if known else UNKNOWN_REGION
+        started = funnel(Stage.STARTED, method, region)
+        change = queued(method, "attempt.requested", field(Counter.ATTEMPTS, method=method.value), started)
         subject = Subject(link.id, link.expires_at, phone=number, expected=link.phone)
         requested = await self._claims.request(link.session, subject, change)
         unowned = requested.outcome is Outcome.JOINED and requested.owner is None

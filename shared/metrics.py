@@ -37,7 +37,6 @@ class Counter(StrEnum):
     SWEPT = "swept"
     UNANSWERED = "unanswered_attempts"
     QR_REFRESHED = "qr_secrets_refreshed"
-    ENGINE_DEATHS = "engine_deaths"
     JOB_FAILURES = "job_failures"
 
 
@@ -86,7 +85,6 @@ HELP: dict[Counter | Histogram, str] = {
     Counter.SWEPT: "Things the sweeper put right, by kind.",
     Counter.UNANSWERED: "Attempts whose third QR passed without an answer: nobody scans, or scans fail silently.",
     Counter.QR_REFRESHED: "QRs that WhatsApp took back while they were shown (companion_reg_refresh).",
-    Counter.ENGINE_DEATHS: "Engine processes that died by themselves, by role.",
     Counter.JOB_FAILURES: "Jobs that failed, by name.",
     Histogram.CLICK_TO_SHOWN: "From the click to the first QR, or the first pairing code.",
     Histogram.SHOWN_TO_LINKED: "From the first QR, or the first pairing code, to the linked device.",

@@ -135,4 +135,6 @@ class Holders:
         if running in self._running:
             self._running.remove(running)
             if running.sessions:
+                end = await running.holder.exited
+                sentry.engine_died("holder", code=end.code, signal=end.signal, panic=end.panic)
                 self._spawn(self._died(sorted(running.sessions)), "holder")

@@ -12,12 +12,15 @@ from typing import Any
 
 import structlog
 from arq.connections import ArqRedis
+from redis.exceptions import RedisError
 
 from shared import keys, sentry
 from shared.ids import SessionId, company_of
 from shared.lease import Lease, Leases
+from shared.metrics import Counter, field
 from shared.protocol import Method
 from shared.queue import Job, enqueue
+from shared.redis_pool import PASSING
 from workers.linking import Attempt, Order, Parts
 from workers.ownership import Ownership
 from workers.sessions import Held, Sessions
@@ -180,14 +183,30 @@ def _session(text: str) -> SessionId:
 
 
 def _reported(job: Job) -> Job:
-    """Arq's own Sentry integration does not see workers that are built directly, so jobs report for themselves."""
+    """Arq's own Sentry integration does not see workers that are built directly, so jobs report for themselves: to
+    Sentry, to the stream of failed jobs, and to the counters."""
 
     @wraps(job)
-    async def wrapped(*args: Any) -> None:
+    async def wrapped(ctx: dict[str, Any], session: str = "", *ids: str | int) -> None:
         try:
-            await job(*args)
+            await (job(ctx, session, *ids) if session else job(ctx))
         except Exception as error:
-            sentry.report(f"job.{job.__name__}", error)
+            about = SessionId(session) if session.startswith("company_") else None
+            sentry.report(f"job.{job.__name__}", error, session=about)
+            await _record(ctx, job.__name__, session, error)
             raise
 
     return wrapped
+
+
+async def _record(ctx: dict[str, Any], job: str, session: str, error: Exception) -> None:
+    redis: ArqRedis = ctx["redis"]
+    what: dict[Any, Any] = {"job": job, "session": session, "try": ctx.get("job_try", 1), "error": type(error).__name__}
+    try:
+        async with redis.pipeline(transaction=True) as pipe:
+            pipe.xadd(keys.FAILED_JOBS, what, maxlen=keys.TIMELINE_LENGTH)
+            pipe.pexpire(keys.FAILED_JOBS, keys.TIMELINE_TTL)
+            pipe.hincrby(keys.STATS, field(Counter.JOB_FAILURES, job=job))
+            await pipe.execute()
+    except (RedisError, *PASSING) as away:
+        log.warning("job.unrecorded", job=job, error=type(away).__name__)

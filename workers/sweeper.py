@@ -9,18 +9,18 @@ import asyncio
 import structlog
 from arq.connections import ArqRedis
 
-from shared import keys
+from shared import keys, sentry
 from shared.claims import Claims, queued
 from shared.clock import now_ms
 from shared.failures import FailureCode
 from shared.ids import SessionId, WorkerId
 from shared.lease import Lease, Leases
 from shared.lifecycle import State
-from shared.metrics import Counter, field
+from shared.metrics import UNKNOWN_REGION, Counter, field
 from shared.protocol import Body, MessageType, Method
 from shared.queue import enqueue, link_job_id, soon_again
 from shared.snapshots import Change, Snapshots
-from workers import reasons
+from workers import reasons, tallies
 from workers.store import DeviceStore
 
 log = structlog.get_logger()
@@ -53,9 +53,9 @@ class Sweeper:
         await asyncio.sleep(max(0, REDIS_YOUNG_SECONDS - age))
         await self._take_up_the_unheld()
 
-    async def restart(self, session: SessionId, method: Method) -> bool:
+    async def restart(self, session: SessionId, method: Method, *counters: str) -> bool:
         """Begin an ownerless onboarding anew, for the same page; whether there was one."""
-        change = queued(method, "attempt.restarted")
+        change = queued(method, "attempt.restarted", *counters)
         attempt = await self._claims.restart(session, change)
         if attempt is None:
             return False
@@ -64,7 +64,8 @@ class Sweeper:
 
     async def _lapsed(self, session: SessionId) -> None:
         stored = await self._snapshots.read(session)
-        if await self.restart(session, stored.body.method or Method.QR):
+        swept = field(Counter.SWEPT, kind="attempt")
+        if await self.restart(session, stored.body.method or Method.QR, swept):
             log.warning("attempt.restarted", session=session)
             return
         lease = await self._leases.acquire(session, self._me)
@@ -80,9 +81,14 @@ class Sweeper:
             return  # it was safe: it is taken up like every registered device
         code = FailureCode.WORKER_LOST
         ended = Body(state=State.FAILED, method=body.method, failure=reasons.view(code))
-        counters = (field(Counter.FAILURES, code=code.value),)
+        counters = (
+            field(Counter.SWEPT, kind="linking"),
+            tallies.failed(code, UNKNOWN_REGION),
+            tallies.ended(State.FAILED),
+        )
         change = Change(ended, MessageType.ERROR, "attempt.failed", code.value, counters, ending=True)
-        await self._snapshots.save(lease, change)
+        if await self._snapshots.save(lease, change) is not None:
+            sentry.ending("sweep", code, session=lease.session, method=body.method)
 
     async def _empty_queues_of_the_dead(self) -> None:
         dead = await self._redis.zrangebyscore(keys.WORKERS, "-inf", now_ms() - DEAD_MS)

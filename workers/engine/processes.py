@@ -29,6 +29,7 @@ from typing import Self, TypeVar
 import structlog
 from pydantic import TypeAdapter
 
+from shared import sentry
 from workers.engine.devices import settle
 from workers.engine.orders import Alive, Fork, Options, Role
 from workers.engine.parent import LINGER_LIMIT, Exited, Process, Zygote
@@ -221,6 +222,7 @@ class Engines:
                 await zygote.gone.wait()
                 self._why = f"it ended with {await zygote.end()}"
             log.error("zygote.died", reason=self._why)
+            sentry.engine_died("zygote", code=None, signal=None, panic=self._why)
             pause = PAUSES[0] if asyncio.get_running_loop().time() - began > longest else min(2 * pause, longest)
             await asyncio.sleep(pause)
 
