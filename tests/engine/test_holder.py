@@ -270,6 +270,7 @@ async def test_a_log_out_unlinks_at_the_phone(steps: Steps, linked: Linked, hold
     assert await linked.phone.devices() == []
 
 
+@pytest.mark.timeout(400)  # sixty linkings first: 10 s, or many more on a busy machine
 async def test_sixty_sessions_live_in_one_holder_and_survive_its_death(steps: Steps):
     """More than the default executor has threads (6 on two cores): there the seventh would block all."""
     devices = {f"s{number}": await steps.link() for number in range(60)}
@@ -325,7 +326,7 @@ async def test_a_dial_that_hangs_keeps_nobody_waiting_but_its_own_release(steps:
     await holder.send(Release(session="slow"))
     began = time.monotonic()
     await hold(holder, other, "other")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
 
     assert await next_of(holder, 45) == Released(session="slow")
     assert (await probe(holder)).sessions == 1
