@@ -19,7 +19,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.access import Access, BadToken, Link
 from app.onboarding import Onboarding
-from app.relay import Ended, Relay, Slot, text_of
+from app.relay import Relay
+from app.slot import Ended, Slot, text_of
 from shared import sentry
 from shared.failures import FailureCode, Refused
 from shared.protocol import (
@@ -145,8 +146,7 @@ class Browser:
 
     async def _converse(self, socket: WebSocket, link: Link) -> None:
         async with self._relay.watch(link.session) as slot:
-            stored = await slot.first()
-            hello = ServerMessage(type=MessageType.STATUS, snapshot=stored.snapshot(), profile=self._profile(link))
+            hello = ServerMessage(type=MessageType.STATUS, snapshot=await slot.first(), profile=self._profile(link))
             await _send(socket, text_of(hello))
             reader = asyncio.create_task(self._read(socket, link, slot))
             writer = asyncio.create_task(_write(socket, slot))

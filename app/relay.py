@@ -6,8 +6,7 @@ missed), so a session is read again on every (re)subscription, and after a silen
 
 import asyncio
 import contextlib
-from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 import structlog
@@ -15,7 +14,8 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from shared import keys
+from app.slot import Slot, text_of
+from shared import keys, sentry
 from shared.claims import SWEEP_GRACE_MS, Claims
 from shared.clock import now_ms
 from shared.ids import SessionId
@@ -36,67 +36,10 @@ DEAF_SECONDS = 30.0
 VANISHED_SECONDS = 5.0
 """How long a session's owner has to put back what Redis has forgotten."""
 
+UNREADABLE = (ValueError, TypeError, KeyError)
+"""What a snapshot or announcement raises that is none: another version's, or written by hand."""
+
 _ALIVE = b"wa:events"  # a redis-py subscription without any channel does not listen, so there is always this one
-
-
-class Ended(Exception):
-    """The socket knows what is no longer true: it shall come back and ask again."""
-
-
-def text_of(message: ServerMessage) -> str:
-    """A message as it travels."""
-    return message.model_dump_json(by_alias=True, exclude_none=True)
-
-
-class Slot:
-    """A socket's place for the newest snapshot, and for the few answers meant for this socket alone."""
-
-    def __init__(self) -> None:
-        self._newest: tuple[MessageType, Stored, str] | None = None
-        self._answers: deque[str] = deque(maxlen=16)
-        self._news = asyncio.Event()
-        self._version = (-1, -1)
-        self._ended = False
-
-    def put(self, kind: MessageType, stored: Stored, text: str, *, again: bool = False) -> None:
-        """Offer a snapshot; what is older than the slot's newest is dropped. `again` lets the same version pass."""
-        if stored.version < self._version or (stored.version == self._version and not again):
-            return
-        self._version = stored.version
-        self._newest = (kind, stored, text)
-        self._news.set()
-
-    def answer(self, message: ServerMessage) -> None:
-        """Say something to this socket alone."""
-        self._answers.append(text_of(message))
-        self._news.set()
-
-    def end(self) -> None:
-        """Have the socket closed."""
-        self._ended = True
-        self._news.set()
-
-    async def first(self) -> Stored:
-        """Wait for the first snapshot and take it."""
-        while self._newest is None:
-            await self._news.wait()
-            self._news.clear()
-        _, stored, _ = self._newest
-        self._newest = None
-        return stored
-
-    async def next(self) -> str:
-        """Wait for the next text to send. Raises `Ended` when the socket is to be closed."""
-        while True:
-            if self._ended:
-                raise Ended
-            if self._answers:
-                return self._answers.popleft()
-            if self._newest is not None:
-                text, self._newest = self._newest[2], None
-                return text
-            self._news.clear()
-            await self._news.wait()
 
 
 @dataclass(slots=True)
@@ -154,16 +97,21 @@ class Relay:
     async def run(self) -> None:
         """Listen and tick until cancelled; survives every fault of Redis."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._listen())
-            tasks.create_task(self._tick())
+            for work in (self._listen, self._tick):
+                tasks.create_task(_for_ever(work))
 
     async def _listen(self) -> None:
         pause = 0.05
         while True:
             try:
                 async with self._subscriber.pubsub() as pubsub:
-                    await pubsub.subscribe(_ALIVE, *(keys.events(session) for session in self._watched))
+                    known = set(self._watched)
+                    await pubsub.subscribe(_ALIVE, *map(keys.events, known))
                     self._pubsub, self._heard, pause = pubsub, _clock(), 0.05
+                    if (
+                        came := set(self._watched) - known
+                    ):  # while we subscribed; whoever comes from now on does it alone
+                        await pubsub.subscribe(*map(keys.events, came))
                     await self._receive(pubsub)
             except (RedisError, OSError) as error:
                 log.warning("relay.deaf", error=type(error).__name__)
@@ -184,9 +132,17 @@ class Relay:
             if session is None or session not in self._watched:
                 continue
             if message["type"] == "message":
-                self._deliver(session, *announced(session, message["data"]))
+                self._hear(session, message["data"])
             elif message["type"] == "subscribe":
                 await self._read([session])
+
+    def _hear(self, session: SessionId, payload: bytes) -> None:
+        try:
+            kind, stored = announced(session, payload)
+        except UNREADABLE as error:  # of a newer version of us, perhaps: it is theirs to tell
+            log.error("relay.unreadable", session=session, error=type(error).__name__)  # noqa: TRY400
+            return
+        self._deliver(session, kind, stored)
 
     async def _tick(self) -> None:
         while True:
@@ -207,22 +163,28 @@ class Relay:
 
     async def _read(self, sessions: Iterable[SessionId], again_for: Slot | None = None) -> None:
         for session in sessions:
+            try:
+                await self._read_one(session, again_for)
+            except UNREADABLE as error:
+                log.error("relay.unreadable", session=session, error=type(error).__name__)  # noqa: TRY400
+                if again_for is not None:
+                    again_for.end()
+
+    async def _read_one(self, session: SessionId, again_for: Slot | None) -> None:
+        stored = await self._snapshots.read(session)
+        deadline = stored.body.deadline
+        if stored.body.state in RUNNING and deadline and now_ms() > deadline + SWEEP_GRACE_MS:
+            await self._claims.close_overdue(session)
             stored = await self._snapshots.read(session)
-            deadline = stored.body.deadline
-            if stored.body.state in RUNNING and deadline and now_ms() > deadline + SWEEP_GRACE_MS:
-                await self._claims.close_overdue(session)
-                stored = await self._snapshots.read(session)
-            position = None
-            if stored.body.state is State.QUEUED:
-                position = await self._redis.zrank(keys.QUEUE_LINKING, link_job_id(session, stored.attempt))
-            watched = self._watched.get(session)
-            if watched is None:
-                continue
-            if self._vanished(watched, stored):
-                continue
-            moved = position is not None and position != watched.position
-            watched.position = position
-            self._deliver(session, MessageType.STATUS, stored, again=moved, again_for=again_for)
+        position = None
+        if stored.body.state is State.QUEUED:
+            position = await self._redis.zrank(keys.QUEUE_LINKING, link_job_id(session, stored.attempt))
+        watched = self._watched.get(session)
+        if watched is None or self._vanished(watched, stored):
+            return
+        moved = position is not None and position != watched.position
+        watched.position = position
+        self._deliver(session, MessageType.STATUS, stored, again=moved, again_for=again_for)
 
     @staticmethod
     def _vanished(watched: _Watched, stored: Stored) -> bool:
@@ -258,7 +220,17 @@ class Relay:
         position = watched.position if stored.body.state is State.QUEUED else None
         text = text_of(ServerMessage(type=kind, snapshot=stored.snapshot(queue_position=position)))
         for slot in watched.slots:
-            slot.put(kind, stored, text, again=again or slot is again_for)
+            slot.put(stored, text, position=position, again=again or slot is again_for)
+
+
+async def _for_ever(work: Callable[[], Awaitable[None]]) -> None:
+    """A bug in it is reported, and it begins anew: a deaf web process would look healthy."""
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - a background task's own border
+            sentry.report("relay", error)
+            await asyncio.sleep(1)
 
 
 def _clock() -> float:

@@ -110,9 +110,9 @@ def nothing(session: SessionId) -> Stored:
 
 
 def announced(session: SessionId, payload: bytes) -> tuple[MessageType, Stored]:
-    """An announcement from the session's channel."""
+    """An announcement from the session's channel. A newer version of us may say more than this one knows."""
     value = orjson.loads(payload)
-    body = Body.model_validate(value["body"])
+    body = Body.model_validate(value["body"], extra="ignore")
     return MessageType(value["type"]), Stored(session, value["attempt"], value["seq"], body)
 
 
@@ -128,7 +128,7 @@ class Snapshots:
         attempt, seq, body = await answer(self._redis.hmget(keys.snapshot(session), ["attempt", "seq", "body"]))
         if body is None:
             return nothing(session)
-        return Stored(session, int(attempt), int(seq), Body.model_validate_json(body))
+        return Stored(session, int(attempt), int(seq), Body.model_validate_json(body, extra="ignore"))
 
     async def save(self, lease: Lease, change: Change) -> int | None:
         """Save and announce under the lease; the new seq, or None when the lease is lost (then stop)."""

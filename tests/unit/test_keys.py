@@ -69,7 +69,7 @@ def test_only_counters_switches_and_channels_live_for_ever():
     for row in keys.KEYS:
         assert row.purpose
         if row.ttl in {"", "none"}:
-            assert row.type in {"counter", "channel"} or row.name in {keys.STATS, keys.SWITCH}
+            assert row.type in {"counter", "channel"} or row.name in {keys.STATS, keys.SWITCH, keys.SWITCH_SEEN}
 
 
 def test_a_queue_is_woken_on_a_channel_of_its_own():

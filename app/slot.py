@@ -1,0 +1,69 @@
+"""A socket's place between the relay and its writer: the newest snapshot only, and answers for this socket alone."""
+
+import asyncio
+from collections import deque
+
+from shared.protocol import ServerMessage, Snapshot
+from shared.snapshots import Stored
+
+
+class Ended(Exception):
+    """The socket knows what is no longer true: it shall come back and ask again."""
+
+
+def text_of(message: ServerMessage) -> str:
+    """A message as it travels."""
+    return message.model_dump_json(by_alias=True, exclude_none=True)
+
+
+class Slot:
+    """A socket's place for the newest snapshot, and for the few answers meant for this socket alone."""
+
+    def __init__(self) -> None:
+        self._newest: tuple[Stored, str, int | None] | None = None
+        self._answers: deque[str] = deque(maxlen=16)
+        self._news = asyncio.Event()
+        self._version = (-1, -1)
+        self._ended = False
+
+    def put(self, stored: Stored, text: str, *, position: int | None = None, again: bool = False) -> None:
+        """Offer a snapshot; what is older than the slot's newest is dropped. `again` lets the same version pass."""
+        if stored.version < self._version or (stored.version == self._version and not again):
+            return
+        self._version = stored.version
+        self._newest = (stored, text, position)
+        self._news.set()
+
+    def answer(self, message: ServerMessage) -> None:
+        """Say something to this socket alone."""
+        self._answers.append(text_of(message))
+        self._news.set()
+
+    def end(self) -> None:
+        """Have the socket closed."""
+        self._ended = True
+        self._news.set()
+
+    async def first(self) -> Snapshot:
+        """Wait for the first snapshot and take it. Raises `Ended` when the socket is to be closed."""
+        while self._newest is None:
+            if self._ended:
+                raise Ended
+            self._news.clear()
+            await self._news.wait()
+        stored, _, position = self._newest
+        self._newest = None
+        return stored.snapshot(queue_position=position)
+
+    async def next(self) -> str:
+        """Wait for the next text to send. Raises `Ended` when the socket is to be closed."""
+        while True:
+            if self._ended:
+                raise Ended
+            if self._answers:
+                return self._answers.popleft()
+            if self._newest is not None:
+                text, self._newest = self._newest[1], None
+                return text
+            self._news.clear()
+            await self._news.wait()

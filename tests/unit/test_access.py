@@ -1,0 +1,165 @@
+"""Who may do what: only our own, living, unrevoked tokens; only whole API keys."""
+
+import base64
+import json
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+from pydantic import SecretStr
+from starlette.requests import Request
+
+from app.access import Access, BadToken
+from shared import keys
+from shared.claims import Claims, Subject
+from shared.clock import now_ms
+from shared.ids import CompanyId
+from shared.settings import Settings
+
+SECRET = "a secret that is long enough to sign " * 2
+KEYS = ("first-api-key-0001", "second-api-key-002")
+CONFIG = Settings(secret_key=SecretStr(SECRET), api_keys=tuple(map(SecretStr, KEYS)))
+
+
+@pytest.fixture
+def access(redis):
+    return Access(CONFIG, redis)
+
+
+def a_link(access, **about):
+    return access.new_link(CompanyId("salon"), **{"ttl_seconds": 600, "company_name": "Salon"} | about)
+
+
+def signed(secret=SECRET, algorithm="HS256", without=(), **changed):
+    claims = {
+        "aud": "whatsapp-link",
+        "jti": "L",
+        "sub": "salon",
+        "exp": now_ms() // 1000 + 60,
+        "name": "Salon",
+    } | changed
+    return jwt.encode({key: value for key, value in claims.items() if key not in without}, secret, algorithm)
+
+
+def part(value):
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def test_a_link_comes_back_from_its_token_whole(access):
+    link = a_link(access, phone="+79001234567", locale="ru", return_url="https://x.example/")
+    assert access.verify(access.sign(link)) == link
+    assert link.session == "company_salon"
+    assert abs(link.expires_at - now_ms() - 600_000) < 2000
+
+
+def test_what_is_not_said_is_absent(access):
+    link = access.verify(access.sign(a_link(access)))
+    assert (link.phone, link.locale, link.return_url) == (None, None, None)
+
+
+def test_no_two_links_are_the_same(access):
+    assert len({a_link(access).id for _ in range(100)}) == 100
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "rubbish",
+        "a.b.c",
+        "....",
+        "eyJ.eyJ.eyJ",
+        "ünïcödé",
+        "\x00",
+        signed(secret="another secret that is long enough!! " * 2),
+        signed(exp=now_ms() // 1000 - 1),
+        signed(aud="something-else"),
+        signed(algorithm="HS512"),
+        signed(without=("exp",)),
+        signed(without=("jti",)),
+        signed(without=("sub",)),
+        signed(without=("aud",)),
+        signed(without=("name",)),
+        signed(sub="../../etc"),
+        signed(sub=""),
+        signed(nbf=now_ms() // 1000 + 600),
+        f"{part({'alg': 'none', 'typ': 'JWT'})}.{part({'aud': 'whatsapp-link', 'sub': 'salon', 'jti': 'L', 'exp': 2**33})}.",
+        f"{part({'alg': 'None'})}.{part({'aud': 'whatsapp-link', 'sub': 'salon', 'jti': 'L', 'exp': 2**33})}.AAAA",
+        f"{part({'alg': ['HS256']})}.{part({})}.AAAA",
+        base64.urlsafe_b64encode(b"[" * 1500).decode() + ".e30.AAAA",
+        base64.urlsafe_b64encode(b'{"a":' * 300).decode() + ".e30.AAAA",
+    ],
+    ids=lambda token: token[:30],
+)
+def test_whatever_is_not_our_living_token_is_a_bad_token(access, token):
+    with pytest.raises(BadToken):
+        access.verify(token)
+
+
+@given(some.text(max_size=300))
+def test_no_text_at_all_does_worse_than_be_a_bad_token(text):
+    with pytest.raises(BadToken):
+        Access(CONFIG, None).verify(text)
+
+
+@given(some.integers(0, 400), some.sampled_from("Aa0_-.~"))
+def test_a_token_that_was_tampered_with_is_bad(place, char):
+    token = signed(exp=2**33)
+    tampered = token[: place % len(token)] + char + token[place % len(token) + 1 :]
+    access = Access(CONFIG, None)
+    try:
+        link = access.verify(tampered)
+    except BadToken:
+        return
+    # The last character of base64 carries bits that say nothing.
+    assert (link.company, link.id) == ("salon", "L")
+    assert place % len(token) == len(token) - 1 or tampered == token
+
+
+async def test_a_link_is_usable_until_it_is_revoked_and_then_for_good(access, redis):
+    link = a_link(access)
+    assert await access.standing(link) is None
+    await access.revoke(link.id)
+    await access.revoke(link.id)
+    assert await access.standing(link) == "revoked"
+    await Claims(redis).spend(Subject(link.id, link.expires_at))
+    assert await access.standing(link) == "revoked"
+    assert await redis.pttl(keys.link(link.id)) > 7 * keys.DAY, "longer than any link lives"
+
+
+async def test_a_link_that_did_its_work_is_spent_and_can_still_be_revoked(access, redis):
+    link = a_link(access)
+    await Claims(redis).spend(Subject(link.id, link.expires_at))
+    assert await access.standing(link) == "spent"
+    await access.revoke(link.id)
+    assert await access.standing(link) == "revoked"
+
+
+def request_with(*headers):
+    return Request({"type": "http", "headers": [(b"authorization", value) for value in headers]})
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER  "])
+def test_each_api_key_lets_the_integrator_in(access, key, scheme):
+    assert access.is_integrator(request_with(f"{scheme}{key}".encode()))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"Bearer",
+        b"Bearer ",
+        KEYS[0].encode(),
+        b"Basic " + KEYS[0].encode(),
+        b"Bearer " + KEYS[0][:-1].encode(),
+        b"Bearer x" + KEYS[0].encode(),
+        b"Bearer \xff\xfe",
+        b"Bearer " + f"{KEYS[0]} {KEYS[1]}".encode(),
+    ],
+)
+def test_nothing_else_does(access, header):
+    assert not access.is_integrator(request_with(header))
+    assert not access.is_integrator(request_with())
