@@ -67,6 +67,7 @@ class Holders:
     async def _another(self) -> _Running:
         running = _Running(await self._engines.holder())
         self._running.append(running)
+        log.info("holder.started", holder=running.holder.pid)
         running.reader = asyncio.create_task(self._read(running))
         return running
 

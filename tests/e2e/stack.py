@@ -150,10 +150,10 @@ class Stack:
             await socket.until(lambda m: m["type"] == "status")
             yield socket
 
-    async def linked(self, number: str | None = None, **fields: object) -> tuple[dict[str, Any], str]:
+    async def linked(self, number: str | None = None, company: str | None = None) -> tuple[dict[str, Any], str]:
         """A company that has just been linked by QR; its link and its phone."""
         number = number or new_number()
-        link = await self.link(**fields)
+        link = await self.link(company)
         async with self.socket(link) as socket:
             await socket.send("request-qr")
             shown = await socket.snapshot(lambda s: "qr" in s)

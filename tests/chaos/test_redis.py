@@ -1,0 +1,139 @@
+"""Redis is killed, hangs, forgets everything, cuts its clients off, refuses to write: the service comes back by itself."""
+
+import asyncio
+import signal
+import tempfile
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from websockets import ConnectionClosed
+
+from app import local_redis
+from app.local_redis import LocalRedis
+from emulator.client import Emulator
+from tests.chaos.conftest import Recovery
+from tests.chaos.invariants import Watch, all_quiet
+from tests.e2e.stack import Stack, new_number
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("chaos")]
+
+BACK = 5.0
+
+
+async def test_a_redis_that_restarts_empty_loses_nothing_that_is_linked(
+    emulator: Emulator, folder: Path, recovery: Recovery
+) -> None:
+    port = local_redis.free_port()
+    with tempfile.TemporaryDirectory(prefix="redis-") as first, tempfile.TemporaryDirectory(prefix="redis-") as second:
+        with local_redis.running(Path(first), port=port, password="kept") as server:
+            stack = Stack(emulator, server.url, folder)
+            await stack.start_web()
+            await stack.start_worker()
+            held, number = await stack.linked()
+            await stack.worker.said("session.logged-in", session=held["session"])
+            link = await stack.link()
+            async with stack.socket(link) as socket:
+                await socket.send("request-qr")
+                shown = await socket.snapshot(lambda s: "qr" in s)
+            before = await emulator.now()
+            server.process.kill()
+            server.process.wait()
+        with local_redis.running(Path(second), port=port, password="kept"):
+            with recovery.within("Redis restarted, empty: attempt and session are shown again", BACK):
+                await stack.worker.said("lease.retaken", session=held["session"])
+                await stack.worker.said("lease.retaken", session=link["session"])
+            async with Watch(stack), stack.socket(link) as socket:
+                now = socket.seen[-1]["snapshot"]
+                assert now["state"] == "awaiting_phone"
+                assert now["attempt"] > shown["attempt"]
+                assert await emulator.phone(new_number()).scan(now["qr"]["text"]) == "confirmed"
+                await socket.state("linked")
+            assert (await stack.company(held))["state"] == "linked"
+            answer = await stack.http.post(
+                f"/api/v1/companies/{held['company']}/messages", json={"to": "+79161234567", "text": "Still up."}
+            )
+            assert answer.status_code == 202
+            await emulator.wait_for("message.received", after=before, phone=number.lstrip("+"))
+            events = await emulator.events(before, phone=number.lstrip("+"))
+            assert "connection.closed" not in {event.kind for event in events}, "the session stayed up meanwhile"
+            await all_quiet(stack)
+            await stack.close()
+
+
+async def test_a_redis_that_hangs_is_survived_without_two_holders(
+    emulator: Emulator, own_redis: LocalRedis, folder: Path, recovery: Recovery
+) -> None:
+    async with Stack.running(emulator, own_redis.url, folder, workers=2) as stack, Watch(stack):
+        _, number = await stack.linked()
+        before = await emulator.now()
+        own_redis.process.send_signal(signal.SIGSTOP)
+        try:
+            # Its owner lets go before the lease can lapse, though nobody can tell it anything.
+            await emulator.wait_for("connection.closed", after=before, phone=number.lstrip("+"), seconds=20)
+        finally:
+            own_redis.process.send_signal(signal.SIGCONT)
+        after = await emulator.now()
+        with recovery.within("Redis hung, then back: the session is held again", 12.0):
+            await emulator.wait_for("device.connected", after=after, phone=number.lstrip("+"))
+        async with stack.socket(await stack.link()) as socket:
+            await socket.send("request-qr")
+            await socket.snapshot(lambda s: "qr" in s)
+
+
+async def test_a_storm_of_cut_connections_harms_nobody(emulator: Emulator, own_redis: LocalRedis, folder: Path) -> None:
+    async with Stack.running(emulator, own_redis.url, folder) as stack, Watch(stack):
+        storming = asyncio.Event()
+
+        async def storm() -> None:
+            redis: Redis = Redis.from_url(own_redis.url)
+            while not storming.is_set():
+                for kind in ("normal", "pubsub"):
+                    await redis.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+                await asyncio.sleep(0.05)
+            await redis.aclose()
+
+        task = asyncio.create_task(storm())
+        links = [await stack.link() for _ in range(5)]
+        for link in links:
+            number = new_number()
+            # A socket may be closed by the storm; its browser would come back, as this does.
+            while True:
+                try:
+                    async with stack.socket(link) as socket:
+                        await socket.send("request-qr")
+                        shown = await socket.snapshot(lambda s: "qr" in s, seconds=5)
+                        break
+                except (AssertionError, OSError, ConnectionClosed):
+                    continue
+            assert await emulator.phone(number).scan(shown["qr"]["text"]) == "confirmed"
+        storming.set()
+        await task
+        for link in links:
+            async with stack.socket(link) as socket:
+                if socket.seen[-1]["snapshot"]["state"] != "linked":
+                    await socket.state("linked")
+    assert task.done()
+
+
+async def test_a_redis_that_refuses_writes_is_told_to_the_page_and_forgiven(
+    emulator: Emulator, own_redis: LocalRedis, folder: Path
+) -> None:
+    async with Stack.running(emulator, own_redis.url, folder) as stack:
+        link = await stack.link()
+        async with stack.socket(link) as socket:
+            await stack.redis.config_set("maxmemory", "1")
+            await socket.send("request-qr")
+            assert (await socket.error())["code"] == "internal"
+            await stack.redis.config_set("maxmemory", "0")
+            await socket.send("request-qr")
+            await socket.snapshot(lambda s: "qr" in s)
+
+
+async def test_each_process_keeps_to_its_connections(emulator: Emulator, own_redis: LocalRedis, folder: Path) -> None:
+    async with Stack.running(emulator, own_redis.url, folder, workers=2) as stack:
+        await asyncio.gather(*(stack.linked() for _ in range(6)))
+        clients = await stack.redis.client_list()
+        ours = [one for one in clients if one["cmd"] != "client|list"]
+        # One web and two workers, five each at most; ours, for looking, comes on top.
+        assert len(ours) <= 3 * 5 + 1, [one["cmd"] for one in ours]
