@@ -6,19 +6,21 @@ from typing import Annotated, TypeVar
 import structlog
 from arq.connections import ArqRedis
 from pydantic import BaseModel, Field, HttpUrl, ValidationError
+from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app.access import Access
-from shared import keys, phone
+from shared import keys, phone, sentry
 from shared.failures import Refused
-from shared.ids import COMPANY_PATTERN, CompanyId, company_id, session_of
+from shared.ids import COMPANY_PATTERN, CompanyId, SessionId, company_id, session_of
 from shared.lease import Leases
 from shared.lifecycle import DEVICE
 from shared.messages import Message, Outbox
 from shared.protocol import Wire
 from shared.queue import enqueue
+from shared.redis_pool import PASSING
 from shared.settings import Settings
 from shared.snapshots import Snapshots
 
@@ -74,6 +76,9 @@ class Problem(Exception):
 NOT_ALLOWED = Problem(401, "Not allowed", "Send one of the API_KEYS as `Authorization: Bearer <key>`.")
 
 
+AWAY = Problem(503, "Redis is away", "Redis does not answer or takes no writes; try again in some seconds.")
+
+
 def problem_response(problem: Problem) -> Response:
     """As it travels."""
     return JSONResponse(problem.content, problem.status, media_type="application/problem+json")
@@ -111,10 +116,14 @@ class Api:
         async def guarded(request: Request) -> Response:
             if not self._access.is_integrator(request):
                 return problem_response(NOT_ALLOWED)
+            sentry.during(f"api.{getattr(handler, '__name__', '')}", _session_in(request))
             try:
                 return await handler(request)
             except Problem as problem:
                 return problem_response(problem)
+            except (RedisError, *PASSING) as error:
+                log.warning("api.interrupted", path=request.url.path, error=type(error).__name__)
+                return problem_response(AWAY)
 
         return guarded
 
@@ -172,6 +181,13 @@ class Api:
         message = await self._outbox.put(session, Message(number, asked.text))
         await enqueue(self._redis, keys.queue_worker(owner), "send", session, message, job_id=f"send:{message}")
         return JSONResponse(MessageView(id=message).model_dump(by_alias=True), 202)
+
+
+def _session_in(request: Request) -> SessionId | None:
+    try:
+        return session_of(company_id(request.path_params["id"]))
+    except (ValueError, KeyError):
+        return None
 
 
 async def _body(request: Request, model: type[T]) -> T:

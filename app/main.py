@@ -32,6 +32,7 @@ from shared.protocol import MAX_MESSAGE_BYTES
 from shared.queue import cancelled, client
 from shared.settings import Settings
 from shared.snapshots import Snapshots
+from shared.switches import Switches
 
 log = structlog.get_logger()
 
@@ -96,15 +97,18 @@ def create_app(config: Settings) -> Starlette:
     browser = Browser(config, access, relay, onboarding)
     api = Api(config, redis, access, snapshots, leases, outbox)
     ops = Ops(redis, access, relay)
+    switches = Switches(redis, lambda board: logs.set_level(board.log_level or config.log_level))
+    relay.on_switch = switches.call
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        relaying = asyncio.create_task(relay.run())
+        relaying = [asyncio.create_task(work) for work in (relay.run(), switches.run())]
         log.info("web.started", port=config.port)
         try:
             yield
         finally:
-            await cancelled(relaying)
+            for task in relaying:
+                await cancelled(task)
             await redis.aclose(close_connection_pool=True)
             await subscriber.aclose(close_connection_pool=True)
 

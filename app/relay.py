@@ -6,7 +6,7 @@ missed), so a session is read again on every (re)subscription, and after a silen
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 import structlog
@@ -39,7 +39,8 @@ VANISHED_SECONDS = 5.0
 UNREADABLE = (ValueError, TypeError, KeyError)
 """What a snapshot or announcement raises that is none: another version's, or written by hand."""
 
-_ALIVE = b"wa:events"  # a redis-py subscription without any channel does not listen, so there is always this one
+#: There is always this one: a redis-py subscription without any channel does not listen.
+_SWITCH = keys.SWITCH_CHANNEL.encode()
 
 
 @dataclass(slots=True)
@@ -64,6 +65,7 @@ class Relay:
         self._watched: dict[SessionId, _Watched] = {}
         self._pubsub: PubSub | None = None
         self._heard = 0.0
+        self.on_switch: Callable[[], None] = lambda: None
 
     @property
     def sockets(self) -> int:
@@ -106,7 +108,7 @@ class Relay:
             try:
                 async with self._subscriber.pubsub() as pubsub:
                     known = set(self._watched)
-                    await pubsub.subscribe(_ALIVE, *map(keys.events, known))
+                    await pubsub.subscribe(_SWITCH, *map(keys.events, known))
                     self._pubsub, self._heard, pause = pubsub, _clock(), 0.05
                     if (
                         came := set(self._watched) - known
@@ -128,6 +130,9 @@ class Relay:
                 await pubsub.ping()
                 continue
             self._heard = _clock()
+            if message["channel"] == _SWITCH:
+                self.on_switch()
+                continue
             session = SessionId(message["channel"].decode().removeprefix(prefix)) if message["channel"] else None
             if session is None or session not in self._watched:
                 continue
