@@ -1,36 +1,23 @@
 """What operators and their monitors ask web: is it alive, can it serve, what has it counted."""
 
-from collections.abc import Iterator
-
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+import structlog
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.registry import Collector
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from app import exposition, gauges
 from app.access import Access
-from app.api import NOT_ALLOWED, problem_response
+from app.api import AWAY, NOT_ALLOWED, problem_response
 from app.relay import Relay
-from shared import keys
+from shared import VERSION, keys
 from shared.clock import now_ms
-from shared.metrics import HELP, Counter, parse_field
+from shared.metrics import ENGINE
+from shared.redis_pool import PASSING, answer
 
-WORKER_ALIVE_MS = 10_000
-"""A worker whose last heartbeat is older than this is not counted as living."""
-
-
-class _Collected(Collector):
-    """Metrics that were read just now, as prometheus-client wants them."""
-
-    def __init__(self, families: list[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterator[Metric]:
-        return iter(self._families)
+log = structlog.get_logger()
 
 
 class Ops:
@@ -51,51 +38,41 @@ class Ops:
 
     async def healthz(self, _request: Request) -> Response:
         """The process is alive; says nothing of its neighbours."""
-        return JSONResponse({"status": "ok"})
+        return JSONResponse({"status": "ok", "version": VERSION, "engine": ENGINE, "sockets": self._relay.sockets})
 
     async def readyz(self, _request: Request) -> Response:
-        """200 when Redis answers and at least one worker lives; otherwise 503 and which part is ill."""
-        try:
-            workers = await self._redis.zcount(keys.WORKERS, now_ms() - WORKER_ALIVE_MS, "+inf")
-            parts = {"redis": "ok", "workers": "ok" if workers else "none alive"}
-        except (RedisError, OSError, TimeoutError) as error:
-            parts = {"redis": type(error).__name__, "workers": "unknown"}
+        """200 when Redis takes writes, a worker lives, and one of those reaches the device store; else 503. Says of
+        each part what is wrong with it."""
+        parts = await self._parts()
         ready = all(value == "ok" for value in parts.values())
         return JSONResponse({"status": "ok" if ready else "ill", **parts}, 200 if ready else 503)
+
+    async def _parts(self) -> dict[str, str]:
+        try:
+            await self._redis.set(keys.PROBE, now_ms(), px=keys.MINUTE)
+            redis = "ok"
+        except OutOfMemoryError:
+            redis = "full: it takes no writes"
+        except (RedisError, *PASSING) as error:
+            return {"redis": type(error).__name__, "workers": "unknown", "store": "unknown"}
+        moment = await gauges.read(self._redis)
+        living, ill = len(moment.living), len(moment.ill_stores)
+        workers, store = "ok", "ok"
+        if not living:
+            workers = store = "none alive"
+        elif ill == living:
+            store = "away from every worker"
+        return {"redis": redis, "workers": workers, "store": store}
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus text, for holders of an API key."""
         if not self._access.is_integrator(request):
             return problem_response(NOT_ALLOWED)
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collected(await self._families()))
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
-
-    async def _families(self) -> list[Metric]:
-        now = now_ms()
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hgetall(keys.STATS)
-            pipe.zcard(keys.QUEUE_LINKING)
-            pipe.zcount(keys.LEASES, now, "+inf")
-            pipe.zcount(keys.WORKERS, now - WORKER_ALIVE_MS, "+inf")
-            stats, waiting, held, workers = await pipe.execute()
-        counted: dict[str, list[tuple[dict[str, str], float]]] = {}
-        for name, value in stats.items():
-            metric, labels = parse_field(name.decode())
-            counted.setdefault(metric, []).append((labels, float(value)))
-        families: list[Metric] = []
-        for counter in Counter:
-            samples = counted.get(counter.value, [])
-            names = sorted({key for labels, _ in samples for key in labels})
-            family = CounterMetricFamily(f"wa_{counter.value}", HELP[counter], labels=names)
-            for labels, value in samples:
-                family.add_metric([labels.get(name, "") for name in names], value)
-            families.append(family)
-        for name, text, gauge in (
-            ("wa_queue_length", "Onboardings that wait for a worker.", waiting),
-            ("wa_leases", "Sessions that a worker owns: attempts and linked devices.", held),
-            ("wa_workers", "Workers with a recent heartbeat.", workers),
-            ("wa_sockets", "Browser sockets on this web process.", self._relay.sockets),
-        ):
-            families.append(GaugeMetricFamily(name, text, value=gauge))
-        return families
+        try:
+            moment = await gauges.read(self._redis)
+            switches = await answer(self._redis.hkeys(keys.SWITCH))
+        except (RedisError, *PASSING) as error:
+            log.warning("metrics.unread", error=type(error).__name__)
+            return problem_response(AWAY)
+        text = exposition.text(moment, sockets=self._relay.sockets, switches=[one.decode() for one in switches])
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
