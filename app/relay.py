@@ -6,7 +6,7 @@ missed), so a session is read again on every (re)subscription, and after a silen
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 import structlog
