@@ -283,6 +283,21 @@ async def test_a_device_that_the_server_never_heard_of_ends_as_logged_out(steps:
     assert events[-2].reason == "LOGGED_OUT"
 
 
+async def test_a_waiting_attempt_costs_at_most_25_megabytes(steps: Steps):
+    """Of its own: the library's code is shared with the other engine processes, of which there is always one."""
+    async with steps.attempt() as first, steps.attempt() as second:
+        for linker in (first, second):
+            await until(linker, Qr)
+        assert private_megabytes(first.pid) < 25
+        assert private_megabytes(second.pid) < 25
+        assert private_megabytes(steps.engines.pid) < 60
+
+
+def private_megabytes(pid: int | None) -> float:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+
+
 async def test_a_qr_is_written_and_logged_nowhere(steps: Steps, capfd, caplog):
     async with steps.attempt() as linker:
         await linker.send(RequestCode(phone=f"+{steps.phone().number}"))

@@ -47,7 +47,7 @@ def arrange_descriptors(pipe: int, noise: int) -> None:
 
 
 def raise_descriptor_limit() -> None:
-    """A held session needs 2.4 descriptors; the usual soft limit of 1024 ends at some 420 of them."""
+    """A held session needs 4.5 descriptors (its write-ahead log has some); the usual soft limit of 1024 ends at 220."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

@@ -1,6 +1,6 @@
 """A holder process: keeps up to some hundred linked sessions logged in.
 
-Measured per session: 0.5 to 0.6 MB, one thread, 2.4 descriptors. If it dies the worker starts another, and after some
+Measured per idle session: 0.51 MB private (bare neonize: 0.55), one thread, 4.5 descriptors. If it dies the worker starts another, and after some
 hundred starts too, as a stopped session leaves descriptors and memory behind.
 """
 
