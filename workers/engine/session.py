@@ -16,6 +16,7 @@ LOG_OUT_LIMIT = 20.0
 #: For a polite stop, in seconds; longer than the longest dial, which a stop waits for.
 STOP_LIMIT = 45.0
 
+
 class Session:
     """A session from `hold` until it is lost or released."""
 
