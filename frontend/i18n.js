@@ -5,6 +5,8 @@
  * throws: better a red test than "null before you".
  */
 
+import { browser } from "./memory.js";
+
 /** @typedef {import("./types.d.ts").Messages} Messages */
 /** @typedef {import("./types.d.ts").Locale} Locale */
 /** @typedef {keyof Messages} Key */
@@ -32,10 +34,10 @@ export function pickLocale(chosen, fromLink, fromBrowser) {
   return "en";
 }
 
-export const rememberedLocale = () => localStorage.getItem(KEY);
+export const rememberedLocale = () => browser.get(KEY);
 
 /** @param {Locale} locale */
-export const rememberLocale = (locale) => localStorage.setItem(KEY, locale);
+export const rememberLocale = (locale) => browser.set(KEY, locale);
 
 /** @param {Locale} locale @returns {Promise<Messages>} */
 export async function loadMessages(locale) {

@@ -4,10 +4,10 @@ import { nextMove } from "./autopilot.js";
 import { createClock } from "./clock.js";
 import { isPhone } from "./device.js";
 import { createT, loadMessages, pickLocale, rememberLocale, rememberedLocale } from "./i18n.js";
+import { linkWith, tab, takeToken } from "./memory.js";
 import { front, initialModel, isRunning, received } from "./model.js";
 import { scene } from "./scene.js";
 import { createSocket } from "./socket.js";
-import { linkWith, takeToken } from "./token.js";
 import { createView, drawTab } from "./view.js";
 
 /** @typedef {import("./protocol.d.ts").ClientMessage} ClientMessage */
@@ -15,12 +15,13 @@ import { createView, drawTab } from "./view.js";
 const ANSWER_WITHIN_MS = 15_000;
 const SAID_AFTER_MS = 3_000;
 const TICK_MS = 1_000;
+const WORDS_AGAIN_MS = 2_000;
 const METHOD_KEY = "method";
 
 const token = takeToken();
 const clock = createClock();
 const wide = matchMedia("(min-width: 900px)");
-const chosen = sessionStorage.getItem(METHOD_KEY);
+const chosen = tab.get(METHOD_KEY);
 
 let model = initialModel({
   hasToken: token !== null,
@@ -57,7 +58,7 @@ const view = createView({
     getCode: (phoneNumber) => command({ type: "request-pairing-code", phoneNumber }),
     switchMethod,
     cancel: () => command({ type: "cancel" }),
-    copyLink: () => navigator.clipboard.writeText(linkWith(token ?? "")),
+    link: () => linkWith(token ?? ""),
     reconnect: () => socket.wake(),
     locale(wish) {
       rememberLocale(wish);
@@ -119,8 +120,6 @@ function press(main, number) {
       remember("code");
       change({ askAgain: true });
       return view.phone.focus();
-    case "support":
-      return void navigator.clipboard.writeText(`${model.snapshot?.sessionId}/${model.snapshot?.attempt}`);
     default:
       return undefined;
   }
@@ -137,7 +136,7 @@ function switchMethod() {
 
 /** @param {import("./protocol.d.ts").Method} method */
 function remember(method) {
-  sessionStorage.setItem(METHOD_KEY, method);
+  tab.set(METHOD_KEY, method);
   model = { ...model, chosen: method };
 }
 
@@ -154,9 +153,13 @@ function sayIfItLasts() {
 /** @param {import("./types.d.ts").Locale} wish */
 async function speak(wish) {
   locale = wish;
-  const messages = await loadMessages(wish);
-  if (wish !== locale) return;
-  t = createT(wish, messages);
+  try {
+    const messages = await loadMessages(wish);
+    if (wish !== locale) return;
+    t = createT(wish, messages);
+  } catch {
+    clock.set("words", WORDS_AGAIN_MS, () => speak(wish));
+  }
   draw();
 }
 
@@ -192,6 +195,8 @@ window.addEventListener("online", () => {
   socket.wake();
   change({ online: true });
 });
+// Another link, pasted into this tab: only its fragment differs, so the browser alone would do nothing.
+window.addEventListener("hashchange", () => location.hash.length > 1 && location.reload());
 window.addEventListener("offline", () => change({ online: false }));
 wide.addEventListener("change", () => view.unfold(wide.matches));
 view.unfold(wide.matches);

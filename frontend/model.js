@@ -70,11 +70,18 @@ export function received(model, message, first) {
   let next = { ...model, unanswered: false };
   if (profile) next.profile = profile;
   if (snapshot && (first || !isOlder(snapshot, model.snapshot))) next = withSnapshot(next, snapshot);
-  if (error) next.error = error;
+  if (error) next = withError(next, error);
   // What a hello is answered with says nothing about a command that this socket has not carried yet.
   if (first && snapshot && next.pending) next.pending = { ...next.pending, attempt: snapshot.attempt, seq: snapshot.seq };
   if (next.pending && (error || isAnswered(next))) next.pending = null;
   return next;
+}
+
+/** @param {Model} model @param {import("./protocol.d.ts").ErrorView} error @returns {Model} */
+function withError(model, error) {
+  // No code for anybody, at this time: the QR is the way, and the page says why.
+  if (FAILURES[error.code].act === "use-qr") return { ...model, chosen: "qr", turned: error.code };
+  return { ...model, error };
 }
 
 /** @param {Snapshot} one @param {Snapshot | null} other */

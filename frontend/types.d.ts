@@ -109,7 +109,8 @@ export interface Actions {
   getCode: (phoneNumber: string) => void;
   switchMethod: () => void;
   cancel: () => void;
-  copyLink: () => void;
+  /** The whole link, to go on with on another screen. */
+  link: () => string;
   reconnect: () => void;
   locale: (locale: Locale) => void;
 }

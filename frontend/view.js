@@ -1,11 +1,10 @@
 /** The page, drawn from a picture: made once, then only changed where the picture changed. */
 
 import { attr, h, text } from "./dom.js";
-import { createBar, createOther, createProgress, createToast } from "./view/frame.js";
+import { createBar, createOther, createProgress, createToast, createTrust } from "./view/frame.js";
 import { createGuide } from "./view/guide.js";
 import { createPanel } from "./view/panel.js";
 import { createSpeaker } from "./view/speaker.js";
-import { createTrust } from "./view/trust.js";
 
 /** @typedef {import("./types.d.ts").Picture} Picture */
 

@@ -2,35 +2,16 @@
 
 import { attr, h, icon, redraw, show, text } from "../dom.js";
 
-const COPIED_MS = 2_000;
-
-/** @param {{clock: import("../types.d.ts").Clock, redraw: () => void}} tools */
-export function createCode({ clock, redraw: drawAgain }) {
+/** @param {{copying: ReturnType<typeof import("./copy.js").createCopy>}} tools */
+export function createCode({ copying }) {
   const shown = h("span", { class: "code", "data-testid": "code", "aria-hidden": "true" });
   const spelled = h("span", { class: "unseen" });
   const owner = h("p", { class: "quiet" });
   const drawing = icon("copy");
   const label = h("span", {});
-  const button = h("button", { type: "button", class: "button", "data-testid": "copy", click: copy }, drawing, label);
+  const button = h("button", { type: "button", class: "button", "data-testid": "copy", click: () => copy() }, drawing, label);
+  const copy = () => copying.copy("code", (shown.textContent ?? "").replace("-", ""), shown);
   const root = h("div", { class: "code-box" }, h("p", { class: "code-line" }, shown, spelled), owner, button);
-  let copied = false;
-
-  async function copy() {
-    try {
-      await navigator.clipboard.writeText((shown.textContent ?? "").replace("-", ""));
-    } catch {
-      // No permission, or no secure page: then it is marked, ready to be copied by hand.
-      getSelection()?.selectAllChildren(shown);
-      return;
-    }
-    copied = true;
-    clock.set("copied", COPIED_MS, () => {
-      copied = false;
-      drawAgain();
-    });
-    drawAgain();
-  }
-
   return {
     root,
     /** @param {import("../types.d.ts").Picture} picture */
@@ -45,8 +26,8 @@ export function createCode({ clock, redraw: drawAgain }) {
       text(owner, waiting || !code ? "" : t("code.for", { phone: code.phone }));
       // On the phone itself copying is the next thing to do; from a desktop the code is read and typed.
       attr(button, "class", `button${model.onPhone ? " main" : ""}${scene.step === "code" ? "" : " gone"}`);
-      text(label, t(copied ? "act.copied" : "act.copy"));
-      redraw(drawing, copied ? "check" : "copy");
+      text(label, t(copying.has("code") ? "act.copied" : "act.copy"));
+      redraw(drawing, copying.has("code") ? "check" : "copy");
     },
   };
 }

@@ -1,6 +1,6 @@
-/** What stands round the work: the bar on top, how far it is, the other way, and what is said of the connection. */
+/** What stands round the work: the bar, who asks and for what, how far it is, the other way, and news of the connection. */
 
-import { attr, h, show, text } from "../dom.js";
+import { attr, h, icon, rich, show, text } from "../dom.js";
 import { LOCALES } from "../i18n.js";
 
 /** The bar on top: whose page this is, what it is for, and in which language. @param {{onLocale: (locale: import("../types.d.ts").Locale) => void}} actions */
@@ -24,6 +24,42 @@ export function createBar({ onLocale }) {
       text(title, t("page.title"));
       attr(select, "aria-label", t("bar.language"));
       if (select.value !== t.locale) select.value = t.locale;
+    },
+  };
+}
+
+/** @type {["can" | "cannot" | "undo" | "never", string][]} */
+const POINTS = [["can", "send"], ["cannot", "cross"], ["undo", "undo"], ["never", "shield"]];
+
+/** Who asks, for what, what it allows and what not, how to undo it. Open on a wide screen, a tap away on a phone. */
+export function createTrust() {
+  const who = h("p", { class: "who" });
+  const more = h("summary", {});
+  const points = POINTS.map(([point, drawing]) => {
+    const head = h("b", {});
+    const words = h("span", {});
+    return { point, head, words, root: h("li", { class: point }, icon(drawing), h("p", {}, head, " ", words)) };
+  });
+  const details = h("details", {}, more, h("ul", {}, ...points.map(({ root }) => root)));
+  const root = h("section", { class: "trust" }, who, details);
+  return {
+    root,
+
+    /** @param {boolean} wide */
+    unfold(wide) {
+      details.open = wide;
+    },
+
+    /** @param {import("../types.d.ts").Picture} picture */
+    draw({ model, t }) {
+      const { profile } = model;
+      if (profile) rich(who, t.pieces("trust.who", { platform: profile.platform, company: profile.company }));
+      text(more, t("trust.more"));
+      const values = { linked: t("menu.linked"), logOut: t("menu.logOut"), device: profile?.deviceName ?? "…" };
+      for (const { point, head, words } of points) {
+        text(head, t(`trust.${point}.title`));
+        text(words, t(`trust.${point}`, values));
+      }
     },
   };
 }

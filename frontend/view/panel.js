@@ -2,6 +2,7 @@
 
 import { attr, h, show, text } from "../dom.js";
 import { createCode } from "./code.js";
+import { createCopy } from "./copy.js";
 import { createCountdown } from "./countdown.js";
 import { createPhoneField } from "./phone-field.js";
 import { createPlate } from "./plate.js";
@@ -19,14 +20,15 @@ export function createPanel({ uid, clock, redraw, actions }) {
   const words = h("p", { id: `${uid}text`, class: "lead" });
   const notice = h("p", { class: "notice", "data-testid": "notice" });
   const plate = createPlate({ onRetry: () => press() });
-  const code = createCode({ clock, redraw });
+  const copying = createCopy({ clock, redraw });
+  const code = createCode({ copying });
   const phone = createPhoneField({ uid, redraw, onSubmit: (number) => actions.getCode(number) });
   const device = h("p", { class: "device", "data-testid": "device" }, h("b", {}), h("span", {}));
   const slot = h("div", { class: "slot" }, plate.root, code.root, phone.root, device);
   const countdown = createCountdown();
   const main = h("button", { type: "button", class: "button main", click: () => press() });
   const back = h("a", { class: "button main", "data-testid": "return" });
-  const copyLink = h("button", { type: "button", class: "button", "data-testid": "copy-link", click: actions.copyLink });
+  const copyLink = h("button", { type: "button", class: "button", "data-testid": "copy-link", click: () => copying.copy("link", actions.link()) });
   const cancel = h("button", { type: "button", class: "text", "data-testid": "cancel", click: () => !last.scene.busy && actions.cancel() });
   const reference = h("p", { class: "reference", "data-testid": "reference" });
   const acts = h("div", { class: "acts" }, main, back, copyLink);
@@ -37,7 +39,8 @@ export function createPanel({ uid, clock, redraw, actions }) {
   function press() {
     const { scene } = last;
     if (scene.busy || scene.held || !scene.main) return;
-    actions.main(scene.main, phone.ready());
+    if (scene.main === "support") copying.copy("support", reference.textContent ?? "", reference);
+    else actions.main(scene.main, phone.ready());
   }
 
   return {
@@ -75,14 +78,14 @@ export function createPanel({ uid, clock, redraw, actions }) {
       show(main, button);
       attr(main, "data-testid", button && scene.main);
       attr(main, "aria-disabled", scene.busy || scene.held ? "true" : null);
-      text(main, mainWords(picture));
+      text(main, scene.main === "support" && copying.has("support") ? t("act.copied") : mainWords(picture));
       const url = model.profile?.returnUrl ?? "";
       const returns = scene.main === "return" && /^https?:/.test(url);
       show(back, returns);
       if (returns) attr(back, "href", url);
       text(back, t("act.return", { platform: model.profile?.platform ?? "…" }));
       show(copyLink, step === "qr" && model.onPhone);
-      text(copyLink, t("act.copy-link"));
+      text(copyLink, t(copying.has("link") ? "act.copied" : "act.copy-link"));
 
       // Its place is kept while something runs, and given up to the button of an ending.
       attr(cancel, "class", `text${scene.canCancel ? "" : " gone"}`);

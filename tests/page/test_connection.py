@@ -214,6 +214,33 @@ def test_the_token_leaves_the_address_bar_and_survives_a_refresh(desktop: Page, 
     assert [message["token"] for message in script.heard if message["type"] == "hello"] == ["the-token"] * 2
 
 
+def test_another_link_pasted_into_the_tab_is_taken(desktop: Page, script: Script) -> None:
+    desktop.goto(f"{script.url}/link#another-token")
+    script.wait_open(2)
+    assert script.heard[-1]["token"] == "another-token" or script.heard[-2]["token"] == "another-token"
+    expect(desktop).to_have_url(f"{script.url}/link")
+
+
+def test_with_storage_forbidden_the_page_works_and_only_forgets(open_page: OpenPage, script: Script) -> None:
+    page = open_page(DESKTOP)
+    page.add_init_script("""for (const name of ["localStorage", "sessionStorage"]) Object.defineProperty(
+        window, name, {get() { throw new DOMException("no", "SecurityError"); }});""")
+    page.goto(f"{script.url}/link#the-token")
+    script.wait_command("request-qr")
+    page.get_by_test_id("locale").select_option("es")
+    expect(page.locator("h1")).to_have_text("Vincular WhatsApp")
+
+
+def test_words_that_did_not_arrive_are_fetched_again(
+    open_page: OpenPage, script: Script, complaints: list[str]
+) -> None:
+    page = open_page(DESKTOP)
+    page.route("**/locales/en.json", lambda route: route.abort(), times=1)
+    page.goto(f"{script.url}/link#the-token")
+    expect(page.locator("h1")).to_have_text("Link WhatsApp")
+    assert "ERR_FAILED" in complaints.pop()
+
+
 def test_the_language_is_the_chosen_one_then_the_links_then_the_browsers(open_page: OpenPage, script: Script) -> None:
     page = open_page(PHONE, locale="pt-PT")
     page.goto(f"{script.url}/link#the-token")

@@ -42,6 +42,15 @@ def test_every_failure_offers_its_next_act(desktop: Page, script: Script) -> Non
         expect(desktop.get_by_test_id("reference")).to_have_text(f"For support: company_aurora/{attempt}")
 
 
+def test_the_reference_for_support_is_copied(open_page: OpenPage, script: Script) -> None:
+    page = open_page(DESKTOP, permissions=["clipboard-read", "clipboard-write"])
+    script.become("failed", attempt=3, failure={"code": "passkey-required", "retryable": False})
+    page.goto(f"{script.url}/link#the-token")
+    page.get_by_test_id("support").click()
+    expect(page.get_by_test_id("support")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == "For support: company_aurora/3"
+
+
 def test_a_retry_waits_for_its_moment(desktop: Page, script: Script) -> None:
     failure = {"code": "cool-down", "retryable": True, "retryAt": now() + 1_500}
     script.become("failed", attempt=1, failure=failure)

@@ -146,6 +146,16 @@ def test_when_no_code_can_be_had_the_page_turns_to_the_qr_and_says_why(desktop: 
     expect(desktop.get_by_test_id("phone")).to_have_value("+7 900 123-45-67")
 
 
+def test_a_refused_code_turns_to_the_qr_too(phone: Page, script: Script) -> None:
+    phone.get_by_test_id("phone").fill("9001234567")
+    phone.get_by_test_id("get-code").tap()
+    script.wait_command("request-pairing-code")
+    script.refuse("code-not-available")
+    expect(phone.get_by_test_id("notice")).to_contain_text("No code for this number. So here is the QR code.")
+    phone.get_by_test_id("show-qr").tap()
+    script.wait_command("request-qr")
+
+
 def test_the_server_has_the_last_word_on_a_number(phone: Page, script: Script) -> None:
     phone.get_by_test_id("phone").fill("+7 111 111 11 11")
     phone.get_by_test_id("get-code").tap()

@@ -1,0 +1,29 @@
+/** Copying: one tap, and the button says that it is done. */
+
+const SAID_MS = 2_000;
+
+/** @param {{clock: import("../types.d.ts").Clock, redraw: () => void}} tools */
+export function createCopy({ clock, redraw }) {
+  let done = "";
+  return {
+    /** Whether this has just been copied. @param {string} what */
+    has: (what) => done === what,
+
+    /** @param {string} what @param {string} text @param {Node} [shown] what to mark where copying is not allowed */
+    async copy(what, text, shown) {
+      try {
+        await navigator.clipboard.writeText(text);
+      } catch {
+        // No permission, or no secure page: then it is marked, ready to be copied by hand.
+        if (shown) getSelection()?.selectAllChildren(shown);
+        return;
+      }
+      done = what;
+      clock.set("copied", SAID_MS, () => {
+        done = "";
+        redraw();
+      });
+      redraw();
+    },
+  };
+}
