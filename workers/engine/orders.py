@@ -1,6 +1,6 @@
 """What the worker tells the zygote and hears from it: JSON, one message a packet of a SOCK_SEQPACKET socket.
 
-To the zygote: fork (with the child's end of its pipe as SCM_RIGHTS), kill. From it: forked, died.
+To the zygote: fork (with the child's end of its pipe as SCM_RIGHTS), kill, alive. From it: forked, died.
 """
 
 from enum import StrEnum
@@ -45,6 +45,14 @@ class Kill(Line):
     key: int
 
 
+class Alive(Line):
+    """The worker has just renewed its leases: the children may live on for `seconds`. Once said, it must be said again
+    in time, or every child is killed: a worker that is stopped or wedged must not hold what others have taken over."""
+
+    type: Literal["alive"] = "alive"
+    seconds: float
+
+
 class Forked(Line):
     """The child `key` runs as `pid`."""
 
@@ -63,7 +71,7 @@ class Died(Line):
     panic: str | None
 
 
-to_zygote: TypeAdapter[Fork | Kill] = TypeAdapter(Annotated[Fork | Kill, Field(discriminator="type")])
+to_zygote: TypeAdapter[Fork | Kill | Alive] = TypeAdapter(Annotated[Fork | Kill | Alive, Field(discriminator="type")])
 from_zygote: TypeAdapter[Forked | Died] = TypeAdapter(Annotated[Forked | Died, Field(discriminator="type")])
 #: No packet is longer, in bytes.
 PACKET = 64 * 1024

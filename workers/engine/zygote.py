@@ -13,11 +13,12 @@ import selectors
 import signal
 import socket
 import sys
+import time
 from dataclasses import dataclass, field
 from typing import NoReturn, Protocol, assert_never, cast
 
 from workers.engine.child import BUG, arrange_descriptors, die_with, run
-from workers.engine.orders import PACKET, Died, Fork, Forked, Kill, Options, Role, to_zygote
+from workers.engine.orders import PACKET, Alive, Died, Fork, Forked, Kill, Options, Role, to_zygote
 from workers.engine.preload import preload
 from workers.engine.protocol import Line
 
@@ -66,6 +67,7 @@ class Zygote:
         self._children: dict[int, Child] = {}  # by pid
         self._selector = selectors.DefaultSelector()
         self._pid = os.getpid()
+        self._children_until: float | None = None
 
     def serve(self) -> NoReturn:
         """Run until the worker closes its end; then kill the children and go."""
@@ -77,7 +79,7 @@ class Zygote:
         self._selector.register(self._control, selectors.EVENT_READ)
         self._selector.register(woken, selectors.EVENT_READ)
         while True:
-            for ready, _ in self._selector.select():
+            for ready, _ in self._selector.select(self._patience()):
                 if ready.fileobj is self._control:
                     self._obey()
                 elif ready.fileobj is woken:
@@ -85,6 +87,18 @@ class Zygote:
                     self._reap()
                 else:
                     self._listen(cast(int, ready.fileobj), ready.data)
+
+    def _patience(self) -> float | None:
+        """Seconds that the children may live without a word of the worker; they are killed when there are none left."""
+        if self._children_until is None:
+            return None
+        left = self._children_until - time.monotonic()
+        if left > 0:
+            return left
+        self._children_until = None
+        for pid in self._children:
+            os.kill(pid, signal.SIGKILL)
+        return None
 
     def _obey(self) -> None:
         packet, descriptors, _, _ = socket.recv_fds(self._control, PACKET, 1)
@@ -98,6 +112,8 @@ class Zygote:
                 for pid, child in self._children.items():
                     if child.key == key:
                         os.kill(pid, signal.SIGKILL)
+            case Alive(seconds=seconds):
+                self._children_until = time.monotonic() + seconds
             case _:
                 assert_never(order)
 
