@@ -109,7 +109,7 @@ class Browser:
             await socket.close(CloseCode.ORIGIN)  # before accept: the browser gets HTTP 403
             return
         await socket.accept()
-        address = socket.client.host if socket.client else "unknown"
+        address = _address(socket)
         try:
             async with self._limits.place(f"address:{address}", SOCKETS_PER_ADDRESS):
                 link = await self._hello(socket)
@@ -165,7 +165,7 @@ class Browser:
             text = await _receive(socket)
             pace.take()
             try:
-                await self._obey(link, text)
+                await self._obey(link, text, _address(socket))
             except Refused as refused:
                 view = ErrorView(code=refused.code, retry_at=refused.retry_at, field=refused.field)
                 slot.answer(ServerMessage(type=MessageType.ERROR, error=view))
@@ -180,13 +180,13 @@ class Browser:
                 sentry.report("command", error, session=link.session)
                 slot.answer(ServerMessage(type=MessageType.ERROR, error=ErrorView(code=FailureCode.INTERNAL)))
 
-    async def _obey(self, link: Link, text: str) -> None:
+    async def _obey(self, link: Link, text: str, address: str) -> None:
         message = client_message.validate_json(text)
         match message:
             case RequestQr():
                 await self._onboarding.request_qr(link)
             case RequestPairingCode(phone_number=typed):
-                await self._onboarding.request_code(link, typed)
+                await self._onboarding.request_code(link, typed, address)
             case Cancel():
                 await self._onboarding.cancel(link)
             case Hello():
@@ -213,6 +213,10 @@ class Browser:
                     await socket.close(code)
             except (RuntimeError, OSError, TimeoutError, WebSocketDisconnect) as error:
                 log.debug("socket.gone", error=type(error).__name__)
+
+
+def _address(socket: WebSocket) -> str:
+    return socket.client.host if socket.client else "unknown"
 
 
 async def _receive(socket: WebSocket) -> str:

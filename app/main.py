@@ -26,6 +26,7 @@ from app.ops import Ops
 from app.relay import Relay
 from shared import logs, redis_pool, sentry, settings
 from shared.claims import Claims
+from shared.cooldown import Cooldowns
 from shared.lease import Leases
 from shared.messages import Outbox
 from shared.protocol import MAX_MESSAGE_BYTES
@@ -93,7 +94,8 @@ def create_app(config: Settings) -> Starlette:
     snapshots, claims, leases, outbox = Snapshots(redis), Claims(redis), Leases(redis), Outbox(redis)
     access = Access(config, redis)
     relay = Relay(redis, subscriber, snapshots, claims)
-    onboarding = Onboarding(redis, access, claims, region=config.default_region)
+    cooldowns = Cooldowns(redis, config.secret_key)
+    onboarding = Onboarding(redis, access, claims, cooldowns, region=config.default_region)
     browser = Browser(config, access, relay, onboarding)
     api = Api(config, redis, access, snapshots, leases, outbox)
     ops = Ops(redis, access, relay)

@@ -8,6 +8,7 @@ from arq.connections import ArqRedis
 from app.access import Access, Link
 from shared import keys, phone
 from shared.claims import Claims, Outcome, Requested, Subject, queued
+from shared.cooldown import Asker, Cooldowns
 from shared.failures import FailureCode, Refused
 from shared.ids import SessionId
 from shared.lifecycle import State
@@ -21,24 +22,32 @@ from shared.snapshots import Change
 class Onboarding:
     """The use cases over one Redis."""
 
-    def __init__(self, redis: ArqRedis, access: Access, claims: Claims, *, region: str) -> None:
+    def __init__(self, redis: ArqRedis, access: Access, claims: Claims, cooldowns: Cooldowns, *, region: str) -> None:
         self._redis = redis
         self._access = access
         self._claims = claims
+        self._cooldowns = cooldowns
         self._region = region
 
     async def request_qr(self, link: Link) -> None:
         """Start an attempt, or join what runs. Raises `Refused`."""
         await self._check(link, Method.QR, None)
-        await self._request(link, Method.QR, None)
+        await self._request(link, Method.QR, Subject(link.id, link.expires_at, expected=link.phone))
 
-    async def request_code(self, link: Link, typed: str) -> None:
-        """A code for the phone as typed, on the attempt that runs or on a new one. Raises `Refused`."""
-        number = phone.parse(typed, phone.region_of(link.phone) if link.phone else self._region)
+    async def request_code(self, link: Link, typed: str, host: str) -> None:
+        """A code for the phone as typed, on the attempt that runs or on a new one; `host` is the browser's address.
+
+        Raises `Refused`.
+        """
+        home = phone.region_of(link.phone) if link.phone else UNKNOWN_REGION
+        number = phone.parse(typed, self._region if home == UNKNOWN_REGION else home)
         if link.phone and not phone.same_account(link.phone, number):
             raise Refused(FailureCode.WRONG_NUMBER, field=phone.FIELD)
         await self._check(link, Method.CODE, number)
-        requested = await self._request(link, Method.CODE, number)
+        address = self._cooldowns.address(host)
+        await self._wait(Asker(number, link.session, address))
+        subject = Subject(link.id, link.expires_at, phone=number, expected=link.phone, address=address)
+        requested = await self._request(link, Method.CODE, subject)
         if requested.outcome is Outcome.DIFFERS:
             raise Refused(FailureCode.IN_PROGRESS, field=phone.FIELD)
         if requested.outcome is Outcome.JOINED and requested.owner is not None:
@@ -59,7 +68,8 @@ class Onboarding:
         """End the attempt, as long as the phone has not agreed; otherwise nothing happens."""
         body = Body(state=State.CANCELLED)
         cancelled = await self._claims.cancel(
-            link.session, Change(
+            link.session,
+            Change(
                 body,
                 MessageType.STATUS,
                 "attempt.cancelled",
@@ -79,18 +89,24 @@ class Onboarding:
                 job_id=f"cancel:{link.session}:{cancelled.attempt}",
             )
 
-    async def _request(self, link: Link, method: Method, number: str | None) -> Requested:
-        known = number or link.phone
+    async def _request(self, link: Link, method: Method, subject: Subject) -> Requested:
+        known = subject.phone or subject.expected
         region = phone.region_of(known) if known else UNKNOWN_REGION
         started = funnel(Stage.STARTED, method, region)
         change = queued(method, "attempt.requested", field(Counter.ATTEMPTS, method=method.value), started)
-        subject = Subject(link.id, link.expires_at, phone=number, expected=link.phone)
         requested = await self._claims.request(link.session, subject, change)
         unowned = requested.outcome is Outcome.JOINED and requested.owner is None
         # Joining also enqueues, should the one who started have died in between; the same id is the same job.
         if requested.outcome is Outcome.STARTED or unowned:
             await self._enqueue_link(link.session, requested.attempt)
         return requested
+
+    async def _wait(self, asker: Asker) -> None:
+        """Answer before WhatsApp must: who has to wait is told until when."""
+        wait = await self._cooldowns.wait(asker)
+        if wait is not None:
+            code = FailureCode.IN_PROGRESS if wait.taken else FailureCode.COOL_DOWN
+            raise Refused(code, field=phone.FIELD, retry_at=wait.until)
 
     async def _enqueue_link(self, session: SessionId, attempt: int) -> None:
         await enqueue(self._redis, keys.QUEUE_LINKING, "link", session, attempt, job_id=link_job_id(session, attempt))

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from shared import keys, logs, redis_pool, sentry, settings
 from shared.claims import Claims
+from shared.cooldown import Cooldowns
 from shared.ids import SessionId, WorkerId
 from shared.lease import Leases
 from shared.messages import Outbox
@@ -109,8 +110,10 @@ class Worker:
         async def restart(session: SessionId, method: Method) -> None:
             await sweeper.restart(session, method)
 
+        cooldowns = Cooldowns(redis, self._config.secret_key)
         parts = Parts(
             claims,
+            cooldowns,
             snapshots,
             ownership,
             linkers,

@@ -1,5 +1,10 @@
-"""WhatsApp's and the library's words, translated once into failure codes and acts. What is unknown is `internal`."""
+"""WhatsApp's and the library's words, translated once into failure codes and acts. What is unknown is `internal`.
 
+Everything that is raw comes through here: login-status words, refusals of a code, refusals of a login, the text of an
+error, the loss of a held session. The raw word goes to the log and, where somebody of us must hear of it, to Sentry.
+"""
+
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -26,7 +31,8 @@ class Reason:
 
 
 #: Login-status words (facts: docs/adr/0003). `success` is followed by a message of its own; `error` is a pairing that
-#: the client refused, as after a wrong code, when every QR of this connection is dead.
+#: the client refused, as after a wrong code, when every QR of this connection is dead. `err-unexpected-state` stands
+#: for 400, 401, 402 and 403 of a client that is not linked: the library does not tell them apart.
 _WORDS: dict[str, Reason] = {
     "success": Reason(Verdict.GO_ON),
     "timeout": Reason(Verdict.USED_UP),
@@ -38,15 +44,26 @@ _WORDS: dict[str, Reason] = {
     "passkey-confirmation": Reason(Verdict.FAIL, FailureCode.PASSKEY_REQUIRED),
 }
 
+
+@dataclass(frozen=True, slots=True)
+class CodeRefusal:
+    """Why no code could be had. `throttle`: asking again soon makes it worse, so whoever asked has to wait."""
+
+    code: FailureCode
+    throttle: bool = False
+
+
 #: WhatsApp's answers to a request for a code. 400 is also its throttle for a number, and 452 says "use the QR".
-_CODE_STATUS: dict[int, FailureCode] = {
-    400: FailureCode.CODE_NOT_AVAILABLE,
-    403: FailureCode.CODE_NOT_AVAILABLE,
-    429: FailureCode.WHATSAPP_RATE_LIMITED,
-    452: FailureCode.CODE_NOT_AVAILABLE,
-    500: FailureCode.CONNECTION_FAILED,
+_CODE_STATUS: dict[int, CodeRefusal] = {
+    400: CodeRefusal(FailureCode.CODE_NOT_AVAILABLE, throttle=True),
+    403: CodeRefusal(FailureCode.CODE_NOT_AVAILABLE, throttle=True),
+    429: CodeRefusal(FailureCode.WHATSAPP_RATE_LIMITED, throttle=True),
+    452: CodeRefusal(FailureCode.CODE_NOT_AVAILABLE, throttle=True),
+    500: CodeRefusal(FailureCode.CONNECTION_FAILED),
+    503: CodeRefusal(FailureCode.CONNECTION_FAILED),
 }
 
+#: A held session that is gone. `replaced`: the same keys log in elsewhere, so somebody runs us twice: a fault of ours.
 _LOST: dict[LostReason, FailureCode] = {
     LostReason.LOGGED_OUT: FailureCode.LOGGED_OUT,
     LostReason.MAIN_DEVICE_GONE: FailureCode.LOGGED_OUT,
@@ -57,22 +74,48 @@ _LOST: dict[LostReason, FailureCode] = {
     LostReason.START_FAILED: FailureCode.CONNECTION_FAILED,
 }
 
+#: The first login after the phone has agreed. Whatever ends it before it began is a pairing that WhatsApp took back.
+_FIRST_LOGIN: dict[LostReason, FailureCode] = {
+    LostReason.LOGGED_OUT: FailureCode.PAIRING_REFUSED,
+    LostReason.MAIN_DEVICE_GONE: FailureCode.PAIRING_REFUSED,
+    LostReason.REPLACED: FailureCode.INTERNAL,
+    LostReason.BANNED: FailureCode.TEMPORARILY_BANNED,
+    LostReason.OUTDATED: FailureCode.CLIENT_OUTDATED,
+    LostReason.REFUSED: FailureCode.PAIRING_REFUSED,
+    LostReason.START_FAILED: FailureCode.CONNECTION_FAILED,
+}
+
+#: Texts of the library, and of our own clocks in the linker, that speak of the network.
+_NETWORK = re.compile(
+    r"dial|connect|websocket|handshake|proxy|\bEOF\b|time(?:d )?out|timeout|reset|refused|no such host|network|\bi/o\b"
+    r"|TLS|x509|certificate|HTTP|status code|broken pipe|closed|within \d+ s",
+    re.IGNORECASE,
+)
+
 
 def of_word(word: str) -> Reason:
     """What a login-status word means."""
     return _WORDS.get(word, Reason(Verdict.FAIL))
 
 
-def of_code_refusal(status: int | None) -> FailureCode:
+def of_code_refusal(status: int | None) -> CodeRefusal:
     """Why no code could be had; no status means that WhatsApp did not answer at all."""
     if status is None:
-        return FailureCode.CONNECTION_FAILED
-    return _CODE_STATUS.get(status, FailureCode.CODE_NOT_AVAILABLE)
+        return CodeRefusal(FailureCode.CONNECTION_FAILED)
+    return _CODE_STATUS.get(status, CodeRefusal(FailureCode.INTERNAL))
 
 
-def of_loss(reason: LostReason) -> FailureCode:
-    """Why a held session is gone."""
-    return _LOST[reason]
+def of_ending(reason: str, refusal: LostReason | None) -> FailureCode:
+    """Why a linker ended without a device: by WhatsApp's refusal of the first login, or by the text of an error."""
+    if refusal is not None:
+        return _FIRST_LOGIN[refusal]
+    return FailureCode.CONNECTION_FAILED if _NETWORK.search(reason) else FailureCode.INTERNAL
+
+
+def of_loss(reason: LostReason, *, fresh: bool = False) -> FailureCode:
+    """Why a held session is gone; `fresh` within the dwell."""
+    code = _LOST[reason]
+    return FailureCode.DROPPED_AFTER_LINKING if fresh and code is FailureCode.LOGGED_OUT else code
 
 
 def view(code: FailureCode, *, retry_at: int | None = None) -> FailureView:
