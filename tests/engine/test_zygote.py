@@ -124,6 +124,22 @@ async def test_the_death_of_the_zygote_takes_its_children_and_is_repaired(lonely
         await another.kill()
 
 
+async def test_children_of_a_worker_that_has_fallen_silent_are_killed(lonely):
+    """A worker that is stopped or wedged cannot give up the sessions that others take over from it."""
+    silent, another = await lonely.linker(), await lonely.linker()
+    lonely.alive(60.0)
+    lonely.alive(0.1)  # the last word counts
+    async with asyncio.timeout(5):
+        assert (await silent.exited).signal == signal.SIGKILL
+        assert (await another.exited).signal == signal.SIGKILL
+
+    lonely.alive(60.0)
+    fresh = await lonely.linker()  # the zygote itself lives on
+    assert not fresh.exited.done()
+    for linker in (silent, another, fresh):
+        await linker.kill()
+
+
 async def test_a_spare_that_dies_is_replaced(lonely):
     async with LinkerPool(lonely, spares=1) as pool:
         await until_warm(pool)
