@@ -39,6 +39,8 @@ log = structlog.get_logger()
 
 FRONTEND = Path(__file__).resolve().parent.parent / "frontend"
 GRACE_SECONDS = 10
+OUR_NETWORKS = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "::1/128", "fc00::/7")
+"""Where a host's routers are. Of X-Forwarded-For only what they have added is believed: the rest the browser said."""
 
 _HEADERS = {
     "content-security-policy": (
@@ -147,7 +149,7 @@ def main() -> None:
         ws_ping_timeout=20,
         timeout_graceful_shutdown=GRACE_SECONDS,
         proxy_headers=True,
-        forwarded_allow_ips="*",
+        forwarded_allow_ips=list(OUR_NETWORKS),
         server_header=False,
         access_log=False,
         log_config=None,

@@ -1,0 +1,84 @@
+"""A real Redis, a real web process, and a worker that is none but says that it lives."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from app import local_redis
+from shared import redis_pool
+from shared.queue import client
+from shared.settings import Settings
+from tests.integration.web import API_KEY, SECRET, Web
+from tests.unit.world import World
+
+
+@pytest.fixture
+def folder():
+    """A folder that is gone after the test."""
+    path = Path(tempfile.mkdtemp(prefix="integration-"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def config_for() -> Callable[[str], Settings]:
+    """The settings of a process that uses this Redis."""
+
+    def made(url):
+        return Settings(redis_url=SecretStr(url), secret_key=SecretStr(SECRET), api_keys=(SecretStr(API_KEY),))
+
+    return made
+
+
+@pytest.fixture
+def config(config_for, redis_server):
+    return config_for(redis_server)
+
+
+@pytest.fixture
+async def redis(config):
+    """A process' client, as the service has it."""
+    ours = client(redis_pool.pool(config))
+    yield ours
+    await ours.aclose(close_connection_pool=True)
+
+
+@pytest.fixture
+async def operator(redis_server):
+    """Somebody with redis-cli: a connection that is nobody of ours."""
+    other = Redis.from_url(redis_server)
+    yield other
+    await other.aclose()
+
+
+@pytest.fixture
+def world(redis):
+    return World(redis)
+
+
+@pytest.fixture
+def own_redis(folder):
+    """A Redis of this test alone, which may be killed, stopped and started again at the same place."""
+    with local_redis.running(folder / "redis") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def web_process(redis_process):
+    log = Path(tempfile.mkdtemp(prefix="web-"))
+    try:
+        with Web.running(redis_process.url, log / "web.log") as web:
+            yield web
+    finally:
+        shutil.rmtree(log)
+
+
+@pytest.fixture
+def web(web_process, redis_server):
+    """The web process of these tests, over an empty Redis."""
+    return web_process

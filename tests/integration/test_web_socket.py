@@ -1,0 +1,174 @@
+"""The socket's border: who gets in, what is a message, and how it ends."""
+
+import asyncio
+import json
+import secrets
+
+import pytest
+import websockets
+
+from app.browser import MESSAGES_AT_ONCE, SOCKETS_PER_ADDRESS, SOCKETS_PER_LINK
+from shared import keys
+from shared.clock import now_ms
+from tests.integration.web import SECRET
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        None,
+        "https://evil.example",
+        "null",
+        "http://onboarding.example",
+        "https://onboarding.example.evil.example",
+        "https://onboarding.example:444",
+    ],
+)
+async def test_a_foreign_origin_is_refused_before_anything_is_accepted(web, origin):
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        async with web.connect(origin=origin):
+            pass
+    assert refused.value.response.status_code == 403
+
+
+async def test_who_says_no_hello_is_sent_away_in_time(web):
+    began = asyncio.get_running_loop().time()
+    async with web.connect() as socket:
+        with pytest.raises(websockets.ConnectionClosed):
+            async with asyncio.timeout(10):
+                await socket.recv()
+        assert socket.close_code == 4408
+    assert 4 < asyncio.get_running_loop().time() - began < 8
+
+
+@pytest.mark.parametrize(
+    "first", ['{"type":"request-qr"}', "rubbish", "{}", '{"type":"hello"}', '{"type":"hello","token":"t","extra":1}']
+)
+async def test_whose_first_word_is_no_hello_is_sent_away(web, first):
+    async with web.connect() as socket:
+        await socket.send(first)
+        with pytest.raises(websockets.ConnectionClosed):
+            await socket.recv()
+        assert socket.close_code == 4408
+
+
+async def test_an_expired_forged_or_revoked_token_is_sent_away(web, redis):
+    expired = web.link(ttl_seconds=-60)
+    revoked = web.link()
+    await redis.set(keys.link(revoked.id), "revoked")
+    for token in (
+        "rubbish",
+        web.access.sign(expired),
+        web.access.sign(revoked),
+        web.access.sign(web.link())[:-4] + "AAAA",
+    ):
+        async with web.connect() as socket:
+            await socket.send(json.dumps({"type": "hello", "token": token}))
+            with pytest.raises(websockets.ConnectionClosed):
+                await socket.recv()
+            assert socket.close_code == 4401
+
+
+async def test_a_hello_is_answered_with_the_present_state_and_who_asks(web):
+    link = web.link(phone="+79001234567", locale="ru", return_url="https://back.example/")
+    async with web.tab(link) as tab:
+        first = tab.seen[0]
+    assert first["type"] == "status"
+    assert abs(first["snapshot"].pop("serverNow") - now_ms()) < 5000
+    assert first["snapshot"] == {"state": "unlinked", "sessionId": "company_salon", "attempt": 0, "seq": 0}
+    assert first["profile"]["company"] == "Salon"
+    assert first["profile"]["returnUrl"] == "https://back.example/"
+    assert SECRET not in json.dumps(first)
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("rubbish", "type"),
+        ("[]", "type"),
+        ("{", "type"),
+        ('{"type":"no-such-thing"}', "type"),
+        ('{"type":"request-qr","more":1}', "more"),
+        ('{"type":"request-pairing-code"}', "phoneNumber"),
+        ('{"type":"request-pairing-code","phoneNumber":7}', "phoneNumber"),
+        ('{"type":"hello","token":"again"}', "type"),
+        ("[" * 3000, "type"),
+    ],
+    ids=lambda one: one[:20],
+)
+async def test_what_is_no_message_gets_a_typed_error_and_the_socket_lives(web, text, field):
+    async with web.tab() as tab:
+        await tab.connection.send(text)
+        assert await tab.error() == {"code": "forbidden", "field": field}
+        await tab.say("request-qr")
+        await tab.snapshot(state="queued")
+
+
+async def test_a_message_too_large_closes_the_socket(web):
+    async with web.tab() as tab:
+        await tab.say("request-pairing-code", phoneNumber="8" * 5000)
+        assert await tab.closed() == 1009
+
+
+async def test_bytes_are_no_message_of_ours(web):
+    async with web.tab() as tab:
+        await tab.connection.send(b'{"type":"request-qr"}')
+        assert await tab.closed() == 1009
+
+
+async def test_a_flood_is_cut_off(web):
+    async with web.tab() as tab:
+        for _ in range(int(MESSAGES_AT_ONCE) * 2):
+            try:
+                await tab.connection.send("x")
+            except websockets.ConnectionClosed:
+                break
+        assert await tab.closed() == 4429
+
+
+async def test_a_link_has_so_many_sockets_and_a_closed_one_makes_room(web):
+    link = web.link()
+    tabs = []
+    try:
+        for _ in range(SOCKETS_PER_LINK):
+            tabs.append(web.tab(link))
+            await tabs[-1].__aenter__()
+        async with web.connect() as socket:
+            await socket.send(json.dumps({"type": "hello", "token": web.access.sign(link)}))
+            with pytest.raises(websockets.ConnectionClosed):
+                await socket.recv()
+            assert socket.close_code == 4429
+        await tabs.pop().__aexit__(None, None, None)
+        async with web.tab(link) as tab:
+            assert tab.seen[0]["type"] == "status"
+    finally:
+        for tab in tabs:
+            await tab.__aexit__(None, None, None)
+
+
+async def test_a_socket_that_lies_about_its_address_is_counted_by_its_real_one(web):
+    """The first of X-Forwarded-For is what the browser says; only the last is what our router saw."""
+    sockets = []
+    try:
+        for number in range(SOCKETS_PER_ADDRESS + 1):
+            forwarded = {"x-forwarded-for": f"203.0.113.{number}, 198.51.100.7"}
+            sockets.append(await web.connect(additional_headers=forwarded))
+        async with asyncio.timeout(3):
+            await sockets[-1].wait_closed()
+        assert sockets[-1].close_code == 4429
+        assert sockets[0].close_code is None
+    finally:
+        await asyncio.gather(*(socket.close() for socket in sockets))
+
+
+async def test_garbage_on_the_wire_harms_only_its_own_connection(web):
+    async with web.tab() as tab:
+        for rubbish in (b"GET / HTTP/1.1\r\n\r\n", secrets.token_bytes(200), b"\x16\x03\x01" + b"\x00" * 100):
+            reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
+            writer.write(rubbish)
+            writer.write_eof()
+            async with asyncio.timeout(5):
+                await reader.read()
+            writer.close()
+        await tab.say("request-qr")
+        await tab.snapshot(state="queued")
