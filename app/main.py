@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -107,7 +108,6 @@ def create_app(config: Settings) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         relaying = [asyncio.create_task(work) for work in (relay.run(), switches.run())]
-        log.info("web.started", port=config.port)
         try:
             yield
         finally:
@@ -133,12 +133,22 @@ def create_app(config: Settings) -> Starlette:
     return Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
 
 
+class Server(uvicorn.Server):
+    """Says when it can be reached, which is later than the application's own start."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Bind, then say so."""
+        await super().startup(sockets)
+        if self.started:
+            log.info("web.started", port=self.config.port)
+
+
 def main() -> None:
     """Serve until SIGTERM."""
     config = settings.read()
     logs.configure(config, "web")
     sentry.configure(config, "web")
-    uvicorn.run(
+    options = uvicorn.Config(
         create_app(config),
         host=config.host,
         port=config.port,
@@ -154,6 +164,7 @@ def main() -> None:
         access_log=False,
         log_config=None,
     )
+    Server(options).run()
 
 
 if __name__ == "__main__":

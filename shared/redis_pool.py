@@ -31,7 +31,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "socket_connect_timeout": 3,
         "socket_keepalive": True,
         "health_check_interval": 25,
-        "retry": Retry(ExponentialBackoff(cap=1, base=0.05), 4),
+        "retry": Retry(ExponentialBackoff(cap=1, base=0.05), 8),
         "retry_on_error": list(PASSING),  # `retry` alone does nothing useful in redis-py 5
     }
     if settings.redis_url.get_secret_value().startswith("rediss://") and not settings.redis_tls_verify:

@@ -117,6 +117,7 @@ class Ownership:
                 self._on_beat(GIVE_UP_MS / 1000 + SLACK_SECONDS - (loop.time() - began))
                 if missed:
                     missed = False
+                    self._named = -KEEP_NAMES_SECONDS  # it may have come back without its memory
                     await self._on_lapsed()
             except (RedisError, OSError, TimeoutError) as error:
                 missed = True

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -21,15 +22,32 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group
 BACK = 5.0
 
 
+class Mortal:
+    """A Redis that can be killed and started again, empty, under the same address."""
+
+    def __init__(self, servers: ExitStack) -> None:
+        self._servers = servers
+        self._port = local_redis.free_port()
+        self._server: LocalRedis
+
+    def start(self) -> str:
+        """Start one; its address, which is always the same."""
+        folder = Path(self._servers.enter_context(tempfile.TemporaryDirectory(prefix="redis-")))
+        self._server = self._servers.enter_context(local_redis.running(folder, port=self._port, password="kept"))
+        return self._server.url
+
+    def kill(self) -> None:
+        """`kill -9`, and gone."""
+        self._server.process.kill()
+        self._server.process.wait()
+
+
 async def test_a_redis_that_restarts_empty_loses_nothing_that_is_linked(
     emulator: Emulator, folder: Path, recovery: Recovery
 ) -> None:
-    port = local_redis.free_port()
-    with tempfile.TemporaryDirectory(prefix="redis-") as first, tempfile.TemporaryDirectory(prefix="redis-") as second:
-        with local_redis.running(Path(first), port=port, password="kept") as server:
-            stack = Stack(emulator, server.url, folder)
-            await stack.start_web()
-            await stack.start_worker()
+    with ExitStack() as servers:
+        redis = Mortal(servers)
+        async with Stack.running(emulator, redis.start(), folder) as stack:
             held, number = await stack.linked()
             await stack.worker.said("session.logged-in", session=held["session"])
             link = await stack.link()
@@ -37,9 +55,8 @@ async def test_a_redis_that_restarts_empty_loses_nothing_that_is_linked(
                 await socket.send("request-qr")
                 shown = await socket.snapshot(lambda s: "qr" in s)
             before = await emulator.now()
-            server.process.kill()
-            server.process.wait()
-        with local_redis.running(Path(second), port=port, password="kept"):
+            redis.kill()
+            redis.start()
             with recovery.within("Redis restarted, empty: attempt and session are shown again", BACK):
                 await stack.worker.said("lease.retaken", session=held["session"])
                 await stack.worker.said("lease.retaken", session=link["session"])
@@ -58,7 +75,6 @@ async def test_a_redis_that_restarts_empty_loses_nothing_that_is_linked(
             events = await emulator.events(before, phone=number.lstrip("+"))
             assert "connection.closed" not in {event.kind for event in events}, "the session stayed up meanwhile"
             await all_quiet(stack)
-            await stack.close()
 
 
 async def test_a_redis_that_hangs_is_survived_without_two_holders(
@@ -90,7 +106,7 @@ async def test_a_storm_of_cut_connections_harms_nobody(emulator: Emulator, own_r
             while not storming.is_set():
                 for kind in ("normal", "pubsub"):
                     await redis.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.1)
             await redis.aclose()
 
         task = asyncio.create_task(storm())
