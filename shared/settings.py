@@ -1,7 +1,10 @@
 """The environment, read once and checked at start. A bad or missing value ends the process with a sentence naming it."""
 
+import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -160,10 +163,49 @@ def read() -> Settings:
     try:
         return Settings()  # pyright: ignore[reportCallIssue]
     except ValidationError as error:
-        for one in error.errors():
-            name = "_".join(str(part) for part in one["loc"][:1]).upper()
-            said = one["msg"].removeprefix("Value error, ")
-            what = "is missing" if one["type"] == "missing" else said
-            sys.stderr.write(f"configuration: {name} {what}\n" if name else f"configuration: {what}\n")
-        sys.stderr.write("See docs/environment.md for every setting.\n")
+        _say(error)
+        raise SystemExit(2) from None
+
+
+def _say(error: ValidationError) -> None:
+    for one in error.errors():
+        name = "_".join(str(part) for part in one["loc"][:1]).upper()
+        said = one["msg"].removeprefix("Value error, ")
+        what = "is missing" if one["type"] == "missing" else said
+        sys.stderr.write(f"configuration: {name} {what}\n" if name else f"configuration: {what}\n")
+    sys.stderr.write("See docs/environment.md for every setting.\n")
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorSettings:
+    """The settings of the operators' command; `may_sign`: SECRET_KEY is the service's own, not a made-up one."""
+
+    settings: Settings
+    may_sign: bool
+
+
+class _Given(BaseSettings):
+    """What of the command's needs the environment gives."""
+
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
+
+    redis_url: str | None = None
+    secret_key: str | None = None
+    api_keys: str | None = None
+
+
+def read_for_operator(run: Path = Path(".run")) -> OperatorSettings:
+    """For a command that needs Redis alone. Without REDIS_URL it is that of `make run`, whose folder is `run`, and so
+    are the secrets. Ends the process like `read`."""
+    given = _Given().model_fields_set
+    filled = {name: token_urlsafe(MIN_SECRET) for name in ("secret_key", "api_keys")}
+    if "redis_url" not in given and (url := run / "redis.url").is_file():
+        kept = json.loads((run / "secrets.json").read_text(encoding="utf-8"))
+        filled |= {name.lower(): str(value) for name, value in kept.items()}
+        filled["redis_url"] = url.read_text(encoding="utf-8").strip()
+    may_sign = "secret_key" in given or "redis_url" in filled
+    try:
+        return OperatorSettings(Settings(**{n: v for n, v in filled.items() if n not in given}), may_sign)  # type: ignore[arg-type]
+    except ValidationError as error:
+        _say(error)
         raise SystemExit(2) from None
