@@ -104,13 +104,13 @@ class Worker:
         switches = Switches(redis, lambda board: self._obey(board, stop))
         ownership = Ownership(leases, self.id, on_lapsed=call_sweep, on_beat=engines.alive)
         sweeper = Sweeper(redis, leases, claims, snapshots, store, self.id)
-        links = Links(snapshots, ownership, store, Outbox(redis), self.spawn, self._config.device_name)
+        cooldowns = Cooldowns(redis, self._config.secret_key)
+        links = Links(snapshots, ownership, store, Outbox(redis), cooldowns, self.spawn, self._config.device_name)
         sessions = Sessions(links, Holders(engines, self.spawn), most=self._config.max_sessions)
 
         async def restart(session: SessionId, method: Method) -> None:
             await sweeper.restart(session, method)
 
-        cooldowns = Cooldowns(redis, self._config.secret_key)
         parts = Parts(
             claims,
             cooldowns,

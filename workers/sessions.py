@@ -1,33 +1,35 @@
 """The linked sessions that this worker holds: taken up, kept, told about, given back.
 
 A session is an owner of its lease; its connection lives in a holder process. When a holder dies, another is started
-and its sessions are taken up again; when the lease is lost, the connection is closed before anything else.
+and its sessions are taken up again; when the lease is lost, the connection is closed before anything else. What a loss
+leads to:
+
+    logged out, main device gone    forgotten; `unlinked`, or within the dwell `failed` (dropped-after-linking)
+    replaced, banned                parked: kept, but held no more until it is linked anew; `failed`
+    outdated, refused, unreachable  `reconnecting` with the reason; tried again with growing pauses
+    keys not in the store           forgotten; `unlinked` (internal)
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import assert_never
 
 import structlog
-from redis.exceptions import RedisError
 
-from shared import keys, phone, sentry
+from shared import phone
 from shared.clock import now_ms
 from shared.failures import FailureCode
 from shared.ids import SessionId
 from shared.lease import Lease
 from shared.lifecycle import State
-from shared.messages import Outbox
-from shared.metrics import ENGINE, Counter, field
-from shared.protocol import Body, Device, MessageType
-from shared.snapshots import Change, Snapshots
+from shared.protocol import Body, Method
 from workers import reasons, tallies
 from workers.engine import protocol as pipe
+from workers.held import Held, Links, Record
 from workers.holders import Holders
-from workers.ownership import Ownership
 from workers.store import Device as StoredDevice
-from workers.store import DeviceStore, StoreAway
+from workers.store import StoreAway
+
+__all__ = ["Held", "Links", "Sessions"]
 
 log = structlog.get_logger()
 
@@ -35,47 +37,11 @@ DWELL_SECONDS = 60.0
 """A fresh device that is still there after this long is verified; WhatsApp drops some after 10-15 s."""
 RETRY_SECONDS = (2.0, 60.0)
 """Pauses between tries to take a session up: the first, doubled each time, and the longest."""
+ALERT_AT_TRY = 4
+"""A session that cannot be connected so many times in a row, some 14 s, is no hiccup: Sentry hears of it."""
 UNLINK_SECONDS = 30.0
 SEND_SECONDS = 120.0
 """How long a text waits for its session to come online."""
-
-
-class Held:
-    """One held session."""
-
-    def __init__(self, parts: "Sessions", lease: Lease, device: StoredDevice, body: Body, *, fresh: bool) -> None:
-        self.lease = lease
-        self.device = device
-        self.body = body
-        self.fresh = fresh
-        self.tries = 0
-        self.verified: tuple[str, ...] = ()
-        self.timer: asyncio.TimerHandle | None = None
-        self.gone = asyncio.Event()
-        self.online = asyncio.Event()
-        self.leaving = False  # being logged out by us: what its connection says is no news for the page
-        self._parts = parts
-
-    def lost(self) -> None:
-        """Somebody else's now: close the connection, write nothing."""
-        self._parts.drop(self)
-
-    async def renewed(self, lease: Lease) -> None:
-        """Redis lost its memory: say again where the session stands."""
-        self.lease = lease
-        await self._parts.show(self, self.body.state, "session.retaken")
-
-
-@dataclass(frozen=True, slots=True)
-class Links:
-    """What sessions work with, besides their holders."""
-
-    snapshots: Snapshots
-    ownership: Ownership
-    store: DeviceStore
-    outbox: Outbox
-    spawn: Callable[[Awaitable[None], str], None]
-    device_name: str
 
 
 class Sessions:
@@ -85,6 +51,7 @@ class Sessions:
         self._links = links
         self._holders = holders
         self._most = most
+        self._record = Record(links, self)
         self._held: dict[SessionId, Held] = {}
         holders.listen(self._hear, self._holder_died)
 
@@ -96,6 +63,10 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._held)
 
+    def holds(self, held: Held) -> bool:
+        """Whether it is still held here."""
+        return self._held.get(held.session) is held
+
     # --- taking up ----------------------------------------------------------------------------------------------------
 
     async def adopt(self, lease: Lease, device: StoredDevice, body: Body, verified: tuple[str, ...]) -> None:
@@ -106,30 +77,39 @@ class Sessions:
         self._links.ownership.hand_over(lease, held)
         self._held[device.session] = held
         await self._start(held)
-        held.timer = asyncio.get_running_loop().call_later(
-            DWELL_SECONDS, lambda: self._links.spawn(self._verified(held), "dwell")
-        )
+        self._dwell(held)
 
     async def resume(self, session: SessionId) -> None:
-        """Hold a registered device that nobody holds; nothing happens when somebody does, or when there is none."""
+        """Hold a registered device that nobody holds. Nothing happens when somebody does, when there is none, or when
+        it is parked: a device that was replaced never fights back."""
+        device = await self._links.store.device(session)
+        if device is not None and not device.parked:
+            await self._take_up(device)
+
+    async def _take_up(self, device: StoredDevice) -> None:
+        session = device.session
         if session in self._held or self.free <= 0:
             return
-        device = await self._links.store.device(session)
-        if device is None:
-            return
+        fresh = now_ms() - device.linked_at < DWELL_SECONDS * 1000
         held = Held(
-            self, Lease(session, self._links.ownership.worker, 0), device, _body(self._links, device), fresh=False
+            self, Lease(session, self._links.ownership.worker, 0), device, self._links.body(device), fresh=fresh
         )
         lease = await self._links.ownership.acquire(session, held)
         if lease is None:
             return
         held.lease = lease
         self._held[session] = held
+        if fresh:  # its worker died, or was told to stop, within the dwell
+            method = (await self._links.snapshots.read(session)).body.method or Method.QR
+            held.body = held.body.model_copy(update={"method": method})
+            region = phone.region_of(device.phone)
+            held.verified = tallies.verified(method, region, region)
+            self._dwell(held)
         await self._start_if_ours(held, "session.resuming")
 
     async def refuse(self, lease: Lease, device: StoredDevice) -> None:
         """Log a device out that must not be kept, and forget it; the lease stays the attempt's."""
-        held = Held(self, lease, device, _body(self._links, device), fresh=False)
+        held = Held(self, lease, device, self._links.body(device), fresh=False)
         held.leaving = True
         self._held[device.session] = held
         await self._start(held)
@@ -138,14 +118,14 @@ class Sessions:
 
     async def unlink(self, session: SessionId) -> None:
         """Log out at WhatsApp, forget the device, say `unlinked`. Idempotent."""
-        if session not in self._held:
-            await self.resume(session)
+        if session not in self._held and (device := await self._links.store.device(session)) is not None:
+            await self._take_up(device)
         held = self._held.get(session)
         if held is None:
             return
         await self._log_out(held)
         await self._forget(held)
-        await self._last(held, State.UNLINKED, "session.unlinked")
+        await self._record.last(held, State.UNLINKED, "session.unlinked")
 
     async def send(self, session: SessionId, message_id: str) -> None:
         """Send a text that waits in the outbox, through the session, once that is online."""
@@ -156,32 +136,40 @@ class Sessions:
         self._links.spawn(self._send(held, message_id), "send")
 
     async def _send(self, held: Held, message_id: str) -> None:
-        session = held.device.session
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await held.online.wait()
         except TimeoutError:
-            log.warning("message.undeliverable", session=session, message=message_id, why="not online")
+            log.warning("message.undeliverable", session=held.session, message=message_id, why="not online")
             return
-        message = await self._links.outbox.take(session, message_id)
+        message = await self._links.outbox.take(held.session, message_id)
         if message is None:
-            log.warning("message.undeliverable", session=session, message=message_id, why="taken or too old")
+            log.warning("message.undeliverable", session=held.session, message=message_id, why="taken or too old")
             return
-        await self._holders.send(
-            session, pipe.Send(session=session, message=message_id, to=message.to, text=message.text)
-        )
+        order = pipe.Send(session=held.session, message=message_id, to=message.to, text=message.text)
+        await self._holders.send(held.session, order)
 
     async def hand_over(self) -> list[SessionId]:
         """Close every connection, then give the leases back; the sessions that somebody else shall hold."""
         held = list(self._held.values())
         await self._holders.close()
         for one in held:
-            if one.timer is not None:
-                one.timer.cancel()
+            one.stop_timers()
             await self.show(one, State.RECONNECTING, "session.handed-over")
             await self._links.ownership.release(one.lease)
         self._held.clear()
-        return [one.device.session for one in held]
+        return [one.session for one in held]
+
+    def drop(self, held: Held) -> None:
+        """Let go of a session that is no longer ours."""
+        if self.holds(held):
+            del self._held[held.session]
+        held.stop_timers()
+        self._links.spawn(self._holders.release(held.session), "release")
+
+    async def show(self, held: Held, state: State, event: str) -> bool:
+        """Save where the session stands; whether that proved that it is still ours."""
+        return await self._record.show(held, state, event)
 
     # --- one session's turns ------------------------------------------------------------------------------------------
 
@@ -197,9 +185,16 @@ class Sessions:
         if not there:
             log.error("device.missing", session=device.session)
             await self._forget(held)
-            await self._last(held, State.UNLINKED, "device.missing", FailureCode.LOGGED_OUT)
+            await self._record.last(held, State.UNLINKED, "device.missing", FailureCode.INTERNAL)
             return
         await self._holders.hold(pipe.Hold(session=device.session, database=device.database, jid=device.jid))
+
+    async def _start_if_ours(self, held: Held, event: str) -> None:
+        """Start only after a fenced write: a worker that slept past its lease must not take its sessions up again."""
+        if await self.show(held, State.RECONNECTING, event):
+            await self._start(held)
+        elif self.holds(held):
+            self._try_later(held)
 
     async def _hear(self, event: pipe.FromHolder) -> None:
         if isinstance(event, pipe.Ready | pipe.Probed):
@@ -209,11 +204,7 @@ class Sessions:
             return
         match event:
             case pipe.Held() | pipe.Restored():
-                log.info("session.logged-in", session=event.session)
-                held.tries = 0
-                held.online.set()
-                if held.body.state is not State.LINKED and not held.leaving:
-                    await self.show(held, State.LINKED, "session.held")
+                await self._came_online(held)
             case pipe.Dropped():
                 held.online.clear()
                 await self.show(held, State.RECONNECTING, "session.dropped")
@@ -228,26 +219,41 @@ class Sessions:
             case _:
                 assert_never(event)
 
+    async def _came_online(self, held: Held) -> None:
+        log.info("session.logged-in", session=held.session)
+        held.tries = 0
+        held.online.set()
+        if held.body.state is not State.LINKED and not held.leaving:
+            await self.show(held, State.LINKED, "session.held")
+        if held.due:
+            await self._record.verified(held)
+
     async def _lost(self, held: Held, event: pipe.Lost) -> None:
         held.gone.set()
         held.online.clear()
         if held.leaving:
             return
         log.warning("session.lost", session=event.session, reason=event.reason.value, detail=event.detail)
-        code = reasons.of_loss(event.reason)
+        code = reasons.of_loss(event.reason, fresh=held.fresh)
+        what, raw = f"session.{event.reason.value}", f"{event.reason.value} {event.detail}".strip()
         match event.reason:
             case pipe.LostReason.START_FAILED | pipe.LostReason.REFUSED | pipe.LostReason.OUTDATED:
-                self._try_later(held)
+                unreachable = event.reason is pipe.LostReason.START_FAILED
+                alert = held.tries == (ALERT_AT_TRY - 1 if unreachable else 0)
+                await self._record.trouble(held, code, what, raw, alert=alert)
+                if self.holds(held):
+                    self._try_later(held)
             case pipe.LostReason.LOGGED_OUT | pipe.LostReason.MAIN_DEVICE_GONE:
                 await self._forget(held)
-                if held.fresh:
-                    code = FailureCode.DROPPED_AFTER_LINKING
                 state = State.FAILED if held.fresh else State.UNLINKED
-                await self._last(held, state, "session.logged-out", code)
+                await self._record.last(held, state, what, code, raw=raw)
             case pipe.LostReason.REPLACED | pipe.LostReason.BANNED:
                 # Never fight back: the device is kept, and held no more until it is linked anew.
-                await self._links.store.park(held.device.session, event.reason.value)
-                await self._last(held, State.FAILED, f"session.{event.reason.value}", code, event.until)
+                await self._links.store.park(held.session, event.reason.value)
+                self._held.pop(held.session, None)
+                if event.reason is pipe.LostReason.BANNED and event.until is not None:
+                    await self._links.cooldowns.until(held.device.phone, event.until)
+                await self._record.last(held, State.FAILED, what, code, retry_at=event.until, raw=raw)
             case _:
                 assert_never(event.reason)
 
@@ -255,18 +261,20 @@ class Sessions:
         first, longest = RETRY_SECONDS
         pause = min(longest, first * 2**held.tries)
         held.tries += 1
-        loop = asyncio.get_running_loop()
-        held.timer = loop.call_later(pause, lambda: self._links.spawn(self._try_again(held), "resume"))
+        held.later(pause, lambda: self._links.spawn(self._try_again(held), "resume"))
 
     async def _try_again(self, held: Held) -> None:
-        if self._held.get(held.device.session) is held:
+        if self.holds(held):
             await self._start_if_ours(held, "session.retrying")
 
-    async def _verified(self, held: Held) -> None:
-        if self._held.get(held.device.session) is held and held.fresh:
-            held.fresh = False
-            change = Change(held.body, MessageType.STATUS, "session.verified", "", held.verified)
-            await self._links.snapshots.save(held.lease, change)
+    def _dwell(self, held: Held) -> None:
+        left = DWELL_SECONDS - (now_ms() - held.device.linked_at) / 1000
+        held.later(max(left, 0), lambda: self._links.spawn(self._dwelt(held), "dwell"))
+
+    async def _dwelt(self, held: Held) -> None:
+        held.due = True
+        if self.holds(held) and held.online.is_set():
+            await self._record.verified(held)
 
     async def _holder_died(self, sessions: list[SessionId]) -> None:
         for session in sessions:
@@ -275,96 +283,17 @@ class Sessions:
                 held.online.clear()
                 await self._start_if_ours(held, "holder.died")
 
-    async def _start_if_ours(self, held: Held, event: str) -> None:
-        """Start only after a fenced write: a worker that slept past its lease must not take its sessions up again."""
-        if await self.show(held, State.RECONNECTING, event):
-            await self._start(held)
-        elif self._held.get(held.device.session) is held:
-            self._try_later(held)
-
-    def drop(self, held: Held) -> None:
-        """Let go of a session that is no longer ours."""
-        session = held.device.session
-        if self._held.get(session) is held:
-            del self._held[session]
-        if held.timer is not None:
-            held.timer.cancel()
-        self._links.spawn(self._holders.release(session), "release")
-
-    # --- writing ------------------------------------------------------------------------------------------------------
-
-    async def show(self, held: Held, state: State, event: str) -> bool:
-        """Save where the session stands; whether that proved that it is still ours. If it is not, it is let go of.
-
-        Redis may be away while the session lives on: then it is said again, until Redis hears it.
-        """
-        held.body = held.body.model_copy(update={"state": state, "failure": None})
-        kind = MessageType.WHATSAPP_CONNECTED if state is State.LINKED else MessageType.STATUS
-        try:
-            ours = await self._links.snapshots.save(held.lease, Change(held.body, kind, event)) is not None
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("session.unsaved", session=held.device.session, error=type(error).__name__)
-            loop = asyncio.get_running_loop()
-            loop.call_later(RETRY_SECONDS[0], lambda: self._links.spawn(self._show_again(held, event), "show"))
-            return False
-        if not ours:
-            self.drop(held)
-        return ours
-
-    async def _show_again(self, held: Held, event: str) -> None:
-        if self._held.get(held.device.session) is held:
-            await self.show(held, held.body.state, event)
-
-    async def _last(
-        self, held: Held, state: State, event: str, code: FailureCode | None = None, retry_at: int | None = None
-    ) -> None:
-        """The session is held no more: say so, and give the lease back."""
-        if held.timer is not None:
-            held.timer.cancel()
-        self._held.pop(held.device.session, None)
-        region = phone.region_of(held.device.phone)
-        counters: list[str] = []
-        if code is not None:
-            counters.append(tallies.failed(code, region))
-        if code is FailureCode.DROPPED_AFTER_LINKING:
-            counters.append(field(Counter.DROPPED))
-        failure = reasons.view(code, retry_at=retry_at) if code else None
-        change = Change(
-            Body(state=state, failure=failure), MessageType.STATUS, event, code or "", tuple(counters), ending=True
-        )
-        saved = await self._links.snapshots.save(held.lease, change)
-        log.info(
-            "session.ended",
-            session=held.device.session,
-            state=state.value,
-            why=event,
-            failure=code.value if code else None,
-            region=region,
-            fresh=held.fresh,
-            days=round((now_ms() - held.device.linked_at) / keys.DAY, 1),
-            engine=ENGINE,
-        )
-        if code is not None and saved is not None:
-            sentry.ending("session", code, session=held.device.session, raw=event, phone=held.device.phone)
-        await self._links.ownership.release(held.lease)
-
     async def _log_out(self, held: Held) -> None:
         held.leaving = True
         try:
             async with asyncio.timeout(UNLINK_SECONDS):
                 await held.online.wait()
-                await self._holders.send(held.device.session, pipe.LogOut(session=held.device.session))
+                await self._holders.send(held.session, pipe.LogOut(session=held.session))
                 await held.gone.wait()
         except TimeoutError:
-            log.warning("session.log-out-unanswered", session=held.device.session)
+            log.warning("session.log-out-unanswered", session=held.session)
 
     async def _forget(self, held: Held) -> None:
-        session = held.device.session
-        await self._holders.release(session)
-        await self._links.store.forget(session)
-        self._held.pop(session, None)
-
-
-def _body(links: Links, device: StoredDevice) -> Body:
-    view = Device(phone=phone.masked(device.phone), name=links.device_name, linked_at=device.linked_at)
-    return Body(state=State.RECONNECTING, device=view)
+        await self._holders.release(held.session)
+        await self._links.store.forget(held.session)
+        self._held.pop(held.session, None)

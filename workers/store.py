@@ -32,12 +32,14 @@ CREATE TABLE IF NOT EXISTS devices (
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A linked device: `jid` is `number:device@s.whatsapp.net`; `database` is what a holder opens."""
+    """A linked device: `jid` is `number:device@s.whatsapp.net`; `database` is what a holder opens. `parked`: why it is
+    not to be held, if so."""
 
     session: SessionId
     jid: str
     linked_at: int
     database: str
+    parked: str = ""
 
     @property
     def phone(self) -> str:
@@ -164,8 +166,8 @@ class SqliteStore:
 
     def _rows(self, where: str, values: tuple[str, ...]) -> list[Device]:
         with self._open() as registry:
-            rows = registry.execute(f"SELECT session, jid, linked_at FROM devices {where}", values).fetchall()  # noqa: S608
-        return [Device(SessionId(s), jid, linked_at, str(self._file(SessionId(s)))) for s, jid, linked_at in rows]
+            rows = registry.execute(f"SELECT session, jid, linked_at, parked FROM devices {where}", values).fetchall()  # noqa: S608
+        return [Device(SessionId(s), jid, at, str(self._file(SessionId(s))), parked) for s, jid, at, parked in rows]
 
     def _write(self, statement: str, values: tuple[str | int, ...]) -> None:
         with self._open() as registry:

@@ -1,0 +1,195 @@
+"""One held session, and what the sessions of a worker show: their snapshots, written under their leases."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+from redis.exceptions import RedisError
+
+from shared import keys, phone, sentry
+from shared.clock import now_ms
+from shared.cooldown import Cooldowns
+from shared.failures import FailureCode
+from shared.ids import SessionId
+from shared.lease import Lease
+from shared.lifecycle import State
+from shared.messages import Outbox
+from shared.metrics import ENGINE, Counter, field
+from shared.protocol import Body, Device, MessageType
+from shared.snapshots import Change, Snapshots
+from workers import reasons, tallies
+from workers.ownership import Ownership
+from workers.store import Device as StoredDevice
+from workers.store import DeviceStore
+
+log = structlog.get_logger()
+
+SAY_AGAIN_SECONDS = 2.0
+"""Between tries to save where a session stands, while Redis is away."""
+
+
+class Keeper(Protocol):
+    """Who holds the sessions, as one of them sees it."""
+
+    def drop(self, held: "Held") -> None:
+        """Let go of a session that is no longer ours."""
+        ...
+
+    def holds(self, held: "Held") -> bool:
+        """Whether it is still held here."""
+        ...
+
+    async def show(self, held: "Held", state: State, event: str) -> bool:
+        """Save where the session stands; whether that proved that it is still ours."""
+        ...
+
+
+class Held:
+    """One held session, an owner of its lease. `fresh`: within the dwell, during which WhatsApp drops some."""
+
+    def __init__(self, keeper: Keeper, lease: Lease, device: StoredDevice, body: Body, *, fresh: bool) -> None:
+        self.lease = lease
+        self.device = device
+        self.body = body
+        self.fresh = fresh
+        self.due = False  # the dwell is over, but the connection is away: verified when it is back
+        self.verified: tuple[str, ...] = ()
+        self.tries = 0
+        self.trouble: FailureCode | None = None
+        self.timers: list[asyncio.TimerHandle] = []
+        self.gone = asyncio.Event()
+        self.online = asyncio.Event()
+        self.leaving = False  # being logged out by us: what its connection says is no news for the page
+        self._keeper = keeper
+
+    @property
+    def session(self) -> SessionId:
+        """Whose device it is."""
+        return self.device.session
+
+    def lost(self) -> None:
+        """Somebody else's now: close the connection, write nothing."""
+        self._keeper.drop(self)
+
+    async def renewed(self, lease: Lease) -> None:
+        """Redis lost its memory: say again where the session stands."""
+        self.lease = lease
+        await self._keeper.show(self, self.body.state, "session.retaken")
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Have something done then, unless the session is let go of before."""
+        self.timers = [timer for timer in self.timers if not timer.cancelled()]
+        self.timers.append(asyncio.get_running_loop().call_later(seconds, call))
+
+    def stop_timers(self) -> None:
+        """Nothing more is to be done for it."""
+        for timer in self.timers:
+            timer.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What sessions work with, besides their holders."""
+
+    snapshots: Snapshots
+    ownership: Ownership
+    store: DeviceStore
+    outbox: Outbox
+    cooldowns: Cooldowns
+    spawn: Callable[[Awaitable[None], str], None]
+    device_name: str
+
+    def body(self, device: StoredDevice) -> Body:
+        """What is shown of a registered device before it is connected."""
+        view = Device(phone=phone.masked(device.phone), name=self.device_name, linked_at=device.linked_at)
+        return Body(state=State.RECONNECTING, device=view)
+
+
+class Record:
+    """Writes what held sessions show."""
+
+    def __init__(self, links: Links, keeper: Keeper) -> None:
+        self._links = links
+        self._keeper = keeper
+
+    async def show(self, held: Held, state: State, event: str, counters: tuple[str, ...] = ()) -> bool:
+        """Save where the session stands; whether that proved that it is still ours. If it is not, it is let go of.
+
+        Redis may be away while the session lives on: then it is said again, until Redis hears it.
+        """
+        if state is State.LINKED:
+            held.trouble = None
+        failure = reasons.view(held.trouble) if held.trouble else None
+        held.body = held.body.model_copy(update={"state": state, "failure": failure})
+        kind = MessageType.WHATSAPP_CONNECTED if state is State.LINKED else MessageType.STATUS
+        change = Change(held.body, kind, event, held.trouble or "", counters)
+        try:
+            ours = await self._links.snapshots.save(held.lease, change) is not None
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("session.unsaved", session=held.session, error=type(error).__name__)
+            held.later(SAY_AGAIN_SECONDS, lambda: self._links.spawn(self._show_again(held, event), "show"))
+            return False
+        if not ours:
+            self._keeper.drop(held)
+        return ours
+
+    async def trouble(self, held: Held, code: FailureCode, event: str, raw: str, *, alert: bool) -> None:
+        """It cannot be connected for now: say why, and count each trouble once."""
+        news = held.trouble is not code
+        held.trouble = code
+        region = phone.region_of(held.device.phone)
+        counted = (tallies.failed(code, region),) if news else ()
+        if await self.show(held, State.RECONNECTING, event, counted) and alert:
+            sentry.ending("session", code, session=held.session, raw=raw, phone=held.device.phone)
+
+    async def verified(self, held: Held) -> None:
+        """The device has outlived the dwell."""
+        if held.fresh:
+            held.fresh = held.due = False
+            change = Change(held.body, MessageType.STATUS, "session.verified", "", held.verified)
+            await self._links.snapshots.save(held.lease, change)
+
+    async def last(
+        self,
+        held: Held,
+        state: State,
+        event: str,
+        code: FailureCode | None = None,
+        *,
+        retry_at: int | None = None,
+        raw: str = "",
+    ) -> None:
+        """The session is held no more: say so, and give the lease back."""
+        held.stop_timers()
+        region = phone.region_of(held.device.phone)
+        counters: list[str] = []
+        if code is not None:
+            counters.append(tallies.failed(code, region))
+        if code is FailureCode.DROPPED_AFTER_LINKING:
+            counters.append(field(Counter.DROPPED))
+        failure = reasons.view(code, retry_at=retry_at) if code else None
+        change = Change(
+            Body(state=state, failure=failure), MessageType.STATUS, event, code or "", tuple(counters), ending=True
+        )
+        saved = await self._links.snapshots.save(held.lease, change)
+        log.info(
+            "session.ended",
+            session=held.session,
+            state=state.value,
+            why=event,
+            failure=code.value if code else None,
+            raw=raw or None,
+            region=region,
+            fresh=held.fresh,
+            days=round((now_ms() - held.device.linked_at) / keys.DAY, 1),
+            engine=ENGINE,
+        )
+        if code is not None and saved is not None:
+            sentry.ending("session", code, session=held.session, raw=raw or event, phone=held.device.phone)
+        await self._links.ownership.release(held.lease)
+
+    async def _show_again(self, held: Held, event: str) -> None:
+        if self._keeper.holds(held):
+            await self.show(held, held.body.state, event)
