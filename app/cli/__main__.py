@@ -1,0 +1,213 @@
+"""The command line. Everything heavy is imported when a command runs, so that `--help` is there at once."""
+
+import getpass
+import importlib
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+import app.cli
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def who() -> str:
+    """Who acts, for the record: `anna@laptop`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = "somebody"
+    return f"{user}@{socket.gethostname().split('.')[0][:24]}"
+
+
+def _go(module: str, function: str, as_json: bool, **arguments: Any) -> None:
+    """Run `app.cli.<module>.<function>` and show its answer; the exit code is the answer's."""
+    from app.cli import terminal
+
+    work = getattr(importlib.import_module(f"app.cli.{module}"), function)
+    sys.exit(terminal.run(work, as_json=as_json, **arguments))
+
+
+def _json(function: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="Answer as JSON, for programs.")(function)
+
+
+@click.group(
+    context_settings=_SETTINGS, help=app.cli.__doc__, epilog="Exit codes: 0 well, 1 something is ill, 2 cannot."
+)
+def main() -> None:
+    """See the package."""
+
+
+# --- what is going on -------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("company", required=False)
+@_json
+def status(company: str | None, as_json: bool) -> None:
+    """Where COMPANY stands; without one, how the whole service does."""
+    _go("looking", "company" if company else "service", as_json, **({"company": company} if company else {}))
+
+
+@main.command()
+@click.argument("company")
+@click.option("-n", "--last", default=50, show_default=True, help="How many events.")
+@click.option("-f", "--follow", is_flag=True, help="Go on as they happen, until Ctrl-C.")
+@_json
+def timeline(company: str, last: int, follow: bool, as_json: bool) -> None:
+    """What happened to COMPANY (or company_<id>; `operators` for what operators did)."""
+    _go("story", "timeline", as_json, company=company, last=last, follow=follow)
+
+
+@main.command()
+@click.option("--state", help="Only these, such as linked, awaiting_phone, failed.")
+@_json
+def sessions(state: str | None, as_json: bool) -> None:
+    """Every session: where it stands, who holds it, since when."""
+    _go("looking", "sessions", as_json, state=state)
+
+
+@main.command()
+@_json
+def workers(as_json: bool) -> None:
+    """Who lives, what they hold, how much memory they take."""
+    _go("fleet", "workers", as_json)
+
+
+@main.command()
+@_json
+def queue(as_json: bool) -> None:
+    """Who waits, since when, who is served; other jobs, and those that failed."""
+    _go("fleet", "queue", as_json)
+
+
+# --- steering ---------------------------------------------------------------------------------------------------------
+
+
+@main.group()
+def link() -> None:
+    """Make links, or make them useless."""
+
+
+@link.command("create")
+@click.argument("company")
+@click.option("--name", help="The company's name on the page.")
+@click.option("--phone", help="Only this phone may be linked.")
+@click.option("--locale", help="The page's language, such as ru.")
+@click.option("--hours", default=24.0, show_default=True, type=click.FloatRange(0.02, 168), help="How long it lives.")
+@click.option("--return-url", help="Where the page leads when it is done.")
+@_json
+def link_create(
+    company: str,
+    name: str | None,
+    phone: str | None,
+    locale: str | None,
+    hours: float,
+    return_url: str | None,
+    as_json: bool,
+) -> None:
+    """Make a link with which COMPANY can link its WhatsApp. Needs SECRET_KEY."""
+    _go(
+        "acting",
+        "create_link",
+        as_json,
+        company=company,
+        name=name,
+        phone=phone,
+        locale=locale,
+        hours=hours,
+        return_url=return_url,
+        by=who(),
+    )
+
+
+@link.command("revoke")
+@click.argument("id_or_url")
+@_json
+def link_revoke(id_or_url: str, as_json: bool) -> None:
+    """Make a link useless at once, by its id or its whole address."""
+    _go("acting", "revoke_link", as_json, id_or_url=id_or_url, by=who())
+
+
+@main.command()
+@click.argument("company")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Until it is done.")
+@_json
+def unlink(company: str, yes: bool, wait: bool, as_json: bool) -> None:
+    """Log COMPANY's device out at WhatsApp and forget it."""
+    if not yes:
+        click.confirm(f"Log {company} out and forget its device?", abort=True, err=True)
+    _go("acting", "unlink", as_json, company=company, wait=wait, by=who())
+
+
+@main.command()
+@click.argument("company")
+@click.option("--phone", help="Also this phone's; in E.164, +79001234567.")
+@click.option("--clear", is_flag=True, help="Let them try again at once.")
+@_json
+def cooldowns(company: str, phone: str | None, clear: bool, as_json: bool) -> None:
+    """Who of COMPANY must wait before a code may be asked again. Needs SECRET_KEY: the names are hashed with it."""
+    _go("acting", "cooldowns", as_json, company=company, phone=phone, clear=clear, by=who())
+
+
+@main.command()
+@click.argument("worker")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Until it is gone.")
+@_json
+def drain(worker: str, wait: bool, as_json: bool) -> None:
+    """Have WORKER hand everything over and end; its host starts a new one. The beginning of its id is enough."""
+    _go("fleet", "drain", as_json, worker=worker, wait=wait, by=who())
+
+
+@main.group(invoke_without_command=True)
+@_json
+@click.pass_context
+def switch(context: click.Context, as_json: bool) -> None:
+    """What is switched on; `switch on NAME` and `switch off NAME` throw one, on every process at once."""
+    if context.invoked_subcommand is None:
+        _go("fleet", "switches", as_json)
+
+
+@switch.command("list")
+@_json
+def switch_list(as_json: bool) -> None:
+    """What is on, since when, by whom, and what there is."""
+    _go("fleet", "switches", as_json)
+
+
+@switch.command("on")
+@click.argument("name")
+@click.argument("value", default="on")
+@click.option("--why", default="", help="For the record.")
+@_json
+def switch_on(name: str, value: str, why: str, as_json: bool) -> None:
+    """Throw NAME: pause, qr-only, region:KZ, log-level debug."""
+    _go("fleet", "throw", as_json, name=name, value=value, by=who(), why=why)
+
+
+@switch.command("off")
+@click.argument("name")
+@click.option("--why", default="", help="For the record.")
+@_json
+def switch_off(name: str, why: str, as_json: bool) -> None:
+    """Take NAME back."""
+    _go("fleet", "throw", as_json, name=name, value="", by=who(), why=why)
+
+
+@main.command()
+@click.option("--repair", is_flag=True, help="Put right what can be put right from here.")
+@_json
+def doctor(repair: bool, as_json: bool) -> None:
+    """Look for what should not be: dead owners, overdue jobs, stuck onboardings, devices that nobody holds."""
+    _go("doctor", "doctor", as_json, repair=repair, by=who())
+
+
+if __name__ == "__main__":
+    main(prog_name="onboarding")

@@ -1,0 +1,163 @@
+"""`link`, `unlink` and `cooldowns`: what an operator does for one company. Each act is on record."""
+
+import asyncio
+from urllib.parse import urlsplit
+
+import orjson
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from app.access import Access, BadToken
+from app.api import MAX_TTL_SECONDS
+from app.cli import records, words
+from app.cli.terminal import Answer, Cannot, Operator, table
+from shared import keys
+from shared import phone as phones
+from shared.clock import now_ms
+from shared.cooldown import Cooldowns, Whose
+from shared.failures import Refused
+from shared.ids import SessionId, company_of
+from shared.lease import Leases
+from shared.lifecycle import State
+from shared.queue import enqueue
+
+UNLINK_SECONDS = 60.0
+LOOK_SECONDS = 0.25
+
+
+async def record(
+    op: Operator, event: str, what: str, by: str, *, session: SessionId | None = None, detail: str = ""
+) -> None:
+    """Write an act into the operators' timeline, and into the session's."""
+    async with op.redis.pipeline(transaction=True) as pipe:
+        pipe.xadd(
+            keys.OPERATORS,
+            {"event": event, "what": what, "detail": detail, "by": by, "why": ""},
+            maxlen=keys.TIMELINE_LENGTH,
+        )
+        pipe.pexpire(keys.OPERATORS, keys.TIMELINE_TTL)
+        if session is not None:
+            stream = keys.timeline(session)
+            pipe.xadd(stream, {"attempt": "", "event": event, "detail": detail or by}, maxlen=keys.TIMELINE_LENGTH)
+            pipe.pexpire(stream, keys.TIMELINE_TTL)
+        await pipe.execute()
+
+
+def _signing(op: Operator) -> Access:
+    if not op.settings.may_sign:
+        raise Cannot("SECRET_KEY is not set here; it must be the service's own.")
+    return Access(op.settings.settings, op.redis)
+
+
+def _number(op: Operator, text: str) -> str:
+    try:
+        return phones.parse(text, op.settings.settings.default_region)
+    except Refused:
+        raise Cannot(f"{text!r} is no phone number; write it with its country, as in +7 900 123-45-67.") from None
+
+
+async def create_link(
+    op: Operator,
+    *,
+    company: str,
+    name: str | None,
+    phone: str | None,
+    locale: str | None,
+    hours: float,
+    return_url: str | None,
+    by: str,
+) -> Answer:
+    """A link for a company; its address is shown once and kept nowhere."""
+    session = records.session_named(company)
+    access = _signing(op)
+    link = access.new_link(
+        company_of(session),
+        ttl_seconds=min(MAX_TTL_SECONDS, round(hours * 3600)),
+        company_name=name or company_of(session),
+        phone=_number(op, phone) if phone else None,
+        locale=locale,
+        return_url=return_url,
+    )
+    token = access.sign(link)
+    await record(op, "link.created", link.id, by, session=session, detail=link.id)
+    url = f"{op.settings.settings.base_url}/link#{token}"
+
+    def show(out: Console) -> None:
+        out.print(f"[bold]{session}[/]: link {link.id}, until {words.clock(link.expires_at)[:16]} UTC")
+        out.print(url, soft_wrap=True)
+
+    return Answer({"id": link.id, "url": url, "token": token, "expiresAt": link.expires_at}, show)
+
+
+async def revoke_link(op: Operator, *, id_or_url: str, by: str) -> Answer:
+    """Make a link useless at once; by its address, SECRET_KEY is needed to read the id in it."""
+    token = urlsplit(id_or_url).fragment or (id_or_url if id_or_url.startswith("eyJ") else "")
+    link_id, session = id_or_url, None
+    if token:
+        try:
+            link = _signing(op).verify(token)
+        except BadToken:
+            raise Cannot("That is no link of ours, or its time is over: it is useless already.") from None
+        link_id, session = link.id, link.session
+    elif len(link_id) > 64 or not link_id.replace("-", "").replace("_", "").isalnum():
+        raise Cannot(f"{id_or_url!r} is no link's id.")
+    await Access(op.settings.settings, op.redis).revoke(link_id)
+    await record(op, "link.revoked", link_id, by, session=session, detail=link_id)
+    return Answer({"id": link_id, "session": session}, lambda out: out.print(f"Link {link_id} is useless now."))
+
+
+async def unlink(op: Operator, *, company: str, wait: bool, by: str) -> Answer:
+    """Have the device logged out and forgotten, by the worker that holds it or by any other."""
+    session = records.session_named(company)
+    owner = await Leases(op.redis).owner(session)
+    await record(op, "session.unlink", session, by, session=session)
+    queue = keys.queue_worker(owner) if owner else keys.QUEUE_SESSIONS
+    await enqueue(op.redis, queue, "unlink", session, job_id=f"unlink:{session}")
+    done = await _until_unlinked(op, session) if wait else False
+    said = f"{session} is unlinked." if done else f"{session}: told {owner or 'the next free worker'}."
+    data = {"session": session, "unlinked": done, "worker": owner}
+    return Answer(data, lambda out: out.print(said), ill=wait and not done)
+
+
+async def _until_unlinked(op: Operator, session: SessionId) -> bool:
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=op.aside,
+        disable=op.as_json,
+        transient=True,
+    ) as spinner:
+        spinner.add_task("logging out", total=None)
+        for _ in range(int(UNLINK_SECONDS / LOOK_SECONDS)):
+            found = await records.read(op.redis, [session])
+            if not found or (found[0].state is State.UNLINKED and not found[0].owned):
+                return True
+            await asyncio.sleep(LOOK_SECONDS)
+    return False
+
+
+async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: bool, by: str) -> Answer:
+    """What a company, and a phone of it, must wait for; the keys' names are for redis-cli."""
+    session = records.session_named(company)
+    _signing(op)
+    book = Cooldowns(op.redis, op.settings.settings.secret_key)
+    names = {"company": keys.cooldown(book.digest(Whose.COMPANY, session))}
+    if phone:
+        number = phones.canonical(_number(op, phone))
+        names["phone"] = keys.cooldown(book.digest(Whose.PHONE, number))
+        names["phone's living code"] = keys.cooldown(book.digest("code", number))
+    data, rows = [], []
+    for whose, key in names.items():
+        raw = await op.redis.get(key)
+        value = orjson.loads(raw) if raw and raw.startswith(b"{") else {}
+        until, refusals = int(value.get("until", 0)), int(value.get("refusals", 0))
+        held = raw.decode() if raw and not value else None
+        data.append({"whose": whose, "key": key, "until": until, "refusals": refusals, "heldBy": held})
+        waits = f"until {words.clock(until)} UTC" if until > now_ms() else held or "may try"
+        rows.append((whose, waits, refusals, key))
+    if clear:
+        await op.redis.delete(*names.values())
+        await record(op, "cooldown.cleared", session, by, session=session)
+    title = f"Cool-downs of {session}" + (", now taken back" if clear else "")
+    return Answer(data, table(title, ("whose", "waits", "refusals", "key"), rows))

@@ -1,0 +1,203 @@
+"""`workers`, `queue`, `drain` and `switch`: the machines and how they are steered."""
+
+import asyncio
+from typing import Any
+
+from arq.constants import in_progress_key_prefix, job_key_prefix
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from app import gauges
+from app.cli import records, words
+from app.cli.terminal import Answer, Cannot, Operator, table, together
+from app.gauges import WorkerView
+from shared import keys
+from shared.clock import now_ms
+from shared.ids import SessionId
+from shared.lifecycle import RUNNING
+from shared.redis_pool import answer
+from shared.switches import MEANING, Switches, UnknownSwitch
+
+DRAIN_SECONDS = 40.0
+LOOK_SECONDS = 0.25
+
+
+def _worker_data(one: WorkerView) -> dict[str, Any]:
+    numbers = {name: int(value) if value.lstrip("-").isdigit() else value for name, value in one.fields.items()}
+    return {"worker": one.id, "alive": one.alive, "silentMs": one.silent_ms, **numbers}
+
+
+async def workers(op: Operator) -> Answer:
+    """Every worker that was heard of."""
+    found = (await gauges.read(op.redis)).workers
+    rows = [
+        (
+            one.id,
+            "yes" if one.alive else f"silent {words.span(one.silent_ms)}",
+            f"{one.number('attempts')}/{one.number('maxAttempts')}",
+            f"{one.number('sessions')}/{one.number('maxSessions')}",
+            f"{one.number('memoryMB')} MB",
+            f"{one.number('lagMs')} ms",
+            one.fields.get("store", "?"),
+            words.span(now_ms() - one.number("started")) if one.number("started") else "?",
+            f"{one.fields.get('version', '?')}, neonize {one.fields.get('engine', '?')}",
+        )
+        for one in found
+    ]
+    heads = ("worker", "alive", "attempts", "sessions", "memory", "lag", "store", "up", "version")
+    ill = not any(one.alive for one in found) or any(not one.alive for one in found)
+    return Answer([_worker_data(one) for one in found], table("Workers", heads, rows), ill)
+
+
+async def queue(op: Operator) -> Answer:
+    """Who waits to be served, who is served, and the other jobs."""
+    now = now_ms()
+    waiting = await op.redis.zrange(keys.QUEUE_LINKING, 0, -1, withscores=True)
+    waits = [
+        {"place": place, "job": job.decode(), "waitingMs": max(0, now - int(at))}
+        for place, (job, at) in enumerate(waiting)
+    ]
+    served = [one for one in await records.everything(op.redis) if one.state in RUNNING and one.owned]
+    others = await jobs(op, now)
+    failed = [
+        {"at": int(entry.split(b"-")[0]), **{name.decode(): value.decode() for name, value in fields.items()}}
+        for entry, fields in await op.redis.xrevrange(keys.FAILED_JOBS, count=10)
+    ]
+    data = {"waiting": waits, "served": [one.data() for one in served], "jobs": others, "failed": failed}
+    return Answer(
+        data,
+        together(
+            table(
+                "Waiting",
+                ("place", "job", "for"),
+                [(one["place"], one["job"], words.span(float(str(one["waitingMs"])))) for one in waits],
+                empty="nobody",
+            ),
+            table(
+                "Served",
+                ("session", "state", "by", "time left"),
+                [
+                    (
+                        one.session,
+                        one.state.value,
+                        one.owner,
+                        words.span(one.body["deadline"] - now) if "deadline" in one.body else "",
+                    )
+                    for one in served
+                ],
+                empty="nobody",
+            ),
+            table("Other jobs", ("job", "queue", "is"), [(one["job"], one["queue"], one["is"]) for one in others]),
+            table(
+                "Failed jobs, the newest first",
+                ("when (UTC)", "job", "session", "error"),
+                [(words.clock(one["at"]), one["job"], one["session"], one["error"]) for one in failed],
+            ),
+        ),
+    )
+
+
+async def jobs(op: Operator, now: int) -> list[dict[str, Any]]:
+    """The jobs of the sessions' queue and of the workers' own: running, due since, or later."""
+    queues = [keys.QUEUE_SESSIONS, *(keys.queue_worker(one.id) for one in (await gauges.read(op.redis)).workers)]
+    found = []
+    for name in queues:
+        for job, at in await op.redis.zrange(name, 0, 199, withscores=True):
+            running = await op.redis.exists(in_progress_key_prefix + job.decode())
+            late = now - int(at)
+            stands = "running" if running else f"due for {words.span(late)}" if late >= 0 else f"in {words.span(late)}"
+            known = await op.redis.exists(job_key_prefix + job.decode())
+            found.append(
+                {
+                    "job": job.decode(),
+                    "queue": name,
+                    "is": stands,
+                    "dueMs": late,
+                    "running": bool(running),
+                    "known": bool(known),
+                }
+            )
+    return found
+
+
+async def drain(op: Operator, *, worker: str, wait: bool, by: str) -> Answer:
+    """Throw the worker's drain switch, and see its sessions go."""
+    living = (await gauges.read(op.redis)).living
+    fits = [one for one in living if one.id.startswith(worker)]
+    if len(fits) != 1:
+        known = ", ".join(one.id for one in living) or "none"
+        raise Cannot(f"{worker!r} names {'no' if not fits else 'more than one'} living worker; there are: {known}.")
+    one, held = fits[0], fits[0].number("sessions")
+    others = len(living) - 1
+    await Switches(op.redis).throw(f"drain:{one.id}", "on", by=by)
+    gone = await _see_it_go(op, one, held) if wait else False
+    said = f"{one.id} has handed over and ended." if gone else f"{one.id} is told to hand over."
+    if not others:
+        said += " No other worker is alive: its sessions wait for the next one."
+    data = {"worker": one.id, "gone": gone, "sessions": held, "otherWorkers": others}
+    return Answer(data, lambda out: out.print(said), ill=wait and not gone)
+
+
+async def _see_it_go(op: Operator, worker: WorkerView, held: int) -> bool:
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=op.aside,
+        disable=op.as_json,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("handing over", total=max(held, 1))
+        for _ in range(int(DRAIN_SECONDS / LOOK_SECONDS)):
+            owned = await _owned_by(op, worker)
+            bar.update(
+                task, completed=max(held, 1) - min(owned, held), description="handing over" if owned else "ending"
+            )
+            if await op.redis.zscore(keys.WORKERS, worker.id) is None:
+                bar.update(task, completed=max(held, 1))
+                return True
+            await asyncio.sleep(LOOK_SECONDS)
+    return False
+
+
+async def _owned_by(op: Operator, worker: WorkerView) -> int:
+    names = await op.redis.zrange(keys.LEASES, 0, -1)
+    if not names:
+        return 0
+    owners = await op.redis.mget([keys.lease(SessionId(name.decode())) for name in names])
+    return sum(1 for owner in owners if owner and owner.decode().rpartition(":")[0] == worker.id)
+
+
+async def switches(op: Operator) -> Answer:
+    """What is on, and who threw it when."""
+    board = await Switches(op.redis).look()
+    thrown: dict[str, dict[str, str]] = {}
+    for entry, fields in await op.redis.xrevrange(keys.OPERATORS, count=keys.TIMELINE_LENGTH):
+        told = {name.decode(): value.decode() for name, value in fields.items()}
+        if told.get("event") == "switch.on":
+            thrown.setdefault(told["what"], told | {"at": entry.decode().split("-")[0]})
+    data, rows = [], []
+    for name, value in sorted(board.on.items()):
+        record = thrown.get(name, {})
+        since = int(record["at"]) if record else None
+        data.append({"switch": name, "value": value, "since": since, "by": record.get("by"), "why": record.get("why")})
+        rows.append((name, value, words.ago(since) if since else "?", record.get("by", "?"), record.get("why", "")))
+    there = table("There are", ("switch", "does"), list(MEANING.items()))
+    return Answer(data, together(table("On", ("switch", "value", "since", "by", "why"), rows, empty="nothing"), there))
+
+
+async def throw(op: Operator, *, name: str, value: str, by: str, why: str) -> Answer:
+    """Throw a switch, on or off."""
+    was = await answer(op.redis.hget(keys.SWITCH, name))
+    if not value and was is None:
+        return Answer(
+            {"switch": name, "on": False, "changed": False}, lambda out: out.print(f"{name} was off already.")
+        )
+    try:
+        board = await Switches(op.redis).throw(name, value, by=by, why=why)
+    except UnknownSwitch as error:
+        raise Cannot(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
+    said = f"{name} is {f'on ({value})' if value not in {'', 'on'} else value or 'off'}, on every process."
+    data = {"switch": name, "on": bool(value), "changed": True, "board": board.on}
+    return Answer(data, lambda out: out.print(said))

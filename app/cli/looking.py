@@ -1,0 +1,142 @@
+"""`status` and `sessions`: how the service does, where a company stands."""
+
+from typing import Any
+
+import orjson
+from rich.console import Console
+
+from app import gauges
+from app.cli import records, words
+from app.cli.story import timeline
+from app.cli.terminal import Answer, Cannot, Operator, table, together
+from shared import keys
+from shared.clock import now_ms
+from shared.cooldown import Cooldowns, Whose
+from shared.lifecycle import State
+from shared.metrics import Counter, parse_field
+from shared.queue import link_job_id
+from shared.redis_pool import answer
+
+
+async def service(op: Operator) -> Answer:
+    """The whole service on one screen."""
+    moment = await gauges.read(op.redis)
+    memory = await op.redis.info("memory")
+    server = await op.redis.info("server")
+    switches = sorted(one.decode() for one in await answer(op.redis.hkeys(keys.SWITCH)))
+    limit = int(memory["maxmemory"])
+    full = bool(limit) and memory["used_memory"] > 0.9 * limit
+    data: dict[str, Any] = {
+        "workers": {"alive": len(moment.living), "silent": len(moment.workers) - len(moment.living)},
+        "attempts": {"running": moment.total("attempts"), "slots": moment.total("maxAttempts")},
+        "sessions": {"held": moment.total("sessions"), "slots": moment.total("maxSessions")},
+        "queue": {"waiting": moment.waiting, "oldestMs": moment.oldest_ms, "otherJobs": moment.other_jobs},
+        "leasesWithoutHeartbeat": moment.lapsed,
+        "storeAway": moment.ill_stores,
+        "redis": {"version": server["redis_version"], "usedBytes": memory["used_memory"], "maxBytes": limit},
+        "switches": switches,
+        "stats": moment.stats,
+    }
+    ills = [
+        *(["no worker is alive"] if not moment.living else []),
+        *([f"{data['workers']['silent']} worker(s) are silent"] if data["workers"]["silent"] else []),
+        *([f"{moment.lapsed} lease(s) without heartbeat"] if moment.lapsed else []),
+        *(["the device store is out of reach"] if moment.ill_stores else []),
+        *(["Redis is nearly full"] if full else []),
+    ]
+    data["ill"] = ills
+
+    def show(out: Console) -> None:
+        out.print("[bold red]ill:[/] " + "; ".join(ills) if ills else "[bold green]All is well.[/]")
+        of = f" of {limit / 2**20:.0f} MB" if limit else ""
+        rows = [
+            ("workers", f"{len(moment.living)} alive, {data['workers']['silent']} silent"),
+            (
+                "onboardings",
+                f"{data['attempts']['running']} of {data['attempts']['slots']} places, {moment.waiting} wait",
+            ),
+            ("sessions held", f"{data['sessions']['held']} of {data['sessions']['slots']} places"),
+            ("oldest in the queue", words.span(moment.oldest_ms) if moment.waiting else "-"),
+            ("Redis", f"{server['redis_version']}, {memory['used_memory'] / 2**20:.1f} MB{of}"),
+            ("switches on", ", ".join(switches) or "-"),
+        ]
+        table("", ("", ""), rows)(out)
+
+    return Answer(
+        data, together(show, table("Counted so far", ("what", "of", "number"), _sums(moment.stats))), bool(ills)
+    )
+
+
+def _sums(stats: dict[str, int]) -> list[tuple[str, str, int]]:
+    """The counters but the funnel, with the labels that tell something."""
+    rows = []
+    for name, value in sorted(stats.items()):
+        metric, labels = parse_field(name)
+        if metric in set(Counter) - {Counter.FUNNEL}:
+            rows.append((metric, ", ".join(labels.values()), value))
+    return rows
+
+
+async def company(op: Operator, *, company: str) -> Answer:
+    """One company, and the last things that happened to it."""
+    session = records.session_named(company)
+    found = await records.read(op.redis, [session])
+    if not found:
+        raise Cannot(f"Nothing is known of {company}: it never asked to be linked, or more than 30 days ago.")
+    record = found[0]
+    data = record.data()
+    body = record.body
+    rows: list[tuple[str, object]] = [
+        ("state", record.state.value),
+        ("attempt", f"{record.attempt}, change {record.seq}"),
+        ("method", body.get("method", "-")),
+        ("held by", f"{record.owner} (token {record.token})" if record.owned else "nobody"),
+    ]
+    if device := body.get("device"):
+        rows.append(("device", f"{device['phone']}, {device['name']}, linked {words.ago(device['linkedAt'])}"))
+    if failure := body.get("failure"):
+        rows.append(("failure", failure["code"]))
+    if record.overdue_ms:
+        rows.append(("overdue", words.span(record.overdue_ms)))
+    if record.state is State.QUEUED:
+        rank = await op.redis.zrank(keys.QUEUE_LINKING, link_job_id(session, record.attempt))
+        data["queuePosition"] = rank
+        rows.append(("waiting before it", rank if rank is not None else "not in the queue"))
+    if op.settings.may_sign and (wait := await _company_waits(op, session)):
+        data["coolDownUntil"] = wait
+        rows.append(("cool-down", f"until {words.clock(wait)} UTC"))
+    past = await timeline(op, company=company, last=8, follow=False)
+    data["timeline"] = past.data
+    return Answer(data, together(table(f"{session}", ("", ""), rows), past.show))
+
+
+async def _company_waits(op: Operator, session: str) -> int:
+    cooldowns = Cooldowns(op.redis, op.settings.settings.secret_key)
+    value = await op.redis.get(keys.cooldown(cooldowns.digest(Whose.COMPANY, session)))
+    return int(orjson.loads(value)["until"]) if value else 0
+
+
+async def sessions(op: Operator, *, state: str | None) -> Answer:
+    """All sessions, or those in one state."""
+    if state and state not in set(State):
+        raise Cannot(f"There is no state {state!r}; there are {', '.join(State)}.")
+    found = [one for one in await records.everything(op.redis) if state in {None, one.state.value}]
+    rows = []
+    for one in found:
+        device, failure = one.body.get("device") or {}, one.body.get("failure") or {}
+        since = words.span(now_ms() - device["linkedAt"]) if device else ""
+        rows.append(
+            (
+                one.session,
+                one.state.value,
+                one.owner if one.owned else "-",
+                one.attempt,
+                since,
+                device.get("phone") or failure.get("code", ""),
+            )
+        )
+    title = f"{len(rows)} session(s)" + (f" in {state}" if state else "")
+    return Answer(
+        [one.data() for one in found],
+        table(title, ("session", "state", "held by", "attempt", "linked for", "phone or failure"), rows),
+    )

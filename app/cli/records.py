@@ -1,0 +1,106 @@
+"""What Redis knows of each session, read for the commands."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from arq.connections import ArqRedis
+
+from app.cli.terminal import Cannot
+from shared import keys
+from shared.clock import now_ms
+from shared.ids import SessionId, WorkerId, company_id, company_of, session_of
+from shared.lifecycle import RUNNING, State
+
+_PREFIX = keys.snapshot(SessionId(""))
+_BATCH = 500
+
+
+def session_named(text: str) -> SessionId:
+    """The session of a company, by the company's or the session's name. Raises `Cannot`."""
+    try:
+        return (
+            SessionId(text)
+            if text.startswith("company_") and company_of(SessionId(text))
+            else session_of(company_id(text))
+        )
+    except ValueError as error:
+        raise Cannot(f"{text!r} is no company: {error}.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A session: its snapshot's version and body (JSON as Redis keeps it), and its lease: owner, token, expiry (ms)."""
+
+    session: SessionId
+    attempt: int
+    seq: int
+    body: dict[str, Any]
+    owner: WorkerId | None
+    token: int
+    expiry: int
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return State(self.body["state"])
+
+    @property
+    def owned(self) -> bool:
+        """Whether somebody owns it now."""
+        return self.owner is not None and self.expiry > now_ms()
+
+    @property
+    def overdue_ms(self) -> int:
+        """How long a running onboarding is past its deadline; 0 when it is not."""
+        deadline = self.body.get("deadline")
+        return max(0, now_ms() - deadline) if deadline and self.state in RUNNING else 0
+
+    def data(self) -> dict[str, Any]:
+        """For programs. Without QR and code: they are the owner's."""
+        shown = {name: value for name, value in self.body.items() if name not in {"qr", "code"}}
+        lease = {"worker": self.owner, "token": self.token, "expiresAt": self.expiry} if self.owner else None
+        return {
+            "session": self.session,
+            "attempt": self.attempt,
+            "seq": self.seq,
+            **shown,
+            "owned": self.owned,
+            "lease": lease,
+        }
+
+
+async def read(redis: ArqRedis, sessions: list[SessionId]) -> list[Record]:
+    """These sessions, as far as Redis knows them."""
+    found: list[Record] = []
+    for at in range(0, len(sessions), _BATCH):
+        some = sessions[at : at + _BATCH]
+        async with redis.pipeline(transaction=False) as pipe:
+            for session in some:
+                pipe.hmget(keys.snapshot(session), ["attempt", "seq", "body"])
+                pipe.get(keys.lease(session))
+                pipe.zscore(keys.LEASES, session)
+            answers = await pipe.execute()
+        for index, session in enumerate(some):
+            (attempt, seq, body), owner, score = answers[3 * index : 3 * index + 3]
+            if body is None:
+                continue
+            worker, _, token = owner.decode().rpartition(":") if owner and score else ("", "", "0")
+            found.append(
+                Record(
+                    session,
+                    int(attempt),
+                    int(seq),
+                    orjson.loads(body),
+                    WorkerId(worker) if worker else None,
+                    int(token),
+                    int(score or 0),
+                )
+            )
+    return found
+
+
+async def everything(redis: ArqRedis) -> list[Record]:
+    """Every session of which there is a snapshot, by name."""
+    names = [key.decode().removeprefix(_PREFIX) async for key in redis.scan_iter(match=f"{_PREFIX}*", count=_BATCH)]
+    return await read(redis, sorted({SessionId(name) for name in names}))

@@ -1,0 +1,119 @@
+"""A command's surroundings: its Redis, its settings, its terminal; and how its answer is shown."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from arq.connections import ArqRedis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import OutOfMemoryError, RedisError
+from rich.console import Console
+from rich.table import Table
+
+from shared import redis_pool
+from shared.queue import client
+from shared.redis_pool import PASSING
+from shared.settings import OperatorSettings, read_for_operator
+
+WELL, ILL, CANNOT = 0, 1, 2
+
+
+class Cannot(Exception):
+    """The command cannot do it; the text is a sentence for the person at the terminal."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a command found: `data` for programs, `show` for people, and whether something is ill."""
+
+    data: object
+    show: Callable[[Console], None]
+    ill: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """What every command works with. Progress and questions go to `aside` (stderr), answers to `console`."""
+
+    redis: ArqRedis
+    settings: OperatorSettings
+    console: Console
+    aside: Console = field(default_factory=lambda: Console(stderr=True))
+    as_json: bool = False
+
+
+def console() -> Console:
+    """Standard output. Through a pipe it is wide and plain, so that lines can be searched."""
+    return Console(width=None if sys.stdout.isatty() else 160, highlight=False, soft_wrap=False)
+
+
+def table(
+    title: str, heads: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str = "none"
+) -> Callable[[Console], None]:
+    """Shows rows under heads; a column of numbers is aligned right."""
+
+    def show(out: Console) -> None:
+        if not rows:
+            out.print(f"[bold]{title}[/]: {empty}")
+            return
+        grid = Table(
+            title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+        )
+        for index, head in enumerate(heads):
+            numbers = all(str(row[index]).replace(".", "", 1).isdigit() for row in rows)
+            grid.add_column(head, justify="right" if numbers else "left", header_style="dim", no_wrap=index == 0)
+        for row in rows:
+            grid.add_row(*(str(cell) for cell in row))
+        out.print(grid)
+
+    return show
+
+
+def together(*shows: Callable[[Console], None]) -> Callable[[Console], None]:
+    """One below the other, with a blank line between them."""
+
+    def show(out: Console) -> None:
+        for index, one in enumerate(shows):
+            if index:
+                out.print()
+            one(out)
+
+    return show
+
+
+def run(work: Callable[..., Awaitable[Answer]], *, as_json: bool, **arguments: Any) -> int:
+    """Do the work and show its answer; the exit code."""
+    settings = read_for_operator()
+    out = console()
+
+    async def connected() -> Answer:
+        pool = redis_pool.pool(settings.settings)
+        pool.connection_kwargs["retry"] = Retry(NoBackoff(), 1)  # a person waits: no long patience
+        redis = client(pool)
+        try:
+            return await work(Operator(redis, settings, out, as_json=as_json), **arguments)
+        finally:
+            await redis.aclose(close_connection_pool=True)
+
+    try:
+        answer = asyncio.run(connected())
+    except Cannot as error:
+        sys.stderr.write(f"{error}\n")
+        return CANNOT
+    except OutOfMemoryError:
+        sys.stderr.write("Redis is full and takes no writes: see docs/operations.md, Redis is full.\n")
+        return CANNOT
+    except (RedisError, *PASSING) as error:
+        sys.stderr.write(f"Redis cannot be reached ({type(error).__name__}): is REDIS_URL right?\n")
+        return CANNOT
+    except KeyboardInterrupt:
+        return WELL
+    if as_json:
+        sys.stdout.write(json.dumps(answer.data, ensure_ascii=False, indent=2) + "\n")
+    else:
+        answer.show(out)
+    return ILL if answer.ill else WELL
