@@ -149,6 +149,7 @@ class Ownership:
             return
         owner = self._owned[session].owner
         self._owned[session] = _Owned(lease, owner)
+        self._named = -KEEP_NAMES_SECONDS
         log.warning("lease.retaken", session=session)
         await owner.renewed(lease)
 

@@ -47,7 +47,10 @@ class Socket:
                     if wanted(message):
                         return message
         except TimeoutError:
-            brief = [(m["type"], m.get("snapshot", {}).get("state"), m.get("error")) for m in self.seen]
+            brief = [
+                (m["type"], m.get("snapshot", {}).get("state"), m.get("error"), m.get("snapshot", {}).get("failure"))
+                for m in self.seen
+            ]
             raise AssertionError(f"nothing fits; seen: {brief}") from None
 
     async def snapshot(self, wanted: Callable[[dict[str, Any]], object], seconds: float = 20.0) -> dict[str, Any]:
