@@ -194,7 +194,7 @@ class _Given(BaseSettings):
     api_keys: str | None = None
 
 
-def read_for_operator(run: Path = Path(".run")) -> OperatorSettings:
+def read_for_operator(run: Path = Path(__file__).resolve().parents[1] / ".run") -> OperatorSettings:
     """For a command that needs Redis alone. Without REDIS_URL it is that of `make run`, whose folder is `run`, and so
     are the secrets. Ends the process like `read`."""
     given = _Given().model_fields_set
