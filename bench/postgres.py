@@ -173,6 +173,7 @@ async def distance(port: int, round_trip_ms: float) -> AsyncIterator[int]:
     """A port that leads to `port` of loopback, as if it were that far away."""
     loop = asyncio.get_running_loop()
     tasks: set[asyncio.Task[None]] = set()
+    writers: list[asyncio.StreamWriter] = []
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
@@ -181,6 +182,7 @@ async def distance(port: int, round_trip_ms: float) -> AsyncIterator[int]:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port)
+        writers.extend((writer, there_writer))
         for one in (carry(reader, there_writer), carry(there_reader, writer)):
             task = asyncio.create_task(one)
             tasks.add(task)
@@ -193,6 +195,11 @@ async def distance(port: int, round_trip_ms: float) -> AsyncIterator[int]:
         server.close()
         for task in list(tasks):
             task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for one in writers:
+            one.transport.abort()
+        await asyncio.sleep(0)  # their sockets are closed in the loop's next turn
 
 
 def _write(writer: asyncio.StreamWriter, data: bytes) -> None:

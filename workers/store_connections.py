@@ -119,6 +119,18 @@ class Connections:
         `work` is idempotent: it is run a second time when a connection that was kept turns out to be dead. Raises
         `StoreAway` when Postgres is out of reach; whether the transaction took place is then unknown.
         """
+
+        async def whole(connection: Connection) -> T:
+            async with connection.transaction():
+                return await work(connection)
+
+        return await self._run(whole)
+
+    async def script(self, statements: str) -> None:
+        """Run statements without values as one query, which is a transaction and a single round trip; as `run`."""
+        await self._run(lambda connection: connection.execute(statements))
+
+    async def _run(self, work: Work[T]) -> T:
         async with self._places:
             while True:
                 connection, kept = self._kept(), True
@@ -127,8 +139,7 @@ class Connections:
                         connection, kept = await connect(self._arguments, seconds=self._seconds), False
                 try:
                     with translated():
-                        async with connection.transaction():
-                            result = await work(connection)
+                        result = await work(connection)
                 except StoreAway:
                     connection.terminate()
                     if not kept:

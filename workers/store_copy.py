@@ -6,18 +6,14 @@ Every table and column of the file exists in Postgres (`store_tables.py` sees to
 
 import json
 import re
+import secrets
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from shared.ids import SessionId
-from workers.store_connections import Connection
-
-log = structlog.get_logger()
 
 _DEVICE = "whatsmeow_device"
 _VERSION = "whatsmeow_version"
@@ -25,16 +21,20 @@ _LID_MAP = "whatsmeow_lid_map"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 _CLEAR = """
-WITH old AS (SELECT jid FROM wa_devices WHERE session = $1 UNION SELECT $2::text),
-     keys AS (DELETE FROM whatsmeow_device WHERE jid IN (SELECT jid FROM old)),
-     tokens AS (DELETE FROM whatsmeow_privacy_tokens WHERE our_jid IN (SELECT jid FROM old)),
-     others AS (DELETE FROM wa_devices WHERE jid = $2 AND session <> $1 RETURNING session)
-SELECT session FROM others
+WITH old AS (SELECT jid FROM wa_devices WHERE session = {session} UNION SELECT {jid}::text),
+     keys AS (DELETE FROM whatsmeow_device WHERE jid IN (SELECT jid FROM old))
+DELETE FROM whatsmeow_privacy_tokens WHERE our_jid IN (SELECT jid FROM old);
 """
-_CLEAR_LIDS = "DELETE FROM whatsmeow_lid_map WHERE lid = ANY($1::text[]) OR pn = ANY($2::text[])"
+_CLEAR_LIDS = """
+WITH new AS (SELECT * FROM json_populate_recordset(NULL::whatsmeow_lid_map, {rows}::json))
+DELETE FROM whatsmeow_lid_map WHERE lid IN (SELECT lid FROM new) OR pn IN (SELECT pn FROM new);
+"""
+_INSERT = """
+INSERT INTO "{table}" ({columns}) SELECT {columns} FROM json_populate_recordset(NULL::"{table}", {rows}::json);
+"""
 _REGISTER = """
-INSERT INTO wa_devices (session, jid, linked_at, parked) VALUES ($1, $2, $3, $4) ON CONFLICT (session) DO UPDATE
-SET jid = excluded.jid, linked_at = excluded.linked_at, parked = excluded.parked
+INSERT INTO wa_devices (session, jid, linked_at, parked) VALUES ({session}, {jid}, {linked_at}, {parked})
+ON CONFLICT (session) DO UPDATE SET jid = excluded.jid, linked_at = excluded.linked_at, parked = excluded.parked;
 """
 
 
@@ -83,41 +83,29 @@ def read_file(path: str, jid: str) -> DeviceFile:
     return DeviceFile(jid, {name: table for name, table in tables.items() if table.rows})
 
 
-async def write(
-    connection: Connection, session: SessionId, device: DeviceFile, linked_at: int, *, parked: str = ""
-) -> None:
-    """Put the device in place of whatever the session had, and register it; within the caller's transaction.
+def script(session: SessionId, device: DeviceFile, linked_at: int, *, parked: str = "") -> str:
+    """Statements that put the device in place of whatever the session had, and register it. Idempotent.
 
-    Two statements, however many rows: the database may be far. Idempotent. A jid that another session has registered is
-    taken from it: WhatsApp has just given that name to this device, so the other one is linked no more.
+    To be sent as one query: that is one round trip and one transaction, however many rows and however far. Violates the
+    uniqueness of `wa_devices.jid` when another session has the device.
     """
+    tag = f"$q{secrets.token_hex(8)}$"  # quotes any text that does not contain it, whatever the server's settings
+
+    def quoted(text: str) -> str:
+        return f"{tag}{text}{tag}"
+
+    names = {"session": quoted(session), "jid": quoted(device.jid)}
+    parts = [_CLEAR.format(**names)]
     lids = device.tables.get(_LID_MAP)
     if lids is not None:
         # Number and lid of people, shared by all devices. The newest knowledge holds, as in the library itself.
-        lid, pn = (lids.columns.index(name) for name in ("lid", "pn"))
-        await connection.execute(_CLEAR_LIDS, [row[lid] for row in lids.rows], [row[pn] for row in lids.rows])
-    for (other,) in await connection.fetch(_CLEAR, session, device.jid):
-        log.warning("device.taken-over", session=session, other=other)
-    names = sorted(device.tables, key=lambda name: name != _DEVICE)
-    inserts = ", ".join(
-        f"t{number} AS ({_insert(name, device.tables[name], number + 5)})" for number, name in enumerate(names)
-    )
-    await connection.execute(
-        f"WITH {inserts} {_REGISTER}",
-        session,
-        device.jid,
-        linked_at,
-        parked,
-        *(device.tables[name].json() for name in names),
-    )
-
-
-def _insert(name: str, table: Table, parameter: int) -> str:
-    columns = ", ".join(f'"{column}"' for column in table.columns)
-    return (
-        f'INSERT INTO "{name}" ({columns}) SELECT {columns} '  # noqa: S608 - names are checked, values are parameters
-        f'FROM json_populate_recordset(NULL::"{name}", ${parameter}::json)'
-    )
+        parts.append(_CLEAR_LIDS.format(rows=quoted(lids.json())))
+    for name in sorted(device.tables, key=lambda name: name != _DEVICE):
+        table = device.tables[name]
+        columns = ", ".join(f'"{column}"' for column in table.columns)
+        parts.append(_INSERT.format(table=name, columns=columns, rows=quoted(table.json())))
+    parts.append(_REGISTER.format(**names, linked_at=int(linked_at), parked=quoted(parked)))
+    return "".join(parts)
 
 
 def _read_table(file: sqlite3.Connection, name: str) -> Table:

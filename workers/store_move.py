@@ -28,7 +28,7 @@ from workers import pgbouncer
 from workers.engine.devices import settle
 from workers.store import StoreAway, StoreRefused
 from workers.store_connections import Connection, Connections
-from workers.store_copy import DeviceFile, NotADevice, read_file, write
+from workers.store_copy import DeviceFile, NotADevice, read_file, script
 from workers.store_dsn import server_of
 from workers.store_reach import reached
 from workers.store_scratch import in_use
@@ -116,7 +116,7 @@ async def _put(connection: Connection, *, row: Row, device: DeviceFile, dry: boo
             raise NotADevice(f"{session} has registered the same device")
         return Fate.THERE if jid == row.jid else Fate.REPLACED
     if not dry:
-        await write(connection, row.session, device, row.linked_at, parked=row.parked)
+        await connection.execute(script(row.session, device, row.linked_at, parked=row.parked))
     return Fate.MOVED
 
 

@@ -7,17 +7,18 @@ take 6 to 12 s); `adopt` copies the finished device over in one transaction. How
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
+import asyncpg
 import structlog
 
 from shared.ids import SessionId
 from workers.store import Device, StoreAway
 from workers.store_connections import Connections, Work
-from workers.store_copy import NotADevice, read_file, write
+from workers.store_copy import NotADevice, read_file, script
 from workers.store_scratch import Scratch
 
 log = structlog.get_logger()
@@ -31,7 +32,7 @@ PAUSES = (0.25, 2.0)
 PROBE_SECONDS = 30.0
 """Between probes; each occupies a connection of the pool for some seconds."""
 
-_DEVICE = "SELECT session, jid, linked_at FROM wa_devices"
+_DEVICE = "SELECT session, jid, linked_at, parked FROM wa_devices"
 _HOLDS = (
     "SELECT EXISTS (SELECT FROM wa_devices JOIN whatsmeow_device USING (jid) "
     "WHERE wa_devices.session = $1 AND wa_devices.jid = $2)"
@@ -84,7 +85,14 @@ class PostgresStore:
             device = await asyncio.to_thread(read_file, scratch, jid)
         except sqlite3.Error as error:
             raise NotADevice(f"the device file cannot be read: {error}") from error
-        await self._persist(lambda connection: write(connection, session, device, linked_at))
+        statements = script(session, device, linked_at)
+        try:
+            await self._persist(lambda: self._connections.script(statements))
+        except asyncpg.UniqueViolationError:
+            # WhatsApp has just given this name to the new device, so whoever had it is linked no more.
+            log.warning("device.taken-over", session=session)
+            await self._write("DELETE FROM wa_devices WHERE jid = $1 AND session <> $2", jid, session)
+            await self._persist(lambda: self._connections.script(statements))
         return Device(session, jid, linked_at, self._dsn)
 
     async def device(self, session: SessionId) -> Device | None:
@@ -102,11 +110,10 @@ class PostgresStore:
         return [device for device in (self._device(*row) for row in rows) if not owned(device.session)]
 
     async def park(self, session: SessionId, why: str) -> None:
-        update = "UPDATE wa_devices SET parked = $2 WHERE session = $1"
-        await self._persist(lambda connection: connection.execute(update, session, why))
+        await self._write("UPDATE wa_devices SET parked = $2 WHERE session = $1", session, why)
 
     async def forget(self, session: SessionId) -> None:
-        await self._persist(lambda connection: connection.execute(_FORGET, session))
+        await self._write(_FORGET, session)
 
     async def watch(self) -> None:
         """Probe for ever; what changes is logged, and seen in `away`."""
@@ -115,13 +122,16 @@ class PostgresStore:
                 await self._run(lambda connection: connection.fetchval("SELECT 1"))
             await asyncio.sleep(PROBE_SECONDS)
 
-    async def _persist(self, work: Work[object]) -> None:
-        """Until it is written. `work` is idempotent: a commit whose answer was lost is done once more."""
+    async def _write(self, statement: str, *values: object) -> None:
+        await self._persist(lambda: self._connections.run(lambda connection: connection.execute(statement, *values)))
+
+    async def _persist(self, write: Callable[[], Awaitable[object]]) -> None:
+        """Until it is written. `write` is idempotent: a commit whose answer was lost is done once more."""
         pause, longest = PAUSES
         until = asyncio.get_running_loop().time() + PERSIST_SECONDS
         while True:
             try:
-                await self._run(work)
+                await self._noticed(write())
             except StoreAway:
                 if asyncio.get_running_loop().time() + pause > until:
                     raise
@@ -131,8 +141,12 @@ class PostgresStore:
                 return
 
     async def _run(self, work: Work[T]) -> T:
+        return await self._noticed(self._connections.run(work))
+
+    async def _noticed(self, call: Awaitable[T]) -> T:
+        """The same, with whether the store is away kept and logged."""
         try:
-            result = await self._connections.run(work)
+            result = await call
         except StoreAway as error:
             if not self._away:
                 self._away = True
@@ -143,5 +157,5 @@ class PostgresStore:
             log.info("store.back")
         return result
 
-    def _device(self, session: str, jid: str, linked_at: int) -> Device:
-        return Device(SessionId(session), jid, linked_at, self._dsn)
+    def _device(self, session: str, jid: str, linked_at: int, parked: str) -> Device:
+        return Device(SessionId(session), jid, linked_at, self._dsn, parked)

@@ -1,7 +1,6 @@
 """The hand-over: all of a device or nothing, whatever happens in between."""
 
 import asyncio
-import os
 import signal
 import sqlite3
 import subprocess
@@ -121,7 +120,10 @@ async def test_a_file_with_another_device_is_not_taken(steps, store, postgres, d
 
 
 @pytest.mark.parametrize("step", ["whatsmeow_lid_map", "whatsmeow_device", "whatsmeow_pre_keys", "wa_devices"])
-async def test_killed_at_any_step_it_leaves_nothing(step, steps, postgres, database, tmp_path):
+@pytest.mark.parametrize("server_too", [True, False], ids=["worker-and-connection-die", "worker-dies"])
+async def test_killed_at_any_step_it_leaves_nothing_or_the_whole_device(
+    step, server_too, steps, postgres, database, tmp_path
+):
     link = await steps.link()
     before = await count_rows(postgres, database)
     blocker = await asyncpg.connect(postgres.url(database, user="boss"))
@@ -133,26 +135,18 @@ async def test_killed_at_any_step_it_leaves_nothing(step, steps, postgres, datab
         waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1"
         [(pid,)] = await eventually(lambda: postgres.query(waiting, database))
         process.kill()
+    if server_too:
+        await postgres.query("SELECT pg_terminate_backend($1)", pid)
     await transaction.rollback()
     await blocker.close()
     await eventually(lambda: ended(postgres, pid))
-    assert await count_rows(postgres, database) == before
+    # What has reached the server is done there to its end.
+    whole = before | counts(link.database) | {"wa_devices": 1}
+    assert await count_rows(postgres, database) == (before if server_too else whole)
 
 
 async def ended(postgres, pid: int) -> bool:
     return not await postgres.query("SELECT FROM pg_stat_activity WHERE pid = $1", pid)
-
-
-async def test_killed_after_the_last_step_it_leaves_the_whole_device(steps, store, postgres, database, tmp_path):
-    link = await steps.link()
-    command = [sys.executable, "-c", ADOPT, postgres.url(database), str(tmp_path), link.database, link.jid]
-    with subprocess.Popen(command, cwd=Path(__file__).parents[2]) as process:
-        await eventually(lambda: postgres.query("SELECT FROM wa_devices", database=database))
-        os.kill(process.pid, signal.SIGKILL)
-    device = await store.device(FIRST)
-    assert device is not None
-    assert await store.holds(device)
-    assert counts(link.database).items() <= (await count_rows(postgres, database)).items()
 
 
 async def test_a_hand_over_waits_for_postgres_to_come_back(steps, store, postgres):
