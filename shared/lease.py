@@ -27,11 +27,11 @@ local function now_ms()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
--- Tokens only grow, also over a Redis that lost its memory: a new counter begins at the seconds since 2026.
+-- Tokens only grow, also over a Redis that lost its memory: a new counter begins at the ms since 2026.
 local function next_token(fence_key)
   local token = redis.call('INCR', fence_key)
   if token > 1 then return token end
-  token = redis.call('TIME')[1] - 1767225600
+  token = now_ms() - 1767225600000
   redis.call('SET', fence_key, token)
   return token
 end

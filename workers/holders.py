@@ -16,8 +16,11 @@ log = structlog.get_logger()
 SESSIONS_EACH = 200
 """A process holds this many: about 170 MB, and a death costs no more than these."""
 
-MOST_STARTS = 500
-"""Each start leaves a file and 0.3 MB behind in the process for good, so it is replaced after this many."""
+MOST_WEAR = 500
+START_WEAR = 1
+"""Each start leaves a file and 0.3 MB behind in the process for good: after 500 it is replaced."""
+STUCK_WEAR = 10
+"""A thread that never ends costs a little processor as well."""
 RELEASE_SECONDS = 10.0
 
 Hear = Callable[[pipe.FromHolder], Awaitable[None]]
@@ -28,7 +31,7 @@ class _Running:
     def __init__(self, holder: Holder) -> None:
         self.holder = holder
         self.sessions: dict[SessionId, pipe.Hold] = {}
-        self.starts = 0
+        self.wear = 0
         self.reader: asyncio.Task[None]
         self.released: dict[SessionId, asyncio.Event] = {}
 
@@ -55,13 +58,11 @@ class Holders:
         async with self._starting:
             running = self._of(session) or self._with_room() or await self._another()
             running.sessions[session] = order
-            running.starts += 1
         await self._tell(running, order)
-        if running.starts == MOST_STARTS:
-            self._spawn(self._recycle(running), "recycle")
+        self._wear(running, START_WEAR)
 
     def _with_room(self) -> _Running | None:
-        fresh = (one for one in self._running if one.starts < MOST_STARTS)
+        fresh = (one for one in self._running if one.wear < MOST_WEAR)
         return next((one for one in fresh if len(one.sessions) < SESSIONS_EACH), None)
 
     async def _another(self) -> _Running:
@@ -71,9 +72,14 @@ class Holders:
         running.reader = asyncio.create_task(self._read(running))
         return running
 
+    def _wear(self, running: _Running, wear: int) -> None:
+        before, running.wear = running.wear, running.wear + wear
+        if before < MOST_WEAR <= running.wear:
+            self._spawn(self._recycle(running), "recycle")
+
     async def _recycle(self, worn: _Running) -> None:
         """Move a worn process' sessions to a fresh one, one after the other: released first, then held."""
-        log.info("holder.recycling", sessions=len(worn.sessions), starts=worn.starts)
+        log.info("holder.recycling", sessions=len(worn.sessions))
         for session, order in list(worn.sessions.items()):
             released = worn.released[session] = asyncio.Event()
             await self._tell(worn, pipe.Release(session=session))
@@ -119,6 +125,10 @@ class Holders:
         if isinstance(event, pipe.Released) and (moving := running.released.pop(SessionId(event.session), None)):
             moving.set()
             return
+        if isinstance(event, pipe.Lost):
+            running.sessions.pop(SessionId(event.session), None)
+            if event.recycle:
+                self._wear(running, STUCK_WEAR)
         try:
             await self._hear(event)
         except Exception as error:  # noqa: BLE001 - one session's trouble must not deafen the others
