@@ -19,6 +19,14 @@ from tests.leaks import Leaks
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the page come last: their browser (Playwright's synchronous one) keeps a loop running in this thread,
+    in which no other loop can run until it is gone."""
+    page = Path(__file__).parent / "page"
+    items.sort(key=lambda item: page in item.path.parents)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Fails when the tests of this process left a process, a listening port or a temporary file.
