@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 import structlog
 from arq.connections import ArqRedis
 from pydantic import BaseModel, Field, HttpUrl, ValidationError
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -121,7 +121,7 @@ class Api:
                 return await handler(request)
             except Problem as problem:
                 return problem_response(problem)
-            except (RedisError, *PASSING) as error:
+            except (OutOfMemoryError, *PASSING) as error:
                 log.warning("api.interrupted", path=request.url.path, error=type(error).__name__)
                 return problem_response(AWAY)
 
