@@ -9,8 +9,9 @@ import pytest
 from _pytest.terminal import TerminalReporter
 
 from tests.e2e.fixtures import emulator, folder, own_redis
+from tests.postgres.conftest import own_postgres
 
-__all__ = ["emulator", "folder", "own_redis"]
+__all__ = ["emulator", "folder", "own_postgres", "own_redis"]
 
 TABLE = Path(__file__).parent / ".recovery"
 

@@ -1,0 +1,75 @@
+"""Two hundred sessions on two workers with Postgres: one worker is killed, and all two hundred are held again."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from app.local_redis import LocalRedis
+from bench.postgres import Postgres
+from emulator.client import Emulator
+from tests.chaos.conftest import Recovery
+from tests.chaos.invariants import Watch, all_quiet
+from tests.e2e.stack import Stack
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.xdist_group("chaos"),
+    pytest.mark.postgres,
+    pytest.mark.timeout(600),
+]
+
+SESSIONS = 200
+AT_ONCE = 6
+LAPSE = 12.0
+EACH = 0.1
+POSTGRES = 20
+"""Connections of a small plan."""
+REDIS = 20
+
+
+async def test_two_hundred_sessions_outlive_their_worker(
+    emulator: Emulator, own_redis: LocalRedis, own_postgres: Postgres, folder: Path, recovery: Recovery
+) -> None:
+    database = await own_postgres.database()
+    most = {"postgres": 0, "redis": 0}
+    async with Stack.running(
+        emulator, own_redis.url, folder, workers=2, DATABASE_URL=own_postgres.url(database), MAX_SESSIONS=str(SESSIONS)
+    ) as stack:
+        done = asyncio.Event()
+
+        async def count() -> None:
+            while not done.is_set():
+                most["postgres"] = max(most["postgres"], await own_postgres.connections(database))
+                most["redis"] = max(most["redis"], len(await stack.redis.client_list()))
+                await asyncio.sleep(0.2)
+
+        counting = asyncio.create_task(count())
+        async with Watch(stack):
+            places = asyncio.Semaphore(AT_ONCE)
+
+            async def link_one() -> str:
+                async with places:
+                    return (await stack.linked())[1].lstrip("+")
+
+            phones = set(await asyncio.gather(*(link_one() for _ in range(SESSIONS))))
+            for phone in phones:
+                await emulator.wait_for("device.connected", phone=phone)
+            victim = stack.workers[0]
+            mine = {line["session"] for line in victim.lines if line["event"] == "session.logged-in"}
+            assert mine, "both workers hold some"
+            before = await emulator.now()
+            with recovery.within(f"kill -9 of a worker with {len(mine)} of 200 sessions", LAPSE + EACH * len(mine)):
+                await victim.kill()
+                other = stack.workers[1]
+                for session in mine:
+                    await other.said("session.logged-in", session=session, seconds=60)
+        held = {one["phone"] for one in await emulator.connections(stack.tag) if one["status"] == "online"}
+        assert phones <= held
+        await all_quiet(stack)
+        events = await emulator.events(before, tag=stack.tag)
+        assert sum(event.kind == "device.connected" for event in events) == len(mine), "each was taken up once"
+        done.set()
+        await counting
+    assert most["postgres"] <= POSTGRES, most
+    assert most["redis"] <= REDIS, most
