@@ -119,7 +119,7 @@ def _tag(scope: sentry_sdk.Scope, operation: str, about: About) -> None:
     session, failure, phone = about.get("session"), about.get("failure"), about.get("phone")
     tags = {
         "operation": operation,
-        "companyId": company_of(session) if session else None,
+        "companyId": _company(session) if session else None,
         "method": about.get("method"),
         "failure": failure.value if failure else None,
     }
@@ -134,3 +134,10 @@ def _tag(scope: sentry_sdk.Scope, operation: str, about: About) -> None:
     for name, value in extras.items():
         if value:
             scope.set_extra(name, value)
+
+
+def _company(session: SessionId) -> str | None:
+    try:
+        return company_of(session)
+    except ValueError:  # what is no session may be the very error
+        return None

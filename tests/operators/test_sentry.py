@@ -1,0 +1,150 @@
+"""What Sentry hears, from the real processes: each thing once, with its tags, without secrets; and what it never hears."""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from app.local_redis import LocalRedis
+from emulator.client import Emulator
+from shared import keys
+from shared.ids import SessionId
+from shared.queue import client, enqueue
+from tests.e2e.stack import Stack, new_number
+from tests.operators.conftest import stats, until
+from tests.operators.sink import Event, Sink
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session")]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def heard() -> AsyncIterator[Sink]:
+    async with Sink.running() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def told(emulator: Emulator, own_redis: LocalRedis, folder: Path, heard: Sink) -> AsyncIterator[Stack]:
+    """A service that reports to the sink."""
+    async with Stack.running(emulator, own_redis.url, folder, SENTRY_DSN=heard.dsn) as stack:
+        yield stack
+
+
+def tags(event: Event) -> dict[str, Any]:
+    wanted = ("component", "operation", "companyId", "method", "failure")
+    return {name: value for name, value in event.get("tags", {}).items() if name in wanted}
+
+
+def of(operation: str) -> Any:
+    return lambda event: event.get("tags", {}).get("operation") == operation
+
+
+async def test_a_failure_of_ours_arrives_once_with_its_tags_and_the_masked_phone(told: Stack, heard: Sink) -> None:
+    number = new_number()
+    await told.emulator.arm("connect-refused", tag=told.tag, status=405)
+    link = await told.link()
+    async with told.socket(link) as socket:
+        await socket.send("request-pairing-code", phoneNumber=number)
+        await socket.state("failed")
+    event = await heard.event(of("linking"))
+    assert tags(event) == {
+        "component": "worker",
+        "operation": "linking",
+        "companyId": link["company"],
+        "method": "code",
+        "failure": "client-outdated",
+    }
+    assert event["extra"]["phone"].startswith("+7 ")
+    assert event["extra"]["phone"].endswith(f"{number[-4:-2]} {number[-2:]}")
+    assert number.lstrip("+") not in heard.raw
+    assert link["token"] not in heard.raw
+
+
+async def test_a_dead_linker_is_one_event_of_the_engine_and_the_onboarding_goes_on(told: Stack, heard: Sink) -> None:
+    link = await told.link()
+    async with told.socket(link) as socket:
+        await socket.send("request-qr")
+        await socket.snapshot(lambda s: "qr" in s)
+        line = await told.worker.said("attempt.connecting", session=link["session"])
+        os.kill(line["linker"], signal.SIGKILL)
+        await socket.state("connecting")
+        await socket.snapshot(lambda s: "qr" in s)
+    event = await heard.event(of("linker"))
+    assert tags(event) == {
+        "component": "engine",
+        "operation": "linker",
+        "companyId": link["company"],
+        "method": "qr",
+    }
+    assert event["extra"]["signal"] == 9
+
+
+async def test_a_dead_holder_is_one_event_of_the_engine(told: Stack, heard: Sink) -> None:
+    link, _ = await told.linked()
+    await told.worker.said("session.logged-in", session=link["session"])
+    holder = (await told.worker.said("holder.started"))["holder"]
+    os.kill(holder, signal.SIGKILL)
+    assert tags(await heard.event(of("holder"))) == {"component": "engine", "operation": "holder"}
+
+
+async def test_a_job_that_fails_arrives_once_is_counted_and_stands_in_the_stream(told: Stack, heard: Sink) -> None:
+    redis = client(told.redis.connection_pool)
+    await enqueue(redis, keys.QUEUE_SESSIONS, "unlink", "company_no such", job_id="unlink:broken")
+    event = await heard.event(of("job.unlink"))
+    assert tags(event) == {"component": "worker", "operation": "job.unlink"}
+    assert event["extra"]["errorType"] == "ValueError"
+    found = await until(lambda: told.redis.xrange(keys.FAILED_JOBS))
+    assert len(found) == 1
+    assert found[0][1][b"error"] == b"ValueError"
+    assert (await stats(told))['job_failures{job="unlink"}'] == 1
+
+
+async def test_a_bug_in_web_arrives_once_from_a_socket_and_from_the_api(told: Stack, heard: Sink) -> None:
+    link = await told.link()
+    session = SessionId(link["session"])
+    await told.redis.hset(keys.claim(session), "not", "a string")
+    async with told.socket(link) as socket:
+        await socket.send("request-qr")
+        assert (await socket.error())["code"] == "internal"
+    event = await heard.event(of("command"))
+    assert tags(event) == {"component": "web", "operation": "command", "companyId": link["company"]}
+    await told.redis.hset(keys.lease(session), "not", "a string")
+    assert (await told.http.delete(f"/api/v1/companies/{link['company']}/session")).status_code == 500
+    event = await heard.event(of("api.unlink"))
+    assert tags(event) == {"component": "web", "operation": "api.unlink", "companyId": link["company"]}
+
+
+async def test_the_mistakes_of_people_and_what_whatsapp_does_to_them_page_nobody(told: Stack, heard: Sink) -> None:
+    number, other = new_number(), new_number()
+    link = await told.link(phoneNumber=number)
+    async with told.socket(link) as socket:
+        await socket.send("request-pairing-code", phoneNumber="12")
+        await socket.error()
+        await socket.send("request-pairing-code", phoneNumber=other)
+        await socket.error()
+        await socket.send("nonsense")
+        await socket.error()
+        await socket.send("request-qr")
+        shown = await socket.snapshot(lambda s: "qr" in s)
+        await told.emulator.phone(other).scan(shown["qr"]["text"])
+        assert (await socket.state("failed"))["failure"]["code"] == "wrong-number"
+        await socket.send("request-qr")
+        await socket.snapshot(lambda s: "qr" in s)
+        await socket.send("cancel")
+        await socket.state("cancelled")
+    assert (await told.http.post("/api/v1/links", json={"companyId": "no such"})).status_code == 422
+    assert (await told.http.get("/api/v1/companies/a", headers={"Authorization": "Bearer wrong"})).status_code == 401
+    # Something to be heard after all that: then nothing of it can still be on its way.
+    redis = client(told.redis.connection_pool)
+    await enqueue(redis, keys.QUEUE_SESSIONS, "unlink", "company_no such", job_id="unlink:last")
+    await heard.event(of("job.unlink"))
+    await told.redis.hset(keys.claim(SessionId(link["session"])), "not", "a string")
+    async with told.socket(link) as socket:
+        await socket.send("request-qr")
+        await socket.error()
+    await heard.event(of("command"))
+    assert {one["tags"]["operation"] for one in heard.events} == {"job.unlink", "command"}
