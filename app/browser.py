@@ -36,6 +36,7 @@ from shared.protocol import (
     ServerMessage,
     client_message,
 )
+from shared.queue import cancelled
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -156,8 +157,9 @@ class Browser:
                     task.result()
             finally:
                 for task in (reader, writer):
-                    task.cancel()
-                await asyncio.gather(reader, writer, return_exceptions=True)
+                    if not task.done():
+                        await cancelled(task)
+                await asyncio.gather(reader, writer, return_exceptions=True)  # what they raised has been seen
 
     async def _read(self, socket: WebSocket, link: Link, slot: Slot) -> None:
         pace = Pace()

@@ -6,7 +6,7 @@ missed), so a session is read again on every (re)subscription, and after a silen
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 
 import structlog
@@ -96,11 +96,13 @@ class Relay:
                     with contextlib.suppress(RedisError, OSError):
                         await self._pubsub.unsubscribe(keys.events(session))
 
-    async def run(self) -> None:
-        """Listen and tick until cancelled; survives every fault of Redis."""
-        async with asyncio.TaskGroup() as tasks:
-            for work in (self._listen, self._tick):
-                tasks.create_task(_for_ever(work))
+    def work(self) -> tuple[Coroutine[None, None, None], ...]:
+        """What is to run beside everything else until cancelled; survives every fault of Redis.
+
+        A task each, not a TaskGroup: that asks its tasks to end only once, and on Python 3.11 redis-py can lose that
+        (docs/adr/0002).
+        """
+        return tuple(_for_ever(work) for work in (self._listen, self._tick))
 
     async def _listen(self) -> None:
         pause = 0.05

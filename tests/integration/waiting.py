@@ -1,0 +1,17 @@
+"""Waiting for what will be, without guessing how long it takes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+
+async def until(true: Callable[[], Any] | Callable[[], Awaitable[Any]], seconds: float = 10) -> Any:
+    """The first true answer. The question may be a coroutine function."""
+    async with asyncio.timeout(seconds):
+        while True:
+            found = true()
+            if isinstance(found, Awaitable):
+                found = await found
+            if found:
+                return found
+            await asyncio.sleep(0.01)
