@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 TYPED := app docs emulator shared tests workers .ci/lock.py
 CHECKS := check-lock check-format check-lint check-imports check-generated check-types check-page
 
-.PHONY: help setup run demo test bench check lock docs format clean $(CHECKS)
+.PHONY: help setup run demo test chaos bench check lock docs format clean $(CHECKS)
 
 help: ## this list
 	@echo "make setup   a virtual environment with everything, in $(VENV)"
@@ -20,6 +20,7 @@ help: ## this list
 	@echo "make demo    the same against an emulated WhatsApp and phone: no internet, no phone"
 	@echo "make test    every test; TESTS=tests/unit for some"
 	@echo "make check   format, lint, types, imports, generated files"
+	@echo "make chaos   kills everything, at length: SOAK=1000 onboardings, SOAK_SEED=1"
 	@echo "make bench   the benchmark: a table, and bench/results.json"
 	@echo "make format  put the code into shape"
 	@echo "make docs    generate docs and the page's types anew"
@@ -37,6 +38,9 @@ demo: setup
 
 test: setup
 	@.ci/test $(TESTS)
+
+chaos: setup
+	@SOAK=$${SOAK:-1000} $(PY) -m pytest tests/chaos --timeout=0 -s
 
 bench: setup
 	@exec $(PY) -m bench

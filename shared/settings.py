@@ -56,8 +56,12 @@ class Settings(BaseSettings):
     whatsapp_proxy_url: SecretStr | None = Field(default=None, description="`http://` or `socks5://` to WhatsApp.")
     webhook_url: HttpUrl | None = Field(default=None, description="Where your platform hears of sessions and messages.")
     webhook_secret: SecretStr | None = Field(default=None, description="Signs the webhooks.")
-    max_attempts: int = Field(default=10, ge=1, le=200, description="Onboardings that one worker serves at once.")
-    max_sessions: int = Field(default=150, ge=1, le=1000, description="Linked sessions that one worker holds.")
+    max_attempts: int | None = Field(
+        default=None, ge=1, le=200, description="Onboardings that one worker serves at once; by its memory if not set."
+    )
+    max_sessions: int | None = Field(
+        default=None, ge=1, le=1000, description="Linked sessions that one worker holds; by its memory if not set."
+    )
     development: bool = Field(
         default=False, description="Serves the gallery of states at /states; never in production."
     )

@@ -23,6 +23,7 @@ from shared.queue import QueueWorker, cancelled, client, enqueue, listen_for_cal
 from shared.settings import Settings
 from shared.snapshots import Snapshots
 from shared.switches import Board, Switches
+from workers.capacity import capacity, memory_mb
 from workers.engine.processes import Engines, LinkerPool, Options
 from workers.holders import Holders
 from workers.jobs import Jobs, Places
@@ -102,11 +103,12 @@ class Worker:
             await enqueue(redis, keys.QUEUE_SESSIONS, "sweep", job_id=soon_again("sweep"))
 
         switches = Switches(redis, lambda board: self._obey(board, stop))
+        most = capacity(self._config, memory_mb())
         ownership = Ownership(leases, self.id, on_lapsed=call_sweep, on_beat=engines.alive)
         sweeper = Sweeper(redis, leases, claims, snapshots, store, self.id)
         cooldowns = Cooldowns(redis, self._config.secret_key)
         links = Links(snapshots, ownership, store, Outbox(redis), cooldowns, self.spawn, self._config.device_name)
-        sessions = Sessions(links, Holders(engines, self.spawn), most=self._config.max_sessions)
+        sessions = Sessions(links, Holders(engines, self.spawn), most=most.sessions)
 
         async def restart(session: SessionId, method: Method) -> None:
             await sweeper.restart(session, method)
@@ -124,7 +126,7 @@ class Worker:
             self._config.device_name,
             switches,
         )
-        places = Places(self._config.max_attempts)
+        places = Places(most.attempts)
         jobs = Jobs(redis, leases, ownership, parts, sessions, sweeper, places, self.spawn)
         linking = QueueWorker(keys.QUEUE_LINKING, jobs.linking, redis, worker=self.id, free=lambda: places.free)
         anywhere = QueueWorker(keys.QUEUE_SESSIONS, jobs.anywhere, redis, worker=self.id)
@@ -138,7 +140,7 @@ class Worker:
                 ownership.run(),
                 listen_for_calls(calls, queues, {keys.SWITCH_CHANNEL: switches.call}),
                 switches.run(),
-                Report(redis, self.id, places, sessions, store, self._config.max_sessions).run(),
+                Report(redis, self.id, places, sessions, store, most.sessions).run(),
                 self._sweep_now_and_then(call_sweep),
                 *(one.async_run() for one in queues),
             )
