@@ -18,7 +18,6 @@ import resource
 import shutil
 import signal
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -81,10 +80,7 @@ class PgBouncer:
 
     async def __aenter__(self) -> Self:
         _remove_leftovers()
-        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        self._ours = lock(self._folder)
-        if (user := _user()) is not None:
-            os.chown(self._folder, user.pw_uid, user.pw_gid)
+        self._folder, self._ours = _own_folder()
         try:
             await self._start()
         except BaseException:
@@ -264,10 +260,20 @@ async def _listens(socket: Path) -> bool:
     return True
 
 
+def _own_folder() -> tuple[Path, int | None]:
+    """A new folder for the socket, and the lock on it."""
+    new = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}"))
+    if (user := _user()) is not None:
+        os.chown(new, user.pw_uid, user.pw_gid)
+    # Locked before it has the name by which others look for leftovers.
+    ours = lock(new)
+    return new.rename(new.with_name(new.name.removeprefix("."))), ours
+
+
 def _remove_leftovers() -> None:
-    """The folders of workers that were killed; nothing but a socket is in them. A young one may not be locked yet."""
+    """The folders of workers that were killed; nothing but a socket is in them."""
     for one in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with contextlib.suppress(PermissionError, FileNotFoundError):  # another user's; gone meanwhile
-            if time.time() - one.stat().st_mtime > 60 and (free := lock(one)) is not None:
+        with contextlib.suppress(PermissionError):  # another user's
+            if (free := lock(one)) is not None:
                 shutil.rmtree(one, ignore_errors=True)
                 os.close(free)

@@ -16,8 +16,6 @@ from shared.ids import SessionId
 from tests.postgres.conftest import AT, count_rows
 from workers.store_copy import NotADevice, read_file
 
-pytestmark = pytest.mark.xdist_group("postgres")
-
 FIRST, SECOND = SessionId("company_1"), SessionId("company_2")
 PRIVACY = "INSERT INTO whatsmeow_privacy_tokens VALUES ($1, 'somebody@lid', 'x', 1)"
 

@@ -20,8 +20,6 @@ from workers.store_dsn import server_of
 from workers.store_postgres import PostgresStore
 from workers.store_reach import reached
 
-pytestmark = pytest.mark.xdist_group("postgres")
-
 
 async def linked(steps: Steps, store: PostgresStore, session: str) -> tuple[Linked, Device]:
     """A device, paired and handed over."""

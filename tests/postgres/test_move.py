@@ -17,8 +17,6 @@ from workers.engine.protocol import Held, Hold
 from workers.store import SqliteStore
 from workers.store_copy import NotADevice, read_file
 
-pytestmark = pytest.mark.xdist_group("postgres")
-
 FIRST, SECOND = SessionId("company_1"), SessionId("company_2")
 
 

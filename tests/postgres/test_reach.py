@@ -14,8 +14,6 @@ from workers.store_postgres import PostgresStore
 from workers.store_reach import Way, reached, way_to
 from workers.store_scratch import Scratch
 
-pytestmark = pytest.mark.xdist_group("postgres")
-
 
 @pytest.mark.slow
 async def test_five_workers_make_the_tables_at_once(postgres, bouncer):
