@@ -7,7 +7,7 @@ from workers.capacity import Capacity, capacity, memory_mb
 
 
 def config(**fields: int) -> Settings:
-    return Settings(secret_key="s" * 40, api_keys="k" * 20, **fields)
+    return Settings.model_validate({"secret_key": "s" * 40, "api_keys": "k" * 20, **fields})
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_only_secrets_must_be_given_and_the_rest_has_defaults(environment):
     environment()
     config = settings.read()
     assert (config.port, config.default_region, config.log_level) == (8000, "RU", "info")
-    assert (config.max_attempts, config.max_sessions, config.development) == (10, 150, False)
+    assert (config.max_attempts, config.max_sessions, config.development) == (None, None, False)
     assert config.redis_tls_verify
     assert (config.database_url, config.webhook_url, config.sentry_dsn) == (None, None, None)
     assert config.base_url == "http://127.0.0.1:8000"
