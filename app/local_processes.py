@@ -51,6 +51,7 @@ class _Process(Process):  # type: ignore[misc] # honcho has no types
         self._lifeline = lifeline
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the launcher's handler came along with the fork
         reading, writing = self._lifeline
         os.close(writing)
         threading.Thread(target=self._outlive, args=(reading,), daemon=True).start()

@@ -13,6 +13,14 @@ ROOT = Path(__file__).parents[2]
 GONE_SECONDS = 15
 
 
+def command_line(process):
+    """Empty for one that has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
 class Launched:
     """Knows its family by a mark in the environment. Read `until` it says something; then `end` it."""
 
@@ -52,9 +60,15 @@ class Launched:
                 continue
         return found
 
+    def named(self, words):
+        """The one of the family whose command line holds these words."""
+        found = [process for process in self.family() if words in command_line(process)]
+        assert len(found) == 1, [command_line(process) for process in self.family()]
+        return found[0]
+
     def assert_all_gone(self):
         _, stayed = psutil.wait_procs(self.family(), timeout=GONE_SECONDS)
-        assert [process.cmdline() for process in stayed] == []
+        assert [command_line(process) for process in stayed] == []
 
     def clean_up(self):
         for process in self.family():

@@ -6,12 +6,13 @@ import urllib.request
 
 import pytest
 
+from app.local_redis import free_port
 from tests.tooling.launched import Launched
 
 
 @pytest.fixture
 def demo(tmp_path):
-    launched = Launched("emulator.demo", f"--folder={tmp_path / 'demo'}", TMPDIR=str(tmp_path))
+    launched = Launched("emulator.demo", f"--folder={tmp_path / 'demo'}", TMPDIR=str(tmp_path), PORT=str(free_port()))
     yield launched
     launched.clean_up()
 
@@ -37,8 +38,7 @@ def test_it_shows_both_pages_and_a_signal_stops_everything(demo, number):
 
 def test_without_the_emulator_there_is_no_service(demo):
     demo.until("Ctrl-C")
-    (emulator,) = [one for one in demo.family() if one.cmdline()[1:3] == ["-m", "emulator"]]
-    emulator.kill()
+    demo.named("-m emulator --state-dir").kill()
     assert demo.end() == 1
     assert "The emulator ended with exit code -9, so everything was stopped.\n" in demo.said
     demo.assert_all_gone()

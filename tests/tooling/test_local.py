@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from app import local, local_greeting
-from tests.tooling.launched import ROOT, Launched
+from app import local, local_greeting, local_redis
+from tests.tooling.launched import ROOT, Launched, command_line
 
 FAKES = Path(__file__).parent / "fakes"
 
@@ -23,6 +23,7 @@ def launch(tmp_path):
     always = (f"--folder={tmp_path / 'run'}", f"--procfile={FAKES / 'Procfile'}")
 
     def start(*arguments, **env):
+        env.setdefault("PORT", str(local_redis.free_port()))
         launched.append(Launched("app.local", *always, *arguments, **env))
         return launched[-1]
 
@@ -54,12 +55,12 @@ def test_output_carries_the_name_of_its_process(launch):
 def test_a_given_redis_is_used_and_none_started(launch, tmp_path):
     running = launch(REDIS_URL="redis://somebody@192.0.2.1:6379/0")
     assert "192.0.2.1:6379/0" in running.until("redis at")
-    assert not [process for process in running.family() if "redis-server" in " ".join(process.cmdline())]
+    assert not [process for process in running.family() if "redis-server" in command_line(process)]
     assert not (tmp_path / "run" / "redis.url").exists()
 
 
 @pytest.mark.parametrize(("code", "expected"), [("7", 7), ("0", 1)])
-def test_a_child_that_ends_stops_the_rest_and_is_named(launch, code, expected):
+def test_a_child_that_ends_at_once_stops_the_rest_and_is_named(launch, code, expected):
     running = launch(FAKE_WORKER=code)
     assert running.end() == expected
     assert f"worker ended with exit code {code}, so everything else was stopped.\n" in running.said
@@ -69,8 +70,7 @@ def test_a_child_that_ends_stops_the_rest_and_is_named(launch, code, expected):
 def test_redis_dying_stops_the_rest_and_is_named(launch):
     running = launch()
     running.until("Ctrl-C")
-    (redis,) = [process for process in running.family() if "redis-server" in " ".join(process.cmdline())]
-    redis.kill()
+    running.named("redis-server").kill()
     assert running.end() == 1
     assert "Redis was ended by signal 9, so everything else was stopped.\n" in running.said
     running.assert_all_gone()
