@@ -29,9 +29,8 @@ class Capacity:
 def memory_mb() -> int:
     """What this process may use, in MB: the container's limit if there is one, else the machine's memory."""
     found = [_total_mb()]
-    for path in _LIMITS:
-        if path.exists() and (text := path.read_text().strip()).isdigit():
-            found.append(int(text) // MB)
+    limits = (path.read_text().strip() for path in _LIMITS if path.exists())
+    found += [int(text) // MB for text in limits if text.isdigit()]
     return min(found)
 
 
