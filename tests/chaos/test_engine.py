@@ -27,23 +27,26 @@ async def one(emulator: Emulator, own_redis: LocalRedis, folder: Path) -> AsyncI
         yield stack
 
 
-async def test_a_killed_linker_costs_the_page_a_moment(one: Stack, recovery: Recovery) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_killed_linker_costs_the_page_a_moment(one: Stack, recovery: Recovery, how: signal.Signals) -> None:
     link = await one.link()
     async with Watch(one), one.socket(link) as socket:
         await socket.send("request-qr")
         shown = await socket.snapshot(lambda s: "qr" in s)
         said = await one.worker.said("attempt.connecting", session=link["session"])
-        with recovery.within("kill -9 of a linker: shown again", HOLDER):
-            psutil.Process(said["linker"]).kill()
+        with recovery.within(f"{how.name} of a linker: shown again", HOLDER):
+            psutil.Process(said["linker"]).send_signal(how)
             again = await socket.snapshot(lambda s: "qr" in s and s["attempt"] > shown["attempt"])
         assert await one.emulator.phone(new_number()).scan(again["qr"]["text"]) == "confirmed"
         await socket.state("linked")
     await all_quiet(one)
 
 
-@pytest.mark.parametrize("victim", ["holder", "zygote"])
+@pytest.mark.parametrize(
+    ("victim", "how"), [("holder", signal.SIGKILL), ("holder", signal.SIGTERM), ("zygote", signal.SIGKILL)]
+)
 async def test_a_killed_holder_or_zygote_takes_its_sessions_up_again(
-    one: Stack, recovery: Recovery, victim: str
+    one: Stack, recovery: Recovery, victim: str, how: signal.Signals
 ) -> None:
     held, number = await one.linked()
     await one.worker.said("session.logged-in", session=held["session"])
@@ -51,8 +54,8 @@ async def test_a_killed_holder_or_zygote_takes_its_sessions_up_again(
     said = await one.worker.said("holder.started")
     async with Watch(one), one.socket(held) as socket:
         before = await one.emulator.now()
-        with recovery.within(f"kill -9 of the {victim}: the session is held again", HOLDER):
-            (zygote if victim == "zygote" else psutil.Process(said["holder"])).kill()
+        with recovery.within(f"{how.name} of the {victim}: the session is held again", HOLDER):
+            (zygote if victim == "zygote" else psutil.Process(said["holder"])).send_signal(how)
             await one.emulator.wait_for("device.connected", after=before, phone=number.lstrip("+"))
         await socket.state("linked")
     await all_quiet(one)
