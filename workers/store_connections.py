@@ -131,28 +131,36 @@ class Connections:
         await self._run(lambda connection: connection.execute(statements))
 
     async def _run(self, work: Work[T]) -> T:
-        async with self._places:
-            while True:
-                connection, kept = self._kept(), True
+        with translated():  # a queue that does not move is a store that is away
+            async with asyncio.timeout(self._seconds):
+                await self._places.acquire()
+        try:
+            return await self._on_a_connection(work)
+        finally:
+            self._places.release()
+
+    async def _on_a_connection(self, work: Work[T]) -> T:
+        while True:
+            connection, kept = self._kept(), True
+            with translated():
+                if connection is None:
+                    connection, kept = await connect(self._arguments, seconds=self._seconds), False
+            try:
                 with translated():
-                    if connection is None:
-                        connection, kept = await connect(self._arguments, seconds=self._seconds), False
-                try:
-                    with translated():
-                        result = await work(connection)
-                except StoreAway:
-                    connection.terminate()
-                    if not kept:
-                        raise
-                except asyncpg.PostgresError:
-                    self._keep(connection)  # rolled back
+                    result = await work(connection)
+            except StoreAway:
+                connection.terminate()
+                if not kept:
                     raise
-                except BaseException:
-                    connection.terminate()
-                    raise
-                else:
-                    self._keep(connection)
-                    return result
+            except asyncpg.PostgresError:
+                self._keep(connection)  # rolled back
+                raise
+            except BaseException:
+                connection.terminate()
+                raise
+            else:
+                self._keep(connection)
+                return result
 
     async def aclose(self) -> None:
         """Close what is idle; nothing may be running."""

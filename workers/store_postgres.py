@@ -29,6 +29,8 @@ PERSIST_SECONDS = 25.0
 """A write is tried again for this long while Postgres is away: a fail-over takes some 10 s, and a phone that has agreed
 cannot be asked again."""
 PAUSES = (0.25, 2.0)
+LOOK_AGAIN_SECONDS = 0.5
+"""After a call that found the store away, until the next may try."""
 PROBE_SECONDS = 30.0
 """Between probes; each occupies a connection of the pool for some seconds."""
 
@@ -68,6 +70,8 @@ class PostgresStore:
         self._scratch = scratch
         self._pace = Pace(pace)
         self._away = False
+        self._trying = False
+        self._next_try = 0.0
 
     @property
     def away(self) -> bool:
@@ -131,7 +135,7 @@ class PostgresStore:
         until = asyncio.get_running_loop().time() + PERSIST_SECONDS
         while True:
             try:
-                await self._noticed(write())
+                await self._noticed(write)
             except StoreAway:
                 if asyncio.get_running_loop().time() + pause > until:
                     raise
@@ -141,17 +145,30 @@ class PostgresStore:
                 return
 
     async def _run(self, work: Work[T]) -> T:
-        return await self._noticed(self._connections.run(work))
+        return await self._noticed(lambda: self._connections.run(work))
 
-    async def _noticed(self, call: Awaitable[T]) -> T:
-        """The same, with whether the store is away kept and logged."""
+    async def _noticed(self, call: Callable[[], Awaitable[T]]) -> T:
+        """What `call` returns; whether the store is away is kept and logged.
+
+        While it is away one call at a time goes to see, and the others fail at once: each would wait for ten seconds, and
+        the sessions of a dead holder are taken up one after the other.
+        """
+        loop = asyncio.get_running_loop()
+        looking = self._away
+        if looking and (self._trying or loop.time() < self._next_try):
+            raise StoreAway("the store has just been seen to be away")
+        self._trying = looking
         try:
-            result = await call
+            result = await call()
         except StoreAway as error:
+            self._next_try = loop.time() + LOOK_AGAIN_SECONDS
             if not self._away:
                 self._away = True
                 log.error("store.away", error=str(error))  # noqa: TRY400 - the trace adds nothing
             raise
+        finally:
+            if looking:
+                self._trying = False
         if self._away:
             self._away = False
             log.info("store.back")

@@ -133,6 +133,17 @@ async def test_a_restart_of_postgres_is_survived_by_held_sessions(steps, store, 
         assert await sent_at_last(holder, device, "after")
 
 
+async def test_while_postgres_is_away_only_one_goes_to_see(store, postgres):
+    loop = asyncio.get_running_loop()
+    await asyncio.to_thread(postgres.stop)
+    with pytest.raises(StoreAway):
+        await store.device(SessionId("company_1"))
+    began = loop.time()
+    results = await asyncio.gather(*(store.device(SessionId("company_1")) for _ in range(100)), return_exceptions=True)
+    assert {type(one) for one in results} == {StoreAway}
+    assert loop.time() - began < 2
+
+
 async def reachable(store: PostgresStore) -> bool:
     with contextlib.suppress(StoreAway):
         await store.holds(Device(SessionId("company_1"), "1:1@s.whatsapp.net", AT, ""))

@@ -1,13 +1,22 @@
 """How Postgres is reached, what is refused at start, and how its tables come about."""
 
 import asyncio
+import datetime
+import ipaddress
+import os
+import shutil
 from contextlib import AsyncExitStack
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from bench.postgres import distance, pooler
 from shared.ids import SessionId, WorkerId
+from tests.engine.steps import until
 from tests.postgres.conftest import POOL
+from workers.engine.protocol import Held, Hold
 from workers.store import StoreAway, StoreRefused
 from workers.store_dsn import server_of
 from workers.store_postgres import PostgresStore
@@ -78,6 +87,69 @@ async def test_a_wrong_password_a_missing_database_and_a_server_away_are_told_ap
     await asyncio.to_thread(postgres.stop)
     with pytest.raises(StoreAway):
         await way_to(server_of(url), pooler=True)
+
+
+async def test_an_old_server_without_a_pooler_is_refused(postgres, database, monkeypatch):
+    monkeypatch.setattr("workers.store_reach.OLDEST_DIRECT", 99)
+    server = server_of(postgres.url(database))
+    assert await way_to(server, pooler=True) is Way.OWN
+    with pytest.raises(StoreRefused, match="install pgbouncer"):
+        await way_to(server, pooler=False)
+
+
+@pytest.fixture
+def certificate(postgres) -> str:
+    """The path of a certificate with which the server now speaks TLS, and nothing else with those from elsewhere."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "postgres of the tests")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    paths = [postgres.folder / name for name in ("server.pem", "server.key")]
+    plain = serialization.NoEncryption()
+    encoding = serialization.Encoding.PEM
+    paths[0].write_bytes(made.public_bytes(encoding))
+    paths[1].write_bytes(key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain))
+    for path in paths:
+        if os.geteuid() == 0:
+            shutil.chown(path, "postgres", "postgres")
+        path.chmod(0o600)
+    return str(paths[0])
+
+
+@pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
+@pytest.mark.parametrize("own", [True, False], ids=["pgbouncer", "direct"])
+async def test_everybody_speaks_tls_as_sslmode_says(
+    mode, own, certificate, steps, postgres, database, bouncer, tmp_path
+):
+    await asyncio.to_thread(postgres.stop)
+    await asyncio.to_thread(
+        postgres.start, "ssl=on", f"ssl_cert_file={certificate}", f"ssl_key_file={certificate[:-3]}key"
+    )
+    link = await steps.link()
+    try:
+        root = "" if mode == "require" else f"&sslrootcert={certificate}"
+        server = server_of(f"{postgres.url(database)}?sslmode={mode}{root}")
+        async with reached(server, bouncer if own else None, POOL) as found, steps.holder() as holder:
+            store = PostgresStore(found.connections, found.dsn, Scratch(tmp_path, WorkerId("w1")))
+            device = await store.adopt(SessionId("company_1"), link.database, link.jid, 1)
+            await holder.send(Hold(session=device.session, database=device.database, jid=device.jid))
+            await until(holder, Held)
+            rows = await postgres.query(
+                "SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE datname = $1", database
+            )
+            assert rows == [(True,)]
+    finally:
+        await asyncio.to_thread(postgres.stop)
 
 
 async def test_a_pgbouncer_that_cannot_start_is_reported(postgres, database):

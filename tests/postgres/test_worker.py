@@ -72,6 +72,28 @@ async def test_a_session_waits_for_postgres_and_is_then_held(stack, emulator, po
     assert (await stack.company(link))["state"] in {"linked", "reconnecting"}
 
 
+async def test_when_holders_die_while_postgres_is_away_sessions_come_back_with_it(stack, emulator, postgres):
+    links = [await stack.linked() for _ in range(2)]
+    for _, number in links:
+        await emulator.wait_for("device.connected", phone=number.lstrip("+"))
+    await asyncio.to_thread(postgres.stop)
+    before = await emulator.now()
+    for one in stack.worker.children():
+        if one.name() != "pgbouncer" and one.ppid() != stack.worker.pid:
+            one.kill()
+    await stack.worker.said("store.away", seconds=30)
+    await asyncio.to_thread(postgres.start)
+    await stack.worker.said("store.back", seconds=60)
+    for _, number in links:
+        await emulator.wait_for("device.connected", after=before, phone=number.lstrip("+"))
+    for link, _ in links:
+        await eventually(lambda link=link: state_is(stack, link, "linked"))
+
+
+async def state_is(stack: Stack, link: dict, state: str) -> bool:
+    return (await stack.company(link))["state"] == state
+
+
 @pytest.mark.parametrize(
     ("url", "says"),
     [
