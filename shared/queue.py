@@ -140,10 +140,11 @@ class QueueWorker(Worker):
         for job_id in job_ids:
             if self.job_counter >= self.max_jobs or not self._room():
                 return
+            before = self.tasks.get(job_id.decode())  # an earlier run of the same id, perhaps
             try:
                 await super().start_jobs([job_id])
             except (RedisError, OSError, TimeoutError):
-                if job_id.decode() not in self.tasks:
+                if self.tasks.get(job_id.decode()) is before:
                     self._release_sem_dec_counter_on_complete()
                 raise
 

@@ -1,0 +1,64 @@
+"""A worker of one queue whose jobs tell the test when they begin and end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from arq.connections import ArqRedis
+from redis.asyncio import Redis
+
+from shared import keys, queue
+from shared.ids import WorkerId
+
+QUEUE = keys.QUEUE_SESSIONS
+
+
+class Shop:
+    """The jobs `quick` and `slow` of one worker, and what has become of them."""
+
+    def __init__(self, redis: ArqRedis, *, free: Callable[[], int] | None = None) -> None:
+        self.redis = redis
+        self.begun: asyncio.Queue[str] = asyncio.Queue()
+        self.done: list[str] = []
+        self.go_on = asyncio.Event()
+        self.worker = queue.QueueWorker(
+            QUEUE, [self.quick, self.slow, self.failing], redis, worker=WorkerId("w"), free=free
+        )
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def quick(self, _ctx: dict[str, Any], name: str) -> None:
+        self.begun.put_nowait(name)
+        self.done.append(name)
+
+    async def slow(self, _ctx: dict[str, Any], name: str) -> None:
+        self.begun.put_nowait(name)
+        await self.go_on.wait()
+        self.done.append(name)
+
+    async def failing(self, _ctx: dict[str, Any], name: str) -> None:
+        self.begun.put_nowait(name)
+        raise RuntimeError("no luck with +79001234567")
+
+    async def put(self, job: str, name: str, *, job_id: str | None = None, after: float = 0) -> None:
+        """Enqueue it as web does."""
+        await queue.enqueue(self.redis, QUEUE, job, name, job_id=job_id or name, after=after)
+
+    async def next_begun(self, seconds: float = 2) -> str:
+        """The name of the next job that begins; by far sooner than the idle poll would find it."""
+        assert seconds < queue.IDLE_SECONDS
+        async with asyncio.timeout(seconds):
+            return await self.begun.get()
+
+    @asynccontextmanager
+    async def open(self, calls: Redis) -> AsyncIterator["Shop"]:
+        """Runs, and is torn down as the worker process does it."""
+        listening = asyncio.create_task(queue.listen_for_calls(calls, [self.worker]))
+        running = asyncio.create_task(self.worker.async_run())
+        self.tasks = [listening, running]
+        try:
+            yield self
+        finally:
+            await self.worker.drain(0)
+            for task in self.tasks:
+                await queue.cancelled(task)

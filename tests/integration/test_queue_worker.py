@@ -1,0 +1,236 @@
+"""What our worker of a queue does beyond arq's: each of these fails with arq's own methods."""
+
+import asyncio
+import pickle
+from pathlib import Path
+
+import pytest
+from arq.constants import in_progress_key_prefix, job_key_prefix, result_key_prefix, retry_key_prefix
+from arq.worker import Worker
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from shared import keys, queue, redis_pool
+from tests.integration.queues import QUEUE, Shop
+from tests.integration.waiting import until
+
+
+@pytest.fixture
+async def calls(config):
+    ours = redis_pool.subscriber(config)
+    yield ours
+    await ours.aclose(close_connection_pool=True)
+
+
+@pytest.fixture
+async def shop(redis, calls, operator):
+    async with Shop(redis).open(calls) as open_shop:
+        await is_idle(open_shop, operator)
+        yield open_shop
+
+
+async def is_idle(shop, operator):
+    """It has looked at the empty queue, listens for calls, and waits."""
+    await until(lambda: shop.worker.main_task is not None and not shop.worker._wake.is_set())
+    await until(lambda: operator.pubsub_channels(keys.wake(QUEUE)))
+
+
+async def test_a_job_begins_at_once_and_not_when_the_queue_is_next_looked_at(shop):
+    loop = asyncio.get_running_loop()
+    times = []
+    for number in range(20):
+        began = loop.time()
+        await shop.put("quick", f"job{number}")
+        await shop.next_begun()
+        times.append(loop.time() - began)
+    assert sorted(times)[10] < 0.25, times
+
+
+async def test_a_lost_call_costs_no_more_than_the_idle_time(redis, calls, operator, monkeypatch):
+    monkeypatch.setattr(queue, "IDLE_SECONDS", 0.3)
+    async with Shop(redis).open(calls) as shop:
+        await is_idle(shop, operator)
+        await redis.enqueue_job("quick", "job", _job_id="job", _queue_name=QUEUE)  # nobody is called
+        async with asyncio.timeout(2):
+            assert await shop.begun.get() == "job"
+
+
+async def test_an_idle_worker_leaves_redis_in_peace(redis, calls, operator):
+    async with Shop(redis).open(calls) as shop:
+        await is_idle(shop, operator)
+        before = (await operator.info("stats"))["total_commands_processed"]
+        async with asyncio.timeout(5):
+            for _ in range(10):
+                await operator.ping()
+                await asyncio.sleep(0.1)
+        spent = (await operator.info("stats"))["total_commands_processed"] - before - 11
+        assert spent <= 3
+
+
+async def test_a_place_that_becomes_free_is_used_at_once(redis, calls, operator):
+    shop = Shop(redis)
+    shop.worker.max_jobs = 1
+    shop.worker.sem = asyncio.BoundedSemaphore(2)
+    async with shop.open(calls):
+        await shop.put("slow", "first")
+        assert await shop.next_begun() == "first"
+        await shop.put("quick", "second")
+        await until(lambda: is_waiting(shop))
+        shop.go_on.set()
+        assert await shop.next_begun() == "second"
+
+
+async def is_waiting(shop):
+    return not shop.worker._wake.is_set() and await shop.redis.zcard(QUEUE) == 2
+
+
+async def test_a_queue_is_not_touched_while_there_is_no_room_so_its_size_is_the_number_of_those_who_wait(redis, calls):
+    room = 2
+    shop = Shop(redis, free=lambda: room)
+    async with shop.open(calls):
+        for number in range(6):
+            await shop.put("slow", f"job{number}")
+        assert {await shop.next_begun(), await shop.next_begun()} == {"job0", "job1"}
+        room = 0  # the two have handed over what they hold; nobody has given a place back
+        shop.go_on.set()
+        await until(lambda: len(shop.done) == 2)
+        await until(lambda: shop.worker.job_counter == 0)
+        for _ in range(5):
+            shop.worker.wake()
+            await until(lambda: not shop.worker._wake.is_set())
+        assert shop.begun.empty()
+        assert await redis.zcard(QUEUE) == 4
+        room = 10
+        shop.worker.wake()
+        assert [await shop.next_begun() for _ in range(4)] == ["job2", "job3", "job4", "job5"]
+        await until(lambda: is_empty(redis))
+
+
+async def is_empty(redis):
+    return await redis.zcard(QUEUE) == 0
+
+
+async def test_an_id_can_be_used_again_as_soon_as_its_job_has_run(shop, redis):
+    for number in range(30):
+        await shop.put("quick", f"round{number}", job_id="same")
+        assert await shop.next_begun() == f"round{number}"
+        await until(lambda: is_empty(redis))
+    assert await redis.keys("arq:*same*") == []
+
+
+async def test_a_failed_job_frees_its_id_and_leaves_no_result_and_no_secret(shop, redis):
+    for _ in range(2):
+        await shop.put("failing", "job")
+        assert await shop.next_begun() == "job"
+        await until(lambda: is_empty(redis))
+    assert await redis.keys("arq:*job*") == []
+
+
+class Hostile:
+    """What an attacker with access to Redis would put there."""
+
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return (Path.touch, (Path(self.trace),))
+
+
+async def test_a_hostile_pickle_executes_nothing_and_the_queue_goes_on(shop, redis, folder):
+    trace = folder / "executed"
+    evil = pickle.dumps({"t": None, "f": "quick", "a": (Hostile(str(trace)),), "k": {}, "et": 0})
+    await redis.set(f"{job_key_prefix}evil", evil)
+    await redis.zadd(QUEUE, {"evil": 1})
+    await shop.put("quick", "good")
+    assert await shop.next_begun() == "good"
+    await until(lambda: is_empty(redis))
+    assert not trace.exists()
+    pickle.loads(evil)
+    assert trace.exists(), "it was hostile"
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"f":"no-such-job","a":[],"k":{},"et":1,"t":null}',
+        b'{"f":"quick","a":["x",1,2],"k":{},"et":1,"t":null}',
+    ],
+)
+async def test_a_job_that_is_none_is_thrown_away_and_the_queue_goes_on(shop, redis, job):
+    await redis.set(f"{job_key_prefix}odd", job)
+    await redis.zadd(QUEUE, {"odd": 1})
+    await shop.put("quick", "good")
+    assert await shop.next_begun() == "good"
+    await until(lambda: is_empty(redis))
+    assert not shop.worker.main_task.done()
+
+
+async def test_draining_gives_a_running_job_its_time_and_leaves_a_cancelled_one_in_the_queue(redis, calls):
+    async with Shop(redis).open(calls) as shop:
+        await shop.put("slow", "job")
+        assert await shop.next_begun() == "job"
+        began = asyncio.get_running_loop().time()
+        await shop.worker.drain(0.3)
+        assert 0.3 <= asyncio.get_running_loop().time() - began < 2
+        assert shop.done == []
+        assert await redis.exists(f"{in_progress_key_prefix}job") == 0
+        assert await redis.zcard(QUEUE) == 1
+        assert await redis.exists(shop.worker.health_check_key) == 0
+        await shop.put("quick", "later")
+    async with Shop(redis).open(calls) as another:
+        another.go_on.set()
+        assert {await another.next_begun(), await another.next_begun()} == {"job", "later"}
+
+
+async def test_draining_lets_a_job_finish_that_can(redis, calls):
+    async with Shop(redis).open(calls) as shop:
+        await shop.put("slow", "job")
+        await shop.next_begun()
+        asyncio.get_running_loop().call_later(0.1, shop.go_on.set)
+        async with asyncio.timeout(2):
+            await shop.worker.drain(5)
+        assert shop.done == ["job"]
+        assert await redis.keys("arq:*job*") == []
+
+
+async def test_a_job_of_a_killed_worker_is_run_again_after_half_a_minute_at_most(shop, redis):
+    await shop.put("slow", "job")
+    await shop.next_begun()
+    assert 0 < await redis.pttl(f"{in_progress_key_prefix}job") <= (queue.JOB_TIMEOUT_SECONDS + 10) * 1000
+    shop.go_on.set()
+
+
+@pytest.mark.parametrize("ran_before", [False, True])
+async def test_a_fault_while_a_job_is_taken_costs_no_place(redis, monkeypatch, ran_before):
+    """With arq's own method, or when an earlier run of the same id is still in its list, the place is lost for good."""
+    shop = Shop(redis)
+    if ran_before:
+        shop.worker.tasks["job"] = asyncio.create_task(asyncio.sleep(0))
+        await shop.worker.tasks["job"]
+    await shop.put("quick", "job")
+
+    def broken(**_options):
+        raise RedisConnectionError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(redis, "pipeline", broken)
+        for _ in range(3):
+            with pytest.raises(RedisConnectionError):
+                await shop.worker.start_jobs([b"job"])
+    assert shop.worker.job_counter == 0
+    assert shop.worker.sem._value == shop.worker.max_jobs + 1
+
+
+async def test_arqs_own_method_would_lose_the_place(redis, monkeypatch):
+    shop = Shop(redis)
+    monkeypatch.setattr(redis, "pipeline", lambda **_options: (_ for _ in ()).throw(RedisConnectionError("gone")))
+    with pytest.raises(RedisConnectionError):
+        await Worker.start_jobs(shop.worker, [b"job"])
+    assert shop.worker.job_counter == 1, "arq has mended it: our override may go"
+
+
+def test_what_we_know_of_arqs_keys_is_still_so():
+    assert (job_key_prefix, in_progress_key_prefix) == ("arq:job:", "arq:in-progress:")
+    assert (result_key_prefix, retry_key_prefix) == ("arq:result:", "arq:retry:")
