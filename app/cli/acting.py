@@ -125,7 +125,7 @@ async def _until_unlinked(op: Operator, session: SessionId) -> bool:
         TextColumn("{task.description}"),
         TimeElapsedColumn(),
         console=op.aside,
-        disable=op.as_json,
+        disable=op.as_json or not op.aside.is_terminal,
         transient=True,
     ) as spinner:
         spinner.add_task("logging out", total=None)
@@ -147,6 +147,9 @@ async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: boo
         number = phones.canonical(_number(op, phone))
         names["phone"] = keys.cooldown(book.digest(Whose.PHONE, number))
         names["phone's living code"] = keys.cooldown(book.digest("code", number))
+    if clear:
+        await op.redis.delete(*names.values())
+        await record(op, "cooldown.cleared", session, by, session=session)
     data, rows = [], []
     for whose, key in names.items():
         raw = await op.redis.get(key)
@@ -156,8 +159,5 @@ async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: boo
         data.append({"whose": whose, "key": key, "until": until, "refusals": refusals, "heldBy": held})
         waits = f"until {words.clock(until)} UTC" if until > now_ms() else held or "may try"
         rows.append((whose, waits, refusals, key))
-    if clear:
-        await op.redis.delete(*names.values())
-        await record(op, "cooldown.cleared", session, by, session=session)
     title = f"Cool-downs of {session}" + (", now taken back" if clear else "")
     return Answer(data, table(title, ("whose", "waits", "refusals", "key"), rows))

@@ -144,7 +144,7 @@ async def _see_it_go(op: Operator, worker: WorkerView, held: int) -> bool:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=op.aside,
-        disable=op.as_json,
+        disable=op.as_json or not op.aside.is_terminal,
         transient=True,
     )
     with bar:
