@@ -70,7 +70,17 @@ class Postgres:
         secret = self.folder / "password"
         secret.write_text(PASSWORD + "\n", encoding="utf-8")
         secret.chmod(0o644)
-        command = [str(self.bin / "initdb"), "-D", str(self.folder / "data"), "-U", "boss", "-E", "UTF8", "--locale=C", "-N"]
+        command = [
+            str(self.bin / "initdb"),
+            "-D",
+            str(self.folder / "data"),
+            "-U",
+            "boss",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "-N",
+        ]
         command += ["--auth=scram-sha-256", f"--pwfile={secret}"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder, **as_somebody())
 

@@ -24,6 +24,7 @@ from typing import Any, Self
 
 import structlog
 
+from workers.pgbouncer_ini import PORT, configuration
 from workers.store import StoreAway
 from workers.store_dsn import Server
 from workers.store_scratch import lock
@@ -34,12 +35,8 @@ READY_SECONDS = 5.0
 STOP_SECONDS = 1.0
 """For a polite end; newer versions wait for their clients, which are gone by then."""
 PAUSES = (0.1, 5.0)
-MOST_CLIENTS = 2000
-"""Two for each session ever started in a living holder: a stopped one leaves its connections behind."""
-
 _PLACES = ("/usr/sbin/pgbouncer", "/usr/local/sbin/pgbouncer", "/usr/local/bin/pgbouncer")
 _PREFIX = "wa-pool-"
-_PORT = 6432  # part of the socket's name, no TCP port
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
@@ -66,12 +63,12 @@ class PgBouncer:
     @property
     def library_dsn(self) -> str:
         """For the library; binary parameters keep different sessions' statements apart."""
-        return f"postgres://wa@/wa?host={self._folder}&port={_PORT}&sslmode=disable&binary_parameters=yes"
+        return f"postgres://wa@/wa?host={self._folder}&port={PORT}&sslmode=disable&binary_parameters=yes"
 
     @property
     def arguments(self) -> dict[str, Any]:
         """For `asyncpg.connect`."""
-        return {"host": str(self._folder), "port": _PORT, "database": "wa", "user": "wa", "password": "", "ssl": False}
+        return {"host": str(self._folder), "port": PORT, "database": "wa", "user": "wa", "password": "", "ssl": False}
 
     @property
     def pid(self) -> int | None:
@@ -129,9 +126,9 @@ class PgBouncer:
 
     async def _start(self) -> None:
         """Returns when it listens."""
-        socket = self._folder / f".s.PGSQL.{_PORT}"
+        socket = self._folder / f".s.PGSQL.{PORT}"
         socket.unlink(missing_ok=True)
-        descriptor = _in_memory(self._configuration())
+        descriptor = _in_memory(configuration(self._server, self._folder, self._connections))
         user = _user()
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -187,45 +184,6 @@ class PgBouncer:
                 if f" {level} " in text:
                     self._said = text.partition(f" {level} ")[2][:200]
                     log.warning("pgbouncer.said", text=self._said)
-
-    def _configuration(self) -> str:
-        server = self._server
-        real = {
-            "host": server.host,
-            "port": str(server.port),
-            "dbname": server.database,
-            "user": server.user,
-            "password": server.password,
-        }
-        settings = {
-            "listen_addr": "",
-            "listen_port": _PORT,
-            "unix_socket_dir": self._folder,
-            "unix_socket_mode": "0700",
-            "auth_type": "any",
-            "pool_mode": "transaction",
-            "default_pool_size": self._connections,
-            "server_idle_timeout": 5,
-            "max_client_conn": MOST_CLIENTS,
-            "server_login_retry": 1,
-            "query_wait_timeout": 30,
-            # Frees what stopped sessions leave; the library opens a connection anew when it needs one.
-            "client_idle_timeout": 600,
-            "server_tls_sslmode": server.sslmode,
-            "log_connections": 0,
-            "log_disconnections": 0,
-            "log_stats": 0,
-        }
-        if server.sslrootcert is not None:
-            settings["server_tls_ca_file"] = server.sslrootcert
-        database = " ".join(f"{name}={_quoted(value)}" for name, value in real.items() if value)
-        lines = [f"{name} = {value}" for name, value in settings.items()]
-        return "\n".join(["[databases]", f"wa = {database}", "[pgbouncer]", *lines, ""])
-
-
-def _quoted(value: str) -> str:
-    """As PgBouncer's connection strings have it: a quote is doubled, a backslash is plain."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _in_memory(text: str) -> int:

@@ -295,5 +295,9 @@ class Sessions:
 
     async def _forget(self, held: Held) -> None:
         await self._holders.release(held.session)
-        await self._links.store.forget(held.session)
+        try:
+            await self._links.store.forget(held.session)
+        except StoreAway as error:
+            # WhatsApp knows these keys no more: the next sweep takes the device up, is told so, and forgets it then.
+            log.warning("device.not-forgotten", session=held.session, error=str(error))
         self._held.pop(held.session, None)
