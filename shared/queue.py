@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 import structlog
 from arq.connections import ArqRedis
-from arq.constants import job_key_prefix
+from arq.constants import expires_extra_ms, job_key_prefix
+from arq.jobs import serialize_job
 from arq.worker import Function, Worker, func
 from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
@@ -30,7 +31,23 @@ JOB_TIMEOUT_SECONDS = 20
 MAX_TRIES = 2
 DEDUPE_MS = 2_000
 
+SKEW_MS = 1000
+"""A job that is due now is dated back by this much: a worker whose clock is late would otherwise not see it when it is
+called, and find it only when it next looks by itself."""
+
 Job = Callable[..., Awaitable[None]]
+
+# KEYS job, queue   ARGV id, body, ms until it is due, ms that it is kept beyond, channel
+# As one script, not as arq's WATCH and EXEC: when a connection breaks between these, arq takes the job for enqueued.
+_ENQUEUE = """
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  local time = redis.call('TIME')
+  local due = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[3]
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', math.max(ARGV[3], 0) + ARGV[4])
+  redis.call('ZADD', KEYS[2], due, ARGV[1])
+end
+redis.call('PUBLISH', ARGV[5], '1')
+"""
 
 
 def link_job_id(session: SessionId, attempt: int) -> str:
@@ -64,12 +81,12 @@ async def enqueue(redis: ArqRedis, queue: str, job: str, *ids: str | int, job_id
 
     It starts `after` seconds at the earliest. Raises redis' own errors when Redis stays away for longer than the pool's retries.
     """
-    # A connection that drops under WATCH surfaces as WatchError, which says nothing about the job: once more, same id.
-    try:
-        await redis.enqueue_job(job, *ids, _job_id=job_id, _queue_name=queue, _defer_by=after)
-    except RedisError:
-        await redis.enqueue_job(job, *ids, _job_id=job_id, _queue_name=queue, _defer_by=after)
-    await redis.publish(keys.wake(queue), "1")
+    body = serialize_job(job, ids, {}, None, now_ms(), serializer=_dumps)
+    delay = round(after * 1000) if after else -SKEW_MS
+    await redis.register_script(_ENQUEUE)(
+        keys=[job_key_prefix + job_id, queue],
+        args=[job_id, body, delay, expires_extra_ms, keys.wake(queue)],
+    )
 
 
 async def withdraw(redis: ArqRedis, queue: str, job_id: str) -> None:

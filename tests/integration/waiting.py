@@ -1,6 +1,7 @@
 """Waiting for what will be, without guessing how long it takes."""
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ async def until(true: Callable[[], Any] | Callable[[], Awaitable[Any]], seconds:
     async with asyncio.timeout(seconds):
         while True:
             found = true()
-            if isinstance(found, Awaitable):
+            if inspect.iscoroutine(found):
                 found = await found
             if found:
                 return found

@@ -86,6 +86,7 @@ class Web:
             "SECRET_KEY": SECRET,
             "API_KEYS": API_KEY,
             "PUBLIC_URL": ORIGIN,
+            "ALLOWED_ORIGINS": self.url,  # for a real browser, which has no router before the process
             "LOG_LEVEL": "debug",
             **environment,
         }
