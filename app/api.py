@@ -7,8 +7,9 @@ import structlog
 from arq.connections import ArqRedis
 from pydantic import BaseModel, Field, HttpUrl, ValidationError
 from redis.exceptions import OutOfMemoryError
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from app.access import Access
@@ -79,9 +80,23 @@ NOT_ALLOWED = Problem(401, "Not allowed", "Send one of the API_KEYS as `Authoriz
 AWAY = Problem(503, "Redis is away", "Redis does not answer or takes no writes; try again in some seconds.")
 
 
+#: Answers carry tokens and the state of companies: nobody between us and the integrator keeps them.
+_UNKEPT = {"cache-control": "no-store"}
+
+
 def problem_response(problem: Problem) -> Response:
     """As it travels."""
-    return JSONResponse(problem.content, problem.status, media_type="application/problem+json")
+    return JSONResponse(problem.content, problem.status, _UNKEPT, media_type="application/problem+json")
+
+
+async def http_problem(request: Request, error: Exception) -> Response:
+    """What the router itself refuses (404, 405): a problem below /api, plain text elsewhere."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    if not request.url.path.startswith("/api/"):
+        return PlainTextResponse(error.detail, error.status_code, error.headers)
+    problem = problem_response(Problem(error.status_code, error.detail, "docs/ tells what there is below /api/v1."))
+    problem.headers.update(error.headers or {})
+    return problem
 
 
 T = TypeVar("T", bound=BaseModel)
@@ -118,12 +133,14 @@ class Api:
                 return problem_response(NOT_ALLOWED)
             sentry.during(f"api.{getattr(handler, '__name__', '')}", _session_in(request))
             try:
-                return await handler(request)
+                answer = await handler(request)
             except Problem as problem:
                 return problem_response(problem)
             except (OutOfMemoryError, *PASSING) as error:
                 log.warning("api.interrupted", path=request.url.path, error=type(error).__name__)
                 return problem_response(AWAY)
+            answer.headers.update(_UNKEPT)
+            return answer
 
         return guarded
 
