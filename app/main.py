@@ -11,6 +11,7 @@ import uvicorn
 from arq.connections import ArqRedis
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
@@ -20,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access import Access
-from app.api import Api
+from app.api import Api, http_problem
 from app.browser import Browser
 from app.onboarding import Onboarding
 from app.ops import Ops
@@ -130,7 +131,12 @@ def create_app(config: Settings) -> Starlette:
         Middleware(SecurityHeaders, framed_by_us=config.development),
         Middleware(GZipMiddleware, minimum_size=1000),
     ]
-    return Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
+    return Starlette(
+        routes=routes,
+        middleware=middleware,
+        lifespan=lifespan,
+        exception_handlers={HTTPException: http_problem},
+    )
 
 
 class Server(uvicorn.Server):
