@@ -23,6 +23,8 @@ ending frees the claim, this only bounds what a total loss leaves behind."""
 LEASE_KEY_TTL = 7 * DAY
 """How long the *name* of an owner outlives it; whether it still owns is said by the score in `wa:leases`."""
 WORKER_TTL = 1 * MINUTE
+WEBHOOK_TTL = 25 * HOUR
+"""Longer than an event is tried."""
 
 LEASES = "wa:leases"
 WORKERS = "wa:workers"
@@ -35,6 +37,7 @@ SWITCH_CHANNEL = "wa:switch"
 OPERATORS = "wa:operators"
 FAILED_JOBS = "wa:failed-jobs"
 PROBE = "wa:probe"
+WEBHOOKS = "wa:webhooks"
 
 QUEUE_LINKING = "arq:queue:linking"
 QUEUE_SESSIONS = "arq:queue:sessions"
@@ -95,6 +98,11 @@ def link(link_id: str) -> str:
     return f"wa:link:{link_id}"
 
 
+def webhook(event_id: str) -> str:
+    """Hash: an event on its way to the integrator."""
+    return f"wa:webhook:{event_id}"
+
+
 def queue_worker(worker_id: WorkerId) -> str:
     """Commands for the sessions that this worker holds."""
     return f"arq:queue:worker:{worker_id}"
@@ -140,7 +148,9 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:failed-jobs", "stream", "30 days, 200 entries", "jobs that failed, and by what error"),
     KeyDoc("wa:probe", "string PX", "1 min", "/readyz writes it, to see that Redis takes writes"),
     KeyDoc("wa:link:<id>", "string", "until the link expires", "spent or revoked links"),
+    KeyDoc("wa:webhook:<id>", "hash", "25 h, or until it was taken", "an event for the integrator: type, body, tries"),
+    KeyDoc("wa:webhooks", "zset", "25 h", "events that wait, by the moment of their next try (ms)"),
     KeyDoc("arq:queue:linking", "zset", "arq's", "link jobs that wait: its size is the number of people waiting"),
-    KeyDoc("arq:queue:sessions", "zset", "arq's", "resume, sweep and other work that any worker can do"),
+    KeyDoc("arq:queue:sessions", "zset", "arq's", "resume, sweep, webhooks: work that any worker can do"),
     KeyDoc("arq:queue:worker:<id>", "zset", "arq's", "commands for sessions that this worker holds"),
 )

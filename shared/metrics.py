@@ -38,6 +38,7 @@ class Counter(StrEnum):
     UNANSWERED = "unanswered_attempts"
     QR_REFRESHED = "qr_secrets_refreshed"
     JOB_FAILURES = "job_failures"
+    WEBHOOKS = "webhooks"
 
 
 class Histogram(StrEnum):
@@ -86,6 +87,7 @@ HELP: dict[Counter | Histogram, str] = {
     Counter.UNANSWERED: "Attempts whose third QR passed without an answer: nobody scans, or scans fail silently.",
     Counter.QR_REFRESHED: "QRs that WhatsApp took back while they were shown (companion_reg_refresh).",
     Counter.JOB_FAILURES: "Jobs that failed, by name.",
+    Counter.WEBHOOKS: "Tries to deliver an event, by its type and the result: delivered, retried, given-up.",
     Histogram.CLICK_TO_SHOWN: "From the click to the first QR, or the first pairing code.",
     Histogram.SHOWN_TO_LINKED: "From the first QR, or the first pairing code, to the linked device.",
 }

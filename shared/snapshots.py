@@ -5,6 +5,7 @@ the body, so that a script can raise them without parsing it.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import orjson
 from redis.asyncio import Redis
@@ -17,6 +18,7 @@ from shared.lifecycle import State
 from shared.metrics import LUA_TALLY
 from shared.protocol import Body, MessageType, Snapshot
 from shared.redis_pool import answer
+from shared.webhooks import LUA_KEEP, Event
 
 #: Saving is one act: the hash, the announcement, the timeline and the counters change together or not at all.
 #: `names`: snapshot, timeline, stats, channel, subject. `change`: type, body, event, detail, counter, counter ...
@@ -38,12 +40,14 @@ local function announce(names, attempt, seq, change)
 end
 """
 
-# KEYS snapshot, timeline, stats, lease, leases, claim, subject
-# ARGV session, owner, attempt, channel, ending ('1' frees the claim), type, body, event, detail, counters...
+# KEYS snapshot, timeline, stats, lease, leases, claim, subject, and when the integrator is told: webhook, webhooks
+# ARGV session, owner, attempt, channel, ending ('1' frees the claim), webhook's id ('' for none), its type, its body,
+#      type, body, event, detail, counters...
 # Returns the new seq, or 0 when the writer is no longer the owner, or something newer is there.
 _SAVE = (
     LUA_OWNER
     + LUA_ANNOUNCE
+    + LUA_KEEP
     + """
 if not owned(KEYS[4], KEYS[5], ARGV[1], ARGV[2]) then return 0 end
 local have = redis.call('HMGET', KEYS[1], 'attempt', 'seq')
@@ -51,8 +55,9 @@ local attempt, have_attempt = tonumber(ARGV[3]), tonumber(have[1] or 0)
 if have_attempt > attempt then return 0 end
 local seq = 1
 if have_attempt == attempt then seq = tonumber(have[2]) + 1 end
-announce({KEYS[1], KEYS[2], KEYS[3], ARGV[4], KEYS[7]}, ARGV[3], seq, {unpack(ARGV, 6)})
+announce({KEYS[1], KEYS[2], KEYS[3], ARGV[4], KEYS[7]}, ARGV[3], seq, {unpack(ARGV, 9)})
 if ARGV[5] == '1' then redis.call('DEL', KEYS[6], KEYS[7]) end
+if ARGV[6] ~= '' then keep({KEYS[8], KEYS[9]}, ARGV[6], ARGV[7], ARGV[8]) end
 return seq
 """
 )
@@ -116,11 +121,24 @@ def announced(session: SessionId, payload: bytes) -> tuple[MessageType, Stored]:
     return MessageType(value["type"]), Stored(session, value["attempt"], value["seq"], body)
 
 
-class Snapshots:
-    """Reading and saving over one Redis."""
+class News(Protocol):
+    """Tells the integrator of changes (workers/webhooks.py)."""
 
-    def __init__(self, redis: Redis) -> None:
+    def of(self, session: SessionId, change: Change) -> Event | None:
+        """The event to be kept with the change; None for a change that he is not told of."""
+        ...
+
+    def kept(self, event: Event) -> None:
+        """It was saved together with its change: have it delivered. Waits for nothing."""
+        ...
+
+
+class Snapshots:
+    """Reading and saving over one Redis. `news`: who is told of what was saved."""
+
+    def __init__(self, redis: Redis, news: News | None = None) -> None:
         self._redis = redis
+        self._news = news
         self._save = redis.register_script(_SAVE)
 
     async def read(self, session: SessionId) -> Stored:
@@ -133,6 +151,7 @@ class Snapshots:
     async def save(self, lease: Lease, change: Change) -> int | None:
         """Save and announce under the lease; the new seq, or None when the lease is lost (then stop)."""
         session = lease.session
+        event = self._news.of(session, change) if self._news else None
         seq = await self._save(
             keys=[
                 keys.snapshot(session),
@@ -142,6 +161,7 @@ class Snapshots:
                 keys.LEASES,
                 keys.claim(session),
                 keys.subject(session),
+                *([keys.webhook(event.id), keys.WEBHOOKS] if event else []),
             ],
             args=[
                 session,
@@ -149,7 +169,10 @@ class Snapshots:
                 lease.token,
                 keys.events(session),
                 "1" if change.ending else "",
+                *([event.id, event.type.value, event.dump()] if event else ["", "", ""]),
                 *change.args(),
             ],
         )
+        if seq and event and self._news:
+            self._news.kept(event)
         return int(seq) or None

@@ -19,6 +19,7 @@ from shared.messages import Outbox
 from shared.metrics import ENGINE, Counter, field
 from shared.protocol import Body, Device, MessageType
 from shared.snapshots import Change, Snapshots
+from shared.webhooks import Undelivered
 from workers import reasons, tallies
 from workers.ownership import Ownership
 from workers.store import Device as StoredDevice
@@ -89,6 +90,10 @@ class Held:
             timer.cancel()
 
 
+def _untold(_session: SessionId, _message: str, _why: Undelivered | None) -> None:
+    """Nobody wants to hear how messages end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Links:
     """What sessions work with, besides their holders."""
@@ -100,6 +105,7 @@ class Links:
     cooldowns: Cooldowns
     spawn: Callable[[Awaitable[None], str], None]
     device_name: str
+    message_ended: Callable[[SessionId, str, Undelivered | None], None] = _untold
 
     def body(self, device: StoredDevice) -> Body:
         """What is shown of a registered device before it is connected."""

@@ -25,6 +25,7 @@ from workers.linking import Attempt, Order, Parts
 from workers.ownership import Ownership
 from workers.sessions import Held, Sessions
 from workers.sweeper import Sweeper
+from workers.webhooks import Webhooks
 
 log = structlog.get_logger()
 
@@ -81,6 +82,7 @@ class Jobs:
         sweeper: Sweeper,
         places: Places,
         spawn: Spawn,
+        webhooks: Webhooks | None = None,
     ) -> None:
         self._redis = redis
         self._leases = leases
@@ -90,10 +92,11 @@ class Jobs:
         self._sweeper = sweeper
         self._places = places
         self._spawn = spawn
+        self._webhooks = webhooks
         self._resuming = asyncio.Semaphore(RESUMES_AT_ONCE)
         self.linking: list[Job] = [_reported(self.link)]
         self.here: list[Job] = [_reported(job) for job in (self.code, self.cancel, self.unlink, self.send)]
-        self.anywhere: list[Job] = [*self.here, *(_reported(job) for job in (self.resume, self.sweep))]
+        self.anywhere: list[Job] = [*self.here, *(_reported(job) for job in (self.resume, self.sweep, self.webhook))]
 
     async def link(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
         """Serve an attempt, if it is still the claimed one and nobody else does."""
@@ -146,8 +149,8 @@ class Jobs:
         sid = _session(session)
         if isinstance(self._ownership.owner(sid), Held):
             await self._sessions.send(sid, message)
-        else:
-            await self._elsewhere(sid, "send", message)
+        elif not await self._elsewhere(sid, "send", message):
+            await self._sessions.send(sid, message)  # which says that it cannot be sent
 
     async def resume(self, _ctx: dict[str, Any], session: str) -> None:
         """Hold a registered device that nobody holds; on a full worker, offer it again to the others."""
@@ -164,16 +167,24 @@ class Jobs:
 
     async def sweep(self, _ctx: dict[str, Any]) -> None:
         """Put right what the dead have left."""
+        if self._webhooks is not None:
+            await self._webhooks.remind()
         await self._sweeper.sweep()
 
-    async def _elsewhere(self, session: SessionId, job: str, *ids: str | int) -> None:
-        """Send a command after its session, to the worker that owns it now."""
+    async def webhook(self, _ctx: dict[str, Any], event: str) -> None:
+        """Tell the integrator's server of an event."""
+        if self._webhooks is not None:
+            self._spawn(self._webhooks.deliver(event), "webhook")
+
+    async def _elsewhere(self, session: SessionId, job: str, *ids: str | int) -> bool:
+        """Send a command after its session, to the worker that owns it now; whether there is another."""
         owner = await self._leases.owner(session)
         if owner is None or owner == self._ownership.worker:
             log.info("job.pointless", job=job, session=session)
-            return
+            return False
         name = ":".join(str(one) for one in (job, session, *ids))
         await enqueue(self._redis, keys.queue_worker(owner), job, session, *ids, job_id=f"{name}:{owner}")
+        return True
 
 
 def _session(text: str) -> SessionId:

@@ -1,6 +1,7 @@
 """The worker process: everything is made here, passed on, and taken down in order when SIGTERM comes."""
 
 import asyncio
+import dataclasses
 import os
 import secrets
 import signal
@@ -34,6 +35,7 @@ from workers.sessions import Links, Sessions
 from workers.store import DeviceStore, StoreRefused
 from workers.store_open import opened
 from workers.sweeper import Sweeper
+from workers.webhooks import Webhooks
 
 log = structlog.get_logger()
 
@@ -97,7 +99,8 @@ class Worker:
         linkers: LinkerPool,
         store: DeviceStore,
     ) -> None:
-        leases, claims, snapshots = Leases(redis), Claims(redis), Snapshots(redis)
+        webhooks = Webhooks.wanted(self._config, redis, self.spawn)
+        leases, claims, snapshots = Leases(redis), Claims(redis), Snapshots(redis, webhooks)
 
         async def call_sweep() -> None:
             await enqueue(redis, keys.QUEUE_SESSIONS, "sweep", job_id=soon_again("sweep"))
@@ -108,6 +111,8 @@ class Worker:
         sweeper = Sweeper(redis, leases, claims, snapshots, store, self.id)
         cooldowns = Cooldowns(redis, self._config.secret_key)
         links = Links(snapshots, ownership, store, Outbox(redis), cooldowns, self.spawn, self._config.device_name)
+        if webhooks is not None:
+            links = dataclasses.replace(links, message_ended=webhooks.message)
         sessions = Sessions(links, Holders(engines, self.spawn), most=most.sessions)
 
         async def restart(session: SessionId, method: Method) -> None:
@@ -127,7 +132,7 @@ class Worker:
             switches,
         )
         places = Places(most.attempts)
-        jobs = Jobs(redis, leases, ownership, parts, sessions, sweeper, places, self.spawn)
+        jobs = Jobs(redis, leases, ownership, parts, sessions, sweeper, places, self.spawn, webhooks)
         linking = QueueWorker(keys.QUEUE_LINKING, jobs.linking, redis, worker=self.id, free=lambda: places.free)
         anywhere = QueueWorker(keys.QUEUE_SESSIONS, jobs.anywhere, redis, worker=self.id)
         here = QueueWorker(keys.queue_worker(self.id), jobs.here, redis, worker=self.id)
@@ -160,6 +165,8 @@ class Worker:
             log.warning("worker.stop-cut-short", error=type(error).__name__)
         for task in (*background, *self._tasks, stopping):
             await cancelled(task)
+        if webhooks is not None:
+            await webhooks.close()
         for task in done - {stopping}:
             task.result()  # a background task that ended by itself is a bug: let it be seen
 

@@ -22,6 +22,7 @@ from shared.ids import SessionId
 from shared.lease import Lease
 from shared.lifecycle import State
 from shared.protocol import Body, Method
+from shared.webhooks import Undelivered
 from workers import reasons, tallies
 from workers.engine import protocol as pipe
 from workers.held import Held, Links, Record
@@ -131,7 +132,7 @@ class Sessions:
         """Send a text that waits in the outbox, through the session, once that is online."""
         held = self._held.get(session)
         if held is None:
-            log.warning("message.undeliverable", session=session, message=message_id, why="not held here")
+            self._undelivered(session, message_id, Undelivered.NOT_ONLINE)
             return
         self._links.spawn(self._send(held, message_id), "send")
 
@@ -140,14 +141,18 @@ class Sessions:
             async with asyncio.timeout(SEND_SECONDS):
                 await held.online.wait()
         except TimeoutError:
-            log.warning("message.undeliverable", session=held.session, message=message_id, why="not online")
+            self._undelivered(held.session, message_id, Undelivered.NOT_ONLINE)
             return
         message = await self._links.outbox.take(held.session, message_id)
         if message is None:
-            log.warning("message.undeliverable", session=held.session, message=message_id, why="taken or too old")
+            self._undelivered(held.session, message_id, Undelivered.LOST)  # too old, or taken by a worker that died
             return
         order = pipe.Send(session=held.session, message=message_id, to=message.to, text=message.text)
         await self._holders.send(held.session, order)
+
+    def _undelivered(self, session: SessionId, message_id: str, why: Undelivered) -> None:
+        log.warning("message.undeliverable", session=session, message=message_id, why=why.value)
+        self._links.message_ended(session, message_id, why)
 
     async def hand_over(self) -> list[SessionId]:
         """Close every connection, then give the leases back; the sessions that somebody else shall hold."""
@@ -214,8 +219,10 @@ class Sessions:
                 held.gone.set()
             case pipe.Sent(message=message):
                 log.info("message.sent", session=event.session, message=message)
+                self._links.message_ended(held.session, message, None)
             case pipe.SendFailed(message=message, reason=reason):
                 log.warning("message.failed", session=event.session, message=message, reason=reason)
+                self._links.message_ended(held.session, message, Undelivered.REFUSED)
             case _:
                 assert_never(event)
 

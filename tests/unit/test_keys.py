@@ -14,6 +14,7 @@ ARGUMENTS = {
     "message_id": "00ff00ff00ff00ff",
     "digest": "d" * 64,
     "link_id": "abc_DEF-123",
+    "event_id": "message-00ff00ff00ff00ff",
 }
 FUNCTIONS = [
     one
@@ -29,6 +30,7 @@ CONSTANTS = [
     keys.OPERATORS,
     keys.FAILED_JOBS,
     keys.PROBE,
+    keys.WEBHOOKS,
     keys.QUEUE_LINKING,
     keys.QUEUE_SESSIONS,
 ]
