@@ -30,7 +30,7 @@ def set_level(level: str) -> None:
     root, wanted = logging.getLogger(), logging.getLevelNamesMapping()[level.upper()]
     if root.level != wanted:
         root.setLevel(wanted)
-        structlog.get_logger().warning("log.level-changed", level=level)
+        structlog.get_logger().warning("log.level-changed", to=level)
 
 
 def configure(settings: Settings, component: str) -> None:
