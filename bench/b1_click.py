@@ -1,0 +1,110 @@
+"""B1: from the click to the QR, or the code, on the socket; less what bare neonize takes for the same, warm.
+
+Rounds of ours and of the bare library alternate, so that they meet the same machine. The click comes when a linker is
+warm, as a person's does; several at once are another matter and are told as `burst`.
+"""
+
+import asyncio
+import time
+
+from bench.floor import QUICK_STORE, Bare
+from bench.result import Line, median, percentile
+from bench.run import Run
+from tests.e2e.stack import Socket, Stack, new_number
+
+MEDIAN_MS = 10.0
+P95_MS = 40.0
+AT_REST = 2
+"""Processes below the worker: the zygote and the spare linker."""
+SETTLED_SECONDS = 0.5
+"""After the pool is full again: the new linker warms itself up."""
+
+
+async def measure(run: Run) -> list[Line]:
+    """QR and code."""
+    rounds = run.rounds(50, 8)
+    ours: dict[str, list[float]] = {"qr": [], "code": []}
+    floor: dict[str, list[float]] = {"qr": [], "code": []}
+    plain: list[float] = []
+    with run.redis() as redis:
+        async with (
+            run.emulator() as emulator,
+            Stack.running(emulator, redis, run.place(), MAX_ATTEMPTS="50") as stack,
+            Bare.running(emulator) as bare,
+        ):
+            for number in range(rounds + 1):
+                for what in ("qr", "code"):
+                    phone = new_number()
+                    base = (await bare.ask(what, phone=phone.lstrip("+"), options=QUICK_STORE))["ms"]
+                    took = await _click(stack, what, phone)
+                    if number:  # the first round warms everything up
+                        floor[what].append(base)
+                        ours[what].append(took)
+                if number:
+                    plain.append((await bare.ask("qr"))["ms"])
+                if number % 10 == 0:
+                    run.say(f"round {number} of {rounds}")
+            burst = await _burst(stack, 10)
+    lines = []
+    for what, name in (("qr", "QR"), ("code", "code")):
+        base = median(floor[what])
+        added = [took - base for took in ours[what]]
+        lines += [
+            Line(
+                f"{name}: click to socket",
+                median(ours[what]),
+                "ms",
+                floor=base,
+                p95=percentile(ours[what], 0.95),
+                samples=rounds,
+            ),
+            Line(f"{name}: added to bare neonize, median", median(added), "ms", bar=MEDIAN_MS, samples=rounds),
+            Line(f"{name}: added to bare neonize, p95", percentile(added, 0.95), "ms", bar=P95_MS, samples=rounds),
+            Line(f"{name}: bare neonize, its p95", percentile(floor[what], 0.95), "ms", samples=rounds),
+        ]
+    lines.append(Line("QR: bare neonize with its default store", median(plain), "ms", samples=rounds))
+    lines.append(Line("QR: 10 clicks at once, the last", max(burst), "ms", samples=1))
+    return lines
+
+
+async def _click(stack: Stack, what: str, phone: str) -> float:
+    """In ms."""
+    await _settled(stack)
+    async with stack.socket(await stack.link()) as socket:
+        took = await _shown(socket, what, phone)
+        await _cancel(socket)
+    return took
+
+
+async def _shown(socket: Socket, what: str, phone: str) -> float:
+    began = time.perf_counter()
+    if what == "qr":
+        await socket.send("request-qr")
+    else:
+        await socket.send("request-pairing-code", phoneNumber=phone)
+    await socket.snapshot(lambda seen: what in seen, 60)
+    return (time.perf_counter() - began) * 1000
+
+
+async def _cancel(socket: Socket) -> None:
+    await socket.send("cancel")
+    await socket.state("cancelled", 60)
+
+
+async def _settled(stack: Stack) -> None:
+    """Until nothing but the spare linker is there, and that is warm."""
+    async with asyncio.timeout(60):
+        while len(stack.worker.children()) != AT_REST:
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(SETTLED_SECONDS)
+
+
+async def _burst(stack: Stack, clicks: int) -> list[float]:
+    async def one() -> float:
+        async with stack.socket(await stack.link()) as socket:
+            took = await _shown(socket, "qr", "")
+            await asyncio.sleep(1)
+            await _cancel(socket)
+        return took
+
+    return await asyncio.gather(*(one() for _ in range(clicks)))

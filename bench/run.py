@@ -1,0 +1,61 @@
+"""What the rows share: progress, places for files, an emulator, a Redis, and companies that are linked already."""
+
+import contextlib
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from app import local_redis
+from bench.fleet import Fleet
+from emulator.client import Emulator
+
+
+@dataclass
+class Run:
+    """One run of the benchmark. `quick`: few rounds and small fleets, to see that it works; `full`: what is
+    extrapolated otherwise is measured."""
+
+    quick: bool
+    full: bool
+    folder: Path
+    stack: AsyncExitStack
+    _began: float = field(default_factory=time.monotonic)
+    _fleet: Fleet | None = None
+
+    def say(self, text: str) -> None:
+        """Progress, for a person who waits."""
+        sys.stderr.write(f"{time.monotonic() - self._began:7.1f} s  {text}\n")
+        sys.stderr.flush()
+
+    def rounds(self, many: int, few: int) -> int:
+        """How often to measure."""
+        return few if self.quick else many
+
+    def place(self) -> Path:
+        """A new folder, gone with the run."""
+        return Path(tempfile.mkdtemp(dir=self.folder))
+
+    @contextlib.contextmanager
+    def redis(self) -> Iterator[str]:
+        """The URL of a Redis that is nobody else's."""
+        with local_redis.running(self.place()) as server:
+            yield server.url
+
+    @contextlib.asynccontextmanager
+    async def emulator(self) -> AsyncIterator[Emulator]:
+        """A WhatsApp that is nobody else's."""
+        async with Emulator.start() as emulator:
+            yield emulator
+
+    async def fleet(self, count: int) -> Fleet:
+        """At least so many linked companies; made once in a run, as each costs a pairing."""
+        if self._fleet is None:
+            emulator = await self.stack.enter_async_context(Emulator.start())
+            self._fleet = Fleet(emulator, self.place(), self.say)
+            self.stack.callback(self._fleet.close)
+        await self._fleet.grow(count)
+        return self._fleet
