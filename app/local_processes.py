@@ -98,6 +98,8 @@ def run_procfile(
     manager = Manager(printer)
     manager._process_ctor = functools.partial(_Process, keep_open=keep_open, lifeline=lifeline)  # noqa: SLF001 - the only way in
     for name, command in parse_procfile(procfile.read_text(encoding="utf-8")).processes.items():
+        if name == "release":
+            continue  # a host runs it once, before a version goes live
         manager.add_process(name, command, env=dict(env), cwd=str(procfile.resolve().parent))
 
     def look_beside(_number: int, _frame: FrameType | None) -> None:
