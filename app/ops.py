@@ -1,5 +1,7 @@
 """What operators and their monitors ask web: is it alive, can it serve, what has it counted."""
 
+import asyncio
+
 import structlog
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from redis.asyncio import Redis
@@ -18,6 +20,9 @@ from shared.metrics import ENGINE
 from shared.redis_pool import PASSING, answer
 
 log = structlog.get_logger()
+
+READY_SECONDS = 3.0
+"""A monitor does not wait for as long as our own patience with Redis is."""
 
 
 class Ops:
@@ -43,7 +48,11 @@ class Ops:
     async def readyz(self, _request: Request) -> Response:
         """200 when Redis takes writes, a worker lives, and one of those reaches the device store; else 503. Says of
         each part what is wrong with it."""
-        parts = await self._parts()
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                parts = await self._parts()
+        except TimeoutError:
+            parts = {"redis": "does not answer", "workers": "unknown", "store": "unknown"}
         ready = all(value == "ok" for value in parts.values())
         return JSONResponse({"status": "ok" if ready else "ill", **parts}, 200 if ready else 503)
 
