@@ -1,0 +1,118 @@
+"""Checks a deployment before it goes live: `python -m app.release`, the `release` line of the Procfile.
+
+Says one line for each part. Exit code 0 when it can go live, 1 when it must not (the host keeps the old version), 2 when
+a setting is bad or missing.
+"""
+
+import asyncio
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from redis.exceptions import AuthenticationError, RedisError
+
+from shared import redis_pool, settings
+from shared.queue import client
+from shared.redis_pool import PASSING
+from shared.settings import LOOPBACK, Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+OLDEST_REDIS = (6, 2)
+CONNECTIONS = 24
+"""Two webs and two workers with four connections each, and half of them again while a deploy runs both versions."""
+STORE_SECONDS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found of one part: `ok`, `warning` or `error`, and a sentence."""
+
+    kind: str
+    what: str
+
+
+async def redis(config: Settings) -> list[Verdict]:
+    """Whether Redis can be reached, is new enough, and does not throw things away."""
+    connected = client(redis_pool.pool(config))
+    try:
+        server, memory, clients = [await connected.info(part) for part in ("server", "memory", "clients")]
+    except AuthenticationError:
+        return [Verdict("error", "REDIS_URL: Redis refuses the password")]
+    except (RedisError, *PASSING) as error:
+        return [Verdict("error", f"REDIS_URL: Redis cannot be reached ({type(error).__name__}){_hint(config, error)}")]
+    finally:
+        await connected.aclose(close_connection_pool=True)
+    version = str(server["redis_version"])
+    found = [Verdict("ok", f"Redis {version} answers")]
+    if tuple(int(one) for one in version.split(".")[:2]) < OLDEST_REDIS:
+        found.append(Verdict("error", f"Redis {version} is too old: 6.2 is needed"))
+    policy = memory.get("maxmemory_policy", "noeviction")
+    if memory.get("maxmemory") and policy != "noeviction":
+        found.append(
+            Verdict("error", f"Redis throws keys away when it is full ({policy}): set maxmemory-policy noeviction")
+        )
+    if int(clients.get("maxclients", CONNECTIONS)) < CONNECTIONS:
+        found.append(
+            Verdict(
+                "warning",
+                f"Redis takes {clients['maxclients']} connections; {CONNECTIONS} carry two webs and two workers through a deploy",
+            )
+        )
+    return found
+
+
+def _hint(config: Settings, error: BaseException) -> str:
+    tls = config.redis_url.get_secret_value().startswith("rediss://") and config.redis_tls_verify
+    causes = [error, error.__cause__, error.__context__]
+    if tls and (any(isinstance(one, ssl.SSLError) for one in causes) or "CERTIFICATE" in str(error)):
+        return ": its certificate is self-signed, which REDIS_TLS_VERIFY=false accepts"
+    return ""
+
+
+def addresses(config: Settings) -> Iterator[Verdict]:
+    """Whether links will lead somewhere, safely."""
+    public = urlsplit(config.base_url)
+    if config.public_url is None:
+        yield Verdict("error", "PUBLIC_URL is missing: links would lead to this machine only")
+    elif public.scheme != "https" and public.hostname not in LOOPBACK:
+        yield Verdict("error", "PUBLIC_URL begins with http://: tokens and QRs would travel in the clear")
+    else:
+        yield Verdict("ok", f"links begin with {config.base_url}")
+    if config.sentry_dsn is None:
+        yield Verdict("warning", "SENTRY_DSN is missing: nobody hears of errors")
+    if config.development:
+        yield Verdict("error", "DEVELOPMENT is on")
+
+
+def store() -> list[Verdict]:
+    """What the worker's own check of the device store says; web and worker share no code, so it is asked as a process."""
+    asked = [sys.executable, "-m", "workers.release"]
+    try:
+        done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=STORE_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return [Verdict("error", "DATABASE_URL: Postgres does not answer")]
+    lines = [line.partition(" ") for line in done.stdout.splitlines()]
+    found = [Verdict(kind, what) for kind, _, what in lines if kind in {"ok", "warning", "error"}]
+    if done.returncode and not any(one.kind == "error" for one in found):
+        last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+        found.append(Verdict("error", f"device store: {last.removeprefix('configuration: ')}"))
+    return found
+
+
+def main() -> int:
+    """Every part, even after one has failed."""
+    config = settings.read()
+    found = [*asyncio.run(redis(config)), *addresses(config), *store()]
+    for one in found:
+        sys.stdout.write(f"{one.kind:8}{one.what}\n")
+    bad = sum(one.kind == "error" for one in found)
+    sys.stdout.write(f"{bad} thing(s) to put right before this can go live.\n" if bad else "This can go live.\n")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
