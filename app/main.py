@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import structlog
 import uvicorn
@@ -15,13 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access import Access
 from app.api import Api, http_problem
+from app.assets import Assets
 from app.browser import Browser
 from app.onboarding import Onboarding
 from app.ops import Ops
@@ -39,32 +38,32 @@ from shared.switches import Switches
 
 log = structlog.get_logger()
 
-FRONTEND = Path(__file__).resolve().parent.parent / "frontend"
 GRACE_SECONDS = 10
 OUR_NETWORKS = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "::1/128", "fc00::/7")
 """Where a host's routers are. Of X-Forwarded-For only what they have added is believed: the rest the browser said."""
 
-_HEADERS = {
+_NO_GUESSING = {"x-content-type-options": "nosniff"}
+_DOCUMENT = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
         "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
 
 
 class SecurityHeaders:
-    """Puts the headers that keep the page to itself on every answer."""
+    """Puts on every document the headers that keep it to itself. A module or an answer of the API, which no browser
+    takes for a document once it may not guess, would only grow by them."""
 
     def __init__(self, app: ASGIApp, *, framed_by_us: bool) -> None:
         self._app = app
-        self._headers = dict(_HEADERS)
+        self._document = dict(_DOCUMENT)
         if framed_by_us:  # the gallery of states shows the page in frames
-            policy = self._headers["content-security-policy"]
-            self._headers["content-security-policy"] = (
+            policy = self._document["content-security-policy"]
+            self._document["content-security-policy"] = (
                 policy.replace("frame-ancestors 'none'", "frame-ancestors 'self'") + "; frame-src 'self'"
             )
 
@@ -72,19 +71,12 @@ class SecurityHeaders:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
+                is_document = headers.get("content-type", "").startswith("text/html")
+                for name, value in (_NO_GUESSING | self._document if is_document else _NO_GUESSING).items():
                     headers.setdefault(name, value)
             await send(message)
 
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
-
-
-async def _page(_request: Request) -> Response:
-    return FileResponse(FRONTEND / "index.html", headers={"cache-control": "no-store"})
-
-
-async def _gallery(_request: Request) -> Response:
-    return FileResponse(FRONTEND / "states.html", headers={"cache-control": "no-store"})
 
 
 async def _home(_request: Request) -> Response:
@@ -119,14 +111,11 @@ def create_app(config: Settings) -> Starlette:
 
     routes = [
         Route("/", _home),
-        Route("/link", _page),
         WebSocketRoute("/ws/v1", browser.serve),
         *api.routes(),
         *ops.routes(),
-        Mount("/static", StaticFiles(directory=FRONTEND)),
+        *Assets(gallery=config.development, fresh=config.development).routes(),
     ]
-    if config.development:
-        routes.insert(0, Route("/states", _gallery))
     middleware = [
         Middleware(SecurityHeaders, framed_by_us=config.development),
         Middleware(GZipMiddleware, minimum_size=1000),

@@ -61,5 +61,6 @@ export function createView({ root, clock, redraw, actions }) {
 export function drawTab({ model, t }) {
   const state = model.snapshot?.state;
   attr(document.documentElement, "lang", t.locale);
-  text(/** @type {HTMLElement} */ (document.querySelector("title")), state ? `${t(`state.${state}`)} · ${t("page.title")}` : t("page.title"));
+  const title = t("page.title");
+  text(/** @type {HTMLElement} */ (document.querySelector("title")), state ? [t(`state.${state}`), title].join(" · ") : title);
 }

@@ -25,7 +25,8 @@ export function noticeWords({ scene, model, t }) {
   if (!scene.notice || scene.phoneFault) return "";
   const reason = t(`failure.${scene.notice}.title`);
   if (scene.front === "qr" && scene.notice === model.turned) return t("turned", { reason: `${reason}.` });
-  return `${reason}. ${t(`failure.${scene.notice}.text`)}`;
+  const advice = t(`failure.${scene.notice}.text`);
+  return `${reason}. ${advice}`;
 }
 
 /** @param {Picture} picture */

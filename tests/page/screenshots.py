@@ -9,10 +9,10 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-# Run as a script: some wheel brings a package `tests` of its own, which would be found instead of ours.
-from server import running  # type: ignore[import-not-found]
+# After the line above: some wheel brings a package `tests` of its own, which would be found instead of ours.
+from tests.page.server import running
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

@@ -8,21 +8,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
-from starlette.requests import Request
-from starlette.responses import FileResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
+from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-FRONTEND = Path(__file__).resolve().parent.parent.parent / "frontend"
+from app.assets import Assets
+
 PATIENCE_SECONDS = 10.0
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -188,20 +184,9 @@ def running() -> Iterator[Script]:
     """A server on a free port, in a thread of its own."""
     script = Script()
 
-    async def page(_request: Request) -> Response:
-        return FileResponse(FRONTEND / "index.html")
-
-    async def gallery(_request: Request) -> Response:
-        return FileResponse(FRONTEND / "states.html")
-
     app = Starlette(
-        routes=[
-            Route("/link", page),
-            Route("/states", gallery),
-            WebSocketRoute("/ws/v1", script.serve),
-            Mount("/static", StaticFiles(directory=FRONTEND)),
-        ],
-        middleware=[Middleware(_Policy), Middleware(GZipMiddleware, minimum_size=1000)],
+        routes=[WebSocketRoute("/ws/v1", script.serve), *Assets(gallery=True, fresh=False).routes()],
+        middleware=[Middleware(_Policy)],
     )
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
