@@ -7,7 +7,12 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import brotli
+
 Event = dict[str, Any]
+
+#: The SDK takes brotli where it is installed.
+_DECODED: dict[str, Callable[[bytes], bytes]] = {"": bytes, "gzip": gzip.decompress, "br": brotli.decompress}
 
 
 class Sink:
@@ -39,9 +44,7 @@ class Sink:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
                 fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
                 body = await reader.readexactly(int(fields.get("content-length", "0")))
-                if fields.get("content-encoding") == "gzip":
-                    body = gzip.decompress(body)
-                await self._take(body)
+                await self._take(_DECODED[fields.get("content-encoding", "")](body))
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
                 await writer.drain()
         writer.close()
