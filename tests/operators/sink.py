@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gzip
+import itertools
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -53,7 +54,7 @@ class Sink:
         lines = envelope.split(b"\n")
         self.raw += envelope.decode(errors="replace")
         async with self._came:
-            for head, body in zip(lines[1:], lines[2:], strict=False):
+            for head, body in itertools.pairwise(lines[1:]):
                 with contextlib.suppress(ValueError, AttributeError):
                     if json.loads(head).get("type") == "event":
                         self.events.append(json.loads(body))
