@@ -59,9 +59,7 @@ async def test_the_log_level_changes_on_every_process_and_back(own: Stack, comma
         own.web.said("log.level-changed", to="debug"), own.worker.said("log.level-changed", to="debug")
     )
     await command("switch", "off", "log-level")
-    await asyncio.gather(
-        own.web.said("log.level-changed", to="info"), own.worker.said("log.level-changed", to="info")
-    )
+    await asyncio.gather(own.web.said("log.level-changed", to="info"), own.worker.said("log.level-changed", to="info"))
 
 
 async def test_a_switch_thrown_by_hand_is_on_record_once_and_obeyed(own: Stack, command: Command) -> None:
