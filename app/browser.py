@@ -176,6 +176,7 @@ class Browser:
                 where = ".".join(str(part) for part in error.errors()[0]["loc"][-1:]) or "type"
                 view = ErrorView(code=FailureCode.FORBIDDEN, field=where)
                 slot.answer(ServerMessage(type=MessageType.ERROR, error=view))
+                await self._onboarding.refused(FailureCode.FORBIDDEN)
             except (ConnectionError, RedisConnectionError, RedisTimeoutError, TimeoutError):
                 raise  # Redis is away: the browser comes back, and says it again
             except Exception as error:  # noqa: BLE001 - a bug is told and reported, and the socket lives on

@@ -105,11 +105,16 @@ def masked(e164: str) -> str:
 
 
 def region_of(e164: str) -> str:
-    """The region a number belongs to (`RU`), or `ZZ` when nobody knows. For counting, never for deciding."""
+    """The region a number belongs to (`RU`), or `ZZ` when nobody knows. For counting, never for deciding.
+
+    An account's number need not be one that can be dialled today (Brazil, Mexico): then its country code tells.
+    """
     try:
-        return phonenumbers.region_code_for_number(phonenumbers.parse(e164, None)) or "ZZ"
+        number = phonenumbers.parse(e164, None)
     except NumberParseException:
         return "ZZ"
+    found: str | None = phonenumbers.region_code_for_number(number)
+    return found or phonenumbers.region_code_for_country_code(number.country_code or 0)
 
 
 def of_jid(jid: str) -> str:

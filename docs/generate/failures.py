@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from docs.generate.markdown import document, generated_from, said, table
 from shared.failures import FAILURES, Failure, FailureCode
+from tests.scenarios import SCENARIOS, Scenario, words
 
 MEANING: dict[FailureCode, str] = {
     FailureCode.INVALID_PHONE: "The text is no phone number that can exist, by the region's rules.",
@@ -43,7 +44,7 @@ def page() -> str:
     sets = dict.fromkeys(type(value) for one in FAILURES.values() for value in (getattr(one, name) for name in columns))
     return document(
         "# Failure codes",
-        generated_from("shared/failures.py"),
+        generated_from("shared/failures.py", "tests/scenarios.py"),
         "A closed set: the page, the metrics, the logs and Sentry use the same words. The sentences for people are in "
         "`frontend/locales/`.",
         table(["code", "what happened", *(HEADS.get(column, column) for column in columns)], rows),
@@ -51,6 +52,41 @@ def page() -> str:
         "\n".join(
             f"* {', '.join(f'`{word.value}`' for word in one)}: {said(one)}" for one in sets if issubclass(one, StrEnum)
         ),
+        "# Scenarios",
+        "What happens, what the owner and the phone do, and what comes of it. `tests/e2e/test_scenarios.py` plays every "
+        "row with the real library against the emulator; the faults are those of `emulator/faults.py`.",
+        table(
+            [
+                "situation",
+                "fault",
+                "the owner and the phone",
+                "states",
+                "failure",
+                "the page says",
+                "counted",
+                "Sentry",
+            ],
+            (_row(scenario) for scenario in SCENARIOS),
+        ),
+        "* **states**: in order, without repetitions; `refused` is a command that is answered by an error.\n"
+        "* **failure**: the code; with *when*, the answer carries the moment from which it may be tried again.\n"
+        "* **the page says**: the key of the words in `frontend/locales/`, and their English.\n"
+        "* **counted**: the field of `wa:stats` that moves by one; behind `/metrics` it is called `wa_<name>_total`.",
+    )
+
+
+def _row(scenario: Scenario) -> tuple[str, ...]:
+    settings = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in scenario.settings.items())
+    failure = f"`{scenario.failure.value}`" if scenario.failure else "-"
+    return (
+        scenario.name,
+        ", ".join(str(arm) for arm in scenario.arms) or settings or "-",
+        scenario.play.value,
+        " → ".join(scenario.states.split()),
+        failure + (", *when*" if scenario.retry_at else ""),
+        f"`{scenario.text}`: {words(scenario)}",
+        f"`{scenario.counts}`",
+        _cell(scenario.sentry),
     )
 
 

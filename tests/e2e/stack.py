@@ -144,10 +144,12 @@ class Stack:
         return {**answer.json(), "session": f"company_{company}", "company": company}
 
     @contextlib.asynccontextmanager
-    async def socket(self, link: dict[str, Any], locale: str = "en") -> AsyncIterator[Socket]:
-        """A socket that has said hello and got its first snapshot."""
-        address = f"ws://127.0.0.1:{self.port}/ws/v1"
-        async with websockets.connect(address, origin=websockets.Origin(self.url), proxy=None) as connection:
+    async def socket(self, link: dict[str, Any], locale: str = "en", address: str = "") -> AsyncIterator[Socket]:
+        """A socket that has said hello and got its first snapshot; `address` as if through a host's router."""
+        url, headers = f"ws://127.0.0.1:{self.port}/ws/v1", {"X-Forwarded-For": address} if address else {}
+        async with websockets.connect(
+            url, origin=websockets.Origin(self.url), proxy=None, additional_headers=headers
+        ) as connection:
             socket = Socket(connection)
             await socket.send("hello", token=link["token"], locale=locale)
             await socket.until(lambda m: m["type"] == "status")

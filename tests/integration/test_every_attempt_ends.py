@@ -1,0 +1,278 @@
+"""Whatever phone, server and processes do, in whatever order: an attempt ends by its deadline and leaves nothing.
+
+Thousands of random courses, most of them nonsense, run through the real attempt on a real Redis with a linker that
+plays a script. A course is named by its seed: `course(seed)` plays the same again.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from shared import keys
+from shared.claims import Claims, Subject, queued
+from shared.clock import now_ms
+from shared.cooldown import Asker, Cooldowns
+from shared.ids import SessionId, WorkerId
+from shared.lease import Leases
+from shared.lifecycle import RUNNING, State
+from shared.protocol import Method
+from shared.queue import client
+from shared.snapshots import Snapshots
+from shared.switches import Board
+from workers.engine import protocol as pipe
+from workers.engine.processes import EngineFailed, Exited, PipeClosed, WrongMessage
+from workers.limits import Limits
+from workers.linking import Attempt, Order, Parts
+from workers.ownership import Ownership
+from workers.store import Device
+
+COURSES = 2000
+AT_ONCE = 50
+BATCHES = 4
+LIMITS = Limits(qr=80, attempt=120, code=80, code_least=20, used_up_early=10, finish=60)
+LATE_MS = 5_000
+"""How late an ending may be on a loaded machine; without an ending it would be never."""
+
+STATUSES = [None, 400, 403, 418, 429, 452, 500]
+WORDS = ["success", "timeout", "error", "err-client-outdated", "err-unexpected-state", "passkey-request", "a new word"]
+REASONS = ["timeout", "failed to dial", "no login within 30 s", "something that nobody knows", ""]
+PHONES = ["+79001234567", "+79007654321", None]
+
+Event = Any
+
+
+@dataclass
+class Script:
+    """One random course: what each linker says, and what others ask meanwhile. Delays in ms."""
+
+    seed: int
+    linkers: list[list[tuple[int, Event]]] = field(default_factory=list)
+    orders: list[tuple[int, Order | None]] = field(default_factory=list)
+    phone: str | None = None
+    expected: str | None = None
+    pool_fails: bool = False
+    adopt_fails: bool = False
+
+
+def _event(chance: random.Random, number: int) -> Event:
+    match chance.choice("QQQCRWWPPKKEXGF"):
+        case "Q":
+            return pipe.Qr(text=f"https://x#{chance.randrange(3)},k", number=number, born=now_ms())
+        case "C":
+            return pipe.Code(text="ABCD-EFGH")
+        case "R":
+            return pipe.CodeRefused(status=chance.choice(STATUSES), reason="said no")
+        case "W":
+            return pipe.Word(word=chance.choice(WORDS))
+        case "P":
+            return pipe.Paired(jid="79001234567:1@s.whatsapp.net", lid="", platform="android", business_name="")
+        case "K":
+            return pipe.Connected()
+        case "E":
+            refusal = chance.choice([None, *pipe.LostReason])
+            until = now_ms() + 1000 if refusal is pipe.LostReason.BANNED else None
+            return pipe.Ended(reason=chance.choice(REASONS), refusal=refusal, until=until)
+        case "X":
+            return Exited(None, 6, "panic: somewhere")
+        case "G":
+            return WrongMessage("gibberish")
+        case _:
+            return EngineFailed("the device file cannot be closed")
+
+
+def course(seed: int) -> Script:
+    """The course of a seed. Half of them begin as good ones do, so that the later steps are reached as well."""
+    chance = random.Random(seed)
+    script = Script(seed, phone=chance.choice(PHONES), expected=chance.choice([None, None, *PHONES]))
+    for _ in range(4):
+        events = [(chance.randrange(12), _event(chance, n + 1)) for n in range(chance.randrange(7))]
+        if chance.random() < 0.5:
+            good: list[Event] = [
+                pipe.Qr(text="https://x#a,k", number=1, born=now_ms()),
+                pipe.Paired(jid="79001234567:1@s.whatsapp.net", lid="", platform="", business_name=""),
+                pipe.Connected(),
+            ]
+            events = [(chance.randrange(8), one) for one in good[: chance.randrange(1, 4)]] + events
+        script.linkers.append(events)
+    kinds: list[Order | None] = [Order.CODE, Order.CODE, Order.CANCEL, Order.HAND_OVER, None]
+    script.orders = [(chance.randrange(60), chance.choice(kinds)) for _ in range(chance.randrange(3))]
+    script.pool_fails = chance.random() < 0.05
+    script.adopt_fails = chance.random() < 0.1
+    return script
+
+
+class ScriptedLinker:
+    """Says what its script says, in its time, and is then silent until it is killed."""
+
+    def __init__(self, script: list[tuple[int, Event]], alive: set["ScriptedLinker"]) -> None:
+        self.pid = 1
+        self._script = list(script)
+        self._alive = alive
+        self._dead = asyncio.Event()
+        alive.add(self)
+
+    async def send(self, _message: pipe.Start | pipe.RequestCode) -> None:
+        if self._dead.is_set():
+            raise PipeClosed("it is gone")
+
+    async def kill(self) -> Exited:
+        self._dead.set()
+        self._alive.discard(self)
+        return Exited(None, 9)
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        for delay, event in self._script:
+            await asyncio.sleep(delay / 1000)
+            if self._dead.is_set():
+                break
+            if isinstance(event, WrongMessage | EngineFailed):
+                raise event
+            if isinstance(event, Exited):
+                self._dead.set()
+                self._alive.discard(self)
+            yield event
+        await self._dead.wait()
+        yield Exited(None, 9)
+
+
+class Stage:
+    """What an attempt works with, for one course."""
+
+    def __init__(self, redis: Redis, script: Script) -> None:
+        self.script = script
+        self.alive: set[ScriptedLinker] = set()
+        self.board = Board({})
+        self.away = False
+        self.adopted = self.handed_over = False
+        self._waiting = iter(script.linkers)
+        self.session = SessionId(f"company_c{script.seed}")
+        self.claims, self.snapshots, self.leases = Claims(redis), Snapshots(redis), Leases(redis)
+        self.cooldowns = Cooldowns(redis, SecretStr(f"a secret of course {script.seed}"))
+        self.ownership = Ownership(
+            self.leases, WorkerId(f"w{script.seed}"), on_lapsed=self._nothing, on_beat=lambda _: None
+        )
+
+    async def _nothing(self) -> None:
+        pass
+
+    # The pool of linkers.
+    async def take(self) -> ScriptedLinker:
+        if self.script.pool_fails:
+            raise EngineFailed("no linker could be had")
+        return ScriptedLinker(next(self._waiting, []), self.alive)
+
+    # The device store.
+    def scratch(self, session: SessionId, attempt: int) -> str:
+        return f"/nowhere/{session}/{attempt}"
+
+    def discard(self, _scratch: str) -> None:
+        pass
+
+    async def adopt(self, session: SessionId, scratch: str, jid: str, linked_at: int) -> Device:
+        if self.script.adopt_fails:
+            raise OSError("the disk is full")
+        return Device(session, jid, linked_at, scratch)
+
+    # What follows an attempt.
+    async def hold(self, *_: object) -> None:
+        self.adopted = True
+
+    async def refuse(self, *_: object) -> None:
+        pass
+
+    async def restart(self, *_: object) -> None:
+        self.handed_over = True
+
+    async def play(self) -> None:
+        """Run the course, and look at what it left."""
+        parts: Any = Parts(
+            self.claims,
+            self.cooldowns,
+            self.snapshots,
+            self.ownership,
+            self,  # type: ignore[arg-type]
+            self,  # type: ignore[arg-type]
+            self.hold,
+            self.refuse,
+            self.restart,
+            "Salon",
+            self,  # type: ignore[arg-type]
+            LIMITS,
+        )
+        subject = Subject("L", now_ms() + 60_000, phone=self.script.phone, expected=self.script.expected)
+        method = Method.CODE if self.script.phone else Method.QR
+        asked = await self.claims.request(self.session, subject, queued(method, "attempt.requested"))
+        attempt = Attempt(parts, self.session, method)
+        lease = await self.ownership.acquire(self.session, attempt, attempt=asked.attempt)
+        assert lease is not None
+        asking = asyncio.create_task(self._ask(attempt))
+        running = asyncio.create_task(attempt.run(lease))
+        deadline = now_ms() + (LIMITS.restarts + 3) * LIMITS.attempt + LIMITS.finish + LATE_MS
+        await asyncio.wait({running}, timeout=(deadline - now_ms()) / 1000)
+        assert running.done(), "it never ended"
+        asking.cancel()
+        running.result()
+
+    async def _ask(self, attempt: Attempt) -> None:
+        for delay, order in self.script.orders:
+            await asyncio.sleep(delay / 1000)
+            if order is None:
+                self.away = True
+                attempt.lost()
+            else:
+                attempt.order(order)
+
+    async def left(self, redis: Redis) -> str | None:
+        """What is wrong in the end, if anything."""
+        if self.alive:
+            return f"{len(self.alive)} linkers are left"
+        stored = await self.snapshots.read(self.session)
+        if self.away or self.handed_over:
+            return None  # another worker owes the ending
+        if stored.body.state in RUNNING:
+            return f"no ending: {stored.body.state.value}"
+        if (stored.body.state is State.LINKED) != self.adopted:
+            return f"{stored.body.state.value}, and held: {self.adopted}"
+        if await redis.exists(keys.claim(self.session)):
+            return "its claim is left"
+        if stored.body.state is not State.LINKED and await self.leases.owner(self.session) is not None:
+            return "its lease is left"
+        for number in filter(None, PHONES):
+            if await self.cooldowns.take_code(Asker(number, SessionId("company_other")), 1000) is not None:
+                return "a phone's code is still taken"
+        return None
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+async def test_every_course_ends_and_leaves_nothing(redis_server: str, batch: int) -> None:
+    redis = client(Redis.from_url(redis_server, max_connections=AT_ONCE * 2).connection_pool)
+    places = asyncio.Semaphore(AT_ONCE)
+    wrong: dict[int, str] = {}
+    endings: set[State] = set()
+
+    async def play(seed: int) -> None:
+        async with places:
+            stage = Stage(redis, course(seed))
+            try:
+                await stage.play()
+                found = await stage.left(redis)
+            except AssertionError as error:
+                found = str(error)
+            if found is not None:
+                wrong[seed] = found
+            endings.add((await stage.snapshots.read(stage.session)).body.state)
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(COURSES // BATCHES):
+                tasks.create_task(play(batch * COURSES + number))
+    finally:
+        await redis.aclose(close_connection_pool=True)
+    assert wrong == {}, f"course(seed) plays one again: {wrong}"
+    assert endings >= {State.LINKED, State.FAILED, State.EXPIRED, State.CANCELLED}

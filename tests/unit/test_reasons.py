@@ -1,0 +1,73 @@
+"""Whatever WhatsApp and the library say is translated in one place, and what nobody knows is said to be that."""
+
+import pytest
+
+from shared.failures import FAILURES, FailureCode
+from workers import reasons
+from workers.engine.protocol import LostReason
+from workers.reasons import Verdict
+
+#: Of workers/engine/linker.py, which cannot be imported here: it loads the library.
+FINAL_WORDS = {"timeout", "error", "err-client-outdated", "err-unexpected-state"}
+UNKNOWN = ["", "err-something-new", "SUCCESS", "timeout "]
+
+
+@pytest.mark.parametrize("word", UNKNOWN)
+def test_an_unknown_word_is_an_internal_failure_that_alerts(word):
+    reason = reasons.of_word(word)
+    assert (reason.verdict, reason.code) == (Verdict.FAIL, FailureCode.INTERNAL)
+    assert FAILURES[reason.code].alerts
+
+
+@pytest.mark.parametrize("word", sorted(FINAL_WORDS))
+def test_every_word_after_which_the_client_is_dead_ends_something(word):
+    assert reasons.of_word(word).verdict is not Verdict.GO_ON
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "throttle"),
+    [
+        (None, FailureCode.CONNECTION_FAILED, False),
+        (400, FailureCode.CODE_NOT_AVAILABLE, True),
+        (403, FailureCode.CODE_NOT_AVAILABLE, True),
+        (429, FailureCode.WHATSAPP_RATE_LIMITED, True),
+        (452, FailureCode.CODE_NOT_AVAILABLE, True),
+        (500, FailureCode.CONNECTION_FAILED, False),
+        (428, FailureCode.INTERNAL, False),
+        (999, FailureCode.INTERNAL, False),
+    ],
+)
+def test_refusals_of_a_code(status, code, throttle):
+    refusal = reasons.of_code_refusal(status)
+    assert (refusal.code, refusal.throttle) == (code, throttle)
+
+
+@pytest.mark.parametrize("reason", LostReason)
+@pytest.mark.parametrize("fresh", [True, False])
+def test_every_loss_has_a_name(reason, fresh):
+    code = reasons.of_loss(reason, fresh=fresh)
+    logged_out = reason in {LostReason.LOGGED_OUT, LostReason.MAIN_DEVICE_GONE}
+    assert (code is FailureCode.DROPPED_AFTER_LINKING) == (fresh and logged_out)
+
+
+@pytest.mark.parametrize("reason", LostReason)
+def test_every_refusal_of_the_first_login_has_a_name(reason):
+    assert reasons.of_ending("", reason) in FailureCode
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("failed to dial whatsapp web websocket: proxyconnect tcp: EOF", FailureCode.CONNECTION_FAILED),
+        (
+            "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+            FailureCode.CONNECTION_FAILED,
+        ),
+        ("no login within 30 s after pairing", FailureCode.CONNECTION_FAILED),
+        ("a QR after pairing: the store holds no device", FailureCode.INTERNAL),
+        ("proto: required field neonize.Something not set", FailureCode.INTERNAL),
+        ("", FailureCode.INTERNAL),
+    ],
+)
+def test_texts_of_errors(text, code):
+    assert reasons.of_ending(text, None) is code
