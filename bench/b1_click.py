@@ -5,7 +5,10 @@ warm, as a person's does; several at once are another matter and are told as `bu
 """
 
 import asyncio
+import contextlib
 import time
+
+import psutil
 
 from bench.floor import QUICK_STORE, Bare
 from bench.result import Line, median, percentile
@@ -94,9 +97,18 @@ async def _cancel(socket: Socket) -> None:
 async def _settled(stack: Stack) -> None:
     """Until nothing but the spare linker is there, and that is warm."""
     async with asyncio.timeout(60):
-        while len(stack.worker.children()) != AT_REST:
+        while _living(stack) != AT_REST:
             await asyncio.sleep(0.05)
     await asyncio.sleep(SETTLED_SECONDS)
+
+
+def _living(stack: Stack) -> int:
+    """The library leaves a zombie or two below each linker, which are nobody's linkers."""
+    living = 0
+    for process in stack.worker.children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            living += process.status() != psutil.STATUS_ZOMBIE
+    return living
 
 
 async def _burst(stack: Stack, clicks: int) -> list[float]:
