@@ -124,7 +124,9 @@ class Ownership:
                 log.warning("heartbeat.missed", error=type(error).__name__)
                 if loop.time() >= give_up_at:
                     self._drop(list(self._owned), "redis is away")
-            await asyncio.sleep(HEARTBEAT_MS / 1000)
+            # While Redis is away, never so long that giving up comes late.
+            left = self._renewed + GIVE_UP_MS / 1000 - loop.time()
+            await asyncio.sleep(min(HEARTBEAT_MS / 1000, left) if left > 0 else HEARTBEAT_MS / 1000)
 
     async def _beat(self) -> None:
         leases = [owned.lease for owned in self._owned.values()]
