@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 TYPED := app docs emulator shared tests workers .ci/lock.py
 CHECKS := check-lock check-format check-lint check-imports check-generated check-types check-page
 
-.PHONY: help setup run demo test chaos bench check lock docs format clean $(CHECKS)
+.PHONY: help setup run demo test chaos bench check lock docs screenshots format clean $(CHECKS)
 
 help: ## this list
 	@echo "make setup   a virtual environment with everything, in $(VENV)"
@@ -24,6 +24,7 @@ help: ## this list
 	@echo "make bench   the benchmark: a table, and bench/results.json"
 	@echo "make format  put the code into shape"
 	@echo "make docs    generate docs and the page's types anew"
+	@echo "make screenshots  take the pictures in docs/screenshots anew; needs a Chromium"
 	@echo "make lock    lock the dependencies of pyproject.toml; UPGRADE=1 takes the newest that fit"
 	@echo "make clean   remove environments and caches; linked devices in .run/ stay"
 
@@ -76,6 +77,10 @@ format: setup
 
 docs: setup
 	@$(PY) -m docs.generate
+
+screenshots: setup
+	@.ci/chromium >/dev/null
+	@$(PY) tests/page/screenshots.py docs/screenshots
 
 lock: setup
 	@$(PY) .ci/lock.py $(if $(UPGRADE),--upgrade)

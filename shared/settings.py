@@ -63,7 +63,8 @@ class Settings(BaseSettings):
         default=None, ge=1, le=1000, description="Linked sessions that one worker holds; by its memory if not set."
     )
     development: bool = Field(
-        default=False, description="Serves the gallery of states at /states; never in production."
+        default=False,
+        description="Serves the page's files as they stand, and the gallery of its states at /states; never in production.",
     )
 
     @field_validator("api_keys", "allowed_origins", mode="before")

@@ -66,7 +66,8 @@ class Meter:
         session.on("Network.webSocketFrameReceived", self._frame)
 
     def _file(self, event):
-        self.files[self.urls[event["requestId"]]] = event["encodedDataLength"]
+        if (url := self.urls[event["requestId"]]).startswith("http"):
+            self.files[url] = event["encodedDataLength"]
 
     def _handshake(self, event):
         self.shook = len(event["response"]["headersText"])
