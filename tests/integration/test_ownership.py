@@ -1,0 +1,255 @@
+"""The heartbeat over a real Redis: whoever cannot renew stops before the lease lapses, and learns of it."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app import local_redis
+from shared import keys, redis_pool
+from shared.clock import now_ms
+from shared.ids import SessionId, WorkerId
+from shared.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, Leases
+from shared.queue import cancelled, client
+from tests.integration.waiting import until
+from tests.unit.world import ONE, OTHER, SESSION
+from workers.ownership import Ownership
+
+ROOT = Path(__file__).parents[2]
+
+
+class Acting:
+    """Whatever acts under a lease."""
+
+    def __init__(self):
+        self.lost_at: float | None = None
+        self.leases = []
+
+    def lost(self):
+        assert self.lost_at is None, "told twice"
+        self.lost_at = asyncio.get_running_loop().time()
+
+    async def renewed(self, lease):
+        self.leases.append(lease)
+
+
+class Beating:
+    """One worker's ownership, and what it called."""
+
+    def __init__(self, redis, worker=ONE):
+        self.leases = Leases(redis)
+        self.lapsed = 0
+        self.beats: list[float] = []
+        self.ownership = Ownership(self.leases, worker, on_lapsed=self._on_lapsed, on_beat=self.beats.append)
+        self.task: asyncio.Task[None] | None = None
+
+    async def _on_lapsed(self):
+        self.lapsed += 1
+
+    async def __aenter__(self):
+        self.task = asyncio.create_task(self.ownership.run())
+        await until(lambda: self.beats)
+        return self
+
+    async def __aexit__(self, *_error):
+        await cancelled(self.task)
+
+
+async def test_a_lease_is_kept_for_as_long_as_its_worker_beats(redis, operator):
+    async with Beating(redis) as worker:
+        owner = Acting()
+        await worker.ownership.acquire(SESSION, owner)
+        await operator.zadd(keys.LEASES, {SESSION: now_ms() + 3000})
+        await until(lambda: is_renewed(operator))
+        assert owner.lost_at is None
+        assert worker.ownership.owner(SESSION) is owner
+
+
+async def is_renewed(operator):
+    return await operator.zscore(keys.LEASES, SESSION) > now_ms() + 4500
+
+
+@pytest.mark.parametrize("how", ["taken over", "lapsed"])
+async def test_a_lost_lease_is_told_once_and_not_fought_for(redis, operator, how):
+    async with Beating(redis) as worker:
+        owner, other = Acting(), Acting()
+        await worker.ownership.acquire(SESSION, owner)
+        await worker.ownership.acquire(SessionId("company_other"), other)
+        await operator.zadd(keys.LEASES, {SESSION: now_ms() - 1})
+        if how == "taken over":
+            assert await worker.leases.acquire(SESSION, OTHER)
+        await until(lambda: owner.lost_at)
+        assert worker.ownership.owner(SESSION) is None
+        assert other.lost_at is None
+        assert await worker.leases.owner(SESSION) == (OTHER if how == "taken over" else None)
+        assert owner.leases == []
+
+
+async def test_what_a_flushed_redis_forgot_is_retaken_under_a_higher_token(redis, operator):
+    await operator.set(keys.fence(SESSION), 1000)  # as of long ago: within one second numbers would not grow
+    async with Beating(redis) as worker:
+        owner = Acting()
+        lease = await worker.ownership.acquire(SESSION, owner)
+        await operator.flushall()
+        await until(lambda: owner.leases)
+        assert owner.leases[0].token > lease.token
+        assert owner.lost_at is None
+        assert await worker.leases.owner(SESSION) == ONE
+        assert await worker.ownership.advance(owner.leases[0])
+
+
+async def test_what_another_took_in_a_flushed_redis_is_lost(redis, operator):
+    async with Beating(redis) as worker:
+        owner = Acting()
+        await worker.ownership.acquire(SESSION, owner)
+        await operator.flushall()
+        assert await worker.leases.acquire(SESSION, OTHER)
+        await until(lambda: owner.lost_at)
+        assert await worker.leases.owner(SESSION) == OTHER
+
+
+async def test_a_worker_hears_that_somebodys_lease_has_lapsed(redis, operator):
+    async with Beating(redis) as worker:
+        await worker.leases.acquire(SESSION, OTHER)
+        await operator.zadd(keys.LEASES, {SESSION: now_ms() - 1})
+        await until(lambda: worker.lapsed)
+
+
+async def test_one_session_has_one_owner_here(redis):
+    async with Beating(redis) as worker:
+        first, second = Acting(), Acting()
+        lease = await worker.ownership.acquire(SESSION, first)
+        assert await worker.ownership.acquire(SESSION, second) is None
+        worker.ownership.hand_over(lease, second)
+        assert worker.ownership.owner(SESSION) is second
+        await worker.ownership.release(lease)
+        await worker.ownership.release(lease)
+        assert worker.ownership.owner(SESSION) is None
+        assert await worker.leases.owner(SESSION) is None
+
+
+async def test_what_was_advanced_or_given_back_during_a_beat_is_not_lost(redis, monkeypatch):
+    async with Beating(redis) as worker:
+        owner = Acting()
+        lease = await worker.ownership.acquire(SESSION, owner)
+        beat = worker.leases.heartbeat
+
+        async def overtaken(who, leases):
+            assert await worker.ownership.advance(lease)
+            return await beat(who, leases)
+
+        monkeypatch.setattr(worker.leases, "heartbeat", overtaken)
+        await worker.ownership._beat()
+        assert owner.lost_at is None
+        assert worker.ownership.owner(SESSION) is owner
+
+
+@pytest.fixture
+async def mortal(folder, config_for):
+    """A Redis of this test alone, and a client of it."""
+    with local_redis.running(folder / "redis") as server:
+        redis = client(redis_pool.pool(config_for(server.url)))
+        yield server, redis
+        server.process.send_signal(signal.SIGCONT)
+        await redis.aclose(close_connection_pool=True)
+
+
+@pytest.mark.parametrize("fault", [signal.SIGSTOP, signal.SIGKILL])
+async def test_without_redis_everything_is_given_up_before_its_lease_lapses(mortal, fault):
+    server, redis = mortal
+    loop = asyncio.get_running_loop()
+    async with Beating(redis) as worker:
+        owners = [Acting() for _ in range(20)]
+        for number, owner in enumerate(owners):
+            await worker.ownership.acquire(SessionId(f"company_{number}"), owner)
+        count = len(worker.beats)
+        await until(lambda: len(worker.beats) > count)  # renewed just now: the longest that it can live
+        renewed = loop.time()
+        server.process.send_signal(fault)
+        await until(lambda: all(owner.lost_at for owner in owners), 12)
+    for owner in owners:
+        assert owner.lost_at is not None
+        assert owner.lost_at - renewed < LEASE_MS / 1000, "it acted without a lease"
+        assert owner.lost_at - renewed > GIVE_UP_MS / 1000 - HEARTBEAT_MS / 1000, "it gave up far too early"
+
+
+async def test_a_fault_that_takes_its_time_does_not_make_giving_up_late(redis, monkeypatch):
+    """Beats that fail after 0.4 s each: the next would begin after the time is over."""
+    async with Beating(redis) as worker:
+        owner = Acting()
+        await worker.ownership.acquire(SESSION, owner)
+        count = len(worker.beats)
+        await until(lambda: len(worker.beats) > count)
+        renewed = asyncio.get_running_loop().time()
+
+        async def failing(*_args):
+            await asyncio.sleep(0.4)
+            raise ConnectionResetError
+
+        monkeypatch.setattr(worker.leases, "heartbeat", failing)
+        await until(lambda: owner.lost_at, 12)
+        assert owner.lost_at is not None
+        assert owner.lost_at - renewed < GIVE_UP_MS / 1000 + 0.6
+
+
+STOPPABLE = """
+import asyncio, sys
+from shared import redis_pool
+from shared.ids import SessionId, WorkerId
+from shared.lease import Leases
+from shared.queue import client
+from shared.settings import Settings
+from workers.ownership import Ownership
+
+class Acting:
+    def lost(self):
+        print("lost", flush=True)
+    async def renewed(self, lease):
+        print("renewed", flush=True)
+
+async def on_lapsed():
+    pass
+
+async def main():
+    config = Settings(redis_url=sys.stdin.readline().strip(), secret_key="k" * 40, api_keys=("a" * 20,))
+    leases = Leases(client(redis_pool.pool(config)))
+    ownership = Ownership(leases, WorkerId("stopped"), on_lapsed=on_lapsed, on_beat=lambda _: None)
+    assert await ownership.acquire(SessionId("company_salon-1"), Acting())
+    print("owned", flush=True)
+    await ownership.run()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def stoppable(redis_server):
+    """A worker's heart in a process of its own, that owns the session."""
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPPABLE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(f"{redis_server}\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "owned\n"
+        yield process
+        process.send_signal(signal.SIGCONT)
+        process.kill()
+
+
+async def test_an_owner_that_was_stopped_past_its_lease_loses_it_and_is_told(stoppable, redis):
+    leases = Leases(redis)
+    stoppable.send_signal(signal.SIGSTOP)
+    await until(leases.lapsed, LEASE_MS / 1000 + 3)
+    taken = await leases.acquire(SESSION, WorkerId("another"))
+    assert taken is not None
+    stoppable.send_signal(signal.SIGCONT)
+    async with asyncio.timeout(10):
+        while (line := await asyncio.to_thread(stoppable.stdout.readline)) != "lost\n":
+            assert line.strip() != "renewed"
+            assert line, "it ended"
+    assert await leases.owner(SESSION) == "another"
