@@ -39,11 +39,12 @@ class EventType(StrEnum):
 
 
 class Undelivered(StrEnum):
-    """Why a message was not sent."""
+    """Why a message is not known to have been sent."""
 
-    NOT_ONLINE = "not-online"
-    REFUSED = "refused"
-    LOST = "lost"
+    NOT_ONLINE = "not-online"  # the session had no connection; not sent
+    BUSY = "busy"  # too many others of this session, or of its holder, were under way; not sent
+    REFUSED = "refused"  # by WhatsApp; not sent
+    UNKNOWN = "unknown"  # no answer, or its worker died meanwhile: it may have been sent
 
 
 class Event(Wire):

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from shared.failures import FAILURES, FailureCode
 from shared.protocol import FailureView
+from shared.webhooks import Undelivered
 from workers.engine.protocol import LostReason
 
 
@@ -92,6 +93,16 @@ _NETWORK = re.compile(
     re.IGNORECASE,
 )
 
+#: Why a holder did not send a message, in its own words (workers/engine/holder.py), and in the library's for an answer
+#: of WhatsApp. With any other word it may have been sent.
+_UNSENT: dict[str, Undelivered] = {
+    "not held": Undelivered.NOT_ONLINE,
+    "not connected": Undelivered.NOT_ONLINE,
+    "others of this session are waiting": Undelivered.BUSY,
+    "too many messages under way": Undelivered.BUSY,
+}
+_ANSWERED = re.compile(r"server returned error", re.IGNORECASE)
+
 
 def of_word(word: str) -> Reason:
     """What a login-status word means."""
@@ -116,6 +127,11 @@ def of_loss(reason: LostReason, *, fresh: bool = False) -> FailureCode:
     """Why a held session is gone; `fresh` within the dwell."""
     code = _LOST[reason]
     return FailureCode.DROPPED_AFTER_LINKING if fresh and code is FailureCode.LOGGED_OUT else code
+
+
+def of_unsent(reason: str) -> Undelivered:
+    """Why a message is not known to have been sent, by the holder's word."""
+    return _UNSENT.get(reason, Undelivered.REFUSED if _ANSWERED.search(reason) else Undelivered.UNKNOWN)
 
 
 def view(code: FailureCode, *, retry_at: int | None = None) -> FailureView:

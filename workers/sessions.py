@@ -145,7 +145,7 @@ class Sessions:
             return
         message = await self._links.outbox.take(held.session, message_id)
         if message is None:
-            self._undelivered(held.session, message_id, Undelivered.LOST)  # too old, or taken by a worker that died
+            self._undelivered(held.session, message_id, Undelivered.UNKNOWN)  # too old, or taken by a worker that died
             return
         order = pipe.Send(session=held.session, message=message_id, to=message.to, text=message.text)
         await self._holders.send(held.session, order)
@@ -222,7 +222,7 @@ class Sessions:
                 self._links.message_ended(held.session, message, None)
             case pipe.SendFailed(message=message, reason=reason):
                 log.warning("message.failed", session=event.session, message=message, reason=reason)
-                self._links.message_ended(held.session, message, Undelivered.REFUSED)
+                self._links.message_ended(held.session, message, reasons.of_unsent(reason))
             case _:
                 assert_never(event)
 

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import random
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +17,10 @@ from shared.protocol import Body, Code, Device, FailureView, MessageType, Qr
 from shared.snapshots import Change, Snapshots
 from shared.webhooks import Event, EventShelf, EventType, Result, Undelivered, message_event, signature
 from tests.unit.world import PHONE, SESSION
+from workers import reasons
 from workers.webhooks import GIVE_UP_MS, JITTER, Webhooks, kind_of, pause_seconds
 
+ROOT = Path(__file__).parents[2]
 SECRET = "the integrator's own secret"
 DEVICE = Device(phone=masked(PHONE), name="Booking assistant", linked_at=1_780_000_000_000)
 STATUS, LINKED = MessageType.STATUS, MessageType.WHATSAPP_CONNECTED
@@ -186,7 +189,7 @@ async def test_no_event_carries_a_phone_a_qr_or_a_code(telling):
 
 
 async def test_whatever_is_told_of_a_messages_end_has_one_id(hooks, spawned, redis):
-    for reason in (None, None, Undelivered.LOST):
+    for reason in (None, None, Undelivered.UNKNOWN):
         hooks.message(SESSION, "00ff00ff00ff00ff", reason)
     await spawned.run()
     assert await waiting(redis) == ["message-00ff00ff00ff00ff"]
@@ -259,3 +262,25 @@ async def test_a_receiver_that_is_away_for_a_day_is_given_up_and_that_is_counted
     assert await redis.hget(keys.STATS, 'webhooks{result="given-up",type="session.linked"}') == b"1"
     assert await redis.keys("wa:webhook*") == []
     assert await redis.zcard(keys.QUEUE_SESSIONS) == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("not held", Undelivered.NOT_ONLINE),
+        ("not connected", Undelivered.NOT_ONLINE),
+        ("others of this session are waiting", Undelivered.BUSY),
+        ("too many messages under way", Undelivered.BUSY),
+        ("server returned error 463", Undelivered.REFUSED),
+        ("no answer within 40 s", Undelivered.UNKNOWN),
+        ("timed out waiting for message send response", Undelivered.UNKNOWN),
+        ("", Undelivered.UNKNOWN),
+    ],
+)
+def test_only_what_is_known_not_to_have_been_sent_is_said_so(word, reason):
+    assert reasons.of_unsent(word) is reason
+
+
+def test_the_holders_own_words_are_those_that_are_understood():
+    source = (ROOT / "workers" / "engine" / "holder.py").read_text()
+    assert all(f'"{word}"' in source for word in reasons._UNSENT)
