@@ -120,6 +120,8 @@ class Jobs:
             await run.run(lease)
         finally:
             self._places.give_back()
+            # An attempt that could not write its ending would else be renewed for ever, and retaken after the sweep.
+            await self._ownership.let_go(lease.session, run)
 
     async def code(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
         """A code is wanted on the running attempt."""

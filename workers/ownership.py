@@ -101,6 +101,13 @@ class Ownership:
             del self._owned[lease.session]
         await self._leases.release(lease)
 
+    async def let_go(self, session: SessionId, owner: Owner) -> None:
+        """`owner` acts no more, however it ended: nothing is kept in its name. Nothing happens when another acts now."""
+        owned = self._owned.get(session)
+        if owned is not None and owned.owner is owner:
+            del self._owned[session]
+            await self._leases.release(owned.lease)
+
     async def run(self) -> None:
         """Beat until cancelled."""
         loop = asyncio.get_running_loop()

@@ -1,0 +1,93 @@
+"""However an attempt ends, its worker keeps nothing in its name: a dead attempt must not be renewed, nor retaken."""
+
+from typing import Any, cast
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from shared import keys
+from shared.lease import Leases
+from tests.integration.waiting import until
+from tests.unit.world import ONE, SESSION
+from workers.jobs import Jobs, Places
+from workers.linking import Attempt
+from workers.ownership import Ownership
+
+
+class Over:
+    """An attempt whose driver just ends, without a last snapshot: as when Redis was away, or somebody wrote newer."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+        self.renewals = 0
+
+    async def run(self, _lease: object) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def lost(self) -> None:
+        raise AssertionError("nobody is there any more")
+
+    async def renewed(self, _lease: object) -> None:
+        raise AssertionError("nobody is there any more")
+
+
+@pytest.fixture
+def ownership(redis):
+    async def nothing():
+        pass
+
+    return Ownership(Leases(redis), ONE, on_lapsed=nothing, on_beat=lambda _: None)
+
+
+@pytest.fixture
+def jobs(redis, ownership):
+    nothing = cast("Any", None)
+    parts = dict.fromkeys(("parts", "sessions", "sweeper", "spawn"), nothing)
+    return Jobs(redis, Leases(redis), ownership, places=Places(5), **parts)
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("a bug"), RedisConnectionError("gone")])
+async def test_an_attempt_that_ended_without_a_word_is_let_go(jobs, ownership, redis, operator, error):
+    run = cast("Attempt", Over(error))
+    lease = await ownership.acquire(SESSION, run)
+    jobs._places.take()
+    try:
+        await jobs._serve(run, lease)
+    except Exception as raised:
+        assert raised is error
+    assert ownership.owner(SESSION) is None
+    assert await Leases(redis).owner(SESSION) is None
+    assert jobs._places.free == 5
+    # And after the sweep has thrown the lease away, nobody takes it up again.
+    await operator.delete(keys.lease(SESSION))
+    await ownership._beat()
+    assert await Leases(redis).owner(SESSION) is None
+
+
+async def test_while_redis_is_away_it_is_let_go_here_and_lapses_there(jobs, ownership, redis, operator, monkeypatch):
+    run = cast("Attempt", Over())
+    lease = await ownership.acquire(SESSION, run)
+    jobs._places.take()
+
+    async def away(_lease: object) -> None:
+        raise RedisConnectionError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ownership._leases, "release", away)
+        with pytest.raises(RedisConnectionError):
+            await jobs._serve(run, lease)
+    assert jobs._places.free == 5
+    await operator.zadd(keys.LEASES, {SESSION: 1})
+    await ownership._beat()
+    await until(lambda: Leases(redis).lapsed())
+
+
+async def test_who_holds_the_device_after_the_attempt_keeps_the_lease(jobs, ownership, redis):
+    run, holder = cast("Attempt", Over()), Over()
+    lease = await ownership.acquire(SESSION, run)
+    ownership.hand_over(lease, holder)
+    jobs._places.take()
+    await jobs._serve(run, lease)
+    assert ownership.owner(SESSION) is holder
+    assert await Leases(redis).owner(SESSION) == ONE
