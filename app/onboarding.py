@@ -106,7 +106,7 @@ class Onboarding:
         wait = await self._cooldowns.wait(asker)
         if wait is not None:
             code = FailureCode.IN_PROGRESS if wait.taken else FailureCode.COOL_DOWN
-            raise Refused(code, field=phone.FIELD, retry_at=wait.until)
+            raise Refused(code, retry_at=wait.until)
 
     async def _enqueue_link(self, session: SessionId, attempt: int) -> None:
         await enqueue(self._redis, keys.QUEUE_LINKING, "link", session, attempt, job_id=link_job_id(session, attempt))

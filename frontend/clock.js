@@ -54,6 +54,10 @@ export function createClock(host = window) {
   };
 }
 
+/** A moment that is far away: its day and time. @param {number} moment @param {string} locale */
+export const dayAndTime = (moment, locale) =>
+  new Intl.DateTimeFormat(locale, { day: "numeric", month: "long", hour: "2-digit", minute: "2-digit" }).format(moment);
+
 /** `m:ss` until a moment, never below 0:00. @param {number} ms */
 export function minutesAndSeconds(ms) {
   const seconds = Math.max(0, Math.ceil(ms / 1000));

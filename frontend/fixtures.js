@@ -70,6 +70,10 @@ export function fixtures(now) {
     { name: "connecting", messages: [status({ state: "connecting", method: "qr", deadline })] },
     { name: "qr", messages: [status(showing)] },
     { name: "qr-last", messages: [status({ ...showing, qr: { ...qr, number: 6, expiresAt: now + 8_000 } })] },
+    { name: "qr-hint", messages: [status({ ...showing, qr: { ...qr, number: 4 }, hint: "no-answer" })] },
+    { name: "banned-for-days", messages: [
+      status({ state: "failed", failure: { code: "temporarily-banned", retryable: true, retryAt: now + 50 * 3_600_000 } }),
+    ] },
     { name: "qr-on-phone", phone: true, messages: [status(showing)], model: { chosen: "qr" } },
     { name: "qr-over", messages: [status({ ...showing, qr: { ...qr, expiresAt: now - 5_000 } })] },
     { name: "qr-no-code", messages: [status(ofCode), {
@@ -84,6 +88,9 @@ export function fixtures(now) {
     { name: "linked", messages: [status({ state: "linked", device })] },
     { name: "linked-on-phone", phone: true, messages: [status({ state: "linked", device })] },
     { name: "reconnecting", messages: [status({ state: "reconnecting", device })] },
+    { name: "reconnecting-outdated", messages: [
+      status({ state: "reconnecting", device, failure: { code: "client-outdated", retryable: false } }),
+    ] },
     { name: "expired", messages: [status(showing), status({ state: "expired", seq: 9 })], model: { renewals: 2 } },
     { name: "expired-code", phone: true, messages: [status({ ...ofCode, code }), status({ state: "expired", seq: 9 })] },
     { name: "cancelled", messages: [status({ state: "cancelled" })] },

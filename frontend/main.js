@@ -5,7 +5,7 @@ import { createClock } from "./clock.js";
 import { isPhone } from "./device.js";
 import { createT, loadMessages, pickLocale, rememberLocale, rememberedLocale } from "./i18n.js";
 import { linkWith, tab, takeToken } from "./memory.js";
-import { front, initialModel, isRunning, received } from "./model.js";
+import { front, initialModel, isCancellable, isRunning, received } from "./model.js";
 import { scene } from "./scene.js";
 import { createSocket } from "./socket.js";
 import { createView, drawTab } from "./view.js";
@@ -36,6 +36,8 @@ let t = null;
 /** The command under way: sent again if the socket breaks before its answer; done twice it does what it does once.
  * @type {ClientMessage | null} */
 let underWay = null;
+/** Whether the attempt is taken back only to begin anew. */
+let afresh = false;
 
 const socket = createSocket({
   url: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/v1`,
@@ -82,6 +84,10 @@ function hear(message, first) {
   }
   const wish = pickLocale(rememberedLocale(), model.profile?.locale, navigator.languages);
   if (wish !== locale) speak(wish);
+  if (afresh && !isCancellable(model)) {
+    afresh = false;
+    if (model.snapshot?.state === "cancelled") return command({ type: "request-qr" });
+  }
   draw();
 }
 
@@ -116,6 +122,9 @@ function press(main, number) {
       if (front(model) === "qr") return command({ type: "request-qr" });
       if (number) return command({ type: "request-pairing-code", phoneNumber: number });
       return change({ askAgain: true });
+    case "fresh":
+      afresh = true;
+      return command({ type: "cancel" });
     case "fix-phone":
       remember("code");
       change({ askAgain: true });

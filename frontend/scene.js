@@ -35,6 +35,7 @@ export function scene(model, now) {
   const step = stepOf(model, now);
   const failure = step === "failed" ? failureOf(model) : null;
   const notice = noticeOf(model, step);
+  const hint = step === "qr" && !notice ? model.snapshot?.hint ?? null : null;
   const countdown = countdownOf(model, step, now);
   const phoneFault = step === "form" && (model.error?.field != null || notice === "invalid-phone");
   return {
@@ -44,6 +45,7 @@ export function scene(model, now) {
     mood: moodOf(step),
     failure,
     notice,
+    hint,
     phoneFault,
     countdown,
     main: mainOf(model, step, failure),
@@ -53,7 +55,7 @@ export function scene(model, now) {
     canCancel: isCancellable(model),
     canSwitch: canSwitch(step, failure),
     reference: ["failed", "stalled", "expired"].includes(step),
-    checks: step === "expired" || step === "stalled" || (failure !== null && ON_PHONE.includes(failure)),
+    checks: hint !== null || step === "expired" || step === "stalled" || (failure !== null && ON_PHONE.includes(failure)),
     final: step === "no-token" || (failure !== null && ["new-link", "support"].includes(FAILURES[failure].act)),
   };
 }
@@ -137,6 +139,8 @@ function mainOf(model, step, failure) {
       return "show-qr";
     case "form":
       return "get-code";
+    case "qr":
+      return model.snapshot?.hint ? "fresh" : null;
     case "qr-over":
     case "code-over":
     case "expired":

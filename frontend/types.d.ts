@@ -1,7 +1,7 @@
 // The page's own types. They stand here, not in the modules, since a browser loads what stands there.
 
 import type {
-  CloseCode, ErrorView, FailureCode, Method, Profile, Qr, Snapshot,
+  CloseCode, ErrorView, FailureCode, Hint, Method, Profile, Qr, Snapshot,
 } from "./protocol.d.ts";
 
 export type Link = "connecting" | "ready" | "lost" | "closed";
@@ -63,7 +63,7 @@ export interface Countdown {
 }
 
 /** The one primary button. */
-export type Main = "show-qr" | "get-code" | "retry" | "fix-phone" | "support" | "return";
+export type Main = "show-qr" | "get-code" | "retry" | "fresh" | "fix-phone" | "support" | "return";
 
 /** What is to be seen, as plain data. */
 export interface Scene {
@@ -76,6 +76,8 @@ export interface Scene {
   failure: FailureCode | null;
   /** Why the last command was refused, or the page turned to the QR. */
   notice: FailureCode | null;
+  /** What may help while it runs. */
+  hint: Hint | null;
   /** Whether the notice belongs beside the phone field. */
   phoneFault: boolean;
   countdown: Countdown | null;

@@ -1,9 +1,10 @@
 /** A quiet clock: m:ss and a thin bar for eyes; a few words, rarely, for ears. */
 
 import { attr, h, rich, show } from "../dom.js";
-import { minutesAndSeconds } from "../clock.js";
+import { dayAndTime, minutesAndSeconds } from "../clock.js";
 
 const HURRY_MS = 10_000;
+const FAR_MS = 3_600_000;
 const SPOKEN_AT = [60, 30, 10];
 
 export function createCountdown() {
@@ -20,7 +21,9 @@ export function createCountdown() {
       show(root, countdown || scene.mood === "run");
       if (!countdown) return;
       const left = countdown.until - now;
-      rich(words, t.pieces(`countdown.${countdown.kind}`, { time: minutesAndSeconds(left) }));
+      rich(words, countdown.kind === "retry" && left > FAR_MS
+        ? t.pieces("countdown.retry-at", { time: dayAndTime(countdown.until, t.locale) })
+        : t.pieces(`countdown.${countdown.kind}`, { time: minutesAndSeconds(left) }));
       show(track, countdown.total > 0);
       attr(root, "data-hurry", countdown.kind !== "retry" && left <= HURRY_MS);
       rest.style.transform = `scaleX(${Math.max(0, Math.min(1, left / countdown.total || 0))})`;

@@ -13,6 +13,8 @@ export function headWords({ scene, model, t }) {
     const count = model.snapshot?.queue?.position ?? 0;
     return { title, text: t("step.queued.text", { count, minutes: count }) };
   }
+  const trouble = step === "reconnecting" ? model.snapshot?.failure : null;
+  if (trouble) return { title, text: t(`failure.${trouble.code}.text`) };
   if (step === "qr" && model.onPhone) return { title, text: t("step.qr.text.phone") };
   const talking = step === "code-wait" || step === "opening" || step === "prepare";
   if (talking && model.link !== "ready") return { title, text: t("act.connecting") };
@@ -22,6 +24,7 @@ export function headWords({ scene, model, t }) {
 /** @param {Picture} picture */
 export function noticeWords({ scene, model, t }) {
   if (model.unanswered) return t("unanswered");
+  if (scene.hint) return t(`hint.${scene.hint}`);
   if (!scene.notice || scene.phoneFault) return "";
   const reason = t(`failure.${scene.notice}.title`);
   if (scene.front === "qr" && scene.notice === model.turned) return t("turned", { reason: `${reason}.` });
@@ -35,6 +38,8 @@ export function mainWords({ scene, t }) {
   switch (scene.main) {
     case "show-qr":
       return t("act.show-qr");
+    case "fresh":
+      return t("act.new-qr");
     case "fix-phone":
       return t("act.fix-phone");
     case "support":

@@ -11,6 +11,8 @@ from shared.settings import Settings
 
 SESSION = SessionId("company_salon-1")
 
+pytestmark = pytest.mark.filterwarnings("ignore:The send_default_pii option is deprecated")
+
 
 class Remembering(Transport):
     """A Sentry that only remembers."""

@@ -1,0 +1,54 @@
+"""What the page says beside the work: a hint when scans seem to fail, when it goes on, what troubles a linked device."""
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.page.pictures import a_device, a_qr, deadline
+from tests.page.server import Script, now
+
+HOUR = 3_600_000
+
+
+def test_after_three_qrs_a_fresh_attempt_and_the_code_are_offered(desktop: Page, script: Script) -> None:
+    script.become("awaiting_phone", "qr-update", attempt=1, method="qr", qr=a_qr(number=3), deadline=deadline())
+    expect(desktop.get_by_test_id("fresh")).to_be_hidden()
+    script.become(
+        "awaiting_phone", "qr-update", attempt=1, method="qr", qr=a_qr(number=4), deadline=deadline(), hint="no-answer"
+    )
+    expect(desktop.get_by_test_id("notice")).to_contain_text("could not link")
+    expect(desktop.get_by_test_id("qr")).to_be_visible()
+    expect(desktop.get_by_test_id("switch-method")).to_be_visible()
+    asked = len([command for command in script.commands() if command["type"] == "request-qr"])
+    desktop.get_by_test_id("fresh").click()
+    script.wait_command("cancel")
+    script.become("cancelled", attempt=1)
+    script.wait_command("request-qr", asked + 1)
+
+
+def test_a_phone_that_agrees_meanwhile_is_not_taken_back(desktop: Page, script: Script) -> None:
+    script.become(
+        "awaiting_phone", "qr-update", attempt=1, method="qr", qr=a_qr(number=4), deadline=deadline(), hint="no-answer"
+    )
+    asked = len([command for command in script.commands() if command["type"] == "request-qr"])
+    desktop.get_by_test_id("fresh").click()
+    script.wait_command("cancel")
+    script.become("linking", attempt=1, method="qr", deadline=deadline())
+    script.become("linked", "whatsapp-connected", attempt=1, device=a_device())
+    expect(desktop.locator("main")).to_have_attribute("data-state", "linked")
+    assert len([command for command in script.commands() if command["type"] == "request-qr"]) == asked
+
+
+def test_a_wait_of_days_is_told_by_its_day_and_time(desktop: Page, script: Script) -> None:
+    failure = {"code": "temporarily-banned", "retryable": True, "retryAt": now() + 50 * HOUR}
+    script.become("failed", attempt=1, failure=failure)
+    expect(desktop.get_by_test_id("countdown")).to_have_text(re.compile(r"Go on from .*\d"))
+    expect(desktop.get_by_test_id("countdown")).not_to_have_text(re.compile(r"\d{3,}:"))
+    expect(desktop.get_by_test_id("retry")).to_be_disabled()
+
+
+def test_what_keeps_a_linked_device_away_is_said(desktop: Page, script: Script) -> None:
+    failure = {"code": "client-outdated", "retryable": False}
+    script.become("reconnecting", attempt=1, device=a_device(), failure=failure)
+    expect(desktop.locator("main")).to_have_attribute("data-step", "reconnecting")
+    expect(desktop.locator(".panel")).to_contain_text("newer version")
