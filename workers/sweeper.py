@@ -104,10 +104,22 @@ class Sweeper:
             await self._redis.zadd(keys.QUEUE_SESSIONS, {job: score})
             await self._redis.zrem(queue, job)
         await self._redis.delete(keys.worker(worker))
-        await self._redis.zrem(keys.WORKERS, worker)
+        if await self._redis.zrem(keys.WORKERS, worker):
+            await self._record(worker)
         log.info("worker.buried", worker=worker, jobs=len(jobs))
         if jobs:
             await self._redis.publish(keys.wake(keys.QUEUE_SESSIONS), "1")
+
+    async def _record(self, worker: WorkerId) -> None:
+        """Tell the operators, who would otherwise only see one worker less."""
+        event = "worker.stopped" if worker == self._me else "worker.buried"
+        fields = {"event": event, "what": worker, "detail": "", "by": self._me, "why": ""}
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.xadd(keys.OPERATORS, {**fields}, maxlen=keys.TIMELINE_LENGTH)
+            pipe.pexpire(keys.OPERATORS, keys.TIMELINE_TTL)
+            if worker != self._me:
+                pipe.hincrby(keys.STATS, field(Counter.SWEPT, kind="worker"))
+            await pipe.execute()
 
     async def _take_up_the_unheld(self) -> None:
         owned = set(await self._leases.alive())
