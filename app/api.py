@@ -1,25 +1,27 @@
 """The integrator's REST API: links, the state of a company, log-out, messages. Errors are RFC 9457 problem JSON."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from functools import partial
+from typing import TypeVar
 
 import structlog
 from arq.connections import ArqRedis
-from pydantic import BaseModel, Field, HttpUrl, ValidationError
+from pydantic import BaseModel, ValidationError
 from redis.exceptions import OutOfMemoryError
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from app import problems
 from app.access import Access
+from app.api_models import CompanyView, LinkView, MessageView, NewLink, NewMessage
+from app.operations import COMPANY_ID, LINK_ID, Answer, Handler, Operation
+from app.problems import MAX_BODY_BYTES, UNKEPT, Problem
 from shared import keys, phone, sentry
 from shared.failures import Refused
-from shared.ids import COMPANY_PATTERN, CompanyId, SessionId, company_id, session_of
+from shared.ids import CompanyId, SessionId, company_id, session_of
 from shared.lease import Leases
 from shared.lifecycle import DEVICE
 from shared.messages import Message, Outbox
-from shared.protocol import Wire
 from shared.queue import enqueue
 from shared.redis_pool import PASSING
 from shared.settings import Settings
@@ -27,80 +29,7 @@ from shared.snapshots import Snapshots
 
 log = structlog.get_logger()
 
-DEFAULT_TTL_SECONDS = 24 * 3600
-MAX_TTL_SECONDS = 7 * 24 * 3600
-MAX_BODY_BYTES = 64 * 1024
-
-
-class NewLink(Wire):
-    """Body of `POST /api/v1/links`."""
-
-    company_id: str = Field(pattern=COMPANY_PATTERN)
-    company_name: str | None = Field(default=None, min_length=1, max_length=80)
-    phone_number: str | None = Field(default=None, max_length=64)
-    locale: str | None = Field(default=None, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
-    ttl_seconds: int = Field(default=DEFAULT_TTL_SECONDS, ge=60, le=MAX_TTL_SECONDS)
-    return_url: HttpUrl | None = None
-
-
-class LinkView(Wire):
-    """Answer to `POST /api/v1/links`."""
-
-    id: str
-    url: str
-    token: str
-    expires_at: int
-
-
-class NewMessage(Wire):
-    """Body of `POST /api/v1/companies/{id}/messages`."""
-
-    to: str = Field(max_length=64)
-    text: Annotated[str, Field(min_length=1, max_length=4096)]
-
-
-class MessageView(Wire):
-    """Answer to it: the message is on its way; the webhook tells how it went."""
-
-    id: str
-
-
-class Problem(Exception):
-    """An error of the API, for a person: what happened and what to do."""
-
-    def __init__(self, status: int, title: str, detail: str, **extra: object) -> None:
-        super().__init__(title)
-        self.status = status
-        self.content = {"type": "about:blank", "title": title, "status": status, "detail": detail, **extra}
-
-
-NOT_ALLOWED = Problem(401, "Not allowed", "Send one of the API_KEYS as `Authorization: Bearer <key>`.")
-
-
-AWAY = Problem(503, "Redis is away", "Redis does not answer or takes no writes; try again in some seconds.")
-
-
-#: Answers carry tokens and the state of companies: nobody between us and the integrator keeps them.
-_UNKEPT = {"cache-control": "no-store"}
-
-
-def problem_response(problem: Problem) -> Response:
-    """As it travels."""
-    return JSONResponse(problem.content, problem.status, _UNKEPT, media_type="application/problem+json")
-
-
-async def http_problem(request: Request, error: Exception) -> Response:
-    """What the router itself refuses (404, 405): a problem below /api, plain text elsewhere."""
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
-    if not request.url.path.startswith("/api/"):
-        return PlainTextResponse(error.detail, error.status_code, error.headers)
-    problem = problem_response(Problem(error.status_code, error.detail, "docs/ tells what there is below /api/v1."))
-    problem.headers.update(error.headers or {})
-    return problem
-
-
 T = TypeVar("T", bound=BaseModel)
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Api:
@@ -118,28 +47,23 @@ class Api:
 
     def routes(self) -> list[Route]:
         """Everything below `/api/v1`."""
-        table: list[tuple[str, str, Handler]] = [
-            ("POST", "/links", self.create_link),
-            ("DELETE", "/links/{id}", self.revoke_link),
-            ("GET", "/companies/{id}", self.company),
-            ("DELETE", "/companies/{id}/session", self.unlink),
-            ("POST", "/companies/{id}/messages", self.send),
-        ]
-        return [Route(f"/api/v1{path}", self._guarded(handler), methods=[method]) for method, path, handler in table]
+        return [Route(one.path, self._guarded(one), methods=[one.method]) for one in OPERATIONS]
 
-    def _guarded(self, handler: Handler) -> Handler:
+    def _guarded(self, operation: Operation["Api"]) -> Handler:
+        handler = partial(operation.handler, self)
+
         async def guarded(request: Request) -> Response:
             if not self._access.is_integrator(request):
-                return problem_response(NOT_ALLOWED)
-            sentry.during(f"api.{getattr(handler, '__name__', '')}", _session_in(request))
+                return Problem(problems.NOT_ALLOWED).response()
+            sentry.during(f"api.{operation.name}", _session_in(request) if operation.id is COMPANY_ID else None)
             try:
                 answer = await handler(request)
             except Problem as problem:
-                return problem_response(problem)
+                return problem.response()
             except (OutOfMemoryError, *PASSING) as error:
                 log.warning("api.interrupted", path=request.url.path, error=type(error).__name__)
-                return problem_response(AWAY)
-            answer.headers.update(_UNKEPT)
+                return Problem(problems.AWAY).response()
+            answer.headers.update(UNKEPT)
             return answer
 
         return guarded
@@ -168,16 +92,16 @@ class Api:
     async def revoke_link(self, request: Request) -> Response:
         """Make a link useless at once."""
         link_id = request.path_params["id"]
-        if len(link_id) > 64 or not link_id.replace("-", "").replace("_", "").isalnum():
-            raise Problem(404, "No such link", "A link's id is in the answer that created it.")
+        if not LINK_ID.fits(link_id):
+            raise Problem(problems.NO_LINK)
         await self._access.revoke(link_id)
         return Response(status_code=204)
 
     async def company(self, request: Request) -> Response:
         """The present snapshot of the company's session, without what only the owner may see."""
         stored = await self._snapshots.read(session_of(_company(request)))
-        view = stored.snapshot().model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"qr", "code"})
-        return JSONResponse(view)
+        view = CompanyView.model_validate(stored.snapshot().model_dump(exclude={"qr", "code"}))
+        return JSONResponse(view.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     async def unlink(self, request: Request) -> Response:
         """Log the device out at WhatsApp and forget it. Idempotent."""
@@ -194,10 +118,63 @@ class Api:
         number = _number(asked.to, self._settings.default_region, "to")
         owner = await self._leases.owner(session)
         if owner is None or (await self._snapshots.read(session)).body.state not in DEVICE:
-            raise Problem(409, "Not linked", "This company has no linked WhatsApp; create a link and have it linked.")
+            raise Problem(problems.NOT_LINKED)
         message = await self._outbox.put(session, Message(number, asked.text))
         await enqueue(self._redis, keys.queue_worker(owner), "send", session, message, job_id=f"send:{message}")
         return JSONResponse(MessageView(id=message).model_dump(by_alias=True), 202)
+
+
+_BODY = (problems.TOO_LARGE, problems.NOT_UNDERSTOOD)
+
+OPERATIONS: tuple[Operation[Api], ...] = (
+    Operation(
+        "POST",
+        "/api/v1/links",
+        Api.create_link,
+        "Create a link with which a company's owner links its WhatsApp.",
+        (Answer(201, "The link.", LinkView),),
+        (*_BODY, problems.NOT_A_PHONE),
+        body=NewLink,
+    ),
+    Operation(
+        "DELETE",
+        "/api/v1/links/{id}",
+        Api.revoke_link,
+        "Make a link useless at once. Idempotent.",
+        (Answer(204, "It opens nothing any more."),),
+        (problems.NO_LINK, problems.AWAY),
+        id=LINK_ID,
+    ),
+    Operation(
+        "GET",
+        "/api/v1/companies/{id}",
+        Api.company,
+        "Tell where a company's session stands; `unlinked` for one that was never heard of.",
+        (Answer(200, "The present state.", CompanyView),),
+        (problems.NO_COMPANY, problems.AWAY),
+        id=COMPANY_ID,
+    ),
+    Operation(
+        "DELETE",
+        "/api/v1/companies/{id}/session",
+        Api.unlink,
+        "Log the company's device out at WhatsApp and forget it. Idempotent.",
+        (Answer(202, "It will be done; the webhook `session.unlinked` says when."),),
+        (problems.NO_COMPANY, problems.AWAY),
+        id=COMPANY_ID,
+    ),
+    Operation(
+        "POST",
+        "/api/v1/companies/{id}/messages",
+        Api.send,
+        "Send a text through the company's WhatsApp.",
+        (Answer(202, "It is on its way.", MessageView),),
+        (problems.NO_COMPANY, *_BODY, problems.NOT_A_PHONE, problems.NOT_LINKED, problems.AWAY),
+        id=COMPANY_ID,
+        body=NewMessage,
+    ),
+)
+"""Everything below `/api/v1` that is the integrator's, as it is routed and as it is described."""
 
 
 def _session_in(request: Request) -> SessionId | None:
@@ -212,30 +189,24 @@ async def _body(request: Request, model: type[T]) -> T:
     async for chunk in request.stream():
         raw += chunk
         if len(raw) > MAX_BODY_BYTES:
-            raise Problem(413, "Too large", f"The body may have {MAX_BODY_BYTES} bytes.")
+            raise Problem(problems.TOO_LARGE)
     try:
         return model.model_validate_json(bytes(raw))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise Problem(422, "Not understood", f"{where or 'body'}: {first['msg']}", field=where) from None
+        raise Problem(problems.NOT_UNDERSTOOD, f"{where or 'body'}: {first['msg']}", field=where) from None
 
 
 def _company(request: Request) -> CompanyId:
     try:
         return company_id(request.path_params["id"])
-    except ValueError as error:
-        raise Problem(404, "No such company", f"{error}.".capitalize()) from None
+    except ValueError:
+        raise Problem(problems.NO_COMPANY) from None
 
 
 def _number(text: str, region: str, field: str) -> str:
     try:
         return phone.parse(text, region)
     except Refused as refused:
-        raise Problem(
-            422,
-            "Not a phone number",
-            "Write it with its country, as in +7 900 123-45-67.",
-            code=refused.code,
-            field=field,
-        ) from None
+        raise Problem(problems.NOT_A_PHONE, code=refused.code, field=field) from None

@@ -19,11 +19,13 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access import Access
-from app.api import Api, http_problem
+from app.api import Api
 from app.assets import Assets
 from app.browser import Browser
 from app.onboarding import Onboarding
+from app.openapi import Description
 from app.ops import Ops
+from app.problems import http_problem
 from app.relay import Relay
 from shared import logs, redis_pool, sentry, settings
 from shared.claims import Claims
@@ -113,6 +115,7 @@ def create_app(config: Settings) -> Starlette:
         Route("/", _home),
         WebSocketRoute("/ws/v1", browser.serve),
         *api.routes(),
+        *Description().routes(),
         *ops.routes(),
         *Assets(gallery=config.development, fresh=config.development).routes(),
     ]
@@ -124,7 +127,7 @@ def create_app(config: Settings) -> Starlette:
         routes=routes,
         middleware=middleware,
         lifespan=lifespan,
-        exception_handlers={HTTPException: http_problem},
+        exception_handlers={HTTPException: http_problem, Exception: http_problem},
     )
 
 

@@ -1,6 +1,7 @@
 """What operators and their monitors ask web: is it alive, can it serve, what has it counted."""
 
 import asyncio
+from functools import partial
 
 import structlog
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -10,9 +11,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app import exposition, gauges
+from app import exposition, gauges, problems
 from app.access import Access
-from app.api import AWAY, NOT_ALLOWED, problem_response
+from app.api_models import HealthView, ReadyView
+from app.operations import Answer, Operation
+from app.problems import Problem
 from app.relay import Relay
 from shared import VERSION, keys
 from shared.clock import now_ms
@@ -35,15 +38,12 @@ class Ops:
 
     def routes(self) -> list[Route]:
         """`/healthz`, `/readyz`, `/metrics`."""
-        return [
-            Route("/healthz", self.healthz),
-            Route("/readyz", self.readyz),
-            Route("/metrics", self.metrics),
-        ]
+        return [Route(one.path, partial(one.handler, self), methods=[one.method]) for one in OPERATIONS]
 
     async def healthz(self, _request: Request) -> Response:
         """The process is alive; says nothing of its neighbours."""
-        return JSONResponse({"status": "ok", "version": VERSION, "engine": ENGINE, "sockets": self._relay.sockets})
+        view = HealthView(status="ok", version=VERSION, engine=ENGINE, sockets=self._relay.sockets)
+        return JSONResponse(view.model_dump(by_alias=True))
 
     async def readyz(self, _request: Request) -> Response:
         """200 when Redis takes writes, a worker lives, and one of those reaches the device store; else 503. Says of
@@ -54,7 +54,8 @@ class Ops:
         except TimeoutError:
             parts = {"redis": "does not answer", "workers": "unknown", "store": "unknown"}
         ready = all(value == "ok" for value in parts.values())
-        return JSONResponse({"status": "ok" if ready else "ill", **parts}, 200 if ready else 503)
+        view = ReadyView(status="ok" if ready else "ill", **parts)
+        return JSONResponse(view.model_dump(by_alias=True), 200 if ready else 503)
 
     async def _parts(self) -> dict[str, str]:
         try:
@@ -76,12 +77,41 @@ class Ops:
     async def metrics(self, request: Request) -> Response:
         """Prometheus text, for holders of an API key."""
         if not self._access.is_integrator(request):
-            return problem_response(NOT_ALLOWED)
+            return Problem(problems.NOT_ALLOWED).response()
         try:
             moment = await gauges.read(self._redis)
             switches = await answer(self._redis.hkeys(keys.SWITCH))
         except (RedisError, *PASSING) as error:
             log.warning("metrics.unread", error=type(error).__name__)
-            return problem_response(AWAY)
+            return Problem(problems.AWAY).response()
         text = exposition.text(moment, sockets=self._relay.sockets, switches=[one.decode() for one in switches])
         return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+OPERATIONS: tuple[Operation[Ops], ...] = (
+    Operation(
+        "GET",
+        "/healthz",
+        Ops.healthz,
+        "Say that the process is alive; nothing of its neighbours.",
+        (Answer(200, "It is.", HealthView),),
+        needs_key=False,
+    ),
+    Operation(
+        "GET",
+        "/readyz",
+        Ops.readyz,
+        "Say whether the service can serve: Redis takes writes, a worker lives and reaches the device store.",
+        (Answer(200, "It can.", ReadyView), Answer(503, "It cannot: what is wrong with each part.", ReadyView)),
+        needs_key=False,
+    ),
+    Operation(
+        "GET",
+        "/metrics",
+        Ops.metrics,
+        "Counters, histograms and gauges, for Prometheus.",
+        (Answer(200, "Prometheus' text format.", media="text/plain"),),
+        (problems.AWAY,),
+    ),
+)
+"""What monitors ask."""

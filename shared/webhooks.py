@@ -10,6 +10,7 @@ import hmac
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pydantic import Field
 from redis.asyncio import Redis
 
 from shared import keys
@@ -51,15 +52,15 @@ class Event(Wire):
     """The body of a webhook. `at` is the moment of the change (ms since the epoch, UTC), and stays the same in every
     try. `device.phone` is masked: no event carries a phone number, a text, a QR or a code."""
 
-    id: str
+    id: str = Field(description="Names the event: the same in every try.")
     type: EventType
     company_id: str
     session_id: str
     at: int
-    device: Device | None = None
-    failure: FailureView | None = None
-    message_id: str | None = None
-    reason: Undelivered | None = None
+    device: Device | None = Field(default=None, description="Of `session.linked` and `session.verified`.")
+    failure: FailureView | None = Field(default=None, description="Of `session.dropped`, and others that have one.")
+    message_id: str | None = Field(default=None, description="The `id` that the API answered for the message.")
+    reason: Undelivered | None = Field(default=None, description="Of `message.failed`.")
 
     def dump(self) -> bytes:
         """As it travels and as it is signed."""

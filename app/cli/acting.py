@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from app.access import Access, BadToken
-from app.api import MAX_TTL_SECONDS
+from app.api_models import MAX_TTL_SECONDS
 from app.cli import records, words
 from app.cli.terminal import Answer, Cannot, Operator, table
 from shared import keys

@@ -7,11 +7,12 @@ python -m docs.generate --check   say which ones are stale; exit code 1 when any
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.generate import environment, failures, keys, lifecycle, protocol, typescript
+from docs.generate import api, environment, failures, keys, lifecycle, protocol, typescript
 
 ROOT = Path(__file__).resolve().parents[2]
 
 FILES: dict[str, Callable[[], str]] = {
+    "docs/api.md": api.page,
     "docs/protocol.md": protocol.browser,
     "docs/pipe.md": protocol.pipe,
     "docs/lifecycle.md": lifecycle.page,

@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from app.api import MAX_BODY_BYTES
+from app.problems import MAX_BODY_BYTES
 from shared import keys
 from shared.clock import now_ms
 from shared.ids import SessionId

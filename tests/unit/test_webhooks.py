@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -284,3 +285,29 @@ def test_only_what_is_known_not_to_have_been_sent_is_said_so(word, reason):
 def test_the_holders_own_words_are_those_that_are_understood():
     source = (ROOT / "workers" / "engine" / "holder.py").read_text()
     assert all(f'"{word}"' in source for word in reasons._UNSENT)
+
+
+def test_the_page_verifies_a_signature_with_code_that_works():
+    page = (ROOT / "docs" / "webhooks.md").read_text()
+    (snippet,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names = {}
+    exec(snippet, names)
+    body, now = b'{"id":"1"}', now_ms()
+
+    def verified(secret=SECRET, stamp=now, sent=body, made=None):
+        made = made or signature(SECRET, stamp, body)
+        return names["is_ours"](secret, {"X-Webhook-Timestamp": str(stamp), "X-Webhook-Signature": made}, sent)
+
+    assert verified()
+    assert not verified(secret="another")
+    assert not verified(sent=body + b" ")
+    assert not verified(stamp=now - 6 * keys.MINUTE)
+    assert not verified(stamp=now + 1, made=signature(SECRET, now, body))
+
+
+def test_the_page_names_every_event_and_reason_and_shows_a_true_one():
+    page = (ROOT / "docs" / "webhooks.md").read_text()
+    assert [kind for kind in EventType if f"| `{kind.value}` |" not in page] == []
+    assert [reason for reason in Undelivered if f"`{reason.value}`" not in page] == []
+    shown = re.search(r"^\{.*?\}\}$", page, re.DOTALL | re.MULTILINE)[0]
+    assert Event.model_validate_json(shown).type is EventType.SESSION_LINKED

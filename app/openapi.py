@@ -1,0 +1,189 @@
+"""The API's description, OpenAPI 3.1, made from the rows that route it: `GET /api/v1/openapi.json`, and docs/api.md."""
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app import api, ops, problems
+from app.operations import Answer, Operation
+from app.problems import MEDIA_TYPE, Kind, Problem, ProblemView
+from shared import VERSION
+from shared.webhooks import Event, EventType
+
+JSON = dict[str, Any]
+JSON_TYPE = "application/json"
+
+WEBHOOKS: dict[EventType, str] = {
+    EventType.SESSION_LINKED: "The company has linked a device.",
+    EventType.SESSION_VERIFIED: "The device is still there a minute later.",
+    EventType.SESSION_DROPPED: "The device is lost, and nobody asked for it at our side: the company must link anew.",
+    EventType.SESSION_UNLINKED: "The device was logged out, on the phone or by the API.",
+    EventType.MESSAGE_SENT: "WhatsApp took a message.",
+    EventType.MESSAGE_FAILED: "A message is not known to have been sent.",
+}
+
+_HEADERS = {
+    "X-Webhook-Id": "The event's id.",
+    "X-Webhook-Timestamp": "When this try was signed, in ms since the epoch.",
+    "X-Webhook-Signature": "`v1=` and the HMAC-SHA256 in hex of `<timestamp>.<body>` under `WEBHOOK_SECRET`.",
+}
+
+
+class Description:
+    """Answers with the description itself. It tells nothing secret, so it needs no key."""
+
+    def __init__(self) -> None:
+        self._made = orjson.dumps(document())
+
+    def routes(self) -> list[Route]:
+        """`/api/v1/openapi.json`."""
+        return [Route(one.path, partial(one.handler, self), methods=[one.method]) for one in OPERATIONS]
+
+    async def openapi(self, _request: Request) -> Response:
+        """The whole document."""
+        return Response(self._made, media_type=JSON_TYPE)
+
+
+OPERATIONS: tuple[Operation[Description], ...] = (
+    Operation(
+        "GET",
+        "/api/v1/openapi.json",
+        Description.openapi,
+        "This description.",
+        (Answer(200, "OpenAPI 3.1.", media=JSON_TYPE),),
+        needs_key=False,
+    ),
+)
+
+ALL: tuple[Operation[Any], ...] = (*api.OPERATIONS, *OPERATIONS, *ops.OPERATIONS)
+"""All that is described."""
+
+
+def problems_of(operation: Operation[Any]) -> tuple[Kind, ...]:
+    """The problems that an operation may answer, by status."""
+    found = [*operation.problems]
+    if operation.needs_key:
+        found.append(problems.NOT_ALLOWED)
+    if operation.needs_key and operation.path.startswith("/api/"):
+        found.append(problems.BUG)
+    return tuple(sorted(found, key=lambda kind: kind.status))
+
+
+def document() -> JSON:
+    """The whole description."""
+    paths: JSON = {}
+    for one in ALL:
+        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "WhatsApp onboarding",
+            "version": VERSION,
+            "description": "Links a company's WhatsApp from the browser and holds its session. All times are "
+            "milliseconds since the epoch, UTC. Answers and events may get new fields: ignore what you do not know.",
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"apiKey": []}],
+        "paths": paths,
+        "webhooks": {kind.value: {"post": _webhook(kind)} for kind in EventType},
+        "components": {
+            "securitySchemes": {
+                "apiKey": {"type": "http", "scheme": "bearer", "description": "One of the service's API_KEYS."}
+            },
+            "schemas": _schemas(),
+        },
+    }
+
+
+def _operation(one: Operation[Any]) -> JSON:
+    made: JSON = {"operationId": _camel(one.name), "summary": one.summary, "tags": [_tag(one.path)]}
+    if not one.needs_key:
+        made["security"] = []
+    if one.id is not None:
+        schema = {"type": "string", "pattern": one.id.pattern}
+        made["parameters"] = [
+            {"name": "id", "in": "path", "required": True, "description": one.id.says, "schema": schema}
+        ]
+    if one.body is not None:
+        made["requestBody"] = {"required": True, "content": {JSON_TYPE: {"schema": _ref(one.body)}}}
+    made["responses"] = dict(_responses(one))
+    return made
+
+
+def _responses(one: Operation[Any]) -> Iterator[tuple[str, JSON]]:
+    for answer in one.answers:
+        said: JSON = {"description": answer.says}
+        if answer.model is not None:
+            said["content"] = {JSON_TYPE: {"schema": _ref(answer.model)}}
+        elif answer.media:
+            said["content"] = {answer.media: {"schema": {"type": "object" if answer.media == JSON_TYPE else "string"}}}
+        yield str(answer.status), said
+    found = problems_of(one)
+    for status in sorted({kind.status for kind in found}):
+        kinds = [kind for kind in found if kind.status == status]
+        examples = {_camel(kind.title.lower().replace(" ", "_")): {"value": _example(kind)} for kind in kinds}
+        yield (
+            str(status),
+            {
+                "description": "; or: ".join(f"{kind.title}. {kind.detail}" for kind in kinds),
+                "content": {MEDIA_TYPE: {"schema": _ref(ProblemView), "examples": examples}},
+            },
+        )
+
+
+def _webhook(kind: EventType) -> JSON:
+    return {
+        "operationId": _camel(kind.value.replace(".", "_")),
+        "summary": WEBHOOKS[kind],
+        "tags": ["webhooks"],
+        "security": [],
+        "parameters": [
+            {"name": name, "in": "header", "required": True, "description": says, "schema": {"type": "string"}}
+            for name, says in _HEADERS.items()
+        ],
+        "requestBody": {"required": True, "content": {JSON_TYPE: {"schema": _ref(Event)}}},
+        "responses": {"2XX": {"description": "Taken. After anything else it is sent again, for a day."}},
+    }
+
+
+def _schemas() -> JSON:
+    """Of every model that is named. An answer's may get new fields in later versions, so only bodies are closed."""
+    bodies: set[type[BaseModel]] = {one.body for one in ALL if one.body}
+    answers: set[type[BaseModel]] = {answer.model for one in ALL for answer in one.answers if answer.model}
+    models: list[type[BaseModel]] = sorted(bodies | answers | {ProblemView, Event}, key=lambda model: model.__name__)
+    _, made = models_json_schema(
+        [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
+    )
+    schemas: JSON = made["$defs"]
+    closed = {model.__name__ for model in bodies}
+    for name, schema in schemas.items():
+        if name not in closed:
+            schema.pop("additionalProperties", None)
+        schema["description"] = " ".join(schema.get("description", "").split())
+    return schemas
+
+
+def _ref(model: type[BaseModel]) -> JSON:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+def _example(kind: Kind) -> JSON:
+    return Problem(kind).view.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _tag(path: str) -> str:
+    found = re.match(r"/api/v1/(links|companies)", path)
+    return found[1] if found else "service"
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
