@@ -1,0 +1,246 @@
+"""What each loss of a held session leads to: a state for the page, an act, a count, and never a fight."""
+
+import asyncio
+
+import pytest
+from pydantic import SecretStr
+
+from shared import keys
+from shared.clock import now_ms
+from shared.cooldown import Asker, Cooldowns
+from shared.failures import FailureCode
+from shared.ids import SessionId, WorkerId
+from shared.lease import Leases
+from shared.lifecycle import State
+from shared.redis_pool import answer
+from shared.snapshots import Snapshots
+from workers import sessions as module
+from workers.engine import protocol as pipe
+from workers.held import Links
+from workers.ownership import Ownership
+from workers.sessions import Sessions
+from workers.store import Device
+
+SESSION, OTHER = SessionId("company_salon-1"), SessionId("company_salon-2")
+PHONE = "+79001234567"
+HOUR_AGO = 3_600_000
+R = pipe.LostReason
+
+
+class FakeHolders:
+    """Remembers what it was told."""
+
+    def __init__(self):
+        self.held, self.released = [], []
+
+    def listen(self, hear, died):
+        self.hear, self.died = hear, died
+
+    async def hold(self, order):
+        self.held.append(order.session)
+
+    async def send(self, session, order):
+        pass
+
+    async def release(self, session):
+        self.released.append(session)
+
+    async def close(self):
+        pass
+
+
+class FakeStore:
+    """One device; `there` says whether its keys are."""
+
+    def __init__(self, linked_at):
+        self.devices = {SESSION: Device(SESSION, f"{PHONE[1:]}:1@s.whatsapp.net", linked_at, "/nowhere")}
+        self.there = True
+        self.parked = {}
+
+    async def device(self, session):
+        return self.devices.get(session)
+
+    async def holds(self, device):
+        return self.there
+
+    async def park(self, session, why):
+        old = self.devices[session]
+        self.devices[session] = Device(session, old.jid, old.linked_at, old.database, why)
+
+    async def forget(self, session):
+        self.devices.pop(session, None)
+
+
+class House:
+    """A worker's sessions over a pretended Redis."""
+
+    def __init__(self, redis, linked_at):
+        self.redis = redis
+        self.holders, self.store = FakeHolders(), FakeStore(linked_at)
+        self.snapshots, self.leases = Snapshots(redis), Leases(redis)
+        self.cooldowns = Cooldowns(redis, SecretStr("x" * 40))
+        ownership = Ownership(self.leases, WorkerId("w"), on_lapsed=self._nothing, on_beat=lambda _: None)
+        self.tasks = set()
+        self.done = asyncio.Event()
+        self.links = self._links(ownership)
+        self.sessions = Sessions(self.links, self.holders, most=10)  # type: ignore[arg-type]
+
+    def _links(self, ownership):
+        known = {
+            "snapshots": self.snapshots,
+            "ownership": ownership,
+            "store": self.store,
+            "cooldowns": self.cooldowns,
+            "spawn": self.spawn,
+            "device_name": "Salon",
+        }
+        return Links(**{name: known.get(name) for name in Links.__dataclass_fields__})
+
+    async def _nothing(self):
+        pass
+
+    def spawn(self, work, _name):
+        task = asyncio.ensure_future(work)
+        self.tasks.add(task)
+        task.add_done_callback(self._spent)
+
+    def _spent(self, task):
+        self.tasks.discard(task)
+        self.done.set()
+
+    async def until(self, wanted):
+        """Until that is so; looked at whenever something that was to be done later has been done."""
+        async with asyncio.timeout(5):
+            while not wanted():
+                self.done.clear()
+                await self.done.wait()
+
+    async def up(self):
+        await self.sessions.resume(SESSION)
+        await self.holders.hear(pipe.Held(session=SESSION))
+
+    async def lose(self, reason, until=None):
+        await self.holders.hear(pipe.Lost(session=SESSION, reason=reason, until=until, detail="said so"))
+
+    async def body(self):
+        return (await self.snapshots.read(SESSION)).body
+
+    async def counted(self, name):
+        return int(await answer(self.redis.hget(keys.STATS, name)) or 0)
+
+
+@pytest.fixture
+def house(redis):
+    return House(redis, now_ms() - HOUR_AGO)
+
+
+@pytest.fixture
+def fresh(redis):
+    return House(redis, now_ms())
+
+
+@pytest.mark.parametrize("reason", [R.LOGGED_OUT, R.MAIN_DEVICE_GONE])
+async def test_logged_out_is_told_and_forgotten(house, reason):
+    await house.up()
+    await house.lose(reason)
+    body = await house.body()
+    assert (body.state, body.failure.code) == (State.UNLINKED, FailureCode.LOGGED_OUT)
+    assert house.store.devices == {}
+    assert await house.leases.owner(SESSION) is None
+    assert await house.counted('failures{code="logged-out",region="RU"}') == 1
+
+
+@pytest.mark.parametrize("reason", [R.LOGGED_OUT, R.MAIN_DEVICE_GONE])
+async def test_within_the_dwell_it_is_a_drop(fresh, reason):
+    await fresh.up()
+    await fresh.lose(reason)
+    body = await fresh.body()
+    assert (body.state, body.failure.code) == (State.FAILED, FailureCode.DROPPED_AFTER_LINKING)
+    assert await fresh.counted("dropped") == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"), [(R.REPLACED, FailureCode.INTERNAL), (R.BANNED, FailureCode.TEMPORARILY_BANNED)]
+)
+async def test_replaced_and_banned_are_kept_and_never_fight_back(house, reason, code):
+    until = now_ms() + HOUR_AGO if reason is R.BANNED else None
+    await house.up()
+    await house.lose(reason, until)
+    body = await house.body()
+    assert (body.state, body.failure.code, body.failure.retry_at) == (State.FAILED, code, until)
+    assert house.store.devices[SESSION].parked == reason.value
+    before = list(house.holders.held)
+    await house.sessions.resume(SESSION)
+    assert house.holders.held == before
+    assert await house.leases.owner(SESSION) is None
+
+
+async def test_a_banned_phone_waits_for_its_code_as_long_as_the_ban(house):
+    until = now_ms() + HOUR_AGO
+    await house.up()
+    await house.lose(R.BANNED, until)
+    assert (await house.cooldowns.wait(Asker(PHONE, OTHER))).until == until
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        (R.OUTDATED, FailureCode.CLIENT_OUTDATED),
+        (R.REFUSED, FailureCode.CONNECTION_FAILED),
+        (R.START_FAILED, FailureCode.CONNECTION_FAILED),
+    ],
+)
+async def test_trouble_is_said_counted_once_and_tried_again(house, monkeypatch, reason, code):
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    await house.up()
+    for tries in range(2, 4):
+        await house.lose(reason)
+        body = await house.body()
+        assert (body.state, body.failure.code) == (State.RECONNECTING, code)
+        await house.until(lambda tries=tries: len(house.holders.held) == tries)
+    assert await house.counted(f'failures{{code="{code.value}",region="RU"}}') == 1
+    assert (await house.body()).failure.code is code
+    await house.holders.hear(pipe.Held(session=SESSION))
+    body = await house.body()
+    assert (body.state, body.failure) == (State.LINKED, None)
+
+
+async def test_a_lost_keepalive_is_shown_until_it_is_back(house):
+    await house.up()
+    await house.holders.hear(pipe.Dropped(session=SESSION))
+    assert (await house.body()).state is State.RECONNECTING
+    await house.holders.hear(pipe.Restored(session=SESSION))
+    assert (await house.body()).state is State.LINKED
+
+
+async def test_keys_that_are_gone_are_our_fault_and_the_library_is_not_started_on_them(house):
+    house.store.there = False
+    await house.sessions.resume(SESSION)
+    body = await house.body()
+    assert (body.state, body.failure.code) == (State.UNLINKED, FailureCode.INTERNAL)
+    assert house.holders.held == []
+    assert house.store.devices == {}
+
+
+async def test_a_device_that_is_away_when_the_dwell_ends_is_verified_when_it_is_back(redis, monkeypatch):
+    monkeypatch.setattr(module, "DWELL_SECONDS", 0.2)
+    house = House(redis, now_ms())
+    await house.up()
+    await house.holders.hear(pipe.Dropped(session=SESSION))
+    held = house.sessions._held[SESSION]
+    await house.until(lambda: held.due)
+    verified = 'verified{method="qr",region="RU"}'
+    assert await house.counted(verified) == 0
+    await house.holders.hear(pipe.Restored(session=SESSION))
+    assert await house.counted(verified) == 1
+    await house.holders.hear(pipe.Dropped(session=SESSION))
+    await house.holders.hear(pipe.Restored(session=SESSION))
+    assert await house.counted(verified) == 1
+    await house.lose(R.LOGGED_OUT)
+    assert (await house.body()).failure.code is FailureCode.LOGGED_OUT
+
+
+async def test_only_what_comes_up_after_the_dwell_is_never_verified_again(house):
+    await house.up()
+    assert house.sessions._held[SESSION].verified == ()
+    assert not house.sessions._held[SESSION].fresh
