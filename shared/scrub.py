@@ -27,7 +27,7 @@ _SECRETS = (
     r"\beyJ[\w-]+\.[\w-]+\.[\w-]*",  # a signed token
     r"\b(?i:bearer)\s+[^\s\"',;]{8,}",  # an API key on its way
     r"\b(?i:password|passwd|secret|api[_-]?key)[\"']?\s*[=:]\s*[\"']?[^\s\"',;&]{6,}",
-    r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/@:]*:[^\s@]*@",  # a password inside a URL
+    r"\b[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s/@:]{0,128}:[^\s@]{0,256}@",  # a password inside a URL
     r"\b\d{5,20}(?:[.:_]\d+)*@(?:s\.whatsapp\.net|lid|c\.us|g\.us|hosted|msgr)\b",  # a device's, person's, group's name
     r"%2[Bb]\d{7,15}",  # a phone in a query
     rf"\+\d(?:[{_BLANK}{_DASH}()./]{{0,2}}\d){{6,16}}{_AFTER}",  # with its country

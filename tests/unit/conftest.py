@@ -1,10 +1,16 @@
 """A Redis that is only pretended (fakeredis with Lua), and what the tests of its scripts have in common."""
 
+import hypothesis
 import pytest
 from fakeredis import FakeAsyncRedis
 
 from shared.queue import client
 from tests.unit.world import World
+
+
+# How long an example takes says something of the machine, not of us.
+hypothesis.settings.register_profile("ours", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("ours")
 
 
 @pytest.fixture
