@@ -38,6 +38,8 @@ EVENTS: dict[str, str] = {
     "session.unlink": "logged out by an operator",
     "cooldown.cleared": "a cool-down was taken back",
     "doctor.repaired": "put right",
+    "worker.stopped": "handed over and stopped",
+    "worker.buried": "was silent: taken for dead",
 }
 
 

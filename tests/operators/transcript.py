@@ -117,7 +117,8 @@ class Document:
     def section(self, head: str) -> list[Step]:
         """The commands below a heading, up to the next of its level or a higher one."""
         level = head.split(" ", 1)[0]
-        after = f"\n{self.text}".split(f"\n{head}\n", 1)[1]
+        before, after = f"\n{self.text}".split(f"\n{head}\n", 1)
+        self._written = min(self._written, len(before)) if head.startswith("# ") else len(before)
         until = re.search(rf"^#{{1,{len(level)}}} ", after, re.MULTILINE)
         return [step for block in blocks(after[: until.start()] if until else after) for step in block]
 

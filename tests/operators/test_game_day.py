@@ -1,0 +1,200 @@
+"""docs/game-day.md, played: each incident happens to a real service, and the page's commands are typed into it."""
+
+import asyncio
+import contextlib
+import shutil
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from websockets.exceptions import ConnectionClosedError
+
+from app.local_redis import LocalRedis
+from bench.postgres import Postgres, binaries
+from emulator.client import Emulator
+from shared import keys
+from tests.e2e.stack import Socket, Stack
+from tests.operators.conftest import until
+from tests.operators.transcript import ROOT, Document, Shell
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("operations")]
+
+
+class Day:
+    """One incident: a service, and the page that tells of it."""
+
+    def __init__(self, stack: Stack) -> None:
+        if shutil.which("redis-cli") is None:
+            pytest.skip("NO redis-cli on this machine: install redis-tools")
+        self.stack = stack
+        self.page = Document(ROOT / "docs" / "game-day.md")
+        self.shell = Shell(stack.environment)
+
+    async def play(self, head: str, **environment: str) -> None:
+        """Type what stands below a heading; it must say what stands there."""
+        if environment:
+            self.shell = Shell(self.stack.environment | {f"DOC_{name}": value for name, value in environment.items()})
+        wrong = await self.page.play(self.page.section(head), self.shell)
+        assert not wrong, "\n\n".join(wrong)
+
+    async def play_part(self, head: str, *, first: int | None = None, after: int = 0) -> None:
+        """The same with some of its commands, because something happens in between."""
+        wrong = await self.page.play(self.page.section(head)[after:first], self.shell)
+        assert not wrong, "\n\n".join(wrong)
+
+    async def linked(self, company: str, number: str) -> dict[str, str]:
+        """A company that is linked and held."""
+        link, _ = await self.stack.linked(number, company=company)
+        held = [one.said("session.logged-in", session=link["session"]) for one in self.stack.workers]
+        done, left = await asyncio.wait(map(asyncio.ensure_future, held), return_when=asyncio.FIRST_COMPLETED)
+        for one in left:
+            one.cancel()
+        assert done.pop().exception() is None
+        return link
+
+    @contextlib.asynccontextmanager
+    async def with_qr(self, company: str) -> AsyncIterator[Socket]:
+        """A page with a QR on it."""
+        async with self.stack.socket(await self.stack.link(company)) as socket:
+            await socket.send("request-qr")
+            await socket.snapshot(lambda s: "qr" in s)
+            yield socket
+
+    async def until_ready(self, *, ready: bool) -> None:
+        """Until /readyz says so."""
+
+        async def says() -> bool:
+            return ((await self.stack.http.get("/readyz")).status_code == 200) is ready
+
+        await until(says, seconds=60)
+
+
+async def test_1_redis_is_full(own: Stack) -> None:
+    day = Day(own)
+    await day.linked("aurora", "+79160000002")
+    await day.until_ready(ready=True)
+    async with own.redis.pipeline(transaction=False) as pipe:
+        for number in range(8000):
+            pipe.set(f"cache:{number}", "x" * 1000)
+        await pipe.execute()
+    await own.redis.config_set("maxmemory", "8mb")
+    await day.until_ready(ready=False)
+    await day.play("### 1a. What is seen")
+    await day.play("### 1b. What is typed")
+    await day.until_ready(ready=True)
+    await until(lambda: _all_well(own))
+    await day.play("### 1c. What is left of it")
+
+
+async def test_2_whatsapp_refuses_codes(own: Stack) -> None:
+    day = Day(own)
+    rule = await own.emulator.arm("code-refused", tag=own.tag, status=429, times=None)
+    async with own.socket(await own.link("birch")) as birch:
+        await birch.send("request-pairing-code", phoneNumber="+79160000003")
+        await birch.until(lambda m: m["type"] == "pairing-code-error")
+        await day.play("### 2a. What is seen")
+        async with own.socket(await own.link("cedar")) as cedar:
+            await day.play_part("### 2b. What is typed", first=2)
+            await cedar.send("request-pairing-code", phoneNumber="+79160000004")
+            assert (await cedar.error())["code"] == "code-not-available"
+            await cedar.send("request-qr")
+            shown = await cedar.snapshot(lambda s: "qr" in s)
+            await own.emulator.phone("+79160000004").scan(shown["qr"]["text"])
+            await cedar.state("linked")
+            await day.play_part("### 2b. What is typed", after=2)
+        await own.emulator.disarm(rule)
+        await day.play("### 2c. When it is over")
+        await birch.send("request-pairing-code", phoneNumber="+79160000003")
+        await birch.snapshot(lambda s: "code" in s)
+
+
+async def test_3_a_worker_is_wedged(own: Stack) -> None:
+    day = Day(own)
+    await day.linked("aurora", "+79160000002")
+    wedged = own.workers[0]
+    async with day.with_qr("birch") as birch:
+        other = await own.start_worker()
+        wedged.process.send_signal(signal.SIGSTOP)
+        await birch.state("queued", seconds=30)
+        await birch.snapshot(lambda s: "qr" in s)
+        await other.said("session.logged-in", session="company_aurora")
+        await until(lambda: _silent(own))
+        await day.play("### 3a. What is seen")
+        await day.play("### 3b. What is typed", PID=str(wedged.pid))
+        await wedged.ended()
+
+
+@pytest.mark.postgres
+async def test_4_postgres_has_no_connections_left(emulator: Emulator, own_redis: LocalRedis, folder: Path) -> None:
+    found = binaries()
+    if found is None:
+        pytest.skip("NO POSTGRESQL on this machine")
+    server = Postgres(found)
+    try:
+        server.create()
+        server.start("max_connections=14", "superuser_reserved_connections=3")
+        name = await server.database()
+        await server.query("CREATE ROLE reports LOGIN PASSWORD 'reports'")
+        url = server.url(name)
+        async with Stack.running(emulator, own_redis.url, folder, DATABASE_URL=url, DATABASE_POOL="2") as stack:
+            day = Day(stack)
+            await day.linked("aurora", "+79160000002")
+            await day.until_ready(ready=True)
+            hogs = await _take_all(server, name)
+            try:
+                await day.until_ready(ready=False)
+                await day.play("### 4a. What is seen", PG=server.url(name, user="boss"))
+                await day.play("### 4b. What is typed", PG=server.url(name, user="boss"))
+            finally:
+                for one in hogs:
+                    one.terminate()
+            await day.until_ready(ready=True)
+            await day.play("### 4c. When it is back")
+    finally:
+        server.remove()
+
+
+async def test_5_a_link_has_leaked(own: Stack) -> None:
+    day = Day(own)
+    leaked = await own.link("aurora")
+    await day.linked("birch", "+79160000009")
+    async with own.socket(leaked) as stranger:
+        await stranger.send("request-qr")
+        await stranger.snapshot(lambda s: "qr" in s)
+        await day.play("### 5a. What is seen")
+        await day.play("### 5b. What is typed", LINK=leaked["url"])
+        await stranger.send("request-pairing-code", phoneNumber="+79160000008")
+        assert (await stranger.error())["code"] == "link-spent"
+    with pytest.raises(ConnectionClosedError, match="4401"):
+        async with own.socket(leaked):
+            pass
+    await day.play("### 5c. If a stranger had linked already")
+
+
+async def _take_all(server: Postgres, database: str) -> list[asyncpg.Connection]:
+    """Every connection that somebody without privileges can have, and those that become free as well."""
+    hogs: list[asyncpg.Connection] = []
+    address = server.url(database, user="reports").replace(server.url(database).split(":")[2].split("@")[0], "reports")
+    quiet = 0
+    while quiet < 12:
+        try:
+            hogs.append(await asyncpg.connect(address))
+            quiet = 0
+        except (asyncpg.TooManyConnectionsError, asyncpg.InsufficientPrivilegeError):
+            quiet += 1
+            await asyncio.sleep(1)
+    return hogs
+
+
+async def _all_well(stack: Stack) -> bool:
+    return bool(await stack.redis.zcount(keys.LEASES, "(0", "+inf")) and not await stack.redis.zcount(
+        keys.LEASES, "-inf", (await stack.redis.time())[0] * 1000
+    )
+
+
+async def _silent(stack: Stack) -> bool:
+    beats = await stack.redis.zrange(keys.WORKERS, 0, -1, withscores=True)
+    seconds, _ = await stack.redis.time()
+    return any(seconds * 1000 - at > 10_500 for _, at in beats) or len(beats) == 1
