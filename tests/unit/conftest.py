@@ -7,7 +7,6 @@ from fakeredis import FakeAsyncRedis
 from shared.queue import client
 from tests.unit.world import World
 
-
 # How long an example takes says something of the machine, not of us.
 hypothesis.settings.register_profile("ours", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("ours")
