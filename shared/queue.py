@@ -26,6 +26,8 @@ log = structlog.get_logger()
 
 IDLE_SECONDS = 5.0
 """How often a queue is looked at when nobody calls: bounds the harm of a lost wake-up."""
+ALONE_SECONDS = 12 * IDLE_SECONDS
+"""The same for a queue that is looked at together with the others of its process: only should that fail."""
 JOB_TIMEOUT_SECONDS = 20
 """Jobs are short commands. After a crash arq waits this long (and 10 s) before it runs one again."""
 MAX_TRIES = 2
@@ -34,6 +36,14 @@ DEDUPE_MS = 2_000
 SKEW_MS = 1000
 """A job that is due now is dated back by this much: a worker whose clock is late would otherwise not see it when it is
 called, and find it only when it next looks by itself."""
+
+# KEYS queues   ARGV now (ms).   Which of them have a job that is due. One command for all: three workers at rest would
+# send half of all that a process sends.
+_DUE = """
+local due = {}
+for i, queue in ipairs(KEYS) do due[i] = #redis.call('ZRANGEBYSCORE', queue, '-inf', ARGV[1], 'LIMIT', 0, 1) end
+return due
+"""
 
 Job = Callable[..., Awaitable[None]]
 
@@ -129,6 +139,7 @@ class QueueWorker(Worker):
         self._free = free
         self._wake = asyncio.Event()
         self._faults = 0
+        self.watched = False  # somebody looks at this queue every `IDLE_SECONDS`, and wakes us
 
     def wake(self) -> None:
         """Look at the queue now."""
@@ -149,7 +160,7 @@ class QueueWorker(Worker):
             await asyncio.sleep(min(2.0, 0.05 * 2**self._faults))
             return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(IDLE_SECONDS):
+            async with asyncio.timeout(ALONE_SECONDS if self.watched else IDLE_SECONDS):
                 await self._wake.wait()
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
@@ -194,7 +205,34 @@ async def listen_for_calls(
     redis: Redis, workers: Sequence[QueueWorker], also: Mapping[str, Callable[[], None]] = {}
 ) -> None:
     """Wake each queue's worker as soon as something is put into it, and call whom `also` names for its channel. Runs
-    until cancelled; reconnects by itself."""
+    until cancelled; reconnects by itself. Calls can be lost, so the queues are looked at now and then as well."""
+    looking = asyncio.create_task(_look(workers))
+    try:
+        await _listen(redis, workers, also)
+    finally:
+        await cancelled(looking)
+
+
+async def _look(workers: Sequence[QueueWorker]) -> None:
+    """Wake those whose queue holds a job that is due; at all queues with one command."""
+    if not workers:
+        return
+    due = workers[0].pool.register_script(_DUE)
+    for worker in workers:
+        worker.watched = True
+    while True:
+        await asyncio.sleep(IDLE_SECONDS)
+        try:
+            found = await due(keys=[worker.queue_name for worker in workers], args=[now_ms()])
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("queues.unreachable", error=type(error).__name__)
+            continue
+        for worker, has in zip(workers, found, strict=True):
+            if has:
+                worker.wake()
+
+
+async def _listen(redis: Redis, workers: Sequence[QueueWorker], also: Mapping[str, Callable[[], None]]) -> None:
     by_channel = {keys.wake(worker.queue_name).encode(): worker.wake for worker in workers}
     by_channel |= {channel.encode(): call for channel, call in also.items()}
     pause = 0.05
