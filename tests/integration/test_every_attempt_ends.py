@@ -115,11 +115,14 @@ class ScriptedLinker:
         self._script = list(script)
         self._alive = alive
         self._dead = asyncio.Event()
+        self.asked = asyncio.Event()
         alive.add(self)
 
-    async def send(self, _message: pipe.Start | pipe.RequestCode) -> None:
+    async def send(self, message: pipe.Start | pipe.RequestCode) -> None:
         if self._dead.is_set():
             raise PipeClosed("it is gone")
+        if isinstance(message, pipe.RequestCode):
+            self.asked.set()
 
     async def kill(self) -> Exited:
         self._dead.set()
@@ -144,16 +147,18 @@ class ScriptedLinker:
 class Stage:
     """What an attempt works with, for one course."""
 
-    def __init__(self, redis: Redis, script: Script) -> None:
+    def __init__(self, redis: Redis, script: Script, *, limits: Limits = LIMITS, secret: str = "") -> None:
         self.script = script
+        self.limits = limits
         self.alive: set[ScriptedLinker] = set()
         self.board = Board({})
         self.away = False
         self.adopted = self.handed_over = False
+        self.taken = asyncio.Event()
         self._waiting = iter(script.linkers)
         self.session = SessionId(f"company_c{script.seed}")
         self.claims, self.snapshots, self.leases = Claims(redis), Snapshots(redis), Leases(redis)
-        self.cooldowns = Cooldowns(redis, SecretStr(f"a secret of course {script.seed}"))
+        self.cooldowns = Cooldowns(redis, SecretStr(secret or f"a secret of course {script.seed}"))
         self.ownership = Ownership(
             self.leases, WorkerId(f"w{script.seed}"), on_lapsed=self._nothing, on_beat=lambda _: None
         )
@@ -165,7 +170,9 @@ class Stage:
     async def take(self) -> ScriptedLinker:
         if self.script.pool_fails:
             raise EngineFailed("no linker could be had")
-        return ScriptedLinker(next(self._waiting, []), self.alive)
+        linker = ScriptedLinker(next(self._waiting, []), self.alive)
+        self.taken.set()
+        return linker
 
     # The device store.
     def scratch(self, session: SessionId, attempt: int) -> str:
@@ -189,8 +196,8 @@ class Stage:
     async def restart(self, *_: object) -> None:
         self.handed_over = True
 
-    async def play(self) -> None:
-        """Run the course, and look at what it left."""
+    async def begin(self) -> tuple[Attempt, "asyncio.Task[None]"]:
+        """Ask for an attempt, and have it run."""
         parts: Any = Parts(
             self.claims,
             self.cooldowns,
@@ -203,7 +210,7 @@ class Stage:
             self.restart,
             "Salon",
             self,  # type: ignore[arg-type]
-            LIMITS,
+            self.limits,
         )
         subject = Subject("L", now_ms() + 60_000, phone=self.script.phone, expected=self.script.expected)
         method = Method.CODE if self.script.phone else Method.QR
@@ -211,8 +218,12 @@ class Stage:
         attempt = Attempt(parts, self.session, method)
         lease = await self.ownership.acquire(self.session, attempt, attempt=asked.attempt)
         assert lease is not None
+        return attempt, asyncio.create_task(attempt.run(lease))
+
+    async def play(self) -> None:
+        """Run the course, and look at what it left."""
+        attempt, running = await self.begin()
         asking = asyncio.create_task(self._ask(attempt))
-        running = asyncio.create_task(attempt.run(lease))
         deadline = now_ms() + (LIMITS.restarts + 3) * LIMITS.attempt + LIMITS.finish + LATE_MS
         await asyncio.wait({running}, timeout=(deadline - now_ms()) / 1000)
         assert running.done(), "it never ended"
@@ -276,3 +287,50 @@ async def test_every_course_ends_and_leaves_nothing(redis_server: str, batch: in
         await redis.aclose(close_connection_pool=True)
     assert wrong == {}, f"course(seed) plays one again: {wrong}"
     assert endings >= {State.LINKED, State.FAILED, State.EXPIRED, State.CANCELLED}
+
+
+async def test_of_two_companies_at_once_one_asks_for_the_phones_code_and_the_other_may_when_it_is_over(
+    redis_server: str,
+) -> None:
+    """Both were let through by web, because neither had asked WhatsApp yet."""
+    redis = client(Redis.from_url(redis_server).connection_pool)
+    limits, phone = Limits(qr=20_000, attempt=30_000, code_least=1), PHONES[0]
+    stages = []
+    for seed in (1, 2):
+        qr = pipe.Qr(text="https://x#a,k", number=1, born=now_ms())
+        script = Script(seed, [[(0, qr)]], phone=phone)
+        stages.append(Stage(redis, script, limits=limits, secret="the same for both"))
+
+    async def until(stage: Stage, wanted: Any) -> Any:
+        async with asyncio.timeout(10), redis.pubsub() as pubsub:
+            await pubsub.subscribe(keys.events(stage.session))
+            while not wanted(body := (await stage.snapshots.read(stage.session)).body):
+                await pubsub.get_message(ignore_subscribe_messages=True, timeout=1)
+            return body
+
+    try:
+        first, second = stages
+        winner, its_end = await first.begin()
+        async with asyncio.timeout(10):
+            await (await _linker_of(first)).asked.wait()
+        loser, other_end = await second.begin()
+        refused = await until(second, lambda body: body.failure)
+        assert refused.failure.code == "in-progress"
+        assert 0 < refused.failure.retry_at - now_ms() <= limits.qr
+        assert not next(iter(second.alive)).asked.is_set()
+        winner.order(Order.CANCEL)
+        await its_end
+        await second.claims.request(second.session, Subject("L", 0, phone=phone), queued(Method.CODE, "again"))
+        loser.order(Order.CODE)
+        async with asyncio.timeout(10):
+            await next(iter(second.alive)).asked.wait()
+        loser.order(Order.CANCEL)
+        await other_end
+    finally:
+        await redis.aclose(close_connection_pool=True)
+
+
+async def _linker_of(stage: Stage) -> ScriptedLinker:
+    """The stage's linker, once it has one."""
+    await stage.taken.wait()
+    return next(iter(stage.alive))
