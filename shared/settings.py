@@ -199,7 +199,10 @@ class _Given(BaseSettings):
     api_keys: str | None = None
 
 
-def read_for_operator(run: Path = Path(__file__).resolve().parents[1] / ".run") -> OperatorSettings:
+_RUN = Path(__file__).resolve().parents[1] / ".run"
+
+
+def read_for_operator(run: Path = _RUN) -> OperatorSettings:
     """For a command that needs Redis alone. Without REDIS_URL it is that of `make run`, whose folder is `run`, and so
     are the secrets. Ends the process like `read`."""
     given = _Given().model_fields_set

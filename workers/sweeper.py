@@ -8,6 +8,7 @@ import asyncio
 
 import structlog
 from arq.connections import ArqRedis
+from redis.typing import EncodableT, FieldT
 
 from shared import keys, sentry
 from shared.claims import Claims, queued
@@ -113,9 +114,9 @@ class Sweeper:
     async def _record(self, worker: WorkerId) -> None:
         """Tell the operators, who would otherwise only see one worker less."""
         event = "worker.stopped" if worker == self._me else "worker.buried"
-        fields = {"event": event, "what": worker, "detail": "", "by": self._me, "why": ""}
+        fields: dict[FieldT, EncodableT] = {"event": event, "what": worker, "detail": "", "by": self._me, "why": ""}
         async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.xadd(keys.OPERATORS, {**fields}, maxlen=keys.TIMELINE_LENGTH)
+            pipe.xadd(keys.OPERATORS, fields, maxlen=keys.TIMELINE_LENGTH)
             pipe.pexpire(keys.OPERATORS, keys.TIMELINE_TTL)
             if worker != self._me:
                 pipe.hincrby(keys.STATS, field(Counter.SWEPT, kind="worker"))
