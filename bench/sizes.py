@@ -16,7 +16,7 @@ from pathlib import Path
 
 from app import local_redis
 from emulator.client import Emulator
-from tests.e2e.stack import Stack, new_number
+from tests.e2e.stack import Stack
 from workers.report import memory_bytes, processes
 
 STEPS = 4
@@ -47,12 +47,15 @@ async def _measure(stack: Stack, sessions: int, attempts: int) -> None:
     base = await _memory(stack)
     print(f"web, idle: {web:.0f} MB; worker, nothing held: {base:.0f} MB")
     points = [(0, base)]
+    before = (await stack.redis.info("memory"))["used_memory"]
     for _ in range(STEPS):
         for _ in range(sessions // STEPS):
             link, _ = await stack.linked()
             await stack.worker.said("session.logged-in", session=link["session"])
         points.append((points[-1][0] + sessions // STEPS, await _memory(stack)))
         print(f"{points[-1][0]} sessions: {points[-1][1]:.0f} MB")
+    used = (await stack.redis.info("memory"))["used_memory"] - before
+    print(f"Redis: {used / points[-1][0] / 1024:.0f} KB a linked session")
     each = (points[-1][1] - points[1][1]) / (points[-1][0] - points[1][0])
     held = points[-1][1]
     async with contextlib.AsyncExitStack() as pages:
