@@ -11,8 +11,8 @@ from shared.lifecycle import State
 from shared.protocol import Code, MessageType, Method
 from shared.switches import Switches
 from workers import reasons, tallies
+from workers.connection import Connection
 from workers.engine import protocol as pipe
-from workers.engine.processes import Linker, PipeClosed
 from workers.limits import Limits
 from workers.writing import Page
 
@@ -36,7 +36,7 @@ class Codes:
         self._page.subject = await self._claims.subject(self._page.session)
         return self._page.subject.phone is not None and self._asker is None
 
-    async def ask(self, linker: Linker, dies: int) -> None:
+    async def ask(self, connection: Connection, dies: int) -> None:
         """Ask WhatsApp for a code, which lives until `dies` (ms since the epoch) at the latest."""
         subject = self._page.subject
         if subject.phone is None or self._asker is not None:
@@ -52,10 +52,7 @@ class Codes:
             await self._none(FailureCode.IN_PROGRESS, taken_until)
             return
         self._asker = asker
-        try:
-            await linker.send(pipe.RequestCode(phone=subject.phone))
-        except PipeClosed:
-            log.debug("linker.closed")  # its end is heard in turn
+        await connection.send(pipe.RequestCode(phone=subject.phone))
 
     async def turn(self) -> None:
         """The page came for a QR and now waits for a code."""

@@ -23,13 +23,13 @@ from shared.ids import SessionId
 from shared.lease import Lease
 from shared.lifecycle import State
 from shared.protocol import Body, Device, Hint, MessageType, Method
-from shared.queue import cancelled
 from shared.snapshots import Snapshots
 from shared.switches import Switches
 from workers import reasons, tallies
 from workers.codes import Codes
+from workers.connection import Connection, Heard
 from workers.engine import protocol as pipe
-from workers.engine.processes import EngineFailed, Exited, Linker, LinkerPool, PipeClosed, WrongMessage
+from workers.engine.processes import EngineFailed, Exited, LinkerPool, WrongMessage
 from workers.limits import Limits
 from workers.ownership import Ownership
 from workers.reasons import Verdict
@@ -68,12 +68,6 @@ class Parts:
     limits: Limits = field(default_factory=Limits)
 
 
-Event = pipe.Ready | pipe.Qr | pipe.Code | pipe.CodeRefused | pipe.Word | pipe.Paired | pipe.Connected | pipe.Ended
-
-
-Heard = Event | Exited | WrongMessage | EngineFailed
-
-
 class Attempt:
     """One attempt, an owner of its session's lease."""
 
@@ -84,11 +78,8 @@ class Attempt:
         self._page = Page(parts.snapshots, session, method)
         self._codes = Codes(self._page, parts.claims, parts.cooldowns, parts.switches, parts.limits)
         self._rotation = Rotation()
-        self._inbox: asyncio.Queue[tuple[Linker, Heard] | Order] = asyncio.Queue()
-        self._linker: Linker | None = None
-        self._pump: asyncio.Task[None] | None = None
-        self._killing: asyncio.Task[Exited] | None = None
-        self._scratch = ""
+        self._inbox: asyncio.Queue[tuple[Connection, Heard] | Order] = asyncio.Queue()
+        self._connection: Connection | None = None
         self._paired: pipe.Paired | None = None
         self._deadline = 0
 
@@ -98,8 +89,8 @@ class Attempt:
 
     def lost(self) -> None:
         """The lease is lost: the linker dies now, whatever the driver waits for."""
-        if self._linker is not None:
-            self._killing = asyncio.create_task(self._linker.kill())
+        if self._connection is not None:
+            self._connection.kill()
         self.order(Order.LOST)
 
     async def renewed(self, lease: Lease) -> None:
@@ -142,33 +133,18 @@ class Attempt:
         self._deadline = now_ms() + self._limits.attempt
         self._rotation = Rotation()
         self._page.renew(State.CONNECTING, deadline=self._deadline)
-        self._scratch = self._parts.store.scratch(self._session, self._page.lease.token)
         await self._page.show(MessageType.STATUS, "attempt.connecting")
-        linker = self._linker = await self._parts.linkers.take()
+        linker, store = await self._parts.linkers.take(), self._parts.store
+        scratch = store.scratch(self._session, self._page.lease.token)
         log.info("attempt.connecting", session=self._session, attempt=self._page.lease.token, linker=linker.pid)
-        self._pump = asyncio.create_task(self._listen(linker))
-        try:
-            await linker.send(pipe.Start(database=self._scratch))
-        except PipeClosed:
-            log.debug("linker.closed")  # its end is heard in turn
-
-    async def _listen(self, linker: Linker) -> None:
-        try:
-            async for event in linker:
-                self._inbox.put_nowait((linker, event))
-        except (WrongMessage, EngineFailed) as error:
-            self._inbox.put_nowait((linker, error))
+        self._connection = Connection(linker, store, scratch, lambda *heard: self._inbox.put_nowait(heard))
+        await self._connection.send(pipe.Start(database=scratch))
 
     async def _leave(self) -> None:
         """Nothing of the attempt stays behind: process, task, file, claim to a code."""
-        if self._linker is not None:
-            await self._linker.kill()
-            self._linker = None
-        if self._pump is not None:
-            await cancelled(self._pump)
-            self._pump = None
-        if self._scratch:
-            self._parts.store.discard(self._scratch)
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
         try:
             await self._codes.give_back()
         except (RedisError, OSError, TimeoutError) as error:
@@ -189,10 +165,10 @@ class Attempt:
             item = await self._next()
             if isinstance(item, Order):
                 await self._obey(item)
-            elif item[0] is self._linker:
+            elif item[0] is self._connection:
                 await self._hear(item[1])
 
-    async def _next(self) -> tuple[Linker, Heard] | Order:
+    async def _next(self) -> tuple[Connection, Heard] | Order:
         try:
             async with asyncio.timeout((self._deadline - now_ms()) / 1000):
                 return await self._inbox.get()
@@ -226,13 +202,13 @@ class Attempt:
 
     async def _want_code(self) -> None:
         """A code for the subject's phone: the living one, or a new one, but never two at once."""
-        if self._linker is None or not await self._codes.wanted() or self._page.state is not State.AWAITING_PHONE:
+        if self._connection is None or not await self._codes.wanted() or self._page.state is not State.AWAITING_PHONE:
             return  # while connecting, the first QR brings it about
         if self._rotation.dies - now_ms() < self._limits.code_least:
             await self._codes.turn()
             await self._again("too little time for a code")
             return
-        await self._codes.ask(self._linker, self._rotation.dies)
+        await self._codes.ask(self._connection, self._rotation.dies)
 
     # --- what the linker says -----------------------------------------------------------------------------------------
 
@@ -277,8 +253,8 @@ class Attempt:
         self._page.step(State.AWAITING_PHONE, qr=shown.view)
         await self._page.show(MessageType.QR_UPDATE, what, str(number), counters)
         # A code may have been asked for while the connection was being made.
-        if is_first and self._linker is not None and await self._codes.wanted():
-            await self._codes.ask(self._linker, self._rotation.dies)
+        if is_first and self._connection is not None and await self._codes.wanted():
+            await self._codes.ask(self._connection, self._rotation.dies)
 
     async def _word(self, word: str) -> None:
         reason = reasons.of_word(word)
@@ -330,10 +306,10 @@ class Attempt:
 
     async def _linked(self) -> None:
         """Durable first, told second: only then does the page say `linked`."""
-        if self._paired is None:
+        if self._paired is None or self._connection is None:
             await self._fail(FailureCode.INTERNAL, raw="connected without pairing")
         linked_at = now_ms()
-        device = await self._parts.store.adopt(self._session, self._scratch, self._paired.jid, linked_at)
+        device = await self._parts.store.adopt(self._session, self._connection.scratch, self._paired.jid, linked_at)
         await self._leave()
         expected = self._page.subject.expected
         if expected is not None and not phone.same_account(expected, device.phone):
