@@ -147,8 +147,7 @@ class Browser:
 
     async def _converse(self, socket: WebSocket, link: Link) -> None:
         async with self._relay.watch(link.session) as slot:
-            hello = ServerMessage(type=MessageType.STATUS, snapshot=await slot.first(), profile=self._profile(link))
-            await _send(socket, text_of(hello))
+            await self._greet(socket, link, slot)
             reader = asyncio.create_task(self._read(socket, link, slot))
             writer = asyncio.create_task(_write(socket, slot))
             try:
@@ -160,6 +159,11 @@ class Browser:
                     if not task.done():
                         await cancelled(task)
                 await asyncio.gather(reader, writer, return_exceptions=True)  # what they raised has been seen
+
+    async def _greet(self, socket: WebSocket, link: Link, slot: Slot) -> None:
+        """The first message. Apart, so that it does not stay in memory for as long as the socket lives."""
+        hello = ServerMessage(type=MessageType.STATUS, snapshot=await slot.first(), profile=self._profile(link))
+        await _send(socket, text_of(hello))
 
     async def _read(self, socket: WebSocket, link: Link, slot: Slot) -> None:
         pace = Pace()

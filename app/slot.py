@@ -1,10 +1,12 @@
 """A socket's place between the relay and its writer: the newest snapshot only, and answers for this socket alone."""
 
 import asyncio
-from collections import deque
 
 from shared.protocol import ServerMessage, Snapshot
 from shared.snapshots import Stored
+
+MOST_ANSWERS = 16
+"""A socket that takes nothing loses older ones."""
 
 
 class Ended(Exception):
@@ -21,7 +23,7 @@ class Slot:
 
     def __init__(self) -> None:
         self._newest: tuple[Stored, str, int | None] | None = None
-        self._answers: deque[str] = deque(maxlen=16)
+        self._answers: list[str] = []  # a deque would be ten times as big while it is empty
         self._news = asyncio.Event()
         self._version = (-1, -1)
         self._ended = False
@@ -36,7 +38,7 @@ class Slot:
 
     def answer(self, message: ServerMessage) -> None:
         """Say something to this socket alone."""
-        self._answers.append(text_of(message))
+        self._answers = [*self._answers[1 - MOST_ANSWERS :], text_of(message)]
         self._news.set()
 
     def end(self) -> None:
@@ -61,7 +63,7 @@ class Slot:
             if self._ended:
                 raise Ended
             if self._answers:
-                return self._answers.popleft()
+                return self._answers.pop(0)
             if self._newest is not None:
                 text, self._newest = self._newest[1], None
                 return text
