@@ -6,6 +6,7 @@ import json
 import random
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -290,7 +291,7 @@ def test_the_holders_own_words_are_those_that_are_understood():
 def test_the_page_verifies_a_signature_with_code_that_works():
     page = (ROOT / "docs" / "webhooks.md").read_text()
     (snippet,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    names = {}
+    names: dict[str, Any] = {}
     exec(snippet, names)
     body, now = b'{"id":"1"}', now_ms()
 
