@@ -107,6 +107,7 @@ async def serving(options: Options) -> AsyncIterator[Ready]:
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=1,
+            timeout_keep_alive=60,  # longer than a client keeps an idle connection: no request meets its end
         )
         control = _ControlServer(config)
         control_task = asyncio.create_task(control.serve(sockets=[control_socket]))

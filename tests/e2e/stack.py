@@ -94,7 +94,11 @@ class Stack:
         self.workers: list[Service] = []
         self.redis: Redis = Redis.from_url(redis_url)
         self.http = httpx.AsyncClient(
-            base_url=self.url, headers={"Authorization": f"Bearer {API_KEY}"}, trust_env=False, timeout=20
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {API_KEY}"},
+            trust_env=False,
+            timeout=20,
+            limits=httpx.Limits(keepalive_expiry=2),  # web closes an idle connection after 5 s: never meet its end
         )
 
     @classmethod

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 import pytest_asyncio
@@ -89,7 +90,7 @@ async def _play_all(season: Season) -> None:
             else:
                 async with places:
                     await _play(season, scenario)
-        except (AssertionError, OSError, TimeoutError) as error:
+        except (AssertionError, OSError, TimeoutError, httpx.HTTPError) as error:
             season.errors[scenario.name] = error
 
     async with asyncio.TaskGroup() as tasks:
