@@ -82,6 +82,7 @@ class Stack:
             **emulator.client_env(tag=self.tag),
             "REDIS_URL": redis_url,
             "DATA_DIR": str(folder),
+            "TMPDIR": str(folder),  # what a killed worker leaves there goes with it
             "PORT": str(self.port),
             "HOST": "127.0.0.1",
             "SECRET_KEY": "a-secret-for-tests-that-is-long-enough",
@@ -114,8 +115,17 @@ class Stack:
             for _ in range(workers):
                 await stack.start_worker()
             yield stack
+        except BaseException:
+            print(stack.trouble())
+            raise
         finally:
             await stack.close()
+
+    def trouble(self) -> str:
+        """The warnings and errors of every process, for a failing test's report."""
+        services = [*([self.web] if hasattr(self, "web") else []), *self.workers]
+        lines = [f"{s.module} {s.pid}: {line}" for s in services for line in s.lines if line.get("level") != "info"]
+        return "\n".join(lines[-60:])
 
     async def start_web(self) -> Service:
         """Start web on the stack's port."""
