@@ -117,12 +117,17 @@ async def test_3_a_worker_is_wedged(own: Stack) -> None:
     async with day.with_qr("birch") as birch:
         other = await own.start_worker()
         wedged.process.send_signal(signal.SIGSTOP)
-        await birch.state("queued", seconds=30)
-        await birch.snapshot(lambda s: "qr" in s)
-        await other.said("session.logged-in", session="company_aurora")
-        await until(lambda: _silent(own))
-        await day.play("### 3a. What is seen")
-        await day.play("### 3b. What is typed", PID=str(wedged.pid))
+        try:
+            first = birch.seen[-1]["snapshot"]["attempt"]
+            await birch.snapshot(lambda s: "qr" in s and s["attempt"] > first, seconds=30)
+            await other.said("session.logged-in", session="company_aurora")
+            await other.said("worker.buried", seconds=70)
+            await until(lambda: _reported(own, b"1", b"1"))
+            await day.play("### 3a. What is seen")
+            await day.play("### 3b. What is typed", PID=str(wedged.pid))
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                wedged.process.send_signal(signal.SIGCONT)
         await wedged.ended()
 
 
@@ -194,7 +199,8 @@ async def _all_well(stack: Stack) -> bool:
     )
 
 
-async def _silent(stack: Stack) -> bool:
-    beats = await stack.redis.zrange(keys.WORKERS, 0, -1, withscores=True)
-    seconds, _ = await stack.redis.time()
-    return any(seconds * 1000 - at > 10_500 for _, at in beats) or len(beats) == 1
+async def _reported(stack: Stack, *wanted: bytes) -> bool:
+    """Whether the only worker's last report says so many attempts and sessions."""
+    beats = await stack.redis.zrange(keys.WORKERS, 0, -1)
+    found = await stack.redis.hmget(f"wa:worker:{beats[0].decode()}", ["attempts", "sessions"])
+    return len(beats) == 1 and found == list(wanted)

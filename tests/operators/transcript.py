@@ -33,7 +33,7 @@ _VOLATILE: tuple[tuple[str, str], ...] = (
     (r"\b[\w-]+@[\w.-]+\b", "<who>"),
     (r"\b\d+\.\d+\.\d+\b", "<version>"),
     (r"127\.0\.0\.1:\d+", "<address>"),
-    (r"(link |wa:link:|[\"'])[\w-]{16}(?![\w-])", r"\1<link>"),
+    (r"(?<![\w-])(?=[\w-]*[a-z])(?=[\w-]*[A-Z])[\w-]{16}(?![\w-])", "<link>"),
     (r"\b\d{5,}\b", "<n>"),
     (r"\+?\b\d+(\.\d+)? ?(ms|s|min|h|d|MB|M|K|KB|seconds)\b", "<much>"),
     (r"[-─━╸╺ ]{2,}", " "),
