@@ -47,7 +47,7 @@ Heard = list[tuple[str, int, int]]
 
 async def measure(run: Run) -> list[Line]:
     """Weight first, then latency."""
-    many, few = run.rounds(SOCKETS, 500), run.rounds(2000, 200)
+    many, few = run.rounds(SOCKETS, 500), run.rounds(1000, 200)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < many + 200:
         raise RuntimeError(f"{many} sockets need as many descriptors; the hard limit is {hard}")
