@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -107,6 +108,9 @@ def main() -> int:
     os.environ["TMPDIR"] = str(folder)
     tempfile.tempdir = None
     where, leaks = machine(), Leaks.watch()
+    # Also when it is told to stop, also from the background, where a shell has SIGINT ignored: clean up first.
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, signal.default_int_handler)
     try:
         rows = asyncio.run(_rows(names, asked, folder))
     finally:
