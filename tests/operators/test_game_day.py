@@ -143,6 +143,7 @@ async def test_4_postgres_has_no_connections_left(emulator: Emulator, own_redis:
         name = await server.database()
         await server.query("CREATE ROLE reports LOGIN PASSWORD 'reports'")
         url = server.url(name)
+        folder.chmod(0o711)  # the service's PgBouncer, which is not root, has its socket below
         async with Stack.running(emulator, own_redis.url, folder, DATABASE_URL=url, DATABASE_POOL="2") as stack:
             day = Day(stack)
             await day.linked("aurora", "+79160000002")
