@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from app import local_redis
 from tests.leaks import Leaks
@@ -20,6 +22,20 @@ CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrom
 
 
 @pytest.hookimpl(trylast=True)
+class ByFile(LoadScopeScheduling):
+    """A file's tests run on one process, which keeps their service and their browser; so does the whole chaos suite,
+    which times recoveries and shall not compete with itself. (xdist's own groups do not work with pytest 9.2.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return "chaos" if "tests/chaos/" in file else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """How `pytest -n` shares the tests out."""
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of the page come last: their browser (Playwright's synchronous one) keeps a loop running in this thread,
     in which no other loop can run until it is gone."""

@@ -17,7 +17,7 @@ from tests.chaos.conftest import Recovery
 from tests.chaos.invariants import Watch, all_quiet
 from tests.e2e.stack import Stack, new_number
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("chaos")]
+pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
 BACK = 5.0
 PLAN = 20

@@ -14,7 +14,6 @@ from tests.e2e.stack import Stack
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.xdist_group("chaos"),
     pytest.mark.postgres,
     pytest.mark.timeout(600),
 ]

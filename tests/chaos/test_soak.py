@@ -28,7 +28,6 @@ PATIENCE = 90.0
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.xdist_group("chaos"),
     pytest.mark.timeout(120 + 10 * ONBOARDINGS),
 ]
 

@@ -18,7 +18,7 @@ from tests.chaos.invariants import Watch, all_quiet
 from tests.e2e.processes import Service
 from tests.e2e.stack import Socket, Stack, new_number
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("chaos")]
+pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
 KILLED = 12.0
 TOLD = 3.0

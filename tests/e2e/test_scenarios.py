@@ -27,7 +27,6 @@ from tests.scenarios import SCENARIOS, Play, Scenario
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.xdist_group("scenarios"),
     pytest.mark.timeout(600),
     pytest.mark.slow,
 ]

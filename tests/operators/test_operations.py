@@ -13,7 +13,7 @@ from tests.e2e.stack import Stack
 from tests.operators.conftest import until
 from tests.operators.transcript import ROOT, Document, Shell
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("operations")]
+pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
 ELMS_PHONE = "+79160000001"
 
