@@ -5,9 +5,6 @@ whatever goes wrong here ends this socket, not the process.
 """
 
 import asyncio
-from collections import Counter as Tally
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import assert_never
 
 import structlog
@@ -18,6 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.access import Access, BadToken, Link
+from app.limits import Close, Limits, Pace
 from app.onboarding import Onboarding
 from app.relay import Relay
 from app.slot import Ended, Slot, text_of
@@ -44,54 +42,8 @@ log = structlog.get_logger()
 HELLO_SECONDS = 5.0
 SEND_SECONDS = 5.0
 """A socket that takes nothing for this long is closed; the browser comes back by itself."""
-MESSAGES_PER_SECOND = 5.0
-MESSAGES_AT_ONCE = 20.0
 SOCKETS_PER_LINK = 20
 SOCKETS_PER_ADDRESS = 100
-
-
-class Close(Exception):
-    """End this socket with a code."""
-
-    def __init__(self, code: CloseCode) -> None:
-        super().__init__(code.name)
-        self.code = code
-
-
-class Limits:
-    """How many sockets each link and each address has here."""
-
-    def __init__(self) -> None:
-        self._open: Tally[str] = Tally()
-
-    @asynccontextmanager
-    async def place(self, name: str, most: int) -> AsyncIterator[None]:
-        """Hold one of `most` places. Raises `Close`."""
-        if self._open[name] >= most:
-            raise Close(CloseCode.TOO_MANY)
-        self._open[name] += 1
-        try:
-            yield
-        finally:
-            self._open[name] -= 1
-            if not self._open[name]:
-                del self._open[name]
-
-
-class Pace:
-    """A bucket of messages that refills steadily."""
-
-    def __init__(self) -> None:
-        self._left = MESSAGES_AT_ONCE
-        self._at = asyncio.get_running_loop().time()
-
-    def take(self) -> None:
-        """One message has come. Raises `Close` when they come too fast."""
-        now = asyncio.get_running_loop().time()
-        self._left = min(MESSAGES_AT_ONCE, self._left + (now - self._at) * MESSAGES_PER_SECOND) - 1
-        self._at = now
-        if self._left < 0:
-            raise Close(CloseCode.TOO_MANY)
 
 
 class Browser:

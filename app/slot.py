@@ -19,12 +19,17 @@ def text_of(message: ServerMessage) -> str:
 
 
 class Slot:
-    """A socket's place for the newest snapshot, and for the few answers meant for this socket alone."""
+    """A socket's place for the newest snapshot, and for the few answers meant for this socket alone. One reader.
+
+    There is one for each socket: a list and a future weigh 1.3 KiB less than a deque and an event.
+    """
+
+    __slots__ = ("__weakref__", "_answers", "_ended", "_newest", "_reader", "_version")
 
     def __init__(self) -> None:
         self._newest: tuple[Stored, str, int | None] | None = None
-        self._answers: list[str] = []  # a deque would be ten times as big while it is empty
-        self._news = asyncio.Event()
+        self._answers: list[str] = []
+        self._reader: asyncio.Future[None] | None = None
         self._version = (-1, -1)
         self._ended = False
 
@@ -34,25 +39,24 @@ class Slot:
             return
         self._version = stored.version
         self._newest = (stored, text, position)
-        self._news.set()
+        self._tell()
 
     def answer(self, message: ServerMessage) -> None:
         """Say something to this socket alone."""
         self._answers = [*self._answers[1 - MOST_ANSWERS :], text_of(message)]
-        self._news.set()
+        self._tell()
 
     def end(self) -> None:
         """Have the socket closed."""
         self._ended = True
-        self._news.set()
+        self._tell()
 
     async def first(self) -> Snapshot:
         """Wait for the first snapshot and take it. Raises `Ended` when the socket is to be closed."""
         while self._newest is None:
             if self._ended:
                 raise Ended
-            self._news.clear()
-            await self._news.wait()
+            await self._wait()
         stored, _, position = self._newest
         self._newest = None
         return stored.snapshot(queue_position=position)
@@ -67,5 +71,15 @@ class Slot:
             if self._newest is not None:
                 text, self._newest = self._newest[1], None
                 return text
-            self._news.clear()
-            await self._news.wait()
+            await self._wait()
+
+    def _tell(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    async def _wait(self) -> None:
+        self._reader = asyncio.get_running_loop().create_future()
+        try:
+            await self._reader
+        finally:
+            self._reader = None

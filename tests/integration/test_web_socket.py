@@ -7,7 +7,8 @@ import secrets
 import pytest
 import websockets
 
-from app.browser import MESSAGES_AT_ONCE, SOCKETS_PER_ADDRESS, SOCKETS_PER_LINK
+from app.browser import SOCKETS_PER_ADDRESS, SOCKETS_PER_LINK
+from app.limits import MESSAGES_AT_ONCE
 from shared import keys
 from shared.clock import now_ms
 from tests.integration.web import SECRET

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.browser import MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, Close, Limits, Pace
+from app.limits import MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, Close, Limits, Pace
 from shared.protocol import CloseCode
 
 
