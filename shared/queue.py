@@ -6,13 +6,14 @@ Job arguments are ids only, because arq logs them.
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
 import structlog
 from arq.connections import ArqRedis
-from arq.constants import expires_extra_ms, job_key_prefix
+from arq.constants import expires_extra_ms, in_progress_key_prefix, job_key_prefix
 from arq.jobs import serialize_job
 from arq.worker import Function, Worker, func
 from redis.asyncio import ConnectionPool, Redis
@@ -105,6 +106,16 @@ async def withdraw(redis: ArqRedis, queue: str, job_id: str) -> None:
         await redis.delete(job_key_prefix + job_id)
 
 
+# KEYS in progress, queue   ARGV job, this try's mark, ms, now
+# Takes a job that is due and that nobody runs; its score, or nothing. Said twice with one mark, it does it once.
+_TAKE = """
+local mark, score = redis.call('GET', KEYS[1]), redis.call('ZSCORE', KEYS[2], ARGV[1])
+if not score or tonumber(score) > tonumber(ARGV[4]) or (mark and mark ~= ARGV[2]) then return false end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return score
+"""
+
+
 class QueueWorker(Worker):
     """arq's worker for one of our queues, run inside our own process and stopped by us.
 
@@ -139,6 +150,8 @@ class QueueWorker(Worker):
         self._free = free
         self._wake = asyncio.Event()
         self._faults = 0
+        self._interrupted: set[str] = set()
+        self._take = redis.register_script(_TAKE)
         self.watched = False  # somebody looks at this queue every `IDLE_SECONDS`, and wakes us
 
     def wake(self) -> None:
@@ -148,10 +161,20 @@ class QueueWorker(Worker):
     def _room(self) -> bool:
         return self._free is None or self._free() > self.job_counter
 
+    async def main(self) -> None:
+        """Look until cancelled. Arq's own begins with a question to Redis whose failure would end it."""
+        self.ctx["redis"] = self.pool
+        while True:
+            await self._poll_iteration()
+            await asyncio.sleep(0)
+
     async def _poll_iteration(self) -> None:
         self._wake.clear()  # before reading the queue, else a call in between is lost
         self.allow_pick_jobs = self._room()
         try:
+            if interrupted := tuple(self._interrupted):
+                await self.pool.delete(*interrupted)
+                self._interrupted.difference_update(interrupted)
             await super()._poll_iteration()
             self._faults = 0
         except (RedisError, OSError, TimeoutError) as error:
@@ -164,17 +187,32 @@ class QueueWorker(Worker):
                 await self._wake.wait()
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Start the jobs one by one: on a Redis fault arq would otherwise leak the place that it took."""
-        for job_id in job_ids:
+        """Take jobs one by one, each by one script. Arq's WATCH and EXEC would lose a place, or half a minute, to a
+        connection that breaks in between."""
+        for job_id in (one.decode() for one in job_ids):
             if self.job_counter >= self.max_jobs or not self._room():
                 return
-            before = self.tasks.get(job_id.decode())  # an earlier run of the same id, perhaps
-            try:
-                await super().start_jobs([job_id])
-            except (RedisError, OSError, TimeoutError):
-                if self.tasks.get(job_id.decode()) is before:
-                    self._release_sem_dec_counter_on_complete()
-                raise
+            if (earlier := self.tasks.get(job_id)) is not None and earlier.done():
+                del self.tasks[job_id]
+                earlier.result()  # a fault of that run: look again after a pause
+            score = await self._take(
+                keys=[in_progress_key_prefix + job_id, self.queue_name],
+                args=[job_id, secrets.token_hex(8), int(self.in_progress_timeout_s * 1000), now_ms()],
+            )
+            if score is not None:
+                await self.sem.acquire()
+                self.job_counter += 1
+                self.tasks[job_id] = task = self.loop.create_task(self._run(job_id, int(score)))
+                task.add_done_callback(lambda _: self._release_sem_dec_counter_on_complete())
+
+    async def _run(self, job_id: str, score: int) -> None:
+        try:
+            await self.run_job(job_id, score)
+        except (RedisError, OSError, TimeoutError) as error:
+            # Not begun, or done and not crossed off: either way it may run again, and need not wait for arq's time.
+            log.warning("job.interrupted", queue=self.queue_name, job=job_id, error=type(error).__name__)
+            self._interrupted.add(in_progress_key_prefix + job_id)
+            raise
 
     def _release_sem_dec_counter_on_complete(self) -> None:
         super()._release_sem_dec_counter_on_complete()
@@ -189,7 +227,8 @@ class QueueWorker(Worker):
             await asyncio.wait(running, timeout=seconds)
         for task in running:
             await cancelled(task)
-        await self.pool.delete(self.health_check_key)
+        with contextlib.suppress(RedisError, OSError):  # it lapses by itself
+            await self.pool.delete(self.health_check_key)
 
 
 async def cancelled(task: asyncio.Task[Any]) -> None:

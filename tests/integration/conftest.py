@@ -1,5 +1,6 @@
 """A real Redis, a real web process, and a worker that is none but says that it lives."""
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -10,9 +11,12 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from app import local_redis
+from app.relay import Relay
 from shared import redis_pool
-from shared.queue import client
+from shared.queue import cancelled, client
 from shared.settings import Settings
+from tests.integration.queues import Shop, is_idle
+from tests.integration.waiting import until
 from tests.integration.web import API_KEY, SECRET, Web
 from tests.unit.world import World
 
@@ -62,6 +66,26 @@ def world(redis):
 
 
 @pytest.fixture
+async def subscriber(config):
+    """A process' client for pub/sub."""
+    ours = redis_pool.subscriber(config)
+    yield ours
+    await ours.aclose(close_connection_pool=True)
+
+
+@pytest.fixture
+async def relay(redis, subscriber, world):
+    """A web process' relay, listening."""
+    ours = Relay(redis, subscriber, world.snapshots, world.claims)
+    running = [asyncio.create_task(work) for work in ours.work()]
+    await until(lambda: ours._pubsub)
+    yield ours
+    async with asyncio.timeout(5):
+        for task in running:
+            await cancelled(task)
+
+
+@pytest.fixture
 def own_redis(folder):
     """A Redis of this test alone, which may be killed, stopped and started again at the same place."""
     with local_redis.running(folder / "redis") as server:
@@ -82,3 +106,11 @@ def web_process(redis_process):
 def web(web_process, redis_server):
     """The web process of these tests, over an empty Redis."""
     return web_process
+
+
+@pytest.fixture
+async def shop(redis, subscriber, operator):
+    """A worker of one queue, that waits for calls."""
+    async with Shop(redis).open(subscriber) as open_shop:
+        await is_idle(open_shop, operator)
+        yield open_shop

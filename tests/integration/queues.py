@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from shared import keys, queue
 from shared.ids import WorkerId
+from tests.integration.waiting import until
 
 QUEUE = keys.QUEUE_SESSIONS
 
@@ -62,3 +63,13 @@ class Shop:
             await self.worker.drain(0)
             for task in self.tasks:
                 await queue.cancelled(task)
+
+
+async def is_idle(shop, operator):
+    """It has looked at the empty queue, listens for calls, and waits."""
+    await until(lambda: shop.worker.main_task is not None and not shop.worker._wake.is_set())
+    await until(lambda: operator.pubsub_channels(keys.wake(QUEUE)))
+
+
+async def is_empty(redis):
+    return await redis.zcard(QUEUE) == 0

@@ -16,21 +16,14 @@ from tests.integration.waiting import until
 PASSWORD = "a-password-of-this-test"
 
 
-@pytest.fixture
-async def calls(config):
-    ours = redis_pool.subscriber(config)
-    yield ours
-    await ours.aclose(close_connection_pool=True)
-
-
 async def all_done(shop, count):
     await until(lambda: len(set(shop.done)) == count, 30)
     await until(lambda: shop.worker.job_counter == 0)
     assert not any(task.done() for task in shop.tasks)
 
 
-async def test_a_storm_of_cut_connections_loses_no_job_and_no_place(redis, calls, operator):
-    async with Shop(redis).open(calls) as shop:
+async def test_a_storm_of_cut_connections_loses_no_job_and_no_place(redis, subscriber, operator):
+    async with Shop(redis).open(subscriber) as shop:
         storm = asyncio.create_task(cut_again_and_again(operator))
         for number in range(100):
             await shop.put("quick", f"job{number}")
@@ -44,11 +37,11 @@ async def cut_again_and_again(operator):
     while True:
         await operator.client_kill_filter(_type="normal", skipme=True)
         await operator.client_kill_filter(_type="pubsub")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)  # a connection gets some breath, as its retries need
 
 
-async def test_a_call_is_heard_again_after_the_listeners_connection_was_cut(redis, calls, operator):
-    async with Shop(redis).open(calls) as shop:
+async def test_a_call_is_heard_again_after_the_listeners_connection_was_cut(redis, subscriber, operator):
+    async with Shop(redis).open(subscriber) as shop:
         for round_ in range(3):
             await until(lambda: operator.pubsub_channels(keys.wake(QUEUE)))
             await operator.client_kill_filter(_type="pubsub")
@@ -57,8 +50,8 @@ async def test_a_call_is_heard_again_after_the_listeners_connection_was_cut(redi
             assert await shop.next_begun() == f"job{round_}"
 
 
-async def test_a_call_that_came_while_nobody_listened_is_made_good_by_the_new_subscription(redis, calls, operator):
-    async with Shop(redis).open(calls) as shop:
+async def test_a_call_that_came_while_nobody_listened_is_made_good_by_the_new_subscription(redis, subscriber, operator):
+    async with Shop(redis).open(subscriber) as shop:
         await until(lambda: operator.pubsub_channels(keys.wake(QUEUE)))
         await operator.client_kill_filter(_type="pubsub")
         await redis.enqueue_job("quick", "job", _job_id="job", _queue_name=QUEUE)  # nobody is called at all
@@ -122,17 +115,34 @@ async def says_pong(redis):
 
 
 async def is_listening(redis):
-    return await redis.pubsub_channels(keys.wake(QUEUE))
+    return await says_pong(redis) and await redis.pubsub_channels(keys.wake(QUEUE))
 
 
-async def test_arqs_own_poll_would_end_with_the_first_fault(redis, calls, monkeypatch):
+async def test_a_worker_that_starts_while_redis_is_away_serves_as_soon_as_it_is_back(redis_at, mortal):
+    with redis_at() as server:
+        redis, calls = mortal(server.url)
+    shop = Shop(redis)
+    opened = shop.open(calls)
+    await opened.__aenter__()
+    await until(lambda: shop.worker._faults)
+    with redis_at():
+        try:
+            await until(lambda: is_listening(redis))
+            await shop.put("quick", "job")
+            assert await shop.next_begun(4) == "job"
+            await all_done(shop, 1)
+        finally:
+            await opened.__aexit__(None, None, None)
+
+
+async def test_arqs_own_poll_would_end_with_the_first_fault(redis, subscriber, monkeypatch):
     monkeypatch.setattr(queue.QueueWorker, "_poll_iteration", Worker._poll_iteration)
     shop = Shop(redis)
 
     async def broken(*_args, **_options):
         raise ConnectionResetError
 
-    async with shop.open(calls):
+    async with shop.open(subscriber):
         await until(lambda: shop.worker.main_task)
         monkeypatch.setattr(redis, "zrangebyscore", broken)
         await until(shop.tasks[1].done)

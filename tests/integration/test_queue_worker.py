@@ -6,32 +6,10 @@ from pathlib import Path
 
 import pytest
 from arq.constants import in_progress_key_prefix, job_key_prefix, result_key_prefix, retry_key_prefix
-from arq.worker import Worker
-from redis.exceptions import ConnectionError as RedisConnectionError
 
-from shared import keys, queue, redis_pool
-from tests.integration.queues import QUEUE, Shop
+from shared import queue
+from tests.integration.queues import QUEUE, Shop, is_empty, is_idle
 from tests.integration.waiting import until
-
-
-@pytest.fixture
-async def calls(config):
-    ours = redis_pool.subscriber(config)
-    yield ours
-    await ours.aclose(close_connection_pool=True)
-
-
-@pytest.fixture
-async def shop(redis, calls, operator):
-    async with Shop(redis).open(calls) as open_shop:
-        await is_idle(open_shop, operator)
-        yield open_shop
-
-
-async def is_idle(shop, operator):
-    """It has looked at the empty queue, listens for calls, and waits."""
-    await until(lambda: shop.worker.main_task is not None and not shop.worker._wake.is_set())
-    await until(lambda: operator.pubsub_channels(keys.wake(QUEUE)))
 
 
 async def test_a_job_begins_at_once_and_not_when_the_queue_is_next_looked_at(shop):
@@ -45,17 +23,17 @@ async def test_a_job_begins_at_once_and_not_when_the_queue_is_next_looked_at(sho
     assert sorted(times)[10] < 0.25, times
 
 
-async def test_a_lost_call_costs_no_more_than_the_idle_time(redis, calls, operator, monkeypatch):
+async def test_a_lost_call_costs_no_more_than_the_idle_time(redis, subscriber, operator, monkeypatch):
     monkeypatch.setattr(queue, "IDLE_SECONDS", 0.3)
-    async with Shop(redis).open(calls) as shop:
+    async with Shop(redis).open(subscriber) as shop:
         await is_idle(shop, operator)
         await redis.enqueue_job("quick", "job", _job_id="job", _queue_name=QUEUE)  # nobody is called
         async with asyncio.timeout(2):
             assert await shop.begun.get() == "job"
 
 
-async def test_an_idle_worker_leaves_redis_in_peace(redis, calls, operator):
-    async with Shop(redis).open(calls) as shop:
+async def test_an_idle_worker_leaves_redis_in_peace(redis, subscriber, operator):
+    async with Shop(redis).open(subscriber) as shop:
         await is_idle(shop, operator)
         before = (await operator.info("stats"))["total_commands_processed"]
         async with asyncio.timeout(5):
@@ -63,14 +41,14 @@ async def test_an_idle_worker_leaves_redis_in_peace(redis, calls, operator):
                 await operator.ping()
                 await asyncio.sleep(0.1)
         spent = (await operator.info("stats"))["total_commands_processed"] - before - 11
-        assert spent <= 3
+        assert spent <= 6
 
 
-async def test_a_place_that_becomes_free_is_used_at_once(redis, calls, operator):
+async def test_a_place_that_becomes_free_is_used_at_once(redis, subscriber, operator):
     shop = Shop(redis)
     shop.worker.max_jobs = 1
     shop.worker.sem = asyncio.BoundedSemaphore(2)
-    async with shop.open(calls):
+    async with shop.open(subscriber):
         await shop.put("slow", "first")
         assert await shop.next_begun() == "first"
         await shop.put("quick", "second")
@@ -83,10 +61,12 @@ async def is_waiting(shop):
     return not shop.worker._wake.is_set() and await shop.redis.zcard(QUEUE) == 2
 
 
-async def test_a_queue_is_not_touched_while_there_is_no_room_so_its_size_is_the_number_of_those_who_wait(redis, calls):
+async def test_a_queue_is_not_touched_while_there_is_no_room_so_its_size_is_the_number_of_those_who_wait(
+    redis, subscriber
+):
     room = 2
     shop = Shop(redis, free=lambda: room)
-    async with shop.open(calls):
+    async with shop.open(subscriber):
         for number in range(6):
             await shop.put("slow", f"job{number}")
         assert {await shop.next_begun(), await shop.next_begun()} == {"job0", "job1"}
@@ -103,10 +83,6 @@ async def test_a_queue_is_not_touched_while_there_is_no_room_so_its_size_is_the_
         shop.worker.wake()
         assert [await shop.next_begun() for _ in range(4)] == ["job2", "job3", "job4", "job5"]
         await until(lambda: is_empty(redis))
-
-
-async def is_empty(redis):
-    return await redis.zcard(QUEUE) == 0
 
 
 async def test_an_id_can_be_used_again_as_soon_as_its_job_has_run(shop, redis):
@@ -167,8 +143,8 @@ async def test_a_job_that_is_none_is_thrown_away_and_the_queue_goes_on(shop, red
     assert not shop.worker.main_task.done()
 
 
-async def test_draining_gives_a_running_job_its_time_and_leaves_a_cancelled_one_in_the_queue(redis, calls):
-    async with Shop(redis).open(calls) as shop:
+async def test_draining_gives_a_running_job_its_time_and_leaves_a_cancelled_one_in_the_queue(redis, subscriber):
+    async with Shop(redis).open(subscriber) as shop:
         await shop.put("slow", "job")
         assert await shop.next_begun() == "job"
         began = asyncio.get_running_loop().time()
@@ -179,13 +155,13 @@ async def test_draining_gives_a_running_job_its_time_and_leaves_a_cancelled_one_
         assert await redis.zcard(QUEUE) == 1
         assert await redis.exists(shop.worker.health_check_key) == 0
         await shop.put("quick", "later")
-    async with Shop(redis).open(calls) as another:
+    async with Shop(redis).open(subscriber) as another:
         another.go_on.set()
         assert {await another.next_begun(), await another.next_begun()} == {"job", "later"}
 
 
-async def test_draining_lets_a_job_finish_that_can(redis, calls):
-    async with Shop(redis).open(calls) as shop:
+async def test_draining_lets_a_job_finish_that_can(redis, subscriber):
+    async with Shop(redis).open(subscriber) as shop:
         await shop.put("slow", "job")
         await shop.next_begun()
         asyncio.get_running_loop().call_later(0.1, shop.go_on.set)
@@ -200,35 +176,6 @@ async def test_a_job_of_a_killed_worker_is_run_again_after_half_a_minute_at_most
     await shop.next_begun()
     assert 0 < await redis.pttl(f"{in_progress_key_prefix}job") <= (queue.JOB_TIMEOUT_SECONDS + 10) * 1000
     shop.go_on.set()
-
-
-@pytest.mark.parametrize("ran_before", [False, True])
-async def test_a_fault_while_a_job_is_taken_costs_no_place(redis, monkeypatch, ran_before):
-    """With arq's own method, or when an earlier run of the same id is still in its list, the place is lost for good."""
-    shop = Shop(redis)
-    if ran_before:
-        shop.worker.tasks["job"] = asyncio.create_task(asyncio.sleep(0))
-        await shop.worker.tasks["job"]
-    await shop.put("quick", "job")
-
-    def broken(**_options):
-        raise RedisConnectionError("gone")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(redis, "pipeline", broken)
-        for _ in range(3):
-            with pytest.raises(RedisConnectionError):
-                await shop.worker.start_jobs([b"job"])
-    assert shop.worker.job_counter == 0
-    assert shop.worker.sem._value == shop.worker.max_jobs + 1
-
-
-async def test_arqs_own_method_would_lose_the_place(redis, monkeypatch):
-    shop = Shop(redis)
-    monkeypatch.setattr(redis, "pipeline", lambda **_options: (_ for _ in ()).throw(RedisConnectionError("gone")))
-    with pytest.raises(RedisConnectionError):
-        await Worker.start_jobs(shop.worker, [b"job"])
-    assert shop.worker.job_counter == 1, "arq has mended it: our override may go"
 
 
 def test_what_we_know_of_arqs_keys_is_still_so():

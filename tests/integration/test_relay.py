@@ -4,34 +4,15 @@ import asyncio
 
 import orjson
 import pytest
+from redis.asyncio.client import PubSub
 
 from app import relay as relay_module
-from app.relay import Relay
 from app.slot import Ended
-from shared import keys, redis_pool
+from shared import keys
 from shared.ids import SessionId
 from shared.lifecycle import State
-from shared.queue import cancelled
 from tests.integration.waiting import until
 from tests.unit.world import SESSION, change
-
-
-@pytest.fixture
-async def subscriber(config):
-    ours = redis_pool.subscriber(config)
-    yield ours
-    await ours.aclose(close_connection_pool=True)
-
-
-@pytest.fixture
-async def relay(redis, subscriber, world):
-    ours = Relay(redis, subscriber, world.snapshots, world.claims)
-    running = [asyncio.create_task(work) for work in ours.work()]
-    await until(lambda: ours._pubsub)
-    yield ours
-    async with asyncio.timeout(5):
-        for task in running:
-            await cancelled(task)
 
 
 async def channels(operator):
@@ -129,13 +110,22 @@ async def test_after_every_cut_the_newest_arrives(relay, world, operator):
                     pass
 
 
-async def test_who_comes_while_the_listener_subscribes_is_subscribed_too(relay, world, operator):
-    other = SessionId("company_other")
+async def test_who_comes_while_the_listener_subscribes_is_subscribed_too(relay, operator, monkeypatch):
+    other, subscribe = SessionId("company_other"), PubSub.subscribe
+    sent, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(pubsub, *names):
+        await subscribe(pubsub, *names)
+        sent.set()
+        await go_on.wait()
+
     async with relay.watch(SESSION):
         await until(lambda: has(operator, keys.events(SESSION)))
+        monkeypatch.setattr(PubSub, "subscribe", slow)
         await operator.client_kill_filter(_type="pubsub")
-        await until(lambda: relay._pubsub is None)
+        await sent.wait()
         async with relay.watch(other):
+            go_on.set()
             await until(lambda: has(operator, keys.events(other)))
 
 
@@ -174,9 +164,11 @@ async def test_rubbish_on_the_channel_deafens_nobody(relay, world, operator, rub
     async with relay.watch(SESSION) as slot:
         await slot.first()
         await until(lambda: has(operator, keys.events(SESSION)))
+        listening = relay._pubsub
         await operator.publish(keys.events(SESSION), rubbish)
         await world.ask()
         assert await state_in(slot) == "queued"
+        assert relay._pubsub is listening, "it had to begin anew"
 
 
 async def test_a_newer_versions_snapshot_is_read_as_far_as_it_is_understood(relay, world, operator):

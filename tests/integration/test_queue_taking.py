@@ -1,0 +1,78 @@
+"""How a job is taken: in one step that can be said twice, so that no fault costs a place or half a minute."""
+
+import asyncio
+
+import pytest
+from arq.worker import Worker
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from tests.integration.queues import Shop, is_empty
+from tests.integration.waiting import until
+
+
+async def test_a_fault_while_a_job_is_taken_costs_no_place(redis, monkeypatch):
+    shop = Shop(redis)
+    await shop.put("quick", "job")
+
+    async def broken(*_args):
+        raise RedisConnectionError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(redis, "evalsha", broken)
+        for _ in range(3):
+            with pytest.raises(RedisConnectionError):
+                await shop.worker.start_jobs([b"job"])
+    assert shop.worker.job_counter == 0
+    assert shop.worker.sem._value == shop.worker.max_jobs + 1
+
+
+async def test_a_job_whose_taking_was_not_answered_is_taken_by_the_second_try(shop, redis, monkeypatch):
+    """As when the connection breaks after Redis has done it: the pool says it again."""
+    said = redis.evalsha
+
+    async def twice(*args):
+        await said(*args)
+        return await said(*args)
+
+    monkeypatch.setattr(redis, "evalsha", twice)
+    await shop.put("quick", "job")
+    assert await shop.next_begun() == "job"
+    await until(lambda: is_empty(redis))
+    assert shop.done == ["job"]
+
+
+async def test_a_job_that_a_fault_interrupted_is_run_again_at_once(shop, redis, monkeypatch):
+    run, faults = shop.worker.run_job, [RedisConnectionError("gone"), ConnectionResetError()]
+
+    async def interrupted(*args):
+        if faults:
+            raise faults.pop()
+        await run(*args)
+
+    monkeypatch.setattr(shop.worker, "run_job", interrupted)
+    await shop.put("quick", "job")
+    assert await shop.next_begun() == "job"
+    await until(lambda: is_empty(redis))
+    assert shop.worker.job_counter == 0
+
+
+async def test_two_workers_never_run_a_job_at_the_same_time(redis):
+    one, two = Shop(redis), Shop(redis)
+    for number in range(50):
+        await one.put("slow", f"job{number}")
+    names = [f"job{number}".encode() for number in range(50)]
+    await asyncio.gather(one.worker.start_jobs(names), two.worker.start_jobs(names))
+    assert not one.worker.tasks.keys() & two.worker.tasks.keys()
+    assert len(one.worker.tasks) + len(two.worker.tasks) == 50
+    for shop in (one, two):
+        shop.go_on.set()
+        await asyncio.gather(*shop.worker.tasks.values())
+    assert await redis.keys("arq:*") == []
+
+
+async def test_arqs_own_method_would_lose_the_place(redis, monkeypatch):
+    shop = Shop(redis)
+    monkeypatch.setattr(redis, "pipeline", lambda **_options: (_ for _ in ()).throw(RedisConnectionError("gone")))
+    with pytest.raises(RedisConnectionError):
+        await Worker.start_jobs(shop.worker, [b"job"])
+    assert shop.worker.job_counter == 1, "arq has mended it: our override may go"
