@@ -193,7 +193,7 @@ async def nobody_listens(operator):
 async def test_a_tab_that_does_not_read_delays_nobody(web, world):
     lease = await world.leases.acquire(SESSION, WorkerId("w1"))
     big = {"text": "x", "svg": "x" * 200_000, "number": 1, "of": 6, "expires_at": 1}
-    async with web.connect(max_queue=1) as deaf, web.tab() as quick:
+    async with web.connect(max_queue=1, close_timeout=0.2) as deaf, web.tab() as quick:
         await deaf.send(f'{{"type":"hello","token":"{web.access.sign(web.link())}"}}')
         for deadline in range(now_ms() + 10**6, now_ms() + 10**6 + 30):
             await world.snapshots.save(lease, change(State.AWAITING_PHONE, qr=big, deadline=deadline))
