@@ -19,7 +19,7 @@ _KEPT = (
     r"\b[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}\b",  # a uuid
     # a date, a moment
     r"(?<![\w+-])20\d\d-[01]\d-[0-3]\d(?:[T ][0-2]\d:[0-5]\d(?::[0-5]\d(?:[.,]\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?)?(?![\w-])",
-    r"(?<![\w.+-])1[78]\d{11}(?![\w.-])",  # ms since the epoch, until 2030; no country has such a number
+    r"(?<![\w.+-])1[78]\d{11}(?![\w.-]|[.:_\d]*@)",  # ms since the epoch, until 2030; no country has such a number
 )
 _SECRETS = (
     r"https://wa\.me/settings/linked_devices\S*",  # a QR text

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import jwt
 import phonenumbers
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as some
 from phonenumbers import PhoneNumberFormat
 
@@ -120,6 +120,7 @@ def test_a_password_inside_a_url_never_survives(scheme, password, user):
     assert "db.example" in said
 
 
+@example(1_795_353_404_406, 0, "lid", "", "")  # as a moment in ms
 @given(
     some.integers(10**5, 10**15),
     some.integers(0, 99),
