@@ -160,7 +160,6 @@ def test_a_key_never_survives(line):
         "job link:company_a:28343214 try 2 of 2",
         "5000 sockets, 120 ms, 98.7 %, 3/10, 2026",
         "TEST-0001 FAILED-BADLY error-code x-request-id",
-        "exit code -9, signal 11, pid 4194304",
         "0x7f3a12345678 at 0x00007f3a12345678",
         "https://wa.example:8000/link and redis://127.0.0.1:6379/0",
     ],
