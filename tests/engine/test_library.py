@@ -74,7 +74,7 @@ async def test_the_thread_of_an_unpaired_client_outlives_its_attempt(emulator: E
         "WA_FAKE_NEXT_HOOK": str(HOOK_DIRECTORY / "sitecustomize.py"),
         "WA_FAKE_LINKER": "1",
     }
-    await emulator.arm(Fault.QR_CUT, tag=tag)
+    await emulator.arm(Fault.QR_CUT, tag=tag, delay=0.5)  # after the QR, not instead of it
     async with Engines(OPTIONS, environment) as engines:
         assert await told(engines, f"abandoned in {tmp_path}") == {
             "happenings": ["QrShown", "WordSaid"],
