@@ -42,6 +42,9 @@ async def _query(connection: Connection, query: Node) -> None:
         and connection.status is Status.UNLINKED
     ):
         await pairing_code.handle(connection, registration, query, node)
+    elif query.child("link_code_companion_reg") is not None and connection.registration is not None:
+        # It crossed the phone's yes, or the end of the connection, on the way: no fault of the client's, and no answer.
+        connection.log(Kind.STANZA_UNKNOWN, stanza="link_code_companion_reg, too late")
     else:
         connection.log(Kind.CLIENT_VIOLATION, reason=f"{namespace} before the login")
         connection.refuse(query, 401, refusal_text(401))
