@@ -17,6 +17,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 from app import local_redis
 from tests.leaks import Leaks
+from tests.recovery import pytest_sessionstart, pytest_terminal_summary
+
+__all__ = ["pytest_sessionstart", "pytest_terminal_summary"]
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

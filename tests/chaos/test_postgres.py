@@ -10,9 +10,9 @@ import pytest_asyncio
 from app.local_redis import LocalRedis
 from bench.postgres import Postgres
 from emulator.client import Emulator
-from tests.chaos.conftest import Recovery
 from tests.chaos.invariants import Watch, all_quiet
 from tests.e2e.stack import Stack, new_number
+from tests.recovery import Recovery
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.postgres]
 

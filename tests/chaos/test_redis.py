@@ -13,9 +13,9 @@ from websockets import ConnectionClosed
 from app import local_redis
 from app.local_redis import LocalRedis
 from emulator.client import Emulator
-from tests.chaos.conftest import Recovery
 from tests.chaos.invariants import Watch, all_quiet
 from tests.e2e.stack import Stack, new_number
+from tests.recovery import Recovery
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 

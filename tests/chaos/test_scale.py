@@ -8,9 +8,9 @@ import pytest
 from app.local_redis import LocalRedis
 from bench.postgres import Postgres
 from emulator.client import Emulator
-from tests.chaos.conftest import Recovery
 from tests.chaos.invariants import Watch, all_quiet
 from tests.e2e.stack import Stack
+from tests.recovery import Recovery
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),

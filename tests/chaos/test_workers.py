@@ -13,10 +13,10 @@ from app.local_redis import LocalRedis
 from emulator.client import Emulator
 from shared import keys
 from shared.ids import SessionId
-from tests.chaos.conftest import Recovery
 from tests.chaos.invariants import Watch, all_quiet
 from tests.e2e.processes import Service
 from tests.e2e.stack import Socket, Stack, new_number
+from tests.recovery import Recovery
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 

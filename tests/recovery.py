@@ -1,0 +1,46 @@
+"""How long recovery took, held against its bound (docs/recovery.md), and printed as a table at the end of a run.
+
+The hooks are for `tests/conftest.py`: under xdist the one who prints collects nothing, so it loads no other conftest.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from _pytest.terminal import TerminalReporter
+
+TABLE = Path(__file__).parents[1] / ".pytest_cache" / "recovery"
+
+
+class Recovery:
+    """The stopwatch."""
+
+    @contextmanager
+    def within(self, what: str, seconds: float) -> Iterator[None]:
+        """The block must end within so many seconds."""
+        began = time.monotonic()
+        yield
+        took = time.monotonic() - began
+        TABLE.parent.mkdir(exist_ok=True)
+        with TABLE.open("a") as table:
+            table.write(f"{what}\t{took:.1f}\t{seconds:.0f}\n")
+        assert took <= seconds, f"{what} took {took:.1f} s, and may take {seconds} s"
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """A new run, a new table; under xdist, made by the one who prints it."""
+    if not hasattr(session.config, "workerinput"):
+        TABLE.unlink(missing_ok=True)
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Print the table. Under xdist every process has a summary; the others' is seen by nobody."""
+    if hasattr(terminalreporter.config, "workerinput") or not TABLE.exists():
+        return
+    terminalreporter.section("recovery (seconds taken, seconds allowed)")
+    for line in sorted(TABLE.read_text().splitlines()):
+        what, took, most = line.split("\t")
+        terminalreporter.write_line(f"{took:>6} {most:>4}  {what}")
+    TABLE.unlink()
