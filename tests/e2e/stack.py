@@ -74,6 +74,7 @@ class Stack:
     """One web and any number of workers, on one Redis and one folder for devices."""
 
     def __init__(self, emulator: Emulator, redis_url: str, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o711)  # a PgBouncer of root's runs as somebody else, and works below
         self.emulator = emulator
         self.tag = f"t{secrets.token_hex(4)}"
