@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -20,6 +21,15 @@ from tests.leaks import Leaks
 from tests.recovery import pytest_sessionstart, pytest_terminal_summary
 
 __all__ = ["pytest_sessionstart", "pytest_terminal_summary"]
+
+# Tests meet errors by the hundred, and structlog's own default draws each with all its variables: seconds for one.
+structlog.configure(
+    processors=[
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S"),
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
