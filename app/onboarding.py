@@ -112,10 +112,13 @@ class Onboarding:
         await enqueue(self._redis, keys.QUEUE_LINKING, "link", session, attempt, job_id=link_job_id(session, attempt))
 
     async def _check(self, link: Link, method: Method, number: str | None) -> None:
-        if await self._access.standing(link) is not None:
-            raise Refused(FailureCode.LINK_SPENT)
         region = phone.region_of(number) if number else ""
-        pause, qr_only, blocked = await answer(self._redis.hmget(keys.SWITCH, ["pause", "qr-only", f"region:{region}"]))
+        async with self._redis.pipeline(transaction=False) as pipe:  # one way to Redis: somebody has clicked
+            pipe.get(keys.link(link.id))
+            pipe.hmget(keys.SWITCH, ["pause", "qr-only", f"region:{region}"])
+            unusable, (pause, qr_only, blocked) = await pipe.execute()
+        if unusable:
+            raise Refused(FailureCode.LINK_SPENT)
         if pause:
             raise Refused(FailureCode.PAUSED)
         if method is Method.CODE and (qr_only or blocked):

@@ -1,5 +1,7 @@
 """Pairing codes of one attempt: asked for once, shown as long as they live, and never two at once for a phone."""
 
+from dataclasses import replace
+
 import structlog
 
 from shared import phone, sentry
@@ -31,9 +33,9 @@ class Codes:
         self._limits = limits
         self._asker: Asker | None = None
 
-    async def wanted(self) -> bool:
-        """Whether a code was asked for that WhatsApp has not been asked for yet. Reads the subject again."""
-        self._page.subject = await self._claims.subject(self._page.session)
+    @property
+    def due(self) -> bool:
+        """Whether a code was asked for that WhatsApp has not been asked for yet."""
         return self._page.subject.phone is not None and self._asker is None
 
     async def ask(self, connection: Connection, dies: int) -> None:
@@ -90,6 +92,7 @@ class Codes:
 
     async def _none(self, code: FailureCode, retry_at: int | None) -> None:
         await self._claims.forget_phone(self._page.session)
+        self._page.subject = replace(self._page.subject, phone=None)
         self._page.change(code=None, failure=reasons.view(code, retry_at=retry_at))
         counters = tallies.code_refused(code)
         await self._page.show(MessageType.PAIRING_CODE_ERROR, "code.refused", code.value, counters)

@@ -18,7 +18,6 @@ from shared import keys, sentry
 from shared.ids import SessionId, company_of
 from shared.lease import Lease, Leases
 from shared.metrics import Counter, field
-from shared.protocol import Method
 from shared.queue import Job, enqueue
 from shared.redis_pool import PASSING
 from workers.linking import Attempt, Order, Parts
@@ -101,8 +100,7 @@ class Jobs:
     async def link(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
         """Serve an attempt, if it is still the claimed one and nobody else does."""
         sid = _session(session)
-        stored = await self._parts.snapshots.read(sid)
-        run = Attempt(self._parts, sid, stored.body.method or Method.QR)
+        run = Attempt(self._parts, sid)
         self._places.take()
         try:
             lease = await self._ownership.acquire(sid, run, attempt=attempt)

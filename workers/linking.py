@@ -71,11 +71,11 @@ class Parts:
 class Attempt:
     """One attempt, an owner of its session's lease."""
 
-    def __init__(self, parts: Parts, session: SessionId, method: Method) -> None:
+    def __init__(self, parts: Parts, session: SessionId) -> None:
         self._parts = parts
         self._session = session
         self._limits = parts.limits
-        self._page = Page(parts.snapshots, session, method)
+        self._page = Page(parts.snapshots, session)
         self._codes = Codes(self._page, parts.claims, parts.cooldowns, parts.switches, parts.limits)
         self._rotation = Rotation()
         self._inbox: asyncio.Queue[tuple[Connection, Heard] | Order] = asyncio.Queue()
@@ -103,8 +103,8 @@ class Attempt:
         """Drive the attempt to its end. Raises nothing but cancellation: a bug ends the attempt, not the worker."""
         self._page.lease = lease
         try:
-            self._page.subject = await self._parts.claims.subject(self._session)
             if self._parts.switches.board.paused:
+                await self._learn()
                 await self._fail(FailureCode.PAUSED, raw="switch")
             await self._begin()
             await self._drive()
@@ -132,8 +132,25 @@ class Attempt:
         """Connect with a linker of our own."""
         self._deadline = now_ms() + self._limits.attempt
         self._rotation = Rotation()
+        if self._parts.linkers.is_warm:
+            await self._connect()  # first: WhatsApp is dialled while the rest is read and told
+            await self._tell_connecting()
+        else:
+            await self._tell_connecting()
+            await self._connect()
+
+    async def _tell_connecting(self) -> None:
+        await self._learn()
         self._page.renew(State.CONNECTING, deadline=self._deadline)
         await self._page.show(MessageType.STATUS, "attempt.connecting")
+
+    async def _learn(self) -> None:
+        """Whom the attempt is about, and what was asked for."""
+        self._page.subject = await self._parts.claims.subject(self._session)
+        asked = (await self._parts.snapshots.read(self._session)).body
+        self._page.change(method=asked.method or self._page.method)
+
+    async def _connect(self) -> None:
         linker, store = await self._parts.linkers.take(), self._parts.store
         scratch = store.scratch(self._session, self._page.lease.token)
         log.info("attempt.connecting", session=self._session, attempt=self._page.lease.token, linker=linker.pid)
@@ -202,7 +219,8 @@ class Attempt:
 
     async def _want_code(self) -> None:
         """A code for the subject's phone: the living one, or a new one, but never two at once."""
-        if self._connection is None or not await self._codes.wanted() or self._page.state is not State.AWAITING_PHONE:
+        self._page.subject = await self._parts.claims.subject(self._session)
+        if self._connection is None or not self._codes.due or self._page.state is not State.AWAITING_PHONE:
             return  # while connecting, the first QR brings it about
         if self._rotation.dies - now_ms() < self._limits.code_least:
             await self._codes.turn()
@@ -251,10 +269,10 @@ class Attempt:
             self._page.change(hint=Hint.NO_ANSWER)
             counters = (*counters, *tallies.unanswered())
         self._page.step(State.AWAITING_PHONE, qr=shown.view)
-        await self._page.show(MessageType.QR_UPDATE, what, str(number), counters)
-        # A code may have been asked for while the connection was being made.
-        if is_first and self._connection is not None and await self._codes.wanted():
+        if is_first and self._connection is not None and self._codes.due:
+            # First: WhatsApp makes the code while the QR is shown.
             await self._codes.ask(self._connection, self._rotation.dies)
+        await self._page.show(MessageType.QR_UPDATE, what, str(number), counters)
 
     async def _word(self, word: str) -> None:
         reason = reasons.of_word(word)

@@ -24,11 +24,11 @@ class Stopped(Exception):
 class Page:
     """The snapshot of one attempt, as its owner writes it. Every write raises `Stopped` when the lease is lost."""
 
-    def __init__(self, snapshots: Snapshots, session: SessionId, method: Method) -> None:
+    def __init__(self, snapshots: Snapshots, session: SessionId) -> None:
         self.session = session
         self.lease: Lease
         self.subject = Subject(link="", link_expires_at=0)
-        self.body = Body(state=State.QUEUED, method=method)
+        self.body = Body(state=State.QUEUED)
         self._snapshots = snapshots
         self.restarts = 0
         self._began = now_ms()

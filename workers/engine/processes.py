@@ -250,6 +250,11 @@ class LinkerPool:
         for linker in list(self._warm):
             await linker.kill()
 
+    @property
+    def is_warm(self) -> bool:
+        """Whether `take` has a warm one."""
+        return bool(self._warm)
+
     async def take(self) -> Linker:
         """A warm linker, or a fresh one if there is none. The caller kills it or reads it to its end.
 
