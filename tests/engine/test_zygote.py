@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -106,6 +107,42 @@ async def test_a_host_that_signals_every_process_does_not_end_the_engines(lonely
     assert not linker.exited.done()
     await another.kill()
     assert (await linker.kill()).signal == signal.SIGKILL
+
+
+async def test_a_death_and_its_noise_that_are_heard_at_once_cost_the_others_nothing(lonely):
+    """The death closes the descriptor that the same selection has something to say of."""
+    staying, dying = await lonely.linker(), [await lonely.linker() for _ in range(4)]
+    first = lonely.pid
+    os.kill(first, signal.SIGSTOP)
+    for linker in dying:
+        os.kill(linker.pid, signal.SIGKILL)  # its end of the pipe closes, and its parent gets SIGCHLD
+    os.kill(first, signal.SIGCONT)
+    async with asyncio.timeout(5):
+        for linker in dying:
+            assert await linker.exited == Exited(code=None, signal=signal.SIGKILL)
+    another = await lonely.linker()
+
+    assert lonely.pid == first
+    assert not staying.exited.done()
+    for linker in (staying, another, *dying):
+        await linker.kill()
+
+
+async def test_a_fork_that_fails_costs_that_child_only(lonely):
+    linker = await lonely.linker()
+    first = lonely.pid
+    limits = resource.prlimit(first, resource.RLIMIT_NOFILE)
+    resource.prlimit(first, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{first}/fd")) + 1, limits[1]))
+
+    with pytest.raises(EngineFailed, match="EMFILE"):
+        await lonely.linker()
+
+    resource.prlimit(first, resource.RLIMIT_NOFILE, limits)
+    another = await lonely.linker()
+    assert lonely.pid == first
+    assert not linker.exited.done()
+    for one in (linker, another):
+        await one.kill()
 
 
 async def test_the_death_of_the_zygote_takes_its_children_and_is_repaired(lonely):

@@ -176,7 +176,10 @@ class Engines:
         try:
             async with asyncio.timeout(READY_LIMIT):
                 while (child := await self._fork(make, role, incoming)).pid is None:
-                    child.close()  # the zygote died before it forked; wait for the next one
+                    child.close()
+                    if (panic := child.exited.result().panic) is not None:
+                        raise EngineFailed(f"no {role.value} could be forked: {panic}")
+                    # The zygote died before it forked; wait for the next one.
                 try:
                     first = await anext(child)
                 except BaseException:

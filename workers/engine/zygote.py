@@ -5,6 +5,7 @@ It has neonize's dependencies in memory but not its library, has one thread, and
 takes its children with it.
 """
 
+import errno
 import importlib
 import os
 import re
@@ -55,7 +56,7 @@ class Child:
     """A running child and the read end of its descriptor 2."""
 
     key: int
-    noise_fd: int
+    noise_fd: int  # -1 once it is closed
     noise: Noise
 
 
@@ -86,7 +87,7 @@ class Zygote:
                     _read(woken.fileno())
                     self._reap()
                 else:
-                    self._listen(cast(int, ready.fileobj), ready.data)
+                    self._listen(ready.data)
 
     def _patience(self) -> float | None:
         """Seconds that the children may live without a word of the worker; they are killed when there are none left."""
@@ -118,8 +119,17 @@ class Zygote:
                 assert_never(order)
 
     def _fork(self, order: Fork, pipe: int) -> None:
-        heard, noise = os.pipe()
-        pid = os.fork()
+        opened = [pipe]
+        try:
+            heard, noise = ends = os.pipe()
+            opened += ends
+            pid = os.fork()
+        except OSError as error:  # no memory, descriptor or process left: that costs this child, not all the others
+            for descriptor in opened:
+                os.close(descriptor)
+            why = errno.errorcode.get(error.errno or 0, "?")
+            self._tell(Died(key=order.key, code=None, signal=None, panic=f"fork: {why}"))
+            return
         if pid == 0:
             try:
                 self._become(order, pipe, noise)
@@ -148,14 +158,19 @@ class Zygote:
 
         run(main)
 
-    def _listen(self, fd: int, child: Child) -> None:
-        data = _read(fd)
+    def _listen(self, child: Child) -> None:
+        if child.noise_fd < 0:
+            return  # one selection told of its death as well, which came first
+        data = _read(child.noise_fd)
         if data:
             child.noise.hear(data)
         elif data is not None:  # nobody holds the other end any more; the death comes by SIGCHLD
-            self._selector.unregister(fd)
-            os.close(fd)
-            child.noise_fd = -1
+            self._deafen(child)
+
+    def _deafen(self, child: Child) -> None:
+        self._selector.unregister(child.noise_fd)
+        os.close(child.noise_fd)
+        child.noise_fd = -1
 
     def _reap(self) -> None:
         while self._children:
@@ -167,8 +182,7 @@ class Zygote:
                 child.noise.hear(data)
             child.noise.hear(b"\n")
             if child.noise_fd >= 0:
-                self._selector.unregister(child.noise_fd)
-                os.close(child.noise_fd)
+                self._deafen(child)
             code = os.waitstatus_to_exitcode(status)
             self._tell(
                 Died(
