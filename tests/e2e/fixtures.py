@@ -35,6 +35,7 @@ async def emulator(nothing_left_behind: None) -> AsyncIterator[Emulator]:
 def folder() -> Iterator[Path]:
     """A folder for devices, gone after the test."""
     path = Path(tempfile.mkdtemp(prefix="devices-"))
+    path.chmod(0o711)  # who is not root, as a PgBouncer of root's, may pass through
     yield path
     shutil.rmtree(path, ignore_errors=True)
 
@@ -49,12 +50,14 @@ def own_redis() -> Iterator[local_redis.LocalRedis]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stack(emulator: Emulator, redis_process: local_redis.LocalRedis) -> AsyncIterator[Stack]:
-    """A service that serves all tests of this process that do not break it."""
+async def stack(emulator: Emulator) -> AsyncIterator[Stack]:
+    """A service that serves all tests of this process that do not break it. With a Redis of its own: it lives on while
+    other tests play the worker on theirs."""
     path = Path(tempfile.mkdtemp(prefix="devices-"))
     try:
-        async with Stack.running(emulator, redis_process.url, path, MAX_ATTEMPTS="60") as running:
-            yield running
+        with local_redis.running(path / "redis") as redis:
+            async with Stack.running(emulator, redis.url, path, MAX_ATTEMPTS="60") as running:
+                yield running
     finally:
         shutil.rmtree(path, ignore_errors=True)
 

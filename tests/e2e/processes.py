@@ -39,7 +39,11 @@ class Service:
             stderr=asyncio.subprocess.STDOUT,
         )
         service = cls(process, module)
-        await service.said(until, seconds=START_SECONDS)
+        try:
+            await service.said(until, seconds=START_SECONDS)
+        except BaseException:
+            await service.kill()
+            raise
         return service
 
     @property

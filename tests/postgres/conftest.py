@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from bench.postgres import Postgres, binaries
 from shared.ids import WorkerId
+from tests.e2e.fixtures import folder
 from tests.engine.conftest import emulator, emulator_port, engines, environment, steps, tag
 from workers import pgbouncer
 from workers.store_dsn import server_of
@@ -15,7 +16,7 @@ from workers.store_postgres import PostgresStore
 from workers.store_reach import Reached, reached
 from workers.store_scratch import Scratch
 
-__all__ = ["emulator", "emulator_port", "engines", "environment", "steps", "tag"]
+__all__ = ["emulator", "emulator_port", "engines", "environment", "folder", "steps", "tag"]
 
 POOL = 4
 AT = 1_760_000_000_000

@@ -17,22 +17,22 @@ from tests.postgres.conftest import POOL
 
 
 @pytest.fixture
-async def stack(emulator, redis_server, postgres, database, bouncer, tmp_path):
+async def stack(emulator, redis_server, postgres, database, bouncer, folder):
     environment = {"DATABASE_URL": postgres.url(database), "DATABASE_POOL": str(POOL)}
-    async with Stack.running(emulator, redis_server, tmp_path / "first", **environment) as stack:
+    async with Stack.running(emulator, redis_server, folder / "first", **environment) as stack:
         yield stack
 
 
-async def test_a_session_moves_to_a_worker_on_another_host(stack, emulator, postgres, database, tmp_path):
+async def test_a_session_moves_to_a_worker_on_another_host(stack, emulator, postgres, database, folder):
     link, number = await stack.linked()
     phone = number.lstrip("+")
     await emulator.wait_for("device.connected", phone=phone)
-    assert list((tmp_path / "first").rglob("*.sqlite3")) == []
+    assert list((folder / "first").rglob("*.sqlite3")) == []
     assert await postgres.connections(database) <= POOL
     before = await emulator.now()
     first = stack.worker
     await first.kill()
-    await stack.start_worker(DATA_DIR=str(tmp_path / "second"))
+    await stack.start_worker(DATA_DIR=str(folder / "second"))
     await emulator.wait_for("device.connected", after=before, phone=phone)
     answer = await stack.http.post(
         f"/api/v1/companies/{link['company']}/messages", json={"to": "+79161234567", "text": "Elsewhere."}
@@ -50,12 +50,12 @@ async def test_pgbouncer_goes_with_its_worker_even_with_a_killed_one(stack):
     await stack.worker.kill()
     _, alive = await asyncio.to_thread(psutil.wait_procs, [own], 5)
     assert alive == []
-    [left] = Path(tempfile.gettempdir()).glob("wa-pool-*")
+    [left] = Path(stack.environment["TMPDIR"]).glob("wa-pool-*")
     await stack.start_worker()
     assert not left.exists()
 
 
-async def test_a_session_waits_for_postgres_and_is_then_held(stack, emulator, postgres, tmp_path):
+async def test_a_session_waits_for_postgres_and_is_then_held(stack, emulator, postgres, folder):
     link, number = await stack.linked()
     phone = number.lstrip("+")
     await emulator.wait_for("device.connected", phone=phone)
@@ -101,11 +101,11 @@ async def state_is(stack: Stack, link: dict, state: str) -> bool:
         ("mysql://u:secret@127.0.0.1/db", "begins with postgres://"),
     ],
 )
-def test_a_database_url_that_cannot_be_used_ends_the_worker_with_a_sentence(url, says, redis_server, tmp_path):
+def test_a_database_url_that_cannot_be_used_ends_the_worker_with_a_sentence(url, says, redis_server, folder):
     environment = {
         "DATABASE_URL": url,
         "REDIS_URL": redis_server,
-        "DATA_DIR": str(tmp_path),
+        "DATA_DIR": str(folder),
         "SECRET_KEY": "s" * 32,
         "API_KEYS": "k" * 32,
     }
@@ -118,11 +118,11 @@ def test_a_database_url_that_cannot_be_used_ends_the_worker_with_a_sentence(url,
     assert "Traceback" not in said
 
 
-async def test_a_worker_that_waits_for_postgres_ends_at_sigterm(redis_server, tmp_path):
+async def test_a_worker_that_waits_for_postgres_ends_at_sigterm(redis_server, folder):
     environment = {
         "DATABASE_URL": "postgres://u:secret@127.0.0.1:1/db",
         "REDIS_URL": redis_server,
-        "DATA_DIR": str(tmp_path),
+        "DATA_DIR": str(folder),
         "SECRET_KEY": "s" * 32,
         "API_KEYS": "k" * 32,
     }
