@@ -37,44 +37,51 @@ local function present(snapshot_key)
   if not have[3] then return 0, 0, {{state = 'unlinked'}} end
   return tonumber(have[1]), tonumber(have[2]), cjson.decode(have[3])
 end
+-- The fence moves with it: an owner that wakes up late and finds no lease must not take Redis for a forgetful one.
+local function end_ownership(lease_key, leases_key, fence_key, session)
+  redis.call('DEL', lease_key)
+  redis.call('ZREM', leases_key, session)
+  return next_token(fence_key)
+end
 """
 
-# KEYS claim, subject, snapshot, fence, lease, timeline, stats
-# ARGV channel, claim ms, subject ms, phone or '', expected phone or '', link, address, type, body, event, detail,
-# counters...
+# KEYS claim, subject, snapshot, fence, lease, timeline, stats, leases
+# ARGV session, channel, claim ms, subject ms, phone or '', expected phone or '', link, address, type, body, event,
+# detail, counters...
 # Returns {outcome, attempt, owner}.
 _REQUEST = (
     LUA_OWNER
     + LUA_ANNOUNCE
     + _LUA_STATE
     + """
-local phone = ARGV[4]
+local phone = ARGV[5]
 local _, _, body = present(KEYS[3])
 if DEVICE[body.state] then return {'linked', 0, ''} end
-if redis.call('SET', KEYS[1], 0, 'NX', 'PX', ARGV[2]) then
+if redis.call('SET', KEYS[1], 0, 'NX', 'PX', ARGV[3]) then
   local attempt = next_token(KEYS[4])
-  redis.call('SET', KEYS[1], attempt, 'PX', ARGV[2])
+  redis.call('SET', KEYS[1], attempt, 'PX', ARGV[3])
   redis.call('DEL', KEYS[2])
   local now = now_ms()
-  redis.call('HSET', KEYS[2], 'phone', phone, 'expected', ARGV[5], 'link', ARGV[6], 'clicked', now, 'asked', now,
-    'address', ARGV[7])
-  redis.call('PEXPIRE', KEYS[2], ARGV[3])
-  announce({KEYS[3], KEYS[6], KEYS[7], ARGV[1], KEYS[2]}, attempt, 1, {unpack(ARGV, 8)})
+  redis.call('HSET', KEYS[2], 'phone', phone, 'expected', ARGV[6], 'link', ARGV[7], 'clicked', now, 'asked', now,
+    'address', ARGV[8])
+  redis.call('PEXPIRE', KEYS[2], ARGV[4])
+  announce({KEYS[3], KEYS[6], KEYS[7], ARGV[2], KEYS[2]}, attempt, 1, {unpack(ARGV, 9)})
   return {'started', attempt, ''}
 end
 local attempt = tonumber(redis.call('GET', KEYS[1]))
-local owner = redis.call('GET', KEYS[5]) or ''
+local owner = owner_of(KEYS[5], KEYS[8], ARGV[1]) or ''
 if phone == '' then return {'joined', attempt, owner} end
 local known = redis.call('HGET', KEYS[2], 'phone')
 if known and known ~= '' and known ~= phone then return {'differs', attempt, owner} end
-if known ~= phone then redis.call('HSET', KEYS[2], 'phone', phone, 'asked', now_ms(), 'address', ARGV[7]) end
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
+if known ~= phone then redis.call('HSET', KEYS[2], 'phone', phone, 'asked', now_ms(), 'address', ARGV[8]) end
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
 return {'joined', attempt, owner}
 """
 )
 
-# KEYS claim, subject, snapshot, lease, timeline, stats   ARGV channel, type, body, event, detail, counters...
-# Ends an attempt that nobody owns yet. Returns {outcome, attempt, owner}: done | ask (the owner must do it) | no.
+# KEYS claim, subject, snapshot, lease, leases, timeline, stats, fence
+# ARGV session, channel, type, body, event, detail, counters...
+# Ends an attempt that nobody owns (any more). Returns {outcome, attempt, owner}: done | ask (the owner must do it) | no.
 _CANCEL = (
     LUA_OWNER
     + LUA_ANNOUNCE
@@ -82,15 +89,16 @@ _CANCEL = (
     + """
 local attempt, seq, body = present(KEYS[3])
 if not CANCELLABLE[body.state] then return {'no', attempt, ''} end
-local owner = redis.call('GET', KEYS[4])
+local owner = owner_of(KEYS[4], KEYS[5], ARGV[1])
 if owner then return {'ask', attempt, owner} end
-announce({KEYS[3], KEYS[5], KEYS[6], ARGV[1], KEYS[2]}, attempt, seq + 1, {unpack(ARGV, 2)})
+announce({KEYS[3], KEYS[6], KEYS[7], ARGV[2], KEYS[2]}, attempt, seq + 1, {unpack(ARGV, 3)})
+end_ownership(KEYS[4], KEYS[5], KEYS[8], ARGV[1])
 redis.call('DEL', KEYS[1], KEYS[2])
 return {'done', attempt, ''}
 """
 )
 
-# KEYS claim, subject, snapshot, lease, leases, timeline, stats
+# KEYS claim, subject, snapshot, lease, leases, timeline, stats, fence
 # ARGV session, channel, now, grace, type, body, event, detail, counters...
 # Closes a running onboarding that is past its deadline; whoever still believes to own it is fenced off.
 _CLOSE = (
@@ -100,8 +108,8 @@ _CLOSE = (
     + """
 local attempt, seq, body = present(KEYS[3])
 if not RUNNING[body.state] or not body.deadline or tonumber(ARGV[3]) < body.deadline + ARGV[4] then return 0 end
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[4])
-redis.call('ZREM', KEYS[5], ARGV[1])
+end_ownership(KEYS[4], KEYS[5], KEYS[8], ARGV[1])
+redis.call('DEL', KEYS[1], KEYS[2])
 announce({KEYS[3], KEYS[6], KEYS[7], ARGV[2], KEYS[2]}, attempt, seq + 1, {unpack(ARGV, 5)})
 return 1
 """
@@ -118,11 +126,8 @@ _RESTART = (
     + """
 local attempt, seq, body = present(KEYS[2])
 if not CANCELLABLE[body.state] then return 0 end
-local expiry = redis.call('ZSCORE', KEYS[5], ARGV[1])
-if expiry and tonumber(expiry) > now_ms() then return 0 end
-attempt = next_token(KEYS[3])
-redis.call('DEL', KEYS[4])
-redis.call('ZREM', KEYS[5], ARGV[1])
+if owner_of(KEYS[4], KEYS[5], ARGV[1]) then return 0 end
+attempt = end_ownership(KEYS[4], KEYS[5], KEYS[3], ARGV[1])
 redis.call('SET', KEYS[1], attempt, 'PX', ARGV[3])
 announce({KEYS[2], KEYS[6], KEYS[7], ARGV[2], KEYS[8]}, attempt, 1, {unpack(ARGV, 4)})
 return attempt
@@ -215,8 +220,10 @@ class Claims:
                 keys.lease(session),
                 keys.timeline(session),
                 keys.STATS,
+                keys.LEASES,
             ],
             args=[
+                session,
                 keys.events(session),
                 keys.CLAIM_TTL,
                 keys.SUBJECT_TTL,
@@ -230,17 +237,19 @@ class Claims:
         return Requested(Outcome(outcome.decode()), int(attempt), _owner(owner))
 
     async def cancel(self, session: SessionId, change: Change) -> Cancelled:
-        """End an attempt that waits in the queue, or say who must end it."""
+        """End an attempt that waits in the queue or whose worker is gone, or say who must end it."""
         outcome, attempt, owner = await self._cancel(
             keys=[
                 keys.claim(session),
                 keys.subject(session),
                 keys.snapshot(session),
                 keys.lease(session),
+                keys.LEASES,
                 keys.timeline(session),
                 keys.STATS,
+                keys.fence(session),
             ],
-            args=[keys.events(session), *change.args()],
+            args=[session, keys.events(session), *change.args()],
         )
         return Cancelled(outcome == b"done", int(attempt), _owner(owner))
 
@@ -255,6 +264,7 @@ class Claims:
                 keys.LEASES,
                 keys.timeline(session),
                 keys.STATS,
+                keys.fence(session),
             ],
             args=[session, keys.events(session), now_ms(), SWEEP_GRACE_MS, *lost_worker().args()],
         )

@@ -35,24 +35,30 @@ local function next_token(fence_key)
   redis.call('SET', fence_key, token)
   return token
 end
-local function owned(lease_key, leases_key, session, owner)
-  if redis.call('GET', lease_key) ~= owner then return false end
+local function owner_of(lease_key, leases_key, session)
   local expiry = redis.call('ZSCORE', leases_key, session)
-  return expiry and tonumber(expiry) > now_ms()
+  return expiry and tonumber(expiry) > now_ms() and redis.call('GET', lease_key)
+end
+local function owned(lease_key, leases_key, session, owner)
+  return owner_of(lease_key, leases_key, session) == owner
 end
 """
 
-# KEYS lease, leases, fence, claim   ARGV session, worker, lease ms, key ttl, attempt ('' for a new token)
-# Returns the token, or 0 when somebody owns it, or when the attempt is no longer the one that is claimed.
+# KEYS lease, leases, fence, claim
+# ARGV session, worker, lease ms, key ttl, attempt ('' for a new token), token held before ('' for none)
+# Returns the token, or 0 when somebody owns it, when the attempt is no longer the one that is claimed, or when the
+# fence has moved on from the token held before: a Redis that lost its memory has no fence.
 _ACQUIRE = (
     LUA_OWNER
     + """
 local now = now_ms()
 local expiry = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if expiry and tonumber(expiry) > now and redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+local fence = redis.call('GET', KEYS[3])
+if ARGV[6] ~= '' and fence and fence ~= ARGV[6] then return 0 end
 local token
 if ARGV[5] ~= '' then
-  if redis.call('GET', KEYS[4]) ~= ARGV[5] or redis.call('GET', KEYS[3]) ~= ARGV[5] then return 0 end
+  if redis.call('GET', KEYS[4]) ~= ARGV[5] or fence ~= ARGV[5] then return 0 end
   token = ARGV[5]
 else
   token = next_token(KEYS[3])
@@ -150,14 +156,25 @@ class Leases:
         self._release = redis.register_script(_RELEASE)
         self._renew = redis.register_script(_RENEW)
 
-    async def acquire(self, session: SessionId, worker: WorkerId, *, attempt: int | None = None) -> Lease | None:
+    async def acquire(
+        self, session: SessionId, worker: WorkerId, *, attempt: int | None = None, held: int | None = None
+    ) -> Lease | None:
         """The lease, or None when somebody owns the session.
 
-        With `attempt`, only for as long as that attempt is the claimed one, and its number becomes the token.
+        With `attempt`, only for as long as that attempt is the claimed one, and its number becomes the token. With
+        `held`, the token of a lease that Redis seems to have forgotten, only if it has forgotten the fence as well:
+        else somebody has ended that ownership.
         """
         token = await self._acquire(
             keys=[keys.lease(session), keys.LEASES, keys.fence(session), keys.claim(session)],
-            args=[session, worker, LEASE_MS, keys.LEASE_KEY_TTL, "" if attempt is None else attempt],
+            args=[
+                session,
+                worker,
+                LEASE_MS,
+                keys.LEASE_KEY_TTL,
+                "" if attempt is None else attempt,
+                "" if held is None else held,
+            ],
         )
         return Lease(session, worker, int(token)) if token else None
 

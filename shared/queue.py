@@ -66,10 +66,13 @@ def link_job_id(session: SessionId, attempt: int) -> str:
     return f"link:{session}:{attempt}"
 
 
-def soon_again(name: str) -> str:
-    """A job id that dedupes for a few seconds only. A worker that is killed inside a job leaves its id taken for half
-    a minute, which nobody shall wait for; so only for jobs that may run twice at once."""
-    return f"{name}:{now_ms() // DEDUPE_MS}"
+def soon_again(name: str, after: float = 0) -> str:
+    """The id of a job that is due `after` seconds from now: two that are due within a few seconds are one.
+
+    For a few seconds only: a worker that is killed inside a job leaves its id taken for half a minute, which nobody
+    shall wait for. So only for jobs that may run twice at once.
+    """
+    return f"{name}:{(now_ms() + round(after * 1000)) // DEDUPE_MS}"
 
 
 def _dumps(value: dict[str, Any]) -> bytes:

@@ -5,7 +5,6 @@ Arguments are ids only. Every job may run twice, late, or on another worker than
 
 import asyncio
 import random
-import secrets
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
@@ -18,7 +17,7 @@ from shared import keys, sentry
 from shared.ids import SessionId, company_of
 from shared.lease import Lease, Leases
 from shared.metrics import Counter, field
-from shared.queue import Job, enqueue
+from shared.queue import Job, enqueue, soon_again
 from shared.redis_pool import PASSING
 from workers.linking import Attempt, Order, Parts
 from workers.ownership import Ownership
@@ -100,7 +99,7 @@ class Jobs:
     async def link(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
         """Serve an attempt, if it is still the claimed one and nobody else does."""
         sid = _session(session)
-        run = Attempt(self._parts, sid)
+        run = Attempt(self._parts, sid, first=attempt)
         self._places.take()
         try:
             lease = await self._ownership.acquire(sid, run, attempt=attempt)
@@ -132,7 +131,7 @@ class Jobs:
     async def _order(self, session: SessionId, attempt: int, order: Order, job: str) -> None:
         owner = self._ownership.owner(session)
         if isinstance(owner, Attempt):
-            owner.order(order)
+            owner.order(order, attempt)
         elif owner is None:
             await self._elsewhere(session, job, attempt)
 
@@ -157,7 +156,7 @@ class Jobs:
         sid = _session(session)
         if self._sessions.free <= 0:
             log.warning("worker.full", session=sid)
-            again = f"resume:{sid}:{secrets.token_hex(4)}"
+            again = soon_again(f"resume:{sid}", after=FULL_SECONDS)
             await enqueue(self._redis, keys.QUEUE_SESSIONS, "resume", sid, job_id=again, after=FULL_SECONDS)
             return
         # A few at a time and never in step with other workers, so that nobody stampedes WhatsApp or the store.

@@ -71,9 +71,11 @@ class Parts:
 class Attempt:
     """One attempt, an owner of its session's lease."""
 
-    def __init__(self, parts: Parts, session: SessionId) -> None:
+    def __init__(self, parts: Parts, session: SessionId, *, first: int) -> None:
+        """`first`: its number when this worker took it; it grows when the attempt begins anew here."""
         self._parts = parts
         self._session = session
+        self._first = first
         self._limits = parts.limits
         self._page = Page(parts.snapshots, session)
         self._codes = Codes(self._page, parts.claims, parts.cooldowns, parts.switches, parts.limits)
@@ -83,9 +85,11 @@ class Attempt:
         self._paired: pipe.Paired | None = None
         self._deadline = 0
 
-    def order(self, order: Order) -> None:
-        """Ask something of the attempt; it is obeyed in turn."""
-        self._inbox.put_nowait(order)
+    def order(self, order: Order, attempt: int | None = None) -> None:
+        """Ask something of the attempt; it is obeyed in turn. What was asked of an older `attempt` is dropped: it came
+        late, and the page has gone on."""
+        if attempt is None or attempt >= self._first:
+            self._inbox.put_nowait(order)
 
     def lost(self) -> None:
         """The lease is lost: the linker dies now, whatever the driver waits for."""

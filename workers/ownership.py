@@ -152,7 +152,7 @@ class Ownership:
             self._named = now
 
     async def _retake(self, session: SessionId) -> None:
-        lease = await self._leases.acquire(session, self._worker)
+        lease = await self._leases.acquire(session, self._worker, held=self._owned[session].lease.token)
         if lease is None:
             self._drop([session], "taken over")
             return

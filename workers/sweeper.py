@@ -12,7 +12,6 @@ from redis.typing import EncodableT, FieldT
 
 from shared import keys, sentry
 from shared.claims import Claims, queued
-from shared.clock import now_ms
 from shared.failures import FailureCode
 from shared.ids import SessionId, WorkerId
 from shared.lease import Lease, Leases
@@ -78,7 +77,8 @@ class Sweeper:
 
     async def _fail(self, lease: Lease, body: Body) -> None:
         """The phone has agreed, and the worker died before the device was safe: only the owner can begin anew."""
-        if await self._store.device(lease.session) is not None:
+        device = await self._store.device(lease.session)
+        if device is not None and not device.parked:
             return  # it was safe: it is taken up like every registered device
         code = FailureCode.WORKER_LOST
         ended = Body(state=State.FAILED, method=body.method, failure=reasons.view(code))
@@ -92,7 +92,8 @@ class Sweeper:
             sentry.ending("sweep", code, session=lease.session, method=body.method)
 
     async def _empty_queues_of_the_dead(self) -> None:
-        dead = await self._redis.zrangebyscore(keys.WORKERS, "-inf", now_ms() - DEAD_MS)
+        seconds, micros = await self._redis.time()  # whose clock the heartbeats are by; ours may be off
+        dead = await self._redis.zrangebyscore(keys.WORKERS, "-inf", seconds * 1000 + micros // 1000 - DEAD_MS)
         for worker in (WorkerId(one.decode()) for one in dead):
             if worker != self._me:
                 await self.bury(worker)

@@ -219,7 +219,7 @@ class Stage:
         subject = Subject("L", now_ms() + 60_000, phone=self.script.phone, expected=self.script.expected)
         method = Method.CODE if self.script.phone else Method.QR
         asked = await self.claims.request(self.session, subject, queued(method, "attempt.requested"))
-        attempt = Attempt(parts, self.session)
+        attempt = Attempt(parts, self.session, first=asked.attempt)
         lease = await self.ownership.acquire(self.session, attempt, attempt=asked.attempt)
         assert lease is not None
         return attempt, asyncio.create_task(attempt.run(lease))

@@ -211,3 +211,35 @@ async def test_a_link_that_was_revoked_stays_revoked_when_it_has_done_its_work(w
     await world.redis.set(keys.link("L"), "revoked", px=60_000)
     await world.claims.spend(Subject("L", now_ms() + 60_000))
     assert await world.redis.get(keys.link("L")) == b"revoked"
+
+
+async def test_an_owner_that_was_closed_does_not_take_redis_for_a_forgetful_one(world):
+    lease = await world.serve(deadline=now_ms() - SWEEP_GRACE_MS - 1)
+    assert await world.claims.close_overdue(SESSION)
+    assert await world.leases.acquire(SESSION, ONE, held=lease.token) is None
+    await world.redis.flushall()
+    assert await world.leases.acquire(SESSION, ONE, held=lease.token)
+
+
+async def test_an_owner_whose_attempt_began_anew_elsewhere_takes_nothing_back(world):
+    lease = await world.serve()
+    await world.lapse()
+    attempt = await world.claims.restart(SESSION, queued(Method.QR, "again"))
+    assert await world.leases.acquire(SESSION, ONE, held=lease.token) is None
+    assert await world.leases.acquire(SESSION, OTHER, attempt=attempt)
+
+
+async def test_what_a_dead_worker_served_is_cancelled_at_once(world):
+    lease = await world.serve()
+    await world.lapse()
+    cancelled = await world.claims.cancel(SESSION, change(State.CANCELLED))
+    assert cancelled == Cancelled(done=True, attempt=lease.token, owner=None)
+    assert await world.state() is State.CANCELLED
+    assert await world.claims.restart(SESSION, queued(Method.QR, "again")) is None
+    assert await world.leases.acquire(SESSION, ONE, held=lease.token) is None
+
+
+async def test_joining_names_no_owner_whose_lease_has_lapsed(world):
+    await world.serve()
+    await world.lapse()
+    assert (await world.ask()).owner is None
