@@ -43,11 +43,12 @@ class Connection:
         """Kill the linker now, whatever anybody waits for. To be closed all the same."""
         self._killing = asyncio.create_task(self._linker.kill())
 
-    async def close(self) -> None:
-        """Kill the linker, and throw its file away. Idempotent."""
+    async def close(self, *, keep: bool = False) -> None:
+        """Kill the linker, and throw its file away, but not if somebody shall `keep` it. Idempotent."""
         await self._linker.kill()
         await cancelled(self._pump)
-        self._store.discard(self.scratch)
+        if not keep:
+            self._store.discard(self.scratch)
 
     async def _listen(self) -> None:
         try:

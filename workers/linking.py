@@ -29,7 +29,7 @@ from workers import reasons, tallies
 from workers.codes import Codes
 from workers.connection import Connection, Heard
 from workers.engine import protocol as pipe
-from workers.engine.processes import EngineFailed, Exited, LinkerPool, WrongMessage
+from workers.engine.processes import EngineFailed, Exited, Linker, LinkerPool, WrongMessage
 from workers.limits import Limits
 from workers.ownership import Ownership
 from workers.reasons import Verdict
@@ -83,6 +83,7 @@ class Attempt:
         self._inbox: asyncio.Queue[tuple[Connection, Heard] | Order] = asyncio.Queue()
         self._connection: Connection | None = None
         self._paired: pipe.Paired | None = None
+        self._revived = False
         self._deadline = 0
 
     def order(self, order: Order, attempt: int | None = None) -> None:
@@ -137,11 +138,11 @@ class Attempt:
         self._deadline = now_ms() + self._limits.attempt
         self._rotation = Rotation()
         if self._parts.linkers.is_warm:
-            await self._connect()  # first: WhatsApp is dialled while the rest is read and told
+            await self._dial()  # first: the library is under way while the rest is read and told
             await self._tell_connecting()
         else:
             await self._tell_connecting()
-            await self._connect()
+            await self._dial()
 
     async def _tell_connecting(self) -> None:
         await self._learn()
@@ -154,12 +155,14 @@ class Attempt:
         asked = (await self._parts.snapshots.read(self._session)).body
         self._page.change(method=asked.method or self._page.method)
 
-    async def _connect(self) -> None:
-        linker, store = await self._parts.linkers.take(), self._parts.store
-        scratch = store.scratch(self._session, self._page.lease.token)
+    async def _dial(self) -> None:
+        linker = await self._parts.linkers.take()
+        await self._connect(linker, self._parts.store.scratch(self._session, self._page.lease.token))
+
+    async def _connect(self, linker: Linker, scratch: str, jid: str = "") -> None:
         log.info("attempt.connecting", session=self._session, attempt=self._page.lease.token, linker=linker.pid)
-        self._connection = Connection(linker, store, scratch, lambda *heard: self._inbox.put_nowait(heard))
-        await self._connection.send(pipe.Start(database=scratch))
+        self._connection = Connection(linker, self._parts.store, scratch, lambda *heard: self._inbox.put_nowait(heard))
+        await self._connection.send(pipe.Start(database=scratch, jid=jid))
 
     async def _leave(self) -> None:
         """Nothing of the attempt stays behind: process, task, file, claim to a code."""
@@ -315,7 +318,20 @@ class Attempt:
             session=self._session,
             method=self._page.method,
         )
-        await self._again_or_fail(FailureCode.INTERNAL, exited.panic or "linker died", alert=False)
+        if self._paired is not None and not self._revived:
+            await self._revive(self._paired)
+        else:
+            await self._again_or_fail(FailureCode.INTERNAL, exited.panic or "linker died", alert=False)
+
+    async def _revive(self, paired: pipe.Paired) -> None:
+        """The linker died after the phone had agreed. A phone is not asked twice: the device is in the file, and another
+        linker logs in with it. Once: who dies of that again has a reason."""
+        self._revived = True
+        log.warning("attempt.revived", session=self._session, attempt=self._page.lease.token)
+        linker, dead = await self._parts.linkers.take(), self._connection
+        assert dead is not None, "it has spoken"  # noqa: S101
+        await dead.close(keep=True)
+        await self._connect(linker, dead.scratch, jid=paired.jid)
 
     # --- the phone has agreed -----------------------------------------------------------------------------------------
 

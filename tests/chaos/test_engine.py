@@ -41,6 +41,25 @@ async def test_a_killed_linker_costs_the_page_a_moment(one: Stack, recovery: Rec
     await all_quiet(one)
 
 
+async def test_a_linker_killed_after_the_phone_agreed_is_followed_by_one_that_logs_in(
+    one: Stack, recovery: Recovery
+) -> None:
+    number = new_number()
+    link = await one.link()
+    async with Watch(one), one.socket(link) as socket:
+        await one.emulator.arm("restart-late", phone=number.lstrip("+"), delay=30)
+        await socket.send("request-qr")
+        shown = await socket.snapshot(lambda s: "qr" in s)
+        said = await one.worker.said("attempt.connecting", session=link["session"])
+        assert await one.emulator.phone(number).scan(shown["qr"]["text"]) == "confirmed"
+        await socket.state("linking")
+        with recovery.within("kill -9 of a linker, the phone has agreed: linked all the same", HOLDER):
+            psutil.Process(said["linker"]).kill()
+            linked = await socket.state("linked")
+        assert linked["attempt"] == shown["attempt"]
+    await all_quiet(one)
+
+
 @pytest.mark.parametrize("victim", ["holder", "zygote"])
 async def test_a_killed_holder_or_zygote_takes_its_sessions_up_again(
     one: Stack, recovery: Recovery, victim: str

@@ -338,3 +338,18 @@ async def _linker_of(stage: Stage) -> ScriptedLinker:
     """The stage's linker, once it has one."""
     await stage.taken.wait()
     return next(iter(stage.alive))
+
+
+async def test_what_was_asked_of_an_earlier_attempt_comes_late_and_is_dropped(redis_server: str) -> None:
+    redis = client(Redis.from_url(redis_server).connection_pool)
+    stage = Stage(redis, Script(1, [[]]))
+    try:
+        attempt, its_end = await stage.begin()
+        number = (await stage.snapshots.read(stage.session)).attempt
+        attempt.order(Order.CANCEL, number - 1)
+        assert attempt._inbox.empty()
+        attempt.order(Order.CANCEL, number)
+        async with asyncio.timeout(10):
+            await its_end
+    finally:
+        await redis.aclose(close_connection_pool=True)

@@ -14,7 +14,7 @@ from typing import NoReturn, assert_never
 from workers.engine import happenings as happen
 from workers.engine.child import leave
 from workers.engine.client import Client, ClientError, Library
-from workers.engine.devices import pairing_name
+from workers.engine.devices import device_in, pairing_name
 from workers.engine.orders import Options
 from workers.engine.pipe import Pipe, WrongMessage
 from workers.engine.protocol import (
@@ -63,17 +63,20 @@ async def main(sock: socket.socket, options: Options) -> None:
         leave()
     if not isinstance(start, Start):
         raise WrongMessage(f"{start.type} before start")
-    await Attempt(library, pipe, start.database).run()
+    attempt = Attempt(library, pipe, start)
+    if start.jid:
+        await attempt.go_on(start.jid)
+    await attempt.run()
 
 
 class Attempt:
     """The one attempt."""
 
-    def __init__(self, library: Library, pipe: Pipe[Start | RequestCode], database: str) -> None:
+    def __init__(self, library: Library, pipe: Pipe[Start | RequestCode], start: Start) -> None:
         self._library = library
         self._pipe = pipe
-        self._database = database
-        self._client = Client(library, pairing_name(database), new_device=True)
+        self._database = start.database
+        self._client = Client(library, pairing_name(start.database), new_device=not start.jid)
         self._phones: asyncio.Queue[str] = asyncio.Queue()
         self._first_qr = asyncio.Event()
         self._qrs = 0
@@ -83,6 +86,12 @@ class Attempt:
         self._agreed = False
         self._give_up = math.inf
         self._silence = LOGIN_SILENCE
+
+    async def go_on(self, jid: str) -> None:
+        """The phone has agreed already, with a linker that died: what is missing is the login."""
+        if not device_in(self._database, jid):
+            await self._end("the file holds no device")  # a client would show a QR, or abort the process
+        self._expect_login()
 
     async def run(self) -> None:
         """Run to the end, which ends the process."""

@@ -24,10 +24,14 @@ class Line(BaseModel):
 
 
 class Start(Line):
-    """Begin the attempt: connect and show QRs, pairing into the throw-away SQLite file `database` (absolute path)."""
+    """Begin the attempt: connect and show QRs, pairing into the throw-away SQLite file `database` (absolute path).
+
+    With `jid` an earlier linker has died after the phone had agreed: log in with that device, which is in the file.
+    """
 
     type: Literal["start"] = "start"
     database: str
+    jid: str = ""
 
 
 class RequestCode(Line):
