@@ -53,17 +53,13 @@ async def _way(config: Settings) -> str:
 
     binary = pgbouncer.installed()
     way = await way_to(server_of(config.database_url.get_secret_value()), pooler=binary is not None)
-    match way:
-        case Way.OWN:
-            told = f"ok each worker reaches Postgres by a PgBouncer of its own ({binary})"
-        case Way.THEIRS:
-            told = "ok each worker reaches Postgres by the pooler in DATABASE_URL"
-        case Way.DIRECT:
-            told = (
-                "warning no pgbouncer is installed here: each session in use takes two connections to Postgres, without "
-                "a bound (docs/device-store.md)"
-            )
-    return f"{told}\n"
+    told = {
+        Way.OWN: f"ok each worker reaches Postgres by a PgBouncer of its own ({binary})",
+        Way.THEIRS: "ok each worker reaches Postgres by the pooler in DATABASE_URL",
+        Way.DIRECT: "warning no pgbouncer is installed here: each session in use takes two connections to Postgres, "
+        "without a bound (docs/device-store.md)",
+    }
+    return f"{told[way]}\n"
 
 
 if __name__ == "__main__":
