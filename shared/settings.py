@@ -46,7 +46,8 @@ class Settings(BaseSettings):
     )
     public_url: HttpUrl | None = Field(default=None, description="Where browsers find web; begins every link.")
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), description="Origins whose pages may open the websocket, besides `PUBLIC_URL`; separated by commas or blanks."
+        default=(),
+        description="Origins whose pages may open the websocket, besides `PUBLIC_URL`; separated by commas or blanks.",
     )
     platform_name: str = Field(default="Platform", max_length=60, description="Your name, shown on the page.")
     device_name: str = Field(

@@ -130,6 +130,13 @@ def test_every_alert_says_what_is_wrong_and_a_command_to_look_with() -> None:
             _parse(onboarding, words)
 
 
+def test_the_alerts_that_the_documents_name_exist() -> None:
+    text = "".join((ROOT / "docs" / name).read_text() for name in ("deploy.md", "operations.md", "game-day.md"))
+    named = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`", text)) - {"MemoryMax"}  # systemd's
+    assert named
+    assert named <= {rule.get("alert") for rule in rules()}
+
+
 def _parse(command: click.Command, words: list[str]) -> None:
     """Raises click's UsageError for words that the command does not understand."""
     while isinstance(command, click.Group):

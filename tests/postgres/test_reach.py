@@ -130,9 +130,16 @@ async def test_on_heroku_pgbouncer_is_found_and_finds_its_libraries(herokus_home
         (None, "warning no pgbouncer"),
     ],
 )
-async def test_the_release_check_says_by_which_way(binary, told, bouncer, postgres, database, monkeypatch, capsys):
+async def test_the_release_check_says_by_which_way(
+    binary, told, bouncer, postgres, database, monkeypatch, capsys, tmp_path
+):
     monkeypatch.setattr(pgbouncer, "installed", lambda: binary and bouncer)
-    environment = {"DATABASE_URL": postgres.url(database), "SECRET_KEY": "s" * 32, "API_KEYS": "k" * 16}
+    environment = {
+        "DATABASE_URL": postgres.url(database),
+        "SECRET_KEY": "s" * 32,
+        "API_KEYS": "k" * 16,
+        "DATA_DIR": str(tmp_path),
+    }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert await release.check(Settings()) == 0
