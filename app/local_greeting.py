@@ -72,7 +72,7 @@ def text(link: dict[str, Any], told: Told) -> str:
     return box(
         [
             *lines,
-            f"API       {told.base}/api/v1 (docs/protocol.md, docs/environment.md; where to begin: README.md)",
+            f"API       {told.base}/api/v1 (docs/api.md; settings: docs/environment.md; where to begin: README.md)",
             f"Keys      {told.folder}/secrets.json, unless API_KEYS was set",
             "Stop      Ctrl-C",
         ]

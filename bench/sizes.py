@@ -17,6 +17,7 @@ from pathlib import Path
 from app import local_redis
 from emulator.client import Emulator
 from tests.e2e.stack import Stack
+from workers.holders import SESSIONS_EACH
 from workers.report import memory_bytes, processes
 
 STEPS = 4
@@ -67,11 +68,19 @@ async def _measure(stack: Stack, sessions: int, attempts: int) -> None:
         f"a session: {each:.2f} MB more; a waiting onboarding: {waiting:.1f} MB; the first holder: {first - base:.0f} MB"
     )
     for host in HOSTS:
-        room = host * HEADROOM - first
+        rooms = {some: host * HEADROOM - base - waiting * some for some in (4, 8, 16, 40)}
         fits = [
-            f"{int((room - waiting * some) / each)} beside {some}" for some in (4, 8, 16, 40) if room > waiting * some
+            f"{_fits(room, each, first - base)} beside {some}" for some, room in rooms.items() if room > first - base
         ]
         print(f"{host} MB: sessions beside onboardings: {', '.join(fits)}")
+
+
+def _fits(room: float, each: float, holder: float) -> int:
+    """The most sessions that take no more than `room`, with a holder for every SESSIONS_EACH of them."""
+    sessions = 0
+    while holder * -(-(sessions + 1) // SESSIONS_EACH) + each * (sessions + 1) <= room:
+        sessions += 1
+    return sessions
 
 
 async def _memory(stack: Stack) -> float:

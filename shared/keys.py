@@ -147,7 +147,7 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:operators", "stream", "30 days, 200 entries", "what operators did: switches, drains, repairs"),
     KeyDoc("wa:failed-jobs", "stream", "30 days, 200 entries", "jobs that failed, and by what error"),
     KeyDoc("wa:probe", "string PX", "1 min", "/readyz writes it, to see that Redis takes writes"),
-    KeyDoc("wa:link:<id>", "string", "until the link expires", "spent or revoked links"),
+    KeyDoc("wa:link:<id>", "string", "spent: until it expires; revoked: 30 days", "spent or revoked links"),
     KeyDoc("wa:webhook:<id>", "hash", "25 h, or until it was taken", "an event for the integrator: type, body, tries"),
     KeyDoc("wa:webhooks", "zset", "25 h", "events that wait, by the moment of their next try (ms)"),
     KeyDoc("arq:queue:linking", "zset", "arq's", "link jobs that wait: its size is the number of people waiting"),

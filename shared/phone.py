@@ -93,7 +93,7 @@ def _number(text: str, region: str) -> PhoneNumber | None:
 
 
 def masked(e164: str) -> str:
-    """`+79001234567` → `+7 *** *** 45 67`-like: the country and the last four digits, the rest hidden."""
+    """`+79001234567` → `+7 •••••• 45 67`: the country and the last four digits, the rest hidden."""
     try:
         number = phonenumbers.parse(e164, None)
     except NumberParseException:

@@ -13,6 +13,7 @@ from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_SECRET = 32
+MIN_API_KEY = 16
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -40,10 +41,13 @@ class Settings(BaseSettings):
         default=Path(".run/data"), description="Folder for linked devices when there is no Postgres."
     )
     secret_key: SecretStr = Field(description=f"Signs the links; at least {MIN_SECRET} characters.")
-    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(description="Keys that may call the API.")
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        description=f"Keys that may call the API, separated by commas or blanks; each has at least {MIN_API_KEY} characters."
+    )
     public_url: HttpUrl | None = Field(default=None, description="Where browsers find web; begins every link.")
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), description="Origins whose pages may open the websocket, besides `PUBLIC_URL`."
+        default=(),
+        description="Origins whose pages may open the websocket, besides `PUBLIC_URL`; separated by commas or blanks.",
     )
     platform_name: str = Field(default="Platform", max_length=60, description="Your name, shown on the page.")
     device_name: str = Field(
@@ -117,8 +121,8 @@ class Settings(BaseSettings):
     @field_validator("api_keys")
     @classmethod
     def _keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if not value or any(len(key.get_secret_value()) < 16 for key in value):
-            raise ValueError("holds at least one key, and each has at least 16 characters")
+        if not value or any(len(key.get_secret_value()) < MIN_API_KEY for key in value):
+            raise ValueError(f"holds at least one key, and each has at least {MIN_API_KEY} characters")
         return value
 
     @field_validator("default_region")

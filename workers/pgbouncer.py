@@ -35,7 +35,13 @@ READY_SECONDS = 5.0
 STOP_SECONDS = 1.0
 """For a polite end; newer versions wait for their clients, which are gone by then."""
 PAUSES = (0.1, 5.0)
-_PLACES = ("/usr/sbin/pgbouncer", "/usr/local/sbin/pgbouncer", "/usr/local/bin/pgbouncer")
+_PLACES = (
+    Path("/usr/sbin"),
+    Path("/usr/local/sbin"),
+    Path("/usr/local/bin"),
+    Path("~/.apt/usr/sbin"),  # Heroku's apt buildpack: it puts .apt/usr/bin on the PATH, and nothing else
+    Path("/app/.apt/usr/sbin"),  # the same, whatever HOME says
+)
 _PREFIX = "wa-pool-"
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
@@ -43,7 +49,8 @@ _LIBC = ctypes.CDLL(None)
 
 def installed() -> str | None:
     """The path of PgBouncer on this machine; Debian puts it where the PATH of many users does not look."""
-    return shutil.which("pgbouncer") or next((one for one in _PLACES if os.access(one, os.X_OK)), None)
+    places = os.pathsep.join(os.path.expanduser(one) for one in _PLACES)  # noqa: PTH111 - never fails, even without a home
+    return shutil.which("pgbouncer") or shutil.which("pgbouncer", path=places)
 
 
 class PgBouncer:
@@ -139,7 +146,7 @@ class PgBouncer:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 pass_fds=(descriptor,),
-                cwd="/",
+                cwd="/",  # its environment is ours: on Heroku LD_LIBRARY_PATH says where its libraries are
                 start_new_session=True,  # Ctrl-C and a host's signal to all are the worker's business
                 # Root may not run it. Changed before `_in_child`, as the change would undo the wish to die with us.
                 user=user.pw_uid if user else None,

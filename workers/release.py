@@ -1,4 +1,5 @@
-"""The device store's part of the release check (app/release.py): opens it once, as a worker would, and says how it went."""
+"""The device store's part of the release check (app/release.py): opens it once, as a worker would, and says how it went
+and by which way."""
 
 import asyncio
 import os
@@ -7,7 +8,7 @@ import sys
 from shared import settings
 from shared.ids import WorkerId
 from shared.settings import Settings
-from workers.store import StoreRefused
+from workers.store import StoreAway, StoreRefused
 from workers.store_open import opened
 
 PATIENCE_SECONDS = 25.0
@@ -23,19 +24,42 @@ async def check(config: Settings) -> int:
                 sys.stdout.write("error DATABASE_URL: Postgres cannot be reached\n")
                 return 1
             known = await store.held_by_nobody(lambda _: False)
+            way = await _way(config)
     except StoreRefused as error:
         sys.stdout.write(f"error DATABASE_URL {error}\n")
+        return 1
+    except StoreAway as error:
+        sys.stdout.write(f"error DATABASE_URL: Postgres is out of reach again ({error})\n")
         return 1
     except OSError as error:
         sys.stdout.write(f"error DATA_DIR {config.data_dir} cannot be used: {error.strerror or type(error).__name__}\n")
         return 1
     where = "Postgres" if config.database_url else f"files below {config.data_dir}"
-    sys.stdout.write(f"ok devices are kept in {where}: {len(known)} linked\n")
+    sys.stdout.write(f"ok devices are kept in {where}: {len(known)} linked\n{way}")
     if config.database_url is None:
         sys.stdout.write(
             "warning DATABASE_URL is missing: the workers' disk must survive restarts, or every link is lost\n"
         )
     return 0
+
+
+async def _way(config: Settings) -> str:
+    """How workers will reach Postgres, as a line for the report; nothing for files."""
+    if config.database_url is None:
+        return ""
+    from workers import pgbouncer  # as in store_open: only where there is a Postgres
+    from workers.store_dsn import server_of
+    from workers.store_reach import Way, way_to
+
+    binary = pgbouncer.installed()
+    way = await way_to(server_of(config.database_url.get_secret_value()), pooler=binary is not None)
+    told = {
+        Way.OWN: f"ok each worker reaches Postgres by a PgBouncer of its own ({binary})",
+        Way.THEIRS: "ok each worker reaches Postgres by the pooler in DATABASE_URL",
+        Way.DIRECT: "warning no pgbouncer is installed here: each session in use takes two connections to Postgres, "
+        "without a bound (docs/device-store.md)",
+    }
+    return f"{told[way]}\n"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from pydantic import BaseModel
 
 from shared.failures import FAILURES, FailureCode
 from shared.lifecycle import State
+from shared.phone import masked
 from shared.protocol import (
     Cancel,
     CloseCode,
@@ -24,6 +25,7 @@ from shared.protocol import (
 )
 
 NOW = 1_780_000_000_000
+PHONE = masked("+79001234567")
 
 CLIENT: dict[type[BaseModel], BaseModel] = {
     Hello: Hello(type="hello", token="eyJhbGciOiJIUzI1NiJ9.e30.…", locale="ru"),  # noqa: S106 - an example
@@ -55,11 +57,11 @@ CLOSED: dict[CloseCode, str] = {
 def server() -> dict[MessageType, ServerMessage]:
     """One message for each type."""
     qr = Qr(text="2@k1dPq…", svg="<svg …/>", number=2, of=6, expires_at=NOW + 20_000)
-    code = Code(text="K7QX-2MHD", expires_at=NOW + 150_000, phone="+7 900 ***-**-67")
+    code = Code(text="K7QX-2MHD", expires_at=NOW + 150_000, phone=PHONE)
     refused = FailureView(
         code=FailureCode.CODE_NOT_AVAILABLE, retryable=FAILURES[FailureCode.CODE_NOT_AVAILABLE].retryable
     )
-    device = Device(phone="+7 900 ***-**-67", name="Booking assistant", linked_at=NOW)
+    device = Device(phone=PHONE, name="Booking assistant", linked_at=NOW)
     profile = Profile(
         company="Salon Aurora", platform="Platform", locale="ru", region="RU", device_name="Booking assistant"
     )

@@ -1,125 +1,168 @@
-"""The files for hosts, Prometheus and Grafana load, and name only what exists."""
+"""The files for hosts load, name only what exists, and are taken by the tools that read them, where those are here."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from app import exposition
-from app.gauges import Moment, WorkerView
 from docs.generate.environment import page
-from shared.ids import WorkerId
-from shared.metrics import BUCKETS, Counter, Histogram, field
 from shared.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
-DASHBOARD = ROOT / "deploy" / "grafana" / "dashboard.json"
+COMPOSE = ROOT / "deploy" / "compose" / "compose.yaml"
+DOCKERFILE = ROOT / "deploy" / "compose" / "Dockerfile"
+SYSTEMD = ROOT / "deploy" / "systemd"
 KNOWN = {name.upper() for name in Settings.model_fields}
+LINES = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+SECRETS = {"SECRET_KEY": "s" * 32, "API_KEYS": "k" * 16, "PUBLIC_URL": "https://onboarding.example"}
 
 
-def exposed() -> set[str]:
-    """The names of all series that /metrics can have."""
-    stats = {field(one): 1 for one in Counter}
-    for one in Histogram:
-        stats |= {
-            f'{one.value}_bucket{{method="qr",le="{BUCKETS[one][0] / 1000:g}"}}': 1,
-            f'{one.value}_ms{{method="qr"}}': 9,
-        }
-    worker = WorkerView(WorkerId("w-1-abcdef"), 0, {"version": "1", "memoryMB": "1"})
-    text = exposition.text(Moment(stats, 0, 0, 0, 0, 0, [worker]), sockets=0, switches=["pause"]).decode()
-    return {re.split(r"[{ ]", line)[0] for line in text.splitlines() if line and not line.startswith("#")}
+def run(*command: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
 
 
-def expressions() -> list[str]:
-    dashboard = json.loads(DASHBOARD.read_text())
-    rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
-    panels = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    return [*panels, *(rule["expr"] for rule in rules)]
-
-
-def test_every_metric_that_a_panel_or_an_alert_names_is_exposed_and_the_other_way_round() -> None:
-    named = {name for expr in expressions() for name in re.findall(r"\bwa_\w+", expr)}
-    assert named <= exposed(), named - exposed()
-    silent = {name for name in exposed() if not name.endswith(("_count", "_sum"))} - named
-    assert silent <= {
-        "wa_attempts_total",
-        "wa_qr_codes_shown_total",
-        "wa_linked_total",
-        "wa_attempts_running",
-        "wa_other_jobs",
-        "wa_leases",
-        "wa_worker_processes",
-        "wa_qr_secrets_refreshed_total",
-    }
-
-
-def test_the_dashboard_is_one_that_grafana_imports() -> None:
-    dashboard = json.loads(DASHBOARD.read_text())
-    assert dashboard["uid"]
-    assert dashboard["schemaVersion"] >= 36
-    ids = [panel["id"] for panel in dashboard["panels"]]
-    assert len(ids) == len(set(ids))
-    places = [(one["gridPos"]["x"], one["gridPos"]["y"]) for one in dashboard["panels"]]
-    assert len(places) == len(set(places))
-    for panel in dashboard["panels"]:
-        assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24
-        assert panel["title"]
-        assert [target["refId"] for target in panel["targets"]] == [
-            chr(65 + index) for index in range(len(panel["targets"]))
-        ]
-
-
-def test_every_alert_says_what_is_wrong_and_where_to_look() -> None:
-    for rule in (rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]):
-        if "alert" in rule:
-            assert rule["labels"]["severity"] in {"page", "ticket"}
-            assert rule["annotations"]["summary"].endswith(".")
-            assert rule["annotations"]["look"].startswith(("onboarding ", "curl "))
-
-
-def test_promtool_takes_the_rules_and_the_panels(tmp_path: Path) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("NO promtool on this machine (Debian: prometheus)")
-    panels = [re.sub(r"\$__rate_interval", "5m", one) for one in expressions()]
-    rules = [{"record": f"panel:{index}", "expr": expr} for index, expr in enumerate(panels)]
-    (tmp_path / "panels.yml").write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
-    for file in (RULES, tmp_path / "panels.yml"):
-        done = subprocess.run([promtool, "check", "rules", str(file)], capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_the_hosts_files_name_settings_and_commands_that_exist() -> None:
+def test_herokus_files_name_settings_and_commands_that_exist() -> None:
     heroku = json.loads((ROOT / "app.json").read_text())
     assert set(heroku["env"]) <= KNOWN
-    lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
-    assert set(heroku["formation"]) == set(lines) - {"release"}
+    assert all(name in page() for name in heroku["env"])
+    assert set(heroku["formation"]) == set(LINES) - {"release"}
     assert {f"{one['as']}_URL" for one in heroku["addons"]} == {"REDIS_URL", "DATABASE_URL"}
     assert (ROOT / "Aptfile").read_text().split() == ["pgbouncer"]
 
+
+def test_render_asks_each_value_once_and_gives_both_services_the_same() -> None:
     render = yaml.safe_load((ROOT / "render.yaml").read_text())
     run = {one["type"]: one for one in render["services"]}
-    assert run["web"]["startCommand"] == lines["web"]
-    assert run["worker"]["startCommand"] == lines["worker"]
-    assert run["web"]["preDeployCommand"] == lines["release"]
-    assert {one["key"] for one in render["envVarGroups"][0]["envVars"]} <= KNOWN
+    assert run["web"]["dockerCommand"] == LINES["web"]
+    assert run["web"]["preDeployCommand"] == LINES["release"]
+    assert run["worker"]["dockerCommand"] == LINES["worker"]
+    for name in ("web", "worker"):
+        assert (ROOT / run[name]["dockerfilePath"]).resolve() == DOCKERFILE
+    (group,) = render["envVarGroups"]
+    assert all("sync" not in one for one in group["envVars"])  # Render asks for a service's values only
+    given = {name: {one["key"]: one for one in run[name]["envVars"] if "key" in one} for name in ("web", "worker")}
+    assert given["web"].keys() == given["worker"].keys()
+    assert given["web"].keys() | {one["key"] for one in group["envVars"]} <= KNOWN
+    for name, one in given["web"].items():
+        if one.get("sync") is False:
+            taken = {"type": "web", "name": run["web"]["name"], "envVarKey": name}
+            assert given["worker"][name]["fromService"] == taken
+    names = {one["name"] for one in [*render["services"], *render["databases"]]}
+    sources = [one[kind] for one in given["worker"].values() for kind in ("fromService", "fromDatabase") if kind in one]
+    assert {one["name"] for one in sources} <= names
 
-    compose = yaml.safe_load((ROOT / "deploy" / "compose" / "compose.yaml").read_text())
+
+def test_compose_runs_the_procfiles_lines_on_loopback() -> None:
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
     for name in ("release", "web", "worker"):
-        assert compose["services"][name]["command"] == lines[name]
-        assert set(compose["services"][name]["environment"]) <= KNOWN
-        assert compose["services"][name]["stop_grace_period"] == "30s"
-    for unit, name in (("onboarding-web.service", "web"), ("onboarding-worker@.service", "worker")):
-        text = (ROOT / "deploy" / "systemd" / unit).read_text()
-        assert f"ExecStart=/srv/onboarding/.venv/bin/{lines[name]}" in text
-        assert "TimeoutStopSec=30" in text
-    example = (ROOT / "deploy" / "systemd" / "onboarding.env.example").read_text()
-    assert set(re.findall(r"^([A-Z_]+)=", example, re.MULTILINE)) <= KNOWN
-    copied = re.findall(r"^COPY ([\w.]+) ", (ROOT / "deploy" / "compose" / "Dockerfile").read_text(), re.MULTILINE)
-    assert all((ROOT / one).exists() for one in copied)
-    assert all(name in page() for name in heroku["env"])
+        assert services[name]["command"] == LINES[name]
+        assert services[name]["env_file"] == ".env"
+        assert set(services[name]["environment"]) <= {"REDIS_URL", "DATABASE_URL", "PORT"}
+        assert services[name]["stop_grace_period"] == "30s"
+    published = [port for one in services.values() for port in one.get("ports", [])]
+    assert published == ["127.0.0.1:8000:8000"]
+
+
+def test_compose_takes_its_file_and_insists_on_a_password(tmp_path: Path) -> None:
+    """By the real tool, on a copy with an .env; the settings get into the containers."""
+    tool = _compose()
+    folder = tmp_path / "deploy" / "compose"
+    shutil.copytree(COMPOSE.parent, folder)
+    command = (*tool, "-f", str(folder / "compose.yaml"), "config")
+    environment = {name: value for name, value in os.environ.items() if name not in {*KNOWN, "POSTGRES_PASSWORD"}}
+    settings = "".join(f"{name}={value}\n" for name, value in SECRETS.items())
+    (folder / ".env").write_text(settings)
+    without = run(*command, env=environment)
+    assert without.returncode != 0
+    assert "put it into the file .env" in without.stderr
+    (folder / ".env").write_text(settings + "POSTGRES_PASSWORD=pw\n")
+    done = run(*command, env=environment)
+    assert done.returncode == 0, done.stderr
+    worker = yaml.safe_load(done.stdout)["services"]["worker"]["environment"]
+    assert SECRETS.items() <= worker.items()
+    assert "onboarding:pw@postgres" in worker["DATABASE_URL"]
+
+
+def _compose() -> list[str]:
+    if shutil.which("docker") and run("docker", "compose", "version").returncode == 0:
+        return ["docker", "compose"]
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    pytest.skip("NO docker compose on this machine: its file was only read as YAML")
+
+
+def test_the_image_has_all_that_runs(tmp_path: Path) -> None:
+    """What the Dockerfile copies is enough for every process: they are loaded from a folder with nothing else in it."""
+    copied = re.findall(r"^COPY ((?:[\w.]+ )+)", DOCKERFILE.read_text(), re.MULTILINE)
+    for name in (name for names in copied for name in names.split()):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, tmp_path / name)
+    modules = ["app.main", "app.release", "app.cli.__main__", "workers.main", "workers.release", "workers.store_move"]
+    modules += [
+        f"{one.relative_to(ROOT).with_suffix('')}".replace("/", ".") for one in (ROOT / "workers").rglob("[!_]*.py")
+    ]
+    code = f"import importlib\nfor name in {modules!r}: importlib.import_module(name)"
+    loaded = run(sys.executable, "-c", code, cwd=tmp_path)
+    assert loaded.returncode == 0, loaded.stderr
+    # Settings are read, the page is found, and then only Redis is missing.
+    environment = {"PATH": os.environ["PATH"], "REDIS_URL": "redis://127.0.0.1:1/0", "DATA_DIR": str(tmp_path / "data")}
+    release = run(sys.executable, *LINES["release"].split()[1:], cwd=tmp_path, env=environment | SECRETS)
+    errors = [line for line in release.stdout.splitlines() if line.startswith("error")]
+    assert len(errors) == 1, release.stdout + release.stderr
+    assert "Redis cannot be reached" in errors[0]
+
+
+UNITS = {
+    "onboarding-web.service": "web",
+    "onboarding-worker@.service": "worker",
+    "onboarding-release.service": "release",
+}
+
+
+def test_every_unit_runs_a_line_of_the_procfile_and_keeps_what_it_writes_to_itself() -> None:
+    assert {one.name for one in SYSTEMD.glob("*.service")} == set(UNITS)
+    for unit, name in UNITS.items():
+        lines = (SYSTEMD / unit).read_text().splitlines()
+        assert f"ExecStart=/srv/onboarding/.venv/bin/{LINES[name]}" in lines
+        assert "UMask=0077" in lines
+        assert ("StateDirectory=onboarding" in lines) == ("StateDirectoryMode=0700" in lines)
+        assert name == "release" or "TimeoutStopSec=30" in lines
+        # A service that restarts must not wait for what it does not need.
+        assert not [line for line in lines if line.startswith("ExecStartPre")]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_systemd_takes_the_unit(unit: str, tmp_path: Path) -> None:
+    tool = shutil.which("systemd-analyze")
+    if tool is None:
+        pytest.skip("NO systemd-analyze on this machine (Debian: systemd)")
+    text = (SYSTEMD / unit).read_text()
+    # The one thing that this machine cannot have: the program where the service is installed.
+    (tmp_path / unit).write_text(text.replace("/srv/onboarding/.venv/bin/python", "/bin/true"))
+    done = run(tool, "verify", "--man=no", str(tmp_path / unit.replace("@.", "@1.")))
+    ours = [line for line in done.stderr.splitlines() if "onboarding" in line]
+    assert (done.returncode, ours) == (0, []), done.stderr
+
+
+def test_the_example_of_an_environment_is_refused_until_it_is_filled_in(tmp_path: Path) -> None:
+    example = (SYSTEMD / "onboarding.env.example").read_text()
+    settings = dict(re.findall(r"^([A-Z_]+)=(.*)$", example, re.MULTILINE))
+    assert set(settings) <= KNOWN
+    refused = run(sys.executable, "-m", "app.release", cwd=ROOT, env={"PATH": os.environ["PATH"], **settings})
+    assert refused.returncode == 2
+    for name in ("SECRET_KEY", "API_KEYS"):
+        assert f"{name} is missing" in refused.stderr
+    filled = {"PATH": os.environ["PATH"], **settings, **SECRETS, "DATA_DIR": str(tmp_path)}
+    taken = run(sys.executable, "-m", "app.release", cwd=ROOT, env=filled | {"REDIS_URL": "redis://127.0.0.1:1/0"})
+    assert taken.returncode == 1, taken.stderr
+    assert "links begin with https://onboarding.example" in taken.stdout

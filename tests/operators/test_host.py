@@ -1,6 +1,7 @@
 """A Heroku-style host runs a fresh clone as it is: its rules are imitated, and nothing is lost by a daily restart."""
 
 import asyncio
+import re
 import shutil
 import subprocess
 import tempfile
@@ -111,6 +112,7 @@ async def test_a_fresh_clone_serves_survives_the_daily_restart_and_stays_below_i
 async def test_a_release_that_cannot_go_live_says_why(environment: dict[str, str], disk: Path) -> None:
     good = await asyncio.to_thread(_release, ROOT, environment)
     assert good.returncode == 0, good.stdout
+    assert re.search(r"^ok +each worker reaches Postgres|^warning no pgbouncer", good.stdout, re.MULTILINE), good.stdout
     for change, code, sentence in (
         ({"REDIS_TLS_VERIFY": "true"}, 1, "which REDIS_TLS_VERIFY=false accepts"),
         ({"REDIS_URL": "redis://127.0.0.1:1/0"}, 1, "REDIS_URL: Redis cannot be reached"),

@@ -12,10 +12,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bench.postgres import distance, pooler
+from bench.postgres import distance, pooler, private_folder
 from shared.ids import SessionId, WorkerId
+from shared.settings import Settings
 from tests.engine.steps import until
 from tests.postgres.conftest import POOL
+from workers import pgbouncer, release
 from workers.engine.protocol import Held, Hold
 from workers.store import StoreAway, StoreRefused
 from workers.store_dsn import server_of
@@ -95,6 +97,53 @@ async def test_an_old_server_without_a_pooler_is_refused(postgres, database, mon
     assert await way_to(server, pooler=True) is Way.OWN
     with pytest.raises(StoreRefused, match="install pgbouncer"):
         await way_to(server, pooler=False)
+
+
+@pytest.fixture
+def herokus_home(bouncer, monkeypatch):
+    """A home as Heroku's apt buildpack leaves it: PgBouncer where no PATH leads, and its libraries where only
+    LD_LIBRARY_PATH does."""
+    home = private_folder("home-")
+    binary = home / ".apt" / "usr" / "sbin" / "pgbouncer"
+    binary.parent.mkdir(parents=True)
+    binary.write_text(f'#!/bin/sh\n[ "$LD_LIBRARY_PATH" = {home}/lib ] || exit 127\nexec {bouncer} "$@"\n')
+    binary.chmod(0o755)
+    monkeypatch.setattr(pgbouncer, "_PLACES", [one for one in pgbouncer._PLACES if ".apt" in one.parts])
+    monkeypatch.setenv("PATH", str(home / ".apt" / "usr" / "bin"))
+    monkeypatch.setenv("HOME", str(home))
+    yield home
+    shutil.rmtree(home)
+
+
+async def test_on_heroku_pgbouncer_is_found_and_finds_its_libraries(herokus_home, postgres, database, monkeypatch):
+    binary = pgbouncer.installed()
+    assert binary == str(herokus_home / ".apt" / "usr" / "sbin" / "pgbouncer")
+    monkeypatch.setenv("LD_LIBRARY_PATH", f"{herokus_home}/lib")
+    async with reached(server_of(postgres.url(database)), binary, POOL) as found:
+        assert await found.connections.run(lambda connection: connection.fetchval("SELECT 1")) == 1
+
+
+@pytest.mark.parametrize(
+    ("binary", "told"),
+    [
+        ("/usr/sbin/pgbouncer", "ok each worker reaches Postgres by a PgBouncer of its own ("),
+        (None, "warning no pgbouncer"),
+    ],
+)
+async def test_the_release_check_says_by_which_way(
+    binary, told, bouncer, postgres, database, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setattr(pgbouncer, "installed", lambda: binary and bouncer)
+    environment = {
+        "DATABASE_URL": postgres.url(database),
+        "SECRET_KEY": "s" * 32,
+        "API_KEYS": "k" * 16,
+        "DATA_DIR": str(tmp_path),
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert await release.check(Settings()) == 0
+    assert told in capsys.readouterr().out
 
 
 @pytest.fixture

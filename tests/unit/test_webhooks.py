@@ -311,4 +311,7 @@ def test_the_page_names_every_event_and_reason_and_shows_a_true_one():
     assert [kind for kind in EventType if f"| `{kind.value}` |" not in page] == []
     assert [reason for reason in Undelivered if f"`{reason.value}`" not in page] == []
     shown = re.search(r"^\{.*?\}\}$", page, re.DOTALL | re.MULTILINE)[0]
-    assert Event.model_validate_json(shown).type is EventType.SESSION_LINKED
+    event = Event.model_validate_json(shown)
+    assert event.type is EventType.SESSION_LINKED
+    assert event.device is not None
+    assert event.device.phone == masked("+79001234567")
