@@ -20,6 +20,7 @@ from app.onboarding import Onboarding
 from app.relay import Relay
 from app.slot import Ended, Slot, text_of
 from shared import sentry
+from shared.claims import REVOKED
 from shared.failures import FailureCode, Refused
 from shared.protocol import (
     MAX_MESSAGE_BYTES,
@@ -68,10 +69,8 @@ class Browser:
                 link = await self._hello(socket)
                 async with self._limits.place(f"link:{link.id}", SOCKETS_PER_LINK):
                     await self._converse(socket, link)
-        except Ended:
-            await self._close(socket, CloseCode.RESTART)
-        except Close as close:
-            await self._close(socket, close.code)
+        except (Ended, Close) as end:
+            await self._close(socket, end.code)
         except WebSocketDisconnect:
             pass  # the browser has gone, as browsers do
         except (RedisError, OSError, TimeoutError) as error:
@@ -90,15 +89,15 @@ class Browser:
         if not isinstance(message, Hello):
             raise Close(CloseCode.NO_HELLO)
         try:
-            link = self._access.verify(message.token)
+            return self._access.verify(message.token)
         except BadToken:
             raise Close(CloseCode.TOKEN) from None
-        if await self._access.standing(link) == "revoked":
-            raise Close(CloseCode.TOKEN)
-        return link
 
     async def _converse(self, socket: WebSocket, link: Link) -> None:
-        async with self._relay.watch(link.session) as slot:
+        async with self._relay.watch(link.session, link.id) as slot:
+            # Not before it would hear of a revocation: what came before is read, and what comes later closes it.
+            if await self._access.standing(link) == REVOKED:
+                raise Close(CloseCode.TOKEN)
             await self._greet(socket, link, slot)
             reader = asyncio.create_task(self._read(socket, link, slot))
             writer = asyncio.create_task(_write(socket, slot))

@@ -7,7 +7,7 @@ from arq.connections import ArqRedis
 
 from app.access import Access, Link
 from shared import keys, phone
-from shared.claims import Claims, Outcome, Requested, Subject, queued
+from shared.claims import REVOKED, Claims, Outcome, Requested, Subject, queued
 from shared.cooldown import Asker, Cooldowns
 from shared.failures import FailureCode, Refused
 from shared.ids import SessionId
@@ -65,7 +65,12 @@ class Onboarding:
         await answer(self._redis.hincrby(keys.STATS, field(Counter.REFUSED, code=code.value)))
 
     async def cancel(self, link: Link) -> None:
-        """End the attempt, as long as the phone has not agreed; otherwise nothing happens."""
+        """End the attempt, as long as the phone has not agreed; otherwise nothing happens. Raises `Refused`.
+
+        A link that is spent may: its tab can cross with the attempt's own end.
+        """
+        if await self._access.standing(link) == REVOKED:
+            raise Refused(FailureCode.LINK_SPENT)
         body = Body(state=State.CANCELLED)
         cancelled = await self._claims.cancel(
             link.session,

@@ -24,6 +24,8 @@ QUEUE_WAIT_MS = 5 * keys.MINUTE
 """How long an onboarding may wait for a free place before it expires."""
 SWEEP_GRACE_MS = 20_000
 """Past its deadline by this much, a running onboarding is closed by whoever sees it. Its own worker is always first."""
+SPENT, REVOKED = "spent", "revoked"
+"""What `wa:link:<id>` says of a link."""
 
 
 def _lua_set(states: frozenset[State]) -> str:
@@ -316,9 +318,13 @@ class Claims:
         """No code can be had for it: another number, or the same again, may be asked on the same attempt."""
         await answer(self._redis.hdel(keys.subject(session), "phone"))
 
-    async def spend(self, subject: Subject) -> None:
-        """The link has done its work; it may still look, but not ask again."""
-        left = subject.link_expires_at - now_ms()
-        if subject.link and left > 0:
-            # A link that was revoked meanwhile stays revoked.
-            await self._redis.set(keys.link(subject.link), "spent", px=left, nx=True)
+    async def spend(self, subject: Subject) -> bool:
+        """The link has done its work; it may still look, but not ask again. False when it was revoked meanwhile: it
+        stays so, and what it led to must not be kept."""
+        left, name = subject.link_expires_at - now_ms(), keys.link(subject.link)
+        async with self._redis.pipeline(transaction=True) as pipe:
+            if subject.link and left > 0:
+                pipe.set(name, SPENT, px=left, nx=True)
+            pipe.get(name)
+            *_, said = await pipe.execute()
+        return not said or said.decode() != REVOKED

@@ -34,6 +34,8 @@ SWITCH_SEEN = "wa:switch:seen"
 """The switches as the operators' timeline knows them: what differs has been thrown by hand and is written down."""
 SWITCH_CHANNEL = "wa:switch"
 """Channel: look at the switches now."""
+LINKS_CHANNEL = "wa:links"
+"""Channel: the id of a link that was revoked just now."""
 OPERATORS = "wa:operators"
 FAILED_JOBS = "wa:failed-jobs"
 PROBE = "wa:probe"
@@ -148,6 +150,7 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:failed-jobs", "stream", "30 days, 200 entries", "jobs that failed, and by what error"),
     KeyDoc("wa:probe", "string PX", "1 min", "/readyz writes it, to see that Redis takes writes"),
     KeyDoc("wa:link:<id>", "string", "until the link expires", "spent or revoked links"),
+    KeyDoc("wa:links", "channel", "", "the id of a link that was revoked just now: its sockets are closed"),
     KeyDoc("wa:webhook:<id>", "hash", "25 h, or until it was taken", "an event for the integrator: type, body, tries"),
     KeyDoc("wa:webhooks", "zset", "25 h", "events that wait, by the moment of their next try (ms)"),
     KeyDoc("arq:queue:linking", "zset", "arq's", "link jobs that wait: its size is the number of people waiting"),

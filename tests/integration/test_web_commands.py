@@ -130,6 +130,17 @@ async def test_a_spent_link_may_look_and_not_ask(web, redis):
         assert (await tab.error())["code"] == "link-spent"
 
 
+async def test_a_revoked_link_cannot_even_cancel(web, redis):
+    link = web.link()
+    async with web.tab(link) as tab:
+        await tab.say("request-qr")
+        await tab.snapshot(state="queued")
+        await redis.set(keys.link(link.id), "revoked")  # and the call that closes the socket is lost
+        await tab.say("cancel")
+        assert (await tab.error())["code"] == "link-spent"
+        assert await jobs(redis, QUEUED)
+
+
 @pytest.mark.parametrize(
     ("switch", "code"),
     [("pause", "paused"), ("qr-only", "code-not-available"), ("region:RU", "code-not-available")],

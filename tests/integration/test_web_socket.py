@@ -70,6 +70,15 @@ async def test_an_expired_forged_or_revoked_token_is_sent_away(web, redis):
             assert socket.close_code == 4401
 
 
+async def test_an_open_tab_is_closed_when_its_link_is_revoked(web):
+    leaked = web.link()
+    async with web.tab(leaked) as tab, web.tab() as other, web.http() as http:
+        assert (await http.delete(f"/api/v1/links/{leaked.id}")).status_code == 204
+        assert await tab.closed() == 4401
+        await other.say("request-qr")
+        await other.snapshot(state="queued")
+
+
 async def test_a_hello_is_answered_with_the_present_state_and_who_asks(web):
     link = web.link(phone="+79001234567", locale="ru", return_url="https://back.example/")
     async with web.tab(link) as tab:
