@@ -24,6 +24,8 @@ QUEUE_WAIT_MS = 5 * keys.MINUTE
 """How long an onboarding may wait for a free place before it expires."""
 SWEEP_GRACE_MS = 20_000
 """Past its deadline by this much, a running onboarding is closed by whoever sees it. Its own worker is always first."""
+_NAMES_AT_ONCE = 10_000
+"""Redis looks at so many names in some two milliseconds."""
 SPENT, REVOKED = "spent", "revoked"
 """What `wa:link:<id>` says of a link."""
 
@@ -246,7 +248,13 @@ class Claims:
         )
         return Cancelled(outcome == b"done", int(attempt), _owner(owner))
 
-    async def close_overdue(self, session: SessionId) -> bool:
+    async def running(self) -> list[SessionId]:
+        """Every session whose onboarding runs, or should have ended: who has a claim. Walks over all names in Redis."""
+        prefix = keys.claim(SessionId(""))
+        found = {key async for key in self._redis.scan_iter(match=f"{prefix}*", count=_NAMES_AT_ONCE)}
+        return [SessionId(key.decode().removeprefix(prefix)) for key in found]
+
+    async def close_overdue(self, session: SessionId, *counters: str) -> bool:
         """Close a running onboarding that is past its deadline and grace; whether that was so. Anybody may call."""
         closed = await self._close(
             keys=[
@@ -258,7 +266,7 @@ class Claims:
                 keys.timeline(session),
                 keys.STATS,
             ],
-            args=[session, keys.events(session), now_ms(), SWEEP_GRACE_MS, *lost_worker().args()],
+            args=[session, keys.events(session), now_ms(), SWEEP_GRACE_MS, *lost_worker().args(), *counters],
         )
         if closed:
             sentry.ending("overdue", FailureCode.WORKER_LOST, session=session)

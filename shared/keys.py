@@ -17,9 +17,9 @@ SNAPSHOT_TTL = 30 * DAY
 TIMELINE_TTL = 30 * DAY
 TIMELINE_LENGTH = 200
 SUBJECT_TTL = 10 * MINUTE
-CLAIM_TTL = 9 * MINUTE
-"""Longer than a wait in the queue and an attempt after it; a further attempt under the same claim renews it. The
-ending frees the claim, this only bounds what a total loss leaves behind."""
+CLAIM_TTL = 1 * HOUR
+"""Much longer than a wait in the queue and an attempt after it, since the sweep finds by their claims what is past its
+deadline, even after an hour without any worker. The ending frees the claim."""
 LEASE_KEY_TTL = 7 * DAY
 """How long the *name* of an owner outlives it; whether it still owns is said by the score in `wa:leases`."""
 WORKER_TTL = 1 * MINUTE

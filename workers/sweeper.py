@@ -1,4 +1,5 @@
-"""Puts right what the dead have left: lapsed leases, devices that nobody holds, queues that nobody reads.
+"""Puts right what the dead have left: lapsed leases, devices that nobody holds, queues that nobody reads, onboardings
+that nobody has ended.
 
 Runs as a job (deduped by its id for seconds): when a worker starts, when a heartbeat sees a lapsed lease, and every minute.
 Every step is idempotent; two sweeps at once do what one does.
@@ -47,6 +48,7 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """Once over everything."""
+        await self._close_overdue()  # first: what nobody waits for any more is not begun anew
         for session in await self._leases.lapsed():
             await self._lapsed(session)
         await self._empty_queues_of_the_dead()
@@ -62,6 +64,13 @@ class Sweeper:
             return False
         await enqueue(self._redis, keys.QUEUE_LINKING, "link", session, attempt, job_id=link_job_id(session, attempt))
         return True
+
+    async def _close_overdue(self) -> None:
+        """Onboardings that nobody has ended: all workers were away, or their own is stuck."""
+        swept = field(Counter.SWEPT, kind="overdue")
+        for session in await self._claims.running():
+            if await self._claims.close_overdue(session, swept):
+                log.warning("attempt.overdue", session=session)
 
     async def _lapsed(self, session: SessionId) -> None:
         stored = await self._snapshots.read(session)
