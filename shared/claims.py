@@ -24,6 +24,9 @@ QUEUE_WAIT_MS = 5 * keys.MINUTE
 """How long an onboarding may wait for a free place before it expires."""
 SWEEP_GRACE_MS = 20_000
 """Past its deadline by this much, a running onboarding is closed by whoever sees it. Its own worker is always first."""
+MOST_STARTS = 10
+"""So many attempts may be asked for by one session within `keys.STARTS_TTL`: each costs a process and a connection to
+WhatsApp. Those that begin anew by themselves do not count."""
 _NAMES_AT_ONCE = 10_000
 """Redis looks at so many names in some two milliseconds."""
 SPENT, REVOKED = "spent", "revoked"
@@ -43,10 +46,10 @@ local function present(snapshot_key)
 end
 """
 
-# KEYS claim, subject, snapshot, fence, lease, timeline, stats
-# ARGV channel, claim ms, subject ms, phone or '', expected phone or '', link, address, type, body, event, detail,
-# counters...
-# Returns {outcome, attempt, owner}.
+# KEYS claim, subject, snapshot, fence, lease, timeline, stats, starts
+# ARGV channel, claim ms, subject ms, phone or '', expected phone or '', link, address, most starts, starts ms, type,
+# body, event, detail, counters...
+# Returns {outcome, attempt, owner}; of `limited`, instead of the attempt, the moment from which it may start.
 _REQUEST = (
     LUA_OWNER
     + LUA_ANNOUNCE
@@ -55,7 +58,11 @@ _REQUEST = (
 local phone = ARGV[4]
 local _, _, body = present(KEYS[3])
 if DEVICE[body.state] then return {'linked', 0, ''} end
+if redis.call('EXISTS', KEYS[1]) == 0 and tonumber(redis.call('GET', KEYS[8]) or 0) >= tonumber(ARGV[8]) then
+  return {'limited', now_ms() + redis.call('PTTL', KEYS[8]), ''}
+end
 if redis.call('SET', KEYS[1], 0, 'NX', 'PX', ARGV[2]) then
+  if redis.call('INCR', KEYS[8]) == 1 then redis.call('PEXPIRE', KEYS[8], ARGV[9]) end
   local attempt = next_token(KEYS[4])
   redis.call('SET', KEYS[1], attempt, 'PX', ARGV[2])
   redis.call('DEL', KEYS[2])
@@ -63,7 +70,7 @@ if redis.call('SET', KEYS[1], 0, 'NX', 'PX', ARGV[2]) then
   redis.call('HSET', KEYS[2], 'phone', phone, 'expected', ARGV[5], 'link', ARGV[6], 'clicked', now, 'asked', now,
     'address', ARGV[7])
   redis.call('PEXPIRE', KEYS[2], ARGV[3])
-  announce({KEYS[3], KEYS[6], KEYS[7], ARGV[1], KEYS[2]}, attempt, 1, {unpack(ARGV, 8)})
+  announce({KEYS[3], KEYS[6], KEYS[7], ARGV[1], KEYS[2]}, attempt, 1, {unpack(ARGV, 10)})
   return {'started', attempt, ''}
 end
 local attempt = tonumber(redis.call('GET', KEYS[1]))
@@ -141,6 +148,7 @@ class Outcome(StrEnum):
     JOINED = "joined"  # one runs already
     DIFFERS = "differs"  # one runs already, with a code for another phone
     LINKED = "linked"  # there is nothing to do
+    LIMITED = "limited"  # too many were started lately
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +165,13 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """The outcome, the attempt that runs now, and its owner when there is one."""
+    """The outcome, the attempt that runs now (0: none), and its owner when there is one; of `limited`, the moment from
+    which an attempt may start (ms since the epoch)."""
 
     outcome: Outcome
     attempt: int
     owner: WorkerId | None
+    retry_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +220,7 @@ class Claims:
 
         Of N calls at once exactly one starts; a joining call may add a phone, if none is there yet.
         """
-        outcome, attempt, owner = await self._request(
+        outcome, number, owner = await self._request(
             keys=[
                 keys.claim(session),
                 keys.subject(session),
@@ -219,6 +229,7 @@ class Claims:
                 keys.lease(session),
                 keys.timeline(session),
                 keys.STATS,
+                keys.starts(session),
             ],
             args=[
                 keys.events(session),
@@ -228,10 +239,14 @@ class Claims:
                 subject.expected or "",
                 f"{subject.link}:{subject.link_expires_at}",
                 subject.address,
+                MOST_STARTS,
+                keys.STARTS_TTL,
                 *change.args(),
             ],
         )
-        return Requested(Outcome(outcome.decode()), int(attempt), _owner(owner))
+        if outcome.decode() == Outcome.LIMITED:
+            return Requested(Outcome.LIMITED, 0, None, int(number))
+        return Requested(Outcome(outcome.decode()), int(number), _owner(owner))
 
     async def cancel(self, session: SessionId, change: Change) -> Cancelled:
         """End an attempt that waits in the queue, or say who must end it."""

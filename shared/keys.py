@@ -22,6 +22,8 @@ CLAIM_TTL = 1 * HOUR
 deadline, even after an hour without any worker. The ending frees the claim."""
 LEASE_KEY_TTL = 7 * DAY
 """How long the *name* of an owner outlives it; whether it still owns is said by the score in `wa:leases`."""
+STARTS_TTL = 10 * MINUTE
+"""The stretch of time within which a session's attempts are counted."""
 WORKER_TTL = 1 * MINUTE
 WEBHOOK_TTL = 25 * HOUR
 """Longer than an event is tried."""
@@ -63,6 +65,11 @@ def timeline(session: SessionId) -> str:
 def claim(session: SessionId) -> str:
     """String, SET NX PX: the number of the attempt that runs."""
     return f"wa:claim:{session}"
+
+
+def starts(session: SessionId) -> str:
+    """Counter, PX: attempts that were asked for lately."""
+    return f"wa:starts:{session}"
 
 
 def subject(session: SessionId) -> str:
@@ -130,6 +137,7 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:events:<session>", "channel", "", "announcements of new snapshots"),
     KeyDoc("wa:timeline:<session>", "stream", "30 days, 200 entries", "what happened, for people"),
     KeyDoc("wa:claim:<session>", "string, NX PX", "until the attempt ends", "dedupes requests: the running attempt"),
+    KeyDoc("wa:starts:<session>", "counter PX", "10 min", "attempts that were asked for: so many, and no more"),
     KeyDoc("wa:subject:<session>", "hash", "10 min", "whom the running attempt is about: the only phone in Redis"),
     KeyDoc("wa:subject:<session>:<message>", "hash", "10 min", "a text on its way out and whom it is for"),
     KeyDoc("wa:lease:<session>", "string", "7 days", "owner of the session as `worker:token`"),

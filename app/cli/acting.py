@@ -13,6 +13,7 @@ from app.cli import records, words
 from app.cli.terminal import Answer, Cannot, Operator, table
 from shared import keys
 from shared import phone as phones
+from shared.claims import MOST_STARTS
 from shared.clock import now_ms
 from shared.cooldown import Cooldowns, Whose
 from shared.failures import Refused
@@ -147,8 +148,9 @@ async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: boo
         number = phones.canonical(_number(op, phone))
         names["phone"] = keys.cooldown(book.digest(Whose.PHONE, number))
         names["phone's living code"] = keys.cooldown(book.digest("code", number))
+    starts = keys.starts(session)
     if clear:
-        await op.redis.delete(*names.values())
+        await op.redis.delete(starts, *names.values())
         await record(op, "cooldown.cleared", session, by, session=session)
     data, rows = [], []
     for whose, key in names.items():
@@ -159,5 +161,9 @@ async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: boo
         data.append({"whose": whose, "key": key, "until": until, "refusals": refusals, "heldBy": held})
         waits = f"until {words.clock(until)} UTC" if until > now_ms() else held or "may try"
         rows.append((whose, waits, refusals, key))
+    begun = int(await op.redis.get(starts) or 0)
+    until = now_ms() + await op.redis.pttl(starts) if begun >= MOST_STARTS else 0
+    data.append({"whose": "attempts", "key": starts, "until": until, "refusals": begun, "heldBy": None})
+    rows.append(("attempts", f"until {words.clock(until)} UTC" if until else "may try", begun, starts))
     title = f"Cool-downs of {session}" + (", now taken back" if clear else "")
-    return Answer(data, table(title, ("whose", "waits", "refusals", "key"), rows))
+    return Answer(data, table(title, ("whose", "waits", "times", "key"), rows))
