@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app import problems
+from app import links, problems
 from app.access import Access
 from app.api_models import CompanyView, LinkView, MessageView, NewLink, NewMessage
 from app.operations import COMPANY_ID, LINK_ID, Answer, Handler, Operation
@@ -71,21 +71,12 @@ class Api:
     async def create_link(self, request: Request) -> Response:
         """A new link for a company."""
         asked = await _body(request, NewLink)
-        number = None
-        if asked.phone_number:
-            number = _number(asked.phone_number, self._settings.default_region, "phoneNumber")
-        link = self._access.new_link(
-            company_id(asked.company_id),
-            ttl_seconds=asked.ttl_seconds,
-            company_name=asked.company_name or asked.company_id,
-            phone=number,
-            locale=asked.locale,
-            return_url=str(asked.return_url) if asked.return_url else None,
-        )
-        token = self._access.sign(link)
-        view = LinkView(
-            id=link.id, url=f"{self._settings.base_url}/link#{token}", token=token, expires_at=link.expires_at
-        )
+        try:
+            link, view = links.made(self._access, self._settings, asked)
+        except links.TooLong as error:
+            raise Problem(problems.NOT_UNDERSTOOD, f"{error.field}: {error}", field=error.field) from None
+        except Refused as refused:
+            raise Problem(problems.NOT_A_PHONE, code=refused.code, field=refused.field) from None
         log.info("link.created", session=link.session, link=link.id)
         return JSONResponse(view.model_dump(by_alias=True), 201)
 

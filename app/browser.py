@@ -84,8 +84,10 @@ class Browser:
                 message = client_message.validate_json(await _receive(socket))
         except TimeoutError:
             raise Close(CloseCode.NO_HELLO) from None
-        except ValidationError:
-            raise Close(CloseCode.NO_HELLO) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            is_token = first["loc"] == ("hello", "token") and first["type"] != "missing"
+            raise Close(CloseCode.TOKEN if is_token else CloseCode.NO_HELLO) from None
         if not isinstance(message, Hello):
             raise Close(CloseCode.NO_HELLO)
         try:
