@@ -82,6 +82,11 @@ def message(session: SessionId, message_id: str) -> str:
     return f"wa:subject:{session}:{message_id}"
 
 
+def once(session: SessionId, digest: str) -> str:
+    """String PX: the message that was asked for under an Idempotency-Key, by the key's hash."""
+    return f"wa:once:{session}:{digest}"
+
+
 def lease(session: SessionId) -> str:
     """String `worker:token`: who owns the session."""
     return f"wa:lease:{session}"
@@ -140,6 +145,9 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:starts:<session>", "counter PX", "10 min", "attempts that were asked for: so many, and no more"),
     KeyDoc("wa:subject:<session>", "hash", "10 min", "whom the running attempt is about: the only phone in Redis"),
     KeyDoc("wa:subject:<session>:<message>", "hash", "10 min", "a text on its way out and whom it is for"),
+    KeyDoc(
+        "wa:once:<session>:<hash>", "string PX", "10 min", "the message that was asked for under an Idempotency-Key"
+    ),
     KeyDoc("wa:lease:<session>", "string", "7 days", "owner of the session as `worker:token`"),
     KeyDoc("wa:leases", "zset", "7 days", "leases by expiry (ms): past ones have lapsed"),
     KeyDoc("wa:fence:<session>", "counter", "none", "newest fencing token = newest attempt"),
