@@ -15,7 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.access import Access, BadToken, Link
-from app.limits import Close, Limits, Pace
+from app.limits import Close, Limits, Pace, neighbourhood
 from app.onboarding import Onboarding
 from app.relay import Relay
 from app.slot import Ended, Slot, text_of
@@ -176,7 +176,7 @@ class Browser:
 
 
 def _address(socket: WebSocket) -> str:
-    return socket.client.host if socket.client else "unknown"
+    return neighbourhood(socket.client.host) if socket.client else "unknown"
 
 
 async def _receive(socket: WebSocket) -> str:

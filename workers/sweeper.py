@@ -18,7 +18,7 @@ from shared.failures import FailureCode
 from shared.ids import SessionId, WorkerId
 from shared.lease import Lease, Leases
 from shared.lifecycle import State
-from shared.metrics import UNKNOWN_REGION, Counter, field
+from shared.metrics import UNKNOWN_REGION, Counter, Swept, field
 from shared.protocol import Body, MessageType, Method
 from shared.queue import enqueue, link_job_id, soon_again
 from shared.snapshots import Change, Snapshots
@@ -67,14 +67,14 @@ class Sweeper:
 
     async def _close_overdue(self) -> None:
         """Onboardings that nobody has ended: all workers were away, or their own is stuck."""
-        swept = field(Counter.SWEPT, kind="overdue")
+        swept = field(Counter.SWEPT, kind=Swept.OVERDUE.value)
         for session in await self._claims.running():
             if await self._claims.close_overdue(session, swept):
                 log.warning("attempt.overdue", session=session)
 
     async def _lapsed(self, session: SessionId) -> None:
         stored = await self._snapshots.read(session)
-        swept = field(Counter.SWEPT, kind="attempt")
+        swept = field(Counter.SWEPT, kind=Swept.ATTEMPT.value)
         if await self.restart(session, stored.body.method or Method.QR, swept):
             log.warning("attempt.restarted", session=session)
             return
@@ -92,7 +92,7 @@ class Sweeper:
         code = FailureCode.WORKER_LOST
         ended = Body(state=State.FAILED, method=body.method, failure=reasons.view(code))
         counters = (
-            field(Counter.SWEPT, kind="linking"),
+            field(Counter.SWEPT, kind=Swept.LINKING.value),
             tallies.failed(code, UNKNOWN_REGION),
             tallies.ended(State.FAILED),
         )
@@ -128,7 +128,7 @@ class Sweeper:
             pipe.xadd(keys.OPERATORS, fields, maxlen=keys.TIMELINE_LENGTH)
             pipe.pexpire(keys.OPERATORS, keys.TIMELINE_TTL)
             if worker != self._me:
-                pipe.hincrby(keys.STATS, field(Counter.SWEPT, kind="worker"))
+                pipe.hincrby(keys.STATS, field(Counter.SWEPT, kind=Swept.WORKER.value))
             await pipe.execute()
 
     async def _take_up_the_unheld(self) -> None:
