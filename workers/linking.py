@@ -317,7 +317,8 @@ class Attempt:
             await self._fail(FailureCode.WRONG_NUMBER, raw="")
         if not await self._parts.claims.spend(self._page.subject):
             await self._parts.refuse(self._page.lease, device)
-            await self._fail(FailureCode.FORBIDDEN, raw="the link was revoked")
+            # Not `forbidden`: whoever comes with a good link sees this ending as well, and shall find a way on.
+            await self._fail(FailureCode.WRONG_NUMBER, raw="the link was revoked")
         view = Device(phone=phone.masked(device.phone), name=self._parts.device_name, linked_at=linked_at)
         method, known, region = self._page.method, self._page.region, phone.region_of(device.phone)
         body = Body(state=State.LINKED, method=method, device=view)

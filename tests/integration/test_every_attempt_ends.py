@@ -302,7 +302,7 @@ async def test_a_phone_that_scanned_the_qr_of_a_revoked_link_is_logged_out(redis
         await stage.play()
         body = (await stage.snapshots.read(stage.session)).body
         assert body.failure is not None
-        assert (body.state, body.failure.code) == (State.FAILED, "forbidden")
+        assert (body.state, body.failure.code) == (State.FAILED, "wrong-number")
         assert (stage.refused, stage.adopted) == (True, False)
         assert await stage.left(redis) is None
     finally:

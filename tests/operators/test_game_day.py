@@ -177,7 +177,7 @@ async def test_5_a_link_has_leaked(own: Stack) -> None:
     assert await phone.scan(shown["qr"]["text"]) == "confirmed"
 
     async def refused() -> bool:
-        return (await own.company(leaked)).get("failure", {}).get("code") == "forbidden"
+        return (await own.company(leaked)).get("failure", {}).get("code") == "wrong-number"
 
     await until(refused)
     assert not await phone.devices()
