@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from starlette.requests import Request
 
 from shared import keys
+from shared.claims import REVOKED
 from shared.clock import now_ms
 from shared.ids import CompanyId, SessionId, company_id, session_of
 from shared.settings import Settings
@@ -94,13 +95,17 @@ class Access:
             raise BadToken from error
 
     async def standing(self, link: Link) -> str | None:
-        """`spent`, `revoked`, or None for a link that may be used."""
+        """`SPENT`, `REVOKED`, or None for a link that may be used."""
         value = await self._redis.get(keys.link(link.id))
         return value.decode() if value else None
 
     async def revoke(self, link_id: str) -> None:
-        """Make a link useless at once. Idempotent; unknown ids are revoked as well, which harms nobody."""
-        await self._redis.set(keys.link(link_id), "revoked", px=keys.SNAPSHOT_TTL)
+        """Make a link useless at once, and have its sockets closed. Idempotent; unknown ids are revoked as well, which
+        harms nobody."""
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.set(keys.link(link_id), REVOKED, px=keys.SNAPSHOT_TTL)
+            pipe.publish(keys.LINKS_CHANNEL, link_id)
+            await pipe.execute()
 
     def is_integrator(self, request: Request) -> bool:
         """Whether the request carries one of the API keys; compared in constant time."""

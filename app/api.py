@@ -11,18 +11,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app import problems
+from app import links, problems
 from app.access import Access
 from app.api_models import CompanyView, LinkView, MessageView, NewLink, NewMessage
-from app.operations import COMPANY_ID, LINK_ID, Answer, Handler, Operation
+from app.operations import COMPANY_ID, IDEMPOTENCY_KEY, LINK_ID, Answer, Handler, Operation
 from app.problems import MAX_BODY_BYTES, UNKEPT, Problem
 from shared import keys, phone, sentry
 from shared.failures import Refused
 from shared.ids import CompanyId, SessionId, company_id, session_of
 from shared.lease import Leases
-from shared.lifecycle import DEVICE
-from shared.messages import Message, Outbox
-from shared.queue import enqueue
+from shared.lifecycle import DEVICE, State
+from shared.messages import KeyReused, Message, Outbox
+from shared.queue import enqueue, link_job_id
 from shared.redis_pool import PASSING
 from shared.settings import Settings
 from shared.snapshots import Snapshots
@@ -71,21 +71,12 @@ class Api:
     async def create_link(self, request: Request) -> Response:
         """A new link for a company."""
         asked = await _body(request, NewLink)
-        number = None
-        if asked.phone_number:
-            number = _number(asked.phone_number, self._settings.default_region, "phoneNumber")
-        link = self._access.new_link(
-            company_id(asked.company_id),
-            ttl_seconds=asked.ttl_seconds,
-            company_name=asked.company_name or asked.company_id,
-            phone=number,
-            locale=asked.locale,
-            return_url=str(asked.return_url) if asked.return_url else None,
-        )
-        token = self._access.sign(link)
-        view = LinkView(
-            id=link.id, url=f"{self._settings.base_url}/link#{token}", token=token, expires_at=link.expires_at
-        )
+        try:
+            link, view = links.made(self._access, self._settings, asked)
+        except links.TooLong as error:
+            raise Problem(problems.NOT_UNDERSTOOD, f"{error.field}: {error}", field=error.field) from None
+        except Refused as refused:
+            raise Problem(problems.NOT_A_PHONE, code=refused.code, field=refused.field) from None
         log.info("link.created", session=link.session, link=link.id)
         return JSONResponse(view.model_dump(by_alias=True), 201)
 
@@ -100,7 +91,11 @@ class Api:
     async def company(self, request: Request) -> Response:
         """The present snapshot of the company's session, without what only the owner may see."""
         stored = await self._snapshots.read(session_of(_company(request)))
-        view = CompanyView.model_validate(stored.snapshot().model_dump(exclude={"qr", "code"}))
+        place = None
+        if stored.body.state is State.QUEUED:
+            place = await self._redis.zrank(keys.QUEUE_LINKING, link_job_id(stored.session, stored.attempt))
+        snapshot = stored.snapshot(queue_position=place)
+        view = CompanyView.model_validate(snapshot.model_dump(exclude={"qr", "code"}))
         return JSONResponse(view.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     async def unlink(self, request: Request) -> Response:
@@ -116,12 +111,24 @@ class Api:
         session = session_of(_company(request))
         asked = await _body(request, NewMessage)
         number = _number(asked.to, self._settings.default_region, "to")
-        owner = await self._leases.owner(session)
-        if owner is None or (await self._snapshots.read(session)).body.state not in DEVICE:
+        key = IDEMPOTENCY_KEY.of(request)
+        if (await self._snapshots.read(session)).body.state not in DEVICE:
             raise Problem(problems.NOT_LINKED)
-        message = await self._outbox.put(session, Message(number, asked.text))
-        await enqueue(self._redis, keys.queue_worker(owner), "send", session, message, job_id=f"send:{message}")
+        owner = await self._leases.owner(session)  # nobody for the moment of a hand-over: the job follows its session
+        queue = keys.queue_worker(owner) if owner else keys.QUEUE_SESSIONS
+        message, waits = await self._kept(session, Message(number, asked.text), key)
+        if waits:  # also when it was asked for before: who asked may have died before this line
+            await enqueue(self._redis, queue, "send", session, message, job_id=f"send:{message}")
         return JSONResponse(MessageView(id=message).model_dump(by_alias=True), 202)
+
+    async def _kept(self, session: SessionId, message: Message, key: str | None) -> tuple[str, bool]:
+        """The message's id, and whether it is to be sent."""
+        if key is None:
+            return await self._outbox.put(session, message), True
+        try:
+            return await self._outbox.put_once(session, message, key)
+        except KeyReused:
+            raise Problem(problems.KEY_REUSED) from None
 
 
 _BODY = (problems.TOO_LARGE, problems.NOT_UNDERSTOOD)
@@ -169,9 +176,10 @@ OPERATIONS: tuple[Operation[Api], ...] = (
         Api.send,
         "Send a text through the company's WhatsApp.",
         (Answer(202, "It is on its way.", MessageView),),
-        (problems.NO_COMPANY, *_BODY, problems.NOT_A_PHONE, problems.NOT_LINKED, problems.AWAY),
+        (problems.NO_COMPANY, *_BODY, problems.NOT_A_PHONE, problems.KEY_REUSED, problems.NOT_LINKED, problems.AWAY),
         id=COMPANY_ID,
         body=NewMessage,
+        headers=(IDEMPOTENCY_KEY,),
     ),
 )
 """Everything below `/api/v1` that is the integrator's, as it is routed and as it is described."""

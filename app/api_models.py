@@ -22,13 +22,17 @@ class NewLink(Wire):
     )
     locale: str | None = Field(
         default=None,
+        max_length=35,
         pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
         description="The page's language, such as `ru` or `pt-BR`; else the browser's.",
     )
     ttl_seconds: int = Field(
         default=DEFAULT_TTL_SECONDS, ge=60, le=MAX_TTL_SECONDS, description="How long the link may be used."
     )
-    return_url: HttpUrl | None = Field(default=None, description="Where the page leads when the phone is linked.")
+    return_url: HttpUrl | None = Field(
+        default=None,
+        description="Where the page leads when the phone is linked. It travels in the link: 1,500 characters always fit.",
+    )
 
 
 class LinkView(Wire):

@@ -15,11 +15,12 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.access import Access, BadToken, Link
-from app.limits import Close, Limits, Pace
+from app.limits import Close, Limits, Pace, neighbourhood
 from app.onboarding import Onboarding
 from app.relay import Relay
 from app.slot import Ended, Slot, text_of
 from shared import sentry
+from shared.claims import REVOKED
 from shared.failures import FailureCode, Refused
 from shared.protocol import (
     MAX_MESSAGE_BYTES,
@@ -68,10 +69,8 @@ class Browser:
                 link = await self._hello(socket)
                 async with self._limits.place(f"link:{link.id}", SOCKETS_PER_LINK):
                     await self._converse(socket, link)
-        except Ended:
-            await self._close(socket, CloseCode.RESTART)
-        except Close as close:
-            await self._close(socket, close.code)
+        except (Ended, Close) as end:
+            await self._close(socket, end.code)
         except WebSocketDisconnect:
             pass  # the browser has gone, as browsers do
         except (RedisError, OSError, TimeoutError) as error:
@@ -85,20 +84,22 @@ class Browser:
                 message = client_message.validate_json(await _receive(socket))
         except TimeoutError:
             raise Close(CloseCode.NO_HELLO) from None
-        except ValidationError:
-            raise Close(CloseCode.NO_HELLO) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            is_token = first["loc"] == ("hello", "token") and first["type"] != "missing"
+            raise Close(CloseCode.TOKEN if is_token else CloseCode.NO_HELLO) from None
         if not isinstance(message, Hello):
             raise Close(CloseCode.NO_HELLO)
         try:
-            link = self._access.verify(message.token)
+            return self._access.verify(message.token)
         except BadToken:
             raise Close(CloseCode.TOKEN) from None
-        if await self._access.standing(link) == "revoked":
-            raise Close(CloseCode.TOKEN)
-        return link
 
     async def _converse(self, socket: WebSocket, link: Link) -> None:
-        async with self._relay.watch(link.session) as slot:
+        async with self._relay.watch(link.session, link.id) as slot:
+            # Not before it would hear of a revocation: what came before is read, and what comes later closes it.
+            if await self._access.standing(link) == REVOKED:
+                raise Close(CloseCode.TOKEN)
             await self._greet(socket, link, slot)
             reader = asyncio.create_task(self._read(socket, link, slot))
             writer = asyncio.create_task(_write(socket, slot))
@@ -175,7 +176,7 @@ class Browser:
 
 
 def _address(socket: WebSocket) -> str:
-    return socket.client.host if socket.client else "unknown"
+    return neighbourhood(socket.client.host) if socket.client else "unknown"
 
 
 async def _receive(socket: WebSocket) -> str:

@@ -13,9 +13,38 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from app.gauges import Moment
-from shared.metrics import BUCKETS, HELP, Counter, Histogram, parse_field
+from shared.failures import FailureCode
+from shared.lifecycle import STARTABLE, State
+from shared.metrics import BUCKETS, HELP, UNKNOWN_REGION, Counter, Histogram, Swept, parse_field
+from shared.protocol import Method
+from shared.webhooks import EventType, Result
 
 Samples = dict[str, list[tuple[dict[str, str], int]]]
+Labels = dict[str, str]
+
+_METHODS: list[Labels] = [{"method": one.value} for one in Method]
+_OF_NOBODY: Labels = {"region": UNKNOWN_REGION}
+
+#: What is said to be 0 before it happens, as far as it is known beforehand: `increase()` misses an event with which its
+#: counter begins. Whoever's region, engine or job is not known yet begins with the first event.
+ZEROS: dict[Counter, list[Labels]] = {
+    Counter.ATTEMPTS: _METHODS,
+    Counter.QR_SHOWN: [{}],
+    Counter.CODES_GENERATED: [_OF_NOBODY],
+    Counter.CODE_SUCCESSES: [{}],
+    Counter.CODE_FAILURES: [{"reason": one.value} for one in FailureCode],
+    Counter.QR_TO_CODE: [{}],
+    Counter.LINKED: [one | _OF_NOBODY for one in _METHODS],
+    Counter.VERIFIED: [one | _OF_NOBODY for one in _METHODS],
+    Counter.DROPPED: [{}],
+    Counter.FAILURES: [{"code": one.value} | _OF_NOBODY for one in FailureCode],
+    Counter.ENDINGS: [{"state": one.value} for one in (State.LINKED, *sorted(STARTABLE - {State.UNLINKED}))],
+    Counter.REFUSED: [{"code": one.value} for one in FailureCode],
+    Counter.SWEPT: [{"kind": one.value} for one in Swept],
+    Counter.UNANSWERED: [{}],
+    Counter.QR_REFRESHED: [{}],
+    Counter.WEBHOOKS: [{"type": kind.value, "result": one.value} for kind in EventType for one in Result],
+}
 
 
 class _Collected(Collector):
@@ -44,6 +73,8 @@ def text(moment: Moment, *, sockets: int, switches: Iterable[str]) -> bytes:
 def _counters(counted: Samples) -> Iterator[Metric]:
     for counter in Counter:
         samples = counted.get(counter.value, [])
+        known = [labels for labels, _ in samples]
+        samples = [*samples, *((labels, 0) for labels in ZEROS.get(counter, []) if labels not in known)]
         names = sorted({key for labels, _ in samples for key in labels})
         family = CounterMetricFamily(f"wa_{counter.value}", HELP[counter], labels=names)
         for labels, value in samples:

@@ -7,7 +7,8 @@ from arq.connections import ArqRedis
 
 from app.access import Access, Link
 from shared import keys, phone
-from shared.claims import Claims, Outcome, Requested, Subject, queued
+from shared.claims import REVOKED, Claims, Outcome, Requested, Subject, queued
+from shared.clock import now_ms
 from shared.cooldown import Asker, Cooldowns
 from shared.failures import FailureCode, Refused
 from shared.ids import SessionId
@@ -31,6 +32,7 @@ class Onboarding:
 
     async def request_qr(self, link: Link) -> None:
         """Start an attempt, or join what runs. Raises `Refused`."""
+        _in_time(link)
         await self._check(link, Method.QR, None)
         await self._request(link, Method.QR, Subject(link.id, link.expires_at, expected=link.phone))
 
@@ -39,6 +41,7 @@ class Onboarding:
 
         Raises `Refused`.
         """
+        _in_time(link)
         home = phone.region_of(link.phone) if link.phone else UNKNOWN_REGION
         number = phone.parse(typed, self._region if home == UNKNOWN_REGION else home)
         if link.phone and not phone.same_account(link.phone, number):
@@ -65,7 +68,12 @@ class Onboarding:
         await answer(self._redis.hincrby(keys.STATS, field(Counter.REFUSED, code=code.value)))
 
     async def cancel(self, link: Link) -> None:
-        """End the attempt, as long as the phone has not agreed; otherwise nothing happens."""
+        """End the attempt, as long as the phone has not agreed; otherwise nothing happens. Raises `Refused`.
+
+        A link that is spent may: its tab can cross with the attempt's own end.
+        """
+        if await self._access.standing(link) == REVOKED:
+            raise Refused(FailureCode.LINK_SPENT)
         body = Body(state=State.CANCELLED)
         cancelled = await self._claims.cancel(
             link.session,
@@ -95,6 +103,8 @@ class Onboarding:
         started = funnel(Stage.STARTED, method, region)
         change = queued(method, "attempt.requested", field(Counter.ATTEMPTS, method=method.value), started)
         requested = await self._claims.request(link.session, subject, change)
+        if requested.outcome is Outcome.LIMITED:
+            raise Refused(FailureCode.COOL_DOWN, retry_at=requested.retry_at)
         unowned = requested.outcome is Outcome.JOINED and requested.owner is None
         # Joining also enqueues, should the one who started have died in between; the same id is the same job.
         if requested.outcome is Outcome.STARTED or unowned:
@@ -123,3 +133,9 @@ class Onboarding:
             raise Refused(FailureCode.PAUSED)
         if method is Method.CODE and (qr_only or blocked):
             raise Refused(FailureCode.CODE_NOT_AVAILABLE)
+
+
+def _in_time(link: Link) -> None:
+    """A socket may outlive its link. Raises `Refused`."""
+    if link.expires_at <= now_ms():
+        raise Refused(FailureCode.LINK_SPENT)

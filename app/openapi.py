@@ -107,15 +107,21 @@ def _operation(one: Operation[Any]) -> JSON:
     made: JSON = {"operationId": _camel(one.name), "summary": one.summary, "tags": [_tag(one.path)]}
     if not one.needs_key:
         made["security"] = []
-    if one.id is not None:
-        schema = {"type": "string", "pattern": one.id.pattern}
-        made["parameters"] = [
-            {"name": "id", "in": "path", "required": True, "description": one.id.says, "schema": schema}
-        ]
+    if given := list(_parameters(one)):
+        made["parameters"] = given
     if one.body is not None:
         made["requestBody"] = {"required": True, "content": {JSON_TYPE: {"schema": _ref(one.body)}}}
     made["responses"] = dict(_responses(one))
     return made
+
+
+def _parameters(one: Operation[Any]) -> Iterator[JSON]:
+    if one.id is not None:
+        schema = {"type": "string", "pattern": one.id.pattern}
+        yield {"name": "id", "in": "path", "required": True, "description": one.id.says, "schema": schema}
+    for header in one.headers:
+        schema = {"type": "string", "pattern": header.pattern}
+        yield {"name": header.name, "in": "header", "description": header.says, "schema": schema}
 
 
 def _responses(one: Operation[Any]) -> Iterator[tuple[str, JSON]]:
@@ -129,14 +135,16 @@ def _responses(one: Operation[Any]) -> Iterator[tuple[str, JSON]]:
     found = problems_of(one)
     for status in sorted({kind.status for kind in found}):
         kinds = [kind for kind in found if kind.status == status]
-        examples = {_camel(kind.title.lower().replace(" ", "_")): {"value": _example(kind)} for kind in kinds}
-        yield (
-            str(status),
-            {
-                "description": "; or: ".join(f"{kind.title}. {kind.detail}" for kind in kinds),
-                "content": {MEDIA_TYPE: {"schema": _ref(ProblemView), "examples": examples}},
-            },
-        )
+        examples = {_camel(kind.name.replace("-", "_")): {"value": _example(kind)} for kind in kinds}
+        refusal: JSON = {
+            "description": "; or: ".join(f"{kind.title}. {kind.detail}" for kind in kinds),
+            "content": {MEDIA_TYPE: {"schema": _ref(ProblemView), "examples": examples}},
+        }
+        if headers := {name: value for kind in kinds for name, value in kind.headers}:
+            refusal["headers"] = {
+                name: {"schema": {"type": "string"}, "example": value} for name, value in headers.items()
+            }
+        yield str(status), refusal
 
 
 def _webhook(kind: EventType) -> JSON:

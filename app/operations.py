@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.problems import Kind
+from app.problems import NOT_UNDERSTOOD, Kind, Problem
 from shared.ids import COMPANY_PATTERN
 
 Owner = TypeVar("Owner")
@@ -30,6 +30,30 @@ class Id:
 
 COMPANY_ID = Id("The company, as you name it.", COMPANY_PATTERN)
 LINK_ID = Id("The link's `id`.", r"^[A-Za-z0-9_-]{1,64}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header that a request may have, what it says, and its pattern."""
+
+    name: str
+    says: str
+    pattern: str
+
+    def of(self, request: Request) -> str | None:
+        """What the request says there. Raises `Problem` for what does not fit."""
+        text = request.headers.get(self.name)
+        if text is not None and not re.fullmatch(self.pattern, text):
+            raise Problem(NOT_UNDERSTOOD, f"{self.name}: it does not fit {self.pattern}", field=self.name)
+        return text
+
+
+IDEMPOTENCY_KEY = Header(
+    "Idempotency-Key",
+    "Made by you, one for each message: what comes again under it within ten minutes is not sent again, and gets the same "
+    "answer.",
+    r"^[ -~]{1,255}$",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +79,7 @@ class Operation(Generic[Owner]):
     problems: tuple[Kind, ...] = ()
     id: Id | None = None
     body: type[BaseModel] | None = None
+    headers: tuple[Header, ...] = ()
     needs_key: bool = True
 
     @property

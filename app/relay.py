@@ -6,7 +6,7 @@ missed), so a session is read again on every (re)subscription, and after a silen
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import structlog
@@ -16,11 +16,11 @@ from redis.exceptions import RedisError
 
 from app.slot import Slot, text_of
 from shared import keys, sentry
-from shared.claims import SWEEP_GRACE_MS, Claims
+from shared.claims import REVOKED, SWEEP_GRACE_MS, Claims
 from shared.clock import now_ms
 from shared.ids import SessionId
 from shared.lifecycle import RUNNING, State
-from shared.protocol import MessageType, ServerMessage
+from shared.protocol import CloseCode, MessageType, ServerMessage
 from shared.queue import link_job_id
 from shared.snapshots import Snapshots, Stored, announced
 
@@ -40,7 +40,8 @@ UNREADABLE = (ValueError, TypeError, KeyError)
 """What a snapshot or announcement raises that is none: another version's, or written by hand."""
 
 #: There is always this one: a redis-py subscription without any channel does not listen.
-_SWITCH = keys.SWITCH_CHANNEL.encode()
+_SWITCH, _LINKS = keys.SWITCH_CHANNEL.encode(), keys.LINKS_CHANNEL.encode()
+_LINKS_AT_ONCE = 500
 
 
 @dataclass(slots=True)
@@ -73,9 +74,10 @@ class Relay:
         return sum(len(watched.slots) for watched in self._watched.values())
 
     @contextlib.asynccontextmanager
-    async def watch(self, session: SessionId) -> AsyncIterator[Slot]:
-        """A slot that receives the session's present snapshot and every later one."""
-        slot = Slot()
+    async def watch(self, session: SessionId, link: str = "") -> AsyncIterator[Slot]:
+        """A slot that receives the session's present snapshot and every later one, and ends when `link` is revoked from
+        now on."""
+        slot = Slot(link)
         watched = self._watched.get(session)
         is_new = watched is None
         if watched is None:
@@ -110,7 +112,7 @@ class Relay:
             try:
                 async with self._subscriber.pubsub() as pubsub:
                     known = set(self._watched)
-                    await pubsub.subscribe(_SWITCH, *map(keys.events, known))
+                    await pubsub.subscribe(_SWITCH, _LINKS, *map(keys.events, known))
                     self._pubsub, self._heard, pause = pubsub, _clock(), 0.05
                     if (
                         came := set(self._watched) - known
@@ -135,6 +137,10 @@ class Relay:
             if message["channel"] == _SWITCH:
                 self.on_switch()
                 continue
+            if message["channel"] == _LINKS:
+                is_one = message["type"] == "message"
+                self._close({message["data"].decode(errors="replace")} if is_one else await self._revoked())
+                continue
             session = SessionId(message["channel"].decode().removeprefix(prefix)) if message["channel"] else None
             if session is None or session not in self._watched:
                 continue
@@ -142,6 +148,24 @@ class Relay:
                 self._hear(session, message["data"])
             elif message["type"] == "subscribe":
                 await self._read([session])
+
+    def _close(self, links: Collection[str]) -> None:
+        """End every socket of these links: they are revoked."""
+        for slot in self._slots():
+            if slot.link in links:
+                slot.end(CloseCode.TOKEN)
+
+    async def _revoked(self) -> set[str]:
+        """The links with sockets here that are revoked: after a new subscription, as it may have been said unheard."""
+        links, found = sorted({slot.link for slot in self._slots()}), set()
+        for at in range(0, len(links), _LINKS_AT_ONCE):
+            some = links[at : at + _LINKS_AT_ONCE]
+            said = await self._redis.mget([keys.link(one) for one in some])
+            found |= {one for one, value in zip(some, said, strict=True) if value == REVOKED.encode()}
+        return found
+
+    def _slots(self) -> Iterator[Slot]:
+        return (slot for watched in self._watched.values() for slot in watched.slots)
 
     def _hear(self, session: SessionId, payload: bytes) -> None:
         try:

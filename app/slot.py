@@ -2,7 +2,7 @@
 
 import asyncio
 
-from shared.protocol import ServerMessage, Snapshot
+from shared.protocol import CloseCode, ServerMessage, Snapshot
 from shared.snapshots import Stored
 
 MOST_ANSWERS = 16
@@ -10,7 +10,11 @@ MOST_ANSWERS = 16
 
 
 class Ended(Exception):
-    """The socket knows what is no longer true: it shall come back and ask again."""
+    """The socket is to be closed with `code`. `RESTART`: it knows what is no longer true, and shall come back."""
+
+    def __init__(self, code: CloseCode) -> None:
+        super().__init__(code.name)
+        self.code = code
 
 
 def text_of(message: ServerMessage) -> str:
@@ -19,19 +23,21 @@ def text_of(message: ServerMessage) -> str:
 
 
 class Slot:
-    """A socket's place for the newest snapshot, and for the few answers meant for this socket alone. One reader.
+    """A socket's place for the newest snapshot, and for the few answers meant for this socket alone. One reader. `link`:
+    the id of the link by which it came.
 
     There is one for each socket: a list and a future weigh 1.3 KiB less than a deque and an event.
     """
 
-    __slots__ = ("__weakref__", "_answers", "_ended", "_newest", "_reader", "_version")
+    __slots__ = ("__weakref__", "_answers", "_ended", "_newest", "_reader", "_version", "link")
 
-    def __init__(self) -> None:
+    def __init__(self, link: str = "") -> None:
+        self.link = link
         self._newest: tuple[Stored, str, int | None] | None = None
         self._answers: list[str] = []
         self._reader: asyncio.Future[None] | None = None
         self._version = (-1, -1)
-        self._ended = False
+        self._ended: CloseCode | None = None
 
     def put(self, stored: Stored, text: str, *, position: int | None = None, again: bool = False) -> None:
         """Offer a snapshot; what is older than the slot's newest is dropped. `again` lets the same version pass."""
@@ -46,16 +52,16 @@ class Slot:
         self._answers = [*self._answers[1 - MOST_ANSWERS :], text_of(message)]
         self._tell()
 
-    def end(self) -> None:
+    def end(self, code: CloseCode = CloseCode.RESTART) -> None:
         """Have the socket closed."""
-        self._ended = True
+        self._ended = code
         self._tell()
 
     async def first(self) -> Snapshot:
         """Wait for the first snapshot and take it. Raises `Ended` when the socket is to be closed."""
         while self._newest is None:
-            if self._ended:
-                raise Ended
+            if self._ended is not None:
+                raise Ended(self._ended)
             await self._wait()
         stored, _, position = self._newest
         self._newest = None
@@ -64,8 +70,8 @@ class Slot:
     async def next(self) -> str:
         """Wait for the next text to send. Raises `Ended` when the socket is to be closed."""
         while True:
-            if self._ended:
-                raise Ended
+            if self._ended is not None:
+                raise Ended(self._ended)
             if self._answers:
                 return self._answers.pop(0)
             if self._newest is not None:

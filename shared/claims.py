@@ -24,6 +24,13 @@ QUEUE_WAIT_MS = 5 * keys.MINUTE
 """How long an onboarding may wait for a free place before it expires."""
 SWEEP_GRACE_MS = 20_000
 """Past its deadline by this much, a running onboarding is closed by whoever sees it. Its own worker is always first."""
+MOST_STARTS = 10
+"""So many attempts may be asked for by one session within `keys.STARTS_TTL`: each costs a process and a connection to
+WhatsApp. Those that begin anew by themselves do not count."""
+_NAMES_AT_ONCE = 10_000
+"""Redis looks at so many names in some two milliseconds."""
+SPENT, REVOKED = "spent", "revoked"
+"""What `wa:link:<id>` says of a link."""
 
 
 def _lua_set(states: frozenset[State]) -> str:
@@ -45,10 +52,10 @@ local function end_ownership(lease_key, leases_key, fence_key, session)
 end
 """
 
-# KEYS claim, subject, snapshot, fence, lease, timeline, stats, leases
-# ARGV session, channel, claim ms, subject ms, phone or '', expected phone or '', link, address, type, body, event,
-# detail, counters...
-# Returns {outcome, attempt, owner}.
+# KEYS claim, subject, snapshot, fence, lease, timeline, stats, leases, starts
+# ARGV session, channel, claim ms, subject ms, phone or '', expected phone or '', link, address, most starts, starts ms,
+# type, body, event, detail, counters...
+# Returns {outcome, attempt, owner}; of `limited`, instead of the attempt, the moment from which it may start.
 _REQUEST = (
     LUA_OWNER
     + LUA_ANNOUNCE
@@ -57,7 +64,11 @@ _REQUEST = (
 local phone = ARGV[5]
 local _, _, body = present(KEYS[3])
 if DEVICE[body.state] then return {'linked', 0, ''} end
+if redis.call('EXISTS', KEYS[1]) == 0 and tonumber(redis.call('GET', KEYS[9]) or 0) >= tonumber(ARGV[9]) then
+  return {'limited', now_ms() + redis.call('PTTL', KEYS[9]), ''}
+end
 if redis.call('SET', KEYS[1], 0, 'NX', 'PX', ARGV[3]) then
+  if redis.call('INCR', KEYS[9]) == 1 then redis.call('PEXPIRE', KEYS[9], ARGV[10]) end
   local attempt = next_token(KEYS[4])
   redis.call('SET', KEYS[1], attempt, 'PX', ARGV[3])
   redis.call('DEL', KEYS[2])
@@ -65,7 +76,7 @@ if redis.call('SET', KEYS[1], 0, 'NX', 'PX', ARGV[3]) then
   redis.call('HSET', KEYS[2], 'phone', phone, 'expected', ARGV[6], 'link', ARGV[7], 'clicked', now, 'asked', now,
     'address', ARGV[8])
   redis.call('PEXPIRE', KEYS[2], ARGV[4])
-  announce({KEYS[3], KEYS[6], KEYS[7], ARGV[2], KEYS[2]}, attempt, 1, {unpack(ARGV, 9)})
+  announce({KEYS[3], KEYS[6], KEYS[7], ARGV[2], KEYS[2]}, attempt, 1, {unpack(ARGV, 11)})
   return {'started', attempt, ''}
 end
 local attempt = tonumber(redis.call('GET', KEYS[1]))
@@ -142,6 +153,7 @@ class Outcome(StrEnum):
     JOINED = "joined"  # one runs already
     DIFFERS = "differs"  # one runs already, with a code for another phone
     LINKED = "linked"  # there is nothing to do
+    LIMITED = "limited"  # too many were started lately
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +170,13 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """The outcome, the attempt that runs now, and its owner when there is one."""
+    """The outcome, the attempt that runs now (0: none), and its owner when there is one; of `limited`, the moment from
+    which an attempt may start (ms since the epoch)."""
 
     outcome: Outcome
     attempt: int
     owner: WorkerId | None
+    retry_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +225,7 @@ class Claims:
 
         Of N calls at once exactly one starts; a joining call may add a phone, if none is there yet.
         """
-        outcome, attempt, owner = await self._request(
+        outcome, number, owner = await self._request(
             keys=[
                 keys.claim(session),
                 keys.subject(session),
@@ -221,6 +235,7 @@ class Claims:
                 keys.timeline(session),
                 keys.STATS,
                 keys.LEASES,
+                keys.starts(session),
             ],
             args=[
                 session,
@@ -231,10 +246,14 @@ class Claims:
                 subject.expected or "",
                 f"{subject.link}:{subject.link_expires_at}",
                 subject.address,
+                MOST_STARTS,
+                keys.STARTS_TTL,
                 *change.args(),
             ],
         )
-        return Requested(Outcome(outcome.decode()), int(attempt), _owner(owner))
+        if outcome.decode() == Outcome.LIMITED:
+            return Requested(Outcome.LIMITED, 0, None, int(number))
+        return Requested(Outcome(outcome.decode()), int(number), _owner(owner))
 
     async def cancel(self, session: SessionId, change: Change) -> Cancelled:
         """End an attempt that waits in the queue or whose worker is gone, or say who must end it."""
@@ -253,7 +272,13 @@ class Claims:
         )
         return Cancelled(outcome == b"done", int(attempt), _owner(owner))
 
-    async def close_overdue(self, session: SessionId) -> bool:
+    async def running(self) -> list[SessionId]:
+        """Every session whose onboarding runs, or should have ended: who has a claim. Walks over all names in Redis."""
+        prefix = keys.claim(SessionId(""))
+        found = {key async for key in self._redis.scan_iter(match=f"{prefix}*", count=_NAMES_AT_ONCE)}
+        return [SessionId(key.decode().removeprefix(prefix)) for key in found]
+
+    async def close_overdue(self, session: SessionId, *counters: str) -> bool:
         """Close a running onboarding that is past its deadline and grace; whether that was so. Anybody may call."""
         closed = await self._close(
             keys=[
@@ -266,7 +291,7 @@ class Claims:
                 keys.STATS,
                 keys.fence(session),
             ],
-            args=[session, keys.events(session), now_ms(), SWEEP_GRACE_MS, *lost_worker().args()],
+            args=[session, keys.events(session), now_ms(), SWEEP_GRACE_MS, *lost_worker().args(), *counters],
         )
         if closed:
             sentry.ending("overdue", FailureCode.WORKER_LOST, session=session)
@@ -326,9 +351,13 @@ class Claims:
         """No code can be had for it: another number, or the same again, may be asked on the same attempt."""
         await answer(self._redis.hdel(keys.subject(session), "phone"))
 
-    async def spend(self, subject: Subject) -> None:
-        """The link has done its work; it may still look, but not ask again."""
-        left = subject.link_expires_at - now_ms()
-        if subject.link and left > 0:
-            # A link that was revoked meanwhile stays revoked.
-            await self._redis.set(keys.link(subject.link), "spent", px=left, nx=True)
+    async def spend(self, subject: Subject) -> bool:
+        """The link has done its work; it may still look, but not ask again. False when it was revoked meanwhile: it
+        stays so, and what it led to must not be kept."""
+        left, name = subject.link_expires_at - now_ms(), keys.link(subject.link)
+        async with self._redis.pipeline(transaction=True) as pipe:
+            if subject.link and left > 0:
+                pipe.set(name, SPENT, px=left, nx=True)
+            pipe.get(name)
+            *_, said = await pipe.execute()
+        return not said or said.decode() != REVOKED

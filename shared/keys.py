@@ -17,11 +17,13 @@ SNAPSHOT_TTL = 30 * DAY
 TIMELINE_TTL = 30 * DAY
 TIMELINE_LENGTH = 200
 SUBJECT_TTL = 10 * MINUTE
-CLAIM_TTL = 9 * MINUTE
-"""Longer than a wait in the queue and an attempt after it; a further attempt under the same claim renews it. The
-ending frees the claim, this only bounds what a total loss leaves behind."""
+CLAIM_TTL = 1 * HOUR
+"""Much longer than a wait in the queue and an attempt after it, since the sweep finds by their claims what is past its
+deadline, even after an hour without any worker. The ending frees the claim."""
 LEASE_KEY_TTL = 7 * DAY
 """How long the *name* of an owner outlives it; whether it still owns is said by the score in `wa:leases`."""
+STARTS_TTL = 10 * MINUTE
+"""The stretch of time within which a session's attempts are counted."""
 WORKER_TTL = 1 * MINUTE
 WEBHOOK_TTL = 25 * HOUR
 """Longer than an event is tried."""
@@ -34,6 +36,8 @@ SWITCH_SEEN = "wa:switch:seen"
 """The switches as the operators' timeline knows them: what differs has been thrown by hand and is written down."""
 SWITCH_CHANNEL = "wa:switch"
 """Channel: look at the switches now."""
+LINKS_CHANNEL = "wa:links"
+"""Channel: the id of a link that was revoked just now."""
 OPERATORS = "wa:operators"
 FAILED_JOBS = "wa:failed-jobs"
 PROBE = "wa:probe"
@@ -63,6 +67,11 @@ def claim(session: SessionId) -> str:
     return f"wa:claim:{session}"
 
 
+def starts(session: SessionId) -> str:
+    """Counter, PX: attempts that were asked for lately."""
+    return f"wa:starts:{session}"
+
+
 def subject(session: SessionId) -> str:
     """Hash: the phone of the running attempt; the only place in Redis that holds one."""
     return f"wa:subject:{session}"
@@ -71,6 +80,11 @@ def subject(session: SessionId) -> str:
 def message(session: SessionId, message_id: str) -> str:
     """Hash: a text on its way out and whom it is for."""
     return f"wa:subject:{session}:{message_id}"
+
+
+def once(session: SessionId, digest: str) -> str:
+    """String PX: the message that was asked for under an Idempotency-Key, by the key's hash."""
+    return f"wa:once:{session}:{digest}"
 
 
 def lease(session: SessionId) -> str:
@@ -128,8 +142,12 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:events:<session>", "channel", "", "announcements of new snapshots"),
     KeyDoc("wa:timeline:<session>", "stream", "30 days, 200 entries", "what happened, for people"),
     KeyDoc("wa:claim:<session>", "string, NX PX", "until the attempt ends", "dedupes requests: the running attempt"),
+    KeyDoc("wa:starts:<session>", "counter PX", "10 min", "attempts that were asked for: so many, and no more"),
     KeyDoc("wa:subject:<session>", "hash", "10 min", "whom the running attempt is about: the only phone in Redis"),
     KeyDoc("wa:subject:<session>:<message>", "hash", "10 min", "a text on its way out and whom it is for"),
+    KeyDoc(
+        "wa:once:<session>:<hash>", "string PX", "10 min", "the message that was asked for under an Idempotency-Key"
+    ),
     KeyDoc("wa:lease:<session>", "string", "7 days", "owner of the session as `worker:token`"),
     KeyDoc("wa:leases", "zset", "7 days", "leases by expiry (ms): past ones have lapsed"),
     KeyDoc("wa:fence:<session>", "counter", "none", "newest fencing token = newest attempt"),
@@ -148,6 +166,7 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:failed-jobs", "stream", "30 days, 200 entries", "jobs that failed, and by what error"),
     KeyDoc("wa:probe", "string PX", "1 min", "/readyz writes it, to see that Redis takes writes"),
     KeyDoc("wa:link:<id>", "string", "spent: until it expires; revoked: 30 days", "spent or revoked links"),
+    KeyDoc("wa:links", "channel", "", "the id of a link that was revoked just now: its sockets are closed"),
     KeyDoc("wa:webhook:<id>", "hash", "25 h, or until it was taken", "an event for the integrator: type, body, tries"),
     KeyDoc("wa:webhooks", "zset", "25 h", "events that wait, by the moment of their next try (ms)"),
     KeyDoc("arq:queue:linking", "zset", "arq's", "link jobs that wait: its size is the number of people waiting"),

@@ -58,6 +58,16 @@ class Stage(StrEnum):
     VERIFIED = "verified"
 
 
+class Swept(StrEnum):
+    """What the sweeper puts right: an attempt begun anew, one that ended after the phone's yes, one past its deadline,
+    a worker taken for dead."""
+
+    ATTEMPT = "attempt"
+    LINKING = "linking"
+    OVERDUE = "overdue"
+    WORKER = "worker"
+
+
 class Mark(StrEnum):
     """A moment in an onboarding, ms since the epoch by Redis' clock, kept in its subject."""
 

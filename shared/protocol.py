@@ -21,6 +21,8 @@ from shared.lifecycle import State
 
 MAX_MESSAGE_BYTES = 4096
 """A longer message from a browser closes the socket with 1009."""
+MAX_TOKEN_LENGTH = 3800
+"""Leaves room for the rest of a hello."""
 
 
 class Wire(BaseModel):
@@ -54,7 +56,7 @@ class Hello(Wire):
     """The first message on a socket, within 5 s."""
 
     type: Literal["hello"]
-    token: str = Field(min_length=1, max_length=2048)
+    token: str = Field(min_length=1, max_length=MAX_TOKEN_LENGTH)
     locale: str | None = Field(default=None, max_length=35)
 
 

@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 import phonenumbers
@@ -14,6 +14,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_SECRET = 32
 MIN_API_KEY = 16
+PLACEHOLDER = "make-one-with"
+"""How secrets that nobody has made begin in our examples."""
+T = TypeVar("T")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -44,7 +47,9 @@ class Settings(BaseSettings):
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         description=f"Keys that may call the API, separated by commas or blanks; each has at least {MIN_API_KEY} characters."
     )
-    public_url: HttpUrl | None = Field(default=None, description="Where browsers find web; begins every link.")
+    public_url: HttpUrl | None = Field(
+        default=None, description="Where browsers find web, without a path; begins every link."
+    )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Origins whose pages may open the websocket, besides `PUBLIC_URL`; separated by commas or blanks.",
@@ -104,6 +109,27 @@ class Settings(BaseSettings):
             parts = urlsplit(value.get_secret_value())
             if parts.scheme not in {"http", "https"} or not parts.username or not parts.path.strip("/"):
                 raise ValueError("looks like https://<key>@<host>/<project>")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _origin_alone(cls, value: HttpUrl | None) -> HttpUrl | None:
+        if value is not None and (
+            value.path not in {None, "/"}
+            or value.query is not None
+            or value.fragment is not None
+            or value.username
+            or value.password
+        ):
+            raise ValueError("is where web is found, such as https://onboarding.example: without path, query and user")
+        return value
+
+    @field_validator("secret_key", "api_keys", "webhook_secret")
+    @classmethod
+    def _made(cls, value: T) -> T:
+        given = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(one, SecretStr) and one.get_secret_value().startswith(PLACEHOLDER) for one in given):
+            raise ValueError("is still the example's: make one with `openssl rand -hex 32`")
         return value
 
     @field_validator("allowed_origins")
@@ -206,16 +232,26 @@ class _Given(BaseSettings):
 _RUN = Path(__file__).resolve().parents[1] / ".run"
 
 
+def _kept(secrets: Path) -> dict[str, str]:
+    """The secrets that `make run` has made; none when there are none to be read."""
+    try:
+        found = json.loads(secrets.read_text(encoding="utf-8"))
+        return {name.lower(): str(value) for name, value in found.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
 def read_for_operator(run: Path = _RUN) -> OperatorSettings:
     """For a command that needs Redis alone. Without REDIS_URL it is that of `make run`, whose folder is `run`, and so
     are the secrets. Ends the process like `read`."""
     given = _Given().model_fields_set
     filled = {name: token_urlsafe(MIN_SECRET) for name in ("secret_key", "api_keys")}
+    may_sign = "secret_key" in given
     if "redis_url" not in given and (url := run / "redis.url").is_file():
-        kept = json.loads((run / "secrets.json").read_text(encoding="utf-8"))
-        filled |= {name.lower(): str(value) for name, value in kept.items()}
         filled["redis_url"] = url.read_text(encoding="utf-8").strip()
-    may_sign = "secret_key" in given or "redis_url" in filled
+        kept = _kept(run / "secrets.json")
+        filled |= kept
+        may_sign = may_sign or "secret_key" in kept
     try:
         return OperatorSettings(Settings(**{n: v for n, v in filled.items() if n not in given}), may_sign)  # type: ignore[arg-type]
     except ValidationError as error:

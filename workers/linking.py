@@ -353,10 +353,13 @@ class Attempt:
         if expected is not None and not phone.same_account(expected, device.phone):
             await self._parts.refuse(self._page.lease, device)
             await self._fail(FailureCode.WRONG_NUMBER, raw="")
+        if not await self._parts.claims.spend(self._page.subject):
+            await self._parts.refuse(self._page.lease, device)
+            # Not `forbidden`: whoever comes with a good link sees this ending as well, and shall find a way on.
+            await self._fail(FailureCode.WRONG_NUMBER, raw="the link was revoked")
         view = Device(phone=phone.masked(device.phone), name=self._parts.device_name, linked_at=linked_at)
         method, known, region = self._page.method, self._page.region, phone.region_of(device.phone)
         body = Body(state=State.LINKED, method=method, device=view)
-        await self._parts.claims.spend(self._page.subject)
         counters = tallies.linked(method, known, region)
         await self._page.end(body, MessageType.WHATSAPP_CONNECTED, "attempt.linked", region, counters, region=region)
         await self._parts.adopt(self._page.lease, device, body, tallies.verified(method, known, region))

@@ -1,4 +1,5 @@
-"""Puts right what the dead have left: lapsed leases, devices that nobody holds, queues that nobody reads.
+"""Puts right what the dead have left: lapsed leases, devices that nobody holds, queues that nobody reads, onboardings
+that nobody has ended.
 
 Runs as a job (deduped by its id for seconds): when a worker starts, when a heartbeat sees a lapsed lease, and every minute.
 Every step is idempotent; two sweeps at once do what one does.
@@ -16,7 +17,7 @@ from shared.failures import FailureCode
 from shared.ids import SessionId, WorkerId
 from shared.lease import Lease, Leases
 from shared.lifecycle import State
-from shared.metrics import UNKNOWN_REGION, Counter, field
+from shared.metrics import UNKNOWN_REGION, Counter, Swept, field
 from shared.protocol import Body, MessageType, Method
 from shared.queue import enqueue, link_job_id, soon_again
 from shared.snapshots import Change, Snapshots
@@ -46,6 +47,7 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """Once over everything."""
+        await self._close_overdue()  # first: what nobody waits for any more is not begun anew
         for session in await self._leases.lapsed():
             await self._lapsed(session)
         await self._empty_queues_of_the_dead()
@@ -62,9 +64,16 @@ class Sweeper:
         await enqueue(self._redis, keys.QUEUE_LINKING, "link", session, attempt, job_id=link_job_id(session, attempt))
         return True
 
+    async def _close_overdue(self) -> None:
+        """Onboardings that nobody has ended: all workers were away, or their own is stuck."""
+        swept = field(Counter.SWEPT, kind=Swept.OVERDUE.value)
+        for session in await self._claims.running():
+            if await self._claims.close_overdue(session, swept):
+                log.warning("attempt.overdue", session=session)
+
     async def _lapsed(self, session: SessionId) -> None:
         stored = await self._snapshots.read(session)
-        swept = field(Counter.SWEPT, kind="attempt")
+        swept = field(Counter.SWEPT, kind=Swept.ATTEMPT.value)
         if await self.restart(session, stored.body.method or Method.QR, swept):
             log.warning("attempt.restarted", session=session)
             return
@@ -83,7 +92,7 @@ class Sweeper:
         code = FailureCode.WORKER_LOST
         ended = Body(state=State.FAILED, method=body.method, failure=reasons.view(code))
         counters = (
-            field(Counter.SWEPT, kind="linking"),
+            field(Counter.SWEPT, kind=Swept.LINKING.value),
             tallies.failed(code, UNKNOWN_REGION),
             tallies.ended(State.FAILED),
         )
@@ -120,7 +129,7 @@ class Sweeper:
             pipe.xadd(keys.OPERATORS, fields, maxlen=keys.TIMELINE_LENGTH)
             pipe.pexpire(keys.OPERATORS, keys.TIMELINE_TTL)
             if worker != self._me:
-                pipe.hincrby(keys.STATS, field(Counter.SWEPT, kind="worker"))
+                pipe.hincrby(keys.STATS, field(Counter.SWEPT, kind=Swept.WORKER.value))
             await pipe.execute()
 
     async def _take_up_the_unheld(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 import app.cli
+from shared import VERSION
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,6 +41,7 @@ def _json(function: F) -> F:
 @click.group(
     context_settings=_SETTINGS, help=app.cli.__doc__, epilog="Exit codes: 0 well, 1 something is ill, 2 cannot."
 )
+@click.version_option(VERSION, prog_name="onboarding")
 def main() -> None:
     """See the package."""
 
@@ -55,7 +57,7 @@ def status(company: str | None, as_json: bool) -> None:
     _go("looking", "company" if company else "service", as_json, **({"company": company} if company else {}))
 
 
-@main.command()
+@main.command(short_help="What happened to COMPANY, or what `operators` did.")
 @click.argument("company")
 @click.option("-n", "--last", default=50, show_default=True, help="How many events.")
 @click.option("-f", "--follow", is_flag=True, help="Go on as they happen, until Ctrl-C.")
@@ -80,7 +82,7 @@ def workers(as_json: bool) -> None:
     _go("fleet", "workers", as_json)
 
 
-@main.command()
+@main.command(short_help="Who waits, who is served, and the other jobs.")
 @_json
 def queue(as_json: bool) -> None:
     """Who waits, since when, who is served; other jobs, and those that failed."""
@@ -157,7 +159,7 @@ def cooldowns(company: str, phone: str | None, clear: bool, as_json: bool) -> No
     _go("acting", "cooldowns", as_json, company=company, phone=phone, clear=clear, by=who())
 
 
-@main.command()
+@main.command(short_help="Have WORKER hand everything over and end.")
 @click.argument("worker")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Until it is gone.")
 @_json
@@ -166,7 +168,7 @@ def drain(worker: str, wait: bool, as_json: bool) -> None:
     _go("fleet", "drain", as_json, worker=worker, wait=wait, by=who())
 
 
-@main.group(invoke_without_command=True)
+@main.group(invoke_without_command=True, short_help="See what is switched on, or throw a switch.")
 @_json
 @click.pass_context
 def switch(context: click.Context, as_json: bool) -> None:
@@ -201,7 +203,7 @@ def switch_off(name: str, why: str, as_json: bool) -> None:
     _go("fleet", "throw", as_json, name=name, value="", by=who(), why=why)
 
 
-@main.command()
+@main.command(short_help="Look for what should not be, and put it right.")
 @click.option("--repair", is_flag=True, help="Put right what can be put right from here.")
 @_json
 def doctor(repair: bool, as_json: bool) -> None:

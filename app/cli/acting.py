@@ -4,25 +4,39 @@ import asyncio
 from urllib.parse import urlsplit
 
 import orjson
+from arq.constants import job_key_prefix
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from app import links
 from app.access import Access, BadToken
-from app.api_models import MAX_TTL_SECONDS
+from app.api_models import NewLink
 from app.cli import records, words
-from app.cli.terminal import Answer, Cannot, Operator, table
+from app.cli.terminal import Answer, Cannot, Operator, line, table
 from shared import keys
 from shared import phone as phones
+from shared.claims import MOST_STARTS
 from shared.clock import now_ms
 from shared.cooldown import Cooldowns, Whose
 from shared.failures import Refused
 from shared.ids import SessionId, company_of
 from shared.lease import Leases
-from shared.lifecycle import State
+from shared.lifecycle import DEVICE, State
 from shared.queue import enqueue
 
 UNLINK_SECONDS = 60.0
 LOOK_SECONDS = 0.25
+
+#: What the API's fields are called here.
+_OPTION = {
+    "companyId": "COMPANY",
+    "companyName": "--name",
+    "phoneNumber": "--phone",
+    "locale": "--locale",
+    "ttlSeconds": "--hours",
+    "returnUrl": "--return-url",
+}
 
 
 async def record(
@@ -53,7 +67,11 @@ def _number(op: Operator, text: str) -> str:
     try:
         return phones.parse(text, op.settings.settings.default_region)
     except Refused:
-        raise Cannot(f"{text!r} is no phone number; write it with its country, as in +7 900 123-45-67.") from None
+        raise _no_number(text) from None
+
+
+def _no_number(text: str) -> Cannot:
+    return Cannot(f"{text!r} is no phone number; write it with its country, as in +7 900 123-45-67.")
 
 
 async def create_link(
@@ -70,23 +88,31 @@ async def create_link(
     """A link for a company; its address is shown once and kept nowhere."""
     session = records.session_named(company)
     access = _signing(op)
-    link = access.new_link(
-        company_of(session),
-        ttl_seconds=min(MAX_TTL_SECONDS, round(hours * 3600)),
-        company_name=name or company_of(session),
-        phone=_number(op, phone) if phone else None,
-        locale=locale,
-        return_url=return_url,
-    )
-    token = access.sign(link)
+    given = {
+        "companyId": company_of(session),
+        "companyName": name,
+        "phoneNumber": phone,
+        "locale": locale,
+        "ttlSeconds": round(hours * 3600),
+        "returnUrl": return_url,
+    }
+    try:
+        asked = NewLink.model_validate({field: value for field, value in given.items() if value is not None})
+        link, view = links.made(access, op.settings.settings, asked)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Cannot(f"{_OPTION[str(first['loc'][0])]}: {first['msg']}.") from None
+    except links.TooLong as error:
+        raise Cannot(f"{_OPTION[error.field]}: {error}.") from None
+    except Refused:
+        raise _no_number(phone or "") from None
     await record(op, "link.created", link.id, by, session=session, detail=link.id)
-    url = f"{op.settings.settings.base_url}/link#{token}"
 
     def show(out: Console) -> None:
         out.print(f"[bold]{session}[/]: link {link.id}, until {words.clock(link.expires_at)[:16]} UTC")
-        out.print(url, soft_wrap=True)
+        out.print(view.url, soft_wrap=True, markup=False)
 
-    return Answer({"id": link.id, "url": url, "token": token, "expiresAt": link.expires_at}, show)
+    return Answer(view.model_dump(by_alias=True), show)
 
 
 async def revoke_link(op: Operator, *, id_or_url: str, by: str) -> Answer:
@@ -103,20 +129,29 @@ async def revoke_link(op: Operator, *, id_or_url: str, by: str) -> Answer:
         raise Cannot(f"{id_or_url!r} is no link's id.")
     await Access(op.settings.settings, op.redis).revoke(link_id)
     await record(op, "link.revoked", link_id, by, session=session, detail=link_id)
-    return Answer({"id": link_id, "session": session}, lambda out: out.print(f"Link {link_id} is useless now."))
+    return Answer({"id": link_id, "session": session}, line(f"Link {link_id} is useless now."))
 
 
 async def unlink(op: Operator, *, company: str, wait: bool, by: str) -> Answer:
     """Have the device logged out and forgotten, by the worker that holds it or by any other."""
     session = records.session_named(company)
     owner = await Leases(op.redis).owner(session)
+    found = await records.read(op.redis, [session])
+    if owner is None and found and found[0].state not in DEVICE | {State.FAILED}:
+        # One that has failed may have a device: of who was replaced or banned it is kept.
+        said = f"{session} has no device: it is {found[0].state.value}."
+        return Answer({"session": session, "unlinked": True, "worker": None}, line(said))
     await record(op, "session.unlink", session, by, session=session)
     queue = keys.queue_worker(owner) if owner else keys.QUEUE_SESSIONS
-    await enqueue(op.redis, queue, "unlink", session, job_id=f"unlink:{session}")
+    await enqueue(op.redis, queue, "unlink", session, job_id=_unlink_job(session))
     done = await _until_unlinked(op, session) if wait else False
     said = f"{session} is unlinked." if done else f"{session}: told {owner or 'the next free worker'}."
     data = {"session": session, "unlinked": done, "worker": owner}
-    return Answer(data, lambda out: out.print(said), ill=wait and not done)
+    return Answer(data, line(said), ill=wait and not done)
+
+
+def _unlink_job(session: SessionId) -> str:
+    return f"unlink:{session}"
 
 
 async def _until_unlinked(op: Operator, session: SessionId) -> bool:
@@ -130,9 +165,12 @@ async def _until_unlinked(op: Operator, session: SessionId) -> bool:
     ) as spinner:
         spinner.add_task("logging out", total=None)
         for _ in range(int(UNLINK_SECONDS / LOOK_SECONDS)):
+            waits = await op.redis.exists(job_key_prefix + _unlink_job(session))
             found = await records.read(op.redis, [session])
             if not found or (found[0].state is State.UNLINKED and not found[0].owned):
                 return True
+            if not waits and found[0].state not in DEVICE and not found[0].owned:
+                return True  # somebody has looked: there was no device
             await asyncio.sleep(LOOK_SECONDS)
     return False
 
@@ -147,8 +185,9 @@ async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: boo
         number = phones.canonical(_number(op, phone))
         names["phone"] = keys.cooldown(book.digest(Whose.PHONE, number))
         names["phone's living code"] = keys.cooldown(book.digest("code", number))
+    starts = keys.starts(session)
     if clear:
-        await op.redis.delete(*names.values())
+        await op.redis.delete(starts, *names.values())
         await record(op, "cooldown.cleared", session, by, session=session)
     data, rows = [], []
     for whose, key in names.items():
@@ -159,5 +198,9 @@ async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: boo
         data.append({"whose": whose, "key": key, "until": until, "refusals": refusals, "heldBy": held})
         waits = f"until {words.clock(until)} UTC" if until > now_ms() else held or "may try"
         rows.append((whose, waits, refusals, key))
+    begun = int(await op.redis.get(starts) or 0)
+    until = now_ms() + await op.redis.pttl(starts) if begun >= MOST_STARTS else 0
+    data.append({"whose": "attempts", "key": starts, "until": until, "refusals": begun, "heldBy": None})
+    rows.append(("attempts", f"until {words.clock(until)} UTC" if until else "may try", begun, starts))
     title = f"Cool-downs of {session}" + (", now taken back" if clear else "")
-    return Answer(data, table(title, ("whose", "waits", "refusals", "key"), rows))
+    return Answer(data, table(title, ("whose", "waits", "times", "key"), rows))

@@ -10,7 +10,7 @@ from app.cli import records, words
 from app.cli.acting import record
 from app.cli.fleet import jobs
 from app.cli.records import Record
-from app.cli.terminal import Answer, Operator, table
+from app.cli.terminal import Answer, Operator, line, table
 from app.gauges import Moment
 from shared import keys
 from shared.claims import SWEEP_GRACE_MS, Claims
@@ -69,7 +69,7 @@ async def doctor(op: Operator, *, repair: bool, by: str) -> Answer:
         )
     shown = table(f"{len(findings)} finding(s)", ("what is ill", "where", "detail", "remedy"), rows)
     well = f"Nothing is ill: {len(moment.living)} worker(s), {len(known)} session(s), {moment.leases} lease(s)."
-    return Answer(data, shown if findings else lambda out: out.print(well), ill=left > 0)
+    return Answer(data, shown if findings else line(well), ill=left > 0)
 
 
 def _workers(op: Operator, moment: Moment) -> list[Finding]:

@@ -1,6 +1,7 @@
 """`workers`, `queue`, `drain` and `switch`: the machines and how they are steered."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 from arq.constants import in_progress_key_prefix, job_key_prefix
@@ -8,14 +9,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app import gauges
 from app.cli import records, words
-from app.cli.terminal import Answer, Cannot, Operator, table, together
+from app.cli.terminal import Answer, Cannot, Operator, line, table, together
 from app.gauges import WorkerView
 from shared import keys
 from shared.clock import now_ms
 from shared.ids import SessionId
 from shared.lifecycle import RUNNING
 from shared.redis_pool import answer
-from shared.switches import MEANING, Switches, UnknownSwitch
+from shared.switches import MEANING, Switches, UnknownSwitch, checked
 
 DRAIN_SECONDS = 40.0
 LOOK_SECONDS = 0.25
@@ -134,7 +135,7 @@ async def drain(op: Operator, *, worker: str, wait: bool, by: str) -> Answer:
     if not others:
         said += " No other worker is alive: its sessions wait for the next one."
     data = {"worker": one.id, "gone": gone, "sessions": held, "otherWorkers": others}
-    return Answer(data, lambda out: out.print(said), ill=wait and not gone)
+    return Answer(data, line(said), ill=wait and not gone)
 
 
 async def _see_it_go(op: Operator, worker: WorkerView, held: int) -> bool:
@@ -189,15 +190,15 @@ async def switches(op: Operator) -> Answer:
 
 async def throw(op: Operator, *, name: str, value: str, by: str, why: str) -> Answer:
     """Throw a switch, on or off."""
+    with contextlib.suppress(UnknownSwitch):  # who throws it off may write it as for on; anything may be taken back
+        name = checked(name)[0] if not value else name
     was = await answer(op.redis.hget(keys.SWITCH, name))
     if not value and was is None:
-        return Answer(
-            {"switch": name, "on": False, "changed": False}, lambda out: out.print(f"{name} was off already.")
-        )
+        return Answer({"switch": name, "on": False, "changed": False}, line(f"{name} was off already."))
     try:
         board = await Switches(op.redis).throw(name, value, by=by, why=why)
     except UnknownSwitch as error:
         raise Cannot(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
     said = f"{name} is {f'on ({value})' if value not in {'', 'on'} else value or 'off'}, on every process."
     data = {"switch": name, "on": bool(value), "changed": True, "board": board.on}
-    return Answer(data, lambda out: out.print(said))
+    return Answer(data, line(said))

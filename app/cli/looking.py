@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 from rich.console import Console
+from rich.text import Text
 
 from app import gauges
 from app.cli import records, words
@@ -47,7 +48,8 @@ async def service(op: Operator) -> Answer:
     data["ill"] = ills
 
     def show(out: Console) -> None:
-        out.print("[bold red]ill:[/] " + "; ".join(ills) if ills else "[bold green]All is well.[/]")
+        well = Text("All is well.", "bold green")
+        out.print(Text.assemble(("ill:", "bold red"), " ", "; ".join(ills)) if ills else well)
         of = f" of {limit / 2**20:.0f} MB" if limit else ""
         rows = [
             ("workers", f"{len(moment.living)} alive, {data['workers']['silent']} silent"),

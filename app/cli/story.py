@@ -3,10 +3,11 @@
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from app.cli import words
 from app.cli.records import session_named
-from app.cli.terminal import Answer, Cannot, Operator, table
+from app.cli.terminal import Answer, Cannot, Operator, line, table
 from shared import keys
 
 Event = dict[str, Any]
@@ -45,8 +46,8 @@ def _table(company: str, events: list[Event], *, of_operators: bool) -> Any:
         step = "" if before is None else f"+{words.span(event['at'] - before)}"
         before = event["at"]
         style = _STYLE.get(event["event"].rpartition(".")[2], "")
-        said = words.EVENTS.get(event["event"], event["event"])
-        shown = f"[{style}]{said}[/]" if style else said
+        said = str(words.EVENTS.get(event["event"], event["event"]))
+        shown = Text(said, style)
         if of_operators:
             rows.append(
                 [
@@ -80,4 +81,4 @@ def _table(company: str, events: list[Event], *, of_operators: bool) -> Any:
 def _line(out: Console, event: Event) -> None:
     said = words.EVENTS.get(event["event"], event["event"])
     details = [event.get(name, "") for name in ("what", "detail", "by", "why")]
-    out.print(f"{words.clock(event['at'])}  {said}  {' '.join(one for one in details if one)}")
+    line(f"{words.clock(event['at'])}  {said}  {' '.join(one for one in details if one)}")(out)

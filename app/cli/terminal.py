@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError, RedisError
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from shared import redis_pool
 from shared.queue import client
@@ -54,23 +55,27 @@ def console() -> Console:
 def table(
     title: str, heads: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str = "none"
 ) -> Callable[[Console], None]:
-    """Shows rows under heads; a column of numbers is aligned right."""
+    """Shows rows under heads; a column of numbers is aligned right. What is no `Text` is shown as it is written: much of
+    it comes from Redis, where anybody may have written `[/]`."""
 
     def show(out: Console) -> None:
         if not rows:
-            out.print(f"[bold]{title}[/]: {empty}")
+            out.print(Text.assemble((title, "bold"), f": {empty}"))
             return
-        grid = Table(
-            title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
-        )
+        grid = Table(title=Text(title, "bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for index, head in enumerate(heads):
             numbers = all(str(row[index]).replace(".", "", 1).isdigit() for row in rows)
             grid.add_column(head, justify="right" if numbers else "left", header_style="dim", no_wrap=index == 0)
         for row in rows:
-            grid.add_row(*(str(cell) for cell in row))
+            grid.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
         out.print(grid)
 
     return show
+
+
+def line(text: str) -> Callable[[Console], None]:
+    """Shows one line, as it is written."""
+    return lambda out: out.print(Text(text))
 
 
 def together(*shows: Callable[[Console], None]) -> Callable[[Console], None]:

@@ -31,7 +31,7 @@ def page() -> str:
         ),
         *(_operation(method, path, one) for method, path, one in rows),
         "## Problems",
-        "Content type `application/problem+json`, by RFC 9457; `title` tells the kinds apart.",
+        "Content type `application/problem+json`, by RFC 9457; `type` tells the kinds apart, and never changes.",
         _problems(rows),
         "## Webhooks",
         "What your server gets; how to verify and answer it is in [webhooks.md](webhooks.md).",
@@ -54,13 +54,18 @@ def _operation(method: str, path: str, one: Schema) -> str:
         f'<a id="{one["operationId"].lower()}"></a>',
         f"### `{method.upper()} {path}`",
         one["summary"] + (" Needs no key." if one.get("security") == [] else ""),
-        *(f"`{{{given['name']}}}`: {given['description']}" for given in one.get("parameters", [])),
+        *(_parameter(given) for given in one.get("parameters", [])),
         *(f"Body: {text}." for text in body),
         table(
             ["answer", "", "body"], [(status, answer["description"], _content(answer)) for status, answer in answers]
         ),
         f"Problems: {', '.join(refusals)}." if refusals else "",
     )
+
+
+def _parameter(given: Schema) -> str:
+    name = f"`{{{given['name']}}}`" if given["in"] == "path" else f"Header `{given['name']}`?"
+    return f"{name}: {given['description']}"
 
 
 def _is_problem(answer: Schema) -> bool:
@@ -75,14 +80,15 @@ def _content(answer: Schema) -> str:
 
 def _problems(rows: list[tuple[str, str, Schema]]) -> str:
     kinds = {
-        (example["value"]["status"], example["value"]["title"], example["value"]["detail"])
+        tuple(example["value"][name] for name in ("status", "type", "title", "detail"))
         for _, _, one in rows
         for answer in one["responses"].values()
         if _is_problem(answer)
         for example in answer["content"]["application/problem+json"]["examples"].values()
     }
     return table(
-        ["status", "title", "what to do"], [(str(status), title, detail) for status, title, detail in sorted(kinds)]
+        ["status", "type", "title", "what to do"],
+        [(str(status), f"`{kind}`", title, detail) for status, kind, title, detail in sorted(kinds)],
     )
 
 

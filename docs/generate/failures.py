@@ -10,13 +10,15 @@ from tests.scenarios import SCENARIOS, Scenario, words
 MEANING: dict[FailureCode, str] = {
     FailureCode.INVALID_PHONE: "The text is no phone number that can exist, by the region's rules.",
     FailureCode.IN_PROGRESS: "An attempt runs that this request does not fit, or a device is linked already.",
-    FailureCode.COOL_DOWN: "Our own limit: this phone, company or address has tried too often.",
+    FailureCode.COOL_DOWN: "Our own limit: this phone, company or address has tried too often, or ten attempts were "
+    "begun for this company within ten minutes.",
     FailureCode.WHATSAPP_RATE_LIMITED: "WhatsApp gives this phone no more codes for now (429).",
     FailureCode.CODE_NOT_AVAILABLE: "WhatsApp gives no code for this phone; a QR may still work.",
     FailureCode.CLIENT_OUTDATED: "WhatsApp refuses our version of the library (405): deploy a newer one.",
     FailureCode.PASSKEY_REQUIRED: "The account asks for a passkey, which a linked device like ours cannot give.",
     FailureCode.MULTIDEVICE_OFF: "The phone's app cannot link devices as it is set up.",
-    FailureCode.WRONG_NUMBER: "The phone that agreed is not the one that this link was made for.",
+    FailureCode.WRONG_NUMBER: "The phone that agreed is not the one that this link was made for, or came by a link that "
+    "was revoked meanwhile.",
     FailureCode.PAIRING_REFUSED: "WhatsApp refused the pairing after the phone had agreed.",
     FailureCode.TEMPORARILY_BANNED: "WhatsApp has banned the account for a time.",
     FailureCode.LOGGED_OUT: "The device was unlinked on the phone.",
@@ -24,7 +26,7 @@ MEANING: dict[FailureCode, str] = {
     FailureCode.CONNECTION_FAILED: "WhatsApp could not be reached, or the connection broke.",
     FailureCode.WORKER_LOST: "The worker with the attempt died, and no other could take it over in time.",
     FailureCode.PAUSED: "An operator's switch has paused onboarding.",
-    FailureCode.LINK_SPENT: "The link was used up or revoked.",
+    FailureCode.LINK_SPENT: "The link was used up or revoked, or its time is over.",
     FailureCode.FORBIDDEN: "The link does not allow this.",
     FailureCode.INTERNAL: "A bug of ours; the log and Sentry have it.",
 }

@@ -153,7 +153,7 @@ class Stage:
         self.alive: set[ScriptedLinker] = set()
         self.board = Board({})
         self.away = False
-        self.adopted = self.handed_over = False
+        self.adopted = self.handed_over = self.refused = False
         self.taken = asyncio.Event()
         self._waiting = iter(script.linkers)
         self.session = SessionId(f"company_c{script.seed}")
@@ -195,7 +195,7 @@ class Stage:
         self.adopted = True
 
     async def refuse(self, *_: object) -> None:
-        pass
+        self.refused = True
 
     async def restart(self, *_: object) -> None:
         self.handed_over = True
@@ -291,6 +291,26 @@ async def test_every_course_ends_and_leaves_nothing(redis_server: str, batch: in
         await redis.aclose(close_connection_pool=True)
     assert wrong == {}, f"course(seed) plays one again: {wrong}"
     assert endings >= {State.LINKED, State.FAILED, State.EXPIRED, State.CANCELLED}
+
+
+async def test_a_phone_that_scanned_the_qr_of_a_revoked_link_is_logged_out(redis_server: str) -> None:
+    redis = client(Redis.from_url(redis_server).connection_pool)
+    good: list[tuple[int, Event]] = [
+        (0, pipe.Qr(text="https://x#a,k", number=1, born=now_ms())),
+        (0, pipe.Paired(jid="79001234567:1@s.whatsapp.net", lid="", platform="", business_name="")),
+        (0, pipe.Connected()),
+    ]
+    stage = Stage(redis, Script(1, [good]), limits=Limits())
+    try:
+        await redis.set(keys.link("L"), "revoked")
+        await stage.play()
+        body = (await stage.snapshots.read(stage.session)).body
+        assert body.failure is not None
+        assert (body.state, body.failure.code) == (State.FAILED, "wrong-number")
+        assert (stage.refused, stage.adopted) == (True, False)
+        assert await stage.left(redis) is None
+    finally:
+        await redis.aclose(close_connection_pool=True)
 
 
 async def test_of_two_companies_at_once_one_asks_for_the_phones_code_and_the_other_may_when_it_is_over(

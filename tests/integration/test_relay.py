@@ -7,6 +7,7 @@ import pytest
 from redis.asyncio.client import PubSub
 
 from app import relay as relay_module
+from app.access import Access
 from app.slot import Ended
 from shared import keys
 from shared.ids import SessionId
@@ -186,6 +187,42 @@ async def test_a_snapshot_that_nobody_can_read_ends_the_socket_and_not_the_relay
     await operator.delete(keys.snapshot(SESSION))
     async with relay.watch(SESSION) as slot:
         assert (await slot.first()).state is State.UNLINKED
+
+
+@pytest.fixture
+def access(config, redis):
+    return Access(config, redis)
+
+
+async def ended_with(slot):
+    with pytest.raises(Ended) as ended:
+        async with asyncio.timeout(5):
+            await everything_in(slot)
+    return ended.value.code
+
+
+async def test_a_revoked_links_sockets_are_closed_and_no_others(relay, world, operator, access):
+    async with (
+        relay.watch(SESSION, "leaked") as one,
+        relay.watch(SESSION, "leaked") as two,
+        relay.watch(SESSION, "good") as good,
+    ):
+        await good.first()
+        await until(lambda: has(operator, keys.events(SESSION)))
+        await access.revoke("leaked")
+        assert {await ended_with(one), await ended_with(two)} == {4401}
+        await operator.publish(keys.LINKS_CHANNEL, b"\xff rubbish")
+        await world.ask()
+        assert await state_in(good) == "queued"
+
+
+async def test_a_link_that_was_revoked_unheard_is_closed_when_we_hear_again(relay, operator, access, monkeypatch):
+    async with relay.watch(SESSION, "leaked") as leaked, relay.watch(SESSION, "good") as good:
+        await until(lambda: has(operator, keys.events(SESSION)))
+        await operator.set(keys.link("leaked"), "revoked")
+        await operator.client_kill_filter(_type="pubsub")
+        assert await ended_with(leaked) == 4401
+        await good.first()
 
 
 async def everything_in(slot, *, first=False):

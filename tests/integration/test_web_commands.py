@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from shared import keys
+from shared.claims import MOST_STARTS
 from shared.clock import now_ms
 from shared.ids import SessionId, WorkerId
 from shared.lifecycle import State
@@ -128,6 +129,27 @@ async def test_a_spent_link_may_look_and_not_ask(web, redis):
         assert tab.seen[0]["snapshot"]["state"] == "unlinked"
         await tab.say("request-qr")
         assert (await tab.error())["code"] == "link-spent"
+
+
+async def test_clicking_and_cancelling_on_and_on_comes_to_an_end(web, redis):
+    async with web.tab() as tab:
+        await redis.set(keys.starts(SESSION), MOST_STARTS, px=60_000)
+        await tab.say("request-qr")
+        refused = await tab.error()
+        assert refused["code"] == "cool-down"
+        assert 0 < refused["retryAt"] - now_ms() <= 60_000
+    assert await jobs(redis, QUEUED) == []
+
+
+async def test_a_revoked_link_cannot_even_cancel(web, redis):
+    link = web.link()
+    async with web.tab(link) as tab:
+        await tab.say("request-qr")
+        await tab.snapshot(state="queued")
+        await redis.set(keys.link(link.id), "revoked")  # and the call that closes the socket is lost
+        await tab.say("cancel")
+        assert (await tab.error())["code"] == "link-spent"
+        assert await jobs(redis, QUEUED)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from app.browser import SOCKETS_PER_ADDRESS, SOCKETS_PER_LINK
 from app.limits import MESSAGES_AT_ONCE
 from shared import keys
 from shared.clock import now_ms
+from shared.protocol import MAX_TOKEN_LENGTH
 from tests.integration.web import SECRET
 
 
@@ -68,6 +69,48 @@ async def test_an_expired_forged_or_revoked_token_is_sent_away(web, redis):
             with pytest.raises(websockets.ConnectionClosed):
                 await socket.recv()
             assert socket.close_code == 4401
+
+
+@pytest.mark.parametrize("token", ["", "x" * (MAX_TOKEN_LENGTH + 1), 7])
+async def test_a_token_that_can_be_none_is_a_bad_token(web, token):
+    async with web.connect() as socket:
+        await socket.send(json.dumps({"type": "hello", "token": token}))
+        with pytest.raises(websockets.ConnectionClosed):
+            await socket.recv()
+        assert socket.close_code == 4401
+
+
+async def test_the_longest_link_that_the_api_makes_opens(web):
+    """And what is too long for a hello is refused when it is made, not when it is opened."""
+    asked = {
+        "companyId": "c" * 64,
+        "companyName": "\N{BARBER POLE}" * 80,
+        "phoneNumber": "+79001234567",
+        "locale": f"pt-{'-'.join(['Latin'] * 5)}"[:35].rstrip("-"),
+    }
+    fits, refused, least = None, None, f"https://back.example/{'x' * (1500 - 21)}"
+    async with web.http() as http:
+        for more in range(0, 600, 50):
+            answer = await http.post("/api/v1/links", json=asked | {"returnUrl": least + "x" * more})
+            if answer.status_code == 422:
+                refused = answer.json()
+                break
+            fits = answer.json()
+    assert fits is not None
+    assert refused is not None
+    assert refused["field"] == "returnUrl"
+    assert "shorten it by" in refused["detail"]
+    async with web.tab(fits["token"]) as tab:
+        assert len(tab.seen[0]["profile"]["returnUrl"]) >= 1500
+
+
+async def test_an_open_tab_is_closed_when_its_link_is_revoked(web):
+    leaked = web.link()
+    async with web.tab(leaked) as tab, web.tab() as other, web.http() as http:
+        assert (await http.delete(f"/api/v1/links/{leaked.id}")).status_code == 204
+        assert await tab.closed() == 4401
+        await other.say("request-qr")
+        await other.snapshot(state="queued")
 
 
 async def test_a_hello_is_answered_with_the_present_state_and_who_asks(web):

@@ -57,8 +57,12 @@ async def test_one_story_through_every_command(own: Stack, command: Command) -> 
     assert (await command("cooldowns", "aurora", "--json")).json[0]["refusals"] == 0
     assert (await command("unlink", "aurora", "--yes", "--json")).json["unlinked"]
     assert (await command("status", "aurora", "--json")).json["state"] == "unlinked"
+    assert (await command("unlink", "aurora", "--yes", "--json")).json["worker"] is None, "at once: there is nothing"
+    failed = json.dumps({"state": "failed", "failure": {"code": "internal", "retryable": True}})
+    await own.redis.hset(keys.snapshot(SessionId("company_elm")), mapping={"attempt": 1, "seq": 1, "body": failed})
+    assert (await command("unlink", "elm", "--yes", "--json")).json["unlinked"], "as soon as somebody has looked"
     done = [one["event"] for one in (await command("timeline", "operators", "--json")).json]
-    assert done == ["link.created", "link.revoked", "session.unlink"]
+    assert done == ["link.created", "link.revoked", "session.unlink", "session.unlink"]
 
 
 async def test_doctor_finds_what_is_ill_and_puts_it_right(own: Stack, command: Command) -> None:
@@ -117,6 +121,10 @@ async def test_what_cannot_be_done_is_one_sentence_and_exit_code_2(own: Stack, c
         (("drain", "nobody"), "names no living worker"),
         (("switch", "on", "pauze"), "There is no switch 'pauze'"),
         (("link", "create", "a", "--phone", "12"), "is no phone number"),
+        (("link", "create", "a", "--locale", "russian!"), "--locale: "),
+        (("link", "create", "a", "--name", "n" * 81), "--name: "),
+        (("link", "create", "a", "--return-url", "back.example"), "--return-url: "),
+        (("link", "create", "a", "--return-url", f"https://back.example/{'ы' * 1500}"), "--return-url: "),
         (("link", "revoke", "no link"), "is no link's id"),
     ):
         said = await command(*words, well=False)

@@ -168,11 +168,19 @@ async def test_5_a_link_has_leaked(own: Stack) -> None:
     await day.linked("birch", "+79160000009")
     async with own.socket(leaked) as stranger:
         await stranger.send("request-qr")
-        await stranger.snapshot(lambda s: "qr" in s)
+        shown = await stranger.snapshot(lambda s: "qr" in s)
         await day.play("### 5a. What is seen")
         await day.play("### 5b. What is typed", LINK=leaked["url"])
-        await stranger.send("request-pairing-code", phoneNumber="+79160000008")
-        assert (await stranger.error())["code"] == "link-spent"
+        with pytest.raises(ConnectionClosedError, match="4401"):
+            await stranger.until(lambda _: False)
+    phone = own.emulator.phone("+79160000008")
+    assert await phone.scan(shown["qr"]["text"]) == "confirmed"
+
+    async def refused() -> bool:
+        return (await own.company(leaked)).get("failure", {}).get("code") == "wrong-number"
+
+    await until(refused)
+    assert not await phone.devices()
     with pytest.raises(ConnectionClosedError, match="4401"):
         async with own.socket(leaked):
             pass

@@ -123,14 +123,16 @@ async def test_a_link_is_usable_until_it_is_revoked_and_then_for_good(access, re
     await access.revoke(link.id)
     await access.revoke(link.id)
     assert await access.standing(link) == "revoked"
-    await Claims(redis).spend(Subject(link.id, link.expires_at))
+    assert not await Claims(redis).spend(Subject(link.id, link.expires_at))
+    assert not await Claims(redis).spend(Subject(link.id, now_ms() - 1)), "nor after its time"
     assert await access.standing(link) == "revoked"
     assert await redis.pttl(keys.link(link.id)) > 7 * keys.DAY, "longer than any link lives"
 
 
 async def test_a_link_that_did_its_work_is_spent_and_can_still_be_revoked(access, redis):
     link = a_link(access)
-    await Claims(redis).spend(Subject(link.id, link.expires_at))
+    assert await Claims(redis).spend(Subject(link.id, link.expires_at))
+    assert await Claims(redis).spend(Subject(link.id, link.expires_at)), "the same once more"
     assert await access.standing(link) == "spent"
     await access.revoke(link.id)
     assert await access.standing(link) == "revoked"

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from shared import keys
-from shared.claims import SWEEP_GRACE_MS, Cancelled, Outcome, Subject, lost_worker, queued
+from shared.claims import MOST_STARTS, SWEEP_GRACE_MS, Cancelled, Outcome, Subject, lost_worker, queued
 from shared.clock import now_ms
 from shared.failures import FailureCode
 from shared.lifecycle import CANCELLABLE, DEVICE, RUNNING, State
@@ -243,3 +243,31 @@ async def test_joining_names_no_owner_whose_lease_has_lapsed(world):
     await world.serve()
     await world.lapse()
     assert (await world.ask()).owner is None
+
+
+async def start_and_cancel(world, times):
+    for _ in range(times):
+        assert (await world.ask()).outcome is Outcome.STARTED
+        await world.claims.cancel(SESSION, change(State.CANCELLED))
+
+
+async def test_so_many_attempts_start_within_ten_minutes_and_no_more(world):
+    await start_and_cancel(world, MOST_STARTS)
+    before = await world.everything()
+    limited = await world.ask(PHONE)
+    assert (limited.outcome, limited.attempt, limited.owner) == (Outcome.LIMITED, 0, None)
+    assert 0 < limited.retry_at - now_ms() <= keys.STARTS_TTL
+    assert await world.everything() == before, "and nothing has begun"
+    assert (await world.claims.request("company_other", Subject("L", 0), queued(Method.QR, "x"))).attempt
+    await world.redis.delete(keys.starts(SESSION))  # ten minutes later
+    assert (await world.ask()).outcome is Outcome.STARTED
+
+
+async def test_joining_and_beginning_anew_are_no_starts(world):
+    await start_and_cancel(world, MOST_STARTS - 1)
+    for _ in range(MOST_STARTS):
+        await world.ask()
+        assert await world.claims.restart(SESSION, queued(Method.QR, "again"))
+    assert (await world.ask()).outcome is Outcome.JOINED
+    assert await world.redis.get(keys.starts(SESSION)) == str(MOST_STARTS).encode()
+    assert 0 < await world.redis.pttl(keys.starts(SESSION)) <= keys.STARTS_TTL

@@ -12,6 +12,7 @@ from shared.failures import FailureCode
 from shared.ids import SessionId, WorkerId
 from shared.lease import Leases
 from shared.lifecycle import State
+from shared.messages import Outbox
 from shared.redis_pool import answer
 from shared.snapshots import Snapshots
 from workers import sessions as module
@@ -31,7 +32,7 @@ class FakeHolders:
     """Remembers what it was told."""
 
     def __init__(self):
-        self.held, self.released = [], []
+        self.held, self.released, self.sent = [], [], []
 
     def listen(self, hear, died):
         self.hear, self.died = hear, died
@@ -40,7 +41,7 @@ class FakeHolders:
         self.held.append(order.session)
 
     async def send(self, session, order):
-        pass
+        self.sent.append(order)
 
     async def release(self, session):
         self.released.append(session)
@@ -79,10 +80,11 @@ class House:
         self.holders, self.store = FakeHolders(), FakeStore(linked_at)
         self.snapshots, self.leases = Snapshots(redis), Leases(redis)
         self.cooldowns = Cooldowns(redis, SecretStr("x" * 40))
-        ownership = Ownership(self.leases, WorkerId("w"), on_lapsed=self._nothing, on_beat=lambda _: None)
+        self.ownership = Ownership(self.leases, WorkerId("w"), on_lapsed=self._nothing, on_beat=lambda _: None)
+        self.outbox, self.ended = Outbox(redis), []
         self.tasks = set()
         self.done = asyncio.Event()
-        self.links = self._links(ownership)
+        self.links = self._links(self.ownership)
         self.sessions = Sessions(self.links, self.holders, most=10)  # type: ignore[arg-type]
 
     def _links(self, ownership):
@@ -93,6 +95,8 @@ class House:
             "cooldowns": self.cooldowns,
             "spawn": self.spawn,
             "device_name": "Salon",
+            "outbox": self.outbox,
+            "message_ended": lambda _session, message, why: self.ended.append((message, why)),
         }
         return Links(**{name: known.get(name) for name in Links.__dataclass_fields__})
 

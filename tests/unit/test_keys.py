@@ -31,6 +31,7 @@ CONSTANTS = [
     keys.FAILED_JOBS,
     keys.PROBE,
     keys.WEBHOOKS,
+    keys.LINKS_CHANNEL,
     keys.QUEUE_LINKING,
     keys.QUEUE_SESSIONS,
 ]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.limits import MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, Close, Limits, Pace
+from app.limits import MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, Close, Limits, Pace, neighbourhood
 from shared.protocol import CloseCode
 
 
@@ -67,3 +67,20 @@ async def test_a_long_silence_fills_the_bucket_and_no_more(monkeypatch):
             pace.take()
         with pytest.raises(Close):
             pace.take()
+
+
+@pytest.mark.parametrize(
+    ("host", "counted"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("testclient", "testclient"),
+        ("", ""),
+    ],
+)
+def test_who_may_choose_among_many_addresses_is_counted_as_one(host, counted):
+    assert neighbourhood(host) == counted

@@ -28,11 +28,11 @@ from shared.lease import Leases
 from shared.lifecycle import State
 from shared.messages import Outbox
 from shared.protocol import Snapshot
-from shared.queue import client
+from shared.queue import client, link_job_id
 from shared.settings import Settings
 from shared.snapshots import Snapshots
 from shared.webhooks import EventType
-from tests.unit.world import ONE, World
+from tests.unit.world import ONE, SESSION, World
 
 KEY = "an-api-key-of-the-tests"
 CONFIG = Settings(secret_key=SecretStr("s" * 32), api_keys=(SecretStr(KEY),))
@@ -59,6 +59,7 @@ class Service:
     async def __call__(self, operation, *, key=KEY, name=COMPANY, **given):
         headers = {"authorization": f"Bearer {key}"} if key else {}
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        headers |= given.pop("headers", {})
         async with httpx.AsyncClient(transport=transport, base_url="http://web", headers=headers) as http:
             return await http.request(operation.method, operation.path.replace("{id}", name), **given)
 
@@ -106,7 +107,8 @@ def test_names_are_unique_and_every_path_says_what_its_id_is():
     assert len(names) == len(set(names))
     for path, methods in made["paths"].items():
         for one in methods.values():
-            assert [given["name"] for given in one.get("parameters", [])] == re.findall(r"\{(\w+)\}", path)
+            inside = [given["name"] for given in one.get("parameters", []) if given["in"] == "path"]
+            assert inside == re.findall(r"\{(\w+)\}", path)
 
 
 def test_every_webhook_is_described():
@@ -163,6 +165,13 @@ async def with_a_number_that_is_none(service, operation):
     return await service(operation, json=BODIES[operation.name] | {field: "12"})
 
 
+async def under_a_key_of_another_message(service, operation):
+    await service.link()
+    headers = {"idempotency-key": "k"}
+    await service(operation, json=BODIES[operation.name], headers=headers)
+    return await service(operation, json=BODIES[operation.name] | {"text": "something else"}, headers=headers)
+
+
 async def as_it_is(service, operation):
     return await service(operation, **given(operation))
 
@@ -191,6 +200,7 @@ WAYS = {
     problems.TOO_LARGE: with_too_much,
     problems.NOT_UNDERSTOOD: with_rubbish,
     problems.NOT_A_PHONE: with_a_number_that_is_none,
+    problems.KEY_REUSED: under_a_key_of_another_message,
     problems.BUG: with_a_bug,
     problems.AWAY: over_no_redis,
 }
@@ -207,6 +217,8 @@ async def test_every_problem_that_is_described_can_be_met_and_looks_as_described
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["cache-control"] == "no-store"
     assert answer.json()["title"] == kind.title
+    assert answer.json()["type"] == kind.type
+    assert {name: answer.headers.get(name) for name, _ in kind.headers} == dict(kind.headers)
     assert_fits(operation, answer)
 
 
@@ -230,6 +242,67 @@ async def test_every_operation_that_is_described_answers_as_described(service, o
     answer = await as_it_is(service, operation)
     assert answer.status_code == operation.answers[0].status, answer.text
     assert_fits(operation, answer)
+
+
+def test_programs_know_a_problem_by_a_name_that_no_rewording_changes():
+    made = document()
+    types = {
+        example["value"]["type"]
+        for methods in made["paths"].values()
+        for one in methods.values()
+        for answer in one["responses"].values()
+        for example in answer.get("content", {}).get("application/problem+json", {}).get("examples", {}).values()
+    }
+    assert types == {
+        f"/problems/{name}"
+        for name in (
+            "not-allowed", "no-such-company", "no-such-link", "not-linked", "too-large", "not-understood",
+            "not-a-phone-number", "key-reused", "our-fault", "redis-is-away",
+        )
+    }  # fmt: skip
+
+
+async def say(service, key, **changes):
+    headers = {"idempotency-key": key} if key else {}
+    return await service(named("send"), json=BODIES["send"] | changes, headers=headers)
+
+
+async def test_a_message_that_is_asked_for_again_under_its_key_is_not_sent_again(service):
+    await service.link()
+    first, again, other = [await say(service, key) for key in ("one", "one", "two")]
+    assert {one.status_code for one in (first, again, other)} == {202}
+    assert first.json() == again.json() != other.json()
+    queue = keys.queue_worker(ONE)
+    assert len(await service.redis.zrange(queue, 0, -1)) == 2
+    session = SessionId(f"company_{COMPANY}")
+    assert await Outbox(service.redis).take(session, first.json()["id"])
+    await service.redis.delete(queue, *await service.redis.keys("arq:job:*"))
+    assert (await say(service, "one")).json() == first.json()
+    assert await service.redis.zrange(queue, 0, -1) == [], "it is sent already"
+    for key in await service.redis.keys("wa:once:*"):
+        assert 0 < await service.redis.pttl(key) <= keys.SUBJECT_TTL
+
+
+async def test_a_message_whose_job_was_never_made_gets_it_when_it_is_asked_for_again(service):
+    await service.link()
+    first = await say(service, "one")
+    await service.redis.delete(keys.queue_worker(ONE), *await service.redis.keys("arq:job:*"))
+    assert (await say(service, "one")).json() == first.json()
+    assert len(await service.redis.zrange(keys.queue_worker(ONE), 0, -1)) == 1
+
+
+async def test_a_key_that_is_none_is_refused(service):
+    await service.link()
+    answer = await say(service, "k" * 256)
+    assert (answer.status_code, answer.json()["field"]) == (422, "Idempotency-Key")
+
+
+async def test_who_waits_is_told_its_place(service):
+    world = World(service.redis)
+    asked = await world.ask()
+    await service.redis.zadd(keys.QUEUE_LINKING, {"link:company_before:1": 1, link_job_id(SESSION, asked.attempt): 2})
+    answer = await service(named("company"))
+    assert answer.json()["queue"] == {"position": 1}
 
 
 async def test_readiness_fits_its_description_without_redis_too(service):

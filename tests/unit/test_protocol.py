@@ -84,7 +84,7 @@ def test_every_message_of_a_browser_is_understood(text, message):
         '{"type":"hello","token":""}',
         '{"type":"hello","token":5}',
         '{"type":"hello","token":"t","locale":["ru"]}',
-        f'{{"type":"hello","token":"{"t" * 2049}"}}',
+        f'{{"type":"hello","token":"{"t" * 3801}"}}',
         f'{{"type":"hello","token":"t","locale":"{"r" * 36}"}}',
         '{"type":"request-pairing-code"}',
         '{"type":"request-pairing-code","phoneNumber":null}',

@@ -123,7 +123,7 @@ def test_lists_are_separated_by_commas_or_blanks(environment, text):
     [
         ("https://onboarding.example", "https://onboarding.example"),
         ("https://onboarding.example/", "https://onboarding.example"),
-        ("https://Onboarding.Example:443/x/", "https://onboarding.example"),
+        ("https://Onboarding.Example:443/", "https://onboarding.example"),
         ("http://onboarding.example:8080", "http://onboarding.example:8080"),
     ],
 )
@@ -153,3 +153,38 @@ def test_no_secret_is_in_what_settings_show_of_themselves(environment):
     for shown in (repr(config), str(config), config.model_dump_json(), repr(config.model_dump())):
         assert "hunter" not in shown
         assert "k" * 40 not in shown
+
+
+@pytest.mark.parametrize(
+    "more", ["/onboarding", "/x/", "?a=b", "/?", "#there", "//", "user@"], ids=lambda one: one.replace("/", "|")
+)
+def test_a_public_url_at_which_no_link_could_open_is_refused(environment, capsys, more):
+    environment(PUBLIC_URL=f"https://{more}a.example" if "@" in more else f"https://a.example{more}")
+    with pytest.raises(SystemExit):
+        settings.read()
+    (said,) = sentences(capsys)
+    assert said.startswith("configuration: PUBLIC_URL is where web is found")
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "API_KEYS", "WEBHOOK_SECRET"])
+def test_the_examples_secrets_are_no_secrets(environment, capsys, name):
+    environment(**{name: "make-one-with-openssl-rand-base64-48"})
+    with pytest.raises(SystemExit):
+        settings.read()
+    (said,) = sentences(capsys)
+    assert said.startswith(f"configuration: {name} is still the example's")
+
+
+def test_beside_make_run_the_command_finds_its_redis_and_its_secrets(environment, tmp_path):
+    environment(SECRET_KEY=None, API_KEYS=None)
+    (tmp_path / "redis.url").write_text("redis://127.0.0.1:1234/0\n")
+    found = settings.read_for_operator(tmp_path)
+    assert found.settings.redis_url.get_secret_value() == "redis://127.0.0.1:1234/0"
+    assert not found.may_sign, "make run was given its secrets, and has kept none"
+    (tmp_path / "secrets.json").write_text(f'{{"SECRET_KEY": "{SECRET}", "API_KEYS": "{KEY}"}}')
+    found = settings.read_for_operator(tmp_path)
+    assert (found.may_sign, found.settings.secret_key.get_secret_value()) == (True, SECRET)
+    (tmp_path / "secrets.json").write_text("[damaged")
+    assert not settings.read_for_operator(tmp_path).may_sign
+    environment(API_KEYS=None)
+    assert settings.read_for_operator(tmp_path).may_sign

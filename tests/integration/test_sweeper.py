@@ -1,0 +1,67 @@
+"""What a sweep puts right, without anybody on the page."""
+
+from typing import Any, cast
+
+import pytest
+
+from shared import keys
+from shared.clock import now_ms
+from shared.ids import SessionId
+from shared.lifecycle import State
+from shared.metrics import Counter, field
+from tests.unit.world import ONE, OTHER, SESSION, change
+from workers import sweeper as sweeper_module
+from workers.sweeper import Sweeper
+
+
+class NoDevices:
+    """A store in which nobody is registered."""
+
+    async def held_by_nobody(self, _owned: object) -> list[Any]:
+        return []
+
+    async def device(self, _session: SessionId) -> None:
+        return None
+
+
+@pytest.fixture
+def sweep(redis, world, monkeypatch):
+    monkeypatch.setattr(sweeper_module, "REDIS_YOUNG_SECONDS", 0)
+    store = cast("Any", NoDevices())
+    return Sweeper(redis, world.leases, world.claims, world.snapshots, store, OTHER).sweep
+
+
+async def failure(world, session=SESSION):
+    body = (await world.snapshots.read(session)).body
+    return body.state, body.failure and body.failure.code
+
+
+async def test_an_onboarding_past_its_deadline_is_closed_though_nobody_looks(sweep, world, redis):
+    lease = await world.serve(deadline=1)
+    await sweep()
+    assert await failure(world) == (State.FAILED, "worker-lost")
+    assert not await redis.exists(keys.claim(SESSION)), "the next request begins anew"
+    assert await world.snapshots.save(lease, change(State.AWAITING_PHONE)) is None, "its worker is fenced off"
+    assert await redis.hget(keys.STATS, field(Counter.SWEPT, kind="overdue")) == b"1"
+
+
+async def test_one_past_its_deadline_is_not_begun_anew_when_its_worker_is_gone_as_well(sweep, world):
+    await world.serve(deadline=1)
+    await world.lapse()
+    await sweep()
+    assert await failure(world) == (State.FAILED, "worker-lost")
+
+
+async def test_one_that_waited_for_a_worker_in_vain_is_closed(sweep, world, redis):
+    await world.ask()
+    body = b'{"state":"queued","method":"qr","deadline":1}'
+    await redis.hset(keys.snapshot(SESSION), "body", body)
+    await sweep()
+    assert await failure(world) == (State.FAILED, "worker-lost")
+
+
+async def test_one_in_its_time_goes_on(sweep, world, redis):
+    await world.serve(ONE, State.AWAITING_PHONE, deadline=now_ms() - 1000)
+    await sweep()
+    assert await failure(world) == (State.AWAITING_PHONE, None)
+    assert await redis.exists(keys.claim(SESSION))
