@@ -7,6 +7,7 @@ request and go out as they stand, so that an edit shows and a line number is rig
 import base64
 import gzip
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ def stripped(name: str, text: str) -> str:
         return code
     if name.endswith(".css"):
         return re.sub(r"\s*\n\s*", "\n", re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)).strip()
+    if name.endswith(".json"):
+        return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
     return text
 
 
