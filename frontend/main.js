@@ -39,8 +39,7 @@ let t = null;
 let underWay = null;
 /** Whether it has gone without an answer once already. */
 let missed = false;
-/** What the attempt is taken back for: a new QR, or another number.
- * @type {"qr" | "number" | null} */
+/** What the attempt is taken back for. @type {"qr" | "number" | null} */
 let afterwards = null;
 /** The version after which a socket was renewed for lack of news: once is enough. */
 let owed = "";
@@ -94,13 +93,12 @@ function hear(message, first) {
   }
   const wish = pickLocale(rememberedLocale(), model.profile?.locale, navigator.languages);
   if (wish !== locale) speak(wish);
-  const then = isCancellable(model) ? null : afterwards;
+  const then = model.snapshot?.state === "cancelled" ? afterwards : null;
   if (model.pending === null) afterwards = null;
-  const isFree = model.snapshot?.state === "cancelled";
-  if (then === "qr" && isFree) return command({ type: "request-qr" });
-  if (then === "number" && isFree) model = { ...model, askAgain: true };
+  if (then === "qr") return command({ type: "request-qr" });
+  if (then) model = { ...model, askAgain: true };
   draw();
-  if (then === "number" && isFree) view.phone.focus();
+  if (then) view.phone.focus();
 }
 
 /** Ask the server. Not while the same is under way; before the socket is ready, the last wish waits.
