@@ -7,6 +7,7 @@ request and go out as they stand, so that an edit shows and a line number is rig
 import base64
 import gzip
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+
+from app.whereabouts import Elsewhere
 
 FRONTEND = Path(__file__).resolve().parent.parent / "frontend"
 
@@ -46,6 +49,8 @@ def stripped(name: str, text: str) -> str:
         return code
     if name.endswith(".css"):
         return re.sub(r"\s*\n\s*", "\n", re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)).strip()
+    if name.endswith(".json"):
+        return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
     return text
 
 
@@ -87,9 +92,13 @@ def _accepts(asked: Headers, encoding: str) -> bool:
 
 
 class Assets:
-    """All that the page is made of, and the gallery of its states where that is wished."""
+    """All that the page is made of, and the gallery of its states where that is wished. `elsewhere` may send the
+    browser that asks for the page to another address."""
 
-    def __init__(self, *, gallery: bool, fresh: bool, folder: Path = FRONTEND) -> None:
+    def __init__(
+        self, *, gallery: bool, fresh: bool, folder: Path = FRONTEND, elsewhere: Elsewhere = lambda _request: None
+    ) -> None:
+        self._elsewhere = elsewhere
         self._folder = folder
         self._gallery = gallery
         self._fresh = fresh
@@ -101,7 +110,7 @@ class Assets:
         return [*(Route(path, self._page) for path in pages), Route("/static/{name:path}", self._file)]
 
     async def _page(self, request: Request) -> Response:
-        return self._answer(PAGES[request.url.path], request)
+        return self._elsewhere(request) or self._answer(PAGES[request.url.path], request)
 
     async def _file(self, request: Request) -> Response:
         name: str = request.path_params["name"]

@@ -79,6 +79,7 @@ class Browser:
             await self._close(socket, CloseCode.RESTART)
 
     async def _hello(self, socket: WebSocket) -> Link:
+        """The link, and whether it is spent."""
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 message = client_message.validate_json(await _receive(socket))
@@ -98,9 +99,10 @@ class Browser:
     async def _converse(self, socket: WebSocket, link: Link) -> None:
         async with self._relay.watch(link.session, link.id) as slot:
             # Not before it would hear of a revocation: what came before is read, and what comes later closes it.
-            if await self._access.standing(link) == REVOKED:
+            standing = await self._access.standing(link)
+            if standing == REVOKED:
                 raise Close(CloseCode.TOKEN)
-            await self._greet(socket, link, slot)
+            await self._greet(socket, slot, self._profile(link, spent=standing is not None))
             reader = asyncio.create_task(self._read(socket, link, slot))
             writer = asyncio.create_task(_write(socket, slot))
             try:
@@ -113,9 +115,9 @@ class Browser:
                         await cancelled(task)
                 await asyncio.gather(reader, writer, return_exceptions=True)  # what they raised has been seen
 
-    async def _greet(self, socket: WebSocket, link: Link, slot: Slot) -> None:
+    async def _greet(self, socket: WebSocket, slot: Slot, profile: Profile) -> None:
         """The first message. Apart, so that it does not stay in memory for as long as the socket lives."""
-        hello = ServerMessage(type=MessageType.STATUS, snapshot=await slot.first(), profile=self._profile(link))
+        hello = ServerMessage(type=MessageType.STATUS, snapshot=await slot.first(), profile=profile)
         await _send(socket, text_of(hello))
 
     async def _read(self, socket: WebSocket, link: Link, slot: Slot) -> None:
@@ -124,7 +126,8 @@ class Browser:
             text = await _receive(socket)
             pace.take()
             try:
-                await self._obey(link, text, _address(socket))
+                if not await self._obey(link, text, _address(socket)):
+                    await self._relay.repeat(link.session, slot)
             except Refused as refused:
                 view = ErrorView(code=refused.code, retry_at=refused.retry_at, field=refused.field)
                 slot.answer(ServerMessage(type=MessageType.ERROR, error=view))
@@ -140,21 +143,22 @@ class Browser:
                 sentry.report("command", error, session=link.session)
                 slot.answer(ServerMessage(type=MessageType.ERROR, error=ErrorView(code=FailureCode.INTERNAL)))
 
-    async def _obey(self, link: Link, text: str, address: str) -> None:
+    async def _obey(self, link: Link, text: str, address: str) -> bool:
+        """Do it; whether something new is announced because of it."""
         message = client_message.validate_json(text)
         match message:
             case RequestQr():
-                await self._onboarding.request_qr(link)
+                return await self._onboarding.request_qr(link)
             case RequestPairingCode(phone_number=typed):
-                await self._onboarding.request_code(link, typed, address)
+                return await self._onboarding.request_code(link, typed, address)
             case Cancel():
-                await self._onboarding.cancel(link)
+                return await self._onboarding.cancel(link)
             case Hello():
                 raise Refused(FailureCode.FORBIDDEN, field="type")
             case _:
                 assert_never(message)
 
-    def _profile(self, link: Link) -> Profile:
+    def _profile(self, link: Link, *, spent: bool) -> Profile:
         return Profile(
             company=link.company_name,
             platform=self._settings.platform_name,
@@ -163,6 +167,7 @@ class Browser:
             return_url=link.return_url,
             device_name=self._settings.device_name,
             phone_hint=link.phone,
+            spent=spent,
         )
 
     @staticmethod

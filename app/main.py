@@ -28,6 +28,7 @@ from app.openapi import Description
 from app.ops import Ops
 from app.problems import http_problem
 from app.relay import Relay
+from app.whereabouts import elsewhere
 from shared import logs, redis_pool, sentry, settings
 from shared.claims import Claims
 from shared.cooldown import Cooldowns
@@ -61,9 +62,11 @@ class SecurityHeaders:
     """Puts on every document the headers that keep it to itself. A module or an answer of the API, which no browser
     takes for a document once it may not guess, would only grow by them."""
 
-    def __init__(self, app: ASGIApp, *, framed_by_us: bool) -> None:
+    def __init__(self, app: ASGIApp, *, framed_by_us: bool, only_https: bool) -> None:
         self._app = app
         self._document = dict(_DOCUMENT)
+        if only_https:  # who came by https shall never try http again, where the token's page could be exchanged
+            self._document["strict-transport-security"] = "max-age=31536000"
         if framed_by_us:  # the gallery of states shows the page in frames
             policy = self._document["content-security-policy"]
             self._document["content-security-policy"] = (
@@ -107,7 +110,7 @@ def create_app(config: Settings) -> Starlette:
     access = Access(config, redis)
     relay = Relay(redis, subscriber, snapshots, claims)
     cooldowns = Cooldowns(redis, config.secret_key)
-    onboarding = Onboarding(redis, access, claims, cooldowns, region=config.default_region)
+    onboarding = Onboarding(redis, snapshots, claims, cooldowns, region=config.default_region)
     browser = Browser(config, access, relay, onboarding)
     api = Api(config, redis, access, snapshots, leases, outbox)
     ops = Ops(redis, access, relay)
@@ -130,10 +133,10 @@ def create_app(config: Settings) -> Starlette:
         *api.routes(),
         *Description().routes(),
         *ops.routes(),
-        *Assets(gallery=config.development, fresh=config.development).routes(),
+        *Assets(gallery=config.development, fresh=config.development, elsewhere=elsewhere(config)).routes(),
     ]
     middleware = [
-        Middleware(SecurityHeaders, framed_by_us=config.development),
+        Middleware(SecurityHeaders, framed_by_us=config.development, only_https=config.base_url.startswith("https:")),
         Middleware(GZipMiddleware, minimum_size=1000),
     ]
     app = Application(

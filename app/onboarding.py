@@ -1,13 +1,14 @@
 """What an owner can ask for: start or join an attempt, have a code, take it back. One place decides whether it may be.
 
-Each use case is idempotent: sent twice, by two tabs or by a replay, it does once what it does.
+Each use case is idempotent: sent twice, by two tabs or by a replay, it does once what it does. Each returns whether
+something new is announced because of it; if not, whoever asked has to be told how things stand.
 """
 
 from arq.connections import ArqRedis
 
-from app.access import Access, Link
+from app.access import Link
 from shared import keys, phone
-from shared.claims import REVOKED, Claims, Outcome, Requested, Subject, queued
+from shared.claims import REVOKED, SPENT, Claims, Outcome, Requested, Subject, queued
 from shared.clock import now_ms
 from shared.cooldown import Asker, Cooldowns
 from shared.failures import FailureCode, Refused
@@ -17,26 +18,29 @@ from shared.metrics import UNKNOWN_REGION, Counter, Stage, field, funnel
 from shared.protocol import Body, MessageType, Method
 from shared.queue import enqueue, link_job_id, withdraw
 from shared.redis_pool import answer
-from shared.snapshots import Change
+from shared.snapshots import Change, Snapshots
 
 
 class Onboarding:
     """The use cases over one Redis."""
 
-    def __init__(self, redis: ArqRedis, access: Access, claims: Claims, cooldowns: Cooldowns, *, region: str) -> None:
+    def __init__(
+        self, redis: ArqRedis, snapshots: Snapshots, claims: Claims, cooldowns: Cooldowns, *, region: str
+    ) -> None:
         self._redis = redis
-        self._access = access
+        self._snapshots = snapshots
         self._claims = claims
         self._cooldowns = cooldowns
         self._region = region
 
-    async def request_qr(self, link: Link) -> None:
+    async def request_qr(self, link: Link) -> bool:
         """Start an attempt, or join what runs. Raises `Refused`."""
         _in_time(link)
         await self._check(link, Method.QR, None)
-        await self._request(link, Method.QR, Subject(link.id, link.expires_at, expected=link.phone))
+        requested = await self._request(link, Method.QR, Subject(link.id, link.expires_at, expected=link.phone))
+        return requested.outcome is Outcome.STARTED
 
-    async def request_code(self, link: Link, typed: str, host: str) -> None:
+    async def request_code(self, link: Link, typed: str, host: str) -> bool:
         """A code for the phone as typed, on the attempt that runs or on a new one; `host` is the browser's address.
 
         Raises `Refused`.
@@ -62,17 +66,18 @@ class Onboarding:
                 requested.attempt,
                 job_id=f"code:{link.session}:{requested.attempt}",
             )
+        return requested.outcome is Outcome.STARTED
 
     async def refused(self, code: FailureCode) -> None:
         """Count a command that was refused."""
         await answer(self._redis.hincrby(keys.STATS, field(Counter.REFUSED, code=code.value)))
 
-    async def cancel(self, link: Link) -> None:
+    async def cancel(self, link: Link) -> bool:
         """End the attempt, as long as the phone has not agreed; otherwise nothing happens. Raises `Refused`.
 
         A link that is spent may: its tab can cross with the attempt's own end.
         """
-        if await self._access.standing(link) == REVOKED:
+        if await self._redis.get(keys.link(link.id)) == REVOKED.encode():
             raise Refused(FailureCode.LINK_SPENT)
         body = Body(state=State.CANCELLED)
         cancelled = await self._claims.cancel(
@@ -96,6 +101,7 @@ class Onboarding:
                 cancelled.attempt,
                 job_id=f"cancel:{link.session}:{cancelled.attempt}",
             )
+        return cancelled.done or cancelled.owner is not None
 
     async def _request(self, link: Link, method: Method, subject: Subject) -> Requested:
         known = subject.phone or subject.expected
@@ -126,13 +132,18 @@ class Onboarding:
         async with self._redis.pipeline(transaction=False) as pipe:  # one way to Redis: somebody has clicked
             pipe.get(keys.link(link.id))
             pipe.hmget(keys.SWITCH, ["pause", "qr-only", f"region:{region}"])
-            unusable, (pause, qr_only, blocked) = await pipe.execute()
-        if unusable:
+            standing, (pause, qr_only, blocked) = await pipe.execute()
+        if standing and not (standing == SPENT.encode() and await self._did_not_last(link.session)):
             raise Refused(FailureCode.LINK_SPENT)
         if pause:
             raise Refused(FailureCode.PAUSED)
         if method is Method.CODE and (qr_only or blocked):
             raise Refused(FailureCode.CODE_NOT_AVAILABLE)
+
+    async def _did_not_last(self, session: SessionId) -> bool:
+        """Whether what was linked was lost again at once: then a spent link has not done its work."""
+        body = (await self._snapshots.read(session)).body
+        return body.failure is not None and body.failure.code is FailureCode.DROPPED_AFTER_LINKING
 
 
 def _in_time(link: Link) -> None:

@@ -98,6 +98,10 @@ class Relay:
                     with contextlib.suppress(RedisError, OSError):
                         await self._pubsub.unsubscribe(keys.events(session))
 
+    async def repeat(self, session: SessionId, slot: Slot) -> None:
+        """Tell one socket again how things stand."""
+        await self._read([session], again_for=slot)
+
     def work(self) -> tuple[Coroutine[None, None, None], ...]:
         """What is to run beside everything else until cancelled; survives every fault of Redis.
 

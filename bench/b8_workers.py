@@ -23,6 +23,7 @@ from shared.cooldown import Cooldowns
 from shared.ids import company_id
 from shared.queue import client
 from shared.settings import Settings
+from shared.snapshots import Snapshots
 from tests.e2e.stack import Stack
 
 PLACES = 5
@@ -86,7 +87,7 @@ async def _click(stack: Stack, redis_url: str, count: int) -> None:
     redis = client(redis_pool.pool(settings))
     access = Access(settings, redis)
     cooldowns = Cooldowns(redis, settings.secret_key)
-    onboarding = Onboarding(redis, access, Claims(redis), cooldowns, region="RU")
+    onboarding = Onboarding(redis, Snapshots(redis), Claims(redis), cooldowns, region="RU")
     for number in range(count):
         link = access.new_link(company_id(f"many-{number}"), ttl_seconds=3600, company_name="Aurora")
         await onboarding.request_qr(link)

@@ -31,6 +31,8 @@ export function fixtures(now) {
     profile: PROFILE,
     snapshot: { state: "unlinked", sessionId: "company_aurora", attempt: 7, seq: 3, serverNow: now, ...parts },
   });
+  /** @param {Partial<Snapshot>} parts @returns {ServerMessage} */
+  const spent = (parts) => ({ ...status(parts), profile: { ...PROFILE, spent: true } });
   const deadline = now + 150_000;
   const qr = { text: QR_TEXT, svg: QR_SVG, number: 1, of: 6, expiresAt: now + 42_000 };
   const code = { text: "ABCD-EFGH", expiresAt: now + 134_000, phone: "+7 •••••• 45 67" };
@@ -66,6 +68,10 @@ export function fixtures(now) {
     { name: "form-invalid", phone: true, messages: refused("invalid-phone", {}, "phoneNumber") },
     { name: "form-cool-down", phone: true, messages: refused("cool-down", {}) },
     { name: "form-in-progress", messages: refused("in-progress", showing, "phoneNumber"), model: { chosen: "code" } },
+    { name: "form-elsewhere", phone: true, messages: [
+      status({}), { type: "error", error: { code: "in-progress", retryAt: now + 65_000 } },
+    ] },
+    { name: "form-cancelled", phone: true, messages: [status({ state: "cancelled" })] },
     { name: "queued", messages: [status({ state: "queued", method: "qr", deadline, queue: { position: 3 } })] },
     { name: "connecting", messages: [status({ state: "connecting", method: "qr", deadline })] },
     { name: "qr", messages: [status(showing)] },
@@ -78,6 +84,10 @@ export function fixtures(now) {
     { name: "qr-over", messages: [status({ ...showing, qr: { ...qr, expiresAt: now - 5_000 } })] },
     { name: "qr-no-code", messages: [status(ofCode), {
       ...status({ ...ofCode, seq: 4, failure: { code: "code-not-available", retryable: false } }),
+      type: "pairing-code-error",
+    }] },
+    { name: "qr-elsewhere", messages: [status(ofCode), {
+      ...status({ ...ofCode, seq: 4, failure: { code: "in-progress", retryable: true, retryAt: now + 65_000 } }),
       type: "pairing-code-error",
     }] },
     { name: "code-wait", phone: true, messages: [status(ofCode)] },
@@ -96,8 +106,14 @@ export function fixtures(now) {
     { name: "cancelled", messages: [status({ state: "cancelled" })] },
     { name: "stalled", messages: [status({ state: "connecting", deadline: now - 60_000 })] },
     { name: "unlinked-logged-out", messages: [status({ failure: { code: "logged-out", retryable: true } })] },
+    { name: "spent", messages: [spent({})] },
+    { name: "spent-logged-out", messages: [spent({ failure: { code: "logged-out", retryable: true } })] },
+    { name: "spent-banned", phone: true, messages: [
+      spent({ state: "failed", failure: { code: "temporarily-banned", retryable: true, retryAt: now + 95_000 } }),
+    ] },
     { name: "link-closed", messages: [status({})], model: { link: "closed", closeCode: 4401 } },
     { name: "lost", messages: [status(showing)], model: { link: "lost", lasting: true } },
+    { name: "stuck", messages: [], model: { link: "lost", stuck: true } },
     { name: "offline", messages: [status(showing)], model: { link: "lost", online: false } },
     ...(/** @type {FailureCode[]} */ (Object.keys(FAILURES))).map(failed),
   ];

@@ -1,18 +1,19 @@
 /** Wires: what is heard and clicked changes the model; the model is drawn. */
 
-import { nextMove } from "./autopilot.js";
-import { createClock } from "./clock.js";
-import { isPhone } from "./device.js";
+import { isOwedNews, isPhone, nextMove } from "./autopilot.js";
+import { createClock, toNextSecond } from "./clock.js";
 import { createT, loadMessages, pickLocale, rememberLocale, rememberedLocale } from "./i18n.js";
 import { linkWith, tab, takeToken } from "./memory.js";
-import { front, initialModel, isCancellable, isRunning, received } from "./model.js";
+import { front, initialModel, isBeforeTheQr, isCancellable, isRunning, received } from "./model.js";
 import { scene } from "./scene.js";
 import { createSocket } from "./socket.js";
 import { createView, drawTab } from "./view.js";
 
 /** @typedef {import("./protocol.d.ts").ClientMessage} ClientMessage */
 
-const ANSWER_WITHIN_MS = 15_000;
+/** Every command is answered at once; whoever is silent for so long is not there. */
+const ANSWER_WITHIN_MS = 8_000;
+const STUCK_AFTER = 3;
 const SAID_AFTER_MS = 3_000;
 const TICK_MS = 1_000;
 const WORDS_AGAIN_MS = 2_000;
@@ -36,18 +37,22 @@ let t = null;
 /** The command under way: sent again if the socket breaks before its answer; done twice it does what it does once.
  * @type {ClientMessage | null} */
 let underWay = null;
-/** Whether the attempt is taken back only to begin anew. */
-let afresh = false;
+/** Whether it has gone without an answer once already. */
+let missed = false;
+/** What the attempt is taken back for. @type {"qr" | "number" | null} */
+let afterwards = null;
+/** The version after which a socket was renewed for lack of news: once is enough. */
+let owed = "";
 
 const socket = createSocket({
   url: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/v1`,
   clock,
   hello: () => ({ type: "hello", token: token ?? "", locale }),
   onMessage: hear,
-  onLink(link, closeCode) {
+  onLink(link, closeCode, unopened) {
     if (link === "ready") clock.clear("lasting");
     else if (model.link === "ready") sayIfItLasts();
-    change({ link, closeCode, lasting: link === "ready" ? false : model.lasting });
+    change({ link, closeCode, lasting: link === "ready" ? false : model.lasting, stuck: unopened >= STUCK_AFTER });
   },
 });
 
@@ -60,8 +65,9 @@ const view = createView({
     getCode: (phoneNumber) => command({ type: "request-pairing-code", phoneNumber }),
     switchMethod,
     cancel: () => command({ type: "cancel" }),
+    changeNumber: () => cancelFor("number"),
     link: () => linkWith(token ?? ""),
-    reconnect: () => socket.wake(),
+    reconnect,
     locale(wish) {
       rememberLocale(wish);
       speak(wish);
@@ -81,14 +87,18 @@ function hear(message, first) {
     clock.clear("answer");
   } else if (first && underWay) {
     send(underWay);
+  } else if (model.pending.type === "request-pairing-code" && isBeforeTheQr(model)) {
+    // The server has heard it; the code comes with the first QR, however long that takes.
+    clock.clear("answer");
   }
   const wish = pickLocale(rememberedLocale(), model.profile?.locale, navigator.languages);
   if (wish !== locale) speak(wish);
-  if (afresh && !isCancellable(model)) {
-    afresh = false;
-    if (model.snapshot?.state === "cancelled") return command({ type: "request-qr" });
-  }
+  const then = model.snapshot?.state === "cancelled" ? afterwards : null;
+  if (model.pending === null) afterwards = null;
+  if (then === "qr") return command({ type: "request-qr" });
+  if (then) model = { ...model, askAgain: true };
   draw();
+  if (then) view.phone.focus();
 }
 
 /** Ask the server. Not while the same is under way; before the socket is ready, the last wish waits.
@@ -97,6 +107,8 @@ function command(message) {
   if (model.pending?.type === message.type && socket.isReady()) return;
   const { attempt, seq } = model.snapshot ?? { attempt: -1, seq: -1 };
   underWay = message;
+  missed = false;
+  afterwards = null;
   model = { ...model, pending: { type: message.type, attempt, seq }, error: null, unanswered: false, turned: null };
   if (socket.isReady()) send(message);
   draw();
@@ -106,9 +118,20 @@ function command(message) {
 function send(message) {
   socket.send(message);
   clock.set("answer", ANSWER_WITHIN_MS, () => {
-    underWay = null;
+    if (!missed) {
+      // The socket may be dead without knowing. What is under way goes out again on the next one.
+      missed = true;
+      return socket.renew();
+    }
+    underWay = afterwards = null;
     change({ pending: null, unanswered: true });
   });
+}
+
+/** @param {"qr" | "number"} purpose */
+function cancelFor(purpose) {
+  command({ type: "cancel" });
+  afterwards = purpose;
 }
 
 /** The primary button. @param {NonNullable<import("./types.d.ts").Main>} main @param {string | null} number */
@@ -121,10 +144,10 @@ function press(main, number) {
     case "retry":
       if (front(model) === "qr") return command({ type: "request-qr" });
       if (number) return command({ type: "request-pairing-code", phoneNumber: number });
-      return change({ askAgain: true });
+      // After a refresh the field is empty.
+      return isCancellable(model) ? cancelFor("number") : change({ askAgain: true });
     case "fresh":
-      afresh = true;
-      return command({ type: "cancel" });
+      return cancelFor("qr");
     case "fix-phone":
       remember("code");
       change({ askAgain: true });
@@ -155,6 +178,13 @@ function change(news) {
   draw();
 }
 
+/** By hand. When not even a socket can be opened, a reload may bring what this page lacks; but not while nothing
+ * answers, for the browser would put its own error in the page's place. */
+function reconnect() {
+  if (!model.stuck) return socket.isReady() || socket.renew();
+  fetch(location.pathname, { method: "HEAD", redirect: "manual" }).then(() => location.reload(), socket.renew);
+}
+
 function sayIfItLasts() {
   clock.set("lasting", SAID_AFTER_MS, () => change({ lasting: true }));
 }
@@ -181,12 +211,17 @@ function draw() {
 
   const { countdown } = picture.scene;
   if (!model.visible || (!countdown && !isRunning(model))) clock.clear("tick");
-  else clock.set("tick", countdown ? ((countdown.until - now) % TICK_MS) + 1 : TICK_MS, draw);
+  else clock.set("tick", countdown ? toNextSecond(countdown.until - now) : TICK_MS, draw);
 
   const move = nextMove(model);
   if (move === "start") model = { ...model, started: true };
   if (move === "renew") model = { ...model, renewals: model.renewals + 1 };
   if (move) command({ type: "request-qr" });
+  const version = `${model.snapshot?.attempt} ${model.snapshot?.seq}`;
+  if (isOwedNews(picture.scene.step) && model.link === "ready" && owed !== version) {
+    owed = version;
+    socket.renew();
+  }
   view.main.dataset.timers = String(clock.timers());
   view.main.dataset.listeners = String(socket.listeners());
 }
@@ -201,8 +236,8 @@ function look() {
 document.addEventListener("visibilitychange", look);
 window.addEventListener("pageshow", (event) => event.persisted && look());
 window.addEventListener("online", () => {
-  socket.wake();
   change({ online: true });
+  socket.renew();
 });
 // Another link, pasted into this tab: only its fragment differs, so the browser alone would do nothing.
 window.addEventListener("hashchange", () => location.hash.length > 1 && location.reload());

@@ -14,7 +14,7 @@ export const RUNNING = ["queued", "connecting", "awaiting_phone", "linking"];
 /** @type {State[]} */
 export const CANCELLABLE = ["queued", "connecting", "awaiting_phone"];
 /** @type {State[]} */
-const DEVICE = ["linked", "reconnecting"];
+export const DEVICE = ["linked", "reconnecting"];
 
 /** @param {Partial<Model>} known @returns {Model} */
 export function initialModel(known) {
@@ -27,6 +27,7 @@ export function initialModel(known) {
     hasToken: true,
     lasting: false,
     online: true,
+    stuck: false,
     visible: true,
     onPhone: false,
     chosen: null,
@@ -34,6 +35,7 @@ export function initialModel(known) {
     pending: null,
     unanswered: false,
     askAgain: false,
+    spent: false,
     started: false,
     witnessed: false,
     renewals: 0,
@@ -48,6 +50,18 @@ export const isRunning = (model) => model.snapshot !== null && RUNNING.includes(
 
 /** @param {Model} model */
 export const isCancellable = (model) => model.snapshot !== null && CANCELLABLE.includes(model.snapshot.state);
+
+/** @param {Model} model */
+export const isBeforeTheQr = ({ snapshot }) => snapshot?.state === "queued" || snapshot?.state === "connecting";
+
+/**
+ * Whether the link has done its work, so that whatever it asks for is refused. What was lost at once was no work: then
+ * the server takes it again.
+ * @param {Model} model
+ */
+export const isSpent = ({ spent, snapshot }) =>
+  spent && snapshot !== null && ![...RUNNING, ...DEVICE].includes(snapshot.state) &&
+  snapshot.failure?.code !== "dropped-after-linking";
 
 /** The way that stands in front. Both stay alive behind it. @param {Model} model @returns {import("./protocol.d.ts").Method} */
 export function front(model) {
@@ -68,7 +82,12 @@ export function front(model) {
 export function received(model, message, first) {
   const { snapshot, profile, error } = message;
   let next = { ...model, unanswered: false };
-  if (profile) next.profile = profile;
+  if (profile) {
+    next.profile = profile;
+    next.spent = profile.spent === true;
+  } else if (snapshot?.state === "linked" && isRunning(model)) {
+    next.spent = true;
+  }
   if (snapshot && (first || !isOlder(snapshot, model.snapshot))) next = withSnapshot(next, snapshot);
   if (error) next = withError(next, error);
   // What a hello is answered with says nothing about a command that this socket has not carried yet.

@@ -119,6 +119,7 @@ export interface Profile {
   returnUrl?: string | null;
   deviceName: string;
   phoneHint?: string | null;
+  spent?: boolean;
 }
 
 export interface ServerMessage {

@@ -1,7 +1,7 @@
 /** What is to be seen, as plain data: a pure function of the model and of the moment. The views only draw it. */
 
 import { FAILURES } from "./failures.generated.js";
-import { front, isCancellable, isRunning } from "./model.js";
+import { front, isCancellable, isRunning, isSpent } from "./model.js";
 
 /** @typedef {import("./types.d.ts").Model} Model */
 /** @typedef {import("./types.d.ts").Scene} Scene */
@@ -27,16 +27,14 @@ const BOTH_WAYS = [
 /** Failures whose cause may lie in the phone. @type {FailureCode[]} */
 const ON_PHONE = ["multidevice-off", "pairing-refused", "connection-failed", "dropped-after-linking"];
 
-/** @type {Partial<Record<number, FailureCode>>} */
-const CLOSED = { 4401: "link-spent", 4403: "forbidden" };
-
 /** @param {Model} model @param {number} now server time @returns {Scene} */
 export function scene(model, now) {
   const step = stepOf(model, now);
   const failure = step === "failed" ? failureOf(model) : null;
   const notice = noticeOf(model, step);
   const hint = step === "qr" && !notice ? model.snapshot?.hint ?? null : null;
-  const countdown = countdownOf(model, step, now);
+  const spent = failure !== null && isSpent(model);
+  const countdown = spent ? null : countdownOf(model, step, now);
   const phoneFault = step === "form" && (model.error?.field != null || notice === "invalid-phone");
   return {
     step,
@@ -48,15 +46,17 @@ export function scene(model, now) {
     hint,
     phoneFault,
     countdown,
-    main: mainOf(model, step, failure),
+    main: mainOf(model, step, failure && (spent ? "link-spent" : failure)),
     // A QR that is on its way does not keep anybody from asking for a code.
     busy: model.pending !== null && !(step === "form" && model.pending.type === "request-qr"),
     held: countdown?.kind === "retry",
     canCancel: isCancellable(model),
-    canSwitch: canSwitch(step, failure),
+    canSwitch: canSwitch(step, failure) && !spent,
+    spent,
+    elsewhere: notice === "in-progress" && isElsewhere(model),
     reference: ["failed", "stalled", "expired"].includes(step),
     checks: hint !== null || step === "expired" || step === "stalled" || (failure !== null && ON_PHONE.includes(failure)),
-    final: step === "no-token" || (failure !== null && ["new-link", "support"].includes(FAILURES[failure].act)),
+    final: spent || step === "no-token" || (failure !== null && ["new-link", "support"].includes(FAILURES[failure].act)),
   };
 }
 
@@ -85,7 +85,8 @@ function stepOf(model, now) {
     case "expired":
     case "cancelled":
     case "failed":
-      return model.askAgain && code ? "form" : snapshot.state;
+      // Who has taken a code back wants another number, or none.
+      return code && (model.askAgain || snapshot.state === "cancelled") ? "form" : snapshot.state;
     case "linking":
     case "linked":
     case "reconnecting":
@@ -104,8 +105,10 @@ const lastMoment = ({ snapshot, heardAt }) =>
   snapshot?.deadline ? snapshot.deadline + DEADLINE_GRACE_MS : heardAt + LONGEST_WAIT_MS;
 
 /** The link itself does not work. @param {Model} model @returns {FailureCode | null} */
-function linkFailure({ link, closeCode, error, snapshot }) {
-  if (link === "closed") return CLOSED[closeCode] ?? "internal";
+function linkFailure(model) {
+  const { link, error, snapshot } = model;
+  if (link === "closed") return "link-spent";
+  if (isSpent(model)) return snapshot?.failure?.code ?? "link-spent";
   if (error && !error.field && FAILURES[error.code].act === "new-link" && !snapshot?.device) return error.code;
   return null;
 }
@@ -120,6 +123,10 @@ function noticeOf(model, step) {
   if (step === "form" && isRunning(model)) return model.snapshot?.failure?.code ?? null;
   return front(model) === "qr" ? model.turned : null;
 }
+
+/** Another company has the living code of this phone; that is told with its time, and without a field at fault.
+ * @param {Model} model */
+const isElsewhere = ({ error, snapshot }) => Boolean(error ? error.retryAt && !error.field : snapshot?.failure?.retryAt);
 
 /** @param {Model} model @param {Step} step @param {number} now @returns {Scene["countdown"]} */
 function countdownOf({ snapshot, error }, step, now) {

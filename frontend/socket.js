@@ -12,8 +12,11 @@ export const LONGEST_PAUSE_MS = 8_000;
 /** After this long without the socket, what is shown may be old and a half-open socket may be dead. */
 const STALE_AFTER_MS = 15_000;
 
-/** Closes after which it is no use to come back: the link is bad, or this page stands on a foreign site. */
-export const FINAL_CLOSES = [4401, 4403];
+/** A server that lives answers a hello at once; one that is silent for so long is not there. */
+const HELLO_MS = 10_000;
+
+/** The link is bad: it is no use to come back. */
+const BAD_LINK = 4401;
 const TOO_MANY = 4429;
 
 /**
@@ -35,7 +38,7 @@ export function pauseBefore(tries, code, random) {
  *   clock: import("./types.d.ts").Clock,
  *   hello: () => ClientMessage,
  *   onMessage: (message: ServerMessage, first: boolean) => void,
- *   onLink: (link: import("./types.d.ts").Link, code: number) => void,
+ *   onLink: (link: import("./types.d.ts").Link, code: number, unopened: number) => void,
  * }} options
  */
 export function createSocket({ url, clock, hello, onMessage, onLink }) {
@@ -43,21 +46,32 @@ export function createSocket({ url, clock, hello, onMessage, onLink }) {
   let socket = null;
   let ready = false;
   let tries = 0;
-  let over = false;
+  /** How many sockets in a row were closed before they were open. */
+  let unopened = 0;
+  /** Not begun yet, or over for good. */
+  let over = true;
   let leftAt = 0;
 
   function open() {
     clock.clear("reconnect");
     drop();
-    ready = false;
+    ready = over = false;
     const mine = new WebSocket(url);
     socket = mine;
-    mine.onopen = () => mine.send(JSON.stringify(hello()));
+    clock.set("hello", HELLO_MS, () => {
+      drop();
+      lost(0);
+    });
+    mine.onopen = () => {
+      unopened = -1;
+      mine.send(JSON.stringify(hello()));
+    };
     mine.onmessage = (event) => {
       const first = !ready;
       ready = true;
       tries = 0;
-      if (first) onLink("ready", 0);
+      clock.clear("hello");
+      if (first) onLink("ready", 0, 0);
       onMessage(JSON.parse(event.data), first);
     };
     mine.onclose = (event) => lost(event.code);
@@ -75,18 +89,29 @@ export function createSocket({ url, clock, hello, onMessage, onLink }) {
   function lost(code) {
     socket = null;
     ready = false;
-    if (FINAL_CLOSES.includes(code)) {
+    unopened += 1;
+    clock.clear("hello");
+    if (code === BAD_LINK) {
       over = true;
-      onLink("closed", code);
+      onLink("closed", code, 0);
       return;
     }
-    onLink("lost", code);
+    onLink("lost", code, unopened);
     clock.set("reconnect", pauseBefore(tries, code, Math.random()), open);
     tries += 1;
   }
 
+  /** Trust the present socket no more: have another one now, not after the pause. */
+  function renew() {
+    if (over) return;
+    tries = unopened = 0;
+    onLink("lost", 0, 0);
+    open();
+  }
+
   return {
     open,
+    renew,
 
     /** Whether the hello was answered, so that commands can be sent. */
     isReady: () => ready,
@@ -101,13 +126,11 @@ export function createSocket({ url, clock, hello, onMessage, onLink }) {
       leftAt = Date.now();
     },
 
-    /** Somebody looks again, or the network is back: have a living socket now, not after the pause. */
+    /** Somebody looks again. */
     wake() {
       const stale = leftAt > 0 && Date.now() - leftAt > STALE_AFTER_MS;
       leftAt = 0;
-      if (over || (socket && !stale)) return;
-      tries = 0;
-      open();
+      if (!socket || stale) renew();
     },
 
     /** How many listeners there are on sockets: those of the one that lives. */

@@ -24,7 +24,7 @@ function one() {
   const wide = matchMedia("(min-width: 900px)");
   const nothing = () => undefined;
   const actions = {
-    main: nothing, getCode: nothing, switchMethod: nothing, cancel: nothing, link: () => "", reconnect: nothing,
+    main: nothing, getCode: nothing, switchMethod: nothing, cancel: nothing, changeNumber: nothing, link: () => "", reconnect: nothing,
     locale: nothing,
   };
   const now = Date.now();

@@ -26,6 +26,8 @@ export interface Model {
   /** Whether the connection has been away for so long that it is worth saying. */
   lasting: boolean;
   online: boolean;
+  /** Whether several sockets in a row could not even be opened. */
+  stuck: boolean;
   visible: boolean;
   onPhone: boolean;
   /** The way chosen by hand, or that the page turned to. */
@@ -38,6 +40,8 @@ export interface Model {
   unanswered: boolean;
   /** The form for the number is wanted though an attempt has ended. */
   askAgain: boolean;
+  /** Whether the link has linked a device. */
+  spent: boolean;
   /** Whether the page has begun by itself. */
   started: boolean;
   /** Whether the attempt ran while this page was there. */
@@ -88,6 +92,10 @@ export interface Scene {
   held: boolean;
   canCancel: boolean;
   canSwitch: boolean;
+  /** Whether it goes on by a new link only. */
+  spent: boolean;
+  /** Whether the notice is about somebody else's attempt with the same number. */
+  elsewhere: boolean;
   /** Whether support may ask for the attempt. */
   reference: boolean;
   /** Whether a look at the phone may help. */
@@ -111,6 +119,8 @@ export interface Actions {
   getCode: (phoneNumber: string) => void;
   switchMethod: () => void;
   cancel: () => void;
+  /** The number was mistyped: take the attempt back, and ask for it again. */
+  changeNumber: () => void;
   /** The whole link, to go on with on another screen. */
   link: () => string;
   reconnect: () => void;

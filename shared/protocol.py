@@ -180,7 +180,8 @@ class ErrorView(Wire):
 
 
 class Profile(Wire):
-    """Who asks, as the link says it: shown by the page, decided by the integrator."""
+    """Who asks, as the link says it: shown by the page, decided by the integrator. `spent`: the link has linked a
+    device; it may look, and ask again only if that was lost at once (`dropped-after-linking`)."""
 
     company: str
     platform: str
@@ -189,6 +190,7 @@ class Profile(Wire):
     return_url: str | None = None
     device_name: str
     phone_hint: str | None = None
+    spent: bool = False
 
 
 class ServerMessage(Wire):

@@ -48,7 +48,8 @@ CLOSED: dict[CloseCode, str] = {
     CloseCode.TOO_LARGE: "a message was too large",
     CloseCode.RESTART: "the server restarts: connect again, the snapshot is safe",
     CloseCode.TOKEN: "the link's token is bad, expired or revoked",
-    CloseCode.ORIGIN: "the page's origin is not allowed",
+    CloseCode.ORIGIN: "the page's origin is not allowed. Refused before it is accepted: a client gets HTTP 403, a browser "
+    "tells its page nothing but 1006",
     CloseCode.NO_HELLO: "no `hello` in time",
     CloseCode.TOO_MANY: "too many sockets or messages",
 }

@@ -40,7 +40,7 @@ export function createTrust() {
     const words = h("span", {});
     return { point, head, words, root: h("li", { class: point }, icon(drawing), h("p", {}, head, " ", words)) };
   });
-  const details = h("details", {}, more, h("ul", {}, ...points.map(({ root }) => root)));
+  const details = h("details", {}, more, h("ul", { role: "list" }, ...points.map(({ root }) => root)));
   const root = h("section", { class: "trust" }, who, details);
   return {
     root,
@@ -67,7 +67,7 @@ export function createTrust() {
 /** How far it is, in four words. */
 export function createProgress() {
   const items = /** @type {const} */ ([0, 1, 2, 3]).map((stage) => ({ stage, root: h("li", {}, h("span", {})) }));
-  const root = h("ol", { class: "progress" }, ...items.map((item) => item.root));
+  const root = h("ol", { class: "progress", role: "list" }, ...items.map((item) => item.root));
   return {
     root,
     /** @param {import("../types.d.ts").Picture} picture */
@@ -109,6 +109,7 @@ export function createToast({ onNow }) {
     words({ model, t }) {
       if (model.link === "ready" || model.link === "closed" || !model.hasToken) return "";
       if (!model.online) return t("toast.offline");
+      if (model.stuck) return t("toast.stuck");
       if (!model.lasting) return "";
       return t(model.closeCode === 4429 ? "toast.many" : "toast.lost");
     },
@@ -117,7 +118,7 @@ export function createToast({ onNow }) {
       const said = this.words(picture);
       show(root, said);
       text(words, said);
-      text(button, picture.t("toast.now"));
+      text(button, picture.t(picture.model.stuck ? "toast.reload" : "toast.now"));
       show(button, picture.model.online);
     },
   };

@@ -1,12 +1,18 @@
-/** Beside the thing itself: the way through WhatsApp's menus; after an end, what to look at; once linked, what to know. */
+/**
+ * Beside the thing itself: the way through WhatsApp's menus; after an end, what to look at; once linked, what to know.
+ *
+ * The menus' names are those of the app in that language, and stand in the locales under `menu.*`; the sentences round
+ * them under `guide.*`.
+ */
 
 import { attr, h, icon, rich, show, text } from "../dom.js";
-import { likelyApp } from "../device.js";
-import { stepsFor } from "../steps.js";
 
 const APPS = /** @type {const} */ (["android", "iphone", "business"]);
 /** Opens the app on its screen of linked devices, where the system knows the way. */
 const LINKED_DEVICES = "https://wa.me/settings/linked_devices";
+
+/** The app whose menus are the likely ones. @returns {import("../types.d.ts").App} */
+const likelyApp = () => (/iPhone|iPad|iPod|Macintosh/.test(navigator.userAgent) ? "iphone" : "android");
 
 /** @param {{uid: string, redraw: () => void}} tools */
 export function createGuide({ uid, redraw }) {
@@ -19,8 +25,8 @@ export function createGuide({ uid, redraw }) {
     return { name, input, words, root: h("label", {}, input, words) };
   });
   const apps = h("fieldset", { class: "apps" }, h("legend", { class: "unseen" }), ...choices.map((choice) => choice.root));
-  const list = h("ol", { class: "steps" });
-  const points = h("ul", { class: "points" });
+  const list = h("ol", { class: "steps", role: "list" });
+  const points = h("ul", { class: "points", role: "list" });
   const push = h("p", { class: "quiet" });
   const openWords = h("span", {});
   const open = h("a", { class: "button", href: LINKED_DEVICES, target: "_blank", rel: "noopener noreferrer" }, icon("open"), openWords);
@@ -61,4 +67,25 @@ export function createGuide({ uid, redraw }) {
       if (checks) fill(points, [t.pieces("checks.online"), t.pieces("checks.update"), t.pieces("checks.devices")]);
     },
   };
+}
+
+/**
+ * The steps for one app and one way, each in pieces of which every second is bold.
+ * @param {import("../types.d.ts").T} t
+ * @param {import("../types.d.ts").App} app
+ * @param {import("../protocol.d.ts").Method} method
+ * @param {boolean} samePhone whether this page is on the phone itself
+ */
+function stepsFor(t, app, method, samePhone) {
+  const linkDevice = app === "iphone" ? t("menu.linkDevice.iphone") : t("menu.linkDevice");
+  const open = app === "business" ? t.pieces("guide.open.business") : t.pieces(samePhone ? "guide.open.here" : "guide.open");
+  const steps = [open];
+  if (app === "android") steps.push(t.pieces("guide.android", { linked: t("menu.linked") }));
+  if (app === "iphone") steps.push(t.pieces("guide.iphone", { settings: t("menu.settings"), linked: t("menu.linked.iphone") }));
+  if (app === "business")
+    steps.push(t.pieces("guide.business", { settings: t("menu.settings"), linked: t("menu.linked") }));
+  steps.push(t.pieces("guide.linkDevice", { linkDevice }));
+  if (method === "qr") steps.push(t.pieces("guide.scan"));
+  else steps.push(t.pieces("guide.type", { withNumber: t("menu.withNumber") }));
+  return steps;
 }

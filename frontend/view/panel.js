@@ -16,9 +16,9 @@ import { headWords, mainWords, noticeWords } from "./words.js";
 export function createPanel({ uid, clock, redraw, actions }) {
   /** @type {Picture} */
   let last;
-  const title = h("h2", { id: `${uid}title`, tabindex: "-1", "aria-describedby": `${uid}text`, "data-testid": "title" });
+  const title = h("h2", { id: `${uid}title`, tabindex: "-1", "aria-describedby": `${uid}text ${uid}notice`, "data-testid": "title" });
   const words = h("p", { id: `${uid}text`, class: "lead" });
-  const notice = h("p", { class: "notice", "data-testid": "notice" });
+  const notice = h("p", { id: `${uid}notice`, class: "notice", "data-testid": "notice" });
   const plate = createPlate({ onRetry: () => press() });
   const copying = createCopy({ clock, redraw });
   const code = createCode({ copying });
@@ -29,11 +29,12 @@ export function createPanel({ uid, clock, redraw, actions }) {
   const main = h("button", { type: "button", class: "button main", click: () => press() });
   const back = h("a", { class: "button main", "data-testid": "return" });
   const copyLink = h("button", { type: "button", class: "button", "data-testid": "copy-link", click: () => copying.copy("link", actions.link()) });
-  const cancel = h("button", { type: "button", class: "text", "data-testid": "cancel", click: () => !last.scene.busy && actions.cancel() });
+  const cancel = h("button", { type: "button", class: "text", "data-testid": "cancel", click: () => actions.cancel() });
+  const change = h("button", { type: "button", class: "text", "data-testid": "change-number", click: () => actions.changeNumber() });
   const reference = h("p", { class: "reference", "data-testid": "reference" });
   const acts = h("div", { class: "acts" }, main, back, copyLink);
   const root = h("section", { class: "panel", "aria-labelledby": `${uid}title` }, h("div", { class: "head" }, title, words, notice), slot,
-    countdown.root, acts, cancel, reference);
+    countdown.root, acts, h("div", { class: "texts" }, change, cancel), reference);
 
   /** The primary button of the scene that is drawn. */
   function press() {
@@ -55,10 +56,10 @@ export function createPanel({ uid, clock, redraw, actions }) {
       const { step } = scene;
       const head = headWords(picture);
       text(title, head.title);
-      text(words, head.text);
-      const said = noticeWords(picture);
-      text(notice, said);
       // A notice stands in the place of the words, so that nothing below moves.
+      const said = noticeWords(picture);
+      text(words, said ? "" : head.text);
+      text(notice, said);
       show(notice, said);
       show(words, !said);
       attr(root, "data-front", scene.front);
@@ -90,8 +91,11 @@ export function createPanel({ uid, clock, redraw, actions }) {
       // Its place is kept while something runs, and given up to the button of an ending.
       attr(cancel, "class", `text${scene.canCancel ? "" : " gone"}`);
       show(cancel, scene.canCancel || scene.mood === "run");
-      attr(cancel, "aria-disabled", scene.busy ? "true" : null);
       text(cancel, t("act.cancel"));
+      show(change, scene.canCancel && ["code", "code-wait", "code-over"].includes(step));
+      text(change, t("act.fix-phone"));
+      const cancelling = model.pending?.type === "cancel" ? "true" : null;
+      for (const button of [cancel, change]) attr(button, "aria-disabled", cancelling);
       const { snapshot } = model;
       show(reference, scene.reference && snapshot);
       if (snapshot) text(reference, t("reference", { reference: `${snapshot.sessionId}/${snapshot.attempt}` }));

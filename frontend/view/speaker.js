@@ -1,6 +1,7 @@
 /**
- * For those who listen: a node of their own, which says little. A new step is said by moving the focus to its heading;
- * where the focus must not be moved, and for the marks of the countdown, this node speaks.
+ * For those who listen: a node of their own, which says little. A new step is said by moving the focus to its heading,
+ * which is described by the words under it; where the focus is there already or must not be moved, and for the marks of
+ * the countdown, this node speaks. Nothing is said twice.
  */
 
 import { h, text } from "../dom.js";
@@ -33,9 +34,10 @@ export function createSpeaker({ workplace, title, phone, toast }) {
       const gone = toast(picture);
       const now = `${scene.step} ${scene.failure ?? ""}`;
       if (step && now !== step) {
+        const before = document.activeElement;
         if (scene.step === "form" && scene.phoneFault) phone.focus();
         else if (mayMove()) title.focus({ preventScroll: true });
-        text(root, `${head.title}. ${head.text} ${said}`);
+        text(root, document.activeElement === before ? `${head.title}. ${said || head.text}` : "");
       } else if (scene.phoneFault && scene.notice && notice !== scene.notice) {
         phone.focus();
       } else if (said && said !== notice) {

@@ -6,7 +6,8 @@
 export function headWords({ scene, model, t }) {
   const platform = model.profile?.platform ?? "…";
   const { step, failure } = scene;
-  if (failure) return { title: t(`failure.${failure}.title`), text: t(`failure.${failure}.text`) };
+  const why = scene.spent && failure !== "link-spent" ? "spent" : null;
+  if (failure) return { title: t(`failure.${failure}.title`), text: t(why ?? `failure.${failure}.text`) };
   if (step === "failed") return { title: t("step.failed.title"), text: "" };
   const title = t(`step.${step}.title`);
   if (step === "queued") {
@@ -16,6 +17,8 @@ export function headWords({ scene, model, t }) {
   const trouble = step === "reconnecting" ? model.snapshot?.failure : null;
   if (trouble) return { title, text: t(`failure.${trouble.code}.text`) };
   if (step === "qr" && model.onPhone) return { title, text: t("step.qr.text.phone") };
+  if (step === "form" && model.snapshot?.state === "cancelled" && !model.askAgain)
+    return { title, text: `${t("step.cancelled.title")}. ${t("step.cancelled.text")}` };
   const talking = step === "code-wait" || step === "opening" || step === "prepare";
   if (talking && model.link !== "ready") return { title, text: t("act.connecting") };
   return { title, text: t(`step.${step}.text`, { platform }) };
@@ -26,6 +29,7 @@ export function noticeWords({ scene, model, t }) {
   if (model.unanswered) return t("unanswered");
   if (scene.hint) return t(`hint.${scene.hint}`);
   if (!scene.notice || scene.phoneFault) return "";
+  if (scene.elsewhere) return t("failure.in-progress.elsewhere");
   const reason = t(`failure.${scene.notice}.title`);
   if (scene.front === "qr" && scene.notice === model.turned) return t("turned", { reason: `${reason}.` });
   const advice = t(`failure.${scene.notice}.text`);

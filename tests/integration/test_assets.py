@@ -19,7 +19,7 @@ from shared import qr
 from shared.clock import now_ms
 from shared.lifecycle import State
 from shared.protocol import Method, Qr
-from tests.integration.web import Web
+from tests.integration.web import ORIGIN, Web
 from tests.unit.world import ONE, SESSION, change
 
 BUDGET = 40 * 1024
@@ -236,10 +236,26 @@ def test_only_documents_carry_the_policies_of_documents(web):
     assert page["referrer-policy"] == "no-referrer"
     assert page["cross-origin-opener-policy"] == "same-origin"
     assert "camera=()" in page["permissions-policy"]
+    assert page["strict-transport-security"] == "max-age=31536000"
     for path in ("/static/main.js", "/static/nothing.js", "/api/v1/companies/salon", "/healthz"):
         _, headers, _ = raw(web, path)
         assert "content-security-policy" not in headers
+        assert "strict-transport-security" not in headers
         assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_under_a_foreign_address_the_browser_is_sent_to_the_right_one(web):
+    status, headers, _ = raw(web, "/link", Host="foreign.example")
+    assert (status, headers["location"]) == (308, f"{ORIGIN}/link?moved")
+    assert raw(web, "/link?moved", Host="foreign.example")[0] == 200
+    assert raw(web, "/static/main.js", Host="foreign.example")[0] == 200
+
+
+def test_without_https_nothing_is_said_of_it(redis_server, folder):
+    with Web.running(redis_server, folder / "web.log", PUBLIC_URL="") as web:
+        status, headers, _ = raw(web, "/link", Host="foreign.example")
+        assert status == 200
+        assert "strict-transport-security" not in headers
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ import pytest
 from shared import keys
 from shared.claims import MOST_STARTS
 from shared.clock import now_ms
+from shared.failures import FAILURES, FailureCode
 from shared.ids import SessionId, WorkerId
 from shared.lifecycle import State
+from shared.protocol import FailureView
 from shared.queue import link_job_id
 from tests.integration.waiting import until
 from tests.integration.web import API_KEY, Tab
@@ -127,6 +129,7 @@ async def test_a_spent_link_may_look_and_not_ask(web, redis):
     await redis.set(keys.link(link.id), "spent")
     async with web.tab(link) as tab:
         assert tab.seen[0]["snapshot"]["state"] == "unlinked"
+        assert tab.seen[0]["profile"]["spent"] is True
         await tab.say("request-qr")
         assert (await tab.error())["code"] == "link-spent"
 
@@ -150,6 +153,64 @@ async def test_a_revoked_link_cannot_even_cancel(web, redis):
         await tab.say("cancel")
         assert (await tab.error())["code"] == "link-spent"
         assert await jobs(redis, QUEUED)
+
+
+async def ended_with(world, code):
+    """What was linked is lost for this reason."""
+    lease = await world.leases.acquire(SESSION, WorkerId("w1"))
+    failure = FailureView(code=code, retryable=FAILURES[code].retryable)
+    await world.snapshots.save(lease, change(State.FAILED, failure=failure, ending=True))
+    await world.leases.release(lease)
+
+
+@pytest.mark.parametrize(
+    ("standing", "why", "answer"),
+    [
+        ("spent", FailureCode.DROPPED_AFTER_LINKING, None),
+        ("spent", FailureCode.LOGGED_OUT, "link-spent"),
+        ("spent", FailureCode.TEMPORARILY_BANNED, "link-spent"),
+        ("revoked", FailureCode.DROPPED_AFTER_LINKING, "link-spent"),
+    ],
+)
+@pytest.mark.parametrize("command", [("request-qr", {}), ("request-pairing-code", {"phoneNumber": "89001234567"})])
+async def test_a_spent_link_may_ask_again_only_when_its_work_did_not_last(
+    web, redis, world, standing, why, answer, command
+):
+    await ended_with(world, why)
+    link = web.link()
+    async with web.tab(link) as tab:
+        await redis.set(keys.link(link.id), standing)
+        await tab.say(command[0], **command[1])
+        if answer is None:
+            await tab.snapshot(state="queued")
+        else:
+            assert (await tab.error())["code"] == answer
+
+
+async def test_a_command_that_changes_nothing_is_answered_to_the_one_who_sent_it(web, world):
+    async with web.tab() as one, web.tab() as other:
+
+        async def says(kind, **fields):
+            """The same once more, and to nobody else."""
+            before = one.seen[-1]["snapshot"]
+            await one.say(kind, **fields)
+            again = await one.until(lambda _: True)
+            assert again["type"] == "status"
+            assert (again["snapshot"]["attempt"], again["snapshot"]["seq"]) == (before["attempt"], before["seq"])
+
+        await says("cancel")
+        await one.say("request-pairing-code", phoneNumber="89001234567")
+        asked = await one.snapshot(state="queued")
+        await says("request-qr")
+        await says("request-pairing-code", phoneNumber="+7 900 123-45-67")
+        lease = await world.leases.acquire(SESSION, WorkerId("w1"), attempt=asked["attempt"])
+        await world.snapshots.save(lease, change(State.LINKED))
+        await one.snapshot(state="linked")
+        await says("request-qr")
+        await says("cancel")
+        await world.snapshots.save(lease, change(State.RECONNECTING))
+        await other.snapshot(state="reconnecting")
+        assert [seen["snapshot"]["state"] for seen in other.seen].count("linked") == 1
 
 
 @pytest.mark.parametrize(

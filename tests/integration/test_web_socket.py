@@ -122,6 +122,7 @@ async def test_a_hello_is_answered_with_the_present_state_and_who_asks(web):
     assert first["snapshot"] == {"state": "unlinked", "sessionId": "company_salon", "attempt": 0, "seq": 0}
     assert first["profile"]["company"] == "Salon"
     assert first["profile"]["returnUrl"] == "https://back.example/"
+    assert first["profile"]["spent"] is False
     assert SECRET not in json.dumps(first)
 
 

@@ -33,6 +33,7 @@ PROFILE = {
     "returnUrl": "https://bookwell.example/settings",
     "deviceName": "Bookwell",
     "phoneHint": None,
+    "spent": False,
 }
 
 Json = dict[str, Any]
@@ -56,6 +57,7 @@ class Script:
     heard: list[Json] = field(default_factory=list)
     refusing: int | None = None
     silent: bool = False
+    forbidding: bool = False
     opened: int = 0
     _sockets: set[WebSocket] = field(default_factory=set)
     _news: threading.Condition = field(default_factory=threading.Condition)
@@ -69,6 +71,7 @@ class Script:
         self.heard = []
         self.refusing = None
         self.silent = False
+        self.forbidding = False
         self.opened = 0
 
     # --- told by the test
@@ -84,6 +87,10 @@ class Script:
             **parts,
         }
         self.say({"type": kind, "snapshot": self._stamped()})
+
+    def repeat(self) -> None:
+        """The same snapshot once more, as for a command that changes nothing."""
+        self.say({"type": "status", "snapshot": self._stamped()})
 
     def refuse(self, code: str, *, field: str | None = None, retry_at: int | None = None) -> None:
         """Refuse the last command."""
@@ -145,6 +152,9 @@ class Script:
     async def serve(self, ws: WebSocket) -> None:
         """One socket's life."""
         self._loop = asyncio.get_running_loop()
+        if self.forbidding:  # before it is accepted: HTTP 403, as for a foreign origin
+            await ws.close()
+            return
         await ws.accept()
         if self.refusing is not None:
             await ws.close(self.refusing)

@@ -55,7 +55,7 @@ def test_a_retry_waits_for_its_moment(desktop: Page, script: Script) -> None:
     failure = {"code": "cool-down", "retryable": True, "retryAt": now() + 1_500}
     script.become("failed", attempt=1, failure=failure)
     expect(desktop.get_by_test_id("retry")).to_be_disabled()
-    expect(desktop.get_by_test_id("countdown")).to_have_text(re.compile("Go on in 0:0[12]"))
+    expect(desktop.get_by_test_id("countdown")).to_have_text(re.compile("You can go on in 0:0[12]"))
     expect(desktop.get_by_test_id("retry")).to_be_enabled()
     desktop.get_by_test_id("retry").click()
     script.wait_command("request-qr", 2)
@@ -117,7 +117,7 @@ def test_after_the_deadline_the_page_offers_a_way_on(open_page: OpenPage, script
     page = open_page(DESKTOP)
     script.become(state, method="qr", deadline=now() - 4_500)
     page.goto(f"{script.url}/link#the-token")
-    expect(page.get_by_test_id("title")).to_have_text("This takes too long")
+    expect(page.get_by_test_id("title")).to_have_text("This is taking too long")
     page.get_by_test_id("retry").click()
     script.wait_command("request-qr")
 
@@ -130,7 +130,11 @@ def test_a_command_without_an_answer_does_not_hold_the_button(open_page: OpenPag
     page.get_by_test_id("get-code").tap()
     script.wait_command("request-pairing-code")
     expect(page.locator("main")).to_have_attribute("data-step", "code-wait")
-    page.clock.fast_forward("00:16")
+    # A socket may be dead without knowing: the same goes out once more, on a new one.
+    page.clock.fast_forward("00:09")
+    script.wait_command("request-pairing-code", 2)
+    expect(page.get_by_test_id("notice")).to_be_hidden()
+    page.clock.fast_forward("00:09")
     expect(page.get_by_test_id("notice")).to_have_text("No answer yet. Try once more.")
     expect(page.get_by_test_id("get-code")).to_be_enabled()
 
@@ -148,6 +152,59 @@ def test_a_spent_link_ends_the_page_with_the_way_back(desktop: Page, script: Scr
     script.refuse("link-spent")
     expect(desktop.get_by_test_id("title")).to_have_text("This link is used up")
     expect(desktop.get_by_test_id("return")).to_have_text("Back to Bookwell")
+
+
+AFTER_LINKED: list[tuple[str, str, str]] = [
+    ("unlinked", "logged-out", "This WhatsApp was unlinked"),
+    ("failed", "temporarily-banned", "WhatsApp has paused this number"),
+    ("failed", "internal", "Something broke on our side"),
+]
+
+
+@pytest.mark.parametrize(("state", "code", "title"), AFTER_LINKED)
+@pytest.mark.parametrize("seen", [True, False], ids=["seen", "told"])
+def test_what_is_lost_after_linking_goes_on_by_a_new_link(
+    open_page: OpenPage, script: Script, state: str, code: str, title: str, seen: bool
+) -> None:
+    page = open_page(DESKTOP)
+    script.become("linking", attempt=1, method="qr", deadline=deadline())
+    if seen:
+        page.goto(f"{script.url}/link#the-token")
+        expect(page.locator("main")).to_have_attribute("data-link", "ready")
+    script.become("linked", "whatsapp-connected", attempt=1, device=a_device())
+    script.become(state, attempt=1, failure={"code": code, "retryable": True, "retryAt": now() + 60_000})
+    if not seen:
+        script.profile["spent"] = True
+        page.goto(f"{script.url}/link#the-token")
+    expect(page.get_by_test_id("title")).to_have_text(title)
+    expect(page.locator(".lead")).to_contain_text("ask whoever sent it for a new one")
+    expect(page.get_by_test_id("return")).to_be_visible()
+    for absent in ("retry", "switch-method", "countdown"):
+        expect(page.get_by_test_id(absent)).to_be_hidden()
+    assert script.commands() == []
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["seen", "told"])
+def test_what_was_dropped_at_once_is_tried_again_with_the_same_link(
+    open_page: OpenPage, script: Script, seen: bool
+) -> None:
+    page = open_page(DESKTOP)
+    script.profile["spent"] = not seen
+    script.become("linking", attempt=1, method="qr", deadline=deadline())
+    page.goto(f"{script.url}/link#the-token")
+    expect(page.locator("main")).to_have_attribute("data-link", "ready")
+    script.become("linked", "whatsapp-connected", attempt=1, device=a_device())
+    script.become("failed", attempt=1, failure={"code": "dropped-after-linking", "retryable": True})
+    page.get_by_test_id("retry").click()
+    script.wait_command("request-qr")
+
+
+def test_a_spent_link_asks_for_nothing(open_page: OpenPage, script: Script) -> None:
+    script.profile["spent"] = True
+    page = open_page(DESKTOP)
+    page.goto(f"{script.url}/link#the-token")
+    expect(page.get_by_test_id("title")).to_have_text("This link is used up")
+    assert script.commands() == []
 
 
 def test_a_return_address_that_is_no_web_page_is_not_offered(open_page: OpenPage, script: Script) -> None:

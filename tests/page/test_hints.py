@@ -4,6 +4,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
+from tests.page.conftest import DESKTOP, OpenPage
 from tests.page.pictures import a_device, a_qr, deadline
 from tests.page.server import Script, now
 
@@ -39,10 +40,56 @@ def test_a_phone_that_agrees_meanwhile_is_not_taken_back(desktop: Page, script: 
     assert len([command for command in script.commands() if command["type"] == "request-qr"]) == asked
 
 
+def test_a_fresh_attempt_that_was_not_answered_is_forgotten(open_page: OpenPage, script: Script) -> None:
+    page = open_page(DESKTOP)
+    page.clock.install()
+    # Two minutes old, as the QR of an attempt that nobody has answered would be.
+    parts = {"method": "qr", "qr": a_qr(number=4, seconds=120), "deadline": deadline(150), "hint": "no-answer"}
+    script.become("awaiting_phone", "qr-update", attempt=1, **parts)
+    page.goto(f"{script.url}/link#the-token")
+    page.get_by_test_id("fresh").click()
+    script.wait_command("cancel")
+    page.clock.fast_forward("00:09")
+    script.wait_command("cancel", 2)
+    page.clock.fast_forward("00:09")
+    expect(page.get_by_test_id("notice")).to_contain_text("No answer yet")
+    page.get_by_test_id("cancel").click()
+    script.wait_command("cancel", 3)
+    script.become("cancelled", attempt=1)
+    expect(page.locator("main")).to_have_attribute("data-step", "cancelled")
+    assert {command["type"] for command in script.commands()} == {"cancel"}
+
+
+def test_a_number_that_another_company_links_is_told_so(phone: Page, script: Script) -> None:
+    phone.get_by_test_id("phone").fill("+79001234567")
+    phone.get_by_test_id("get-code").click()
+    script.wait_command("request-pairing-code")
+    script.refuse("in-progress", retry_at=now() + 60_000)
+    expect(phone.get_by_test_id("notice")).to_have_text(
+        "This number is being linked elsewhere right now. Go on when that has ended."
+    )
+    expect(phone.get_by_test_id("get-code")).to_be_disabled()
+
+
+def test_when_only_the_code_is_taken_elsewhere_the_qr_says_so(phone: Page, script: Script) -> None:
+    failure = {"code": "in-progress", "retryable": True, "retryAt": now() + 60_000}
+    script.become(
+        "awaiting_phone",
+        "pairing-code-error",
+        attempt=1,
+        method="code",
+        qr=a_qr(),
+        failure=failure,
+        deadline=deadline(),
+    )
+    expect(phone.get_by_test_id("qr")).to_be_visible()
+    expect(phone.get_by_test_id("notice")).to_contain_text("This number is being linked elsewhere")
+
+
 def test_a_wait_of_days_is_told_by_its_day_and_time(desktop: Page, script: Script) -> None:
     failure = {"code": "temporarily-banned", "retryable": True, "retryAt": now() + 50 * HOUR}
     script.become("failed", attempt=1, failure=failure)
-    expect(desktop.get_by_test_id("countdown")).to_have_text(re.compile(r"Go on from .*\d"))
+    expect(desktop.get_by_test_id("countdown")).to_have_text(re.compile(r"You can go on: .*\d"))
     expect(desktop.get_by_test_id("countdown")).not_to_have_text(re.compile(r"\d{3,}:"))
     expect(desktop.get_by_test_id("retry")).to_be_disabled()
 
@@ -60,6 +107,6 @@ def test_a_cool_down_is_told_with_its_time_and_the_form_waits_for_it(phone: Page
     script.wait_command("request-pairing-code")
     script.refuse("cool-down", retry_at=now() + 2_500)
     expect(phone.get_by_test_id("notice")).to_contain_text("A short break is needed")
-    expect(phone.get_by_test_id("countdown")).to_have_text(re.compile(r"Go on in 0:0\d"))
+    expect(phone.get_by_test_id("countdown")).to_have_text(re.compile(r"You can go on in 0:0\d"))
     expect(phone.get_by_test_id("get-code")).to_be_disabled()
     expect(phone.get_by_test_id("get-code")).to_be_enabled()

@@ -99,7 +99,7 @@ def test_three_rapid_clicks_send_one_message(desktop: Page, script: Script) -> N
     desktop.get_by_test_id("cancel").evaluate("(button) => { button.click(); button.click(); button.click(); }")
     script.wait_command("cancel")
     script.become("cancelled", attempt=1)
-    desktop.get_by_test_id("retry").click()
+    desktop.get_by_test_id("get-code").click()
     script.wait_command("request-pairing-code", 2)
     kinds = [command["type"] for command in script.commands()]
     assert kinds == ["request-qr", "request-pairing-code", "cancel", "request-pairing-code"]
@@ -209,7 +209,7 @@ def test_the_code_by_keyboard_alone(desktop: Page, script: Script) -> None:
     desktop.keyboard.press("Space")
     script.wait_command("cancel")
     script.become("cancelled", attempt=1)
-    tab_to(desktop, "retry")
+    tab_to(desktop, "get-code")
     desktop.keyboard.press("Enter")
     script.wait_command("request-pairing-code", 2)
 

@@ -1,0 +1,29 @@
+"""The page under an address that is not ours: its websocket would be refused there (a browser is not told why), so the
+browser is sent to where it works."""
+
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+
+from shared.settings import Settings
+
+#: Put behind the address that we send to. Behind a router that tells us another host than the browser's, every request
+#: looks foreign: this one is answered all the same, or the browser would go round for ever.
+MARK = "moved"
+
+Elsewhere = Callable[[Request], RedirectResponse | None]
+
+
+def elsewhere(config: Settings) -> Elsewhere:
+    """What sends a browser to `PUBLIC_URL`; without one there is nowhere to send it to."""
+    origins, home = config.origins, f"{config.base_url}/link?{MARK}" if config.public_url else None
+
+    def look(request: Request) -> RedirectResponse | None:
+        at = request.url
+        if home is None or f"{at.scheme}://{at.netloc}" in origins or MARK in request.query_params:
+            return None
+        # 308 keeps the fragment with the token, which no server sees. It is not to be remembered: settings change.
+        return RedirectResponse(home, 308, {"cache-control": "no-store"})
+
+    return look
