@@ -44,7 +44,9 @@ class Settings(BaseSettings):
     )
     secret_key: SecretStr = Field(description=f"Signs the links; at least {MIN_SECRET} characters.")
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(description="Keys that may call the API.")
-    public_url: HttpUrl | None = Field(default=None, description="Where browsers find web, without a path; begins every link.")
+    public_url: HttpUrl | None = Field(
+        default=None, description="Where browsers find web, without a path; begins every link."
+    )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Origins whose pages may open the websocket, besides `PUBLIC_URL`."
     )
