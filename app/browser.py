@@ -79,7 +79,7 @@ class Browser:
             await self._close(socket, CloseCode.RESTART)
 
     async def _hello(self, socket: WebSocket) -> Link:
-        """The link, and whether it is spent."""
+        """The link that the first message names."""
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 message = client_message.validate_json(await _receive(socket))

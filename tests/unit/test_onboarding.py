@@ -3,21 +3,19 @@
 import pytest
 from pydantic import SecretStr
 
-from app.access import Access, Link
+from app.access import Link
 from app.onboarding import Onboarding
 from shared.clock import now_ms
 from shared.cooldown import Cooldowns
 from shared.failures import FailureCode, Refused
 from shared.ids import CompanyId
-from shared.settings import Settings
 
 SECRET = SecretStr("x" * 40)
 
 
 @pytest.fixture
 def onboarding(redis, world):
-    config = Settings(secret_key=SECRET, api_keys=(SECRET,))
-    return Onboarding(redis, Access(config, redis), world.claims, Cooldowns(redis, SECRET), region="RU")
+    return Onboarding(redis, world.snapshots, world.claims, Cooldowns(redis, SECRET), region="RU")
 
 
 def a_link(left_ms):
