@@ -15,6 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.access import Access, BadToken, Link
+from app.garbage import Garbage
 from app.limits import Close, Limits, Pace, neighbourhood
 from app.onboarding import Onboarding
 from app.relay import Relay
@@ -56,6 +57,7 @@ class Browser:
         self._relay = relay
         self._onboarding = onboarding
         self._limits = Limits()
+        self.garbage = Garbage()
 
     async def serve(self, socket: WebSocket) -> None:
         """A socket's whole life."""
@@ -63,6 +65,10 @@ class Browser:
             await socket.close(CloseCode.ORIGIN)  # before accept: the browser gets HTTP 403
             return
         await socket.accept()
+        with self.garbage.socket():
+            await self._serve(socket)
+
+    async def _serve(self, socket: WebSocket) -> None:
         address = _address(socket)
         try:
             async with self._limits.place(f"address:{address}", SOCKETS_PER_ADDRESS):

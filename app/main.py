@@ -119,7 +119,7 @@ def create_app(config: Settings) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        relaying = [asyncio.create_task(work) for work in (*relay.work(), switches.run())]
+        relaying = [asyncio.create_task(work) for work in (*relay.work(), switches.run(), browser.garbage.run())]
         try:
             yield
         finally:
