@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import cv2
-import numpy as np
-
+from emulator import pictures
 from shared import qr
 from tests.page.server import now
 
@@ -40,11 +38,7 @@ def deadline(seconds: float = 150) -> int:
 
 def read_qr(png: bytes) -> str:
     """The text of the QR on a screenshot, or an empty one."""
-    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
-    assert image is not None
-    for scale in (1, 2, 3):
-        bigger = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-        text, _, _ = cv2.QRCodeDetector().detectAndDecode(bigger)
-        if text:
-            return text
-    return ""
+    try:
+        return pictures.read_qr(png)
+    except pictures.NoQrFound:
+        return ""

@@ -6,10 +6,10 @@ below 100 KB.
 
 import shutil
 import sys
+from io import BytesIO
 from pathlib import Path
 
-import cv2
-import numpy as np
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -18,7 +18,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.page.server import running
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-LOSSLESS = 101
 
 #: file, state, language, width, theme
 PICTURES = [
@@ -50,9 +49,8 @@ def main(folder: Path) -> None:
             )
             page.goto(f"{script.url}/states?one#{state}:{locale}")
             page.wait_for_selector("main[data-fixture]")
-            pixels = cv2.imdecode(np.frombuffer(page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
-            assert pixels is not None
-            assert cv2.imwrite(str(folder / f"{file}.webp"), pixels, [cv2.IMWRITE_WEBP_QUALITY, LOSSLESS])
+            with Image.open(BytesIO(page.screenshot())) as picture:
+                picture.save(folder / f"{file}.webp", lossless=True)
             page.close()
         browser.close()
 
