@@ -89,6 +89,12 @@ class Held:
         for timer in self.timers:
             timer.cancel()
 
+    def let_go(self) -> None:
+        """It is held here no more. Who waits for it goes on, and finds that no holder has it."""
+        self.stop_timers()
+        self.online.set()
+        self.gone.set()
+
 
 def _untold(_session: SessionId, _message: str, _why: Undelivered | None) -> None:
     """Nobody wants to hear how messages end."""

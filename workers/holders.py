@@ -9,7 +9,7 @@ from shared import sentry
 from shared.ids import SessionId
 from shared.queue import cancelled
 from workers.engine import protocol as pipe
-from workers.engine.processes import Engines, Exited, Holder, PipeClosed, WrongMessage
+from workers.engine.processes import EngineFailed, Engines, Exited, Holder, PipeClosed, WrongMessage
 
 log = structlog.get_logger()
 
@@ -43,6 +43,8 @@ class Holders:
         self._engines = engines
         self._spawn = spawn
         self._running: list[_Running] = []
+        self._wanted: dict[SessionId, pipe.Hold] = {}  # looked at again whenever something was waited for
+        self._closed = False
         self._starting = asyncio.Lock()
         self._hear: Hear
         self._died: Died
@@ -53,10 +55,18 @@ class Holders:
         self._died = died
 
     async def hold(self, order: pipe.Hold) -> None:
-        """Have a session held by some process. Raises the engine's `EngineFailed`."""
+        """Have a session held by some process, unless it is released before one is found. Raises the engine's
+        `EngineFailed`."""
         session = SessionId(order.session)
+        if self._closed:
+            return
+        self._wanted[session] = order
         async with self._starting:
-            running = self._of(session) or self._with_room() or await self._another()
+            running = self._of(session) or self._with_room()
+            if running is None and self._wanted.get(session) is order:
+                running = await self._another()
+            if running is None or self._wanted.get(session) is not order:
+                return
             running.sessions[session] = order
         await self._tell(running, order)
         self._wear(running, START_WEAR)
@@ -65,8 +75,11 @@ class Holders:
         fresh = (one for one in self._running if one.wear < MOST_WEAR)
         return next((one for one in fresh if len(one.sessions) < SESSIONS_EACH), None)
 
-    async def _another(self) -> _Running:
+    async def _another(self) -> _Running | None:
         running = _Running(await self._engines.holder())
+        if self._closed:
+            await running.holder.kill()
+            return None
         self._running.append(running)
         log.info("holder.started", holder=running.holder.pid)
         running.reader = asyncio.create_task(self._read(running))
@@ -88,8 +101,14 @@ class Holders:
                     await released.wait()
             except TimeoutError:
                 break  # it does not answer: its death moves the rest
-            if worn.sessions.pop(session, None) is not None:
+            if worn.sessions.pop(session, None) is None:
+                continue
+            try:
                 await self.hold(order)
+            except EngineFailed:
+                if self._wanted.get(session) is order:
+                    worn.sessions[session] = order
+                break  # its death moves this one with the rest
         await worn.holder.kill()
 
     async def send(self, session: SessionId, order: pipe.Send | pipe.LogOut) -> None:
@@ -100,13 +119,16 @@ class Holders:
 
     async def release(self, session: SessionId) -> None:
         """Close the session's connection; the device stays linked. Idempotent."""
+        self._wanted.pop(session, None)
         running = self._of(session)
         if running is not None:
             running.sessions.pop(session, None)
             await self._tell(running, pipe.Release(session=session))
 
     async def close(self) -> None:
-        """End every process, and with it every connection."""
+        """End every process, and with it every connection; nothing is held any more. Idempotent."""
+        self._closed = True
+        self._wanted.clear()
         running, self._running = self._running, []
         for one in running:
             await one.holder.kill()
@@ -126,7 +148,10 @@ class Holders:
             moving.set()
             return
         if isinstance(event, pipe.Lost):
-            running.sessions.pop(SessionId(event.session), None)
+            session = SessionId(event.session)
+            order = running.sessions.pop(session, None)
+            if order is not None and self._wanted.get(session) is order:
+                del self._wanted[session]
             if event.recycle:
                 self._wear(running, STUCK_WEAR)
         try:

@@ -31,7 +31,7 @@ from workers.jobs import Jobs, Places
 from workers.linking import Attempt, Order, Parts
 from workers.ownership import Ownership
 from workers.report import Report
-from workers.sessions import Links, Sessions
+from workers.sessions import Job, Links, Sessions
 from workers.store import DeviceStore, StoreRefused
 from workers.store_open import opened
 from workers.sweeper import Sweeper
@@ -207,10 +207,15 @@ class Worker:
         """Attempts begin anew elsewhere; sessions are closed, then given back, then offered to the others."""
         for attempt in ownership.owners(Attempt):
             attempt.order(Order.HAND_OVER)
-        for session in await sessions.hand_over():
-            await enqueue(redis, keys.QUEUE_SESSIONS, "resume", session, job_id=soon_again(f"resume:{session}"))
+        await self._offer(redis, await sessions.hand_over())
         await places.empty()
+        await self._offer(redis, await sessions.hand_over())  # a phone may have agreed meanwhile
         await sweeper.bury(self.id)
+
+    @staticmethod
+    async def _offer(redis: ArqRedis, jobs: list[tuple[Job, SessionId]]) -> None:
+        for job, session in jobs:
+            await enqueue(redis, keys.QUEUE_SESSIONS, job, session, job_id=soon_again(f"{job}:{session}"))
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ leads to:
 """
 
 import asyncio
-from typing import assert_never
+from typing import Literal, assert_never
 
 import structlog
 
@@ -45,6 +45,9 @@ SEND_SECONDS = 120.0
 """How long a text waits for its session to come online."""
 
 
+Job = Literal["resume", "unlink"]
+
+
 class Sessions:
     """Everything that this worker holds."""
 
@@ -54,6 +57,7 @@ class Sessions:
         self._most = most
         self._record = Record(links, self)
         self._held: dict[SessionId, Held] = {}
+        self._over = False  # all have been handed over: nothing is started any more
         holders.listen(self._hear, self._holder_died)
 
     @property
@@ -125,6 +129,8 @@ class Sessions:
         if held is None:
             return
         await self._log_out(held)
+        if not self.holds(held):
+            return
         await self._forget(held)
         await self._record.last(held, State.UNLINKED, "session.unlinked")
 
@@ -154,22 +160,29 @@ class Sessions:
         log.warning("message.undeliverable", session=session, message=message_id, why=why.value)
         self._links.message_ended(session, message_id, why)
 
-    async def hand_over(self) -> list[SessionId]:
-        """Close every connection, then give the leases back; the sessions that somebody else shall hold."""
-        held = list(self._held.values())
-        await self._holders.close()
+    async def hand_over(self) -> list[tuple[Job, SessionId]]:
+        """Close every connection, for good, then give the leases back; what somebody else shall do, and with which
+        sessions. To be called once more when the last attempt has ended."""
+        # Before the first wait: nothing that runs may start any of them again.
+        self._over = True
+        held, self._held = list(self._held.values()), {}
         for one in held:
-            one.stop_timers()
-            await self.show(one, State.RECONNECTING, "session.handed-over")
-            await self._links.ownership.release(one.lease)
-        self._held.clear()
-        return [one.session for one in held]
+            one.let_go()
+        await self._holders.close()
+        jobs: list[tuple[Job, SessionId]] = []
+        for one in held:
+            # A device that is being refused is held under its attempt's lease, and is the attempt's matter.
+            if self._links.ownership.owner(one.session) is one:
+                await self.show(one, State.RECONNECTING, "session.handed-over")
+                await self._links.ownership.release(one.lease)
+                jobs.append(("unlink" if one.leaving else "resume", one.session))
+        return jobs
 
     def drop(self, held: Held) -> None:
         """Let go of a session that is no longer ours."""
         if self.holds(held):
             del self._held[held.session]
-        held.stop_timers()
+        held.let_go()
         self._links.spawn(self._holders.release(held.session), "release")
 
     async def show(self, held: Held, state: State, event: str) -> bool:
@@ -186,6 +199,10 @@ class Sessions:
         except StoreAway as error:
             log.warning("session.start-delayed", session=device.session, error=str(error))
             self._try_later(held)
+            return
+        if self._over:
+            held.let_go()
+        if self._over or not self.holds(held):
             return
         if not there:
             log.error("device.missing", session=device.session)

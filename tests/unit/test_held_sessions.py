@@ -32,6 +32,7 @@ class FakeHolders:
 
     def __init__(self):
         self.held, self.released = [], []
+        self.closed = asyncio.Event()
 
     def listen(self, hear, died):
         self.hear, self.died = hear, died
@@ -46,7 +47,7 @@ class FakeHolders:
         self.released.append(session)
 
     async def close(self):
-        pass
+        self.closed.set()
 
 
 class FakeStore:
@@ -55,12 +56,15 @@ class FakeStore:
     def __init__(self, linked_at):
         self.devices = {SESSION: Device(SESSION, f"{PHONE[1:]}:1@s.whatsapp.net", linked_at, "/nowhere")}
         self.there = True
-        self.parked = {}
+        self.asked, self.answers = asyncio.Event(), asyncio.Event()
+        self.answers.set()
 
     async def device(self, session):
         return self.devices.get(session)
 
     async def holds(self, device):
+        self.asked.set()
+        await self.answers.wait()
         return self.there
 
     async def park(self, session, why):
@@ -114,6 +118,12 @@ class House:
             while not wanted():
                 self.done.clear()
                 await self.done.wait()
+
+    async def settled(self):
+        """Until nothing runs any more."""
+        async with asyncio.timeout(5):
+            while self.tasks:
+                await asyncio.wait(self.tasks)
 
     async def up(self):
         await self.sessions.resume(SESSION)
@@ -244,3 +254,51 @@ async def test_only_what_comes_up_after_the_dwell_is_never_verified_again(house)
     await house.up()
     assert house.sessions._held[SESSION].verified == ()
     assert not house.sessions._held[SESSION].fresh
+
+
+async def test_what_is_lost_while_the_store_is_asked_is_not_started(house):
+    house.store.answers.clear()
+    resuming = asyncio.ensure_future(house.sessions.resume(SESSION))
+    await house.store.asked.wait()
+    house.sessions._held[SESSION].lost()
+    house.store.answers.set()
+    await resuming
+    assert house.holders.held == []
+
+
+async def test_nothing_is_started_while_sessions_are_handed_over(house, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0, 0))
+    await house.up()
+    house.store.answers.clear()
+    house.store.asked.clear()
+    dying = asyncio.ensure_future(house.holders.died([SESSION]))
+    await house.store.asked.wait()
+    assert await house.sessions.hand_over() == [("resume", SESSION)]
+    house.store.answers.set()
+    await dying
+    assert house.holders.held == [SESSION], "only the first time"
+    assert await house.leases.owner(SESSION) is None
+    assert (await house.body()).state is State.RECONNECTING
+
+
+async def test_a_device_that_is_linked_while_sessions_are_handed_over_is_not_held_here_and_offered_too(house):
+    assert await house.sessions.hand_over() == []
+    device = house.store.devices[SESSION]
+    lease = await house.links.ownership.acquire(SESSION, house)
+    await house.sessions.adopt(lease, device, house.links.body(device), ())
+    await house.settled()
+    assert house.holders.held == []
+    assert await house.sessions.hand_over() == [("resume", SESSION)]
+    assert await house.leases.owner(SESSION) is None
+
+
+async def test_a_device_that_is_refused_is_not_handed_over_and_forgotten_at_once(house):
+    device = house.store.devices[SESSION]
+    lease = await house.links.ownership.acquire(SESSION, house)
+    refusing = asyncio.ensure_future(house.sessions.refuse(lease, device))
+    await house.store.asked.wait()
+    assert await house.sessions.hand_over() == []
+    async with asyncio.timeout(5):
+        await refusing
+    assert house.store.devices == {}
+    assert await house.leases.owner(SESSION) == "w", "the lease is the attempt's"
