@@ -77,17 +77,24 @@ class Held:
     async def renewed(self, lease: Lease) -> None:
         """Redis lost its memory: say again where the session stands."""
         self.lease = lease
-        await self._keeper.show(self, self.body.state, "session.retaken")
+        if self._keeper.holds(self):
+            await self._keeper.show(self, self.body.state, "session.retaken")
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """Have something done then, unless the session is let go of before."""
-        self.timers = [timer for timer in self.timers if not timer.cancelled()]
-        self.timers.append(asyncio.get_running_loop().call_later(seconds, call))
+
+        def fire() -> None:
+            self.timers.remove(timer)
+            call()
+
+        timer = asyncio.get_running_loop().call_later(seconds, fire)
+        self.timers.append(timer)
 
     def stop_timers(self) -> None:
         """Nothing more is to be done for it."""
         for timer in self.timers:
             timer.cancel()
+        self.timers.clear()
 
     def let_go(self) -> None:
         """It is held here no more. Who waits for it goes on, and finds that no holder has it."""
@@ -200,7 +207,7 @@ class Record:
         )
         if code is not None and saved is not None:
             sentry.ending("session", code, session=held.session, raw=raw or event, phone=held.device.phone)
-        await self._links.ownership.release(held.lease)
+        await self._links.ownership.let_go(held.session, held)
 
     async def _show_again(self, held: Held, event: str) -> None:
         if self._keeper.holds(held):

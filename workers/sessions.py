@@ -79,7 +79,10 @@ class Sessions:
         it has outlived the dwell."""
         held = Held(self, lease, device, body, fresh=True)
         held.verified = verified
-        self._links.ownership.hand_over(lease, held)
+        present = self._links.ownership.hand_over(device.session, held)
+        if present is None:
+            return  # lost meanwhile: whoever takes it finds the device in the store
+        held.lease = present
         self._held[device.session] = held
         await self._start(held)
         self._dwell(held)
@@ -174,7 +177,7 @@ class Sessions:
             # A device that is being refused is held under its attempt's lease, and is the attempt's matter.
             if self._links.ownership.owner(one.session) is one:
                 await self.show(one, State.RECONNECTING, "session.handed-over")
-                await self._links.ownership.release(one.lease)
+                await self._links.ownership.let_go(one.session, one)
                 jobs.append(("unlink" if one.leaving else "resume", one.session))
         return jobs
 
@@ -183,7 +186,11 @@ class Sessions:
         if self.holds(held):
             del self._held[held.session]
         held.let_go()
-        self._links.spawn(self._holders.release(held.session), "release")
+        self._links.spawn(self._release(held), "release")
+
+    async def _release(self, held: Held) -> None:
+        await self._holders.release(held.session)
+        await self._links.ownership.let_go(held.session, held)
 
     async def show(self, held: Held, state: State, event: str) -> bool:
         """Save where the session stands; whether that proved that it is still ours."""

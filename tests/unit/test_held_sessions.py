@@ -14,6 +14,7 @@ from shared.lease import Leases
 from shared.lifecycle import State
 from shared.redis_pool import answer
 from shared.snapshots import Snapshots
+from workers import held as held_module
 from workers import sessions as module
 from workers.engine import protocol as pipe
 from workers.held import Links
@@ -302,3 +303,32 @@ async def test_a_device_that_is_refused_is_not_handed_over_and_forgotten_at_once
         await refusing
     assert house.store.devices == {}
     assert await house.leases.owner(SESSION) == "w", "the lease is the attempt's"
+
+
+async def forgotten(house):
+    """Redis is emptied, and then hears of the session before its worker's next heartbeat."""
+    await house.up()
+    await house.redis.flushall()
+    await house.holders.hear(pipe.Dropped(session=SESSION))
+
+
+async def test_what_is_said_to_a_redis_that_forgot_us_is_said_again_once_the_lease_is_retaken(house, monkeypatch):
+    monkeypatch.setattr(held_module, "SAY_AGAIN_SECONDS", 0.01)
+    await forgotten(house)
+    assert house.sessions.holds(house.sessions._held[SESSION])
+    await house.links.ownership._beat()
+    await house.until(lambda: not house.sessions._held[SESSION].timers)
+    assert house.holders.released == []
+    assert await house.leases.owner(SESSION) == "w"
+    assert (await house.body()).state is State.RECONNECTING
+
+
+async def test_what_is_somebody_elses_is_neither_held_nor_owned_any_more(house):
+    await house.up()
+    await house.redis.delete(keys.LEASES)
+    await house.leases.acquire(SESSION, WorkerId("another"))
+    await house.holders.hear(pipe.Dropped(session=SESSION))
+    await house.settled()
+    assert (len(house.sessions), house.holders.released) == (0, [SESSION])
+    assert house.links.ownership.owner(SESSION) is None
+    assert await house.leases.owner(SESSION) == "another"
