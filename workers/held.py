@@ -180,7 +180,8 @@ class Record:
         retry_at: int | None = None,
         raw: str = "",
     ) -> None:
-        """The session is held no more: say so, and give the lease back."""
+        """The session is held no more: say so, and give the lease back. Redis may be away: then it is said again for
+        as long as the lease is ours, since nobody else knows how the session has ended."""
         held.stop_timers()
         region = phone.region_of(held.device.phone)
         counters: list[str] = []
@@ -192,7 +193,7 @@ class Record:
         change = Change(
             Body(state=state, failure=failure), MessageType.STATUS, event, code or "", tuple(counters), ending=True
         )
-        saved = await self._links.snapshots.save(held.lease, change)
+        saved = await self._save(held, change)
         log.info(
             "session.ended",
             session=held.session,
@@ -208,6 +209,15 @@ class Record:
         if code is not None and saved is not None:
             sentry.ending("session", code, session=held.session, raw=raw or event, phone=held.device.phone)
         await self._links.ownership.let_go(held.session, held)
+
+    async def _save(self, held: Held, change: Change) -> int | None:
+        while self._links.ownership.owner(held.session) is held:
+            try:
+                return await self._links.snapshots.save(held.lease, change)
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("session.unsaved", session=held.session, error=type(error).__name__)
+                await asyncio.sleep(SAY_AGAIN_SECONDS)
+        return None
 
     async def _show_again(self, held: Held, event: str) -> None:
         if self._keeper.holds(held):

@@ -15,7 +15,7 @@ from typing import Literal, assert_never
 
 import structlog
 
-from shared import phone
+from shared import phone, sentry
 from shared.clock import now_ms
 from shared.failures import FailureCode
 from shared.ids import SessionId
@@ -25,6 +25,7 @@ from shared.protocol import Body, Method
 from shared.webhooks import Undelivered
 from workers import reasons, tallies
 from workers.engine import protocol as pipe
+from workers.engine.processes import EngineFailed
 from workers.held import Held, Links, Record
 from workers.holders import Holders
 from workers.store import Device as StoredDevice
@@ -84,8 +85,9 @@ class Sessions:
             return  # lost meanwhile: whoever takes it finds the device in the store
         held.lease = present
         self._held[device.session] = held
-        await self._start(held)
         self._dwell(held)
+        # The attempt has ended well: what happens from here on is no matter of its.
+        self._links.spawn(self._start(held), "start")
 
     async def resume(self, session: SessionId) -> None:
         """Hold a registered device that nobody holds. Nothing happens when somebody does, when there is none, or when
@@ -102,16 +104,17 @@ class Sessions:
         held = Held(
             self, Lease(session, self._links.ownership.worker, 0), device, self._links.body(device), fresh=fresh
         )
-        lease = await self._links.ownership.acquire(session, held)
-        if lease is None:
-            return
-        held.lease = lease
-        self._held[session] = held
         if fresh:  # its worker died, or was told to stop, within the dwell
             method = (await self._links.snapshots.read(session)).body.method or Method.QR
             held.body = held.body.model_copy(update={"method": method})
             region = phone.region_of(device.phone)
             held.verified = tallies.verified(method, region, region)
+        lease = await self._links.ownership.acquire(session, held)
+        if lease is None:
+            return
+        held.lease = lease
+        self._held[session] = held
+        if fresh:
             self._dwell(held)
         await self._start_if_ours(held, "session.resuming")
 
@@ -199,30 +202,38 @@ class Sessions:
     # --- one session's turns ------------------------------------------------------------------------------------------
 
     async def _start(self, held: Held) -> None:
+        """Have it held; whatever goes wrong, it is tried again later."""
         device = held.device
-        # A start against a device that is not in its database aborts the whole process, so look first.
         try:
+            # A start against a device that is not in its database aborts the whole process, so look first.
             there = await self._links.store.holds(device)
-        except StoreAway as error:
+            if self._over:
+                held.let_go()
+            elif not self.holds(held):
+                log.info("session.not-started", session=device.session)
+            elif there:
+                await self._holders.hold(pipe.Hold(session=device.session, database=device.database, jid=device.jid))
+            else:
+                log.error("device.missing", session=device.session)
+                await self._forget(held)
+                await self._record.last(held, State.UNLINKED, "device.missing", FailureCode.INTERNAL)
+        except (StoreAway, EngineFailed) as error:
             log.warning("session.start-delayed", session=device.session, error=str(error))
             self._try_later(held)
-            return
-        if self._over:
-            held.let_go()
-        if self._over or not self.holds(held):
-            return
-        if not there:
-            log.error("device.missing", session=device.session)
-            await self._forget(held)
-            await self._record.last(held, State.UNLINKED, "device.missing", FailureCode.INTERNAL)
-            return
-        await self._holders.hold(pipe.Hold(session=device.session, database=device.database, jid=device.jid))
+        except BaseException:  # the limit of a job, too
+            self._try_later(held)
+            raise
 
     async def _start_if_ours(self, held: Held, event: str) -> None:
         """Start only after a fenced write: a worker that slept past its lease must not take its sessions up again."""
-        if await self.show(held, State.RECONNECTING, event):
+        try:
+            ours = await self.show(held, State.RECONNECTING, event)
+        except BaseException:
+            self._try_later(held)
+            raise
+        if ours:
             await self._start(held)
-        elif self.holds(held):
+        else:
             self._try_later(held)
 
     async def _hear(self, event: pipe.FromHolder) -> None:
@@ -272,8 +283,7 @@ class Sessions:
                 unreachable = event.reason is pipe.LostReason.START_FAILED
                 alert = held.tries == (ALERT_AT_TRY - 1 if unreachable else 0)
                 await self._record.trouble(held, code, what, raw, alert=alert)
-                if self.holds(held):
-                    self._try_later(held)
+                self._try_later(held)
             case pipe.LostReason.LOGGED_OUT | pipe.LostReason.MAIN_DEVICE_GONE:
                 await self._forget(held)
                 state = State.FAILED if held.fresh else State.UNLINKED
@@ -289,6 +299,8 @@ class Sessions:
                 assert_never(event.reason)
 
     def _try_later(self, held: Held) -> None:
+        if not self.holds(held):
+            return
         first, longest = RETRY_SECONDS
         pause = min(longest, first * 2**held.tries)
         held.tries += 1
@@ -308,11 +320,16 @@ class Sessions:
             await self._record.verified(held)
 
     async def _holder_died(self, sessions: list[SessionId]) -> None:
-        for session in sessions:
-            held = self._held.get(session)
-            if held is not None:
-                held.online.clear()
+        present = [self._held[session] for session in sessions if session in self._held]
+        for held in present:
+            held.online.clear()
+        for held in present:
+            if not self.holds(held):
+                continue
+            try:
                 await self._start_if_ours(held, "holder.died")
+            except Exception as error:  # noqa: BLE001 - one session's trouble must not keep the others waiting
+                sentry.report("holder", error, session=held.session)
 
     async def _log_out(self, held: Held) -> None:
         held.leaving = True

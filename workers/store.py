@@ -56,8 +56,8 @@ class StoreRefused(Exception):
 
 
 class DeviceStore(Protocol):
-    """Where linked devices live. Every call is durable when it returns, and raises `StoreAway`, another `OSError` or
-    the driver's own error when the store is out of reach."""
+    """Where linked devices live. Every call is durable when it returns, and raises `StoreAway` or another `OSError`
+    when the store is out of reach."""
 
     @property
     def away(self) -> bool:
@@ -133,7 +133,8 @@ class SqliteStore:
         return found[0] if found else None
 
     async def holds(self, device: Device) -> bool:
-        return await asyncio.to_thread(device_in, device.database, device.jid)
+        with _translated():
+            return await asyncio.to_thread(device_in, device.database, device.jid)
 
     async def held_by_nobody(self, owned: Callable[[SessionId], bool]) -> list[Device]:
         rows = await asyncio.to_thread(self._rows, "WHERE parked = ''", ())
@@ -175,8 +176,17 @@ class SqliteStore:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._registry, timeout=10)) as registry, registry:
+        with _translated(), closing(sqlite3.connect(self._registry, timeout=10)) as registry, registry:
             yield registry
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """A disk that is full or a file that is locked is a store that is away."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreAway(f"{type(error).__name__}: {error}") from error
 
 
 def _sync(path: Path) -> None:

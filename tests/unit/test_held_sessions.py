@@ -1,6 +1,7 @@
 """What each loss of a held session leads to: a state for the page, an act, a count, and never a fight."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from pydantic import SecretStr
@@ -17,10 +18,11 @@ from shared.snapshots import Snapshots
 from workers import held as held_module
 from workers import sessions as module
 from workers.engine import protocol as pipe
+from workers.engine.processes import EngineFailed
 from workers.held import Links
 from workers.ownership import Ownership
 from workers.sessions import Sessions
-from workers.store import Device
+from workers.store import Device, StoreAway
 
 SESSION, OTHER = SessionId("company_salon-1"), SessionId("company_salon-2")
 PHONE = "+79001234567"
@@ -34,11 +36,15 @@ class FakeHolders:
     def __init__(self):
         self.held, self.released = [], []
         self.closed = asyncio.Event()
+        self.fault = None  # raised by the next hold
 
     def listen(self, hear, died):
         self.hear, self.died = hear, died
 
     async def hold(self, order):
+        fault, self.fault = self.fault, None
+        if fault is not None:
+            raise fault
         self.held.append(order.session)
 
     async def send(self, session, order):
@@ -57,13 +63,20 @@ class FakeStore:
     def __init__(self, linked_at):
         self.devices = {SESSION: Device(SESSION, f"{PHONE[1:]}:1@s.whatsapp.net", linked_at, "/nowhere")}
         self.there = True
+        self.fault = None  # raised by whatever is asked next
         self.asked, self.answers = asyncio.Event(), asyncio.Event()
         self.answers.set()
 
     async def device(self, session):
         return self.devices.get(session)
 
+    def fails(self):
+        fault, self.fault = self.fault, None
+        if fault is not None:
+            raise fault
+
     async def holds(self, device):
+        self.fails()
         self.asked.set()
         await self.answers.wait()
         return self.there
@@ -332,3 +345,88 @@ async def test_what_is_somebody_elses_is_neither_held_nor_owned_any_more(house):
     assert (len(house.sessions), house.holders.released) == (0, [SESSION])
     assert house.links.ownership.owner(SESSION) is None
     assert await house.leases.owner(SESSION) == "another"
+
+
+@pytest.mark.parametrize(
+    ("where", "fault"),
+    [
+        ("holders", EngineFailed("none could be had")),
+        ("holders", KeyError()),
+        ("store", StoreAway("the disk is full")),
+        ("store", asyncio.CancelledError()),  # the limit of the job
+    ],
+)
+async def test_a_start_that_fails_is_tried_again(house, monkeypatch, where, fault):
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    (house.holders if where == "holders" else house.store).fault = fault
+    with suppress(KeyError, asyncio.CancelledError):
+        await house.sessions.resume(SESSION)
+    await house.until(lambda: house.holders.held == [SESSION])
+
+
+async def test_a_redis_that_fails_before_the_start_leaves_nothing_unstarted(house, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    save, faults = house.snapshots.save, [asyncio.CancelledError(), ConnectionResetError()]
+
+    async def failing(*args):
+        if faults:
+            raise faults.pop()
+        return await save(*args)
+
+    monkeypatch.setattr(house.snapshots, "save", failing)
+    await house.sessions.resume(SESSION)
+    await house.until(lambda: house.holders.held == [SESSION])
+
+
+async def test_one_session_that_cannot_be_started_keeps_no_other_of_its_holder_waiting(house, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    house.store.devices[OTHER] = Device(OTHER, f"{PHONE[1:]}:2@s.whatsapp.net", now_ms() - HOUR_AGO, "/nowhere")
+    await house.sessions.resume(SESSION)
+    await house.sessions.resume(OTHER)
+    house.holders.fault = KeyError()
+    await house.holders.died([SESSION, OTHER])
+    assert house.holders.held == [SESSION, OTHER, OTHER]
+    await house.until(lambda: house.holders.held == [SESSION, OTHER, OTHER, SESSION])
+
+
+async def test_a_device_that_was_just_linked_stays_linked_when_it_cannot_be_started(house, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    device = house.store.devices[SESSION]
+    lease = await house.links.ownership.acquire(SESSION, house)
+    house.holders.fault = KeyError()
+    await house.sessions.adopt(lease, device, house.links.body(device), ())
+    await house.until(lambda: house.holders.held == [SESSION])
+
+
+async def test_how_a_session_ended_is_said_until_redis_hears_it(house, monkeypatch):
+    monkeypatch.setattr(held_module, "SAY_AGAIN_SECONDS", 0.01)
+    await house.up()
+    save, faults = house.snapshots.save, [ConnectionResetError(), ConnectionResetError()]
+
+    async def failing(*args):
+        if faults:
+            raise faults.pop()
+        return await save(*args)
+
+    monkeypatch.setattr(house.snapshots, "save", failing)
+    await house.lose(R.LOGGED_OUT)
+    await house.settled()
+    assert (await house.body()).state is State.UNLINKED
+    assert await house.leases.owner(SESSION) is None
+
+
+async def test_an_end_is_said_no_more_once_the_lease_is_somebody_elses(house, monkeypatch):
+    monkeypatch.setattr(held_module, "SAY_AGAIN_SECONDS", 0.01)
+    await house.up()
+    tried = asyncio.Event()
+
+    async def away(*_args):
+        tried.set()
+        raise ConnectionResetError
+
+    monkeypatch.setattr(house.snapshots, "save", away)
+    losing = asyncio.ensure_future(house.lose(R.LOGGED_OUT))
+    await tried.wait()
+    house.links.ownership._drop([SESSION], "taken over")
+    await losing
+    await house.settled()
