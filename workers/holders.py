@@ -111,11 +111,10 @@ class Holders:
                 break  # its death moves this one with the rest
         await worn.holder.kill()
 
-    async def send(self, session: SessionId, order: pipe.Send | pipe.LogOut) -> None:
-        """Tell the process that holds the session; nothing happens when none does."""
+    async def send(self, session: SessionId, order: pipe.Send | pipe.LogOut) -> bool:
+        """Tell the process that holds the session; whether one does."""
         running = self._of(session)
-        if running is not None:
-            await self._tell(running, order)
+        return running is not None and await self._tell(running, order)
 
     async def release(self, session: SessionId) -> None:
         """Close the session's connection; the device stays linked. Idempotent."""
@@ -137,11 +136,13 @@ class Holders:
     def _of(self, session: SessionId) -> _Running | None:
         return next((one for one in self._running if session in one.sessions), None)
 
-    async def _tell(self, running: _Running, order: pipe.ToHolder) -> None:
+    async def _tell(self, running: _Running, order: pipe.ToHolder) -> bool:
         try:
             await running.holder.send(order)
         except PipeClosed:
             log.debug("holder.closed")  # its reader learns of the end and has the sessions taken up again
+            return False
+        return True
 
     async def _heard(self, running: _Running, event: pipe.FromHolder) -> None:
         if isinstance(event, pipe.Released) and (moving := running.released.pop(SessionId(event.session), None)):

@@ -127,18 +127,30 @@ class Sessions:
         await self._log_out(held)
         await self._forget(held)
 
-    async def unlink(self, session: SessionId) -> None:
-        """Log out at WhatsApp, forget the device, say `unlinked`. Idempotent."""
-        if session not in self._held and (device := await self._links.store.device(session)) is not None:
+    async def unlink(self, session: SessionId) -> bool:
+        """Log out at WhatsApp, forget the device, say `unlinked`. Idempotent; takes longer than a job may. False: it
+        could not be taken up here, or was lost meanwhile; to be tried again, wherever it is then."""
+        if session not in self._held:
+            device = await self._links.store.device(session)
+            if device is None:
+                return True
             await self._take_up(device)
         held = self._held.get(session)
         if held is None:
-            return
-        await self._log_out(held)
-        if not self.holds(held):
-            return
-        await self._forget(held)
+            return False
+        if held.leaving:
+            return True  # somebody is at it
+        try:
+            await self._log_out(held)
+            if not self.holds(held):
+                return False
+            await self._forget(held)
+        except BaseException:
+            held.leaving = False
+            self._try_later(held)
+            raise
         await self._record.last(held, State.UNLINKED, "session.unlinked")
+        return True
 
     async def send(self, session: SessionId, message_id: str) -> None:
         """Send a text that waits in the outbox, through the session, once that is online."""
@@ -247,10 +259,13 @@ class Sessions:
                 await self._came_online(held)
             case pipe.Dropped():
                 held.online.clear()
-                await self.show(held, State.RECONNECTING, "session.dropped")
+                if not held.leaving:
+                    await self.show(held, State.RECONNECTING, "session.dropped")
             case pipe.Lost():
                 await self._lost(held, event)
-            case pipe.Released():
+            case pipe.Released(detail=detail):
+                if detail:
+                    log.warning("session.log-out-failed", session=event.session, detail=detail)
                 held.gone.set()
             case pipe.Sent(message=message):
                 log.info("message.sent", session=event.session, message=message)
@@ -336,8 +351,9 @@ class Sessions:
         try:
             async with asyncio.timeout(UNLINK_SECONDS):
                 await held.online.wait()
-                await self._holders.send(held.session, pipe.LogOut(session=held.session))
-                await held.gone.wait()
+                held.gone.clear()  # set by an earlier connection that failed, maybe
+                if await self._holders.send(held.session, pipe.LogOut(session=held.session)):
+                    await held.gone.wait()
         except TimeoutError:
             log.warning("session.log-out-unanswered", session=held.session)
 

@@ -34,7 +34,8 @@ class FakeHolders:
     """Remembers what it was told."""
 
     def __init__(self):
-        self.held, self.released = [], []
+        self.held, self.released, self.told = [], [], []
+        self.heard = asyncio.Event()  # that it was told something
         self.closed = asyncio.Event()
         self.fault = None  # raised by the next hold
 
@@ -48,7 +49,9 @@ class FakeHolders:
         self.held.append(order.session)
 
     async def send(self, session, order):
-        pass
+        self.told.append(order)
+        self.heard.set()
+        return session in self.held and not self.closed.is_set()
 
     async def release(self, session):
         self.released.append(session)
@@ -430,3 +433,67 @@ async def test_an_end_is_said_no_more_once_the_lease_is_somebody_elses(house, mo
     house.links.ownership._drop([SESSION], "taken over")
     await losing
     await house.settled()
+
+
+async def unlinking(house):
+    """An unlink that waits for WhatsApp's answer."""
+    task = asyncio.ensure_future(house.sessions.unlink(SESSION))
+    await house.holders.heard.wait()
+    assert house.holders.told == [pipe.LogOut(session=SESSION)]
+    return task
+
+
+async def test_the_keys_are_kept_until_whatsapp_has_answered_the_log_out(house, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    await house.up()
+    await house.lose(R.START_FAILED)
+    await house.until(lambda: len(house.holders.held) == 2)
+    await house.holders.hear(pipe.Held(session=SESSION))
+    task = await unlinking(house)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert SESSION in house.store.devices
+    assert not task.done()
+    await house.lose(R.LOGGED_OUT)
+    assert await task is True
+    assert house.store.devices == {}
+    assert (await house.body()).state is State.UNLINKED
+
+
+async def test_what_is_being_unlinked_is_unlinked_once_and_shows_no_trouble_meanwhile(house):
+    await house.up()
+    task = await unlinking(house)
+    assert await house.sessions.unlink(SESSION) is True
+    await house.holders.hear(pipe.Dropped(session=SESSION))
+    assert (await house.body()).state is State.LINKED
+    await house.holders.hear(pipe.Released(session=SESSION, detail="no answer"))
+    assert await task is True
+    assert len(house.holders.told) == 1
+
+
+async def test_an_unlink_that_is_cut_short_leaves_a_session_that_is_held(house, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    await house.up()
+    task = await unlinking(house)
+    task.cancel()
+    await asyncio.wait([task])
+    await house.until(lambda: len(house.holders.held) == 2)
+    assert not house.sessions._held[SESSION].leaving
+
+
+async def test_an_unlink_that_cannot_be_done_here_says_so(house):
+    await house.leases.acquire(SESSION, WorkerId("another"))
+    assert await house.sessions.unlink(SESSION) is False
+    assert await house.sessions.unlink(OTHER) is True, "there is nothing to do"
+
+
+@pytest.mark.parametrize("how", ["lost", "handed over"])
+async def test_what_is_lost_while_it_is_unlinked_keeps_its_keys_and_is_unlinked_elsewhere(house, how):
+    await house.up()
+    task = await unlinking(house)
+    if how == "lost":
+        house.links.ownership._drop([SESSION], "taken over")
+    else:
+        assert await house.sessions.hand_over() == [("unlink", SESSION)]
+    assert await task is False
+    assert SESSION in house.store.devices

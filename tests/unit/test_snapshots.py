@@ -111,6 +111,15 @@ async def test_everything_that_is_written_expires_but_counters(world):
     assert everlasting == {keys.fence(SESSION), keys.STATS}
 
 
+async def test_what_a_held_session_shows_does_not_expire_however_long_nothing_happens(world):
+    lease = await world.serve()
+    for name in (keys.snapshot(SESSION), keys.timeline(SESSION)):
+        await world.redis.pexpire(name, 1000)
+    await world.leases.keep_names([lease])
+    assert await world.redis.pttl(keys.snapshot(SESSION)) > keys.SNAPSHOT_TTL - 1000
+    assert await world.redis.pttl(keys.timeline(SESSION)) > keys.TIMELINE_TTL - 1000
+
+
 async def test_the_timeline_does_not_grow_without_end(world):
     lease = await world.serve()
     for _ in range(2 * keys.TIMELINE_LENGTH + 1):
