@@ -116,11 +116,12 @@ class Api:
         session = session_of(_company(request))
         asked = await _body(request, NewMessage)
         number = _number(asked.to, self._settings.default_region, "to")
-        owner = await self._leases.owner(session)
-        if owner is None or (await self._snapshots.read(session)).body.state not in DEVICE:
+        if (await self._snapshots.read(session)).body.state not in DEVICE:
             raise Problem(problems.NOT_LINKED)
+        owner = await self._leases.owner(session)  # nobody for the moment of a hand-over: the job follows its session
+        queue = keys.queue_worker(owner) if owner else keys.QUEUE_SESSIONS
         message = await self._outbox.put(session, Message(number, asked.text))
-        await enqueue(self._redis, keys.queue_worker(owner), "send", session, message, job_id=f"send:{message}")
+        await enqueue(self._redis, queue, "send", session, message, job_id=f"send:{message}")
         return JSONResponse(MessageView(id=message).model_dump(by_alias=True), 202)
 
 

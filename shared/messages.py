@@ -33,6 +33,11 @@ class Outbox:
             await pipe.execute()
         return message_id
 
+    async def waited(self, session: SessionId, message_id: str) -> float:
+        """For how many seconds it has been kept; 0 when it is gone."""
+        left = await self._redis.pttl(keys.message(session, message_id))
+        return (keys.SUBJECT_TTL - left) / 1000 if left > 0 else 0.0
+
     async def take(self, session: SessionId, message_id: str) -> Message | None:
         """The message, which is then gone here: of two takers one gets it, so it is sent at most once."""
         key = keys.message(session, message_id)

@@ -33,6 +33,8 @@ RESUMES_AT_ONCE = 4
 RESUME_JITTER_SECONDS = 0.1
 FULL_SECONDS = 2.0
 """Until a session that met a full worker is offered again."""
+UNHELD_SECONDS = 1.0
+"""Until a text for a session that nobody holds just now is looked at again."""
 
 Spawn = Callable[[Awaitable[None], str], None]
 
@@ -147,12 +149,18 @@ class Jobs:
             await self._elsewhere(sid, "unlink")
 
     async def send(self, _ctx: dict[str, Any], session: str, message: str) -> None:
-        """Send a text that waits in the outbox."""
+        """Send a text that waits in the outbox; if nobody holds its session, as in a hand-over, look again."""
         sid = _session(session)
-        if isinstance(self._ownership.owner(sid), Held):
-            await self._sessions.send(sid, message)
-        elif not await self._elsewhere(sid, "send", message):
-            await self._sessions.send(sid, message)  # which says that it cannot be sent
+        if not isinstance(self._ownership.owner(sid), Held):
+            if await self._elsewhere(sid, "send", message):
+                return
+            if await self._sessions.may_come(sid, message):
+                again = f"send:{message}:{secrets.token_hex(4)}"
+                await enqueue(
+                    self._redis, keys.QUEUE_SESSIONS, "send", sid, message, job_id=again, after=UNHELD_SECONDS
+                )
+                return
+        await self._sessions.send(sid, message)  # which says when it cannot be sent
 
     async def resume(self, _ctx: dict[str, Any], session: str) -> None:
         """Hold a registered device that nobody holds; on a full worker, offer it again to the others."""

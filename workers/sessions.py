@@ -20,7 +20,7 @@ from shared.clock import now_ms
 from shared.failures import FailureCode
 from shared.ids import SessionId
 from shared.lease import Lease
-from shared.lifecycle import State
+from shared.lifecycle import DEVICE, State
 from shared.protocol import Body, Method
 from shared.webhooks import Undelivered
 from workers import reasons, tallies
@@ -43,7 +43,7 @@ ALERT_AT_TRY = 4
 """A session that cannot be connected so many times in a row, some 14 s, is no hiccup: Sentry hears of it."""
 UNLINK_SECONDS = 30.0
 SEND_SECONDS = 120.0
-"""How long a text waits for its session to come online."""
+"""How long a text waits for its session to be held, and to come online, from the moment that it was asked for."""
 
 
 Job = Literal["resume", "unlink"]
@@ -160,9 +160,15 @@ class Sessions:
             return
         self._links.spawn(self._send(held, message_id), "send")
 
+    async def may_come(self, session: SessionId, message_id: str) -> bool:
+        """Whether somebody may yet hold the session, as in a hand-over, before the text has waited too long."""
+        stored = await self._links.snapshots.read(session)
+        return stored.body.state in DEVICE and await self._links.outbox.waited(session, message_id) < SEND_SECONDS
+
     async def _send(self, held: Held, message_id: str) -> None:
+        waited = await self._links.outbox.waited(held.session, message_id)
         try:
-            async with asyncio.timeout(SEND_SECONDS):
+            async with asyncio.timeout(max(0.0, SEND_SECONDS - waited)):
                 await held.online.wait()
         except TimeoutError:
             self._undelivered(held.session, message_id, Undelivered.NOT_ONLINE)

@@ -131,6 +131,15 @@ async def test_a_message_for_a_company_without_a_device_is_refused(web, redis):
     assert await redis.keys("wa:subject:*") == []
 
 
+async def test_a_message_in_the_midst_of_a_hand_over_follows_its_session(web, redis):
+    body = json.dumps({"state": "reconnecting"})
+    await redis.hset(keys.snapshot(SessionId("company_a")), mapping={"attempt": 5, "seq": 2, "body": body})
+    async with web.http() as http:
+        answer = await http.post("/api/v1/companies/a/messages", json={"to": "+79001234567", "text": "hello"})
+    assert answer.status_code == 202
+    assert await redis.zrange(keys.QUEUE_SESSIONS, 0, -1) == [f"send:{answer.json()['id']}".encode()]
+
+
 @pytest.mark.parametrize("path", [LINKS, "/api/v1/companies/a", "/api/v1/nothing"])
 async def test_nobody_keeps_what_concerns_one_company_only(web, path):
     async with web.http() as http:

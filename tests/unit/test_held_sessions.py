@@ -13,6 +13,7 @@ from shared.failures import FailureCode
 from shared.ids import SessionId, WorkerId
 from shared.lease import Leases
 from shared.lifecycle import State
+from shared.messages import Outbox
 from shared.redis_pool import answer
 from shared.snapshots import Snapshots
 from workers import held as held_module
@@ -34,7 +35,7 @@ class FakeHolders:
     """Remembers what it was told."""
 
     def __init__(self):
-        self.held, self.released, self.told = [], [], []
+        self.held, self.released, self.sent = [], [], []
         self.heard = asyncio.Event()  # that it was told something
         self.closed = asyncio.Event()
         self.fault = None  # raised by the next hold
@@ -49,7 +50,7 @@ class FakeHolders:
         self.held.append(order.session)
 
     async def send(self, session, order):
-        self.told.append(order)
+        self.sent.append(order)
         self.heard.set()
         return session in self.held and not self.closed.is_set()
 
@@ -100,10 +101,11 @@ class House:
         self.holders, self.store = FakeHolders(), FakeStore(linked_at)
         self.snapshots, self.leases = Snapshots(redis), Leases(redis)
         self.cooldowns = Cooldowns(redis, SecretStr("x" * 40))
-        ownership = Ownership(self.leases, WorkerId("w"), on_lapsed=self._nothing, on_beat=lambda _: None)
+        self.ownership = Ownership(self.leases, WorkerId("w"), on_lapsed=self._nothing, on_beat=lambda _: None)
+        self.outbox, self.ended = Outbox(redis), []
         self.tasks = set()
         self.done = asyncio.Event()
-        self.links = self._links(ownership)
+        self.links = self._links(self.ownership)
         self.sessions = Sessions(self.links, self.holders, most=10)  # type: ignore[arg-type]
 
     def _links(self, ownership):
@@ -114,6 +116,8 @@ class House:
             "cooldowns": self.cooldowns,
             "spawn": self.spawn,
             "device_name": "Salon",
+            "outbox": self.outbox,
+            "message_ended": lambda _session, message, why: self.ended.append((message, why)),
         }
         return Links(**{name: known.get(name) for name in Links.__dataclass_fields__})
 
@@ -439,7 +443,7 @@ async def unlinking(house):
     """An unlink that waits for WhatsApp's answer."""
     task = asyncio.ensure_future(house.sessions.unlink(SESSION))
     await house.holders.heard.wait()
-    assert house.holders.told == [pipe.LogOut(session=SESSION)]
+    assert house.holders.sent == [pipe.LogOut(session=SESSION)]
     return task
 
 
@@ -468,7 +472,7 @@ async def test_what_is_being_unlinked_is_unlinked_once_and_shows_no_trouble_mean
     assert (await house.body()).state is State.LINKED
     await house.holders.hear(pipe.Released(session=SESSION, detail="no answer"))
     assert await task is True
-    assert len(house.holders.told) == 1
+    assert len(house.holders.sent) == 1
 
 
 async def test_an_unlink_that_is_cut_short_leaves_a_session_that_is_held(house, monkeypatch):
