@@ -60,7 +60,7 @@ local seq = 1
 if have_attempt == attempt then seq = tonumber(have[2]) + 1 end
 announce({KEYS[1], KEYS[2], KEYS[3], ARGV[4], KEYS[7]}, ARGV[3], seq, {unpack(ARGV, 9)})
 if ARGV[5] == '1' then redis.call('DEL', KEYS[6], KEYS[7]) end
-if ARGV[6] ~= '' then keep({KEYS[8], KEYS[9]}, ARGV[6], ARGV[7], ARGV[8]) end
+if ARGV[6] ~= '' then keep({KEYS[8], KEYS[9]}, ARGV[6], ARGV[7], ARGV[8], 0) end
 return seq
 """
 )

@@ -107,6 +107,10 @@ def _untold(_session: SessionId, _message: str, _why: Undelivered | None) -> Non
     """Nobody wants to hear how messages end."""
 
 
+async def _unexpected(_session: SessionId, _message: str, _seconds: float) -> None:
+    """Nor what becomes of those whose worker dies."""
+
+
 @dataclass(frozen=True, slots=True)
 class Links:
     """What sessions work with, besides their holders."""
@@ -118,6 +122,7 @@ class Links:
     cooldowns: Cooldowns
     spawn: Callable[[Awaitable[None], str], None]
     device_name: str
+    message_begun: Callable[[SessionId, str, float], Awaitable[None]] = _unexpected
     message_ended: Callable[[SessionId, str, Undelivered | None], None] = _untold
 
     def body(self, device: StoredDevice) -> Body:

@@ -112,7 +112,7 @@ class Worker:
         cooldowns = Cooldowns(redis, self._config.secret_key)
         links = Links(snapshots, ownership, store, Outbox(redis), cooldowns, self.spawn, self._config.device_name)
         if webhooks is not None:
-            links = dataclasses.replace(links, message_ended=webhooks.message)
+            links = dataclasses.replace(links, message_begun=webhooks.expect, message_ended=webhooks.message)
         sessions = Sessions(links, Holders(engines, self.spawn), most=most.sessions)
 
         async def restart(session: SessionId, method: Method) -> None:

@@ -20,14 +20,14 @@ from shared.clock import now_ms
 from shared.failures import FailureCode
 from shared.ids import SessionId
 from shared.lease import Lease
-from shared.lifecycle import DEVICE, State
+from shared.lifecycle import State
 from shared.protocol import Body, Method
-from shared.webhooks import Undelivered
 from workers import reasons, tallies
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed
 from workers.held import Held, Links, Record
 from workers.holders import Holders
+from workers.sending import Sending
 from workers.store import Device as StoredDevice
 from workers.store import StoreAway
 
@@ -42,8 +42,6 @@ RETRY_SECONDS = (2.0, 60.0)
 ALERT_AT_TRY = 4
 """A session that cannot be connected so many times in a row, some 14 s, is no hiccup: Sentry hears of it."""
 UNLINK_SECONDS = 30.0
-SEND_SECONDS = 120.0
-"""How long a text waits for its session to be held, and to come online, from the moment that it was asked for."""
 
 
 Job = Literal["resume", "unlink"]
@@ -57,6 +55,7 @@ class Sessions:
         self._holders = holders
         self._most = most
         self._record = Record(links, self)
+        self._sending = Sending(links, holders)
         self._held: dict[SessionId, Held] = {}
         self._over = False  # all have been handed over: nothing is started any more
         holders.listen(self._hear, self._holder_died)
@@ -154,35 +153,11 @@ class Sessions:
 
     async def send(self, session: SessionId, message_id: str) -> None:
         """Send a text that waits in the outbox, through the session, once that is online."""
-        held = self._held.get(session)
-        if held is None:
-            self._undelivered(session, message_id, Undelivered.NOT_ONLINE)
-            return
-        self._links.spawn(self._send(held, message_id), "send")
+        await self._sending.send(session, self._held.get(session), message_id)
 
     async def may_come(self, session: SessionId, message_id: str) -> bool:
         """Whether somebody may yet hold the session, as in a hand-over, before the text has waited too long."""
-        stored = await self._links.snapshots.read(session)
-        return stored.body.state in DEVICE and await self._links.outbox.waited(session, message_id) < SEND_SECONDS
-
-    async def _send(self, held: Held, message_id: str) -> None:
-        waited = await self._links.outbox.waited(held.session, message_id)
-        try:
-            async with asyncio.timeout(max(0.0, SEND_SECONDS - waited)):
-                await held.online.wait()
-        except TimeoutError:
-            self._undelivered(held.session, message_id, Undelivered.NOT_ONLINE)
-            return
-        message = await self._links.outbox.take(held.session, message_id)
-        if message is None:
-            self._undelivered(held.session, message_id, Undelivered.UNKNOWN)  # too old, or taken by a worker that died
-            return
-        order = pipe.Send(session=held.session, message=message_id, to=message.to, text=message.text)
-        await self._holders.send(held.session, order)
-
-    def _undelivered(self, session: SessionId, message_id: str, why: Undelivered) -> None:
-        log.warning("message.undeliverable", session=session, message=message_id, why=why.value)
-        self._links.message_ended(session, message_id, why)
+        return await self._sending.may_come(session, message_id)
 
     async def hand_over(self) -> list[tuple[Job, SessionId]]:
         """Close every connection, for good, then give the leases back; what somebody else shall do, and with which
@@ -195,6 +170,7 @@ class Sessions:
         await self._holders.close()
         jobs: list[tuple[Job, SessionId]] = []
         for one in held:
+            self._sending.cut(one.session)
             # A device that is being refused is held under its attempt's lease, and is the attempt's matter.
             if self._links.ownership.owner(one.session) is one:
                 await self.show(one, State.RECONNECTING, "session.handed-over")
@@ -257,6 +233,9 @@ class Sessions:
     async def _hear(self, event: pipe.FromHolder) -> None:
         if isinstance(event, pipe.Ready | pipe.Probed):
             return
+        if isinstance(event, pipe.Sent | pipe.SendFailed):
+            self._sending.heard(event)
+            return
         held = self._held.get(SessionId(event.session))
         if held is None:
             return
@@ -273,12 +252,6 @@ class Sessions:
                 if detail:
                     log.warning("session.log-out-failed", session=event.session, detail=detail)
                 held.gone.set()
-            case pipe.Sent(message=message):
-                log.info("message.sent", session=event.session, message=message)
-                self._links.message_ended(held.session, message, None)
-            case pipe.SendFailed(message=message, reason=reason):
-                log.warning("message.failed", session=event.session, message=message, reason=reason)
-                self._links.message_ended(held.session, message, reasons.of_unsent(reason))
             case _:
                 assert_never(event)
 
@@ -341,6 +314,8 @@ class Sessions:
             await self._record.verified(held)
 
     async def _holder_died(self, sessions: list[SessionId]) -> None:
+        for session in sessions:
+            self._sending.cut(session)
         present = [self._held[session] for session in sessions if session in self._held]
         for held in present:
             held.online.clear()

@@ -102,7 +102,7 @@ class House:
         self.snapshots, self.leases = Snapshots(redis), Leases(redis)
         self.cooldowns = Cooldowns(redis, SecretStr("x" * 40))
         self.ownership = Ownership(self.leases, WorkerId("w"), on_lapsed=self._nothing, on_beat=lambda _: None)
-        self.outbox, self.ended = Outbox(redis), []
+        self.outbox, self.begun, self.ended = Outbox(redis), [], []
         self.tasks = set()
         self.done = asyncio.Event()
         self.links = self._links(self.ownership)
@@ -117,12 +117,16 @@ class House:
             "spawn": self.spawn,
             "device_name": "Salon",
             "outbox": self.outbox,
+            "message_begun": self._begun,
             "message_ended": lambda _session, message, why: self.ended.append((message, why)),
         }
         return Links(**{name: known.get(name) for name in Links.__dataclass_fields__})
 
     async def _nothing(self):
         pass
+
+    async def _begun(self, _session, message, _seconds):
+        self.begun.append(message)
 
     def spawn(self, work, _name):
         task = asyncio.ensure_future(work)

@@ -8,7 +8,7 @@ import pytest
 from shared.ids import SessionId
 from workers import holders
 from workers.engine import protocol as pipe
-from workers.engine.processes import EngineFailed, Exited
+from workers.engine.processes import EngineFailed, Exited, PipeClosed
 
 
 class FakeHolder:
@@ -184,3 +184,18 @@ async def test_sessions_that_cannot_be_moved_are_told_as_lost_with_their_process
         while not world.died:
             await asyncio.sleep(0)
     assert world.died == ["company_a", "company_b", "company_c"]
+
+
+async def test_whoever_sends_learns_whether_a_process_has_been_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, order = SessionId("company_a"), pipe.Send(session="company_a", message="m", to="+1", text="x")
+    assert await world.holders.send(session, order) is False
+    await world.hold("company_a")
+    assert await world.holders.send(session, order) is True
+
+    async def closed(_message: pipe.ToHolder) -> None:
+        raise PipeClosed("it is gone")
+
+    monkeypatch.setattr(world.made[0], "send", closed)
+    assert await world.holders.send(session, order) is False
