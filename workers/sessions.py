@@ -14,6 +14,7 @@ import asyncio
 from typing import Literal, assert_never
 
 import structlog
+from redis.exceptions import RedisError
 
 from shared import phone, sentry
 from shared.clock import now_ms
@@ -41,6 +42,8 @@ RETRY_SECONDS = (2.0, 60.0)
 """Pauses between tries to take a session up: the first, doubled each time, and the longest."""
 ALERT_AT_TRY = 4
 """A session that cannot be connected so many times in a row, some 14 s, is no hiccup: Sentry hears of it."""
+STORE_SECONDS = 5.0
+"""Until a loss is written down again that could not be, as the store or Redis was away."""
 UNLINK_SECONDS = 30.0
 
 
@@ -247,7 +250,11 @@ class Sessions:
                 if not held.leaving:
                     await self.show(held, State.RECONNECTING, "session.dropped")
             case pipe.Lost():
-                await self._lost(held, event)
+                held.gone.set()
+                held.online.clear()
+                if not held.leaving:
+                    # Beside, as the store may be away: the holder's other sessions shall be heard meanwhile.
+                    self._links.spawn(self._lost(held, event), "lost")
             case pipe.Released(detail=detail):
                 if detail:
                     log.warning("session.log-out-failed", session=event.session, detail=detail)
@@ -265,10 +272,18 @@ class Sessions:
             await self._record.verified(held)
 
     async def _lost(self, held: Held, event: pipe.Lost) -> None:
-        held.gone.set()
-        held.online.clear()
-        if held.leaving:
+        if not self.holds(held):
             return
+        try:
+            await self._obey_loss(held, event)
+        except (RedisError, OSError, TimeoutError) as error:  # of the store, too
+            log.warning("session.loss-delayed", session=held.session, error=str(error))
+            held.later(STORE_SECONDS, lambda: self._links.spawn(self._lost(held, event), "lost"))
+        except BaseException:  # held again, it is told of its loss again
+            self._try_later(held)
+            raise
+
+    async def _obey_loss(self, held: Held, event: pipe.Lost) -> None:
         log.warning("session.lost", session=event.session, reason=event.reason.value, detail=event.detail)
         code = reasons.of_loss(event.reason, fresh=held.fresh)
         what, raw = f"session.{event.reason.value}", f"{event.reason.value} {event.detail}".strip()
@@ -284,10 +299,10 @@ class Sessions:
                 await self._record.last(held, state, what, code, raw=raw)
             case pipe.LostReason.REPLACED | pipe.LostReason.BANNED:
                 # Never fight back: the device is kept, and held no more until it is linked anew.
-                await self._links.store.park(held.session, event.reason.value)
-                self._held.pop(held.session, None)
                 if event.reason is pipe.LostReason.BANNED and event.until is not None:
                     await self._links.cooldowns.until(held.device.phone, event.until)
+                await self._links.store.park(held.device, event.reason.value)
+                self._held.pop(held.session, None)
                 await self._record.last(held, State.FAILED, what, code, retry_at=event.until, raw=raw)
             case _:
                 assert_never(event.reason)
@@ -341,7 +356,7 @@ class Sessions:
     async def _forget(self, held: Held) -> None:
         await self._holders.release(held.session)
         try:
-            await self._links.store.forget(held.session)
+            await self._links.store.forget(held.device)
         except StoreAway as error:
             # WhatsApp knows these keys no more: the next sweep takes the device up, is told so, and forgets it then.
             log.warning("device.not-forgotten", session=held.session, error=str(error))

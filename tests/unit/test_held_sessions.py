@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
@@ -85,12 +86,14 @@ class FakeStore:
         await self.answers.wait()
         return self.there
 
-    async def park(self, session, why):
-        old = self.devices[session]
-        self.devices[session] = Device(session, old.jid, old.linked_at, old.database, why)
+    async def park(self, device, why):
+        self.asked.set()
+        self.fails()
+        self.devices[device.session] = replace(device, parked=why)
 
-    async def forget(self, session):
-        self.devices.pop(session, None)
+    async def forget(self, device):
+        if self.devices.get(device.session) == device:
+            del self.devices[device.session]
 
 
 class House:
@@ -156,6 +159,7 @@ class House:
 
     async def lose(self, reason, until=None):
         await self.holders.hear(pipe.Lost(session=SESSION, reason=reason, until=until, detail="said so"))
+        await self.settled()
 
     async def body(self):
         return (await self.snapshots.read(SESSION)).body
@@ -421,7 +425,6 @@ async def test_how_a_session_ended_is_said_until_redis_hears_it(house, monkeypat
 
     monkeypatch.setattr(house.snapshots, "save", failing)
     await house.lose(R.LOGGED_OUT)
-    await house.settled()
     assert (await house.body()).state is State.UNLINKED
     assert await house.leases.owner(SESSION) is None
 
@@ -440,7 +443,6 @@ async def test_an_end_is_said_no_more_once_the_lease_is_somebody_elses(house, mo
     await tried.wait()
     house.links.ownership._drop([SESSION], "taken over")
     await losing
-    await house.settled()
 
 
 async def unlinking(house):
@@ -505,3 +507,31 @@ async def test_what_is_lost_while_it_is_unlinked_keeps_its_keys_and_is_unlinked_
         assert await house.sessions.hand_over() == [("unlink", SESSION)]
     assert await task is False
     assert SESSION in house.store.devices
+
+
+async def test_a_loss_that_the_store_cannot_take_is_written_down_when_it_is_back(house, monkeypatch):
+    monkeypatch.setattr(module, "STORE_SECONDS", 0.01)
+    await house.up()
+    house.store.fault = StoreAway("Postgres is away")
+    await house.lose(R.REPLACED)
+    assert house.store.devices[SESSION].parked == ""
+    await house.until(lambda: house.store.devices[SESSION].parked == R.REPLACED.value)
+    await house.settled()
+    assert (await house.body()).state is State.FAILED
+    assert house.holders.held == [SESSION], "and meanwhile it did not fight back"
+
+
+async def test_while_the_store_thinks_about_a_loss_the_holders_other_sessions_are_heard(house, monkeypatch):
+    await house.up()
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(_device, _why):
+        asked.set()
+        await answer.wait()
+
+    monkeypatch.setattr(house.store, "park", slow)
+    async with asyncio.timeout(5):
+        await house.holders.hear(pipe.Lost(session=SESSION, reason=R.REPLACED))
+        await asked.wait()
+    answer.set()
+    await house.settled()
