@@ -156,15 +156,13 @@ class Worker:
         log.info("worker.stopping", worker=self.id)
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                for one in queues:
-                    await one.drain(1.0)
+                await asyncio.gather(*(one.drain(1.0) for one in queues))
                 await self._hand_over(redis, ownership, sessions, places, sweeper)
                 if switches.board.draining(self.id):
                     await switches.throw(f"drain:{self.id}", "", by=self.id, why="drained")
         except (TimeoutError, RedisError, OSError) as error:
             log.warning("worker.stop-cut-short", error=type(error).__name__)
-        for task in (*background, *self._tasks, stopping):
-            await cancelled(task)
+        await asyncio.gather(*(cancelled(task) for task in (*background, *self._tasks, stopping)))
         if webhooks is not None:
             await webhooks.close()
         for task in done - {stopping}:
