@@ -13,8 +13,8 @@ from workers.engine.processes import EngineFailed, Engines, Exited, Holder, Pipe
 
 log = structlog.get_logger()
 
-SESSIONS_EACH = 200
-"""A process holds this many: about 170 MB, and a death costs no more than these."""
+SESSIONS_EACH = 300
+"""A process holds this many: about 220 MB, and a death costs no more than these. Each further process is 31 MB more."""
 
 MOST_WEAR = 500
 START_WEAR = 1
