@@ -169,11 +169,17 @@ class Record:
             sentry.ending("session", code, session=held.session, raw=raw, phone=held.device.phone)
 
     async def verified(self, held: Held) -> None:
-        """The device has outlived the dwell."""
-        if held.fresh:
-            held.fresh = held.due = False
-            change = Change(held.body, MessageType.STATUS, "session.verified", "", held.verified)
+        """The device has outlived the dwell. Said once; while Redis is away, again."""
+        if not held.fresh:
+            return
+        held.fresh = held.due = False
+        change = Change(held.body, MessageType.STATUS, "session.verified", "", held.verified)
+        try:
             await self._links.snapshots.save(held.lease, change)
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("session.unsaved", session=held.session, error=type(error).__name__)
+            held.fresh = held.due = True
+            held.later(SAY_AGAIN_SECONDS, lambda: self._links.spawn(self._verified_again(held), "verified"))
 
     async def last(
         self,
@@ -227,3 +233,7 @@ class Record:
     async def _show_again(self, held: Held, event: str) -> None:
         if self._keeper.holds(held):
             await self.show(held, held.body.state, event)
+
+    async def _verified_again(self, held: Held) -> None:
+        if self._keeper.holds(held) and held.online.is_set():  # else it is said when it is back
+            await self.verified(held)

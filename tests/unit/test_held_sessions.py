@@ -279,6 +279,25 @@ async def test_a_device_that_is_away_when_the_dwell_ends_is_verified_when_it_is_
     assert (await house.body()).failure.code is FailureCode.LOGGED_OUT
 
 
+async def test_that_a_device_is_verified_is_said_again_when_redis_was_away(redis, monkeypatch):
+    monkeypatch.setattr(held_module, "SAY_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(module, "DWELL_SECONDS", 0.2)
+    house = House(redis, now_ms())
+    await house.up()
+    save, faults = house.snapshots.save, [ConnectionResetError()]
+
+    async def failing(*args):
+        if faults:
+            raise faults.pop()
+        return await save(*args)
+
+    monkeypatch.setattr(house.snapshots, "save", failing)
+    held = house.sessions._held[SESSION]
+    await house.until(lambda: not faults and not held.fresh)
+    await house.settled()
+    assert await house.counted('verified{method="qr",region="RU"}') == 1
+
+
 async def test_only_what_comes_up_after_the_dwell_is_never_verified_again(house):
     await house.up()
     assert house.sessions._held[SESSION].verified == ()
