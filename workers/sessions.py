@@ -183,10 +183,13 @@ class Sessions:
 
     def drop(self, held: Held) -> None:
         """Let go of a session that is no longer ours."""
-        if self.holds(held):
-            del self._held[held.session]
+        self._take_out(held)
         held.let_go()
         self._links.spawn(self._release(held), "release")
+
+    def _take_out(self, held: Held) -> None:
+        if self.holds(held):  # the session may have been taken up again meanwhile
+            del self._held[held.session]
 
     async def _release(self, held: Held) -> None:
         await self._holders.release(held.session)
@@ -302,7 +305,7 @@ class Sessions:
                 if event.reason is pipe.LostReason.BANNED and event.until is not None:
                     await self._links.cooldowns.until(held.device.phone, event.until)
                 await self._links.store.park(held.device, event.reason.value)
-                self._held.pop(held.session, None)
+                self._take_out(held)
                 await self._record.last(held, State.FAILED, what, code, retry_at=event.until, raw=raw)
             case _:
                 assert_never(event.reason)
@@ -311,7 +314,7 @@ class Sessions:
         if not self.holds(held):
             return
         first, longest = RETRY_SECONDS
-        pause = min(longest, first * 2**held.tries)
+        pause = min(longest, first * 2 ** min(held.tries, 30))  # after a day of tries it would be too large a number
         held.tries += 1
         held.later(pause, lambda: self._links.spawn(self._try_again(held), "resume"))
 
@@ -360,4 +363,4 @@ class Sessions:
         except StoreAway as error:
             # WhatsApp knows these keys no more: the next sweep takes the device up, is told so, and forgets it then.
             log.warning("device.not-forgotten", session=held.session, error=str(error))
-        self._held.pop(held.session, None)
+        self._take_out(held)

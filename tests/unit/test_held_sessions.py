@@ -554,3 +554,30 @@ async def test_while_the_store_thinks_about_a_loss_the_holders_other_sessions_ar
         await asked.wait()
     answer.set()
     await house.settled()
+
+
+async def test_a_session_that_could_not_be_connected_for_days_is_still_tried_again(house):
+    await house.up()
+    held = house.sessions._held[SESSION]
+    held.tries = 10_000
+    await house.lose(R.START_FAILED)
+    assert len(held.timers) == 1
+
+
+async def test_what_is_forgotten_late_does_not_take_out_the_session_that_was_taken_up_since(house, monkeypatch):
+    await house.up()
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(_device):
+        asked.set()
+        await answer.wait()
+
+    monkeypatch.setattr(house.store, "forget", slow)
+    losing = asyncio.ensure_future(house.lose(R.LOGGED_OUT))
+    await asked.wait()
+    house.links.ownership._drop([SESSION], "taken over")
+    await house.redis.delete(keys.LEASES)
+    await house.sessions.resume(SESSION)
+    answer.set()
+    await losing
+    assert SESSION in house.sessions._held
