@@ -203,10 +203,14 @@ class Leases:
         )
 
     async def keep_names(self, leases: Sequence[Lease]) -> None:
-        """Push the key TTLs ahead; to be called now and then, since a heartbeat touches the scores only."""
+        """Push the key TTLs ahead, also those of what the sessions show; to be called now and then, since a heartbeat
+        touches the scores only."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for name in (keys.LEASES, keys.WORKERS, *(keys.lease(lease.session) for lease in leases)):
                 pipe.pexpire(name, keys.LEASE_KEY_TTL)
+            for lease in leases:
+                pipe.pexpire(keys.snapshot(lease.session), keys.SNAPSHOT_TTL)
+                pipe.pexpire(keys.timeline(lease.session), keys.TIMELINE_TTL)
             await pipe.execute()
 
     async def lapsed(self) -> list[SessionId]:

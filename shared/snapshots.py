@@ -9,6 +9,7 @@ from typing import Protocol
 
 import orjson
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from shared import keys
 from shared.clock import now_ms
@@ -43,12 +44,14 @@ end
 # KEYS snapshot, timeline, stats, lease, leases, claim, subject, and when the integrator is told: webhook, webhooks
 # ARGV session, owner, attempt, channel, ending ('1' frees the claim), webhook's id ('' for none), its type, its body,
 #      type, body, event, detail, counters...
-# Returns the new seq, or 0 when the writer is no longer the owner, or something newer is there.
+# Returns the new seq; 0 when the writer is no longer the owner, or something newer is there; -1 when Redis knows nothing
+# at all of the session. (A lease that was swept or given back leaves its snapshot.)
 _SAVE = (
     LUA_OWNER
     + LUA_ANNOUNCE
     + LUA_KEEP
     + """
+if redis.call('EXISTS', KEYS[1], KEYS[4]) == 0 then return -1 end
 if not owned(KEYS[4], KEYS[5], ARGV[1], ARGV[2]) then return 0 end
 local have = redis.call('HMGET', KEYS[1], 'attempt', 'seq')
 local attempt, have_attempt = tonumber(ARGV[3]), tonumber(have[1] or 0)
@@ -57,10 +60,15 @@ local seq = 1
 if have_attempt == attempt then seq = tonumber(have[2]) + 1 end
 announce({KEYS[1], KEYS[2], KEYS[3], ARGV[4], KEYS[7]}, ARGV[3], seq, {unpack(ARGV, 9)})
 if ARGV[5] == '1' then redis.call('DEL', KEYS[6], KEYS[7]) end
-if ARGV[6] ~= '' then keep({KEYS[8], KEYS[9]}, ARGV[6], ARGV[7], ARGV[8]) end
+if ARGV[6] ~= '' then keep({KEYS[8], KEYS[9]}, ARGV[6], ARGV[7], ARGV[8], 0) end
 return seq
 """
 )
+
+
+class Forgotten(RedisError):
+    """Redis knows nothing of the session: it was emptied, and the owner takes the lease again at his next heartbeat.
+    Nothing was written. Like a Redis that is away: what was to be said is to be said again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +157,9 @@ class Snapshots:
         return Stored(session, int(attempt), int(seq), Body.model_validate_json(body, extra="ignore"))
 
     async def save(self, lease: Lease, change: Change) -> int | None:
-        """Save and announce under the lease; the new seq, or None when the lease is lost (then stop)."""
+        """Save and announce under the lease; the new seq, or None when the lease is lost (then stop).
+
+        Raises `Forgotten`."""
         session = lease.session
         event = self._news.of(session, change) if self._news else None
         seq = await self._save(
@@ -173,6 +183,8 @@ class Snapshots:
                 *change.args(),
             ],
         )
+        if int(seq) < 0:
+            raise Forgotten
         if seq and event and self._news:
             self._news.kept(event)
         return int(seq) or None

@@ -86,18 +86,26 @@ def signature(secret: str, timestamp: int, body: bytes) -> str:
     return "v1=" + hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
 
 
-#: `keep(names, id, type, body)`. `names`: wa:webhook:<id>, wa:webhooks. To be put behind LUA_OWNER.
+#: `keep(names, id, type, body, after)`. `names`: wa:webhook:<id>, wa:webhooks; `after`: ms until it is tried first. To be
+#: put behind LUA_OWNER.
 LUA_KEEP = f"""
-local function keep(names, id, type, body)
+local function keep(names, id, type, body, after)
   redis.call('HSET', names[1], 'type', type, 'body', body, 'since', now_ms(), 'tries', 0)
   redis.call('PEXPIRE', names[1], {keys.WEBHOOK_TTL})
-  redis.call('ZADD', names[2], now_ms(), id)
+  redis.call('ZADD', names[2], now_ms() + after, id)
   redis.call('PEXPIRE', names[2], {keys.WEBHOOK_TTL})
 end
 """
 
-# KEYS webhook, webhooks   ARGV id, type, body
-_PUT = LUA_OWNER + LUA_KEEP + "keep(KEYS, ARGV[1], ARGV[2], ARGV[3])"
+# KEYS webhook, webhooks   ARGV id, type, body, ms until it is tried first
+_PUT = (
+    LUA_OWNER
+    + LUA_KEEP
+    + """
+if ARGV[4] ~= '0' and redis.call('EXISTS', KEYS[1]) == 1 then return end
+keep(KEYS, ARGV[1], ARGV[2], ARGV[3], ARGV[4])
+"""
+)
 
 # KEYS webhook, webhooks   ARGV id, early ms, held ms
 # Returns type, body, age (ms) and the number of this try, from 1; or nothing, when it is not due or no more.
@@ -161,9 +169,12 @@ class EventShelf:
         self._take = redis.register_script(_TAKE)
         self._settle = redis.register_script(_SETTLE)
 
-    async def put(self, event: Event) -> None:
-        """Keep it, to be tried at once. Idempotent."""
-        await self._put(keys=[keys.webhook(event.id), keys.WEBHOOKS], args=[event.id, event.type.value, event.dump()])
+    async def put(self, event: Event, *, after_ms: int = 0) -> None:
+        """Keep it, to be tried at once, in place of an older one of its id. Idempotent. With `after_ms`: to be tried
+        only then, unless another of its id is there, or comes meanwhile."""
+        await self._put(
+            keys=[keys.webhook(event.id), keys.WEBHOOKS], args=[event.id, event.type.value, event.dump(), after_ms]
+        )
 
     async def take(self, event_id: str) -> Due | None:
         """The event, if it is due and nobody else has it; for `HELD_MS` nobody else gets it."""

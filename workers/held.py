@@ -77,21 +77,38 @@ class Held:
     async def renewed(self, lease: Lease) -> None:
         """Redis lost its memory: say again where the session stands."""
         self.lease = lease
-        await self._keeper.show(self, self.body.state, "session.retaken")
+        if self._keeper.holds(self):
+            await self._keeper.show(self, self.body.state, "session.retaken")
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """Have something done then, unless the session is let go of before."""
-        self.timers = [timer for timer in self.timers if not timer.cancelled()]
-        self.timers.append(asyncio.get_running_loop().call_later(seconds, call))
+
+        def fire() -> None:
+            self.timers.remove(timer)
+            call()
+
+        timer = asyncio.get_running_loop().call_later(seconds, fire)
+        self.timers.append(timer)
 
     def stop_timers(self) -> None:
         """Nothing more is to be done for it."""
         for timer in self.timers:
             timer.cancel()
+        self.timers.clear()
+
+    def let_go(self) -> None:
+        """It is held here no more. Who waits for it goes on, and finds that no holder has it."""
+        self.stop_timers()
+        self.online.set()
+        self.gone.set()
 
 
 def _untold(_session: SessionId, _message: str, _why: Undelivered | None) -> None:
     """Nobody wants to hear how messages end."""
+
+
+async def _unexpected(_session: SessionId, _message: str, _seconds: float) -> None:
+    """Nor what becomes of those whose worker dies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +122,7 @@ class Links:
     cooldowns: Cooldowns
     spawn: Callable[[Awaitable[None], str], None]
     device_name: str
+    message_begun: Callable[[SessionId, str, float], Awaitable[None]] = _unexpected
     message_ended: Callable[[SessionId, str, Undelivered | None], None] = _untold
 
     def body(self, device: StoredDevice) -> Body:
@@ -151,11 +169,17 @@ class Record:
             sentry.ending("session", code, session=held.session, raw=raw, phone=held.device.phone)
 
     async def verified(self, held: Held) -> None:
-        """The device has outlived the dwell."""
-        if held.fresh:
-            held.fresh = held.due = False
-            change = Change(held.body, MessageType.STATUS, "session.verified", "", held.verified)
+        """The device has outlived the dwell. Said once; while Redis is away, again."""
+        if not held.fresh:
+            return
+        held.fresh = held.due = False
+        change = Change(held.body, MessageType.STATUS, "session.verified", "", held.verified)
+        try:
             await self._links.snapshots.save(held.lease, change)
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("session.unsaved", session=held.session, error=type(error).__name__)
+            held.fresh = held.due = True
+            held.later(SAY_AGAIN_SECONDS, lambda: self._links.spawn(self._verified_again(held), "verified"))
 
     async def last(
         self,
@@ -167,7 +191,8 @@ class Record:
         retry_at: int | None = None,
         raw: str = "",
     ) -> None:
-        """The session is held no more: say so, and give the lease back."""
+        """The session is held no more: say so, and give the lease back. Redis may be away: then it is said again for
+        as long as the lease is ours, since nobody else knows how the session has ended."""
         held.stop_timers()
         region = phone.region_of(held.device.phone)
         counters: list[str] = []
@@ -179,7 +204,7 @@ class Record:
         change = Change(
             Body(state=state, failure=failure), MessageType.STATUS, event, code or "", tuple(counters), ending=True
         )
-        saved = await self._links.snapshots.save(held.lease, change)
+        saved = await self._save(held, change)
         log.info(
             "session.ended",
             session=held.session,
@@ -194,8 +219,21 @@ class Record:
         )
         if code is not None and saved is not None:
             sentry.ending("session", code, session=held.session, raw=raw or event, phone=held.device.phone)
-        await self._links.ownership.release(held.lease)
+        await self._links.ownership.let_go(held.session, held)
+
+    async def _save(self, held: Held, change: Change) -> int | None:
+        while self._links.ownership.owner(held.session) is held:
+            try:
+                return await self._links.snapshots.save(held.lease, change)
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("session.unsaved", session=held.session, error=type(error).__name__)
+                await asyncio.sleep(SAY_AGAIN_SECONDS)
+        return None
 
     async def _show_again(self, held: Held, event: str) -> None:
         if self._keeper.holds(held):
             await self.show(held, held.body.state, event)
+
+    async def _verified_again(self, held: Held) -> None:
+        if self._keeper.holds(held) and held.online.is_set():  # else it is said when it is back
+            await self.verified(held)

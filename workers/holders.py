@@ -9,12 +9,12 @@ from shared import sentry
 from shared.ids import SessionId
 from shared.queue import cancelled
 from workers.engine import protocol as pipe
-from workers.engine.processes import Engines, Exited, Holder, PipeClosed, WrongMessage
+from workers.engine.processes import EngineFailed, Engines, Exited, Holder, PipeClosed, WrongMessage
 
 log = structlog.get_logger()
 
-SESSIONS_EACH = 200
-"""A process holds this many: about 170 MB, and a death costs no more than these."""
+SESSIONS_EACH = 300
+"""A process holds this many: about 220 MB, and a death costs no more than these. Each further process is 31 MB more."""
 
 MOST_WEAR = 500
 START_WEAR = 1
@@ -43,6 +43,8 @@ class Holders:
         self._engines = engines
         self._spawn = spawn
         self._running: list[_Running] = []
+        self._wanted: dict[SessionId, pipe.Hold] = {}  # looked at again whenever something was waited for
+        self._closed = False
         self._starting = asyncio.Lock()
         self._hear: Hear
         self._died: Died
@@ -53,10 +55,18 @@ class Holders:
         self._died = died
 
     async def hold(self, order: pipe.Hold) -> None:
-        """Have a session held by some process. Raises the engine's `EngineFailed`."""
+        """Have a session held by some process, unless it is released before one is found. Raises the engine's
+        `EngineFailed`."""
         session = SessionId(order.session)
+        if self._closed:
+            return
+        self._wanted[session] = order
         async with self._starting:
-            running = self._of(session) or self._with_room() or await self._another()
+            running = self._of(session) or self._with_room()
+            if running is None and self._wanted.get(session) is order:
+                running = await self._another()
+            if running is None or self._wanted.get(session) is not order:
+                return
             running.sessions[session] = order
         await self._tell(running, order)
         self._wear(running, START_WEAR)
@@ -65,8 +75,11 @@ class Holders:
         fresh = (one for one in self._running if one.wear < MOST_WEAR)
         return next((one for one in fresh if len(one.sessions) < SESSIONS_EACH), None)
 
-    async def _another(self) -> _Running:
+    async def _another(self) -> _Running | None:
         running = _Running(await self._engines.holder())
+        if self._closed:
+            await running.holder.kill()
+            return None
         self._running.append(running)
         log.info("holder.started", holder=running.holder.pid)
         running.reader = asyncio.create_task(self._read(running))
@@ -88,25 +101,33 @@ class Holders:
                     await released.wait()
             except TimeoutError:
                 break  # it does not answer: its death moves the rest
-            if worn.sessions.pop(session, None) is not None:
+            if worn.sessions.pop(session, None) is None:
+                continue
+            try:
                 await self.hold(order)
+            except EngineFailed:
+                if self._wanted.get(session) is order:
+                    worn.sessions[session] = order
+                break  # its death moves this one with the rest
         await worn.holder.kill()
 
-    async def send(self, session: SessionId, order: pipe.Send | pipe.LogOut) -> None:
-        """Tell the process that holds the session; nothing happens when none does."""
+    async def send(self, session: SessionId, order: pipe.Send | pipe.LogOut) -> bool:
+        """Tell the process that holds the session; whether one does."""
         running = self._of(session)
-        if running is not None:
-            await self._tell(running, order)
+        return running is not None and await self._tell(running, order)
 
     async def release(self, session: SessionId) -> None:
         """Close the session's connection; the device stays linked. Idempotent."""
+        self._wanted.pop(session, None)
         running = self._of(session)
         if running is not None:
             running.sessions.pop(session, None)
             await self._tell(running, pipe.Release(session=session))
 
     async def close(self) -> None:
-        """End every process, and with it every connection."""
+        """End every process, and with it every connection; nothing is held any more. Idempotent."""
+        self._closed = True
+        self._wanted.clear()
         running, self._running = self._running, []
         for one in running:
             await one.holder.kill()
@@ -115,18 +136,23 @@ class Holders:
     def _of(self, session: SessionId) -> _Running | None:
         return next((one for one in self._running if session in one.sessions), None)
 
-    async def _tell(self, running: _Running, order: pipe.ToHolder) -> None:
+    async def _tell(self, running: _Running, order: pipe.ToHolder) -> bool:
         try:
             await running.holder.send(order)
         except PipeClosed:
             log.debug("holder.closed")  # its reader learns of the end and has the sessions taken up again
+            return False
+        return True
 
     async def _heard(self, running: _Running, event: pipe.FromHolder) -> None:
         if isinstance(event, pipe.Released) and (moving := running.released.pop(SessionId(event.session), None)):
             moving.set()
             return
         if isinstance(event, pipe.Lost):
-            running.sessions.pop(SessionId(event.session), None)
+            session = SessionId(event.session)
+            order = running.sessions.pop(session, None)
+            if order is not None and self._wanted.get(session) is order:
+                del self._wanted[session]
             if event.recycle:
                 self._wear(running, STUCK_WEAR)
         try:

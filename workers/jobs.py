@@ -30,7 +30,7 @@ log = structlog.get_logger()
 RESUMES_AT_ONCE = 4
 RESUME_JITTER_SECONDS = 0.1
 FULL_SECONDS = 2.0
-"""Until a session that met a full worker is offered again."""
+"""Until a session that met a full worker, or could not be logged out yet, is offered again."""
 UNHELD_SECONDS = 1.0
 """Until a text for a session that nobody holds just now is looked at again."""
 
@@ -120,7 +120,7 @@ class Jobs:
         finally:
             self._places.give_back()
             # An attempt that could not write its ending would else be renewed for ever, and retaken after the sweep.
-            await self._ownership.let_go(lease.session, run)
+            self._ownership.forget(lease.session, run)
 
     async def code(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
         """A code is wanted on the running attempt."""
@@ -141,9 +141,14 @@ class Jobs:
         """Log a company's device out and forget it."""
         sid = _session(session)
         if isinstance(self._ownership.owner(sid), Held) or await self._leases.owner(sid) is None:
-            await self._sessions.unlink(sid)
+            self._spawn(self._unlink(sid), "unlink")  # WhatsApp may take longer to answer than a job
         else:
             await self._elsewhere(sid, "unlink")
+
+    async def _unlink(self, session: SessionId) -> None:
+        if not await self._sessions.unlink(session):
+            again = soon_again(f"unlink:{session}", after=FULL_SECONDS)
+            await enqueue(self._redis, keys.QUEUE_SESSIONS, "unlink", session, job_id=again, after=FULL_SECONDS)
 
     async def send(self, _ctx: dict[str, Any], session: str, message: str) -> None:
         """Send a text that waits in the outbox; if nobody holds its session, as in a hand-over, look again."""

@@ -7,6 +7,7 @@ always fires first.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NoReturn, assert_never
@@ -77,7 +78,7 @@ class Attempt:
         self._session = session
         self._first = first
         self._limits = parts.limits
-        self._page = Page(parts.snapshots, session)
+        self._page = Page(parts.snapshots, parts.ownership, session)
         self._codes = Codes(self._page, parts.claims, parts.cooldowns, parts.switches, parts.limits)
         self._rotation = Rotation()
         self._inbox: asyncio.Queue[tuple[Connection, Heard] | Order] = asyncio.Queue()
@@ -102,7 +103,8 @@ class Attempt:
         """Redis lost its memory: the attempt goes on under its new number."""
         self._page.lease = lease
         await self._parts.claims.reclaim(lease, self._page.subject)
-        await self._page.show(MessageType.STATUS, "attempt.retaken")
+        with suppress(Stopped):  # the driver learns it by itself
+            await self._page.show(MessageType.STATUS, "attempt.retaken")
 
     async def run(self, lease: Lease) -> None:
         """Drive the attempt to its end. Raises nothing but cancellation: a bug ends the attempt, not the worker."""

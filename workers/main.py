@@ -32,7 +32,7 @@ from workers.jobs import Jobs, Places
 from workers.linking import Attempt, Order, Parts
 from workers.ownership import Ownership
 from workers.report import Report
-from workers.sessions import Links, Sessions
+from workers.sessions import Job, Links, Sessions
 from workers.store import DeviceStore, StoreRefused
 from workers.store_open import opened
 from workers.sweeper import Sweeper
@@ -113,7 +113,7 @@ class Worker:
         cooldowns = Cooldowns(redis, self._config.secret_key)
         links = Links(snapshots, ownership, store, Outbox(redis), cooldowns, self.spawn, self._config.device_name)
         if webhooks is not None:
-            links = dataclasses.replace(links, message_ended=webhooks.message)
+            links = dataclasses.replace(links, message_begun=webhooks.expect, message_ended=webhooks.message)
         sessions = Sessions(links, Holders(engines, self.spawn), most=most.sessions)
 
         async def restart(session: SessionId, method: Method) -> None:
@@ -157,15 +157,13 @@ class Worker:
         log.info("worker.stopping", worker=self.id)
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                for one in queues:
-                    await one.drain(1.0)
+                await asyncio.gather(*(one.drain(1.0) for one in queues))
                 await self._hand_over(redis, ownership, sessions, places, sweeper)
                 if switches.board.draining(self.id):
                     await switches.throw(f"drain:{self.id}", "", by=self.id, why="drained")
         except (TimeoutError, RedisError, OSError) as error:
             log.warning("worker.stop-cut-short", error=type(error).__name__)
-        for task in (*background, *self._tasks, stopping):
-            await cancelled(task)
+        await asyncio.gather(*(cancelled(task) for task in (*background, *self._tasks, stopping)))
         if webhooks is not None:
             await webhooks.close()
         for task in done - {stopping}:
@@ -208,10 +206,15 @@ class Worker:
         """Attempts begin anew elsewhere; sessions are closed, then given back, then offered to the others."""
         for attempt in ownership.owners(Attempt):
             attempt.order(Order.HAND_OVER)
-        for session in await sessions.hand_over():
-            await enqueue(redis, keys.QUEUE_SESSIONS, "resume", session, job_id=soon_again(f"resume:{session}"))
+        await self._offer(redis, await sessions.hand_over())
         await places.empty()
+        await self._offer(redis, await sessions.hand_over())  # a phone may have agreed meanwhile
         await sweeper.bury(self.id)
+
+    @staticmethod
+    async def _offer(redis: ArqRedis, jobs: list[tuple[Job, SessionId]]) -> None:
+        for job, session in jobs:
+            await enqueue(redis, keys.QUEUE_SESSIONS, job, session, job_id=soon_again(f"{job}:{session}"))
 
 
 def main() -> None:

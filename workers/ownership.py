@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 
 import structlog
 from redis.exceptions import RedisError
 
+from shared import sentry
 from shared.ids import SessionId, WorkerId
 from shared.lease import GIVE_UP_MS, HEARTBEAT_MS, Lease, Leases
+from shared.queue import cancelled
+from shared.redis_pool import POOL_SIZE
 
 log = structlog.get_logger()
 
@@ -28,7 +31,8 @@ class Owner(Protocol):
         ...
 
     async def renewed(self, lease: Lease) -> None:
-        """Redis lost its memory, and the session is ours again under this new lease: say where it stands."""
+        """Redis lost its memory, and the session is ours again under this new lease: say where it stands. Called
+        again when that fails because Redis is away."""
         ...
 
 
@@ -56,6 +60,9 @@ class Ownership:
         self._on_lapsed = on_lapsed
         self._on_beat = on_beat
         self._owned: dict[SessionId, _Owned] = {}
+        self._telling: dict[Lease, asyncio.Task[None]] = {}
+        self._beaten = asyncio.Condition()
+        self._retakes = asyncio.Semaphore(POOL_SIZE)
         self._renewed = 0.0
         self._named = 0.0
 
@@ -85,14 +92,36 @@ class Ownership:
     async def advance(self, lease: Lease) -> Lease | None:
         """A new token for a new attempt under the same ownership; None when it is lost."""
         newer = await self._leases.advance(lease)
+        if newer is None and (retaken := await self.retaken(lease)) is not None:
+            newer = await self._leases.advance(retaken)
         owned = self._owned.get(lease.session)
         if newer is not None and owned is not None:
             self._owned[lease.session] = replace(owned, lease=newer)
         return newer
 
-    def hand_over(self, lease: Lease, owner: Owner) -> None:
-        """From the attempt to the holding of the same session: the same lease, another owner."""
-        self._owned[lease.session] = _Owned(lease, owner)
+    async def retaken(self, lease: Lease) -> Lease | None:
+        """What has become of a lease that Redis does not know: the new one in its place, when the owner was told of it;
+        None when it is lost. Learned at the next heartbeat."""
+
+        def known() -> bool:
+            owned = self._owned.get(lease.session)
+            return owned is None or (owned.lease != lease and owned.lease not in self._telling)
+
+        try:
+            async with asyncio.timeout(GIVE_UP_MS / 1000), self._beaten:
+                await self._beaten.wait_for(known)
+        except TimeoutError:
+            return None
+        owned = self._owned.get(lease.session)
+        return owned.lease if owned else None
+
+    def hand_over(self, session: SessionId, owner: Owner) -> Lease | None:
+        """From the attempt to the holding of the same session: the same lease, another owner. None when it is lost."""
+        owned = self._owned.get(session)
+        if owned is None:
+            return None
+        self._owned[session] = replace(owned, owner=owner)
+        return owned.lease
 
     async def release(self, lease: Lease) -> None:
         """Give the lease back. Idempotent."""
@@ -108,8 +137,20 @@ class Ownership:
             del self._owned[session]
             await self._leases.release(owned.lease)
 
+    def forget(self, session: SessionId, owner: Owner) -> None:
+        """The same, but the lease is left to lapse: should `owner` have left something undone, the sweep finds it."""
+        owned = self._owned.get(session)
+        if owned is not None and owned.owner is owner:
+            del self._owned[session]
+
     async def run(self) -> None:
         """Beat until cancelled."""
+        try:
+            await self._run()
+        finally:
+            await asyncio.gather(*(cancelled(task) for task in self._telling.values()))
+
+    async def _run(self) -> NoReturn:
         loop = asyncio.get_running_loop()
         self._renewed, self._named = loop.time(), -KEEP_NAMES_SECONDS
         missed = False
@@ -136,14 +177,14 @@ class Ownership:
             await asyncio.sleep(min(HEARTBEAT_MS / 1000, left) if left > 0 else HEARTBEAT_MS / 1000)
 
     async def _beat(self) -> None:
-        leases = [owned.lease for owned in self._owned.values()]
-        beat = await self._leases.heartbeat(self._worker, leases)
-        # What was advanced, handed over or released meanwhile is not lost.
-        still = {lease.session for lease in leases if lease.session in self._owned}
-        still = {one for one in still if self._owned[one].lease in leases}
+        leases = {owned.lease.session: owned.lease for owned in self._owned.values()}
+        beat = await self._leases.heartbeat(self._worker, list(leases.values()))
+        # What was advanced or released meanwhile is not lost.
+        still = {one for one, lease in leases.items() if one in self._owned and self._owned[one].lease == lease}
         self._drop(still.intersection(beat.lost), "taken over")
-        for session in still.intersection(beat.unknown):
-            await self._retake(session)
+        await asyncio.gather(*(self._retake(leases[session]) for session in still.intersection(beat.unknown)))
+        async with self._beaten:
+            self._beaten.notify_all()
         if beat.lapsed:
             await self._on_lapsed()
         now = asyncio.get_running_loop().time()
@@ -151,19 +192,45 @@ class Ownership:
             await self._leases.keep_names([owned.lease for owned in self._owned.values()])
             self._named = now
 
-    async def _retake(self, session: SessionId) -> None:
-        lease = await self._leases.acquire(session, self._worker, held=self._owned[session].lease.token)
+    async def _retake(self, old: Lease) -> None:
+        session = old.session
+        async with self._retakes:
+            lease = await self._leases.acquire(session, self._worker, held=old.token)
+        owned = self._owned.get(session)
+        if owned is None or owned.lease != old:  # given back meanwhile
+            if lease is not None:
+                await self._leases.release(lease)
+            return
         if lease is None:
             self._drop([session], "taken over")
             return
-        owner = self._owned[session].owner
-        self._owned[session] = _Owned(lease, owner)
+        self._owned[session] = _Owned(lease, owned.owner)
         self._named = -KEEP_NAMES_SECONDS
         log.warning("lease.retaken", session=session)
-        await owner.renewed(lease)
+        self._telling[lease] = asyncio.create_task(self._tell(lease, owned.owner))
+
+    async def _tell(self, lease: Lease, owner: Owner) -> None:
+        """Tell the owner of his new lease. Not a part of the heartbeat: he may have much to say."""
+        try:
+            while self.owner(lease.session) is owner:
+                try:
+                    await owner.renewed(lease)
+                except (RedisError, OSError, TimeoutError) as error:
+                    log.warning("lease.untold", session=lease.session, error=type(error).__name__)
+                    await asyncio.sleep(HEARTBEAT_MS / 1000)
+                except Exception as error:  # noqa: BLE001 - one session's trouble must not end the others'
+                    sentry.report("ownership", error, session=lease.session)
+                    break
+                else:
+                    break
+        finally:
+            del self._telling[lease]
+            async with self._beaten:
+                self._beaten.notify_all()
 
     def _drop(self, sessions: Iterable[SessionId], why: str) -> None:
         for session in sessions:
-            owned = self._owned.pop(session)
-            log.warning("lease.lost", session=session, why=why)
-            owned.owner.lost()
+            owned = self._owned.pop(session, None)
+            if owned is not None:
+                log.warning("lease.lost", session=session, why=why)
+                owned.owner.lost()

@@ -11,22 +11,24 @@ leads to:
 """
 
 import asyncio
-from typing import assert_never
+from typing import Literal, assert_never
 
 import structlog
+from redis.exceptions import RedisError
 
-from shared import phone
+from shared import phone, sentry
 from shared.clock import now_ms
 from shared.failures import FailureCode
 from shared.ids import SessionId
 from shared.lease import Lease
-from shared.lifecycle import DEVICE, State
+from shared.lifecycle import State
 from shared.protocol import Body, Method
-from shared.webhooks import Undelivered
 from workers import reasons, tallies
 from workers.engine import protocol as pipe
+from workers.engine.processes import EngineFailed
 from workers.held import Held, Links, Record
 from workers.holders import Holders
+from workers.sending import Sending
 from workers.store import Device as StoredDevice
 from workers.store import StoreAway
 
@@ -40,9 +42,12 @@ RETRY_SECONDS = (2.0, 60.0)
 """Pauses between tries to take a session up: the first, doubled each time, and the longest."""
 ALERT_AT_TRY = 4
 """A session that cannot be connected so many times in a row, some 14 s, is no hiccup: Sentry hears of it."""
+STORE_SECONDS = 5.0
+"""Until a loss is written down again that could not be, as the store or Redis was away."""
 UNLINK_SECONDS = 30.0
-SEND_SECONDS = 120.0
-"""How long a text waits for its session to be held, and to come online, from the moment that it was asked for."""
+
+
+Job = Literal["resume", "unlink"]
 
 
 class Sessions:
@@ -53,7 +58,9 @@ class Sessions:
         self._holders = holders
         self._most = most
         self._record = Record(links, self)
+        self._sending = Sending(links, holders)
         self._held: dict[SessionId, Held] = {}
+        self._over = False  # all have been handed over: nothing is started any more
         holders.listen(self._hear, self._holder_died)
 
     @property
@@ -75,10 +82,14 @@ class Sessions:
         it has outlived the dwell."""
         held = Held(self, lease, device, body, fresh=True)
         held.verified = verified
-        self._links.ownership.hand_over(lease, held)
+        present = self._links.ownership.hand_over(device.session, held)
+        if present is None:
+            return  # lost meanwhile: whoever takes it finds the device in the store
+        held.lease = present
         self._held[device.session] = held
-        await self._start(held)
         self._dwell(held)
+        # The attempt has ended well: what happens from here on is no matter of its.
+        self._links.spawn(self._start(held), "start")
 
     async def resume(self, session: SessionId) -> None:
         """Hold a registered device that nobody holds. Nothing happens when somebody does, when there is none, or when
@@ -95,16 +106,17 @@ class Sessions:
         held = Held(
             self, Lease(session, self._links.ownership.worker, 0), device, self._links.body(device), fresh=fresh
         )
-        lease = await self._links.ownership.acquire(session, held)
-        if lease is None:
-            return
-        held.lease = lease
-        self._held[session] = held
         if fresh:  # its worker died, or was told to stop, within the dwell
             method = (await self._links.snapshots.read(session)).body.method or Method.QR
             held.body = held.body.model_copy(update={"method": method})
             region = phone.region_of(device.phone)
             held.verified = tallies.verified(method, region, region)
+        lease = await self._links.ownership.acquire(session, held)
+        if lease is None:
+            return
+        held.lease = lease
+        self._held[session] = held
+        if fresh:
             self._dwell(held)
         await self._start_if_ours(held, "session.resuming")
 
@@ -117,66 +129,71 @@ class Sessions:
         await self._log_out(held)
         await self._forget(held)
 
-    async def unlink(self, session: SessionId) -> None:
-        """Log out at WhatsApp, forget the device, say `unlinked`. Idempotent."""
-        if session not in self._held and (device := await self._links.store.device(session)) is not None:
+    async def unlink(self, session: SessionId) -> bool:
+        """Log out at WhatsApp, forget the device, say `unlinked`. Idempotent; takes longer than a job may. False: it
+        could not be taken up here, or was lost meanwhile; to be tried again, wherever it is then."""
+        if session not in self._held:
+            device = await self._links.store.device(session)
+            if device is None:
+                return True
             await self._take_up(device)
         held = self._held.get(session)
         if held is None:
-            return
-        await self._log_out(held)
-        await self._forget(held)
+            return False
+        if held.leaving:
+            return True  # somebody is at it
+        try:
+            await self._log_out(held)
+            if not self.holds(held):
+                return False
+            await self._forget(held)
+        except BaseException:
+            held.leaving = False
+            self._try_later(held)
+            raise
         await self._record.last(held, State.UNLINKED, "session.unlinked")
+        return True
 
     async def send(self, session: SessionId, message_id: str) -> None:
         """Send a text that waits in the outbox, through the session, once that is online."""
-        held = self._held.get(session)
-        if held is None:
-            self._undelivered(session, message_id, Undelivered.NOT_ONLINE)
-            return
-        self._links.spawn(self._send(held, message_id), "send")
+        await self._sending.send(session, self._held.get(session), message_id)
 
     async def may_come(self, session: SessionId, message_id: str) -> bool:
         """Whether somebody may yet hold the session, as in a hand-over, before the text has waited too long."""
-        stored = await self._links.snapshots.read(session)
-        return stored.body.state in DEVICE and await self._links.outbox.waited(session, message_id) < SEND_SECONDS
+        return await self._sending.may_come(session, message_id)
 
-    async def _send(self, held: Held, message_id: str) -> None:
-        waited = await self._links.outbox.waited(held.session, message_id)
-        try:
-            async with asyncio.timeout(max(0.0, SEND_SECONDS - waited)):
-                await held.online.wait()
-        except TimeoutError:
-            self._undelivered(held.session, message_id, Undelivered.NOT_ONLINE)
-            return
-        message = await self._links.outbox.take(held.session, message_id)
-        if message is None:
-            self._undelivered(held.session, message_id, Undelivered.UNKNOWN)  # too old, or taken by a worker that died
-            return
-        order = pipe.Send(session=held.session, message=message_id, to=message.to, text=message.text)
-        await self._holders.send(held.session, order)
-
-    def _undelivered(self, session: SessionId, message_id: str, why: Undelivered) -> None:
-        log.warning("message.undeliverable", session=session, message=message_id, why=why.value)
-        self._links.message_ended(session, message_id, why)
-
-    async def hand_over(self) -> list[SessionId]:
-        """Close every connection, then give the leases back; the sessions that somebody else shall hold."""
-        held = list(self._held.values())
-        await self._holders.close()
+    async def hand_over(self) -> list[tuple[Job, SessionId]]:
+        """Close every connection, for good, then give the leases back; what somebody else shall do, and with which
+        sessions. To be called once more when the last attempt has ended."""
+        # Before the first wait: nothing that runs may start any of them again.
+        self._over = True
+        held, self._held = list(self._held.values()), {}
         for one in held:
-            one.stop_timers()
-            await self.show(one, State.RECONNECTING, "session.handed-over")
-            await self._links.ownership.release(one.lease)
-        self._held.clear()
-        return [one.session for one in held]
+            one.let_go()
+        await self._holders.close()
+        jobs: list[tuple[Job, SessionId]] = []
+        for one in held:
+            self._sending.cut(one.session)
+            # A device that is being refused is held under its attempt's lease, and is the attempt's matter.
+            if self._links.ownership.owner(one.session) is one:
+                await self.show(one, State.RECONNECTING, "session.handed-over")
+                await self._links.ownership.let_go(one.session, one)
+                jobs.append(("unlink" if one.leaving else "resume", one.session))
+        return jobs
 
     def drop(self, held: Held) -> None:
         """Let go of a session that is no longer ours."""
-        if self.holds(held):
+        self._take_out(held)
+        held.let_go()
+        self._links.spawn(self._release(held), "release")
+
+    def _take_out(self, held: Held) -> None:
+        if self.holds(held):  # the session may have been taken up again meanwhile
             del self._held[held.session]
-        held.stop_timers()
-        self._links.spawn(self._holders.release(held.session), "release")
+
+    async def _release(self, held: Held) -> None:
+        await self._holders.release(held.session)
+        await self._links.ownership.let_go(held.session, held)
 
     async def show(self, held: Held, state: State, event: str) -> bool:
         """Save where the session stands; whether that proved that it is still ours."""
@@ -185,30 +202,45 @@ class Sessions:
     # --- one session's turns ------------------------------------------------------------------------------------------
 
     async def _start(self, held: Held) -> None:
+        """Have it held; whatever goes wrong, it is tried again later."""
         device = held.device
-        # A start against a device that is not in its database aborts the whole process, so look first.
         try:
+            # A start against a device that is not in its database aborts the whole process, so look first.
             there = await self._links.store.holds(device)
-        except StoreAway as error:
+            if self._over:
+                held.let_go()
+            elif not self.holds(held):
+                log.info("session.not-started", session=device.session)
+            elif there:
+                await self._holders.hold(pipe.Hold(session=device.session, database=device.database, jid=device.jid))
+            else:
+                log.error("device.missing", session=device.session)
+                await self._forget(held)
+                await self._record.last(held, State.UNLINKED, "device.missing", FailureCode.INTERNAL)
+        except (StoreAway, EngineFailed) as error:
             log.warning("session.start-delayed", session=device.session, error=str(error))
             self._try_later(held)
-            return
-        if not there:
-            log.error("device.missing", session=device.session)
-            await self._forget(held)
-            await self._record.last(held, State.UNLINKED, "device.missing", FailureCode.INTERNAL)
-            return
-        await self._holders.hold(pipe.Hold(session=device.session, database=device.database, jid=device.jid))
+        except BaseException:  # the limit of a job, too
+            self._try_later(held)
+            raise
 
     async def _start_if_ours(self, held: Held, event: str) -> None:
         """Start only after a fenced write: a worker that slept past its lease must not take its sessions up again."""
-        if await self.show(held, State.RECONNECTING, event):
+        try:
+            ours = await self.show(held, State.RECONNECTING, event)
+        except BaseException:
+            self._try_later(held)
+            raise
+        if ours:
             await self._start(held)
-        elif self.holds(held):
+        else:
             self._try_later(held)
 
     async def _hear(self, event: pipe.FromHolder) -> None:
         if isinstance(event, pipe.Ready | pipe.Probed):
+            return
+        if isinstance(event, pipe.Sent | pipe.SendFailed):
+            self._sending.heard(event)
             return
         held = self._held.get(SessionId(event.session))
         if held is None:
@@ -218,17 +250,18 @@ class Sessions:
                 await self._came_online(held)
             case pipe.Dropped():
                 held.online.clear()
-                await self.show(held, State.RECONNECTING, "session.dropped")
+                if not held.leaving:
+                    await self.show(held, State.RECONNECTING, "session.dropped")
             case pipe.Lost():
-                await self._lost(held, event)
-            case pipe.Released():
                 held.gone.set()
-            case pipe.Sent(message=message):
-                log.info("message.sent", session=event.session, message=message)
-                self._links.message_ended(held.session, message, None)
-            case pipe.SendFailed(message=message, reason=reason):
-                log.warning("message.failed", session=event.session, message=message, reason=reason)
-                self._links.message_ended(held.session, message, reasons.of_unsent(reason))
+                held.online.clear()
+                if not held.leaving:
+                    # Beside, as the store may be away: the holder's other sessions shall be heard meanwhile.
+                    self._links.spawn(self._lost(held, event), "lost")
+            case pipe.Released(detail=detail):
+                if detail:
+                    log.warning("session.log-out-failed", session=event.session, detail=detail)
+                held.gone.set()
             case _:
                 assert_never(event)
 
@@ -242,10 +275,18 @@ class Sessions:
             await self._record.verified(held)
 
     async def _lost(self, held: Held, event: pipe.Lost) -> None:
-        held.gone.set()
-        held.online.clear()
-        if held.leaving:
+        if not self.holds(held):
             return
+        try:
+            await self._obey_loss(held, event)
+        except (RedisError, OSError, TimeoutError) as error:  # of the store, too
+            log.warning("session.loss-delayed", session=held.session, error=str(error))
+            held.later(STORE_SECONDS, lambda: self._links.spawn(self._lost(held, event), "lost"))
+        except BaseException:  # held again, it is told of its loss again
+            self._try_later(held)
+            raise
+
+    async def _obey_loss(self, held: Held, event: pipe.Lost) -> None:
         log.warning("session.lost", session=event.session, reason=event.reason.value, detail=event.detail)
         code = reasons.of_loss(event.reason, fresh=held.fresh)
         what, raw = f"session.{event.reason.value}", f"{event.reason.value} {event.detail}".strip()
@@ -254,25 +295,26 @@ class Sessions:
                 unreachable = event.reason is pipe.LostReason.START_FAILED
                 alert = held.tries == (ALERT_AT_TRY - 1 if unreachable else 0)
                 await self._record.trouble(held, code, what, raw, alert=alert)
-                if self.holds(held):
-                    self._try_later(held)
+                self._try_later(held)
             case pipe.LostReason.LOGGED_OUT | pipe.LostReason.MAIN_DEVICE_GONE:
                 await self._forget(held)
                 state = State.FAILED if held.fresh else State.UNLINKED
                 await self._record.last(held, state, what, code, raw=raw)
             case pipe.LostReason.REPLACED | pipe.LostReason.BANNED:
                 # Never fight back: the device is kept, and held no more until it is linked anew.
-                await self._links.store.park(held.session, event.reason.value)
-                self._held.pop(held.session, None)
                 if event.reason is pipe.LostReason.BANNED and event.until is not None:
                     await self._links.cooldowns.until(held.device.phone, event.until)
+                await self._links.store.park(held.device, event.reason.value)
+                self._take_out(held)
                 await self._record.last(held, State.FAILED, what, code, retry_at=event.until, raw=raw)
             case _:
                 assert_never(event.reason)
 
     def _try_later(self, held: Held) -> None:
+        if not self.holds(held):
+            return
         first, longest = RETRY_SECONDS
-        pause = min(longest, first * 2**held.tries)
+        pause = min(longest, first * 2 ** min(held.tries, 30))  # after a day of tries it would be too large a number
         held.tries += 1
         held.later(pause, lambda: self._links.spawn(self._try_again(held), "resume"))
 
@@ -291,26 +333,34 @@ class Sessions:
 
     async def _holder_died(self, sessions: list[SessionId]) -> None:
         for session in sessions:
-            held = self._held.get(session)
-            if held is not None:
-                held.online.clear()
+            self._sending.cut(session)
+        present = [self._held[session] for session in sessions if session in self._held]
+        for held in present:
+            held.online.clear()
+        for held in present:
+            if not self.holds(held):
+                continue
+            try:
                 await self._start_if_ours(held, "holder.died")
+            except Exception as error:  # noqa: BLE001 - one session's trouble must not keep the others waiting
+                sentry.report("holder", error, session=held.session)
 
     async def _log_out(self, held: Held) -> None:
         held.leaving = True
         try:
             async with asyncio.timeout(UNLINK_SECONDS):
                 await held.online.wait()
-                await self._holders.send(held.session, pipe.LogOut(session=held.session))
-                await held.gone.wait()
+                held.gone.clear()  # set by an earlier connection that failed, maybe
+                if await self._holders.send(held.session, pipe.LogOut(session=held.session)):
+                    await held.gone.wait()
         except TimeoutError:
             log.warning("session.log-out-unanswered", session=held.session)
 
     async def _forget(self, held: Held) -> None:
         await self._holders.release(held.session)
         try:
-            await self._links.store.forget(held.session)
+            await self._links.store.forget(held.device)
         except StoreAway as error:
             # WhatsApp knows these keys no more: the next sweep takes the device up, is told so, and forgets it then.
             log.warning("device.not-forgotten", session=held.session, error=str(error))
-        self._held.pop(held.session, None)
+        self._take_out(held)

@@ -56,8 +56,8 @@ class StoreRefused(Exception):
 
 
 class DeviceStore(Protocol):
-    """Where linked devices live. Every call is durable when it returns, and raises `StoreAway`, another `OSError` or
-    the driver's own error when the store is out of reach."""
+    """Where linked devices live. Every call is durable when it returns, and raises `StoreAway` or another `OSError`
+    when the store is out of reach."""
 
     @property
     def away(self) -> bool:
@@ -86,12 +86,13 @@ class DeviceStore(Protocol):
         """Registered devices that are to be held and for which `owned` says no."""
         ...
 
-    async def park(self, session: SessionId, why: str) -> None:
-        """Keep the device but hold it no more, until it is linked anew."""
+    async def park(self, device: Device, why: str) -> None:
+        """Keep the device but hold it no more, until it is linked anew. Nothing happens to another of its session."""
         ...
 
-    async def forget(self, session: SessionId) -> None:
-        """Remove the device and its keys. Idempotent. Only when no holder has it: it would stay online, without keys."""
+    async def forget(self, device: Device) -> None:
+        """Remove the device and its keys; another of its session stays. Idempotent. Only when no holder has it: it
+        would stay online, without keys."""
         ...
 
     def discard(self, scratch: str) -> None:
@@ -133,35 +134,37 @@ class SqliteStore:
         return found[0] if found else None
 
     async def holds(self, device: Device) -> bool:
-        return await asyncio.to_thread(device_in, device.database, device.jid)
+        with _translated():
+            return await asyncio.to_thread(device_in, device.database, device.jid)
 
     async def held_by_nobody(self, owned: Callable[[SessionId], bool]) -> list[Device]:
         rows = await asyncio.to_thread(self._rows, "WHERE parked = ''", ())
         return [device for device in rows if not owned(device.session)]
 
-    async def park(self, session: SessionId, why: str) -> None:
-        await asyncio.to_thread(self._write, "UPDATE devices SET parked = ? WHERE session = ?", (why, session))
+    async def park(self, device: Device, why: str) -> None:
+        await asyncio.to_thread(self._park, device, why)
 
-    async def forget(self, session: SessionId) -> None:
-        await asyncio.to_thread(self._write, "DELETE FROM devices WHERE session = ?", (session,))
-        await asyncio.to_thread(self.discard, str(self._file(session)))
+    async def forget(self, device: Device) -> None:
+        await asyncio.to_thread(self._forget, device)
 
     def _file(self, session: SessionId) -> Path:
         return self._devices / f"{session}.sqlite3"
 
     def _adopt(self, session: SessionId, scratch: str, jid: str, linked_at: int) -> Device:
         # The linker wrote without syncs. Synced here, moved in one step, and registered only then: killed in between,
-        # the file is an orphan that nobody resumes, never a registered device without its keys.
+        # the file is an orphan that nobody resumes, never a registered device without its keys. The first statement
+        # takes the registry's lock, so that nobody who forgets the older device removes this one's file.
         target = self._file(session)
         _sync(Path(scratch))
-        self.discard(str(target))
-        Path(scratch).replace(target)
-        _sync(target.parent)
-        self._write(
-            "INSERT INTO devices (session, jid, linked_at) VALUES (?, ?, ?) ON CONFLICT (session) DO UPDATE "
-            "SET jid = excluded.jid, linked_at = excluded.linked_at, parked = ''",
-            (session, jid, linked_at),
-        )
+        with self._open() as registry:
+            registry.execute(
+                "INSERT INTO devices (session, jid, linked_at) VALUES (?, ?, ?) ON CONFLICT (session) DO UPDATE "
+                "SET jid = excluded.jid, linked_at = excluded.linked_at, parked = ''",
+                (session, jid, linked_at),
+            )
+            self.discard(str(target))
+            Path(scratch).replace(target)
+            _sync(target.parent)
         return Device(session, jid, linked_at, str(target))
 
     def _rows(self, where: str, values: tuple[str, ...]) -> list[Device]:
@@ -169,14 +172,35 @@ class SqliteStore:
             rows = registry.execute(f"SELECT session, jid, linked_at, parked FROM devices {where}", values).fetchall()  # noqa: S608
         return [Device(SessionId(s), jid, at, str(self._file(SessionId(s))), parked) for s, jid, at, parked in rows]
 
-    def _write(self, statement: str, values: tuple[str | int, ...]) -> None:
+    # A write that comes late must not hit the session's next device: its jid is another.
+
+    def _park(self, device: Device, why: str) -> None:
         with self._open() as registry:
-            registry.execute(statement, values)
+            registry.execute(
+                "UPDATE devices SET parked = ? WHERE session = ? AND jid = ?", (why, device.session, device.jid)
+            )
+
+    def _forget(self, device: Device) -> None:
+        with self._open() as registry:
+            found = registry.execute(
+                "DELETE FROM devices WHERE session = ? AND jid = ?", (device.session, device.jid)
+            ).rowcount
+            if found:
+                self.discard(str(self._file(device.session)))
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._registry, timeout=10)) as registry, registry:
+        with _translated(), closing(sqlite3.connect(self._registry, timeout=10)) as registry, registry:
             yield registry
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """A disk that is full or a file that is locked is a store that is away."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreAway(f"{type(error).__name__}: {error}") from error
 
 
 def _sync(path: Path) -> None:

@@ -40,7 +40,7 @@ _HOLDS = (
     "WHERE wa_devices.session = $1 AND wa_devices.jid = $2)"
 )
 _FORGET = """
-WITH gone AS (DELETE FROM wa_devices WHERE session = $1 RETURNING jid),
+WITH gone AS (DELETE FROM wa_devices WHERE session = $1 AND jid = $2 RETURNING jid),
      keys AS (DELETE FROM whatsmeow_device WHERE jid IN (SELECT jid FROM gone))
 DELETE FROM whatsmeow_privacy_tokens WHERE our_jid IN (SELECT jid FROM gone)
 """
@@ -113,11 +113,15 @@ class PostgresStore:
         rows = await self._run(lambda connection: connection.fetch(f"{_DEVICE} WHERE parked = ''"))
         return [device for device in (self._device(*row) for row in rows) if not owned(device.session)]
 
-    async def park(self, session: SessionId, why: str) -> None:
-        await self._write("UPDATE wa_devices SET parked = $2 WHERE session = $1", session, why)
+    # A write that comes late must not hit the session's next device: its jid is another.
 
-    async def forget(self, session: SessionId) -> None:
-        await self._write(_FORGET, session)
+    async def park(self, device: Device, why: str) -> None:
+        await self._write(
+            "UPDATE wa_devices SET parked = $3 WHERE session = $1 AND jid = $2", device.session, device.jid, why
+        )
+
+    async def forget(self, device: Device) -> None:
+        await self._write(_FORGET, device.session, device.jid)
 
     async def watch(self) -> None:
         """Probe for ever; what changes is logged, and seen in `away`."""

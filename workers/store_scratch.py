@@ -3,6 +3,8 @@
 import fcntl
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from shared.ids import SessionId, WorkerId
@@ -12,10 +14,13 @@ class Scratch:
     """This worker's folder below `folder`. What dead workers have left there is removed."""
 
     def __init__(self, folder: Path, worker: WorkerId) -> None:
-        self._folder = folder.resolve() / "linking" / worker
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._ours = lock(self._folder)
-        _remove_leftovers(self._folder.parent)
+        all_ = folder.resolve() / "linking"
+        all_.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _remove_leftovers(all_)
+        # Locked before it has a name under which others look for leftovers.
+        new = Path(tempfile.mkdtemp(prefix=".", dir=all_))
+        self._ours = lock(new)
+        self._folder = new.rename(all_ / worker)
 
     def path(self, session: SessionId, attempt: int) -> str:
         """Absolute path of the file for one attempt."""
@@ -51,16 +56,20 @@ def lock(folder: Path) -> int | None:
 
 def in_use(folder: Path) -> bool:
     """Whether a living worker uses `folder` (a DATA_DIR)."""
-    for one in (folder.resolve() / "linking").glob("*"):
+    for one in _named(folder.resolve() / "linking"):
         if (free := lock(one)) is None:
             return True
         os.close(free)
     return False
 
 
+def _named(folder: Path) -> Iterator[Path]:
+    return folder.glob("[!.]*")
+
+
 def _remove_leftovers(folder: Path) -> None:
     """Throw away the attempts' files of workers that live no more: they hold half-made keys."""
-    for one in folder.glob("*"):
+    for one in _named(folder):
         if (free := lock(one)) is not None:
             shutil.rmtree(one, ignore_errors=True)
             os.close(free)

@@ -107,6 +107,10 @@ class Webhooks:
         """It was saved together with its change: have it delivered."""
         self._spawn(self._call(event.id), "webhook")
 
+    async def expect(self, session: SessionId, message_id: str, seconds: float) -> None:
+        """A message is about to be sent. If nobody says in time how it has ended, the sweep finds that it is unknown."""
+        await self._shelf.put(message_event(session, message_id, Undelivered.UNKNOWN), after_ms=round(seconds * 1000))
+
     def message(self, session: SessionId, message_id: str, reason: Undelivered | None) -> None:
         """A message was sent, or, for this reason, was not."""
         self._spawn(self._tell(message_event(session, message_id, reason)), "webhook")

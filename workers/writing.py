@@ -11,8 +11,9 @@ from shared.lease import Lease
 from shared.lifecycle import State, check_step
 from shared.metrics import ENGINE, UNKNOWN_REGION
 from shared.protocol import Body, MessageType, Method
-from shared.snapshots import Change, Snapshots
+from shared.snapshots import Change, Forgotten, Snapshots
 from workers import reasons, tallies
+from workers.ownership import Ownership
 
 log = structlog.get_logger()
 
@@ -24,12 +25,13 @@ class Stopped(Exception):
 class Page:
     """The snapshot of one attempt, as its owner writes it. Every write raises `Stopped` when the lease is lost."""
 
-    def __init__(self, snapshots: Snapshots, session: SessionId) -> None:
+    def __init__(self, snapshots: Snapshots, ownership: Ownership, session: SessionId) -> None:
         self.session = session
         self.lease: Lease
         self.subject = Subject(link="", link_expires_at=0)
         self.body = Body(state=State.QUEUED)
         self._snapshots = snapshots
+        self._ownership = ownership
         self.restarts = 0
         self._began = now_ms()
 
@@ -68,9 +70,18 @@ class Page:
         await self.save(Change(self.body, kind, event, detail, counters))
 
     async def save(self, change: Change) -> None:
-        """Save and announce a change."""
-        if await self._snapshots.save(self.lease, change) is None:
-            raise Stopped
+        """Save and announce a change; after Redis has forgotten our lease, under the new one."""
+        try:
+            saved = await self._snapshots.save(self.lease, change)
+        except Forgotten:
+            retaken = await self._ownership.retaken(self.lease)
+            if retaken is None:
+                raise Stopped from None
+            self.lease = retaken
+            await self.save(change)
+        else:
+            if saved is None:
+                raise Stopped
 
     async def end(
         self,

@@ -262,6 +262,15 @@ async def test_commands_may_come_in_any_order(linked: Linked, holder: Holder):
     assert [await next_of(holder), await next_of(holder)] == [Released(session="s"), Held(session="s")]
 
 
+async def test_a_hold_that_waits_for_its_forerunner_to_leave_is_ended_by_a_release(linked: Linked, holder: Holder):
+    await hold(holder, linked)
+    await holder.send(Release(session="s"))
+    await holder.send(linked.hold("s"))
+    await holder.send(Release(session="s"))
+    assert await next_of(holder) == Released(session="s")
+    assert await probe(holder) == Probed(sessions=0, starts=1, stuck=0)
+
+
 async def test_a_log_out_unlinks_at_the_phone(steps: Steps, linked: Linked, holder: Holder):
     await hold(holder, linked)
     await holder.send(LogOut(session="s"))

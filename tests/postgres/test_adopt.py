@@ -77,10 +77,10 @@ async def test_a_hand_over_done_twice_is_done_once(steps, store, postgres, datab
 
 async def test_a_new_device_replaces_the_old_one_with_all_its_keys(steps, store, postgres, database):
     old, new = await steps.link(), await steps.link()
-    await store.adopt(FIRST, old.database, old.jid, AT)
+    older = await store.adopt(FIRST, old.database, old.jid, AT)
     once = await count_rows(postgres, database)
     await postgres.query(PRIVACY, old.jid, database=database)
-    await store.park(FIRST, "replaced")
+    await store.park(older, "replaced")
     assert await store.held_by_nobody(lambda _: False) == []
     device = await store.adopt(FIRST, new.database, new.jid, AT + 1)
     assert await store.holds(device)
@@ -90,17 +90,21 @@ async def test_a_new_device_replaces_the_old_one_with_all_its_keys(steps, store,
     once.pop("whatsmeow_lid_map", None)
     assert found == once
     assert await postgres.query("SELECT jid FROM whatsmeow_device", database=database) == [(new.jid,)]
+    await store.park(older, "replaced")  # from somebody who is late
+    await store.forget(older)
+    assert await store.device(FIRST) == device
+    assert await store.holds(device)
 
 
 async def test_a_jid_belongs_to_one_session_only(steps, store, postgres, database):
     link = await steps.link()
-    await store.adopt(FIRST, link.database, link.jid, AT)
+    first = await store.adopt(FIRST, link.database, link.jid, AT)
     device = await store.adopt(SECOND, link.database, link.jid, AT)
     assert await store.device(FIRST) is None
     assert await store.holds(device)
     with pytest.raises(asyncpg.UniqueViolationError):
         await postgres.query("INSERT INTO wa_devices VALUES ('company_3', $1, 1)", link.jid, database=database)
-    await store.forget(FIRST)
+    await store.forget(first)
     assert await store.holds(device)
 
 

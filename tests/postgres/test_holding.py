@@ -79,7 +79,7 @@ async def test_a_device_that_is_not_there_is_seen_before_the_start(steps, store,
     assert await store.holds(device)
     await postgres.query("DELETE FROM whatsmeow_device", database=database)
     assert not await store.holds(device)
-    await store.forget(device.session)
+    await store.forget(device)
     assert not await store.holds(device)
     assert await store.device(device.session) is None
 
@@ -110,8 +110,8 @@ async def test_nothing_of_a_forgotten_device_stays(steps, store, postgres, datab
         assert isinstance(await sent(holder, device, "m1"), Sent)
         await holder.send(Release(session=device.session))
         await until(holder, Released)
-    await store.forget(device.session)
-    await store.forget(device.session)
+    await store.forget(device)
+    await store.forget(device)
     after = await count_rows(postgres, database)
     after.pop("whatsmeow_lid_map", None)  # knowledge about people, shared by all
     before.pop("whatsmeow_lid_map", None)

@@ -24,10 +24,9 @@ FIRST, SECOND = SessionId("company_1"), SessionId("company_2")
 async def deployment(steps, tmp_path) -> Path:
     """A DATA_DIR with two devices, the second of them parked."""
     store = SqliteStore(tmp_path / "data", WorkerId("w1"))
-    for session in (FIRST, SECOND):
-        link = await steps.link()
-        await store.adopt(session, link.database, link.jid, AT)
-    await store.park(SECOND, "replaced")
+    links = [await steps.link() for _ in range(2)]
+    await store.adopt(FIRST, links[0].database, links[0].jid, AT)
+    await store.park(await store.adopt(SECOND, links[1].database, links[1].jid, AT), "replaced")
     store.close()
     return tmp_path / "data"
 

@@ -8,7 +8,7 @@ import pytest
 from shared.ids import SessionId
 from workers import holders
 from workers.engine import protocol as pipe
-from workers.engine.processes import Exited
+from workers.engine.processes import EngineFailed, Exited, PipeClosed
 
 
 class FakeHolder:
@@ -53,11 +53,19 @@ class World:
         self.diary: list[str] = []
         self.made: list[FakeHolder] = []
         self.died: list[str] = []
+        self.fails = False
+        self.ready = asyncio.Event()  # whether processes start at once
+        self.ready.set()
+        self.asked = asyncio.Event()
         self._tasks: list[asyncio.Future[None]] = []
         self.holders = holders.Holders(self, self.spawn)  # type: ignore[arg-type]
         self.holders.listen(self._hear, self._died)
 
     async def holder(self) -> FakeHolder:
+        self.asked.set()
+        await self.ready.wait()
+        if self.fails:
+            raise EngineFailed("none could be had")
         self.made.append(FakeHolder(len(self.made) + 1, self.diary))
         return self.made[-1]
 
@@ -119,3 +127,75 @@ async def test_what_was_lost_is_not_taken_up_with_the_others_when_the_process_di
         while not world.died:
             await asyncio.sleep(0)
     assert world.died == ["company_b"]
+
+
+@pytest.mark.parametrize("end", ["released", "closed"])
+async def test_what_is_released_while_its_process_starts_is_not_held(world: World, end: str) -> None:
+    world.ready.clear()
+    holding = asyncio.ensure_future(world.hold("company_a"))
+    await world.asked.wait()
+    if end == "released":
+        await world.holders.release(SessionId("company_a"))
+    else:
+        await world.holders.close()
+    world.ready.set()
+    await holding
+    assert world.diary == []
+    assert [one.exited.done() for one in world.made] == [end == "closed"], "no process is left behind by a close"
+
+
+async def test_what_is_released_while_it_waits_for_its_turn_is_not_held(world: World) -> None:
+    world.ready.clear()
+    first = asyncio.ensure_future(world.hold("company_a"))
+    await world.asked.wait()
+    second = asyncio.ensure_future(world.hold("company_b"))
+    await asyncio.sleep(0)
+    await world.holders.release(SessionId("company_b"))
+    world.ready.set()
+    await asyncio.gather(first, second)
+    assert world.diary == ["1 holds company_a"]
+
+
+async def test_what_is_released_while_it_is_moved_is_not_held_again(world: World) -> None:
+    for name in ("company_a", "company_b", "company_c"):
+        await world.hold(name)
+    world.ready.clear()
+    world.asked.clear()
+    await world.hold("company_c")
+    await world.asked.wait()  # company_a has left the worn process, and waits for another
+    await world.holders.release(SessionId("company_a"))
+    world.ready.set()
+    await world.settle()
+    assert [line for line in world.diary if line.startswith("2")] == ["2 holds company_b", "2 holds company_c"]
+
+
+async def test_after_the_close_nothing_is_held(world: World) -> None:
+    await world.holders.close()
+    await world.hold("company_a")
+    assert world.made == []
+
+
+async def test_sessions_that_cannot_be_moved_are_told_as_lost_with_their_process(world: World) -> None:
+    for name in ("company_a", "company_b", "company_c"):
+        await world.hold(name)
+    world.fails = True
+    await world.hold("company_c")
+    async with asyncio.timeout(5):
+        while not world.died:
+            await asyncio.sleep(0)
+    assert world.died == ["company_a", "company_b", "company_c"]
+
+
+async def test_whoever_sends_learns_whether_a_process_has_been_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, order = SessionId("company_a"), pipe.Send(session="company_a", message="m", to="+1", text="x")
+    assert await world.holders.send(session, order) is False
+    await world.hold("company_a")
+    assert await world.holders.send(session, order) is True
+
+    async def closed(_message: pipe.ToHolder) -> None:
+        raise PipeClosed("it is gone")
+
+    monkeypatch.setattr(world.made[0], "send", closed)
+    assert await world.holders.send(session, order) is False

@@ -12,7 +12,7 @@ from shared.lifecycle import State
 from shared.messages import Message
 from shared.webhooks import Undelivered
 from tests.unit.test_held_sessions import HOUR_AGO, SESSION, House
-from workers import sessions as module
+from workers import sending as module
 from workers.engine import protocol as pipe
 from workers.jobs import Jobs, Places
 
@@ -39,6 +39,9 @@ async def test_a_text_goes_out_by_who_holds_its_session(house, jobs):
     await jobs.send({}, SESSION, message)
     await house.until(lambda: house.holders.sent)
     assert house.holders.sent == [pipe.Send(session=SESSION, message=message, to=TEXT.to, text=TEXT.text)]
+    assert (house.begun, house.ended) == ([message], [])
+    await house.holders.hear(pipe.Sent(session=SESSION, message=message))
+    assert house.ended == [(message, None)]
 
 
 async def test_a_text_of_a_session_in_hand_over_is_looked_at_again_until_somebody_holds_it(house, jobs):
@@ -84,4 +87,41 @@ async def test_what_it_has_waited_for_a_holder_counts_when_it_waits_to_come_onli
     await house.sessions.send(SESSION, message)
     async with asyncio.timeout(5):
         await house.until(lambda: house.ended)
+    assert house.ended == [(message, Undelivered.NOT_ONLINE)]
+
+
+async def sent(house):
+    """A text that the holder has in its hands."""
+    message = await house.outbox.put(SESSION, TEXT)
+    await house.up()
+    await house.sessions.send(SESSION, message)
+    await house.settled()
+    assert len(house.holders.sent) == 1
+    return message
+
+
+async def test_the_end_of_a_text_is_told_also_when_its_session_is_held_no_more(house):
+    message = await sent(house)
+    house.sessions._held[SESSION].lost()
+    await house.holders.hear(pipe.SendFailed(session=SESSION, message=message, reason="not connected"))
+    assert house.ended == [(message, Undelivered.NOT_ONLINE)]
+
+
+@pytest.mark.parametrize("how", ["the holder dies", "SIGTERM"])
+async def test_of_a_text_whose_holder_is_gone_nobody_knows_whether_it_was_sent(house, how):
+    message = await sent(house)
+    if how == "SIGTERM":
+        await house.sessions.hand_over()
+    else:
+        await house.holders.died([SESSION])
+        await house.holders.died([SESSION])
+    assert house.ended == [(message, Undelivered.UNKNOWN)]
+
+
+async def test_a_text_that_waits_for_its_session_is_not_sent_once_its_worker_stops(house):
+    message = await house.outbox.put(SESSION, TEXT)
+    await house.sessions.resume(SESSION)
+    await house.sessions.send(SESSION, message)
+    await house.sessions.hand_over()
+    await house.settled()
     assert house.ended == [(message, Undelivered.NOT_ONLINE)]

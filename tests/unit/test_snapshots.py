@@ -5,7 +5,7 @@ import pytest
 from shared import keys
 from shared.lifecycle import State
 from shared.protocol import Body, MessageType
-from shared.snapshots import Change, Stored, announced, nothing
+from shared.snapshots import Change, Forgotten, Stored, announced, nothing
 from tests.unit.world import ONE, OTHER, SESSION, Ear, change
 
 
@@ -81,6 +81,19 @@ async def test_a_stale_writer_changes_nothing_and_tells_nobody(world, how):
     assert await world.everything() == before
 
 
+async def test_a_redis_that_was_emptied_takes_nothing_before_the_lease_is_taken_again(world):
+    lease = await world.serve()
+    await world.redis.flushall()
+    async with Ear(world.redis) as ear:
+        with pytest.raises(Forgotten):
+            await world.snapshots.save(lease, change(State.FAILED, ending=True, counters=("failures",)))
+        assert await ear.heard() == []
+    assert await world.everything() == {}
+    retaken = await world.leases.acquire(SESSION, ONE)
+    assert await world.snapshots.save(lease, change()) is None
+    assert await world.snapshots.save(retaken, change()) == 1
+
+
 async def test_an_ending_frees_the_claim_and_forgets_the_phone_and_nothing_else_does(world):
     lease = await world.serve()
     await world.snapshots.save(lease, change())
@@ -96,6 +109,15 @@ async def test_everything_that_is_written_expires_but_counters(world):
     await world.leases.keep_names([lease])
     everlasting = {key.decode() for key in await world.redis.keys("*") if await world.redis.pttl(key) == -1}
     assert everlasting == {keys.fence(SESSION), keys.STATS}
+
+
+async def test_what_a_held_session_shows_does_not_expire_however_long_nothing_happens(world):
+    lease = await world.serve()
+    for name in (keys.snapshot(SESSION), keys.timeline(SESSION)):
+        await world.redis.pexpire(name, 1000)
+    await world.leases.keep_names([lease])
+    assert await world.redis.pttl(keys.snapshot(SESSION)) > keys.SNAPSHOT_TTL - 1000
+    assert await world.redis.pttl(keys.timeline(SESSION)) > keys.TIMELINE_TTL - 1000
 
 
 async def test_the_timeline_does_not_grow_without_end(world):

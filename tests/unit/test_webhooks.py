@@ -199,6 +199,30 @@ async def test_whatever_is_told_of_a_messages_end_has_one_id(hooks, spawned, red
     assert message_event(SESSION, "ab", Undelivered.REFUSED).type is EventType.MESSAGE_FAILED
 
 
+async def due(redis, message):
+    return await redis.zscore(keys.WEBHOOKS, f"message-{message}") - now_ms()
+
+
+async def test_a_message_of_which_nobody_says_how_it_ended_is_unknown_in_the_end(hooks, shelf, redis, spawned):
+    await hooks.expect(SESSION, "ab", 60.0)
+    assert 55_000 < await due(redis, "ab") <= 60_000
+    assert await shelf.take("message-ab") is None
+    await redis.zadd(keys.WEBHOOKS, {"message-ab": now_ms() - webhooks.LATE_MS - 1})
+    await hooks.remind()
+    assert await redis.zcard(keys.QUEUE_SESSIONS) == 1
+    taken = await shelf.take("message-ab")
+    assert (taken.type, b'"reason":"unknown"' in taken.body) == (EventType.MESSAGE_FAILED, True)
+
+
+async def test_what_is_said_of_a_messages_end_takes_the_place_of_what_was_expected(hooks, shelf, redis, spawned):
+    await hooks.expect(SESSION, "ab", 60.0)
+    hooks.message(SESSION, "ab", None)
+    await spawned.run()
+    assert await due(redis, "ab") <= 0
+    await hooks.expect(SESSION, "ab", 60.0)  # its job runs a second time
+    assert (await shelf.take("message-ab")).type is EventType.MESSAGE_SENT
+
+
 async def put(shelf, name="e1"):
     await shelf.put(
         Event(id=name, type=EventType.SESSION_LINKED, company_id="salon", session_id="company_salon", at=now_ms())

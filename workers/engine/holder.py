@@ -57,6 +57,7 @@ class Holding:
         self._library = library
         self._pipe = pipe
         self._sessions: dict[str, Session] = {}
+        self._waiting: dict[str, Hold] = {}  # until nothing of that session is left here; a `release` ends the wait
         self._stuck: list[Session] = []  # also keeps their clients from being collected
         self._places = asyncio.Semaphore(SENDS)
 
@@ -66,6 +67,7 @@ class Holding:
             while (message := await self._pipe.receive()) is not None:
                 match message:
                     case Hold():
+                        self._waiting[message.session] = message
                         group.create_task(self._hold(message))
                     case Release(session=name):
                         await self._release(name)
@@ -82,11 +84,14 @@ class Holding:
             leave()
 
     async def _hold(self, hold: Hold) -> None:
-        while (present := self._sessions.get(hold.session)) is not None:
-            if not present.leaving:
-                await present.report_up()
-                return
+        while self._is_waiting(hold) and (present := self._sessions.get(hold.session)) is not None and present.leaving:
             await present.gone.wait()
+        if not self._is_waiting(hold):
+            return
+        del self._waiting[hold.session]
+        if (present := self._sessions.get(hold.session)) is not None:
+            await present.report_up()
+            return
         session = self._sessions[hold.session] = Session(hold, self._library, self._pipe.send)
         try:
             end = await session.live()
@@ -104,7 +109,11 @@ class Holding:
         session.gone.set()
         await self._pipe.send(end)
 
+    def _is_waiting(self, hold: Hold) -> bool:
+        return self._waiting.get(hold.session) is hold
+
     async def _release(self, name: str) -> None:
+        self._waiting.pop(name, None)
         session = self._sessions.get(name)
         if session is None:
             await self._pipe.send(Released(session=name))
