@@ -9,7 +9,6 @@ import sys
 from collections.abc import Awaitable, Callable
 
 import structlog
-import uvloop
 from arq.connections import ArqRedis
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -223,7 +222,7 @@ def main() -> None:
     logs.configure(config, "worker")
     sentry.configure(config, "worker")
     try:
-        uvloop.run(Worker(config).run())
+        asyncio.run(Worker(config).run())
     except StoreRefused as error:
         sys.stderr.write(f"configuration: DATABASE_URL {error}\nSee docs/device-store.md.\n")
         raise SystemExit(2) from None

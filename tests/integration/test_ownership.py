@@ -149,10 +149,10 @@ async def test_a_session_that_is_given_back_while_it_is_retaken_stays_given_back
         await worker.ownership.acquire(SessionId("company_other"), other)
         acquire = worker.leases.acquire
 
-        async def slow(session, *args):
+        async def slow(session, *args, **options):
             if session == SESSION:
                 await worker.ownership.let_go(SESSION, owner)
-            return await acquire(session, *args)
+            return await acquire(session, *args, **options)
 
         monkeypatch.setattr(worker.leases, "acquire", slow)
         await operator.flushall()
