@@ -36,8 +36,8 @@ from shared.protocol import (
     ServerMessage,
     client_message,
 )
-from shared.queue import cancelled
 from shared.settings import Settings
+from shared.tasks import cancelled
 
 log = structlog.get_logger()
 

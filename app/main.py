@@ -35,10 +35,12 @@ from shared.cooldown import Cooldowns
 from shared.lease import Leases
 from shared.messages import Outbox
 from shared.protocol import MAX_MESSAGE_BYTES
-from shared.queue import cancelled, client
+from shared.queue import client
+from shared.rescue import Rescue
 from shared.settings import Settings
 from shared.snapshots import Snapshots
 from shared.switches import Switches
+from shared.tasks import cancelled
 
 log = structlog.get_logger()
 
@@ -108,7 +110,7 @@ def create_app(config: Settings) -> Starlette:
     subscriber = redis_pool.subscriber(config)
     snapshots, claims, leases, outbox = Snapshots(redis), Claims(redis), Leases(redis), Outbox(redis)
     access = Access(config, redis)
-    relay = Relay(redis, subscriber, snapshots, claims)
+    relay = Relay(redis, subscriber, snapshots, Rescue(redis))
     cooldowns = Cooldowns(redis, config.secret_key)
     onboarding = Onboarding(redis, snapshots, claims, cooldowns, region=config.default_region)
     browser = Browser(config, access, relay, onboarding)

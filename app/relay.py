@@ -16,12 +16,13 @@ from redis.exceptions import RedisError
 
 from app.slot import Slot, text_of
 from shared import keys, sentry
-from shared.claims import REVOKED, SWEEP_GRACE_MS, Claims
+from shared.claims import REVOKED
 from shared.clock import now_ms
 from shared.ids import SessionId
 from shared.lifecycle import RUNNING, State
 from shared.protocol import CloseCode, MessageType, ServerMessage
 from shared.queue import link_job_id
+from shared.rescue import SWEEP_GRACE_MS, Rescue
 from shared.snapshots import Snapshots, Stored, announced
 
 log = structlog.get_logger()
@@ -58,11 +59,11 @@ class _Watched:
 class Relay:
     """One per web process."""
 
-    def __init__(self, redis: Redis, subscriber: Redis, snapshots: Snapshots, claims: Claims) -> None:
+    def __init__(self, redis: Redis, subscriber: Redis, snapshots: Snapshots, rescue: Rescue) -> None:
         self._redis = redis
         self._subscriber = subscriber
         self._snapshots = snapshots
-        self._claims = claims
+        self._rescue = rescue
         self._watched: dict[SessionId, _Watched] = {}
         self._pubsub: PubSub | None = None
         self._heard = 0.0
@@ -209,7 +210,7 @@ class Relay:
         stored = await self._snapshots.read(session)
         deadline = stored.body.deadline
         if stored.body.state in RUNNING and deadline and now_ms() > deadline + SWEEP_GRACE_MS:
-            await self._claims.close_overdue(session)
+            await self._rescue.close_overdue(session)
             stored = await self._snapshots.read(session)
         position = None
         if stored.body.state is State.QUEUED:

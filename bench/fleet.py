@@ -12,7 +12,8 @@ from pathlib import Path
 from bench.handover import until
 from emulator.client import Emulator
 from shared.ids import SessionId, WorkerId
-from workers.engine.processes import Engines, LinkerPool, Options
+from workers.engine.pool import LinkerPool
+from workers.engine.processes import Engines, Options
 from workers.engine.protocol import Connected, Paired, Qr, Start
 from workers.store import Device, SqliteStore
 

@@ -25,7 +25,8 @@ from bench.postgres import Postgres, binaries, distance
 from emulator.client import Emulator
 from shared.ids import SessionId, WorkerId
 from workers import pgbouncer
-from workers.engine.processes import Engines, Holder, LinkerPool, Options
+from workers.engine.pool import LinkerPool
+from workers.engine.processes import Engines, Holder, Options
 from workers.engine.protocol import Connected, Held, Hold, Paired, Qr, Start
 from workers.store import DeviceStore, SqliteStore
 from workers.store_dsn import server_of

@@ -9,26 +9,20 @@ from enum import StrEnum
 
 from redis.asyncio import Redis
 
-from shared import keys, sentry
+from shared import keys
 from shared.clock import now_ms
-from shared.failures import FAILURES, FailureCode
 from shared.ids import SessionId, WorkerId
 from shared.lease import LUA_OWNER, Lease
 from shared.lifecycle import CANCELLABLE, DEVICE, RUNNING, State
-from shared.metrics import UNKNOWN_REGION, Counter, field
-from shared.protocol import Body, FailureView, MessageType, Method
+from shared.protocol import Body, MessageType, Method
 from shared.redis_pool import answer
 from shared.snapshots import LUA_ANNOUNCE, Change
 
 QUEUE_WAIT_MS = 5 * keys.MINUTE
 """How long an onboarding may wait for a free place before it expires."""
-SWEEP_GRACE_MS = 20_000
-"""Past its deadline by this much, a running onboarding is closed by whoever sees it. Its own worker is always first."""
 MOST_STARTS = 10
 """So many attempts may be asked for by one session within `keys.STARTS_TTL`: each costs a process and a connection to
 WhatsApp. Those that begin anew by themselves do not count."""
-_NAMES_AT_ONCE = 10_000
-"""Redis looks at so many names in some two milliseconds."""
 SPENT, REVOKED = "spent", "revoked"
 """What `wa:link:<id>` says of a link."""
 
@@ -37,7 +31,8 @@ def _lua_set(states: frozenset[State]) -> str:
     return "{" + ", ".join(f"['{state.value}']=true" for state in sorted(states)) + "}"
 
 
-_LUA_STATE = f"""
+#: What a session's snapshot says of it, and how an ownership is ended by somebody else. To be put behind LUA_OWNER.
+LUA_STATE = f"""
 local RUNNING, DEVICE, CANCELLABLE = {_lua_set(RUNNING)}, {_lua_set(DEVICE)}, {_lua_set(CANCELLABLE)}
 local function present(snapshot_key)
   local have = redis.call('HMGET', snapshot_key, 'attempt', 'seq', 'body')
@@ -59,7 +54,7 @@ end
 _REQUEST = (
     LUA_OWNER
     + LUA_ANNOUNCE
-    + _LUA_STATE
+    + LUA_STATE
     + """
 local phone = ARGV[5]
 local _, _, body = present(KEYS[3])
@@ -96,7 +91,7 @@ return {'joined', attempt, owner}
 _CANCEL = (
     LUA_OWNER
     + LUA_ANNOUNCE
-    + _LUA_STATE
+    + LUA_STATE
     + """
 local attempt, seq, body = present(KEYS[3])
 if not CANCELLABLE[body.state] then return {'no', attempt, ''} end
@@ -106,42 +101,6 @@ announce({KEYS[3], KEYS[6], KEYS[7], ARGV[2], KEYS[2]}, attempt, seq + 1, {unpac
 end_ownership(KEYS[4], KEYS[5], KEYS[8], ARGV[1])
 redis.call('DEL', KEYS[1], KEYS[2])
 return {'done', attempt, ''}
-"""
-)
-
-# KEYS claim, subject, snapshot, lease, leases, timeline, stats, fence
-# ARGV session, channel, now, grace, type, body, event, detail, counters...
-# Closes a running onboarding that is past its deadline; whoever still believes to own it is fenced off.
-_CLOSE = (
-    LUA_OWNER
-    + LUA_ANNOUNCE
-    + _LUA_STATE
-    + """
-local attempt, seq, body = present(KEYS[3])
-if not RUNNING[body.state] or not body.deadline or tonumber(ARGV[3]) < body.deadline + ARGV[4] then return 0 end
-end_ownership(KEYS[4], KEYS[5], KEYS[8], ARGV[1])
-redis.call('DEL', KEYS[1], KEYS[2])
-announce({KEYS[3], KEYS[6], KEYS[7], ARGV[2], KEYS[2]}, attempt, seq + 1, {unpack(ARGV, 5)})
-return 1
-"""
-)
-
-# KEYS claim, snapshot, fence, lease, leases, timeline, stats, subject
-# ARGV session, channel, claim ms, type, body, event, detail, counters...
-# A running onboarding whose owner is gone begins anew under a higher token, for the same browser. Returns the
-# attempt, or 0 when there is nothing to begin anew: ended, owned, or the phone has already agreed.
-_RESTART = (
-    LUA_OWNER
-    + LUA_ANNOUNCE
-    + _LUA_STATE
-    + """
-local attempt, seq, body = present(KEYS[2])
-if not CANCELLABLE[body.state] then return 0 end
-if owner_of(KEYS[4], KEYS[5], ARGV[1]) then return 0 end
-attempt = end_ownership(KEYS[4], KEYS[5], KEYS[3], ARGV[1])
-redis.call('SET', KEYS[1], attempt, 'PX', ARGV[3])
-announce({KEYS[2], KEYS[6], KEYS[7], ARGV[2], KEYS[8]}, attempt, 1, {unpack(ARGV, 4)})
-return attempt
 """
 )
 
@@ -198,18 +157,6 @@ def queued(method: Method, event: str, *counters: str) -> Change:
     return Change(body, MessageType.STATUS, event, method.value, counters)
 
 
-def lost_worker() -> Change:
-    """The ending of an onboarding whose worker is gone for good."""
-    code = FailureCode.WORKER_LOST
-    failure = FailureView(code=code, retryable=FAILURES[code].retryable)
-    body = Body(state=State.FAILED, failure=failure)
-    counters = (
-        field(Counter.FAILURES, code=code.value, region=UNKNOWN_REGION),
-        field(Counter.ENDINGS, state=State.FAILED.value),
-    )
-    return Change(body, MessageType.ERROR, "attempt.failed", code.value, counters)
-
-
 class Claims:
     """The scripts over one Redis."""
 
@@ -217,8 +164,6 @@ class Claims:
         self._redis = redis
         self._request = redis.register_script(_REQUEST)
         self._cancel = redis.register_script(_CANCEL)
-        self._close = redis.register_script(_CLOSE)
-        self._restart = redis.register_script(_RESTART)
 
     async def request(self, session: SessionId, subject: Subject, change: Change) -> Requested:
         """Start an attempt for `subject` with `change` as its first snapshot, or join the one that runs.
@@ -272,48 +217,6 @@ class Claims:
         )
         return Cancelled(outcome == b"done", int(attempt), _owner(owner))
 
-    async def running(self) -> list[SessionId]:
-        """Every session whose onboarding runs, or should have ended: who has a claim. Walks over all names in Redis."""
-        prefix = keys.claim(SessionId(""))
-        found = {key async for key in self._redis.scan_iter(match=f"{prefix}*", count=_NAMES_AT_ONCE)}
-        return [SessionId(key.decode().removeprefix(prefix)) for key in found]
-
-    async def close_overdue(self, session: SessionId, *counters: str) -> bool:
-        """Close a running onboarding that is past its deadline and grace; whether that was so. Anybody may call."""
-        closed = await self._close(
-            keys=[
-                keys.claim(session),
-                keys.subject(session),
-                keys.snapshot(session),
-                keys.lease(session),
-                keys.LEASES,
-                keys.timeline(session),
-                keys.STATS,
-                keys.fence(session),
-            ],
-            args=[session, keys.events(session), now_ms(), SWEEP_GRACE_MS, *lost_worker().args(), *counters],
-        )
-        if closed:
-            sentry.ending("overdue", FailureCode.WORKER_LOST, session=session)
-        return bool(closed)
-
-    async def restart(self, session: SessionId, change: Change) -> int | None:
-        """Begin an ownerless onboarding anew; its new attempt, or None when there is none to begin."""
-        attempt = await self._restart(
-            keys=[
-                keys.claim(session),
-                keys.snapshot(session),
-                keys.fence(session),
-                keys.lease(session),
-                keys.LEASES,
-                keys.timeline(session),
-                keys.STATS,
-                keys.subject(session),
-            ],
-            args=[session, keys.events(session), keys.CLAIM_TTL, *change.args()],
-        )
-        return int(attempt) or None
-
     async def reclaim(self, lease: Lease, subject: Subject) -> None:
         """Put back what Redis forgot of a running attempt: its claim and its subject."""
         session, link = lease.session, f"{subject.link}:{subject.link_expires_at}"
@@ -350,6 +253,11 @@ class Claims:
     async def forget_phone(self, session: SessionId) -> None:
         """No code can be had for it: another number, or the same again, may be asked on the same attempt."""
         await answer(self._redis.hdel(keys.subject(session), "phone"))
+
+    async def is_revoked(self, subject: Subject) -> bool:
+        """Whether the link that asked is worth nothing any more."""
+        said = await self._redis.get(keys.link(subject.link))
+        return said is not None and said.decode() == REVOKED
 
     async def spend(self, subject: Subject) -> bool:
         """The link has done its work; it may still look, but not ask again. False when it was revoked meanwhile: it

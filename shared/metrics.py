@@ -60,9 +60,10 @@ class Stage(StrEnum):
 
 class Swept(StrEnum):
     """What the sweeper puts right: an attempt begun anew, one that ended after the phone's yes, one past its deadline,
-    a worker taken for dead."""
+    a session that was told to be linked and has no device, a worker taken for dead."""
 
     ATTEMPT = "attempt"
+    DEVICE = "device"
     LINKING = "linking"
     OVERDUE = "overdue"
     WORKER = "worker"

@@ -7,7 +7,7 @@ Job arguments are ids only, because arq logs them.
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import orjson
@@ -16,12 +16,13 @@ from arq.connections import ArqRedis
 from arq.constants import expires_extra_ms, in_progress_key_prefix, job_key_prefix
 from arq.jobs import serialize_job
 from arq.worker import Function, Worker, func
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 from shared import keys
 from shared.clock import now_ms
 from shared.ids import SessionId, WorkerId
+from shared.tasks import cancelled
 
 log = structlog.get_logger()
 
@@ -37,14 +38,6 @@ DEDUPE_MS = 2_000
 SKEW_MS = 1000
 """A job that is due now is dated back by this much: a worker whose clock is late would otherwise not see it when it is
 called, and find it only when it next looks by itself."""
-
-# KEYS queues   ARGV now (ms).   Which of them have a job that is due. One command for all: three workers at rest would
-# send half of all that a process sends.
-_DUE = """
-local due = {}
-for i, queue in ipairs(KEYS) do due[i] = #redis.call('ZRANGEBYSCORE', queue, '-inf', ARGV[1], 'LIMIT', 0, 1) end
-return due
-"""
 
 Job = Callable[..., Awaitable[None]]
 
@@ -232,61 +225,3 @@ class QueueWorker(Worker):
             await cancelled(task)
         with contextlib.suppress(RedisError, OSError):  # it lapses by itself
             await self.pool.delete(self.health_check_key)
-
-
-async def cancelled(task: asyncio.Task[Any]) -> None:
-    """Cancel `task` until it has ended. On Python 3.11 redis-py can lose a cancel (docs/adr), so ask again."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=0.5)  # not sooner: a clean-up that runs shall not be cut
-    if not task.cancelled() and (error := task.exception()):
-        log.warning("task.ended", error=type(error).__name__)
-
-
-async def listen_for_calls(
-    redis: Redis, workers: Sequence[QueueWorker], also: Mapping[str, Callable[[], None]] = {}
-) -> None:
-    """Wake each queue's worker as soon as something is put into it, and call whom `also` names for its channel. Runs
-    until cancelled; reconnects by itself. Calls can be lost, so the queues are looked at now and then as well."""
-    looking = asyncio.create_task(_look(workers))
-    try:
-        await _listen(redis, workers, also)
-    finally:
-        await cancelled(looking)
-
-
-async def _look(workers: Sequence[QueueWorker]) -> None:
-    """Wake those whose queue holds a job that is due; at all queues with one command."""
-    if not workers:
-        return
-    due = workers[0].pool.register_script(_DUE)
-    for worker in workers:
-        worker.watched = True
-    while True:
-        await asyncio.sleep(IDLE_SECONDS)
-        try:
-            found = await due(keys=[worker.queue_name for worker in workers], args=[now_ms()])
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("queues.unreachable", error=type(error).__name__)
-            continue
-        for worker, has in zip(workers, found, strict=True):
-            if has:
-                worker.wake()
-
-
-async def _listen(redis: Redis, workers: Sequence[QueueWorker], also: Mapping[str, Callable[[], None]]) -> None:
-    by_channel = {keys.wake(worker.queue_name).encode(): worker.wake for worker in workers}
-    by_channel |= {channel.encode(): call for channel, call in also.items()}
-    pause = 0.05
-    while True:
-        try:
-            async with redis.pubsub() as calls:
-                await calls.subscribe(*by_channel)
-                async for message in calls.listen():
-                    # A new subscription means that calls may have been missed.
-                    by_channel[message["channel"]]()
-                    pause = 0.05
-        except (RedisError, OSError) as error:
-            log.warning("calls.unreachable", error=type(error).__name__)
-            await asyncio.sleep(pause)
-            pause = min(2.0, pause * 2)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
-from shared.queue import cancelled
+from shared.tasks import cancelled
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed, Exited, Linker, PipeClosed, WrongMessage
 from workers.store import DeviceStore

@@ -7,7 +7,7 @@ import structlog
 
 from shared import sentry
 from shared.ids import SessionId
-from shared.queue import cancelled
+from shared.tasks import cancelled
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed, Engines, Exited, Holder, PipeClosed, WrongMessage
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from shared import qr
-from shared.claims import SWEEP_GRACE_MS
+from shared.rescue import SWEEP_GRACE_MS
 
 
 @dataclass(frozen=True, slots=True)

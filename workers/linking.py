@@ -16,7 +16,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from shared import phone, sentry
-from shared.claims import Claims
+from shared.claims import REVOKED, Claims
 from shared.clock import now_ms
 from shared.cooldown import Cooldowns
 from shared.failures import FailureCode
@@ -30,7 +30,8 @@ from workers import reasons, tallies
 from workers.codes import Codes
 from workers.connection import Connection, Heard
 from workers.engine import protocol as pipe
-from workers.engine.processes import EngineFailed, Exited, Linker, LinkerPool, WrongMessage
+from workers.engine.pool import LinkerPool
+from workers.engine.processes import EngineFailed, Exited, Linker, WrongMessage
 from workers.limits import Limits
 from workers.ownership import Ownership
 from workers.reasons import Verdict
@@ -348,17 +349,14 @@ class Attempt:
         """Durable first, told second: only then does the page say `linked`."""
         if self._paired is None or self._connection is None:
             await self._fail(FailureCode.INTERNAL, raw="connected without pairing")
-        linked_at = now_ms()
-        device = await self._parts.store.adopt(self._session, self._connection.scratch, self._paired.jid, linked_at)
+        linked_at, jid = now_ms(), self._paired.jid
+        why = await self._unwelcome(phone.of_jid(jid))
+        # Who is not to stay is parked from the first moment on: should this worker die now, nobody takes it up.
+        device = await self._parts.store.adopt(self._session, self._connection.scratch, jid, linked_at, parked=why)
         await self._leave()
-        expected = self._page.subject.expected
-        if expected is not None and not phone.same_account(expected, device.phone):
+        if why or not await self._parts.claims.spend(self._page.subject):
             await self._parts.refuse(self._page.lease, device)
-            await self._fail(FailureCode.WRONG_NUMBER, raw="")
-        if not await self._parts.claims.spend(self._page.subject):
-            await self._parts.refuse(self._page.lease, device)
-            # Not `forbidden`: whoever comes with a good link sees this ending as well, and shall find a way on.
-            await self._fail(FailureCode.WRONG_NUMBER, raw="the link was revoked")
+            await self._fail(FailureCode.WRONG_NUMBER, raw=why or REVOKED)
         view = Device(phone=phone.masked(device.phone), name=self._parts.device_name, linked_at=linked_at)
         method, known, region = self._page.method, self._page.region, phone.region_of(device.phone)
         body = Body(state=State.LINKED, method=method, device=view)
@@ -366,6 +364,14 @@ class Attempt:
         await self._page.end(body, MessageType.WHATSAPP_CONNECTED, "attempt.linked", region, counters, region=region)
         await self._parts.adopt(self._page.lease, device, body, tallies.verified(method, known, region))
         raise Stopped
+
+    async def _unwelcome(self, number: str) -> str:
+        """Why the phone that has agreed must not stay, in a word; empty if it may."""
+        expected = self._page.subject.expected
+        if expected is not None and not phone.same_account(expected, number):
+            return FailureCode.WRONG_NUMBER.value
+        # Told as a wrong number as well: whoever comes with a good link sees the ending, and shall find a way on.
+        return REVOKED if await self._parts.claims.is_revoked(self._page.subject) else ""
 
     # --- the end ------------------------------------------------------------------------------------------------------
 

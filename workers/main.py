@@ -14,18 +14,22 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from shared import keys, logs, redis_pool, sentry, settings
+from shared.calls import listen_for_calls
 from shared.claims import Claims
 from shared.cooldown import Cooldowns
 from shared.ids import SessionId, WorkerId
 from shared.lease import Leases
 from shared.messages import Outbox
 from shared.protocol import Method
-from shared.queue import QueueWorker, cancelled, client, enqueue, listen_for_calls, soon_again
+from shared.queue import QueueWorker, client, enqueue, soon_again
+from shared.rescue import Rescue
 from shared.settings import Settings
 from shared.snapshots import Snapshots
 from shared.switches import Board, Switches
+from shared.tasks import cancelled
 from workers.capacity import capacity, memory_mb
-from workers.engine.processes import Engines, LinkerPool, Options
+from workers.engine.pool import LinkerPool
+from workers.engine.processes import Engines, Options
 from workers.holders import Holders
 from workers.jobs import Jobs, Places
 from workers.linking import Attempt, Order, Parts
@@ -108,7 +112,7 @@ class Worker:
         switches = Switches(redis, lambda board: self._obey(board, stop))
         most = capacity(self._config, memory_mb())
         ownership = Ownership(leases, self.id, on_lapsed=call_sweep, on_beat=engines.alive)
-        sweeper = Sweeper(redis, leases, claims, snapshots, store, self.id)
+        sweeper = Sweeper(redis, leases, Rescue(redis), snapshots, store, self.id)
         cooldowns = Cooldowns(redis, self._config.secret_key)
         links = Links(snapshots, ownership, store, Outbox(redis), cooldowns, self.spawn, self._config.device_name)
         if webhooks is not None:

@@ -11,8 +11,8 @@ from redis.exceptions import RedisError
 from shared import sentry
 from shared.ids import SessionId, WorkerId
 from shared.lease import GIVE_UP_MS, HEARTBEAT_MS, Lease, Leases
-from shared.queue import cancelled
 from shared.redis_pool import POOL_SIZE
+from shared.tasks import cancelled
 
 log = structlog.get_logger()
 

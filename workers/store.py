@@ -69,8 +69,8 @@ class DeviceStore(Protocol):
         """Absolute path of a file into which an attempt may pair; thrown away unless it is adopted."""
         ...
 
-    async def adopt(self, session: SessionId, scratch: str, jid: str, linked_at: int) -> Device:
-        """Make a finished device durable and register it, in place of an older one."""
+    async def adopt(self, session: SessionId, scratch: str, jid: str, linked_at: int, *, parked: str = "") -> Device:
+        """Make a finished device durable and register it, in place of an older one; `parked` if it is not to stay."""
         ...
 
     async def device(self, session: SessionId) -> Device | None:
@@ -126,8 +126,8 @@ class SqliteStore:
     def discard(self, scratch: str) -> None:
         self._scratch.discard(scratch)
 
-    async def adopt(self, session: SessionId, scratch: str, jid: str, linked_at: int) -> Device:
-        return await asyncio.to_thread(self._adopt, session, scratch, jid, linked_at)
+    async def adopt(self, session: SessionId, scratch: str, jid: str, linked_at: int, *, parked: str = "") -> Device:
+        return await asyncio.to_thread(self._adopt, session, scratch, jid, linked_at, parked)
 
     async def device(self, session: SessionId) -> Device | None:
         found = await asyncio.to_thread(self._rows, "WHERE session = ?", (session,))
@@ -150,7 +150,7 @@ class SqliteStore:
     def _file(self, session: SessionId) -> Path:
         return self._devices / f"{session}.sqlite3"
 
-    def _adopt(self, session: SessionId, scratch: str, jid: str, linked_at: int) -> Device:
+    def _adopt(self, session: SessionId, scratch: str, jid: str, linked_at: int, parked: str) -> Device:
         # The linker wrote without syncs. Synced here, moved in one step, and registered only then: killed in between,
         # the file is an orphan that nobody resumes, never a registered device without its keys. The first statement
         # takes the registry's lock, so that nobody who forgets the older device removes this one's file.
@@ -158,14 +158,14 @@ class SqliteStore:
         _sync(Path(scratch))
         with self._open() as registry:
             registry.execute(
-                "INSERT INTO devices (session, jid, linked_at) VALUES (?, ?, ?) ON CONFLICT (session) DO UPDATE "
-                "SET jid = excluded.jid, linked_at = excluded.linked_at, parked = ''",
-                (session, jid, linked_at),
+                "INSERT INTO devices (session, jid, linked_at, parked) VALUES (?, ?, ?, ?) ON CONFLICT (session) DO UPDATE "
+                "SET jid = excluded.jid, linked_at = excluded.linked_at, parked = excluded.parked",
+                (session, jid, linked_at, parked),
             )
             self.discard(str(target))
             Path(scratch).replace(target)
             _sync(target.parent)
-        return Device(session, jid, linked_at, str(target))
+        return Device(session, jid, linked_at, str(target), parked)
 
     def _rows(self, where: str, values: tuple[str, ...]) -> list[Device]:
         with self._open() as registry:

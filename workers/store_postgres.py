@@ -83,13 +83,13 @@ class PostgresStore:
     def discard(self, scratch: str) -> None:
         self._scratch.discard(scratch)
 
-    async def adopt(self, session: SessionId, scratch: str, jid: str, linked_at: int) -> Device:
+    async def adopt(self, session: SessionId, scratch: str, jid: str, linked_at: int, *, parked: str = "") -> Device:
         """Raises `NotADevice` when the file is not the device, `StoreAway` when Postgres stayed away for long."""
         try:
             device = await asyncio.to_thread(read_file, scratch, jid)
         except sqlite3.Error as error:
             raise NotADevice(f"the device file cannot be read: {error}") from error
-        statements = script(session, device, linked_at)
+        statements = script(session, device, linked_at, parked=parked)
         try:
             await self._persist(lambda: self._connections.script(statements))
         except asyncpg.UniqueViolationError:
@@ -97,7 +97,7 @@ class PostgresStore:
             log.warning("device.taken-over", session=session)
             await self._write("DELETE FROM wa_devices WHERE jid = $1 AND session <> $2", jid, session)
             await self._persist(lambda: self._connections.script(statements))
-        return Device(session, jid, linked_at, self._dsn)
+        return Device(session, jid, linked_at, self._dsn, parked)
 
     async def device(self, session: SessionId) -> Device | None:
         found = await self._run(lambda connection: connection.fetch(f"{_DEVICE} WHERE session = $1", session))

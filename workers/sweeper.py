@@ -12,14 +12,15 @@ from arq.connections import ArqRedis
 from redis.typing import EncodableT, FieldT
 
 from shared import keys, sentry
-from shared.claims import Claims, queued
+from shared.claims import queued
 from shared.failures import FailureCode
 from shared.ids import SessionId, WorkerId
 from shared.lease import Lease, Leases
-from shared.lifecycle import State
+from shared.lifecycle import DEVICE, State
 from shared.metrics import UNKNOWN_REGION, Counter, Swept, field
 from shared.protocol import Body, MessageType, Method
 from shared.queue import enqueue, link_job_id, soon_again
+from shared.rescue import Rescue
 from shared.snapshots import Change, Snapshots
 from workers import reasons, tallies
 from workers.store import DeviceStore
@@ -36,11 +37,11 @@ class Sweeper:
     """One per worker, over one Redis and the device store."""
 
     def __init__(
-        self, redis: ArqRedis, leases: Leases, claims: Claims, snapshots: Snapshots, store: DeviceStore, me: WorkerId
+        self, redis: ArqRedis, leases: Leases, rescue: Rescue, snapshots: Snapshots, store: DeviceStore, me: WorkerId
     ) -> None:
         self._redis = redis
         self._leases = leases
-        self._claims = claims
+        self._rescue = rescue
         self._snapshots = snapshots
         self._store = store
         self._me = me
@@ -58,7 +59,7 @@ class Sweeper:
     async def restart(self, session: SessionId, method: Method, *counters: str) -> bool:
         """Begin an ownerless onboarding anew, for the same page; whether there was one."""
         change = queued(method, "attempt.restarted", *counters)
-        attempt = await self._claims.restart(session, change)
+        attempt = await self._rescue.restart(session, change)
         if attempt is None:
             return False
         await enqueue(self._redis, keys.QUEUE_LINKING, "link", session, attempt, job_id=link_job_id(session, attempt))
@@ -67,8 +68,8 @@ class Sweeper:
     async def _close_overdue(self) -> None:
         """Onboardings that nobody has ended: all workers were away, or their own is stuck."""
         swept = field(Counter.SWEPT, kind=Swept.OVERDUE.value)
-        for session in await self._claims.running():
-            if await self._claims.close_overdue(session, swept):
+        for session in await self._rescue.running():
+            if await self._rescue.close_overdue(session, swept):
                 log.warning("attempt.overdue", session=session)
 
     async def _lapsed(self, session: SessionId) -> None:
@@ -80,24 +81,34 @@ class Sweeper:
         lease = await self._leases.acquire(session, self._me)
         if lease is None:
             return
-        if stored.body.state is State.LINKING:
-            await self._fail(lease, stored.body)
-        await self._leases.release(lease)
+        try:
+            await self._settle(lease, stored.body)
+        finally:
+            await self._leases.release(lease)
 
-    async def _fail(self, lease: Lease, body: Body) -> None:
-        """The phone has agreed, and the worker died before the device was safe: only the owner can begin anew."""
+    async def _settle(self, lease: Lease, body: Body) -> None:
+        """What no worker says any more. A device that is safe is taken up, like every registered one."""
+        if body.state is not State.LINKING and body.state not in DEVICE:
+            return
         device = await self._store.device(lease.session)
-        if device is not None and not device.parked:
-            return  # it was safe: it is taken up like every registered device
-        code = FailureCode.WORKER_LOST
-        ended = Body(state=State.FAILED, method=body.method, failure=reasons.view(code))
+        if body.state is State.LINKING and (device is None or device.parked):
+            # The worker died before the device was safe, and a phone cannot be asked twice.
+            await self._end(lease, body, State.FAILED, FailureCode.WORKER_LOST, Swept.LINKING)
+        elif body.state in DEVICE and device is None:
+            # It was forgotten, and the worker died before it could say so: nobody could ever link again.
+            await self._end(lease, body, State.UNLINKED, FailureCode.INTERNAL, Swept.DEVICE)
+
+    async def _end(self, lease: Lease, body: Body, state: State, code: FailureCode, what: Swept) -> None:
+        ended = Body(state=state, method=body.method, failure=reasons.view(code))
         counters = (
-            field(Counter.SWEPT, kind=Swept.LINKING.value),
+            field(Counter.SWEPT, kind=what.value),
             tallies.failed(code, UNKNOWN_REGION),
-            tallies.ended(State.FAILED),
+            *((tallies.ended(state),) if state is State.FAILED else ()),
         )
-        change = Change(ended, MessageType.ERROR, "attempt.failed", code.value, counters, ending=True)
-        if await self._snapshots.save(lease, change) is not None:
+        kind, event = (
+            (MessageType.ERROR, "attempt.failed") if state is State.FAILED else (MessageType.STATUS, "device.missing")
+        )
+        if await self._snapshots.save(lease, Change(ended, kind, event, code.value, counters, ending=True)) is not None:
             sentry.ending("sweep", code, session=lease.session, method=body.method)
 
     async def _empty_queues_of_the_dead(self) -> None:

@@ -13,11 +13,11 @@ from app.cli.records import Record
 from app.cli.terminal import Answer, Operator, line, table
 from app.gauges import Moment
 from shared import keys
-from shared.claims import SWEEP_GRACE_MS, Claims
 from shared.clock import now_ms
 from shared.ids import WorkerId
 from shared.lifecycle import DEVICE, RUNNING, State
 from shared.queue import enqueue, link_job_id
+from shared.rescue import SWEEP_GRACE_MS, Rescue
 from shared.switches import Switches
 
 OVERDUE_MS = 30_000
@@ -167,7 +167,7 @@ def _stuck(op: Operator, known: list[Record]) -> list[Finding]:
             "onboarding is stuck",
             one.session,
             f"{one.state.value}, {words.span(one.overdue_ms)} past its deadline",
-            partial(Claims(op.redis).close_overdue, one.session),
+            partial(Rescue(op.redis).close_overdue, one.session),
             "--repair ends it; the owner can begin anew",
         )
         for one in known

@@ -10,7 +10,8 @@ import pytest_asyncio
 
 from emulator.client import Emulator
 from tests.engine.steps import Steps
-from workers.engine.processes import Engines, LinkerPool, Options
+from workers.engine.pool import LinkerPool
+from workers.engine.processes import Engines, Options
 
 OPTIONS = Options(device_name="Salon Vesna")
 FAKE = Path(__file__).parent / "fake"

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from emulator.client import Emulator, Phone
-from workers.engine.processes import Engines, Exited, Holder, Linker, LinkerPool
+from workers.engine.pool import LinkerPool
+from workers.engine.processes import Engines, Exited, Holder, Linker
 from workers.engine.protocol import Connected, Hold, Lost, Paired, Qr, Start
 
 SECONDS = 20.0

@@ -13,16 +13,8 @@ import pytest
 
 from tests.engine.fake.linker import SECRET
 from tests.engine.steps import gone, story
-from workers.engine.processes import (
-    EngineFailed,
-    Engines,
-    Exited,
-    Linker,
-    LinkerPool,
-    Options,
-    PipeClosed,
-    WrongMessage,
-)
+from workers.engine.pool import LinkerPool
+from workers.engine.processes import EngineFailed, Engines, Exited, Linker, Options, PipeClosed, WrongMessage
 from workers.engine.protocol import Ended, RequestCode, Start
 
 

@@ -13,8 +13,9 @@ from redis.asyncio import Redis
 from app import local_redis
 from app.relay import Relay
 from shared import redis_pool
-from shared.queue import cancelled, client
+from shared.queue import client
 from shared.settings import Settings
+from shared.tasks import cancelled
 from tests.integration.queues import Shop, is_idle
 from tests.integration.waiting import until
 from tests.integration.web import API_KEY, SECRET, Web
@@ -76,7 +77,7 @@ async def subscriber(config):
 @pytest.fixture
 async def relay(redis, subscriber, world):
     """A web process' relay, listening."""
-    ours = Relay(redis, subscriber, world.snapshots, world.claims)
+    ours = Relay(redis, subscriber, world.snapshots, world.rescue)
     running = [asyncio.create_task(work) for work in ours.work()]
     await until(lambda: ours._pubsub)
     yield ours

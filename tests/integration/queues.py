@@ -9,7 +9,9 @@ from arq.connections import ArqRedis
 from redis.asyncio import Redis
 
 from shared import keys, queue
+from shared.calls import listen_for_calls
 from shared.ids import WorkerId
+from shared.tasks import cancelled
 from tests.integration.waiting import until
 
 QUEUE = keys.QUEUE_SESSIONS
@@ -54,7 +56,7 @@ class Shop:
     @asynccontextmanager
     async def open(self, calls: Redis) -> AsyncIterator["Shop"]:
         """Runs, and is torn down as the worker process does it."""
-        listening = asyncio.create_task(queue.listen_for_calls(calls, [self.worker]))
+        listening = asyncio.create_task(listen_for_calls(calls, [self.worker]))
         running = asyncio.create_task(self.worker.async_run())
         self.tasks = [listening, running]
         try:
@@ -62,7 +64,7 @@ class Shop:
         finally:
             await self.worker.drain(0)
             for task in self.tasks:
-                await queue.cancelled(task)
+                await cancelled(task)
 
 
 async def is_idle(shop, operator):

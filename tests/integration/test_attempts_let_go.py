@@ -10,8 +10,8 @@ from shared import keys
 from shared.lease import Leases
 from shared.lifecycle import State
 from shared.protocol import MessageType
-from shared.queue import cancelled
 from shared.snapshots import Snapshots
+from shared.tasks import cancelled
 from tests.unit.world import ONE, SESSION
 from workers.jobs import Jobs, Places
 from workers.linking import Attempt

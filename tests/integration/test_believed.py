@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import WatchError
 
 from shared import redis_pool
-from shared.queue import cancelled
+from shared.tasks import cancelled
 from tests.integration.queues import QUEUE
 
 

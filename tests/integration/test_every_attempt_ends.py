@@ -154,6 +154,7 @@ class Stage:
         self.board = Board({})
         self.away = False
         self.adopted = self.handed_over = self.refused = False
+        self.parked = ""
         self.taken = asyncio.Event()
         self._waiting = iter(script.linkers)
         self.session = SessionId(f"company_c{script.seed}")
@@ -185,10 +186,11 @@ class Stage:
     def discard(self, _scratch: str) -> None:
         pass
 
-    async def adopt(self, session: SessionId, scratch: str, jid: str, linked_at: int) -> Device:
+    async def adopt(self, session: SessionId, scratch: str, jid: str, linked_at: int, *, parked: str = "") -> Device:
         if self.script.adopt_fails:
             raise OSError("the disk is full")
-        return Device(session, jid, linked_at, scratch)
+        self.parked = parked
+        return Device(session, jid, linked_at, scratch, parked)
 
     # What follows an attempt.
     async def hold(self, *_: object) -> None:
@@ -293,21 +295,26 @@ async def test_every_course_ends_and_leaves_nothing(redis_server: str, batch: in
     assert endings >= {State.LINKED, State.FAILED, State.EXPIRED, State.CANCELLED}
 
 
-async def test_a_phone_that_scanned_the_qr_of_a_revoked_link_is_logged_out(redis_server: str) -> None:
+@pytest.mark.parametrize(("expected", "why"), [("+79007654321", "wrong-number"), (None, "revoked")])
+async def test_a_phone_that_must_not_stay_is_parked_at_once_and_logged_out(
+    redis_server: str, expected: str | None, why: str
+) -> None:
+    """Should its worker die now, nobody takes the device up and shows it as linked."""
     redis = client(Redis.from_url(redis_server).connection_pool)
     good: list[tuple[int, Event]] = [
         (0, pipe.Qr(text="https://x#a,k", number=1, born=now_ms())),
         (0, pipe.Paired(jid="79001234567:1@s.whatsapp.net", lid="", platform="", business_name="")),
         (0, pipe.Connected()),
     ]
-    stage = Stage(redis, Script(1, [good]), limits=Limits())
+    stage = Stage(redis, Script(1, [good], expected=expected), limits=Limits())
     try:
-        await redis.set(keys.link("L"), "revoked")
+        if why == "revoked":
+            await redis.set(keys.link("L"), "revoked")
         await stage.play()
         body = (await stage.snapshots.read(stage.session)).body
         assert body.failure is not None
         assert (body.state, body.failure.code) == (State.FAILED, "wrong-number")
-        assert (stage.refused, stage.adopted) == (True, False)
+        assert (stage.parked, stage.refused, stage.adopted) == (why, True, False)
         assert await stage.left(redis) is None
     finally:
         await redis.aclose(close_connection_pool=True)

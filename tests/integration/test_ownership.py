@@ -10,7 +10,8 @@ from shared import keys, redis_pool
 from shared.clock import now_ms
 from shared.ids import SessionId
 from shared.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, Leases
-from shared.queue import cancelled, client
+from shared.queue import client
+from shared.tasks import cancelled
 from tests.integration.waiting import until
 from tests.unit.world import ONE, OTHER, SESSION
 from workers.ownership import Ownership

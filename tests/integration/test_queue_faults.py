@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from app import local_redis
 from shared import keys, queue, redis_pool
 from shared.queue import client
+from shared.tasks import cancelled
 from tests.integration.queues import QUEUE, Shop
 from tests.integration.waiting import until
 
@@ -27,7 +28,7 @@ async def test_a_storm_of_cut_connections_loses_no_job_and_no_place(redis, subsc
         storm = asyncio.create_task(cut_again_and_again(operator))
         for number in range(100):
             await shop.put("quick", f"job{number}")
-        await queue.cancelled(storm)
+        await cancelled(storm)
         shop.worker.wake()  # a call may have fallen into the storm; in life the idle time makes it good
         await all_done(shop, 100)
         assert shop.worker.sem._value == shop.worker.max_jobs + 1
@@ -153,5 +154,5 @@ async def test_enqueueing_outlasts_cut_connections_and_stays_one_job(redis, oper
     storm = asyncio.create_task(cut_again_and_again(operator))
     for number in range(300):
         await queue.enqueue(redis, QUEUE, "quick", "x", job_id=f"job{number}")
-    await queue.cancelled(storm)
+    await cancelled(storm)
     assert await redis.zcard(QUEUE) == 300

@@ -5,9 +5,10 @@ from typing import Any, cast
 import pytest
 
 from shared import keys
+from shared.claims import Outcome
 from shared.clock import now_ms
 from shared.ids import SessionId
-from shared.lifecycle import State
+from shared.lifecycle import DEVICE, State
 from shared.metrics import Counter, field
 from tests.unit.world import ONE, OTHER, SESSION, change
 from workers import sweeper as sweeper_module
@@ -28,7 +29,7 @@ class NoDevices:
 def sweep(redis, world, monkeypatch):
     monkeypatch.setattr(sweeper_module, "REDIS_YOUNG_SECONDS", 0)
     store = cast("Any", NoDevices())
-    return Sweeper(redis, world.leases, world.claims, world.snapshots, store, OTHER).sweep
+    return Sweeper(redis, world.leases, world.rescue, world.snapshots, store, OTHER).sweep
 
 
 async def failure(world, session=SESSION):
@@ -65,3 +66,15 @@ async def test_one_in_its_time_goes_on(sweep, world, redis):
     await sweep()
     assert await failure(world) == (State.AWAITING_PHONE, None)
     assert await redis.exists(keys.claim(SESSION))
+
+
+@pytest.mark.parametrize("state", sorted(DEVICE))
+async def test_a_session_whose_device_was_forgotten_may_be_linked_again(sweep, world, redis, state):
+    """Its worker died between forgetting the device and saying so."""
+    lease = await world.serve()
+    await world.snapshots.save(lease, change(state, ending=True))
+    await world.lapse()
+    await sweep()
+    assert await failure(world) == (State.UNLINKED, "internal")
+    assert await redis.hget(keys.STATS, field(Counter.SWEPT, kind="device")) == b"1"
+    assert (await world.ask()).outcome is Outcome.STARTED

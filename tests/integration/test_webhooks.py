@@ -7,9 +7,11 @@ import httpx
 import pytest
 
 from shared import keys, queue, redis_pool, webhooks
+from shared.calls import listen_for_calls
 from shared.clock import now_ms
 from shared.ids import WorkerId
 from shared.queue import QueueWorker
+from shared.tasks import cancelled
 from shared.webhooks import Event, EventShelf, EventType, signature
 from tests.integration.waiting import until
 from tests.receiver import HANG, Receiver
@@ -49,13 +51,13 @@ async def worker(redis, calls, url):
     hooks = Webhooks(url, SECRET, redis, spawn)
     jobs = Jobs(redis, None, None, None, None, None, None, spawn, hooks)
     working = QueueWorker(keys.QUEUE_SESSIONS, jobs.anywhere, redis, worker=WorkerId("w"))
-    running = [asyncio.create_task(work) for work in (working.async_run(), queue.listen_for_calls(calls, [working]))]
+    running = [asyncio.create_task(work) for work in (working.async_run(), listen_for_calls(calls, [working]))]
     try:
         yield hooks
     finally:
         await working.drain(0)
         for task in (*running, *tasks):
-            await queue.cancelled(task)
+            await cancelled(task)
         await hooks.close()
 
 

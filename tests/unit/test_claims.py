@@ -5,12 +5,13 @@ import asyncio
 import pytest
 
 from shared import keys
-from shared.claims import MOST_STARTS, SWEEP_GRACE_MS, Cancelled, Outcome, Subject, lost_worker, queued
+from shared.claims import MOST_STARTS, Cancelled, Outcome, Subject, queued
 from shared.clock import now_ms
 from shared.failures import FailureCode
 from shared.lifecycle import CANCELLABLE, DEVICE, RUNNING, State
 from shared.metrics import Counter, field
 from shared.protocol import Method
+from shared.rescue import SWEEP_GRACE_MS, lost_worker
 from tests.unit.world import ONE, OTHER, OTHER_PHONE, PHONE, SESSION, Ear, change
 
 
@@ -144,9 +145,9 @@ async def test_cancelling_where_nothing_was_ever_asked_does_nothing(world):
 
 async def test_an_attempt_begins_anew_only_when_its_owner_is_gone(world):
     lease = await world.serve()
-    assert await world.claims.restart(SESSION, queued(Method.QR, "again")) is None
+    assert await world.rescue.restart(SESSION, queued(Method.QR, "again")) is None
     await world.lapse()
-    attempt = await world.claims.restart(SESSION, queued(Method.QR, "again"))
+    attempt = await world.rescue.restart(SESSION, queued(Method.QR, "again"))
     assert attempt is not None
     assert attempt > lease.token
     assert await world.state() is State.QUEUED
@@ -160,7 +161,7 @@ async def test_what_is_past_the_phones_yes_is_not_begun_anew(world, state):
     lease = await world.serve()
     await world.snapshots.save(lease, change(state))
     await world.lapse()
-    assert await world.claims.restart(SESSION, queued(Method.QR, "again")) is None
+    assert await world.rescue.restart(SESSION, queued(Method.QR, "again")) is None
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,7 @@ async def test_what_is_past_the_phones_yes_is_not_begun_anew(world, state):
 @pytest.mark.parametrize("state", sorted(RUNNING))
 async def test_a_running_onboarding_is_closed_only_past_its_deadline_and_grace(world, late, closed, state):
     lease = await world.serve(state=state, deadline=now_ms() - late)
-    assert await world.claims.close_overdue(SESSION) is closed
+    assert await world.rescue.close_overdue(SESSION) is closed
     assert (await world.state() is State.FAILED) is closed
     assert bool(await world.redis.exists(keys.claim(SESSION))) is not closed
     assert (await world.snapshots.save(lease, change()) is None) is closed
@@ -178,7 +179,7 @@ async def test_a_running_onboarding_is_closed_only_past_its_deadline_and_grace(w
 async def test_of_many_who_close_one_does(world):
     await world.serve(deadline=now_ms() - SWEEP_GRACE_MS - 1)
     async with Ear(world.redis) as ear:
-        closed = await asyncio.gather(*(world.claims.close_overdue(SESSION) for _ in range(10)))
+        closed = await asyncio.gather(*(world.rescue.close_overdue(SESSION) for _ in range(10)))
         assert sum(closed) == 1
         (news,) = await ear.heard()
     assert news["body"]["failure"] == {"code": "worker-lost", "retryable": True}
@@ -189,7 +190,7 @@ async def test_of_many_who_close_one_does(world):
 async def test_what_has_ended_is_never_overdue(world, state):
     lease = await world.serve()
     await world.snapshots.save(lease, change(state, deadline=1))
-    assert not await world.claims.close_overdue(SESSION)
+    assert not await world.rescue.close_overdue(SESSION)
 
 
 def test_a_lost_worker_is_told_as_such():
@@ -215,7 +216,7 @@ async def test_a_link_that_was_revoked_stays_revoked_when_it_has_done_its_work(w
 
 async def test_an_owner_that_was_closed_does_not_take_redis_for_a_forgetful_one(world):
     lease = await world.serve(deadline=now_ms() - SWEEP_GRACE_MS - 1)
-    assert await world.claims.close_overdue(SESSION)
+    assert await world.rescue.close_overdue(SESSION)
     assert await world.leases.acquire(SESSION, ONE, held=lease.token) is None
     await world.redis.flushall()
     assert await world.leases.acquire(SESSION, ONE, held=lease.token)
@@ -224,7 +225,7 @@ async def test_an_owner_that_was_closed_does_not_take_redis_for_a_forgetful_one(
 async def test_an_owner_whose_attempt_began_anew_elsewhere_takes_nothing_back(world):
     lease = await world.serve()
     await world.lapse()
-    attempt = await world.claims.restart(SESSION, queued(Method.QR, "again"))
+    attempt = await world.rescue.restart(SESSION, queued(Method.QR, "again"))
     assert await world.leases.acquire(SESSION, ONE, held=lease.token) is None
     assert await world.leases.acquire(SESSION, OTHER, attempt=attempt)
 
@@ -235,7 +236,7 @@ async def test_what_a_dead_worker_served_is_cancelled_at_once(world):
     cancelled = await world.claims.cancel(SESSION, change(State.CANCELLED))
     assert cancelled == Cancelled(done=True, attempt=lease.token, owner=None)
     assert await world.state() is State.CANCELLED
-    assert await world.claims.restart(SESSION, queued(Method.QR, "again")) is None
+    assert await world.rescue.restart(SESSION, queued(Method.QR, "again")) is None
     assert await world.leases.acquire(SESSION, ONE, held=lease.token) is None
 
 
@@ -267,7 +268,7 @@ async def test_joining_and_beginning_anew_are_no_starts(world):
     await start_and_cancel(world, MOST_STARTS - 1)
     for _ in range(MOST_STARTS):
         await world.ask()
-        assert await world.claims.restart(SESSION, queued(Method.QR, "again"))
+        assert await world.rescue.restart(SESSION, queued(Method.QR, "again"))
     assert (await world.ask()).outcome is Outcome.JOINED
     assert await world.redis.get(keys.starts(SESSION)) == str(MOST_STARTS).encode()
     assert 0 < await world.redis.pttl(keys.starts(SESSION)) <= keys.STARTS_TTL

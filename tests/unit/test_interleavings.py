@@ -117,7 +117,7 @@ class TwoWorkers(RuleBasedStateMachine):
     @rule()
     def the_sweeper_begins_anew(self):
         owner = self.do(self.world.leases.owner(SESSION))
-        if self.do(self.world.claims.restart(SESSION, queued(Method.QR, "again"))):
+        if self.do(self.world.rescue.restart(SESSION, queued(Method.QR, "again"))):
             assert owner is None
 
     def hear(self):

@@ -28,7 +28,7 @@ async def test_what_is_reached_for_the_first_time_counts_once_also_for_the_next_
     assert sum(value for name, value in before.items() if name.startswith("funnel")) == 1
     assert sum(value for name, value in before.items() if name.startswith("click_to_shown_seconds_bucket")) == 1
     await world.lapse()
-    attempt = await world.claims.restart(SESSION, change(State.QUEUED))
+    attempt = await world.rescue.restart(SESSION, change(State.QUEUED))
     assert attempt
     again = await world.leases.acquire(SESSION, OTHER, attempt=attempt)
     assert again

@@ -13,6 +13,7 @@ from shared.lease import Lease, Leases
 from shared.lifecycle import State
 from shared.protocol import Body, MessageType, Method
 from shared.redis_pool import answer
+from shared.rescue import Rescue
 from shared.snapshots import Change, Snapshots
 
 SESSION = SessionId("company_salon-1")
@@ -33,6 +34,7 @@ class World:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self.claims = Claims(redis)
+        self.rescue = Rescue(redis)
         self.leases = Leases(redis)
         self.snapshots = Snapshots(redis)
 

@@ -30,6 +30,7 @@ import structlog
 from pydantic import TypeAdapter
 
 from shared import sentry
+from shared.tasks import cancelled
 from workers.engine.devices import settle
 from workers.engine.orders import Alive, Fork, Options, Role
 from workers.engine.parent import LINGER_LIMIT, Exited, Process, Zygote
@@ -56,7 +57,6 @@ __all__ = [
     "Exited",
     "Holder",
     "Linker",
-    "LinkerPool",
     "Options",
     "PipeClosed",
     "WrongMessage",
@@ -69,8 +69,6 @@ C = TypeVar("C", bound=Process[object])
 
 #: Until a child runs, and until it has loaded the library, in seconds (0.1 s when the machine is idle).
 READY_LIMIT = 20.0
-#: Between a take and the refill, in seconds: forking at once would take the processor from the click that waits.
-REFILL_PAUSE = 0.3
 #: Pauses between failures, in seconds: first and longest.
 PAUSES = (0.1, 5.0)
 
@@ -150,7 +148,7 @@ class Engines:
     ) -> None:
         """Every child is gone afterwards."""
         if self._keeper is not None:
-            await _cancel(self._keeper)
+            await cancelled(self._keeper)
         if self._zygote is not None:
             await self._zygote.end()
 
@@ -228,77 +226,3 @@ class Engines:
             sentry.engine_died("zygote", code=None, signal=None, panic=self._why)
             pause = PAUSES[0] if asyncio.get_running_loop().time() - began > longest else min(2 * pause, longest)
             await asyncio.sleep(pause)
-
-
-class LinkerPool:
-    """Keeps `spares` linkers warm. An async context manager, inside that of `Engines`."""
-
-    def __init__(self, engines: Engines, spares: int = 1) -> None:
-        self._engines = engines
-        self._spares = spares
-        self._warm: list[Linker] = []
-        self._short = asyncio.Event()
-        self._filler: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        self._filler = asyncio.create_task(self._fill())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """The spares are gone afterwards; linkers that were taken are not touched."""
-        if self._filler is not None:
-            await _cancel(self._filler)
-        for linker in list(self._warm):
-            await linker.kill()
-
-    @property
-    def is_warm(self) -> bool:
-        """Whether `take` has a warm one."""
-        return bool(self._warm)
-
-    async def take(self) -> Linker:
-        """A warm linker, or a fresh one if there is none. The caller kills it or reads it to its end.
-
-        Raises `EngineFailed`.
-        """
-        if self._warm:
-            linker = self._warm.pop(0)
-            self._short.set()
-            return linker
-        return await self._engines.linker()
-
-    async def _fill(self) -> None:
-        pause, longest = PAUSES
-        while True:
-            if len(self._warm) >= self._spares:
-                self._short.clear()
-                await self._short.wait()
-                await asyncio.sleep(REFILL_PAUSE)
-                continue
-            try:
-                linker = await self._engines.linker()
-            except EngineFailed as error:
-                log.warning("linker.not_warm", reason=str(error))
-                pause = min(2 * pause, longest)
-                await asyncio.sleep(pause)
-                continue
-            pause = PAUSES[0]
-            self._warm.append(linker)
-            linker.exited.add_done_callback(self._miss)
-
-    def _miss(self, _: object) -> None:
-        for linker in [linker for linker in self._warm if linker.exited.done()]:
-            self._warm.remove(linker)
-            linker.close()
-            self._short.set()
-
-
-async def _cancel(task: "asyncio.Task[None]") -> None:
-    """Cancel until it has ended: before Python 3.12 a cancel can be lost (docs: arq and redis)."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=1)
-    if not task.cancelled() and (error := task.exception()) is not None:
-        raise error
