@@ -20,14 +20,14 @@ def store(tmp_path):
     made.close()
 
 
-async def adopted(store, attempt, jid) -> Device:
+async def adopted(store, attempt, jid, **options) -> Device:
     """A device as a linker leaves it."""
     scratch = store.scratch(SESSION, attempt)
     with sqlite3.connect(scratch) as file:
         file.execute("CREATE TABLE whatsmeow_device (jid TEXT)")
         file.execute("INSERT INTO whatsmeow_device VALUES (?)", (jid,))
     file.close()
-    return await store.adopt(SESSION, scratch, jid, attempt)
+    return await store.adopt(SESSION, scratch, jid, attempt, **options)
 
 
 async def test_whoever_is_late_neither_parks_nor_forgets_the_next_device_of_the_session(store):
@@ -86,3 +86,12 @@ def test_a_worker_that_starts_beside_another_does_not_take_its_folder_for_a_dead
         pass
     for one in (ours, *others):
         one.close()
+
+
+async def test_a_device_that_must_not_stay_is_never_offered_to_be_held(store):
+    device = await adopted(store, 1, OLD, parked="wrong-number")
+    assert device.parked == "wrong-number"
+    assert await store.device(SESSION) == device
+    assert await store.held_by_nobody(lambda _: False) == []
+    welcome = await adopted(store, 2, NEW)
+    assert await store.held_by_nobody(lambda _: False) == [welcome]
