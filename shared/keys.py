@@ -138,7 +138,12 @@ class KeyDoc:
 
 
 KEYS: tuple[KeyDoc, ...] = (
-    KeyDoc("wa:snapshot:<session>", "hash", "30 days", "attempt, seq and body: the whole present state"),
+    KeyDoc(
+        "wa:snapshot:<session>",
+        "hash",
+        "30 days",
+        "attempt, seq and body: the whole present state; `mark`: the last change's own",
+    ),
     KeyDoc("wa:events:<session>", "channel", "", "announcements of new snapshots"),
     KeyDoc("wa:timeline:<session>", "stream", "30 days, 200 entries", "what happened, for people"),
     KeyDoc("wa:claim:<session>", "string, NX PX", "until the attempt ends", "dedupes requests: the running attempt"),

@@ -4,7 +4,8 @@ Its version is `(attempt, seq)`: the attempt is the owner's fencing token, seq c
 the body, so that a script can raise them without parsing it.
 """
 
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import orjson
@@ -43,7 +44,8 @@ end
 
 # KEYS snapshot, timeline, stats, lease, leases, claim, subject, and when the integrator is told: webhook, webhooks
 # ARGV session, owner, attempt, channel, ending ('1' frees the claim), webhook's id ('' for none), its type, its body,
-#      type, body, event, detail, counters...
+#      the change's mark, type, body, event, detail, counters...
+# A change that was saved and whose answer was lost is said again: by its mark it is known, and is done and counted once.
 # Returns the new seq; 0 when the writer is no longer the owner, or something newer is there; -1 when Redis knows nothing
 # at all of the session. (A lease that was swept or given back leaves its snapshot.)
 _SAVE = (
@@ -53,12 +55,14 @@ _SAVE = (
     + """
 if redis.call('EXISTS', KEYS[1], KEYS[4]) == 0 then return -1 end
 if not owned(KEYS[4], KEYS[5], ARGV[1], ARGV[2]) then return 0 end
-local have = redis.call('HMGET', KEYS[1], 'attempt', 'seq')
+local have = redis.call('HMGET', KEYS[1], 'attempt', 'seq', 'mark')
 local attempt, have_attempt = tonumber(ARGV[3]), tonumber(have[1] or 0)
 if have_attempt > attempt then return 0 end
+if have_attempt == attempt and have[3] == ARGV[9] then return tonumber(have[2]) end
 local seq = 1
 if have_attempt == attempt then seq = tonumber(have[2]) + 1 end
-announce({KEYS[1], KEYS[2], KEYS[3], ARGV[4], KEYS[7]}, ARGV[3], seq, {unpack(ARGV, 9)})
+announce({KEYS[1], KEYS[2], KEYS[3], ARGV[4], KEYS[7]}, ARGV[3], seq, {unpack(ARGV, 10)})
+redis.call('HSET', KEYS[1], 'mark', ARGV[9])
 if ARGV[5] == '1' then redis.call('DEL', KEYS[6], KEYS[7]) end
 if ARGV[6] ~= '' then keep({KEYS[8], KEYS[9]}, ARGV[6], ARGV[7], ARGV[8], 0) end
 return seq
@@ -75,7 +79,8 @@ class Forgotten(RedisError):
 class Change:
     """A new body, what it means on the wire, and its trace: a timeline event and the counters that it moves.
 
-    `ending` frees the claim, so that the next request starts a new attempt.
+    `ending` frees the claim, so that the next request starts a new attempt. `mark` is this change's own: saved twice,
+    it is done once.
     """
 
     body: Body
@@ -84,6 +89,7 @@ class Change:
     detail: str = ""
     counters: tuple[str, ...] = ()
     ending: bool = False
+    mark: str = field(default_factory=lambda: secrets.token_hex(4), compare=False)
 
     def args(self) -> list[str | bytes]:
         """As the scripts take it: type, body, event, detail, counters."""
@@ -180,6 +186,7 @@ class Snapshots:
                 keys.events(session),
                 "1" if change.ending else "",
                 *([event.id, event.type.value, event.dump()] if event else ["", "", ""]),
+                change.mark,
                 *change.args(),
             ],
         )

@@ -146,3 +146,15 @@ def test_a_stored_snapshot_is_stamped_on_its_way_out_and_may_say_its_place():
     assert (snapshot.attempt, snapshot.seq, snapshot.queue.position) == (5, 6, 0)
     assert snapshot.server_now > 0
     assert stored.snapshot().queue is None
+
+
+async def test_a_change_that_is_said_again_because_its_answer_was_lost_is_saved_and_counted_once(world):
+    lease = await world.serve()
+    said = change(counters=("verified",))
+    first = await world.snapshots.save(lease, said)
+    async with Ear(world.redis) as ear:
+        assert await world.snapshots.save(lease, said) == first
+        assert await ear.heard() == []
+    assert await world.redis.hget(keys.STATS, "verified") == b"1"
+    assert await world.snapshots.save(lease, change(counters=("verified",))) == first + 1
+    assert await world.redis.hget(keys.STATS, "verified") == b"2"
