@@ -154,9 +154,14 @@ class Attempt:
 
     async def _learn(self) -> None:
         """Whom the attempt is about, and what was asked for."""
-        self._page.subject = await self._parts.claims.subject(self._session)
+        await self._learn_subject()
         asked = (await self._parts.snapshots.read(self._session)).body
         self._page.change(method=asked.method or self._page.method)
+
+    async def _learn_subject(self) -> None:
+        subject = await self._parts.claims.subject(self._session)
+        if subject.link or not self._page.subject.link:  # a Redis that lost its memory shall not cost us ours
+            self._page.subject = subject
 
     async def _dial(self) -> None:
         linker = await self._parts.linkers.take()
@@ -229,7 +234,7 @@ class Attempt:
 
     async def _want_code(self) -> None:
         """A code for the subject's phone: the living one, or a new one, but never two at once."""
-        self._page.subject = await self._parts.claims.subject(self._session)
+        await self._learn_subject()
         if self._connection is None or not self._codes.due or self._page.state is not State.AWAITING_PHONE:
             return  # while connecting, the first QR brings it about
         if self._rotation.dies - now_ms() < self._limits.code_least:

@@ -380,3 +380,23 @@ async def test_what_was_asked_of_an_earlier_attempt_comes_late_and_is_dropped(re
             await its_end
     finally:
         await redis.aclose(close_connection_pool=True)
+
+
+async def test_an_emptied_redis_does_not_make_an_attempt_forget_which_phone_is_expected(redis_server: str) -> None:
+    redis = client(Redis.from_url(redis_server).connection_pool)
+    qr = pipe.Qr(text="https://x#a,k", number=1, born=now_ms())
+    stage = Stage(redis, Script(1, [[(0, qr)]], expected=PHONES[0]), limits=Limits())
+    try:
+        attempt, its_end = await stage.begin()
+        await stage.taken.wait()
+        async with asyncio.timeout(10):
+            while (await stage.snapshots.read(stage.session)).body.state is not State.AWAITING_PHONE:
+                await asyncio.sleep(0.01)
+        await redis.delete(keys.subject(stage.session))
+        await attempt._learn_subject()
+        assert attempt._page.subject.expected == PHONES[0]
+        attempt.order(Order.CANCEL)
+        async with asyncio.timeout(10):
+            await its_end
+    finally:
+        await redis.aclose(close_connection_pool=True)
