@@ -7,9 +7,9 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from shared import keys
+from shared import keys, queue
 from shared.clock import now_ms
-from shared.queue import IDLE_SECONDS, QueueWorker
+from shared.queue import QueueWorker
 from shared.tasks import cancelled
 
 log = structlog.get_logger()
@@ -43,7 +43,7 @@ async def _look(workers: Sequence[QueueWorker]) -> None:
     for worker in workers:
         worker.watched = True
     while True:
-        await asyncio.sleep(IDLE_SECONDS)
+        await asyncio.sleep(queue.IDLE_SECONDS)
         try:
             found = await due(keys=[worker.queue_name for worker in workers], args=[now_ms()])
         except (RedisError, OSError, TimeoutError) as error:
