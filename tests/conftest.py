@@ -37,10 +37,13 @@ CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrom
 @pytest.hookimpl(trylast=True)
 class ByFile(LoadScopeScheduling):
     """A file's tests run on one process, which keeps their service and their browser; so does the whole chaos suite,
-    which times recoveries and shall not compete with itself. (xdist's own groups do not work with pytest 9.2.)"""
+    which times recoveries and shall not compete with itself. Only the states of the page, which come last and take two
+    minutes, are shared out one by one. (xdist's own groups do not work with pytest 9.2.)"""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
+        if "::test_every_state" in nodeid:
+            return nodeid
         return "chaos" if "tests/chaos/" in file else file
 
 
