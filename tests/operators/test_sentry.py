@@ -91,6 +91,44 @@ async def test_a_dead_holder_is_one_event_of_the_engine(told: Stack, heard: Sink
     assert tags(await heard.event(of("holder"))) == {"component": "engine", "operation": "holder"}
 
 
+async def test_a_dead_zygote_is_one_event_of_the_engine(told: Stack, heard: Sink) -> None:
+    zygote = next(child for child in told.worker.children() if child.ppid() == told.worker.pid)
+    zygote.kill()
+    assert tags(await heard.event(of("zygote"))) == {"component": "engine", "operation": "zygote"}
+
+
+async def test_an_onboarding_that_lost_its_worker_is_told_by_the_one_who_swept_it(told: Stack, heard: Sink) -> None:
+    number = new_number()
+    link = await told.link()
+    await told.emulator.arm("restart-late", phone=number.lstrip("+"), delay=30)
+    async with told.socket(link) as socket:
+        await socket.send("request-qr")
+        shown = await socket.snapshot(lambda s: "qr" in s)
+        await told.emulator.phone(number).scan(shown["qr"]["text"])
+        await socket.state("linking")
+        await told.worker.kill()
+        await told.start_worker()
+        await socket.state("failed")
+    assert tags(await heard.event(of("sweep"))) == {
+        "component": "worker",
+        "operation": "sweep",
+        "companyId": link["company"],
+        "method": "qr",
+        "failure": "worker-lost",
+    }
+
+
+async def test_an_onboarding_past_its_time_is_told_by_the_one_who_closed_it(told: Stack, heard: Sink) -> None:
+    session = SessionId((await told.link())["session"])
+    body = b'{"state":"queued","method":"qr","deadline":1}'
+    await told.redis.set(keys.claim(session), 1)
+    await told.redis.hset(keys.snapshot(session), mapping={"attempt": 1, "seq": 1, "body": body})
+    await enqueue(client(told.redis.connection_pool), keys.QUEUE_SESSIONS, "sweep", job_id="sweep:now")
+    event = await heard.event(of("overdue"))
+    assert event["tags"]["failure"] == "worker-lost"
+    assert event["tags"]["component"] == "worker"
+
+
 async def test_a_job_that_fails_arrives_once_is_counted_and_stands_in_the_stream(told: Stack, heard: Sink) -> None:
     redis = client(told.redis.connection_pool)
     await enqueue(redis, keys.QUEUE_SESSIONS, "unlink", "company_no such", job_id="unlink:broken")
