@@ -13,9 +13,9 @@ def test_a_page_whose_sockets_are_refused_offers_a_reload_that_helps(open_page: 
     page = open_page(PHONE)
     page.goto(f"{script.url}/link#the-token")
     expect(page.get_by_test_id("toast")).to_contain_text("We can’t get through.")
-    script.forbidding = False
     with page.expect_event("load"):
         page.get_by_role("button", name="Reload").click()
+    script.forbidding = False  # not sooner: the page would come back by itself, and the button be gone
     expect(page.locator("main")).to_have_attribute("data-link", "ready")
     expect(page.get_by_test_id("toast")).to_be_hidden()
 
