@@ -51,9 +51,10 @@ class Sweeper:
         await self._close_overdue()  # first: what nobody waits for any more is not begun anew
         for session in await self._leases.lapsed():
             await self._lapsed(session)
-        await self._empty_queues_of_the_dead()
-        age = (await self._redis.info("server"))["uptime_in_seconds"]
-        await asyncio.sleep(max(0, REDIS_YOUNG_SECONDS - age))
+        server = await self._redis.info("server")
+        # By its clock, which the heartbeats are by as well; ours may be off.
+        await self._empty_queues_of_the_dead(server["server_time_usec"] // 1000)
+        await asyncio.sleep(max(0, REDIS_YOUNG_SECONDS - server["uptime_in_seconds"]))
         await self._take_up_the_unheld()
 
     async def restart(self, session: SessionId, method: Method, *counters: str) -> bool:
@@ -111,9 +112,8 @@ class Sweeper:
         if await self._snapshots.save(lease, Change(ended, kind, event, code.value, counters, ending=True)) is not None:
             sentry.ending("sweep", code, session=lease.session, method=body.method)
 
-    async def _empty_queues_of_the_dead(self) -> None:
-        seconds, micros = await self._redis.time()  # whose clock the heartbeats are by; ours may be off
-        dead = await self._redis.zrangebyscore(keys.WORKERS, "-inf", seconds * 1000 + micros // 1000 - DEAD_MS)
+    async def _empty_queues_of_the_dead(self, now: int) -> None:
+        dead = await self._redis.zrangebyscore(keys.WORKERS, "-inf", now - DEAD_MS)
         for worker in (WorkerId(one.decode()) for one in dead):
             if worker != self._me:
                 await self.bury(worker)
