@@ -23,7 +23,7 @@ help: ## this list
 	@echo "make demo    the same against an emulated WhatsApp and phone: no internet, no phone"
 	@echo "make test    every test; TESTS=tests/unit for some"
 	@echo "make check   format, lint, types, imports, generated files"
-	@echo "make chaos   kills everything, at length: SOAK=1000 onboardings, SOAK_SEED=1"
+	@echo "make chaos   kills everything, at length: SOAK=1000 onboardings in SOAK_MINUTES=60, SOAK_SEED=1"
 	@echo "make bench   the benchmark: a table, and bench/results.json"
 	@echo "make format  put the code into shape"
 	@echo "make docs    generate docs and the page's types anew"
@@ -44,7 +44,7 @@ test: setup
 	@.ci/test $(TESTS)
 
 chaos: setup
-	@SOAK=$${SOAK:-1000} $(PY) -m pytest tests/chaos --timeout=0 -s
+	@SOAK=$${SOAK:-1000} SOAK_MINUTES=$${SOAK_MINUTES:-60} $(PY) -m pytest tests/chaos --timeout=0 -s
 
 bench: setup
 	@exec $(PY) -m bench

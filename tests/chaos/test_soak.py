@@ -1,14 +1,20 @@
 """Many onboardings with faults at random: every one is accounted for, and nothing grows.
 
-`SOAK=1000 SOAK_SEED=7` sets how many and which; `make chaos` runs the long one.
+`SOAK=1000 SOAK_SEED=7 SOAK_MINUTES=60` sets how many, which, and over how long they come; `make chaos` runs the long
+one. After the first quarter web and one worker are killed no more, so that they can be compared with themselves at the
+end.
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
+import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import psutil
 import pytest
@@ -22,13 +28,14 @@ from tests.e2e.stack import Socket, Stack, new_number
 
 ONBOARDINGS = int(os.environ.get("SOAK", "48"))
 SEED = int(os.environ.get("SOAK_SEED", "1"))
+MINUTES = float(os.environ.get("SOAK_MINUTES", "0"))
 AT_ONCE = 4
 PATIENCE = 90.0
 """Seconds until an onboarding must have ended or shown something new: the attempt's own limits are far below."""
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.timeout(120 + 10 * ONBOARDINGS),
+    pytest.mark.timeout(120 + 10 * ONBOARDINGS + 60 * MINUTES),
 ]
 
 PHONE_FAULTS = (
@@ -101,28 +108,35 @@ class Owner:
 
 
 class Mischief:
-    """Breaks something every now and then."""
+    """Breaks something every now and then while its block lasts; what is `spared` is not killed."""
 
     def __init__(self, stack: Stack, rng: random.Random) -> None:
         self._stack = stack
         self._rng = rng
+        self._over = asyncio.Event()
+        self._at_work: asyncio.Task[None] | None = None
+        self.spared: tuple[Service, ...] = ()
         self.done: Counter[str] = Counter()
 
-    async def run(self, over: asyncio.Event) -> None:
-        """Until it is over."""
+    async def __aenter__(self) -> Self:
+        self._over.clear()
+        self._at_work = asyncio.create_task(self._break())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._over.set()
+        assert self._at_work is not None
+        await self._at_work
+
+    async def _break(self) -> None:
         acts = (self._kill_linker_or_holder, self._cut_redis, self._cut_whatsapp, self._kill_worker, self._restart_web)
-        while not over.is_set():
+        while not self._over.is_set():
             act = self._rng.choices(acts, weights=(4, 3, 3, 1, 1))[0]
             await act()
             self.done[act.__name__.strip("_")] += 1
-            await self._pause(over)
-
-    async def _pause(self, over: asyncio.Event) -> None:
-        try:
-            async with asyncio.timeout(self._rng.uniform(1, 4)):
-                await over.wait()
-        except TimeoutError:
-            return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._rng.uniform(1, 4)):
+                    await self._over.wait()
 
     async def _kill_linker_or_holder(self) -> None:
         worker = self._rng.choice(self._stack.workers)
@@ -140,46 +154,83 @@ class Mischief:
         await self._stack.emulator.cut(tag=self._stack.tag)
 
     async def _kill_worker(self) -> None:
-        victim = self._stack.workers.pop(self._rng.randrange(len(self._stack.workers)))
+        victim = self._rng.choice([one for one in self._stack.workers if one not in self.spared])
+        self._stack.workers.remove(victim)
         await victim.kill()
         await self._stack.start_worker()
 
     async def _restart_web(self) -> None:
-        await self._stack.web.stop()
-        await self._stack.start_web()
+        if self._stack.web not in self.spared:
+            await self._stack.web.stop()
+            await self._stack.start_web()
 
 
-def size(service: Service) -> tuple[int, int, int]:
-    """Memory (MB), descriptors and threads of a process."""
-    process = psutil.Process(service.pid)
-    return process.memory_info().rss // 2**20, process.num_fds(), process.num_threads()
+@dataclass(frozen=True)
+class Size:
+    """What a process takes, and how many it has below."""
+
+    memory: float  # MB
+    descriptors: int
+    threads: int
+    processes: int
+
+    @classmethod
+    def of(cls, service: Service) -> "Size":
+        """At this moment."""
+        process = psutil.Process(service.pid)
+        memory = round(process.memory_info().rss / 2**20, 1)
+        return cls(memory, process.num_fds(), process.num_threads(), len(service.children()))
+
+    def is_flat_since(self, before: "Size") -> bool:
+        """Whether the difference is breath, not growth: 10 KB an onboarding would be seen in the long run."""
+        return (
+            self.memory <= before.memory + 8
+            and self.descriptors <= before.descriptors + 10
+            and self.threads <= before.threads + 4
+            and self.processes <= before.processes + 2
+        )
+
+
+class Season:
+    """All onboardings of a run: so many at a time, or as slowly as they shall come."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._rng = random.Random(SEED)
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._began = time.monotonic()
+        self._came = 0
+        self.endings: Counter[str] = Counter()
+
+    async def come(self, how_many: int) -> None:
+        """The next ones, until each has its ending."""
+        numbers = range(self._came, self._came + how_many)
+        self._came += how_many
+        await asyncio.gather(*(self._one(number, self._rng.randrange(2**32)) for number in numbers))
+
+    async def _one(self, number: int, seed: int) -> None:
+        await asyncio.sleep(self._began + 60 * MINUTES * number / ONBOARDINGS - time.monotonic())
+        async with self._places:
+            self.endings[await Owner(self._stack, random.Random(seed)).onboard()] += 1
 
 
 async def test_every_onboarding_is_accounted_for(emulator: Emulator, own_redis: LocalRedis, folder: Path) -> None:
-    print(f"SOAK={ONBOARDINGS} SOAK_SEED={SEED}")
-    rng = random.Random(SEED)
+    print(f"SOAK={ONBOARDINGS} SOAK_SEED={SEED} SOAK_MINUTES={MINUTES:g}")
     async with Stack.running(emulator, own_redis.url, folder, workers=2) as stack:
-        endings: Counter[str] = Counter()
+        season, mischief = Season(stack), Mischief(stack, random.Random(SEED))
         async with Watch(stack):
-            over, places = asyncio.Event(), asyncio.Semaphore(AT_ONCE)
-            mischief = Mischief(stack, random.Random(SEED))
-            breaking = asyncio.create_task(mischief.run(over))
-
-            async def one(seed: int) -> None:
-                async with places:
-                    endings[await Owner(stack, random.Random(seed)).onboard()] += 1
-
-            try:
-                await asyncio.gather(*(one(rng.randrange(2**32)) for _ in range(ONBOARDINGS)))
-            finally:
-                over.set()
-                await breaking
-        print(dict(endings), dict(mischief.done))
-        assert sum(endings.values()) == ONBOARDINGS
-        assert endings["linked"] > ONBOARDINGS // 3
-        for service in (stack.web, *stack.workers):
-            memory, files, threads = size(service)
-            assert memory < 200, memory
-            assert files < 100, files
-            assert threads < 30, threads
+            async with mischief:
+                await season.come(ONBOARDINGS // 4)
+            lasting = mischief.spared = (stack.web, stack.workers[0])
+            sizes = []
+            for part in range(3):  # of which the first still warms up what was started last
+                async with mischief:
+                    await season.come(ONBOARDINGS // 4)
+                sizes.append([Size.of(service) for service in lasting])
+                print(f"after {(part + 2) * ONBOARDINGS // 4}: web {sizes[-1][0]}, worker {sizes[-1][1]}")
+        print(dict(season.endings), dict(mischief.done))
+        assert season.endings.total() == ONBOARDINGS // 4 * 4
+        assert season.endings["linked"] > ONBOARDINGS // 3
+        for before, after in zip(sizes[0], sizes[-1], strict=True):
+            assert after.is_flat_since(before), (before, after)
         await all_quiet(stack)

@@ -17,9 +17,9 @@ from shared.queue import client
 from shared.settings import Settings
 from shared.tasks import cancelled
 from tests.integration.queues import Shop, is_idle
-from tests.integration.waiting import until
 from tests.integration.web import API_KEY, SECRET, Web
 from tests.unit.world import World
+from tests.waiting import until
 
 
 @pytest.fixture

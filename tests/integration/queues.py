@@ -12,7 +12,7 @@ from shared import keys, queue
 from shared.calls import listen_for_calls
 from shared.ids import WorkerId
 from shared.tasks import cancelled
-from tests.integration.waiting import until
+from tests.waiting import until
 
 QUEUE = keys.QUEUE_SESSIONS
 

@@ -12,8 +12,8 @@ from shared.ids import SessionId
 from shared.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, Leases
 from shared.queue import client
 from shared.tasks import cancelled
-from tests.integration.waiting import until
 from tests.unit.world import ONE, OTHER, SESSION
+from tests.waiting import until
 from workers.ownership import Ownership
 
 

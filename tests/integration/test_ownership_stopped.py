@@ -10,8 +10,8 @@ import pytest
 
 from shared.ids import WorkerId
 from shared.lease import LEASE_MS, Leases
-from tests.integration.waiting import until
 from tests.unit.world import SESSION
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,7 +12,7 @@ from shared import keys, queue, redis_pool
 from shared.queue import client
 from shared.tasks import cancelled
 from tests.integration.queues import QUEUE, Shop
-from tests.integration.waiting import until
+from tests.waiting import until
 
 PASSWORD = "a-password-of-this-test"
 

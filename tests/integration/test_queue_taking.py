@@ -7,7 +7,7 @@ from arq.worker import Worker
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.integration.queues import Shop, is_empty
-from tests.integration.waiting import until
+from tests.waiting import until
 
 
 async def test_a_fault_while_a_job_is_taken_costs_no_place(redis, monkeypatch):

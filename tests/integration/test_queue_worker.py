@@ -9,7 +9,7 @@ from arq.constants import in_progress_key_prefix, job_key_prefix, result_key_pre
 
 from shared import queue
 from tests.integration.queues import QUEUE, Shop, is_empty, is_idle
-from tests.integration.waiting import until
+from tests.waiting import until
 
 
 async def test_a_job_begins_at_once_and_not_when_the_queue_is_next_looked_at(shop):

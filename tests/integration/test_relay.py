@@ -12,8 +12,8 @@ from app.slot import Ended
 from shared import keys
 from shared.ids import SessionId
 from shared.lifecycle import State
-from tests.integration.waiting import until
 from tests.unit.world import SESSION, change
+from tests.waiting import until
 
 
 async def channels(operator):

@@ -12,9 +12,9 @@ from shared import keys
 from shared.ids import SessionId, WorkerId
 from shared.lifecycle import State
 from shared.messages import Message, Outbox
-from tests.integration.waiting import until
 from tests.integration.web import API_KEY, SECRET, Web
 from tests.unit.world import World, change
+from tests.waiting import until
 
 PHONE, OTHER, TO = "9001234567", "9007654321", "9035550199"
 CODE, QR = "ABCD-EFGH", "https://wa.me/settings/linked_devices#2@s3cr3tqr,k3y,n0ise,adv,1"

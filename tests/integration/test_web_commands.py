@@ -12,9 +12,9 @@ from shared.ids import SessionId, WorkerId
 from shared.lifecycle import State
 from shared.protocol import FailureView
 from shared.queue import link_job_id
-from tests.integration.waiting import until
 from tests.integration.web import API_KEY, Tab
 from tests.unit.world import change
+from tests.waiting import until
 
 SESSION = SessionId("company_salon")
 QUEUED = keys.QUEUE_LINKING

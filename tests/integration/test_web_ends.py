@@ -7,8 +7,8 @@ import signal
 import pytest
 
 from app import local_redis
-from tests.integration.waiting import until
 from tests.integration.web import Web
+from tests.waiting import until
 
 
 @pytest.fixture

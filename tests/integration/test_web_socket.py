@@ -12,8 +12,8 @@ from app.limits import MESSAGES_AT_ONCE
 from shared import keys
 from shared.clock import now_ms
 from shared.protocol import MAX_TOKEN_LENGTH
-from tests.integration.waiting import until
 from tests.integration.web import SECRET
+from tests.waiting import until
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from shared.ids import WorkerId
 from shared.queue import QueueWorker
 from shared.tasks import cancelled
 from shared.webhooks import Event, EventShelf, EventType, signature
-from tests.integration.waiting import until
 from tests.receiver import HANG, Receiver
 from tests.unit.world import SESSION
+from tests.waiting import until
 from workers import webhooks as delivery
 from workers.jobs import Jobs
 from workers.webhooks import Webhooks

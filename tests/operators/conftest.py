@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,16 +68,6 @@ async def stats(stack: Stack) -> Counter[str]:
     """All counters as they are, without the buckets and sums of the histograms."""
     flat = await stack.redis.hgetall(keys.STATS)
     return Counter({k.decode(): int(v) for k, v in flat.items() if "_seconds_" not in k.decode()})
-
-
-async def until(fits: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """The first truthy answer of `fits`, which is asked again and again: for what nobody announces."""
-    async with asyncio.timeout(seconds):
-        while True:
-            found = await fits()
-            if found:
-                return found
-            await asyncio.sleep(0.05)
 
 
 @pytest_asyncio.fixture

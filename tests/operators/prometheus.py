@@ -13,7 +13,7 @@ import httpx
 import yaml
 
 from app.local_redis import free_port
-from tests.operators.conftest import until
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOYED = ROOT / "deploy" / "prometheus"

@@ -12,7 +12,8 @@ from shared.clock import now_ms
 from shared.ids import SessionId
 from shared.queue import client, enqueue
 from tests.e2e.stack import Stack, new_number
-from tests.operators.conftest import ROOT, Command, until
+from tests.operators.conftest import ROOT, Command
+from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 

@@ -16,8 +16,8 @@ from bench.postgres import Postgres, binaries
 from emulator.client import Emulator
 from shared import keys
 from tests.e2e.stack import Socket, Stack
-from tests.operators.conftest import until
 from tests.operators.transcript import ROOT, Document, Shell
+from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 

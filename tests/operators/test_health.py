@@ -8,7 +8,7 @@ from app.local_redis import LocalRedis
 from shared import VERSION, keys
 from shared.metrics import ENGINE
 from tests.e2e.stack import Stack, new_number
-from tests.operators.conftest import until
+from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 

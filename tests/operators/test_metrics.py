@@ -8,7 +8,8 @@ import pytest
 
 from shared.metrics import ENGINE
 from tests.e2e.stack import Stack, new_number
-from tests.operators.conftest import stats, until
+from tests.operators.conftest import stats
+from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 

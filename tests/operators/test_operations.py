@@ -10,8 +10,8 @@ from emulator.client import Emulator
 from shared import keys
 from shared.queue import client, enqueue
 from tests.e2e.stack import Stack
-from tests.operators.conftest import until
 from tests.operators.transcript import ROOT, Document, Shell
+from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 

@@ -15,8 +15,9 @@ from shared import keys
 from shared.ids import SessionId
 from shared.queue import client, enqueue
 from tests.e2e.stack import Stack, new_number
-from tests.operators.conftest import stats, until
+from tests.operators.conftest import stats
 from tests.operators.sink import Event, Sink
+from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 

@@ -52,10 +52,13 @@ def test_the_reference_for_support_is_copied(open_page: OpenPage, script: Script
 
 
 def test_a_retry_waits_for_its_moment(desktop: Page, script: Script) -> None:
-    failure = {"code": "cool-down", "retryable": True, "retryAt": now() + 1_500}
+    desktop.clock.install()
+    desktop.reload()
+    failure = {"code": "cool-down", "retryable": True, "retryAt": now() + 29_000}
     script.become("failed", attempt=1, failure=failure)
     expect(desktop.get_by_test_id("retry")).to_be_disabled()
-    expect(desktop.get_by_test_id("countdown")).to_have_text(re.compile("You can go on in 0:0[12]"))
+    expect(desktop.get_by_test_id("countdown")).to_have_text(re.compile(r"You can go on in 0:[12]\d"))
+    desktop.clock.run_for(29_000)
     expect(desktop.get_by_test_id("retry")).to_be_enabled()
     desktop.get_by_test_id("retry").click()
     script.wait_command("request-qr", 2)
