@@ -12,10 +12,12 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
+import httpx
 import psutil
 import pytest
 from websockets import ConnectionClosed
@@ -37,6 +39,8 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.timeout(120 + 10 * ONBOARDINGS + 60 * MINUTES),
 ]
+
+T = TypeVar("T")
 
 PHONE_FAULTS = (
     None,
@@ -66,7 +70,7 @@ class Owner:
         fault = self._rng.choice(PHONE_FAULTS)
         if fault is not None:
             await self._stack.emulator.arm(fault, phone=self._phone.number, times=1, delay=1)
-        link = await self._stack.link()
+        link = await self._asked(self._stack.link)
         by_code = self._rng.random() < 0.4
         async with asyncio.timeout(PATIENCE):
             while True:
@@ -76,8 +80,17 @@ class Owner:
                 except (OSError, ConnectionClosed):
                     continue  # web or Redis was hit: the browser comes back
                 if ending == "linked":
-                    await self._stack.http.delete(f"/api/v1/companies/{link['company']}/session")
+                    gone = f"/api/v1/companies/{link['company']}/session"
+                    await self._asked(lambda: self._stack.http.delete(gone))
                 return ending
+
+    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """The API's answer, asked again while web is being restarted."""
+        while True:
+            try:
+                return await ask()
+            except httpx.TransportError:
+                continue
 
     async def _drive(self, socket: Socket, by_code: bool) -> str:
         snapshot = socket.seen[-1]["snapshot"]
