@@ -80,15 +80,14 @@ class Owner:
                 except (OSError, ConnectionClosed):
                     continue  # web or Redis was hit: the browser comes back
                 if ending == "linked":
-                    gone = f"/api/v1/companies/{link['company']}/session"
-                    await self._asked(lambda: self._stack.http.delete(gone))
+                    await self._asked(self._stack.http.delete, f"/api/v1/companies/{link['company']}/session")
                 return ending
 
-    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _asked(self, ask: Callable[..., Awaitable[T]], *arguments: str) -> T:
         """The API's answer, asked again while web is being restarted."""
         while True:
             try:
-                return await ask()
+                return await ask(*arguments)
             except httpx.TransportError:
                 continue
 
