@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 # After the line above: some wheel brings a package `tests` of its own, which would be found instead of ours.
 from tests.page.server import running
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 #: file, state, language, width, theme
 PICTURES = [
