@@ -7,7 +7,8 @@ import pytest
 from shared import keys
 from shared.switches import Board, Switches, UnknownSwitch, checked
 from tests.e2e.stack import Stack, new_number
-from tests.operators.conftest import Command, until
+from tests.operators.conftest import Command
+from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
