@@ -11,7 +11,7 @@ async def until(true: Callable[[], Any] | Callable[[], Awaitable[Any]], seconds:
     async with asyncio.timeout(seconds):
         while True:
             found = true()
-            if inspect.isawaitable(found):
+            if inspect.iscoroutine(found):
                 found = await found
             if found:
                 return found
