@@ -10,13 +10,15 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import asyncpg
+
+from tests.waiting import until
 
 PASSWORD = "p@ss/w:rd %20'\\\"ü"
 """Everything that a URL, a connection string or a configuration could trip over."""
@@ -161,7 +163,7 @@ async def pooler(postgres: Postgres, mode: str) -> AsyncIterator[int]:
     binary = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
     process = subprocess.Popen([binary, "-q", folder / "ini"], stderr=subprocess.DEVNULL, cwd="/", **as_somebody())
     try:
-        await eventually(lambda: _answers(port))
+        await until(lambda: _answers(port))
         yield port
     finally:
         process.kill()
@@ -215,15 +217,3 @@ async def distance(port: int, round_trip_ms: float) -> AsyncIterator[int]:
 def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
     if not writer.is_closing():
         writer.write(data)
-
-
-async def eventually(holds: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """What `holds` returns (or its awaitable), as soon as it is true."""
-    async with asyncio.timeout(seconds):
-        while True:
-            found = holds()
-            if asyncio.iscoroutine(found):
-                found = await found
-            if found:
-                return found
-            await asyncio.sleep(0.02)

@@ -17,6 +17,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from app import local_redis
+from tests import chromium
 from tests.leaks import Leaks
 from tests.recovery import pytest_sessionstart, pytest_terminal_summary
 
@@ -30,9 +31,6 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
     ]
 )
-
-CHROMIUM_NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-"""The shell first: the same engine without a window's trappings, a third of the processor for each page."""
 
 
 @pytest.hookimpl(trylast=True)
@@ -112,13 +110,6 @@ def redis_server(redis_process: local_redis.LocalRedis) -> str:
 @pytest.fixture(scope="session")
 def chromium_executable() -> str:
     """The path of a Chromium. Without one the test is skipped, and the summary says so."""
-    for name in CHROMIUM_NAMES:
-        if found := shutil.which(name):
-            return found
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-    if Path(own).exists():
-        return own
+    if path := chromium.found():
+        return path
     pytest.skip("NO CHROMIUM on this machine")

@@ -4,7 +4,6 @@ They are taken from the gallery's table of states, so that they show what the te
 below 100 KB.
 """
 
-import shutil
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -15,9 +14,8 @@ from playwright.sync_api import sync_playwright
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 # After the line above: some wheel brings a package `tests` of its own, which would be found instead of ours.
+from tests import chromium
 from tests.page.server import running
-
-NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 #: file, state, language, width, theme
 PICTURES = [
@@ -37,9 +35,8 @@ PICTURES = [
 def main(folder: Path) -> None:
     """Write them all."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = next(filter(None, map(shutil.which, NAMES)), None)
     with running() as script, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=chromium.found(), args=["--no-sandbox", "--disable-gpu"])
         for file, state, locale, width, theme in PICTURES:
             page = browser.new_page(
                 viewport={"width": width, "height": 740 if width < 600 else 800},

@@ -11,9 +11,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from bench.postgres import eventually
 from shared.ids import SessionId
 from tests.postgres.conftest import AT, count_rows
+from tests.waiting import until
 from workers.store_copy import NotADevice, read_file
 
 FIRST, SECOND = SessionId("company_1"), SessionId("company_2")
@@ -135,13 +135,13 @@ async def test_killed_at_any_step_it_leaves_nothing_or_the_whole_device(
     command = [sys.executable, "-c", ADOPT, postgres.url(database), str(tmp_path), link.database, link.jid]
     with subprocess.Popen(command, cwd=Path(__file__).parents[2]) as process:
         waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1"
-        [(pid,)] = await eventually(lambda: postgres.query(waiting, database))
+        [(pid,)] = await until(lambda: postgres.query(waiting, database))
         process.kill()
     if server_too:
         await postgres.query("SELECT pg_terminate_backend($1)", pid)
     await transaction.rollback()
     await blocker.close()
-    await eventually(lambda: ended(postgres, pid))
+    await until(lambda: ended(postgres, pid))
     # What has reached the server is done there to its end.
     whole = before | counts(link.database) | {"wa_devices": 1}
     assert await count_rows(postgres, database) == (before if server_too else whole)
@@ -155,7 +155,7 @@ async def test_a_hand_over_waits_for_postgres_to_come_back(steps, store, postgre
     link = await steps.link()
     await asyncio.to_thread(postgres.stop, signal.SIGQUIT)
     adopting = asyncio.create_task(store.adopt(FIRST, link.database, link.jid, AT))
-    await eventually(lambda: store.away)
+    await until(lambda: store.away)
     await asyncio.to_thread(postgres.start)
     assert await store.holds(await adopting)
 

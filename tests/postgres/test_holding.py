@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 
-from bench.postgres import Postgres, eventually
+from bench.postgres import Postgres
 from shared.ids import SessionId
+from tests import waiting
 from tests.engine.steps import Linked, Steps, until
 from tests.postgres.conftest import AT, POOL, count_rows
 from workers.engine.processes import Holder
@@ -128,7 +129,7 @@ async def test_a_restart_of_postgres_is_survived_by_held_sessions(steps, store, 
             await store.device(device.session)
         assert store.away
         await asyncio.to_thread(postgres.start)
-        assert await eventually(lambda: reachable(store))
+        assert await waiting.until(lambda: reachable(store))
         assert not store.away
         assert await sent_at_last(holder, device, "after")
 
@@ -163,7 +164,7 @@ async def test_a_resume_while_postgres_is_down_says_try_again_and_not_logged_out
         assert isinstance(event, Lost)
         assert event.reason is LostReason.START_FAILED
         await asyncio.to_thread(postgres.start)
-        assert await eventually(lambda: reachable(store))
+        assert await waiting.until(lambda: reachable(store))
         await held(holder, store, device)
 
 
@@ -173,7 +174,7 @@ async def test_a_killed_pgbouncer_is_started_anew(steps, store):
         await held(holder, store, device)
         [pid] = bouncers()
         os.kill(pid, signal.SIGKILL)
-        assert await eventually(lambda: reachable(store))
+        assert await waiting.until(lambda: reachable(store))
         assert [new for new in bouncers() if new != pid]
         assert await sent_at_last(holder, device, "after")
 
@@ -205,7 +206,7 @@ async def test_thirty_sessions_share_a_few_connections(steps, store, postgres, d
         watching.cancel()
         assert {one.message for one in results} == {device.session for device in devices}
         assert 1 <= most <= POOL
-        assert await eventually(lambda: nobody(postgres, database))
+        assert await waiting.until(lambda: nobody(postgres, database))
 
 
 async def nobody(postgres: Postgres, database: str) -> bool:
@@ -219,5 +220,5 @@ async def test_without_a_pooler_the_server_closes_what_idles(steps, postgres, da
         await held(holder, store, own)
         assert isinstance(await sent(holder, own, "m1"), Sent)
         assert await postgres.connections(database) > 0
-        assert await eventually(lambda: nobody(postgres, database), 30)
+        assert await waiting.until(lambda: nobody(postgres, database), 30)
         assert isinstance(await sent(holder, own, "m2"), Sent)

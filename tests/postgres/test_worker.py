@@ -9,10 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.postgres import eventually
 from tests.e2e.processes import ROOT, Service
 from tests.e2e.stack import Stack
 from tests.postgres.conftest import POOL
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ async def test_a_session_waits_for_postgres_and_is_then_held(stack, emulator, po
     await asyncio.to_thread(postgres.stop)
     starting = asyncio.create_task(stack.start_worker())
     holders = psutil.Process()
-    await eventually(lambda: any("workers.main" in one.cmdline() for one in holders.children()))
+    await until(lambda: any("workers.main" in one.cmdline() for one in holders.children()))
     await asyncio.to_thread(postgres.start)
     worker = await starting
     await worker.said("store.opened")
@@ -86,7 +86,7 @@ async def test_when_holders_die_while_postgres_is_away_sessions_come_back_with_i
     for _, number in links:
         await emulator.wait_for("device.connected", after=before, phone=number.lstrip("+"))
     for link, _ in links:
-        await eventually(lambda link=link: state_is(stack, link, "linked"))
+        await until(lambda link=link: state_is(stack, link, "linked"))
 
 
 async def state_is(stack: Stack, link: dict, state: str) -> bool:
