@@ -7,6 +7,7 @@ ones behave so as well. A failing course is played again by its number.
 import asyncio
 import random
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -86,13 +87,21 @@ async def _play(stack: Stack, number: int) -> str | None:
         for act in acts:
             await _act(actor, act)
         await actor.socket.send("cancel")
+        # Commands are obeyed in turn: once this one is refused, no earlier one is still to begin an attempt.
+        await actor.socket.send("hello", token="again")
+        await actor.socket.until(lambda message: message.get("error", {}).get("field") == "type")
         try:
-            body = await actor.until(lambda body: State(body["state"]) not in RUNNING, END_SECONDS)
-        except AssertionError:
+            body = await until(lambda: _ended(actor), END_SECONDS)
+        except TimeoutError:
             return f"course({number}) {acts} with {[str(arm) for arm in scenario.arms]}: {actor.outcome.states}"
         if body["state"] == "failed" and not body.get("failure"):
             return f"course({number}): failed without a reason"
     return None
+
+
+async def _ended(actor: Actor) -> dict[str, Any] | None:
+    body = await actor.stack.company(actor.link)
+    return None if State(body["state"]) in RUNNING else body
 
 
 def _living(stack: Stack) -> list[psutil.Process]:
@@ -109,7 +118,7 @@ async def test_every_course_ends_and_leaves_no_linker(emulator: Emulator, own_re
 
         wrong = await asyncio.gather(*(play(number) for number in range(COURSES)))
         assert [one for one in wrong if one] == []
-        # An ending is told before its linker is killed, and a holder may still be logging in.
+        # An ending is told before its linker is killed.
         await until(lambda: len(_living(stack)) <= 3, seconds=5)  # the zygote, its spare linker and a holder
         crashed = [line for line in stack.worker.lines if line["event"] == "operation.crashed"]
         assert crashed == []
