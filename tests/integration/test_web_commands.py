@@ -31,7 +31,8 @@ async def test_clicks_in_two_tabs_are_one_attempt_and_both_tabs_see_it(web, redi
             await tab.say("request-qr")
         seen = [await tab.snapshot(state="queued") for tab in (one, two)]
         assert {(snapshot["attempt"], snapshot["seq"]) for snapshot in seen} == {(seen[0]["attempt"], 1)}
-        await until(lambda: redis.zcard(QUEUED))
+        for tab in (one, two):
+            await tab.obeyed()
         assert await jobs(redis) == [link_job_id(SESSION, seen[0]["attempt"])]
         assert (await redis.hget(keys.STATS, 'attempts{method="qr"}')) == b"1"
 
@@ -41,7 +42,7 @@ async def test_who_comes_later_sees_where_it_stands_with_the_place_in_the_queue(
     async with web.tab() as one:
         await one.say("request-qr")
         first = await one.snapshot(state="queued")
-        await until(lambda: redis.zcard(QUEUED))
+        await one.obeyed()
         async with web.tab() as two:
             assert two.seen[0]["snapshot"]["attempt"] == first["attempt"]
             assert two.seen[0]["snapshot"]["queue"] == {"position": 2}

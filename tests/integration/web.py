@@ -60,6 +60,11 @@ class Tab:
         found: dict[str, Any] = (await self.until(lambda one: "error" in one))["error"]
         return found
 
+    async def obeyed(self) -> None:
+        """Returns once all that was said is done. Commands are obeyed in turn, and a second hello is none."""
+        await self.say("hello", token="again")
+        await self.until(lambda one: one.get("error", {}).get("field") == "type")
+
     async def closed(self, seconds: float = 10) -> int | None:
         """The code with which the server closes."""
         with contextlib.suppress(websockets.ConnectionClosed):
