@@ -24,6 +24,7 @@ from workers import reasons, tallies
 from workers.ownership import Ownership
 from workers.store import Device as StoredDevice
 from workers.store import DeviceStore
+from workers.writing import save
 
 log = structlog.get_logger()
 
@@ -150,7 +151,7 @@ class Record:
         kind = MessageType.WHATSAPP_CONNECTED if state is State.LINKED else MessageType.STATUS
         change = Change(held.body, kind, event, held.trouble or "", counters)
         try:
-            ours = await self._links.snapshots.save(held.lease, change) is not None
+            ours = await self._write(held, change) is not None
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("session.unsaved", session=held.session, error=type(error).__name__)
             held.later(SAY_AGAIN_SECONDS, lambda: self._links.spawn(self._show_again(held, event), "show"))
@@ -175,7 +176,7 @@ class Record:
         held.fresh = held.due = False
         change = Change(held.body, MessageType.STATUS, "session.verified", "", held.verified)
         try:
-            await self._links.snapshots.save(held.lease, change)
+            await self._write(held, change)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("session.unsaved", session=held.session, error=type(error).__name__)
             held.fresh = held.due = True
@@ -224,11 +225,14 @@ class Record:
     async def _save(self, held: Held, change: Change) -> int | None:
         while self._links.ownership.owner(held.session) is held:
             try:
-                return await self._links.snapshots.save(held.lease, change)
+                return await self._write(held, change)
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("session.unsaved", session=held.session, error=type(error).__name__)
                 await asyncio.sleep(SAY_AGAIN_SECONDS)
         return None
+
+    async def _write(self, held: Held, change: Change) -> int | None:
+        return await save(self._links.snapshots, self._links.ownership, held.lease, change)
 
     async def _show_again(self, held: Held, event: str) -> None:
         if self._keeper.holds(held):

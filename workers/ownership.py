@@ -40,6 +40,7 @@ class Owner(Protocol):
 class _Owned:
     lease: Lease
     owner: Owner
+    replaces: Lease | None = None  # the lease that a Redis without memory had forgotten
 
 
 class Ownership:
@@ -60,6 +61,7 @@ class Ownership:
         self._on_lapsed = on_lapsed
         self._on_beat = on_beat
         self._owned: dict[SessionId, _Owned] = {}
+        self._retaking: set[Lease] = set()
         self._telling: dict[Lease, asyncio.Task[None]] = {}
         self._beaten = asyncio.Condition()
         self._retakes = asyncio.Semaphore(POOL_SIZE)
@@ -114,6 +116,11 @@ class Ownership:
             return None
         owned = self._owned.get(lease.session)
         return owned.lease if owned else None
+
+    def is_retaken(self, lease: Lease) -> bool:
+        """Whether a lease that Redis refuses was replaced by ourselves, or is about to be: its owner was not told yet."""
+        owned = self._owned.get(lease.session)
+        return owned is not None and (lease in self._retaking or owned.replaces == lease)
 
     def hand_over(self, session: SessionId, owner: Owner) -> Lease | None:
         """From the attempt to the holding of the same session: the same lease, another owner. None when it is lost."""
@@ -194,8 +201,12 @@ class Ownership:
 
     async def _retake(self, old: Lease) -> None:
         session = old.session
-        async with self._retakes:
-            lease = await self._leases.acquire(session, self._worker, held=old.token)
+        self._retaking.add(old)
+        try:
+            async with self._retakes:
+                lease = await self._leases.acquire(session, self._worker, held=old.token)
+        finally:
+            self._retaking.discard(old)
         owned = self._owned.get(session)
         if owned is None or owned.lease != old:  # given back meanwhile
             if lease is not None:
@@ -204,7 +215,7 @@ class Ownership:
         if lease is None:
             self._drop([session], "taken over")
             return
-        self._owned[session] = _Owned(lease, owned.owner)
+        self._owned[session] = _Owned(lease, owned.owner, replaces=old)
         self._named = -KEEP_NAMES_SECONDS
         log.warning("lease.retaken", session=session)
         self._telling[lease] = asyncio.create_task(self._tell(lease, owned.owner))

@@ -22,6 +22,14 @@ class Stopped(Exception):
     """The attempt is over; its last snapshot is written, by us or by the new owner."""
 
 
+async def save(snapshots: Snapshots, ownership: Ownership, lease: Lease, change: Change) -> int | None:
+    """As `Snapshots.save`; raises `Forgotten` as well when the lease is refused because we have just taken it anew."""
+    seq = await snapshots.save(lease, change)
+    if seq is None and ownership.is_retaken(lease):
+        raise Forgotten
+    return seq
+
+
 class Page:
     """The snapshot of one attempt, as its owner writes it. Every write raises `Stopped` when the lease is lost."""
 
@@ -72,7 +80,7 @@ class Page:
     async def save(self, change: Change) -> None:
         """Save and announce a change; after Redis has forgotten our lease, under the new one."""
         try:
-            saved = await self._snapshots.save(self.lease, change)
+            saved = await save(self._snapshots, self._ownership, self.lease, change)
         except Forgotten:
             retaken = await self._ownership.retaken(self.lease)
             if retaken is None:

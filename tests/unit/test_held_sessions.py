@@ -370,6 +370,26 @@ async def test_what_is_said_to_a_redis_that_forgot_us_is_said_again_once_the_lea
     assert (await house.body()).state is State.RECONNECTING
 
 
+async def test_what_is_said_while_the_lease_is_being_retaken_ends_nothing(house, monkeypatch):
+    monkeypatch.setattr(held_module, "SAY_AGAIN_SECONDS", 0.01)
+    await house.up()
+    await house.redis.flushall()
+    acquire = house.leases.acquire
+
+    async def acquired_but_not_yet_known(*args, **more):
+        lease = await acquire(*args, **more)
+        await house.holders.hear(pipe.Dropped(session=SESSION))
+        return lease
+
+    monkeypatch.setattr(house.leases, "acquire", acquired_but_not_yet_known)
+    await house.links.ownership._beat()
+    await house.until(lambda: not house.sessions._held[SESSION].timers)
+    await house.settled()
+    assert house.holders.released == []
+    assert await house.leases.owner(SESSION) == "w"
+    assert (await house.body()).state is State.RECONNECTING
+
+
 async def test_what_is_somebody_elses_is_neither_held_nor_owned_any_more(house):
     await house.up()
     await house.redis.delete(keys.LEASES)
