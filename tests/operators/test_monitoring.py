@@ -1,16 +1,21 @@
 """Rules and dashboard name what is exposed, each alert fires when it should, and a real Prometheus takes all of it."""
 
+import copy
 import json
 import re
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import click
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 from redis.asyncio import Redis
 
 from app import exposition
@@ -96,6 +101,64 @@ def test_every_metric_that_a_panel_or_an_alert_names_is_exposed_and_the_other_wa
         "wa_worker_processes",
         "wa_qr_secrets_refreshed_total",
     }
+
+
+def as_grafana_has_it(dashboard: dict[str, Any]) -> Any:
+    """The dashboard once Grafana's own types have read it. Raises ValueError for a word that is none of theirs."""
+    register_default_plugins()  # the types of each panel's options
+    read = Dashboard.from_json(copy.deepcopy(dashboard))
+    check_words(read)
+    return json.loads(JSONEncoder().encode(read))
+
+
+def check_words(read: object) -> None:
+    """The types take any word where they list some; this raises ValueError for one that is not in the list."""
+    if isinstance(read, list | dict):
+        for one in read.values() if isinstance(read, dict) else read:
+            check_words(one)
+    elif type(read).__module__.startswith("grafana_foundation_sdk"):
+        for name, hint in get_type_hints(type(read)).items():
+            value = getattr(read, name)
+            words = [one for one in (hint, *get_args(hint)) if isinstance(one, type) and issubclass(one, Enum)]
+            if value is not None and words:
+                words[0](value)
+            check_words(value)
+
+
+def unread(given: Any, taken: Any, at: str = "") -> Iterator[str]:
+    """Where Grafana has something else than what was given: a field that it does not know, most of the time."""
+    if isinstance(given, dict) and isinstance(taken, dict):
+        for name, value in given.items():
+            yield from unread(value, taken.get(name), f"{at}/{name}")
+    elif isinstance(given, list) and isinstance(taken, list) and len(given) == len(taken):
+        for index, (one, other) in enumerate(zip(given, taken, strict=True)):
+            yield from unread(one, other, f"{at}/{index}")
+    elif given != taken:
+        yield at
+
+
+#: An annotation may have fields of its data source; this is Prometheus'.
+OF_PROMETHEUS = "/annotations/list/0/titleFormat"
+
+
+def test_grafanas_own_types_know_every_field_of_the_dashboard() -> None:
+    assert list(unread(DASHBOARD, as_grafana_has_it(DASHBOARD))) == [OF_PROMETHEUS]
+
+
+@pytest.mark.parametrize("name", ["gridPos", "fieldConfig", "options", "targets", "datasource"])
+def test_grafanas_own_types_do_not_know_what_is_misspelt(name: str) -> None:
+    dashboard = copy.deepcopy(DASHBOARD)
+    panel = dashboard["panels"][0]
+    panel[f"{name}s"] = panel.pop(name)
+    assert f"/panels/0/{name}s" in list(unread(dashboard, as_grafana_has_it(dashboard)))
+
+
+def test_grafanas_own_types_refuse_a_value_that_is_none_of_theirs() -> None:
+    dashboard = copy.deepcopy(DASHBOARD)
+    panel = next(one for one in dashboard["panels"] if one["type"] == "timeseries")
+    panel["options"]["legend"]["displayMode"] = "tabel"
+    with pytest.raises(ValueError, match="tabel"):
+        as_grafana_has_it(dashboard)
 
 
 def test_the_dashboard_is_one_that_grafana_imports() -> None:

@@ -105,7 +105,8 @@ async def main(sock, options: Options) -> None:
             await pipe.receive()
         case "endless line":
             sock.setblocking(True)
-            os.write(3, b"x" * 2_000_000)
+            while True:  # endless: one that came to its end could exit before it is killed
+                os.write(3, b"x" * 100_000)
         case "noise":
             import workers.engine.client
 
