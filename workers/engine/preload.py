@@ -58,8 +58,14 @@ _OURS = (
 )
 
 
+#: httpx's command line, which brings rich and pygments: 4 MB, and a fifth of the time. httpx expects that it may be missing.
+_NEVER = ("httpx._main",)
+
+
 def preload() -> None:
     """Import it all and freeze it out of the garbage collector, whose marks would unshare the pages."""
+    for name in _NEVER:
+        sys.modules[name] = None  # type: ignore[assignment]  # so that its import raises ImportError
     for name in _LIBRARIES:
         importlib.import_module(name)
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # OpenSSL sets itself up: 2 MB that warmup.py would cost each linker
