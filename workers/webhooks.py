@@ -35,6 +35,8 @@ JITTER = 0.25
 GIVE_UP_MS = 24 * keys.HOUR
 AT_ONCE = 8
 """Tries of one worker at a time: a receiver that hangs holds up no more."""
+MOST_UNDER_WAY = 500
+"""So many events wait for their try in one worker; the others stay on the shelf, where the sweep finds them."""
 REMINDED_AT_ONCE = 500
 
 Spawn = Callable[[Awaitable[None], str], None]
@@ -75,6 +77,7 @@ class Webhooks:
         self._spawn = spawn
         self._shelf = EventShelf(redis)
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._under_way: set[str] = set()
         import httpx  # some 3 MB, which a worker without webhooks has no use for
 
         self._http = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=TIMEOUT_SECONDS)
@@ -126,6 +129,15 @@ class Webhooks:
 
     async def deliver(self, event_id: str) -> None:
         """Try once, if it is due; a try in vain puts the next one into the queue, until the event is a day old."""
+        if event_id in self._under_way or len(self._under_way) >= MOST_UNDER_WAY:
+            return
+        self._under_way.add(event_id)
+        try:
+            await self._try(event_id)
+        finally:
+            self._under_way.remove(event_id)
+
+    async def _try(self, event_id: str) -> None:
         async with self._places:
             due = await self._shelf.take(event_id)
             if due is None:

@@ -1,5 +1,6 @@
 """Events for the integrator: what is one, how it is kept, signed, tried again and given up."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -19,7 +20,9 @@ from shared.protocol import Body, Code, Device, FailureView, MessageType, Qr
 from shared.snapshots import Change, Snapshots
 from shared.webhooks import Event, EventShelf, EventType, Result, Undelivered, message_event, signature
 from tests.unit.world import PHONE, SESSION
+from tests.waiting import until
 from workers import reasons
+from workers import webhooks as delivery
 from workers.webhooks import GIVE_UP_MS, JITTER, Webhooks, kind_of, pause_seconds
 
 ROOT = Path(__file__).parents[2]
@@ -273,6 +276,31 @@ async def test_a_forgotten_event_becomes_a_job_again(shelf, redis, hooks):
     await hooks.remind()
     await hooks.remind()
     assert 1 <= await redis.zcard(keys.QUEUE_SESSIONS) <= 2  # the second in the next two seconds is another job
+
+
+async def test_what_waits_for_its_try_in_this_worker_waits_once_and_not_without_end(hooks, shelf, redis, monkeypatch):
+    monkeypatch.setattr(delivery, "MOST_UNDER_WAY", 2)
+    for event_id in ("e1", "e2", "e3"):
+        await put(shelf, event_id)
+    answered, asked = asyncio.Event(), []
+
+    async def hanging(due):
+        asked.append(due.id)
+        await answered.wait()
+
+    monkeypatch.setattr(hooks, "_post", hanging)
+    async with asyncio.TaskGroup() as group:
+        for event_id in ("e1", "e2"):
+            group.create_task(hooks.deliver(event_id))
+        await until(lambda: sorted(asked) == ["e1", "e2"])
+        async with asyncio.timeout(5):  # neither hangs
+            await hooks.deliver("e1")  # the sweep has found it while it waits here
+            await hooks.deliver("e3")
+        answered.set()
+    assert sorted(asked) == ["e1", "e2"]
+    assert await waiting(redis) == ["e3"]  # on the shelf, for the next sweep
+    await hooks.deliver("e3")
+    assert await waiting(redis) == []
 
 
 async def test_a_receiver_that_is_away_for_a_day_is_given_up_and_that_is_counted(shelf, redis, hooks):
