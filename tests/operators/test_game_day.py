@@ -188,17 +188,16 @@ async def test_5_a_link_has_leaked(own: Stack) -> None:
 
 
 async def _take_all(server: Postgres, database: str) -> list[asyncpg.Connection]:
-    """Every connection that somebody without privileges can have, and those that become free as well."""
+    """Every connection that somebody without privileges can have, and those that the service has as well."""
     hogs: list[asyncpg.Connection] = []
-    address = server.url(database, user="reports").replace(server.url(database).split(":")[2].split("@")[0], "reports")
-    quiet = 0
-    while quiet < 12:
-        try:
-            hogs.append(await asyncpg.connect(address))
-            quiet = 0
-        except (asyncpg.TooManyConnectionsError, asyncpg.InsufficientPrivilegeError):
-            quiet += 1
-            await asyncio.sleep(1)
+
+    async def taken() -> bool:
+        with contextlib.suppress(asyncpg.TooManyConnectionsError, asyncpg.InsufficientPrivilegeError):
+            while True:
+                hogs.append(await asyncpg.connect(server.url(database), user="reports", password="reports"))
+        return not await server.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'wa'")
+
+    await until(taken)
     return hogs
 
 
