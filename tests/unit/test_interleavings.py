@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from fakeredis import FakeAsyncRedis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as some
@@ -11,6 +12,7 @@ from shared.claims import queued
 from shared.lease import Lease
 from shared.lifecycle import State
 from shared.protocol import Method
+from shared.snapshots import Forgotten
 from tests.unit.world import ONE, OTHER, SESSION, Ear, World, change
 
 WORKERS = some.sampled_from([ONE, OTHER])
@@ -76,6 +78,12 @@ class TwoWorkers(RuleBasedStateMachine):
         owner, before = self.is_owner(lease), self.do(self.world.everything())
         newest = self.do(self.world.snapshots.read(SESSION)).attempt
         self.hear()
+        if not self.do(self.fake.exists(f"wa:snapshot:{SESSION}", f"wa:lease:{SESSION}")):
+            # Given back before anything was written: for all that Redis knows, it was emptied.
+            with pytest.raises(Forgotten):
+                self.do(self.world.snapshots.save(lease, change(state, ending=ending)))
+            assert self.do(self.world.everything()) == before
+            return
         seq = self.do(self.world.snapshots.save(lease, change(state, ending=ending)))
         if owner and newest <= lease.token:
             assert seq
