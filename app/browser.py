@@ -44,6 +44,8 @@ log = structlog.get_logger()
 HELLO_SECONDS = 5.0
 SEND_SECONDS = 5.0
 """A socket that takes nothing for this long is closed; the browser comes back by itself."""
+LAST_WORDS_SECONDS = 5.0
+"""For what a browser said before it went: who presses "cancel" may close the tab with it."""
 SOCKETS_PER_LINK = 20
 SOCKETS_PER_ADDRESS = 100
 
@@ -113,6 +115,8 @@ class Browser:
             writer = asyncio.create_task(_write(socket, slot))
             try:
                 done, _ = await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+                if reader not in done and isinstance(writer.exception(), WebSocketDisconnect):
+                    await asyncio.wait({reader}, timeout=LAST_WORDS_SECONDS)
                 for task in done:
                     task.result()
             finally:

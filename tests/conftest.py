@@ -51,11 +51,40 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
     return ByFile(config, log)
 
 
+#: Files that wait most of their time, for the library's and WhatsApp's own clocks, or for pip. They are spread among those that
+#: compute, or else the processor idles while they all wait at once, and is fought for before and after.
+PATIENT = (
+    "engine/test_holder.py",
+    "e2e/test_real_time.py",
+    "engine/test_linker.py",
+    "e2e/test_scenarios.py",
+    "e2e/test_webhooks.py",
+    "emulator/test_sessions.py",
+    "operators/test_game_day.py",
+    "tooling/test_venv.py",
+    "integration/test_ownership.py",
+    "integration/test_queue_faults.py",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the page come last: their browser (Playwright's synchronous one) keeps a loop running in this thread,
-    in which no other loop can run until it is gone."""
-    page = Path(__file__).parent / "page"
-    items.sort(key=lambda item: page in item.path.parents)
+    """Puts the tests in order: those that start services, with the patient ones among them; the units; and last the page,
+    whose browser (Playwright's synchronous one) keeps a loop running in this thread, in which no other can run until it
+    is gone."""
+    here = Path(__file__).parent
+    last = ("unit", "page")
+    files = dict.fromkeys(item.path.relative_to(here).as_posix() for item in items)
+    patient = [file for file in PATIENT if file in files]
+    busy = [file for file in files if file not in PATIENT and not file.startswith(last)]
+    place = {file: float(index) for index, file in enumerate(busy)}
+    place |= {file: index * len(busy) / len(patient) - 0.5 for index, file in enumerate(patient)}
+
+    def order(item: pytest.Item) -> tuple[int, float]:
+        file = item.path.relative_to(here).as_posix()
+        folder = file.split("/", 1)[0]
+        return last.index(folder) + 1 if folder in last else 0, place.get(file, 0)
+
+    items.sort(key=order)
 
 
 @pytest.fixture(scope="session", autouse=True)

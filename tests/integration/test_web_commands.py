@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from app.relay import TICK_SECONDS
 from shared import keys
 from shared.claims import MOST_STARTS
 from shared.clock import now_ms
@@ -12,6 +13,7 @@ from shared.ids import SessionId, WorkerId
 from shared.lifecycle import State
 from shared.protocol import FailureView
 from shared.queue import link_job_id
+from shared.snapshots import Snapshots
 from tests.integration.web import API_KEY, Tab
 from tests.unit.world import change
 from tests.waiting import until
@@ -101,6 +103,24 @@ async def test_cancelling_in_the_queue_takes_the_job_away_and_a_new_click_starts
         await until(lambda: is_empty(redis))
         await tab.say("request-qr")
         assert (await tab.snapshot(state="queued"))["attempt"] > first["attempt"]
+
+
+async def test_a_cancel_is_done_although_its_tab_is_closed_with_it(web, redis, operator):
+    async with web.tab() as tab:
+        await tab.say("request-qr")
+        attempt = (await tab.snapshot(state="queued"))["attempt"]
+        await until(lambda: redis.zcard(QUEUED))
+        await redis.zadd(QUEUED, {"link:somebody:1": 1})  # web will tell the tab of its new place, and find it gone
+        await operator.client_pause(
+            round(1.75 * TICK_SECONDS * 1000), all=False
+        )  # the cancel waits for Redis meanwhile
+        await tab.say("cancel")
+    await until(lambda: is_cancelled(redis, attempt))
+
+
+async def is_cancelled(redis, attempt):
+    state = (await Snapshots(redis).read(SESSION)).body.state
+    return state is State.CANCELLED and await redis.zscore(QUEUED, link_job_id(SESSION, attempt)) is None
 
 
 async def is_empty(redis):
