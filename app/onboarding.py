@@ -111,10 +111,10 @@ class Onboarding:
         requested = await self._claims.request(link.session, subject, change)
         if requested.outcome is Outcome.LIMITED:
             raise Refused(FailureCode.COOL_DOWN, retry_at=requested.retry_at)
-        unowned = requested.outcome is Outcome.JOINED and requested.owner is None
-        # Joining also enqueues, should the one who started have died in between; the same id is the same job.
-        if requested.outcome is Outcome.STARTED or unowned:
-            await self._enqueue_link(link.session, requested.attempt)
+        if requested.outcome is Outcome.JOINED and requested.owner is None:
+            # It came with its job. Should that be lost, a click brings it back; the same id is the same job.
+            job_id = link_job_id(link.session, requested.attempt)
+            await enqueue(self._redis, keys.QUEUE_LINKING, "link", link.session, requested.attempt, job_id=job_id)
         return requested
 
     async def _wait(self, asker: Asker) -> None:
@@ -123,9 +123,6 @@ class Onboarding:
         if wait is not None:
             code = FailureCode.IN_PROGRESS if wait.taken else FailureCode.COOL_DOWN
             raise Refused(code, retry_at=wait.until)
-
-    async def _enqueue_link(self, session: SessionId, attempt: int) -> None:
-        await enqueue(self._redis, keys.QUEUE_LINKING, "link", session, attempt, job_id=link_job_id(session, attempt))
 
     async def _check(self, link: Link, method: Method, number: str | None) -> None:
         region = phone.region_of(number) if number else ""

@@ -15,6 +15,7 @@ from shared.ids import SessionId, WorkerId
 from shared.lease import LUA_OWNER, Lease
 from shared.lifecycle import CANCELLABLE, DEVICE, RUNNING, State
 from shared.protocol import Body, MessageType, Method
+from shared.queue import LUA_ENQUEUE, link_job
 from shared.redis_pool import answer
 from shared.snapshots import LUA_ANNOUNCE, Change
 
@@ -47,14 +48,15 @@ local function end_ownership(lease_key, leases_key, fence_key, session)
 end
 """
 
-# KEYS claim, subject, snapshot, fence, lease, timeline, stats, leases, starts
+# KEYS claim, subject, snapshot, fence, lease, timeline, stats, leases, starts, queue
 # ARGV session, channel, claim ms, subject ms, phone or '', expected phone or '', link, address, most starts, starts ms,
-# type, body, event, detail, counters...
+# the link job (seven), type, body, event, detail, counters...
 # Returns {outcome, attempt, owner}; of `limited`, instead of the attempt, the moment from which it may start.
 _REQUEST = (
     LUA_OWNER
     + LUA_ANNOUNCE
     + LUA_STATE
+    + LUA_ENQUEUE
     + """
 local phone = ARGV[5]
 local _, _, body = present(KEYS[3])
@@ -71,7 +73,8 @@ if redis.call('SET', KEYS[1], 0, 'NX', 'PX', ARGV[3]) then
   redis.call('HSET', KEYS[2], 'phone', phone, 'expected', ARGV[6], 'link', ARGV[7], 'clicked', now, 'asked', now,
     'address', ARGV[8])
   redis.call('PEXPIRE', KEYS[2], ARGV[4])
-  announce({KEYS[3], KEYS[6], KEYS[7], ARGV[2], KEYS[2]}, attempt, 1, {unpack(ARGV, 11)})
+  announce({KEYS[3], KEYS[6], KEYS[7], ARGV[2], KEYS[2]}, attempt, 1, {unpack(ARGV, 18)})
+  enqueue_link(KEYS[10], attempt, {unpack(ARGV, 11, 17)})
   return {'started', attempt, ''}
 end
 local attempt = tonumber(redis.call('GET', KEYS[1]))
@@ -108,7 +111,7 @@ return {'done', attempt, ''}
 class Outcome(StrEnum):
     """What a request led to."""
 
-    STARTED = "started"  # a new attempt: enqueue its job
+    STARTED = "started"  # a new attempt, and its job
     JOINED = "joined"  # one runs already
     DIFFERS = "differs"  # one runs already, with a code for another phone
     LINKED = "linked"  # there is nothing to do
@@ -166,7 +169,7 @@ class Claims:
         self._cancel = redis.register_script(_CANCEL)
 
     async def request(self, session: SessionId, subject: Subject, change: Change) -> Requested:
-        """Start an attempt for `subject` with `change` as its first snapshot, or join the one that runs.
+        """Start an attempt for `subject` with `change` as its first snapshot and its job, or join the one that runs.
 
         Of N calls at once exactly one starts; a joining call may add a phone, if none is there yet.
         """
@@ -181,6 +184,7 @@ class Claims:
                 keys.STATS,
                 keys.LEASES,
                 keys.starts(session),
+                keys.QUEUE_LINKING,
             ],
             args=[
                 session,
@@ -193,6 +197,7 @@ class Claims:
                 subject.address,
                 MOST_STARTS,
                 keys.STARTS_TTL,
+                *link_job(session),
                 *change.args(),
             ],
         )

@@ -41,22 +41,48 @@ called, and find it only when it next looks by itself."""
 
 Job = Callable[..., Awaitable[None]]
 
-# KEYS job, queue   ARGV id, body, ms until it is due, ms that it is kept beyond, channel
-# As one script, not as arq's WATCH and EXEC: when a connection breaks between these, arq takes the job for enqueued.
-_ENQUEUE = """
-if redis.call('EXISTS', KEYS[1]) == 0 then
-  local time = redis.call('TIME')
-  local due = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[3]
-  redis.call('SET', KEYS[1], ARGV[2], 'PX', math.max(ARGV[3], 0) + ARGV[4])
-  redis.call('ZADD', KEYS[2], due, ARGV[1])
+#: Puts a job into its queue unless it is there already, and wakes its workers. `kept`: ms that it is kept when it is due.
+#: As a script, not as arq's WATCH and EXEC: when a connection breaks between these, arq takes the job for enqueued.
+LUA_ENQUEUE = """
+local function enqueue(job_key, queue, id, body, delay, kept, channel)
+  if redis.call('EXISTS', job_key) == 0 then
+    local time = redis.call('TIME')
+    local due = time[1] * 1000 + math.floor(time[2] / 1000) + delay
+    redis.call('SET', job_key, body, 'PX', math.max(delay, 0) + kept)
+    redis.call('ZADD', queue, due, id)
+  end
+  redis.call('PUBLISH', channel, '1')
 end
-redis.call('PUBLISH', ARGV[5], '1')
+-- The job that serves an attempt which the script itself has just numbered. `job`: see link_job().
+local function enqueue_link(queue, attempt, job)
+  local key, id, before, after, delay, kept, channel = unpack(job)
+  enqueue(key .. attempt, queue, id .. attempt, before .. attempt .. after, delay, kept, channel)
+end
 """
+
+# KEYS job, queue   ARGV id, body, ms until it is due, ms that it is kept beyond, channel
+_ENQUEUE = LUA_ENQUEUE + "enqueue(KEYS[1], KEYS[2], unpack(ARGV))"
 
 
 def link_job_id(session: SessionId, attempt: int) -> str:
     """The job that serves an attempt: enqueued twice it is one, and its rank is the place in the queue."""
     return f"link:{session}:{attempt}"
+
+
+def link_job(session: SessionId) -> list[str | bytes | int]:
+    """What LUA_ENQUEUE's `enqueue_link` must know, so that an attempt and its job come into being together."""
+    job_id = link_job_id(session, 0).removesuffix("0")
+    body = serialize_job("link", (session, 0), {}, None, now_ms(), serializer=_dumps)
+    before, _, after = body.rpartition(b"0]")
+    return [
+        job_key_prefix + job_id,
+        job_id,
+        before,
+        b"]" + after,
+        -SKEW_MS,
+        expires_extra_ms,
+        keys.wake(keys.QUEUE_LINKING),
+    ]
 
 
 def soon_again(name: str, after: float = 0) -> str:

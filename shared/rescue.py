@@ -14,6 +14,7 @@ from shared.lease import LUA_OWNER
 from shared.lifecycle import State
 from shared.metrics import UNKNOWN_REGION, Counter, field
 from shared.protocol import Body, FailureView, MessageType
+from shared.queue import LUA_ENQUEUE, link_job
 from shared.snapshots import LUA_ANNOUNCE, Change
 
 SWEEP_GRACE_MS = 20_000
@@ -38,21 +39,23 @@ return 1
 """
 )
 
-# KEYS claim, snapshot, fence, lease, leases, timeline, stats, subject
-# ARGV session, channel, claim ms, type, body, event, detail, counters...
+# KEYS claim, snapshot, fence, lease, leases, timeline, stats, subject, queue
+# ARGV session, channel, claim ms, the link job (seven), type, body, event, detail, counters...
 # A running onboarding whose owner is gone begins anew under a higher token, for the same browser. Returns the
 # attempt, or 0 when there is nothing to begin anew: ended, owned, or the phone has already agreed.
 _RESTART = (
     LUA_OWNER
     + LUA_ANNOUNCE
     + LUA_STATE
+    + LUA_ENQUEUE
     + """
 local attempt, seq, body = present(KEYS[2])
 if not CANCELLABLE[body.state] then return 0 end
 if owner_of(KEYS[4], KEYS[5], ARGV[1]) then return 0 end
 attempt = end_ownership(KEYS[4], KEYS[5], KEYS[3], ARGV[1])
 redis.call('SET', KEYS[1], attempt, 'PX', ARGV[3])
-announce({KEYS[2], KEYS[6], KEYS[7], ARGV[2], KEYS[8]}, attempt, 1, {unpack(ARGV, 4)})
+announce({KEYS[2], KEYS[6], KEYS[7], ARGV[2], KEYS[8]}, attempt, 1, {unpack(ARGV, 11)})
+enqueue_link(KEYS[9], attempt, {unpack(ARGV, 4, 10)})
 return attempt
 """
 )
@@ -104,7 +107,7 @@ class Rescue:
         return bool(closed)
 
     async def restart(self, session: SessionId, change: Change) -> int | None:
-        """Begin an ownerless onboarding anew; its new attempt, or None when there is none to begin."""
+        """Begin an ownerless onboarding anew, with its job; its new attempt, or None when there is none to begin."""
         attempt = await self._restart(
             keys=[
                 keys.claim(session),
@@ -115,7 +118,8 @@ class Rescue:
                 keys.timeline(session),
                 keys.STATS,
                 keys.subject(session),
+                keys.QUEUE_LINKING,
             ],
-            args=[session, keys.events(session), keys.CLAIM_TTL, *change.args()],
+            args=[session, keys.events(session), keys.CLAIM_TTL, *link_job(session), *change.args()],
         )
         return int(attempt) or None

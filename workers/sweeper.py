@@ -19,7 +19,7 @@ from shared.lease import Lease, Leases
 from shared.lifecycle import DEVICE, State
 from shared.metrics import UNKNOWN_REGION, Counter, Swept, field
 from shared.protocol import Body, MessageType, Method
-from shared.queue import enqueue, link_job_id, soon_again
+from shared.queue import enqueue, soon_again
 from shared.rescue import Rescue
 from shared.snapshots import Change, Snapshots
 from workers import reasons, tallies
@@ -59,12 +59,7 @@ class Sweeper:
 
     async def restart(self, session: SessionId, method: Method, *counters: str) -> bool:
         """Begin an ownerless onboarding anew, for the same page; whether there was one."""
-        change = queued(method, "attempt.restarted", *counters)
-        attempt = await self._rescue.restart(session, change)
-        if attempt is None:
-            return False
-        await enqueue(self._redis, keys.QUEUE_LINKING, "link", session, attempt, job_id=link_job_id(session, attempt))
-        return True
+        return await self._rescue.restart(session, queued(method, "attempt.restarted", *counters)) is not None
 
     async def _close_overdue(self) -> None:
         """Onboardings that nobody has ended: all workers were away, or their own is stuck."""

@@ -1,8 +1,10 @@
 """From many clicks to one attempt."""
 
 import asyncio
+import json
 
 import pytest
+from arq.constants import job_key_prefix
 
 from shared import keys
 from shared.claims import MOST_STARTS, Cancelled, Outcome, Subject, queued
@@ -11,6 +13,7 @@ from shared.failures import FailureCode
 from shared.lifecycle import CANCELLABLE, DEVICE, RUNNING, State
 from shared.metrics import Counter, field
 from shared.protocol import Method
+from shared.queue import enqueue, link_job_id
 from shared.rescue import SWEEP_GRACE_MS, lost_worker
 from tests.unit.world import ONE, OTHER, OTHER_PHONE, PHONE, SESSION, Ear, change
 
@@ -22,6 +25,29 @@ async def test_of_fifty_requests_at_once_exactly_one_starts(world):
     assert outcomes.count(Outcome.JOINED) == 49
     assert len({one.attempt for one in asked}) == 1
     assert (await world.snapshots.read(SESSION)).version == (asked[0].attempt, 1)
+
+
+async def job_of(redis, attempt):
+    """What a worker would find of the attempt's job, without the moment of its making."""
+    name = link_job_id(SESSION, attempt)
+    job = json.loads(await redis.get(f"{job_key_prefix}{name}"))
+    assert abs(job.pop("et") - now_ms()) < 5000
+    return job, await redis.zscore(keys.QUEUE_LINKING, name) <= now_ms()
+
+
+@pytest.mark.parametrize("begun", ["by a click", "anew"])
+async def test_an_attempt_comes_into_being_together_with_its_job_which_is_as_any_other(world, redis, begun):
+    calls = redis.pubsub(ignore_subscribe_messages=True)
+    await calls.subscribe(keys.wake(keys.QUEUE_LINKING))
+    attempt = (await world.ask()).attempt
+    if begun == "anew":
+        attempt = await world.rescue.restart(SESSION, queued(Method.QR, "again"))
+    made = await job_of(redis, attempt)
+    assert [one for _ in range(4) if (one := await calls.get_message(timeout=0))]
+    await calls.aclose()
+    await redis.delete(f"{job_key_prefix}{link_job_id(SESSION, attempt)}", keys.QUEUE_LINKING)
+    await enqueue(redis, keys.QUEUE_LINKING, "link", SESSION, attempt, job_id=link_job_id(SESSION, attempt))
+    assert made == await job_of(redis, attempt) == ({"t": None, "f": "link", "a": [SESSION, attempt], "k": {}}, True)
 
 
 async def test_an_attempt_that_starts_is_counted_once(world):

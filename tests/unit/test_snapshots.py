@@ -102,13 +102,13 @@ async def test_an_ending_frees_the_claim_and_forgets_the_phone_and_nothing_else_
     assert await world.redis.exists(keys.claim(SESSION), keys.subject(SESSION)) == 0
 
 
-async def test_everything_that_is_written_expires_but_counters(world):
+async def test_everything_that_is_written_expires_but_counters_and_the_queue(world):
     lease = await world.serve()
     await world.snapshots.save(lease, change(counters=("linked",)))
     await world.leases.heartbeat(ONE, [lease])
     await world.leases.keep_names([lease])
     everlasting = {key.decode() for key in await world.redis.keys("*") if await world.redis.pttl(key) == -1}
-    assert everlasting == {keys.fence(SESSION), keys.STATS}
+    assert everlasting == {keys.fence(SESSION), keys.STATS, keys.QUEUE_LINKING}
 
 
 async def test_what_a_held_session_shows_does_not_expire_however_long_nothing_happens(world):
