@@ -62,7 +62,9 @@ async def _measure(stack: Stack, sessions: int, attempts: int) -> None:
     async with contextlib.AsyncExitStack() as pages:
         for _ in range(attempts):
             await pages.enter_async_context(_waiting(stack))
-        waiting = (await _memory(stack) - held) / attempts
+        both = await _memory(stack)
+    print(f"{points[-1][0]} sessions beside {attempts} onboardings: {both:.0f} MB, measured")
+    waiting = (both - held) / attempts
     first = points[1][1] - each * points[1][0]
     print(
         f"a session: {each:.2f} MB more; a waiting onboarding: {waiting:.1f} MB; the first holder: {first - base:.0f} MB"
@@ -72,7 +74,7 @@ async def _measure(stack: Stack, sessions: int, attempts: int) -> None:
         fits = [
             f"{_fits(room, each, first - base)} beside {some}" for some, room in rooms.items() if room > first - base
         ]
-        print(f"{host} MB: sessions beside onboardings: {', '.join(fits)}")
+        print(f"{host} MB: sessions beside onboardings, calculated: {', '.join(fits)}")
 
 
 def _fits(room: float, each: float, holder: float) -> int:

@@ -4,6 +4,7 @@ Measured (docs/deploy.md): a worker at rest 120 MB with its zygote and a warm li
 session 0.6 MB. On 512 MB that is ten attempts beside a hundred and fifty sessions, with a fifth to spare.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,6 @@ ATTEMPTS_PER_MB = 10 / 512
 SESSIONS_PER_MB = 150 / 512
 MOST_ATTEMPTS = 50
 MOST_SESSIONS = 1000
-_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-_TOTAL = Path("/proc/meminfo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +25,35 @@ class Capacity:
     sessions: int
 
 
-def memory_mb() -> int:
-    """What this process may use, in MB: the container's limit if there is one, else the machine's memory."""
-    found = [_total_mb()]
-    limits = (path.read_text().strip() for path in _LIMITS if path.exists())
-    found += [int(text) // MB for text in limits if text.isdigit()]
-    return min(found)
+def memory_mb(root: Path = Path("/")) -> int:
+    """What this process may use, in MB: the least limit of its control groups (a container's, a systemd unit's), else
+    the machine's memory."""
+    limits = [path.read_text().strip() for path in _limits(root) if path.exists()]
+    return min([_total_mb(root), *(int(text) // MB for text in limits if text.isdigit())])
 
 
-def _total_mb() -> int:
-    for line in _TOTAL.read_text().splitlines():
+def _limits(root: Path) -> Iterator[Path]:
+    """Where a limit may be written: for our group and for each above it, in either version of control groups."""
+    groups = root / "sys/fs/cgroup"
+    for line in (root / "proc/self/cgroup").read_text().splitlines():
+        _, controllers, name = line.split(":", 2)
+        if controllers == "":
+            top, file = groups, "memory.max"
+        elif "memory" in controllers.split(","):
+            top, file = groups / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        # In a container the name may be the host's, of which only the top is seen here.
+        ours = top / name.lstrip("/")
+        yield from (group / file for group in (ours, *ours.parents) if group.is_relative_to(top))
+
+
+def _total_mb(root: Path) -> int:
+    path = root / "proc/meminfo"
+    for line in path.read_text().splitlines():
         if line.startswith("MemTotal:"):
             return int(line.split()[1]) // 1024
-    raise ValueError(f"{_TOTAL} does not say MemTotal")
+    raise ValueError(f"{path} does not say MemTotal")
 
 
 def capacity(config: Settings, mb: int) -> Capacity:
