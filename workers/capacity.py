@@ -1,7 +1,7 @@
 """How much one worker takes on: what the settings say, else what its memory carries.
 
-Measured (docs/deploy.md): a worker at rest 120 MB with its zygote and a warm linker, a waiting attempt 22 MB, a held
-session 0.6 MB. On 512 MB that is ten attempts beside a hundred and fifty sessions, with a fifth to spare.
+Measured (docs/deploy.md): a worker at rest 124 MB with its zygote and a warm linker, a waiting attempt 20 MB, a held
+session 0.7 MB. On 512 MB that is ten attempts beside a hundred and fifty sessions, with a fifth to spare.
 """
 
 from collections.abc import Iterator
