@@ -34,8 +34,8 @@ def memory_mb(root: Path = Path("/")) -> int:
 
 def _limits(root: Path) -> Iterator[Path]:
     """Where a limit may be written: for our group and for each above it, in either version of control groups."""
-    groups = root / "sys/fs/cgroup"
-    for line in (root / "proc/self/cgroup").read_text().splitlines():
+    groups, ours = root / "sys/fs/cgroup", root / "proc/self/cgroup"
+    for line in ours.read_text().splitlines() if ours.exists() else ():
         _, controllers, name = line.split(":", 2)
         if controllers == "":
             top, file = groups, "memory.max"
@@ -44,8 +44,8 @@ def _limits(root: Path) -> Iterator[Path]:
         else:
             continue
         # In a container the name may be the host's, of which only the top is seen here.
-        ours = top / name.lstrip("/")
-        yield from (group / file for group in (ours, *ours.parents) if group.is_relative_to(top))
+        own = top / name.lstrip("/")
+        yield from (group / file for group in (own, *own.parents) if group.is_relative_to(top))
 
 
 def _total_mb(root: Path) -> int:

@@ -38,6 +38,7 @@ UNIT = "system.slice/onboarding-worker@1.service"
 @pytest.mark.parametrize(
     ("ours", "limits", "mb"),
     [
+        (None, {}, 8192),
         ("0::/", {}, 8192),
         ("0::/", {"memory.max": "max"}, 8192),
         ("0::/", {"memory.max": str(512 << 20)}, 512),  # a container
@@ -51,9 +52,11 @@ UNIT = "system.slice/onboarding-worker@1.service"
     ],
 )
 def test_the_least_limit_that_is_set_for_this_process_counts(
-    tmp_path: Path, ours: str, limits: dict[str, str], mb: int
+    tmp_path: Path, ours: str | None, limits: dict[str, str], mb: int
 ) -> None:
-    files = {"proc/self/cgroup": ours + "\n", "proc/meminfo": f"MemTotal:  {8192 * 1024} kB\nMemFree: 1 kB\n"}
+    files = {"proc/meminfo": f"MemTotal:  {8192 * 1024} kB\nMemFree: 1 kB\n"}
+    if ours is not None:
+        files["proc/self/cgroup"] = ours + "\n"
     files |= {f"sys/fs/cgroup/{name}": text + "\n" for name, text in limits.items()}
     for name, text in files.items():
         path = tmp_path / name
