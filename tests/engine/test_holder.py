@@ -264,9 +264,13 @@ async def test_commands_may_come_in_any_order(linked: Linked, holder: Holder):
 
 async def test_a_hold_that_waits_for_its_forerunner_to_leave_is_ended_by_a_release(linked: Linked, holder: Holder):
     await hold(holder, linked)
-    await holder.send(Release(session="s"))
-    await holder.send(linked.hold("s"))
-    await holder.send(Release(session="s"))
+    os.kill(holder.pid, signal.SIGSTOP)  # so that it reads the three at once: the forerunner has no time to leave
+    try:
+        await holder.send(Release(session="s"))
+        await holder.send(linked.hold("s"))
+        await holder.send(Release(session="s"))
+    finally:
+        os.kill(holder.pid, signal.SIGCONT)
     assert await next_of(holder) == Released(session="s")
     assert await probe(holder) == Probed(sessions=0, starts=1, stuck=0)
 
