@@ -111,9 +111,8 @@ async def test_a_cancel_is_done_although_its_tab_is_closed_with_it(web, redis, o
         attempt = (await tab.snapshot(state="queued"))["attempt"]
         await until(lambda: redis.zcard(QUEUED))
         await redis.zadd(QUEUED, {"link:somebody:1": 1})  # web will tell the tab of its new place, and find it gone
-        await operator.client_pause(
-            round(1.75 * TICK_SECONDS * 1000), all=False
-        )  # the cancel waits for Redis meanwhile
+        # The cancel waits for Redis until after that.
+        await operator.client_pause(round(1.75 * TICK_SECONDS * 1000), all=False)
         await tab.say("cancel")
     await until(lambda: is_cancelled(redis, attempt))
 
