@@ -8,11 +8,11 @@ import jwt
 from redis.asyncio import Redis
 from starlette.requests import Request
 
-from shared import keys
-from shared.claims import REVOKED
-from shared.clock import now_ms
-from shared.ids import CompanyId, SessionId, company_id, session_of
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.ids import CompanyId, SessionId, company_id, session_of
 from shared.settings import Settings
+from shared.state.claims import REVOKED
 
 _ALGORITHM = "HS256"
 _PURPOSE = "whatsapp-link"

@@ -20,27 +20,29 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from app.access import Access
-from app.api import Api
-from app.assets import Assets
-from app.browser import Browser
-from app.onboarding import Onboarding
+from app.api.routes import Api
+from app.http.problems import http_problem
 from app.openapi import Description
-from app.ops import Ops
-from app.problems import http_problem
-from app.relay import Relay
-from app.whereabouts import elsewhere
-from shared import logs, redis_pool, sentry, settings
-from shared.claims import Claims
-from shared.cooldown import Cooldowns
-from shared.lease import Leases
-from shared.messages import Outbox
-from shared.protocol import MAX_MESSAGE_BYTES
-from shared.queue import client
-from shared.rescue import Rescue
+from app.ops.routes import Ops
+from app.page.assets import Assets
+from app.page.onboarding import Onboarding
+from app.page.relay import Relay
+from app.page.socket import Browser
+from app.page.whereabouts import elsewhere
+from shared import settings
+from shared.core.protocol import MAX_MESSAGE_BYTES
+from shared.jobs.queue import client
 from shared.settings import Settings
-from shared.snapshots import Snapshots
-from shared.switches import Switches
+from shared.state import pool as redis_pool
+from shared.state.claims import Claims
+from shared.state.cooldowns import Cooldowns
+from shared.state.lease import Leases
+from shared.state.outbox import Outbox
+from shared.state.rescue import Rescue
+from shared.state.snapshots import Snapshots
+from shared.state.switches import Switches
 from shared.tasks import cancelled
+from shared.telemetry import logs, sentry
 
 log = structlog.get_logger()
 
@@ -115,7 +117,7 @@ def create_app(config: Settings) -> Starlette:
     onboarding = Onboarding(redis, snapshots, claims, cooldowns, region=config.default_region)
     browser = Browser(config, access, relay, onboarding)
     api = Api(config, redis, access, snapshots, leases, outbox)
-    ops = Ops(redis, access, relay)
+    ops = Ops(redis, access, lambda: relay.sockets)
     switches = Switches(redis, lambda board: logs.set_level(board.log_level or config.log_level))
     relay.on_switch = switches.call
 
@@ -151,7 +153,7 @@ def create_app(config: Settings) -> Starlette:
     return app
 
 
-class Server(uvicorn.Server):
+class WebServer(uvicorn.Server):
     """Says when it can be reached, which is later than the application's own start."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -182,7 +184,7 @@ def main() -> None:
         access_log=False,
         log_config=None,
     )
-    Server(options).run()
+    WebServer(options).run()
 
 
 if __name__ == "__main__":

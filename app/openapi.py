@@ -12,11 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app import api, ops, problems
-from app.operations import Answer, Operation
-from app.problems import MEDIA_TYPE, Kind, Problem, ProblemView
+from app.api import routes as api
+from app.http import problems
+from app.http.operations import Answer, Operation
+from app.http.problems import MEDIA_TYPE, Kind, Problem, ProblemView
+from app.ops import routes as ops
 from shared import VERSION
-from shared.webhooks import Event, EventType
+from shared.state.events import Event, EventType
 
 JSON = dict[str, Any]
 JSON_TYPE = "application/json"

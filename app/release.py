@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 
 from redis.exceptions import AuthenticationError, RedisError
 
-from shared import redis_pool, settings
-from shared.queue import client
-from shared.redis_pool import PASSING
+from shared import settings
+from shared.jobs.queue import client
 from shared.settings import LOOPBACK, Settings
+from shared.state import pool as redis_pool
+from shared.state.pool import PASSING
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST_REDIS = (6, 2)
@@ -28,36 +29,36 @@ STORE_SECONDS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Check:
     """What was found of one part: `ok`, `warning` or `error`, and a sentence."""
 
     kind: str
     what: str
 
 
-async def redis(config: Settings) -> list[Verdict]:
+async def redis(config: Settings) -> list[Check]:
     """Whether Redis can be reached, is new enough, and does not throw things away."""
     connected = client(redis_pool.pool(config))
     try:
         server, memory, clients = [await connected.info(part) for part in ("server", "memory", "clients")]
     except AuthenticationError:
-        return [Verdict("error", "REDIS_URL: Redis refuses the password")]
+        return [Check("error", "REDIS_URL: Redis refuses the password")]
     except (RedisError, *PASSING) as error:
-        return [Verdict("error", f"REDIS_URL: Redis cannot be reached ({type(error).__name__}){_hint(config, error)}")]
+        return [Check("error", f"REDIS_URL: Redis cannot be reached ({type(error).__name__}){_hint(config, error)}")]
     finally:
         await connected.aclose(close_connection_pool=True)
     version = str(server["redis_version"])
-    found = [Verdict("ok", f"Redis {version} answers")]
+    found = [Check("ok", f"Redis {version} answers")]
     if tuple(int(one) for one in version.split(".")[:2]) < OLDEST_REDIS:
-        found.append(Verdict("error", f"Redis {version} is too old: 6.2 is needed"))
+        found.append(Check("error", f"Redis {version} is too old: 6.2 is needed"))
     policy = memory.get("maxmemory_policy", "noeviction")
     if memory.get("maxmemory") and policy != "noeviction":
         found.append(
-            Verdict("error", f"Redis throws keys away when it is full ({policy}): set maxmemory-policy noeviction")
+            Check("error", f"Redis throws keys away when it is full ({policy}): set maxmemory-policy noeviction")
         )
     if int(clients.get("maxclients", CONNECTIONS)) < CONNECTIONS:
         found.append(
-            Verdict(
+            Check(
                 "warning",
                 f"Redis takes {clients['maxclients']} connections; {CONNECTIONS} carry two webs and two workers through a deploy",
             )
@@ -73,33 +74,33 @@ def _hint(config: Settings, error: BaseException) -> str:
     return ""
 
 
-def addresses(config: Settings) -> Iterator[Verdict]:
+def addresses(config: Settings) -> Iterator[Check]:
     """Whether links will lead somewhere, safely."""
     public = urlsplit(config.base_url)
     if config.public_url is None:
-        yield Verdict("error", "PUBLIC_URL is missing: links would lead to this machine only")
+        yield Check("error", "PUBLIC_URL is missing: links would lead to this machine only")
     elif public.scheme != "https" and public.hostname not in LOOPBACK:
-        yield Verdict("error", "PUBLIC_URL begins with http://: tokens and QRs would travel in the clear")
+        yield Check("error", "PUBLIC_URL begins with http://: tokens and QRs would travel in the clear")
     else:
-        yield Verdict("ok", f"links begin with {config.base_url}")
+        yield Check("ok", f"links begin with {config.base_url}")
     if config.sentry_dsn is None:
-        yield Verdict("warning", "SENTRY_DSN is missing: nobody hears of errors")
+        yield Check("warning", "SENTRY_DSN is missing: nobody hears of errors")
     if config.development:
-        yield Verdict("error", "DEVELOPMENT is on")
+        yield Check("error", "DEVELOPMENT is on")
 
 
-def store() -> list[Verdict]:
+def store() -> list[Check]:
     """What the worker's own check of the device store says; web and worker share no code, so it is asked as a process."""
-    asked = [sys.executable, "-m", "workers.release"]
+    asked = [sys.executable, "-m", "workers.store.release"]
     try:
         done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=STORE_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        return [Verdict("error", "DATABASE_URL: Postgres does not answer")]
+        return [Check("error", "DATABASE_URL: Postgres does not answer")]
     lines = [line.partition(" ") for line in done.stdout.splitlines()]
-    found = [Verdict(kind, what) for kind, _, what in lines if kind in {"ok", "warning", "error"}]
+    found = [Check(kind, what) for kind, _, what in lines if kind in {"ok", "warning", "error"}]
     if done.returncode and not any(one.kind == "error" for one in found):
         last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
-        found.append(Verdict("error", f"device store: {last.removeprefix('configuration: ')}"))
+        found.append(Check("error", f"device store: {last.removeprefix('configuration: ')}"))
     return found
 
 

@@ -25,13 +25,13 @@ from app.access import Access
 from bench import memory
 from bench.result import Line, median, percentile
 from bench.run import Run
-from shared import keys, qr
-from shared.clock import now_ms
-from shared.ids import SessionId, company_id
-from shared.lifecycle import State
-from shared.protocol import Body, Method, Qr
+from shared.core import keys, qr
+from shared.core.clock import now_ms
+from shared.core.ids import SessionId, company_id
+from shared.core.lifecycle import State
+from shared.core.protocol import Body, Method, QrView
 from shared.settings import Settings
-from shared.snapshots import dump_body
+from shared.state.snapshots import dump_body
 from tests.e2e.stack import Stack
 
 SOCKETS = 5000
@@ -156,7 +156,7 @@ class Publisher:
         self._sent: dict[tuple[str, int], int] = {}
         self._floor: list[float] = []
         text = "https://wa.me/settings/linked_devices#" + "2@" + "x" * 230
-        view = Qr(text=text, svg=qr.svg(text), number=1, of=qr.COUNT, expires_at=now_ms() + 60_000)
+        view = QrView(text=text, svg=qr.svg(text), number=1, of=qr.COUNT, expires_at=now_ms() + 60_000)
         body = Body(state=State.AWAITING_PHONE, method=Method.QR, qr=view, deadline=now_ms() + 3_600_000)
         self._body = dump_body(body)
 

@@ -13,17 +13,17 @@ from pathlib import Path
 import psutil
 
 from app.access import Access
-from app.onboarding import Onboarding
+from app.page.onboarding import Onboarding
 from bench.result import Line
 from bench.run import Run
 from emulator.client import Emulator
-from shared import redis_pool
-from shared.claims import Claims
-from shared.cooldown import Cooldowns
-from shared.ids import company_id
-from shared.queue import client
+from shared.core.ids import company_id
+from shared.jobs.queue import client
 from shared.settings import Settings
-from shared.snapshots import Snapshots
+from shared.state import pool as redis_pool
+from shared.state.claims import Claims
+from shared.state.cooldowns import Cooldowns
+from shared.state.snapshots import Snapshots
 from tests.e2e.stack import Stack
 
 PLACES = 5

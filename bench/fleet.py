@@ -11,11 +11,12 @@ from pathlib import Path
 
 from bench.handover import until
 from emulator.client import Emulator
-from shared.ids import SessionId, WorkerId
+from shared.core.ids import SessionId, WorkerId
 from workers.engine.pool import LinkerPool
 from workers.engine.processes import Engines, Options
 from workers.engine.protocol import Connected, Paired, Qr, Start
-from workers.store import Device, SqliteStore
+from workers.store.device import StoredDevice
+from workers.store.sqlite import SqliteStore
 
 AT_ONCE = 3
 FIRST = 79_300_000_000
@@ -29,7 +30,7 @@ class Fleet:
         self._folder = folder
         self._say = say
         self._store = SqliteStore(folder, WorkerId("fleet"))
-        self._devices: list[Device] = []
+        self._devices: list[StoredDevice] = []
 
     def close(self) -> None:
         """Nothing more is linked."""
@@ -48,13 +49,13 @@ class Fleet:
             LinkerPool(engines, AT_ONCE) as pool,
         ):
 
-            async def one(number: int) -> Device:
+            async def one(number: int) -> StoredDevice:
                 async with places:
                     return await self._link(pool, number)
 
             self._devices += await asyncio.gather(*(one(number) for number in wanted))
 
-    async def _link(self, pool: LinkerPool, number: int) -> Device:
+    async def _link(self, pool: LinkerPool, number: int) -> StoredDevice:
         session = SessionId(f"company_fleet-{number}")
         scratch = self._store.scratch(session, 1)
         linker = await pool.take()

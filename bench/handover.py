@@ -23,16 +23,17 @@ from typing import TypeVar
 
 from bench.postgres import Postgres, binaries, distance
 from emulator.client import Emulator
-from shared.ids import SessionId, WorkerId
-from workers import pgbouncer
+from shared.core.ids import SessionId, WorkerId
 from workers.engine.pool import LinkerPool
 from workers.engine.processes import Engines, Holder, Options
 from workers.engine.protocol import Connected, Held, Hold, Paired, Qr, Start
-from workers.store import DeviceStore, SqliteStore
-from workers.store_dsn import server_of
-from workers.store_postgres import PostgresStore
-from workers.store_reach import reached
-from workers.store_scratch import Scratch
+from workers.store.device import DeviceStore
+from workers.store.postgres import pgbouncer
+from workers.store.postgres.dsn import server_of
+from workers.store.postgres.reach import reached
+from workers.store.postgres.store import PostgresStore
+from workers.store.scratch import Scratch
+from workers.store.sqlite import SqliteStore
 
 E = TypeVar("E")
 

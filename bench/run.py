@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app import local_redis
+from app.local import redis as local_redis
 from bench.fleet import Fleet
 from emulator.client import Emulator
 

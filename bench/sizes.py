@@ -14,10 +14,10 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from app import local_redis
+from app.local import redis as local_redis
 from emulator.client import Emulator
 from tests.e2e.stack import Stack
-from workers.holders import SESSIONS_EACH
+from workers.holding.holders import SESSIONS_EACH
 from workers.report import memory_bytes, processes
 
 STEPS = 4

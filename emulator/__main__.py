@@ -11,8 +11,8 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from emulator.server import NotLoopback, Options, require_loopback, serving
-from emulator.words import WordsNotFound
+from emulator.server.listen import NotLoopback, Options, require_loopback, serving
+from emulator.wire.words import WordsNotFound
 
 
 def _parse(arguments: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespace]:

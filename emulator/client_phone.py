@@ -6,7 +6,7 @@ import base64
 from typing import Any, Protocol
 
 from emulator.faults import Fault
-from emulator.phone import Outcome
+from emulator.phone.phone import Outcome
 
 
 class Control(Protocol):

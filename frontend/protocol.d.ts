@@ -1,4 +1,4 @@
-// Generated from shared/protocol.py, shared/lifecycle.py and shared/failures.py by `make docs`; do not edit.
+// Generated from shared/protocol.py, shared/core/lifecycle.py and shared/core/failures.py by `make docs`; do not edit.
 // What travels between browser and server. Times are milliseconds since the epoch, UTC.
 
 export type State =
@@ -59,7 +59,7 @@ export type Hint =
 
 export type CloseCode = 1009 | 1012 | 4401 | 4403 | 4408 | 4429;
 
-export interface Qr {
+export interface QrView {
   text: string;
   svg: string;
   number: number;
@@ -67,7 +67,7 @@ export interface Qr {
   expiresAt: number;
 }
 
-export interface Code {
+export interface CodeView {
   text: string;
   expiresAt: number;
   phone: string;
@@ -83,7 +83,7 @@ export interface FailureView {
   retryAt?: number | null;
 }
 
-export interface Device {
+export interface DeviceView {
   phone: string;
   name: string;
   linkedAt: number;
@@ -93,12 +93,12 @@ export interface Snapshot {
   state: State;
   method?: Method | null;
   deadline?: number | null;
-  qr?: Qr | null;
-  code?: Code | null;
+  qr?: QrView | null;
+  code?: CodeView | null;
   queue?: Queue | null;
   failure?: FailureView | null;
   hint?: Hint | null;
-  device?: Device | null;
+  device?: DeviceView | null;
   sessionId: string;
   attempt: number;
   seq: number;

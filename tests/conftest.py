@@ -16,7 +16,7 @@ import structlog
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from app import local_redis
+from app.local import redis as local_redis
 from tests import chromium
 from tests.leaks import Leaks
 from tests.recovery import pytest_sessionstart, pytest_terminal_summary

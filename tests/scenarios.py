@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from shared.failures import FailureCode
+from shared.core.failures import FailureCode
 
 Code = FailureCode
 

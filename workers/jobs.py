@@ -13,17 +13,19 @@ import structlog
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
-from shared import keys, sentry
-from shared.ids import SessionId, company_of
-from shared.lease import Lease, Leases
-from shared.metrics import Counter, field
-from shared.queue import Job, enqueue, soon_again
-from shared.redis_pool import PASSING
-from workers.linking import Attempt, Order, Parts
+from shared.core import keys
+from shared.core.ids import SessionId, company_of
+from shared.jobs.queue import Job, enqueue, soon_again
+from shared.state.lease import Lease, Leases
+from shared.state.pool import PASSING
+from shared.telemetry import sentry
+from shared.telemetry.metrics import Counter, field
+from workers.delivery import Webhooks
+from workers.holding.session import HeldSession
+from workers.holding.sessions import Sessions
+from workers.linking.attempt import Attempt, Order, Parts
 from workers.ownership import Ownership
-from workers.sessions import Held, Sessions
 from workers.sweeper import Sweeper
-from workers.webhooks import Webhooks
 
 log = structlog.get_logger()
 
@@ -140,7 +142,7 @@ class Jobs:
     async def unlink(self, _ctx: dict[str, Any], session: str) -> None:
         """Log a company's device out and forget it."""
         sid = _session(session)
-        if isinstance(self._ownership.owner(sid), Held) or await self._leases.owner(sid) is None:
+        if isinstance(self._ownership.owner(sid), HeldSession) or await self._leases.owner(sid) is None:
             self._spawn(self._unlink(sid), "unlink")  # WhatsApp may take longer to answer than a job
         else:
             await self._elsewhere(sid, "unlink")
@@ -153,7 +155,7 @@ class Jobs:
     async def send(self, _ctx: dict[str, Any], session: str, message: str) -> None:
         """Send a text that waits in the outbox; if nobody holds its session, as in a hand-over, look again."""
         sid = _session(session)
-        if not isinstance(self._ownership.owner(sid), Held):
+        if not isinstance(self._ownership.owner(sid), HeldSession):
             if await self._elsewhere(sid, "send", message):
                 return
             if await self._sessions.may_come(sid, message):

@@ -13,33 +13,36 @@ from arq.connections import ArqRedis
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from shared import keys, logs, redis_pool, sentry, settings
-from shared.calls import listen_for_calls
-from shared.claims import Claims
-from shared.cooldown import Cooldowns
-from shared.ids import SessionId, WorkerId
-from shared.lease import Leases
-from shared.messages import Outbox
-from shared.protocol import Method
-from shared.queue import QueueWorker, client, enqueue, soon_again
-from shared.rescue import Rescue
+from shared import settings
+from shared.core import keys
+from shared.core.ids import SessionId, WorkerId
+from shared.core.protocol import Method
+from shared.jobs.queue import QueueWorker, client, enqueue, soon_again
+from shared.jobs.wake import listen_for_calls
 from shared.settings import Settings
-from shared.snapshots import Snapshots
-from shared.switches import Board, Switches
+from shared.state import pool as redis_pool
+from shared.state.claims import Claims
+from shared.state.cooldowns import Cooldowns
+from shared.state.lease import Leases
+from shared.state.outbox import Outbox
+from shared.state.rescue import Rescue
+from shared.state.snapshots import Snapshots
+from shared.state.switches import Board, Switches
 from shared.tasks import cancelled
+from shared.telemetry import logs, sentry
 from workers.capacity import capacity, memory_mb
+from workers.delivery import Webhooks
 from workers.engine.pool import LinkerPool
 from workers.engine.processes import Engines, Options
-from workers.holders import Holders
+from workers.holding.holders import Holders
+from workers.holding.sessions import Job, Links, Sessions
 from workers.jobs import Jobs, Places
-from workers.linking import Attempt, Order, Parts
+from workers.linking.attempt import Attempt, Order, Parts
 from workers.ownership import Ownership
 from workers.report import Report
-from workers.sessions import Job, Links, Sessions
-from workers.store import DeviceStore, StoreRefused
-from workers.store_open import opened
+from workers.store.device import DeviceStore, StoreRefused
+from workers.store.open import opened
 from workers.sweeper import Sweeper
-from workers.webhooks import Webhooks
 
 log = structlog.get_logger()
 

@@ -8,11 +8,12 @@ from typing import NoReturn, Protocol, TypeVar
 import structlog
 from redis.exceptions import RedisError
 
-from shared import sentry
-from shared.ids import SessionId, WorkerId
-from shared.lease import GIVE_UP_MS, HEARTBEAT_MS, Lease, Leases
-from shared.redis_pool import POOL_SIZE
+from shared.core.ids import SessionId, WorkerId
+from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, Lease, Leases
+from shared.state.pool import POOL_SIZE
+from shared.state.snapshots import Change, Forgotten, Snapshots
 from shared.tasks import cancelled
+from shared.telemetry import sentry
 
 log = structlog.get_logger()
 
@@ -245,3 +246,11 @@ class Ownership:
             if owned is not None:
                 log.warning("lease.lost", session=session, why=why)
                 owned.owner.lost()
+
+
+async def save(snapshots: Snapshots, ownership: Ownership, lease: Lease, change: Change) -> int | None:
+    """As `Snapshots.save`; raises `Forgotten` as well when the lease is refused because we have just taken it anew."""
+    seq = await snapshots.save(lease, change)
+    if seq is None and ownership.is_retaken(lease):
+        raise Forgotten
+    return seq

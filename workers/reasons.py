@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shared.failures import FAILURES, FailureCode
-from shared.protocol import FailureView
-from shared.webhooks import Undelivered
+from shared.core.failures import FAILURES, FailureCode
+from shared.core.protocol import FailureView
+from shared.state.events import Undelivered
 from workers.engine.protocol import LostReason
 
 
@@ -93,7 +93,7 @@ _NETWORK = re.compile(
     re.IGNORECASE,
 )
 
-#: Why a holder did not send a message, in its own words (workers/engine/holder.py), and in the library's for an answer
+#: Why a holder did not send a message, in its own words (workers/engine/child/holder.py), and in the library's for an answer
 #: of WhatsApp. With any other word it may have been sent.
 _UNSENT: dict[str, Undelivered] = {
     "not held": Undelivered.NOT_ONLINE,

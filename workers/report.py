@@ -8,13 +8,14 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from shared import VERSION, keys
-from shared.clock import now_ms
-from shared.ids import WorkerId
-from shared.metrics import ENGINE
+from shared import VERSION
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.ids import WorkerId
+from shared.telemetry.metrics import ENGINE
+from workers.holding.sessions import Sessions
 from workers.jobs import Places
-from workers.sessions import Sessions
-from workers.store import DeviceStore
+from workers.store.device import DeviceStore
 
 log = structlog.get_logger()
 

@@ -11,19 +11,20 @@ import structlog
 from arq.connections import ArqRedis
 from redis.typing import EncodableT, FieldT
 
-from shared import keys, sentry
-from shared.claims import queued
-from shared.failures import FailureCode
-from shared.ids import SessionId, WorkerId
-from shared.lease import Lease, Leases
-from shared.lifecycle import DEVICE, State
-from shared.metrics import UNKNOWN_REGION, Counter, Swept, field
-from shared.protocol import Body, MessageType, Method
-from shared.queue import enqueue, soon_again
-from shared.rescue import Rescue
-from shared.snapshots import Change, Snapshots
+from shared.core import keys
+from shared.core.failures import FailureCode
+from shared.core.ids import SessionId, WorkerId
+from shared.core.lifecycle import DEVICE, State
+from shared.core.protocol import Body, MessageType, Method
+from shared.jobs.queue import enqueue, soon_again
+from shared.state.claims import queued
+from shared.state.lease import Lease, Leases
+from shared.state.rescue import Rescue
+from shared.state.snapshots import Change, Snapshots
+from shared.telemetry import sentry
+from shared.telemetry.metrics import UNKNOWN_REGION, Counter, Swept, field
 from workers import reasons, tallies
-from workers.store import DeviceStore
+from workers.store.device import DeviceStore
 
 log = structlog.get_logger()
 

@@ -1,13 +1,13 @@
-"""What is counted at each step of an attempt: the notation is that of shared/metrics.py.
+"""What is counted at each step of an attempt: the notation is that of shared/telemetry/metrics.py.
 
 `known` is the region that was known when the onboarding began (of the phone that was typed, or that the link expects;
 `ZZ` for none), so that the stages of a funnel are comparable; `region` is the linked phone's.
 """
 
-from shared.failures import FailureCode
-from shared.lifecycle import State
-from shared.metrics import Counter, Histogram, Mark, Stage, field, first, funnel, timed
-from shared.protocol import Method
+from shared.core.failures import FailureCode
+from shared.core.lifecycle import State
+from shared.core.protocol import Method
+from shared.telemetry.metrics import Counter, Histogram, Mark, Stage, field, first, funnel, timed
 
 
 def qr_shown(method: Method, known: str, number: int) -> tuple[str, ...]:

@@ -9,21 +9,21 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from app import links
 from app.access import Access, BadToken
-from app.api_models import NewLink
+from app.api import links
+from app.api.models import NewLink
 from app.cli import records, words
-from app.cli.terminal import Answer, Cannot, Operator, line, table
-from shared import keys
-from shared import phone as phones
-from shared.claims import MOST_STARTS
-from shared.clock import now_ms
-from shared.cooldown import Cooldowns, Whose
-from shared.failures import Refused
-from shared.ids import SessionId, company_of
-from shared.lease import Leases
-from shared.lifecycle import DEVICE, State
-from shared.queue import enqueue
+from app.cli.terminal import Cannot, Operator, Output, line, table
+from shared.core import keys
+from shared.core import phone as phones
+from shared.core.clock import now_ms
+from shared.core.failures import Refused
+from shared.core.ids import SessionId, company_of
+from shared.core.lifecycle import DEVICE, State
+from shared.jobs.queue import enqueue
+from shared.state.claims import MOST_STARTS
+from shared.state.cooldowns import Cooldowns, Whose
+from shared.state.lease import Leases
 
 UNLINK_SECONDS = 60.0
 LOOK_SECONDS = 0.25
@@ -84,7 +84,7 @@ async def create_link(
     hours: float,
     return_url: str | None,
     by: str,
-) -> Answer:
+) -> Output:
     """A link for a company; its address is shown once and kept nowhere."""
     session = records.session_named(company)
     access = _signing(op)
@@ -112,10 +112,10 @@ async def create_link(
         out.print(f"[bold]{session}[/]: link {link.id}, until {words.clock(link.expires_at)[:16]} UTC")
         out.print(view.url, soft_wrap=True, markup=False)
 
-    return Answer(view.model_dump(by_alias=True), show)
+    return Output(view.model_dump(by_alias=True), show)
 
 
-async def revoke_link(op: Operator, *, id_or_url: str, by: str) -> Answer:
+async def revoke_link(op: Operator, *, id_or_url: str, by: str) -> Output:
     """Make a link useless at once; by its address, SECRET_KEY is needed to read the id in it."""
     token = urlsplit(id_or_url).fragment or (id_or_url if id_or_url.startswith("eyJ") else "")
     link_id, session = id_or_url, None
@@ -129,10 +129,10 @@ async def revoke_link(op: Operator, *, id_or_url: str, by: str) -> Answer:
         raise Cannot(f"{id_or_url!r} is no link's id.")
     await Access(op.settings.settings, op.redis).revoke(link_id)
     await record(op, "link.revoked", link_id, by, session=session, detail=link_id)
-    return Answer({"id": link_id, "session": session}, line(f"Link {link_id} is useless now."))
+    return Output({"id": link_id, "session": session}, line(f"Link {link_id} is useless now."))
 
 
-async def unlink(op: Operator, *, company: str, wait: bool, by: str) -> Answer:
+async def unlink(op: Operator, *, company: str, wait: bool, by: str) -> Output:
     """Have the device logged out and forgotten, by the worker that holds it or by any other."""
     session = records.session_named(company)
     owner = await Leases(op.redis).owner(session)
@@ -140,14 +140,14 @@ async def unlink(op: Operator, *, company: str, wait: bool, by: str) -> Answer:
     if owner is None and found and found[0].state not in DEVICE | {State.FAILED}:
         # One that has failed may have a device: of who was replaced or banned it is kept.
         said = f"{session} has no device: it is {found[0].state.value}."
-        return Answer({"session": session, "unlinked": True, "worker": None}, line(said))
+        return Output({"session": session, "unlinked": True, "worker": None}, line(said))
     await record(op, "session.unlink", session, by, session=session)
     queue = keys.queue_worker(owner) if owner else keys.QUEUE_SESSIONS
     await enqueue(op.redis, queue, "unlink", session, job_id=_unlink_job(session))
     done = await _until_unlinked(op, session) if wait else False
     said = f"{session} is unlinked." if done else f"{session}: told {owner or 'the next free worker'}."
     data = {"session": session, "unlinked": done, "worker": owner}
-    return Answer(data, line(said), ill=wait and not done)
+    return Output(data, line(said), ill=wait and not done)
 
 
 def _unlink_job(session: SessionId) -> str:
@@ -175,7 +175,7 @@ async def _until_unlinked(op: Operator, session: SessionId) -> bool:
     return False
 
 
-async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: bool, by: str) -> Answer:
+async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: bool, by: str) -> Output:
     """What a company, and a phone of it, must wait for; the keys' names are for redis-cli."""
     session = records.session_named(company)
     _signing(op)
@@ -203,4 +203,4 @@ async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: boo
     data.append({"whose": "attempts", "key": starts, "until": until, "refusals": begun, "heldBy": None})
     rows.append(("attempts", f"until {words.clock(until)} UTC" if until else "may try", begun, starts))
     title = f"Cool-downs of {session}" + (", now taken back" if clear else "")
-    return Answer(data, table(title, ("whose", "waits", "times", "key"), rows))
+    return Output(data, table(title, ("whose", "waits", "times", "key"), rows))

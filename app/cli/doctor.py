@@ -5,20 +5,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from app import gauges
 from app.cli import records, words
 from app.cli.acting import record
 from app.cli.fleet import jobs
-from app.cli.records import Record
-from app.cli.terminal import Answer, Operator, line, table
-from app.gauges import Moment
-from shared import keys
-from shared.clock import now_ms
-from shared.ids import WorkerId
-from shared.lifecycle import DEVICE, RUNNING, State
-from shared.queue import enqueue, link_job_id
-from shared.rescue import SWEEP_GRACE_MS, Rescue
-from shared.switches import Switches
+from app.cli.records import SessionRecord
+from app.cli.terminal import Operator, Output, line, table
+from app.ops import gauges
+from app.ops.gauges import Moment
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.ids import WorkerId
+from shared.core.lifecycle import DEVICE, RUNNING, State
+from shared.jobs.queue import enqueue, link_job_id
+from shared.state.rescue import SWEEP_GRACE_MS, Rescue
+from shared.state.switches import Switches
 
 OVERDUE_MS = 30_000
 """A due job that nobody has taken for this long: no worker reads its queue, or all are busy."""
@@ -36,7 +36,7 @@ class Finding:
     remedy: str = ""
 
 
-async def doctor(op: Operator, *, repair: bool, by: str) -> Answer:
+async def doctor(op: Operator, *, repair: bool, by: str) -> Output:
     """Every check over everything; exit code 1 when something is (still) ill."""
     moment = await gauges.read(op.redis)
     known = await records.everything(op.redis)
@@ -69,7 +69,7 @@ async def doctor(op: Operator, *, repair: bool, by: str) -> Answer:
         )
     shown = table(f"{len(findings)} finding(s)", ("what is ill", "where", "detail", "remedy"), rows)
     well = f"Nothing is ill: {len(moment.living)} worker(s), {len(known)} session(s), {moment.leases} lease(s)."
-    return Answer(data, shown if findings else line(well), ill=left > 0)
+    return Output(data, shown if findings else line(well), ill=left > 0)
 
 
 def _workers(op: Operator, moment: Moment) -> list[Finding]:
@@ -111,7 +111,7 @@ def _workers(op: Operator, moment: Moment) -> list[Finding]:
     return found
 
 
-def _leases(op: Operator, moment: Moment, known: list[Record]) -> list[Finding]:
+def _leases(op: Operator, moment: Moment, known: list[SessionRecord]) -> list[Finding]:
     """Leases without heartbeat, and heartbeats without lease: a worker that says it holds more than it has leases."""
     found = [
         Finding(
@@ -160,7 +160,7 @@ async def _jobs_overdue(op: Operator) -> list[Finding]:
     ]
 
 
-def _stuck(op: Operator, known: list[Record]) -> list[Finding]:
+def _stuck(op: Operator, known: list[SessionRecord]) -> list[Finding]:
     """Onboardings that should have ended, and queued ones whose job is gone."""
     return [
         Finding(
@@ -175,7 +175,7 @@ def _stuck(op: Operator, known: list[Record]) -> list[Finding]:
     ]
 
 
-def _unheld(op: Operator, known: list[Record]) -> list[Finding]:
+def _unheld(op: Operator, known: list[SessionRecord]) -> list[Finding]:
     """Linked devices that nobody holds; and running onboardings that neither a worker nor the queue has."""
     found = [
         Finding(
@@ -227,7 +227,7 @@ async def _sweep(op: Operator) -> None:
     await enqueue(op.redis, keys.QUEUE_SESSIONS, "sweep", job_id=f"sweep:doctor:{now_ms()}")
 
 
-async def _again(op: Operator, one: Record) -> Any:
+async def _again(op: Operator, one: SessionRecord) -> Any:
     await enqueue(
         op.redis, keys.QUEUE_LINKING, "link", one.session, one.attempt, job_id=link_job_id(one.session, one.attempt)
     )

@@ -7,16 +7,16 @@ from typing import Any
 from arq.constants import in_progress_key_prefix, job_key_prefix
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from app import gauges
 from app.cli import records, words
-from app.cli.terminal import Answer, Cannot, Operator, line, table, together
-from app.gauges import WorkerView
-from shared import keys
-from shared.clock import now_ms
-from shared.ids import SessionId
-from shared.lifecycle import RUNNING
-from shared.redis_pool import answer
-from shared.switches import MEANING, Switches, UnknownSwitch, checked
+from app.cli.terminal import Cannot, Operator, Output, line, table, together
+from app.ops import gauges
+from app.ops.gauges import WorkerView
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.ids import SessionId
+from shared.core.lifecycle import RUNNING
+from shared.state.pool import answer
+from shared.state.switches import MEANING, Switches, UnknownSwitch, checked
 
 DRAIN_SECONDS = 40.0
 LOOK_SECONDS = 0.25
@@ -27,7 +27,7 @@ def _worker_data(one: WorkerView) -> dict[str, Any]:
     return {"worker": one.id, "alive": one.alive, "silentMs": one.silent_ms, **numbers}
 
 
-async def workers(op: Operator) -> Answer:
+async def workers(op: Operator) -> Output:
     """Every worker that was heard of."""
     found = (await gauges.read(op.redis)).workers
     rows = [
@@ -46,10 +46,10 @@ async def workers(op: Operator) -> Answer:
     ]
     heads = ("worker", "alive", "attempts", "sessions", "memory", "lag", "store", "up", "version")
     ill = not any(one.alive for one in found) or any(not one.alive for one in found)
-    return Answer([_worker_data(one) for one in found], table("Workers", heads, rows), ill)
+    return Output([_worker_data(one) for one in found], table("Workers", heads, rows), ill)
 
 
-async def queue(op: Operator) -> Answer:
+async def queue(op: Operator) -> Output:
     """Who waits to be served, who is served, and the other jobs."""
     now = now_ms()
     waiting = await op.redis.zrange(keys.QUEUE_LINKING, 0, -1, withscores=True)
@@ -64,7 +64,7 @@ async def queue(op: Operator) -> Answer:
         for entry, fields in await op.redis.xrevrange(keys.FAILED_JOBS, count=10)
     ]
     data = {"waiting": waits, "served": [one.data() for one in served], "jobs": others, "failed": failed}
-    return Answer(
+    return Output(
         data,
         together(
             table(
@@ -120,7 +120,7 @@ async def jobs(op: Operator, now: int) -> list[dict[str, Any]]:
     return found
 
 
-async def drain(op: Operator, *, worker: str, wait: bool, by: str) -> Answer:
+async def drain(op: Operator, *, worker: str, wait: bool, by: str) -> Output:
     """Throw the worker's drain switch, and see its sessions go."""
     living = (await gauges.read(op.redis)).living
     fits = [one for one in living if one.id.startswith(worker)]
@@ -135,7 +135,7 @@ async def drain(op: Operator, *, worker: str, wait: bool, by: str) -> Answer:
     if not others:
         said += " No other worker is alive: its sessions wait for the next one."
     data = {"worker": one.id, "gone": gone, "sessions": held, "otherWorkers": others}
-    return Answer(data, line(said), ill=wait and not gone)
+    return Output(data, line(said), ill=wait and not gone)
 
 
 async def _see_it_go(op: Operator, worker: WorkerView, held: int) -> bool:
@@ -170,7 +170,7 @@ async def _owned_by(op: Operator, worker: WorkerView) -> int:
     return sum(1 for owner in owners if owner and owner.decode().rpartition(":")[0] == worker.id)
 
 
-async def switches(op: Operator) -> Answer:
+async def switches(op: Operator) -> Output:
     """What is on, and who threw it when."""
     board = await Switches(op.redis).look()
     thrown: dict[str, dict[str, str]] = {}
@@ -185,20 +185,20 @@ async def switches(op: Operator) -> Answer:
         data.append({"switch": name, "value": value, "since": since, "by": record.get("by"), "why": record.get("why")})
         rows.append((name, value, words.ago(since) if since else "?", record.get("by", "?"), record.get("why", "")))
     there = table("There are", ("switch", "does"), list(MEANING.items()))
-    return Answer(data, together(table("On", ("switch", "value", "since", "by", "why"), rows, empty="nothing"), there))
+    return Output(data, together(table("On", ("switch", "value", "since", "by", "why"), rows, empty="nothing"), there))
 
 
-async def throw(op: Operator, *, name: str, value: str, by: str, why: str) -> Answer:
+async def throw(op: Operator, *, name: str, value: str, by: str, why: str) -> Output:
     """Throw a switch, on or off."""
     with contextlib.suppress(UnknownSwitch):  # who throws it off may write it as for on; anything may be taken back
         name = checked(name)[0] if not value else name
     was = await answer(op.redis.hget(keys.SWITCH, name))
     if not value and was is None:
-        return Answer({"switch": name, "on": False, "changed": False}, line(f"{name} was off already."))
+        return Output({"switch": name, "on": False, "changed": False}, line(f"{name} was off already."))
     try:
         board = await Switches(op.redis).throw(name, value, by=by, why=why)
     except UnknownSwitch as error:
         raise Cannot(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
     said = f"{name} is {f'on ({value})' if value not in {'', 'on'} else value or 'off'}, on every process."
     data = {"switch": name, "on": bool(value), "changed": True, "board": board.on}
-    return Answer(data, line(said))
+    return Output(data, line(said))

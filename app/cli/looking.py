@@ -6,20 +6,20 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 
-from app import gauges
 from app.cli import records, words
 from app.cli.story import timeline
-from app.cli.terminal import Answer, Cannot, Operator, table, together
-from shared import keys
-from shared.clock import now_ms
-from shared.cooldown import Cooldowns, Whose
-from shared.lifecycle import State
-from shared.metrics import Counter, parse_field
-from shared.queue import link_job_id
-from shared.redis_pool import answer
+from app.cli.terminal import Cannot, Operator, Output, table, together
+from app.ops import gauges
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.lifecycle import State
+from shared.jobs.queue import link_job_id
+from shared.state.cooldowns import Cooldowns, Whose
+from shared.state.pool import answer
+from shared.telemetry.metrics import Counter, parse_field
 
 
-async def service(op: Operator) -> Answer:
+async def service(op: Operator) -> Output:
     """The whole service on one screen."""
     moment = await gauges.read(op.redis)
     memory = await op.redis.info("memory")
@@ -64,7 +64,7 @@ async def service(op: Operator) -> Answer:
         ]
         table("", ("", ""), rows)(out)
 
-    return Answer(
+    return Output(
         data, together(show, table("Counted so far", ("what", "of", "number"), _sums(moment.stats))), bool(ills)
     )
 
@@ -79,7 +79,7 @@ def _sums(stats: dict[str, int]) -> list[tuple[str, str, int]]:
     return rows
 
 
-async def company(op: Operator, *, company: str) -> Answer:
+async def company(op: Operator, *, company: str) -> Output:
     """One company, and the last things that happened to it."""
     session = records.session_named(company)
     found = await records.read(op.redis, [session])
@@ -109,7 +109,7 @@ async def company(op: Operator, *, company: str) -> Answer:
         rows.append(("cool-down", f"until {words.clock(wait)} UTC"))
     past = await timeline(op, company=company, last=8, follow=False)
     data["timeline"] = past.data
-    return Answer(data, together(table(f"{session}", ("", ""), rows), past.show))
+    return Output(data, together(table(f"{session}", ("", ""), rows), past.show))
 
 
 async def _company_waits(op: Operator, session: str) -> int:
@@ -118,7 +118,7 @@ async def _company_waits(op: Operator, session: str) -> int:
     return int(orjson.loads(value)["until"]) if value else 0
 
 
-async def sessions(op: Operator, *, state: str | None) -> Answer:
+async def sessions(op: Operator, *, state: str | None) -> Output:
     """All sessions, or those in one state."""
     if state and state not in set(State):
         raise Cannot(f"There is no state {state!r}; there are {', '.join(State)}.")
@@ -138,7 +138,7 @@ async def sessions(op: Operator, *, state: str | None) -> Answer:
             )
         )
     title = f"{len(rows)} session(s)" + (f" in {state}" if state else "")
-    return Answer(
+    return Output(
         [one.data() for one in found],
         table(title, ("session", "state", "held by", "attempt", "linked for", "phone or failure"), rows),
     )

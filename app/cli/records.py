@@ -7,10 +7,10 @@ import orjson
 from arq.connections import ArqRedis
 
 from app.cli.terminal import Cannot
-from shared import keys
-from shared.clock import now_ms
-from shared.ids import SessionId, WorkerId, company_id, company_of, session_of
-from shared.lifecycle import RUNNING, State
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.ids import SessionId, WorkerId, company_id, company_of, session_of
+from shared.core.lifecycle import RUNNING, State
 
 _PREFIX = keys.snapshot(SessionId(""))
 _BATCH = 500
@@ -29,7 +29,7 @@ def session_named(text: str) -> SessionId:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class SessionRecord:
     """A session: its snapshot's version and body (JSON as Redis keeps it), and its lease: owner, token, expiry (ms)."""
 
     session: SessionId
@@ -70,9 +70,9 @@ class Record:
         }
 
 
-async def read(redis: ArqRedis, sessions: list[SessionId]) -> list[Record]:
+async def read(redis: ArqRedis, sessions: list[SessionId]) -> list[SessionRecord]:
     """These sessions, as far as Redis knows them."""
-    found: list[Record] = []
+    found: list[SessionRecord] = []
     for at in range(0, len(sessions), _BATCH):
         some = sessions[at : at + _BATCH]
         async with redis.pipeline(transaction=False) as pipe:
@@ -87,7 +87,7 @@ async def read(redis: ArqRedis, sessions: list[SessionId]) -> list[Record]:
                 continue
             worker, _, token = owner.decode().rpartition(":") if owner and score else ("", "", "0")
             found.append(
-                Record(
+                SessionRecord(
                     session,
                     int(attempt),
                     int(seq),
@@ -100,7 +100,7 @@ async def read(redis: ArqRedis, sessions: list[SessionId]) -> list[Record]:
     return found
 
 
-async def everything(redis: ArqRedis) -> list[Record]:
+async def everything(redis: ArqRedis) -> list[SessionRecord]:
     """Every session of which there is a snapshot, by name."""
     names = [key.decode().removeprefix(_PREFIX) async for key in redis.scan_iter(match=f"{_PREFIX}*", count=_BATCH)]
     return await read(redis, sorted({SessionId(name) for name in names}))

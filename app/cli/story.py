@@ -7,15 +7,15 @@ from rich.text import Text
 
 from app.cli import words
 from app.cli.records import session_named
-from app.cli.terminal import Answer, Cannot, Operator, line, table
-from shared import keys
+from app.cli.terminal import Cannot, Operator, Output, line, table
+from shared.core import keys
 
 Event = dict[str, Any]
 
 _STYLE = {"failed": "red", "refused": "yellow", "linked": "green", "shown": "cyan", "died": "red", "dropped": "yellow"}
 
 
-async def timeline(op: Operator, *, company: str, last: int, follow: bool) -> Answer:
+async def timeline(op: Operator, *, company: str, last: int, follow: bool) -> Output:
     """The events of a session, or of the operators, oldest first."""
     of_operators = company == "operators"
     stream = keys.OPERATORS if of_operators else keys.timeline(session_named(company))
@@ -23,7 +23,7 @@ async def timeline(op: Operator, *, company: str, last: int, follow: bool) -> An
     if not entries and not follow:
         raise Cannot(f"Nothing is known of {company}: its timeline is empty, or older than 30 days.")
     if not follow:
-        return Answer(entries, _table(company, entries, of_operators=of_operators))
+        return Output(entries, _table(company, entries, of_operators=of_operators))
     for one in entries:
         _line(op.console, one)
     newest = entries[-1]["id"] if entries else "0"

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from shared import redis_pool
-from shared.queue import client
-from shared.redis_pool import PASSING
+from shared.jobs.queue import client
 from shared.settings import OperatorSettings, read_for_operator
+from shared.state import pool as redis_pool
+from shared.state.pool import PASSING
 
 WELL, ILL, CANNOT = 0, 1, 2
 
@@ -28,7 +28,7 @@ class Cannot(Exception):
 
 
 @dataclass(slots=True)
-class Answer:
+class Output:
     """What a command found: `data` for programs, `show` for people, and whether something is ill."""
 
     data: object
@@ -90,12 +90,12 @@ def together(*shows: Callable[[Console], None]) -> Callable[[Console], None]:
     return show
 
 
-def run(work: Callable[..., Awaitable[Answer]], *, as_json: bool, **arguments: Any) -> int:
+def run(work: Callable[..., Awaitable[Output]], *, as_json: bool, **arguments: Any) -> int:
     """Do the work and show its answer; the exit code."""
     settings = read_for_operator()
     out = console()
 
-    async def connected() -> Answer:
+    async def connected() -> Output:
         pool = redis_pool.pool(settings.settings)
         pool.connection_kwargs["retry"] = Retry(NoBackoff(), 1)  # a person waits: no long patience
         redis = client(pool)

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from shared.clock import now_ms
+from shared.core.clock import now_ms
 
 #: What the events of a timeline mean. An unknown one is shown as it is.
 EVENTS: dict[str, str] = {

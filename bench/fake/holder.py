@@ -2,7 +2,7 @@
 
 import socket
 
-from workers.engine.child import leave
+from workers.engine.child.process import leave
 from workers.engine.orders import Options
 from workers.engine.pipe import Pipe
 from workers.engine.protocol import Held, Hold, Ready, Release, Released, to_holder

@@ -8,7 +8,7 @@ import sqlite3
 import time
 from contextlib import closing
 
-from workers.engine.child import leave
+from workers.engine.child.process import leave
 from workers.engine.orders import Options
 from workers.engine.pipe import Pipe
 from workers.engine.protocol import Connected, Paired, Qr, Ready, Start, Word, to_linker

@@ -7,7 +7,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-_FAKES = {"workers.engine.linker": "linker.py", "workers.engine.holder": "holder.py"}
+_FAKES = {"workers.engine.child.linker": "linker.py", "workers.engine.child.holder": "holder.py"}
 
 
 class _Finder:

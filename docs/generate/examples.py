@@ -2,21 +2,21 @@
 
 from pydantic import BaseModel
 
-from shared.failures import FAILURES, FailureCode
-from shared.lifecycle import State
-from shared.phone import masked
-from shared.protocol import (
+from shared.core.failures import FAILURES, FailureCode
+from shared.core.lifecycle import State
+from shared.core.phone import masked
+from shared.core.protocol import (
     Cancel,
     CloseCode,
-    Code,
-    Device,
+    CodeView,
+    DeviceView,
     ErrorView,
     FailureView,
     Hello,
     MessageType,
     Method,
     Profile,
-    Qr,
+    QrView,
     Queue,
     RequestPairingCode,
     RequestQr,
@@ -57,12 +57,12 @@ CLOSED: dict[CloseCode, str] = {
 
 def server() -> dict[MessageType, ServerMessage]:
     """One message for each type."""
-    qr = Qr(text="2@k1dPq…", svg="<svg …/>", number=2, of=6, expires_at=NOW + 20_000)
-    code = Code(text="K7QX-2MHD", expires_at=NOW + 150_000, phone=PHONE)
+    qr = QrView(text="2@k1dPq…", svg="<svg …/>", number=2, of=6, expires_at=NOW + 20_000)
+    code = CodeView(text="K7QX-2MHD", expires_at=NOW + 150_000, phone=PHONE)
     refused = FailureView(
         code=FailureCode.CODE_NOT_AVAILABLE, retryable=FAILURES[FailureCode.CODE_NOT_AVAILABLE].retryable
     )
-    device = Device(phone=PHONE, name="Booking assistant", linked_at=NOW)
+    device = DeviceView(phone=PHONE, name="Booking assistant", linked_at=NOW)
     profile = Profile(
         company="Salon Aurora", platform="Platform", locale="ru", region="RU", device_name="Booking assistant"
     )
@@ -90,11 +90,11 @@ def _snapshot(
     *,
     method: Method | None = None,
     deadline: int | None = None,
-    qr: Qr | None = None,
-    code: Code | None = None,
+    qr: QrView | None = None,
+    code: CodeView | None = None,
     queue: Queue | None = None,
     failure: FailureView | None = None,
-    device: Device | None = None,
+    device: DeviceView | None = None,
 ) -> Snapshot:
     return Snapshot(
         session_id="company_demo",

@@ -4,7 +4,7 @@ from dataclasses import fields
 from enum import StrEnum
 
 from docs.generate.markdown import document, generated_from, said, table
-from shared.failures import FAILURES, Failure, FailureCode
+from shared.core.failures import FAILURES, Failure, FailureCode
 from tests.scenarios import SCENARIOS, Scenario, words
 
 MEANING: dict[FailureCode, str] = {
@@ -46,7 +46,7 @@ def page() -> str:
     sets = dict.fromkeys(type(value) for one in FAILURES.values() for value in (getattr(one, name) for name in columns))
     return document(
         "# Failure codes",
-        generated_from("shared/failures.py", "tests/scenarios.py"),
+        generated_from("shared/core/failures.py", "tests/scenarios.py"),
         "A closed set: the page, the metrics, the logs and Sentry use the same words. The sentences for people are in "
         "`frontend/locales/`.",
         table(["code", "what happened", *(HEADS.get(column, column) for column in columns)], rows),

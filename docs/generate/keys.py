@@ -1,7 +1,7 @@
 """Every name in Redis."""
 
 from docs.generate.markdown import document, generated_from, table
-from shared.keys import KEYS
+from shared.core.keys import KEYS
 
 
 def page() -> str:
@@ -9,7 +9,7 @@ def page() -> str:
     rows = [(f"`{one.name}`", one.type, one.ttl or "-", one.purpose) for one in KEYS]
     return document(
         "# Names in Redis",
-        generated_from("shared/keys.py"),
+        generated_from("shared/core/keys.py"),
         "Values are JSON or plain text that a person can read with `redis-cli`. No name and no value holds a phone "
         "number, but for the one key whose purpose says so; none holds a code's, a QR's or a link's secret in its name. "
         "Losing all of it loses no linked device: those are in the device store.",

@@ -1,7 +1,7 @@
 """The lifecycle table as a diagram and with words."""
 
 from docs.generate.markdown import document, generated_from, table
-from shared.lifecycle import CANCELLABLE, DEVICE, RUNNING, STARTABLE, STEPS, State, diagram
+from shared.core.lifecycle import CANCELLABLE, DEVICE, RUNNING, STARTABLE, STEPS, State, diagram
 
 MEANING: dict[State, str] = {
     State.UNLINKED: "No device is linked and nothing runs: before the first request, and after a logout.",
@@ -32,7 +32,7 @@ def page() -> str:
     ]
     return document(
         "# The lifecycle of a session's onboarding",
-        generated_from("shared/lifecycle.py"),
+        generated_from("shared/core/lifecycle.py"),
         "One table decides what may follow what; a step that is not in it raises, and nothing changes. A state that may "
         "follow itself carries news of the same kind: the next QR, another place in the queue.",
         f"```mermaid\n{diagram()}\n```",

@@ -8,9 +8,9 @@ from pydantic import BaseModel
 
 from docs.generate import examples, shape
 from docs.generate.markdown import document, generated_from, said, table
-from shared import protocol
-from shared.failures import FailureCode
-from shared.lifecycle import State
+from shared.core import protocol
+from shared.core.failures import FailureCode
+from shared.core.lifecycle import State
 from workers.engine import protocol as engine
 
 #: Closed sets that have a table elsewhere.
@@ -25,7 +25,7 @@ def browser() -> str:
     answers = examples.server()
     return document(
         "# The websocket: `/ws/v1`",
-        generated_from("shared/protocol.py"),
+        generated_from("shared/core/protocol.py"),
         "JSON both ways, camelCase; times are milliseconds since the epoch, UTC. A browser's message has at most "
         f"{protocol.MAX_MESSAGE_BYTES} bytes; a field that is not listed here is refused. A `?` marks a field that may "
         "be absent: the server leaves out what does not exist and never sends `null`.",

@@ -6,9 +6,9 @@ from enum import StrEnum
 from pydantic import BaseModel
 
 from docs.generate import shape
-from shared.failures import FAILURES, Act, FailureCode
-from shared.lifecycle import State
-from shared.protocol import ClientMessage, CloseCode, MessageType, Method, ServerMessage
+from shared.core.failures import FAILURES, Act, FailureCode
+from shared.core.lifecycle import State
+from shared.core.protocol import ClientMessage, CloseCode, MessageType, Method, ServerMessage
 
 _HEAD = "// Generated from shared/{} by `make docs`; do not edit."
 
@@ -20,7 +20,7 @@ def types() -> str:
     named: list[type[StrEnum]] = [State, Method, MessageType, FailureCode, Act]
     words = dict.fromkeys([*named, *(one for one in found if issubclass(one, StrEnum))])
     parts = [
-        _HEAD.format("protocol.py, shared/lifecycle.py and shared/failures.py")
+        _HEAD.format("protocol.py, shared/core/lifecycle.py and shared/core/failures.py")
         + "\n// What travels between browser and server. Times are milliseconds since the epoch, UTC.",
         *(_closed_set(one) for one in words),
         f"export type CloseCode = {' | '.join(str(code.value) for code in CloseCode)};",

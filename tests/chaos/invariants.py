@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from emulator.client import Emulator
-from shared import keys
-from shared.clock import now_ms
-from shared.ids import SessionId
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.ids import SessionId
 from tests.e2e.stack import Stack
 
 WITHOUT_TTL = ("wa:fence:", keys.STATS, keys.SWITCH)

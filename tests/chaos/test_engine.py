@@ -8,7 +8,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from app.local_redis import LocalRedis
+from app.local.redis import LocalRedis
 from emulator.client import Emulator
 from tests.chaos.invariants import Watch, all_quiet
 from tests.e2e.stack import Stack, new_number

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from app.local_redis import LocalRedis
+from app.local.redis import LocalRedis
 from bench.postgres import Postgres
 from emulator.client import Emulator
 from tests.chaos.invariants import Watch, all_quiet

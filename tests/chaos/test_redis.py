@@ -10,8 +10,8 @@ import pytest
 from redis.asyncio import Redis
 from websockets import ConnectionClosed
 
-from app import local_redis
-from app.local_redis import LocalRedis
+from app.local import redis as local_redis
+from app.local.redis import LocalRedis
 from emulator.client import Emulator
 from tests.chaos.invariants import Watch, all_quiet
 from tests.e2e.stack import Stack, new_number

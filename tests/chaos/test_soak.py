@@ -22,7 +22,7 @@ import psutil
 import pytest
 from websockets import ConnectionClosed
 
-from app.local_redis import LocalRedis
+from app.local.redis import LocalRedis
 from emulator.client import Emulator
 from tests.chaos.invariants import Watch, all_quiet
 from tests.e2e.processes import Service

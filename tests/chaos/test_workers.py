@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from app.local_redis import LocalRedis
+from app.local.redis import LocalRedis
 from emulator.client import Emulator
-from shared import keys
-from shared.ids import SessionId
+from shared.core import keys
+from shared.core.ids import SessionId
 from tests.chaos.invariants import Watch, all_quiet
 from tests.e2e.processes import Service
 from tests.e2e.stack import Socket, Stack, new_number

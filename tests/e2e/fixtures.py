@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
-from app import local_redis
+from app.local import redis as local_redis
 from emulator.client import Emulator
 from tests.e2e.stack import Stack
 

@@ -13,7 +13,7 @@ import httpx
 import websockets
 from redis.asyncio import Redis
 
-from app.local_redis import free_port
+from app.local.redis import free_port
 from emulator.client import Emulator
 from tests.e2e.processes import Service
 

@@ -6,7 +6,7 @@ import psutil
 import pytest
 from playwright.async_api import Page, WebSocketRoute, expect
 
-from app.local_redis import LocalRedis
+from app.local.redis import LocalRedis
 from emulator.client import Emulator
 from tests.e2e.looks import hook, in_state, scan
 from tests.e2e.stack import Stack, new_number

@@ -18,7 +18,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from app import local_redis
+from app.local import redis as local_redis
 from emulator.client import Emulator
 from tests.e2e.acting import Actor, Outcome
 from tests.e2e.stack import Stack

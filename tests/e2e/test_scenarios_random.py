@@ -12,10 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
-from app.local_redis import LocalRedis
+from app.local.redis import LocalRedis
 from emulator.client import Emulator
 from emulator.faults import Fault
-from shared.lifecycle import RUNNING, State
+from shared.core.lifecycle import RUNNING, State
 from tests.e2e.acting import Actor
 from tests.e2e.stack import Stack
 from tests.scenarios import Arm, Play, Scenario

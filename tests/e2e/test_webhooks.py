@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from app.local_redis import LocalRedis
+from app.local.redis import LocalRedis
 from emulator.client import Emulator
-from shared import keys
-from shared.webhooks import HELD_MS, LATE_MS, signature
+from shared.core import keys
+from shared.state.events import HELD_MS, LATE_MS, signature
 from tests.e2e.stack import Stack
 from tests.receiver import HANG, Receiver
 

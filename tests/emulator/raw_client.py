@@ -5,12 +5,12 @@ import hashlib
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from emulator import wire
-from emulator.binary_xml import decode, encode
-from emulator.connection import Connection
-from emulator.keys import KeyPair, hkdf
-from emulator.noise import PATTERN, PROLOGUE
-from emulator.websocket import WebsocketClosed
+from emulator.server.connection import Connection
+from emulator.wire import protobuf as wire
+from emulator.wire.binary_xml import decode, encode
+from emulator.wire.keys import KeyPair, hkdf
+from emulator.wire.noise import PATTERN, PROLOGUE
+from emulator.wire.websocket import WebsocketClosed
 
 
 class MemorySocket:

@@ -4,13 +4,13 @@ import random
 
 import pytest
 
-from emulator import wire
-from emulator.binary_xml import MalformedStanza, decode, encode
 from emulator.faults import CHAOS, FAULTS, Fault, Step
-from emulator.keys import KeyPair, code_cipher, verify
-from emulator.nodes import LID_SERVER, Jid, Node
 from emulator.rules import Chaos, Rule, Rules
-from emulator.words import load_words
+from emulator.wire import protobuf as wire
+from emulator.wire.binary_xml import MalformedStanza, decode, encode
+from emulator.wire.keys import KeyPair, code_cipher, verify
+from emulator.wire.nodes import LID_SERVER, Jid, Node
+from emulator.wire.words import load_words
 
 WORDS = load_words()
 

@@ -5,14 +5,14 @@ import time
 
 import pytest
 
-from emulator.keys import KeyPair
-from emulator.nodes import SERVER_JID, Jid, Node
-from emulator.phone import Phone
+from emulator.phone.phone import Phone
 from emulator.rules import Chaos, Rules
-from emulator.settings import TagSettings
-from emulator.state import Device, State
-from emulator.words import load_words
-from emulator.world import World
+from emulator.server.settings import TagSettings
+from emulator.server.state import Device, State
+from emulator.server.world import World
+from emulator.wire.keys import KeyPair
+from emulator.wire.nodes import SERVER_JID, Jid, Node
+from emulator.wire.words import load_words
 from tests.emulator.raw_client import RawClient
 
 NUMBER = "79000000000"

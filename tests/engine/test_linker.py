@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from emulator.faults import Fault
-from emulator.phone import Outcome
+from emulator.phone.phone import Outcome
 from tests.engine.steps import Steps, gone, story, until
 from workers.engine.devices import device_in, settle
 from workers.engine.processes import EngineFailed, Exited

@@ -10,11 +10,11 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from app import local_redis
-from app.relay import Relay
-from shared import redis_pool
-from shared.queue import client
+from app.local import redis as local_redis
+from app.page.relay import Relay
+from shared.jobs.queue import client
 from shared.settings import Settings
+from shared.state import pool as redis_pool
 from shared.tasks import cancelled
 from tests.integration.queues import Shop, is_idle
 from tests.integration.web import API_KEY, SECRET, Web

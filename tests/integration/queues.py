@@ -8,9 +8,10 @@ from typing import Any
 from arq.connections import ArqRedis
 from redis.asyncio import Redis
 
-from shared import keys, queue
-from shared.calls import listen_for_calls
-from shared.ids import WorkerId
+from shared.core import keys
+from shared.core.ids import WorkerId
+from shared.jobs import queue
+from shared.jobs.wake import listen_for_calls
 from shared.tasks import cancelled
 from tests.waiting import until
 

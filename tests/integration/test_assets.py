@@ -14,11 +14,11 @@ import pytest
 from playwright.async_api import async_playwright
 from starlette.applications import Starlette
 
-from app.assets import FRONTEND, GALLERY, SERVED, STYLES, Assets, stripped
-from shared import qr
-from shared.clock import now_ms
-from shared.lifecycle import State
-from shared.protocol import Method, Qr
+from app.page.assets import FRONTEND, GALLERY, SERVED, STYLES, Assets, stripped
+from shared.core import qr
+from shared.core.clock import now_ms
+from shared.core.lifecycle import State
+from shared.core.protocol import Method, QrView
 from tests.integration.web import ORIGIN, Web
 from tests.unit.world import ONE, SESSION, change
 
@@ -116,7 +116,7 @@ async def open_until_qr(browser, web, world, locale, **options):
     deadline = now_ms() + 160_000
     await world.snapshots.save(lease, change(State.CONNECTING, method=Method.QR, deadline=deadline))
     await page.wait_for_selector("main[data-state=connecting]")
-    shown = Qr(text=QR_TEXT, svg=qr.svg(QR_TEXT), number=1, of=qr.COUNT, expires_at=now_ms() + 60_000)
+    shown = QrView(text=QR_TEXT, svg=qr.svg(QR_TEXT), number=1, of=qr.COUNT, expires_at=now_ms() + 60_000)
     await world.snapshots.save(lease, change(State.AWAITING_PHONE, method=Method.QR, deadline=deadline, qr=shown))
     await page.wait_for_selector("[data-testid=qr]:visible")
     await page.wait_for_function("document.querySelector('[data-testid=qr]').naturalWidth > 0")

@@ -6,17 +6,17 @@ from typing import Any, cast
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from shared import keys
-from shared.lease import Leases
-from shared.lifecycle import State
-from shared.protocol import MessageType
-from shared.snapshots import Snapshots
+from shared.core import keys
+from shared.core.lifecycle import State
+from shared.core.protocol import MessageType
+from shared.state.lease import Leases
+from shared.state.snapshots import Snapshots
 from shared.tasks import cancelled
 from tests.unit.world import ONE, SESSION
 from workers.jobs import Jobs, Places
-from workers.linking import Attempt
+from workers.linking.attempt import Attempt
+from workers.linking.page import Page
 from workers.ownership import Ownership
-from workers.writing import Page
 
 
 class Over:

@@ -9,7 +9,7 @@ from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import WatchError
 
-from shared import redis_pool
+from shared.state import pool as redis_pool
 from shared.tasks import cancelled
 from tests.integration.queues import QUEUE
 

@@ -14,28 +14,28 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from shared import keys
-from shared.claims import Claims, Subject, queued
-from shared.clock import now_ms
-from shared.cooldown import Asker, Cooldowns
-from shared.ids import SessionId, WorkerId
-from shared.lease import Leases
-from shared.lifecycle import RUNNING, State
-from shared.protocol import Method
-from shared.queue import client
-from shared.snapshots import Snapshots
-from shared.switches import Board
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.ids import SessionId, WorkerId
+from shared.core.lifecycle import RUNNING, State
+from shared.core.protocol import Method
+from shared.jobs.queue import client
+from shared.state.claims import Claims, Subject, queued
+from shared.state.cooldowns import Asker, Cooldowns
+from shared.state.lease import Leases
+from shared.state.snapshots import Snapshots
+from shared.state.switches import Board
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed, Exited, PipeClosed, WrongMessage
-from workers.limits import Limits
-from workers.linking import Attempt, Order, Parts
+from workers.linking.attempt import Attempt, Order, Parts
+from workers.linking.limits import AttemptLimits
 from workers.ownership import Ownership
-from workers.store import Device
+from workers.store.device import StoredDevice
 
 COURSES = 2000
 AT_ONCE = 50
 BATCHES = 4
-LIMITS = Limits(qr=80, attempt=120, code=80, code_least=20, used_up_early=10, finish=60)
+LIMITS = AttemptLimits(qr=80, attempt=120, code=80, code_least=20, used_up_early=10, finish=60)
 LATE_MS = 5_000
 """How late an ending may be on a loaded machine; without an ending it would be never."""
 
@@ -147,7 +147,7 @@ class ScriptedLinker:
 class Stage:
     """What an attempt works with, for one course."""
 
-    def __init__(self, redis: Redis, script: Script, *, limits: Limits = LIMITS, secret: str = "") -> None:
+    def __init__(self, redis: Redis, script: Script, *, limits: AttemptLimits = LIMITS, secret: str = "") -> None:
         self.script = script
         self.limits = limits
         self.alive: set[ScriptedLinker] = set()
@@ -186,11 +186,13 @@ class Stage:
     def discard(self, _scratch: str) -> None:
         pass
 
-    async def adopt(self, session: SessionId, scratch: str, jid: str, linked_at: int, *, parked: str = "") -> Device:
+    async def adopt(
+        self, session: SessionId, scratch: str, jid: str, linked_at: int, *, parked: str = ""
+    ) -> StoredDevice:
         if self.script.adopt_fails:
             raise OSError("the disk is full")
         self.parked = parked
-        return Device(session, jid, linked_at, scratch, parked)
+        return StoredDevice(session, jid, linked_at, scratch, parked)
 
     # What follows an attempt.
     async def hold(self, *_: object) -> None:
@@ -306,7 +308,7 @@ async def test_a_phone_that_must_not_stay_is_parked_at_once_and_logged_out(
         (0, pipe.Paired(jid="79001234567:1@s.whatsapp.net", lid="", platform="", business_name="")),
         (0, pipe.Connected()),
     ]
-    stage = Stage(redis, Script(1, [good], expected=expected), limits=Limits())
+    stage = Stage(redis, Script(1, [good], expected=expected), limits=AttemptLimits())
     try:
         if why == "revoked":
             await redis.set(keys.link("L"), "revoked")
@@ -325,7 +327,7 @@ async def test_of_two_companies_at_once_one_asks_for_the_phones_code_and_the_oth
 ) -> None:
     """Both were let through by web, because neither had asked WhatsApp yet."""
     redis = client(Redis.from_url(redis_server).connection_pool)
-    limits, phone = Limits(qr=20_000, attempt=30_000, code_least=1), PHONES[0]
+    limits, phone = AttemptLimits(qr=20_000, attempt=30_000, code_least=1), PHONES[0]
     stages = []
     for seed in (1, 2):
         qr = pipe.Qr(text="https://x#a,k", number=1, born=now_ms())
@@ -385,7 +387,7 @@ async def test_what_was_asked_of_an_earlier_attempt_comes_late_and_is_dropped(re
 async def test_an_emptied_redis_does_not_make_an_attempt_forget_which_phone_is_expected(redis_server: str) -> None:
     redis = client(Redis.from_url(redis_server).connection_pool)
     qr = pipe.Qr(text="https://x#a,k", number=1, born=now_ms())
-    stage = Stage(redis, Script(1, [[(0, qr)]], expected=PHONES[0]), limits=Limits())
+    stage = Stage(redis, Script(1, [[(0, qr)]], expected=PHONES[0]), limits=AttemptLimits())
     try:
         attempt, its_end = await stage.begin()
         await stage.taken.wait()

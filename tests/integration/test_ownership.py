@@ -5,12 +5,13 @@ import signal
 
 import pytest
 
-from app import local_redis
-from shared import keys, redis_pool
-from shared.clock import now_ms
-from shared.ids import SessionId
-from shared.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, Leases
-from shared.queue import client
+from app.local import redis as local_redis
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.ids import SessionId
+from shared.jobs.queue import client
+from shared.state import pool as redis_pool
+from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, Leases
 from shared.tasks import cancelled
 from tests.unit.world import ONE, OTHER, SESSION
 from tests.waiting import until

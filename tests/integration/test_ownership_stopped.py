@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.ids import WorkerId
-from shared.lease import LEASE_MS, Leases
+from shared.core.ids import WorkerId
+from shared.state.lease import LEASE_MS, Leases
 from tests.unit.world import SESSION
 from tests.waiting import until
 
@@ -17,10 +17,10 @@ ROOT = Path(__file__).parents[2]
 
 STOPPABLE = """
 import asyncio, sys
-from shared import redis_pool
-from shared.ids import SessionId, WorkerId
-from shared.lease import Leases
-from shared.queue import client
+from shared.state import pool as redis_pool
+from shared.core.ids import SessionId, WorkerId
+from shared.state.lease import Leases
+from shared.jobs.queue import client
 from shared.settings import Settings
 from workers.ownership import Ownership
 

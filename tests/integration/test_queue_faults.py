@@ -7,9 +7,11 @@ from arq.worker import Worker
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app import local_redis
-from shared import keys, queue, redis_pool
-from shared.queue import client
+from app.local import redis as local_redis
+from shared.core import keys
+from shared.jobs import queue
+from shared.jobs.queue import client
+from shared.state import pool as redis_pool
 from shared.tasks import cancelled
 from tests.integration.queues import QUEUE, Shop
 from tests.waiting import until

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from arq.constants import in_progress_key_prefix, job_key_prefix, result_key_prefix, retry_key_prefix
 
-from shared import queue
+from shared.jobs import queue
 from tests.integration.queues import QUEUE, Shop, is_empty, is_idle
 from tests.waiting import until
 

@@ -6,12 +6,12 @@ import orjson
 import pytest
 from redis.asyncio.client import PubSub
 
-from app import relay as relay_module
 from app.access import Access
-from app.slot import Ended
-from shared import keys
-from shared.ids import SessionId
-from shared.lifecycle import State
+from app.page import relay as relay_module
+from app.page.slot import SocketEnded
+from shared.core import keys
+from shared.core.ids import SessionId
+from shared.core.lifecycle import State
 from tests.unit.world import SESSION, change
 from tests.waiting import until
 
@@ -182,7 +182,7 @@ async def test_a_newer_versions_snapshot_is_read_as_far_as_it_is_understood(rela
 async def test_a_snapshot_that_nobody_can_read_ends_the_socket_and_not_the_relay(relay, world, operator):
     await operator.hset(keys.snapshot(SESSION), mapping={"attempt": 5, "seq": 1, "body": b"rubbish"})
     async with relay.watch(SESSION) as slot, asyncio.timeout(5):
-        with pytest.raises(Ended):
+        with pytest.raises(SocketEnded):
             await slot.first()
     await operator.delete(keys.snapshot(SESSION))
     async with relay.watch(SESSION) as slot:
@@ -195,7 +195,7 @@ def access(config, redis):
 
 
 async def ended_with(slot):
-    with pytest.raises(Ended) as ended:
+    with pytest.raises(SocketEnded) as ended:
         async with asyncio.timeout(5):
             await everything_in(slot)
     return ended.value.code
@@ -241,9 +241,9 @@ async def test_over_a_redis_that_forgot_everything_all_tabs_come_back_to_the_tru
         await operator.flushall()
         async with relay.watch(SESSION) as two:  # a second tab, before anybody has noticed
             async with asyncio.timeout(5):
-                with pytest.raises(Ended):
+                with pytest.raises(SocketEnded):
                     await everything_in(one)
-                with pytest.raises(Ended):
+                with pytest.raises(SocketEnded):
                     await everything_in(two, first=True)
     async with relay.watch(SESSION) as slot, asyncio.timeout(5):
         assert (await slot.first()).state is State.UNLINKED

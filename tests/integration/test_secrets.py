@@ -8,10 +8,10 @@ import json
 
 import pytest
 
-from shared import keys
-from shared.ids import SessionId, WorkerId
-from shared.lifecycle import State
-from shared.messages import Message, Outbox
+from shared.core import keys
+from shared.core.ids import SessionId, WorkerId
+from shared.core.lifecycle import State
+from shared.state.outbox import Message, Outbox
 from tests.integration.web import API_KEY, SECRET, Web
 from tests.unit.world import World, change
 from tests.waiting import until

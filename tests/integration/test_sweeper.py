@@ -4,12 +4,12 @@ from typing import Any, cast
 
 import pytest
 
-from shared import keys
-from shared.claims import Outcome
-from shared.clock import now_ms
-from shared.ids import SessionId
-from shared.lifecycle import DEVICE, State
-from shared.metrics import Counter, field
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.ids import SessionId
+from shared.core.lifecycle import DEVICE, State
+from shared.state.claims import Outcome
+from shared.telemetry.metrics import Counter, field
 from tests.unit.world import ONE, OTHER, SESSION, change
 from workers import sweeper as sweeper_module
 from workers.sweeper import Sweeper

@@ -4,16 +4,16 @@ import asyncio
 
 import pytest
 
-from app.relay import TICK_SECONDS
-from shared import keys
-from shared.claims import MOST_STARTS
-from shared.clock import now_ms
-from shared.failures import FAILURES, FailureCode
-from shared.ids import SessionId, WorkerId
-from shared.lifecycle import State
-from shared.protocol import FailureView
-from shared.queue import link_job_id
-from shared.snapshots import Snapshots
+from app.page.relay import TICK_SECONDS
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.failures import FAILURES, FailureCode
+from shared.core.ids import SessionId, WorkerId
+from shared.core.lifecycle import State
+from shared.core.protocol import FailureView
+from shared.jobs.queue import link_job_id
+from shared.state.claims import MOST_STARTS
+from shared.state.snapshots import Snapshots
 from tests.integration.web import API_KEY, Tab
 from tests.unit.world import change
 from tests.waiting import until

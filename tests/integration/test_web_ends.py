@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from app import local_redis
+from app.local import redis as local_redis
 from tests.integration.web import Web
 from tests.waiting import until
 

@@ -5,10 +5,10 @@ import json
 import httpx
 import pytest
 
-from app.problems import MAX_BODY_BYTES
-from shared import keys
-from shared.clock import now_ms
-from shared.ids import SessionId
+from app.http.problems import MAX_BODY_BYTES
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.ids import SessionId
 from tests.integration.web import ORIGIN
 
 LINKS = "/api/v1/links"

@@ -7,11 +7,11 @@ import secrets
 import pytest
 import websockets
 
-from app.browser import SOCKETS_PER_ADDRESS, SOCKETS_PER_LINK
-from app.limits import MESSAGES_AT_ONCE
-from shared import keys
-from shared.clock import now_ms
-from shared.protocol import MAX_TOKEN_LENGTH
+from app.page.limits import MESSAGES_AT_ONCE
+from app.page.socket import SOCKETS_PER_ADDRESS, SOCKETS_PER_LINK
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.protocol import MAX_TOKEN_LENGTH
 from tests.integration.web import SECRET
 from tests.waiting import until
 

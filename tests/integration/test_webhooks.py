@@ -6,19 +6,22 @@ import contextlib
 import httpx
 import pytest
 
-from shared import keys, queue, redis_pool, webhooks
-from shared.calls import listen_for_calls
-from shared.clock import now_ms
-from shared.ids import WorkerId
-from shared.queue import QueueWorker
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.ids import WorkerId
+from shared.jobs import queue
+from shared.jobs.queue import QueueWorker
+from shared.jobs.wake import listen_for_calls
+from shared.state import events as webhooks
+from shared.state import pool as redis_pool
+from shared.state.events import Event, EventShelf, EventType, signature
 from shared.tasks import cancelled
-from shared.webhooks import Event, EventShelf, EventType, signature
 from tests.receiver import HANG, Receiver
 from tests.unit.world import SESSION
 from tests.waiting import until
-from workers import webhooks as delivery
+from workers import delivery
+from workers.delivery import Webhooks
 from workers.jobs import Jobs
-from workers.webhooks import Webhooks
 
 SECRET = "the integrator's own secret"
 

@@ -18,8 +18,8 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from app.access import Access, Link
-from app.local_redis import free_port
-from shared.ids import CompanyId
+from app.local.redis import free_port
+from shared.core.ids import CompanyId
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]

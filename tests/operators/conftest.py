@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from shared import keys
+from shared.core import keys
 from tests.e2e.conftest import emulator, folder, own_redis
 from tests.e2e.stack import Stack
 from tests.operators.sink import Sink

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from app.local_redis import find_binary, free_port
+from app.local.redis import find_binary, free_port
 from tests.e2e.processes import Service
 from workers.report import memory_bytes, processes
 

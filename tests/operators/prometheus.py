@@ -12,7 +12,7 @@ from typing import Any, Self
 import httpx
 import yaml
 
-from app.local_redis import free_port
+from app.local.redis import free_port
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]

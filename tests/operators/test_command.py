@@ -7,10 +7,10 @@ import click
 import pytest
 
 from app.cli.__main__ import main
-from shared import keys
-from shared.clock import now_ms
-from shared.ids import SessionId
-from shared.queue import client, enqueue
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.ids import SessionId
+from shared.jobs.queue import client, enqueue
 from tests.e2e.stack import Stack, new_number
 from tests.operators.conftest import ROOT, Command
 from tests.waiting import until

@@ -107,7 +107,14 @@ def test_the_image_has_all_that_runs(tmp_path: Path) -> None:
             shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, tmp_path / name)
-    modules = ["app.main", "app.release", "app.cli.__main__", "workers.main", "workers.release", "workers.store_move"]
+    modules = [
+        "app.main",
+        "app.release",
+        "app.cli.__main__",
+        "workers.main",
+        "workers.store.release",
+        "workers.store.move",
+    ]
     modules += [
         f"{one.relative_to(ROOT).with_suffix('')}".replace("/", ".") for one in (ROOT / "workers").rglob("[!_]*.py")
     ]

@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 from websockets.exceptions import ConnectionClosedError
 
-from app.local_redis import LocalRedis
+from app.local.redis import LocalRedis
 from bench.postgres import Postgres, binaries
 from emulator.client import Emulator
-from shared import keys
+from shared.core import keys
 from tests.e2e.stack import Socket, Stack
 from tests.operators.transcript import ROOT, Document, Shell
 from tests.waiting import until

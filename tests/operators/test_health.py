@@ -4,9 +4,10 @@ import signal
 
 import pytest
 
-from app.local_redis import LocalRedis
-from shared import VERSION, keys
-from shared.metrics import ENGINE
+from app.local.redis import LocalRedis
+from shared import VERSION
+from shared.core import keys
+from shared.telemetry.metrics import ENGINE
 from tests.e2e.stack import Stack, new_number
 from tests.waiting import until
 

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from app.local_redis import free_port
+from app.local.redis import free_port
 from bench.postgres import Postgres, binaries
 from emulator.client import Emulator
 from tests.e2e.stack import API_KEY, Stack, new_number

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from shared.metrics import ENGINE
+from shared.telemetry.metrics import ENGINE
 from tests.e2e.stack import Stack, new_number
 from tests.operators.conftest import stats
 from tests.waiting import until

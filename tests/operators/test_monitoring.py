@@ -18,14 +18,14 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from redis.asyncio import Redis
 
-from app import exposition
 from app.cli.__main__ import main as onboarding
-from app.gauges import Moment, WorkerView
-from app.local_redis import free_port
-from shared import keys
-from shared.clock import now_ms
-from shared.ids import WorkerId
-from shared.metrics import BUCKETS, Counter, Histogram, Stage, field, funnel
+from app.local.redis import free_port
+from app.ops import exposition
+from app.ops.gauges import Moment, WorkerView
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.ids import WorkerId
+from shared.telemetry.metrics import BUCKETS, Counter, Histogram, Stage, field, funnel
 from tests.e2e.processes import Service
 from tests.operators.prometheus import DEPLOYED, ROOT, Prometheus
 

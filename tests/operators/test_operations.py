@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from app.local_redis import LocalRedis
+from app.local.redis import LocalRedis
 from emulator.client import Emulator
-from shared import keys
-from shared.queue import client, enqueue
+from shared.core import keys
+from shared.jobs.queue import client, enqueue
 from tests.e2e.stack import Stack
 from tests.operators.transcript import ROOT, Document, Shell
 from tests.waiting import until

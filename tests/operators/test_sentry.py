@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from app.local_redis import LocalRedis
+from app.local.redis import LocalRedis
 from emulator.client import Emulator
-from shared import keys
-from shared.ids import SessionId
-from shared.queue import client, enqueue
+from shared.core import keys
+from shared.core.ids import SessionId
+from shared.jobs.queue import client, enqueue
 from tests.e2e.stack import Stack, new_number
 from tests.operators.conftest import stats
 from tests.operators.sink import Event, Sink

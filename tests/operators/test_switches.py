@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from shared import keys
-from shared.switches import Board, UnknownSwitch, checked
+from shared.core import keys
+from shared.state.switches import Board, UnknownSwitch, checked
 from tests.e2e.stack import Stack, new_number
 from tests.operators.conftest import Command
 

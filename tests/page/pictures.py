@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from emulator import pictures
-from shared import qr
+from emulator.phone import pictures
+from shared.core import qr
 from tests.page.server import now
 
 QR_TEXT = "https://wa.me/settings/linked_devices#2@" + "k3Vq9s0ZC8f1m4y7Jp2LrT6xWb5NdHgQeUaO" * 5

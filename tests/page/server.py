@@ -17,7 +17,7 @@ from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.assets import Assets
+from app.page.assets import Assets
 
 PATIENCE_SECONDS = 10.0
 POLICY = (

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from shared.failures import FAILURES, Act, FailureCode
+from shared.core.failures import FAILURES, Act, FailureCode
 from tests.page.conftest import DESKTOP, PHONE, OpenPage
 from tests.page.pictures import a_code, a_device, a_qr, deadline
 from tests.page.server import Script, now

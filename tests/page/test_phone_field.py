@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from shared import phone as server_phone
+from shared.core import phone as server_phone
 from tests.page.conftest import PHONE, OpenPage
 from tests.page.server import Script
 

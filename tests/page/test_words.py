@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.failures import Act, FailureCode
-from shared.lifecycle import State
+from shared.core.failures import Act, FailureCode
+from shared.core.lifecycle import State
 
 FRONTEND = Path(__file__).resolve().parent.parent.parent / "frontend"
 LOCALES = ["en", "ru", "pt-BR", "es"]

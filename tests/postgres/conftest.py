@@ -7,14 +7,14 @@ import pytest
 import pytest_asyncio
 
 from bench.postgres import Postgres, binaries
-from shared.ids import WorkerId
+from shared.core.ids import WorkerId
 from tests.e2e.fixtures import folder
 from tests.engine.conftest import emulator, emulator_port, engines, environment, steps, tag
-from workers import pgbouncer
-from workers.store_dsn import server_of
-from workers.store_postgres import PostgresStore
-from workers.store_reach import Reached, reached
-from workers.store_scratch import Scratch
+from workers.store.postgres import pgbouncer
+from workers.store.postgres.dsn import server_of
+from workers.store.postgres.reach import Reached, reached
+from workers.store.postgres.store import PostgresStore
+from workers.store.scratch import Scratch
 
 __all__ = ["emulator", "emulator_port", "engines", "environment", "folder", "steps", "tag"]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from shared.ids import SessionId
+from shared.core.ids import SessionId
 from tests.postgres.conftest import AT, count_rows
 from tests.waiting import until
-from workers.store_copy import NotADevice, read_file
+from workers.store.postgres.copy import NotADevice, read_file
 
 FIRST, SECOND = SessionId("company_1"), SessionId("company_2")
 PRIVACY = "INSERT INTO whatsmeow_privacy_tokens VALUES ($1, 'somebody@lid', 'x', 1)"
@@ -23,11 +23,11 @@ PRIVACY = "INSERT INTO whatsmeow_privacy_tokens VALUES ($1, 'somebody@lid', 'x',
 ADOPT = """
 import asyncio, sys
 from pathlib import Path
-from shared.ids import SessionId, WorkerId
-from workers.store_connections import Connections
-from workers.store_dsn import server_of
-from workers.store_postgres import PostgresStore
-from workers.store_scratch import Scratch
+from shared.core.ids import SessionId, WorkerId
+from workers.store.postgres.connections import Connections
+from workers.store.postgres.dsn import server_of
+from workers.store.postgres.store import PostgresStore
+from workers.store.scratch import Scratch
 
 url, folder, path, jid = sys.argv[1:]
 async def main():

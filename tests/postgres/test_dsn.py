@@ -5,8 +5,8 @@ import ssl
 import certifi
 import pytest
 
-from workers.store import StoreRefused
-from workers.store_dsn import server_of
+from workers.store.device import StoreRefused
+from workers.store.postgres.dsn import server_of
 
 
 def test_what_is_percent_encoded_arrives_as_it_was_meant():

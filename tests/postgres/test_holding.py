@@ -10,19 +10,19 @@ import psutil
 import pytest
 
 from bench.postgres import Postgres
-from shared.ids import SessionId
+from shared.core.ids import SessionId
 from tests import waiting
 from tests.engine.steps import Linked, Steps, until
 from tests.postgres.conftest import AT, POOL, count_rows
 from workers.engine.processes import Holder
 from workers.engine.protocol import Held, Hold, Lost, LostReason, Release, Released, Send, SendFailed, Sent
-from workers.store import Device, StoreAway
-from workers.store_dsn import server_of
-from workers.store_postgres import PostgresStore
-from workers.store_reach import reached
+from workers.store.device import StoreAway, StoredDevice
+from workers.store.postgres.dsn import server_of
+from workers.store.postgres.reach import reached
+from workers.store.postgres.store import PostgresStore
 
 
-async def linked(steps: Steps, store: PostgresStore, session: str) -> tuple[Linked, Device]:
+async def linked(steps: Steps, store: PostgresStore, session: str) -> tuple[Linked, StoredDevice]:
     """A device, paired and handed over."""
     link = await steps.link()
     device = await store.adopt(SessionId(session), link.database, link.jid, AT)
@@ -30,13 +30,13 @@ async def linked(steps: Steps, store: PostgresStore, session: str) -> tuple[Link
     return link, device
 
 
-async def held(holder: Holder, store: PostgresStore, device: Device) -> None:
+async def held(holder: Holder, store: PostgresStore, device: StoredDevice) -> None:
     assert await store.holds(device)
     await holder.send(Hold(session=device.session, database=device.database, jid=device.jid))
     assert (await until(holder, Held)).session == device.session
 
 
-async def sent(holder: Holder, device: Device, message: str, text: str = "hi") -> Sent | SendFailed:
+async def sent(holder: Holder, device: StoredDevice, message: str, text: str = "hi") -> Sent | SendFailed:
     """What became of a text."""
     await holder.send(Send(session=device.session, message=message, to="+79990000000", text=text))
     async with asyncio.timeout(45):
@@ -46,7 +46,7 @@ async def sent(holder: Holder, device: Device, message: str, text: str = "hi") -
     raise AssertionError("the holder ended")
 
 
-async def sent_at_last(holder: Holder, device: Device, name: str) -> bool:
+async def sent_at_last(holder: Holder, device: StoredDevice, name: str) -> bool:
     """Whether a text goes out within a few tries: the first ones may find a dead connection."""
     return any([isinstance(await sent(holder, device, f"{name}{number}"), Sent) for number in range(4)])
 
@@ -63,7 +63,7 @@ async def test_a_paired_device_is_held_from_postgres_and_sends(steps, store):
 async def test_sessions_of_two_companies_are_never_mixed(steps, store):
     links, devices = zip(*[await linked(steps, store, f"company_{n}") for n in (1, 2)], strict=True)
     first, second = devices
-    assert not await store.holds(Device(first.session, second.jid, AT, first.database))
+    assert not await store.holds(StoredDevice(first.session, second.jid, AT, first.database))
     assert await store.device(first.session) == first
     async with steps.holder() as holder:
         for device in devices:
@@ -147,7 +147,7 @@ async def test_while_postgres_is_away_only_one_goes_to_see(store, postgres):
 
 async def reachable(store: PostgresStore) -> bool:
     with contextlib.suppress(StoreAway):
-        await store.holds(Device(SessionId("company_1"), "1:1@s.whatsapp.net", AT, ""))
+        await store.holds(StoredDevice(SessionId("company_1"), "1:1@s.whatsapp.net", AT, ""))
         return True
     return False
 
@@ -216,7 +216,7 @@ async def nobody(postgres: Postgres, database: str) -> bool:
 async def test_without_a_pooler_the_server_closes_what_idles(steps, postgres, database, tmp_path, store):
     link, device = await linked(steps, store, "company_1")
     async with reached(server_of(postgres.url(database)), None, POOL) as direct, steps.holder() as holder:
-        own = Device(device.session, link.jid, AT, direct.dsn)
+        own = StoredDevice(device.session, link.jid, AT, direct.dsn)
         await held(holder, store, own)
         assert isinstance(await sent(holder, own, "m1"), Sent)
         assert await postgres.connections(database) > 0

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from shared.ids import SessionId, WorkerId
+from shared.core.ids import SessionId, WorkerId
 from tests.engine.steps import until
 from tests.postgres.conftest import AT, count_rows
 from workers.engine.protocol import Held, Hold
-from workers.store import SqliteStore
-from workers.store_copy import NotADevice, read_file
+from workers.store.postgres.copy import NotADevice, read_file
+from workers.store.sqlite import SqliteStore
 
 FIRST, SECOND = SessionId("company_1"), SessionId("company_2")
 
@@ -42,7 +42,7 @@ def command(postgres, database, redis_server):
     }
 
     def run(folder: Path, *options: str) -> tuple[int, str]:
-        line = [sys.executable, "-m", "workers.store_move", "--from", str(folder), *options]
+        line = [sys.executable, "-m", "workers.store.move", "--from", str(folder), *options]
         done = subprocess.run(
             line, capture_output=True, text=True, cwd=Path(__file__).parents[2], env=os.environ | given, timeout=90
         )
@@ -108,7 +108,7 @@ async def test_nothing_is_moved_while_a_worker_lives(deployment, command, redis_
     living.close()
     from redis.asyncio import Redis
 
-    from shared.lease import Leases
+    from shared.state.lease import Leases
 
     async with Redis.from_url(redis_server) as redis:
         await Leases(redis).acquire(FIRST, WorkerId("w2"))

@@ -13,17 +13,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bench.postgres import distance, pooler, private_folder
-from shared.ids import SessionId, WorkerId
+from shared.core.ids import SessionId, WorkerId
 from shared.settings import Settings
 from tests.engine.steps import until
 from tests.postgres.conftest import POOL
-from workers import pgbouncer, release
 from workers.engine.protocol import Held, Hold
-from workers.store import StoreAway, StoreRefused
-from workers.store_dsn import server_of
-from workers.store_postgres import PostgresStore
-from workers.store_reach import Way, reached, way_to
-from workers.store_scratch import Scratch
+from workers.store import release
+from workers.store.device import StoreAway, StoreRefused
+from workers.store.postgres import pgbouncer
+from workers.store.postgres.dsn import server_of
+from workers.store.postgres.reach import Way, reached, way_to
+from workers.store.postgres.store import PostgresStore
+from workers.store.scratch import Scratch
 
 
 @pytest.mark.slow
@@ -92,7 +93,7 @@ async def test_a_wrong_password_a_missing_database_and_a_server_away_are_told_ap
 
 
 async def test_an_old_server_without_a_pooler_is_refused(postgres, database, monkeypatch):
-    monkeypatch.setattr("workers.store_reach.OLDEST_DIRECT", 99)
+    monkeypatch.setattr("workers.store.postgres.reach.OLDEST_DIRECT", 99)
     server = server_of(postgres.url(database))
     assert await way_to(server, pooler=True) is Way.OWN
     with pytest.raises(StoreRefused, match="install pgbouncer"):
@@ -208,7 +209,7 @@ async def test_a_pgbouncer_that_cannot_start_is_reported(postgres, database):
 
 
 async def test_own_connections_are_few_and_closed_when_idle(postgres, database, monkeypatch):
-    monkeypatch.setattr("workers.store_connections.IDLE_SECONDS", 0.2)
+    monkeypatch.setattr("workers.store.postgres.connections.IDLE_SECONDS", 0.2)
     async with reached(server_of(postgres.url(database)), None, POOL) as found:
         seen = []
 

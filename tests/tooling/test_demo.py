@@ -6,7 +6,7 @@ import urllib.request
 
 import pytest
 
-from app.local_redis import free_port
+from app.local.redis import free_port
 from tests.tooling.launched import Launched
 
 

@@ -8,9 +8,9 @@ from pydantic import BaseModel, Field
 
 import docs.generate
 from docs.generate import examples, failures, lifecycle, protocol, shape, typescript
-from shared.failures import FailureCode
-from shared.lifecycle import State
-from shared.protocol import ClientMessage, CloseCode, MessageType
+from shared.core.failures import FailureCode
+from shared.core.lifecycle import State
+from shared.core.protocol import ClientMessage, CloseCode, MessageType
 
 
 def test_generated_files_are_fresh():

@@ -11,8 +11,8 @@ PRODUCT = ("app", "shared", "workers")
 #: Who besides shared/settings.py touches the environment, and why.
 ENVIRONMENT = {
     "shared/settings.py": "reads it: the one place",
-    "app/local.py": "composes the environment of the processes that it launches",
-    "app/local_redis.py": "looks for redis-server on PATH",
+    "app/local/__main__.py": "composes the environment of the processes that it launches",
+    "app/local/redis.py": "looks for redis-server on PATH",
 }
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from app import local, local_greeting, local_redis
+from app.local import __main__ as local
+from app.local import greeting as local_greeting
+from app.local import redis as local_redis
 from tests.tooling.launched import ROOT, Launched, command_line
 
 FAKES = Path(__file__).parent / "fakes"

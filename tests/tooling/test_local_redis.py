@@ -8,7 +8,7 @@ import psutil
 import pytest
 import redis
 
-from app import local_redis
+from app.local import redis as local_redis
 
 
 def test_it_answers_with_its_password_only_and_is_gone_afterwards(tmp_path):

@@ -4,7 +4,7 @@ import hypothesis
 import pytest
 from fakeredis import FakeAsyncRedis
 
-from shared.queue import client
+from shared.jobs.queue import client
 from tests.unit.world import World
 
 # How long an example takes says something of the machine, not of us.

@@ -11,11 +11,11 @@ from pydantic import SecretStr
 from starlette.requests import Request
 
 from app.access import Access, BadToken
-from shared import keys
-from shared.claims import Claims, Subject
-from shared.clock import now_ms
-from shared.ids import CompanyId
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.ids import CompanyId
 from shared.settings import Settings
+from shared.state.claims import Claims, Subject
 
 SECRET = "a secret that is long enough to sign " * 2
 KEYS = ("first-api-key-0001", "second-api-key-002")

@@ -2,12 +2,12 @@
 
 import pytest
 
-from shared.failures import FAILURES, FailureCode
+from shared.core.failures import FAILURES, FailureCode
 from workers import reasons
 from workers.engine.protocol import LostReason
 from workers.reasons import Verdict
 
-#: Of workers/engine/linker.py, which cannot be imported here: it loads the library.
+#: Of workers/engine/child/linker.py, which cannot be imported here: it loads the library.
 FINAL_WORDS = {"timeout", "error", "err-client-outdated", "err-unexpected-state"}
 UNKNOWN = ["", "err-something-new", "SUCCESS", "timeout "]
 

@@ -11,23 +11,23 @@ from typing import Any
 
 import pytest
 
-from shared import keys, webhooks
-from shared.clock import now_ms
-from shared.failures import FailureCode
-from shared.lifecycle import State
-from shared.phone import masked
-from shared.protocol import Body, Code, Device, FailureView, MessageType, Qr
-from shared.snapshots import Change, Snapshots
-from shared.webhooks import Event, EventShelf, EventType, Result, Undelivered, message_event, signature
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.failures import FailureCode
+from shared.core.lifecycle import State
+from shared.core.phone import masked
+from shared.core.protocol import Body, CodeView, DeviceView, FailureView, MessageType, QrView
+from shared.state import events as webhooks
+from shared.state.events import Event, EventShelf, EventType, Result, Undelivered, message_event, signature
+from shared.state.snapshots import Change, Snapshots
 from tests.unit.world import PHONE, SESSION
 from tests.waiting import until
-from workers import reasons
-from workers import webhooks as delivery
-from workers.webhooks import GIVE_UP_MS, JITTER, Webhooks, kind_of, pause_seconds
+from workers import delivery, reasons
+from workers.delivery import GIVE_UP_MS, JITTER, Webhooks, kind_of, pause_seconds
 
 ROOT = Path(__file__).parents[2]
 SECRET = "the integrator's own secret"
-DEVICE = Device(phone=masked(PHONE), name="Booking assistant", linked_at=1_780_000_000_000)
+DEVICE = DeviceView(phone=masked(PHONE), name="Booking assistant", linked_at=1_780_000_000_000)
 STATUS, LINKED = MessageType.STATUS, MessageType.WHATSAPP_CONNECTED
 
 
@@ -180,9 +180,9 @@ async def test_without_a_webhook_nothing_is_kept(world):
 
 async def test_no_event_carries_a_phone_a_qr_or_a_code(telling):
     lease = await telling.serve()
-    qr = Qr(text="2@" + "secret" * 9, svg="<svg/>", number=1, of=6, expires_at=1)
+    qr = QrView(text="2@" + "secret" * 9, svg="<svg/>", number=1, of=6, expires_at=1)
     body = Body(
-        state=State.LINKED, device=DEVICE, qr=qr, code=Code(text="K7QX-2MHD", expires_at=1, phone=masked(PHONE))
+        state=State.LINKED, device=DEVICE, qr=qr, code=CodeView(text="K7QX-2MHD", expires_at=1, phone=masked(PHONE))
     )
     await telling.snapshots.save(lease, Change(body, LINKED, "attempt.linked", ending=True))
     everything = str(await telling.everything())
@@ -336,7 +336,7 @@ def test_only_what_is_known_not_to_have_been_sent_is_said_so(word, reason):
 
 
 def test_the_holders_own_words_are_those_that_are_understood():
-    source = (ROOT / "workers" / "engine" / "holder.py").read_text()
+    source = (ROOT / "workers" / "engine" / "child" / "holder.py").read_text()
     assert all(f'"{word}"' in source for word in reasons._UNSENT)
 
 

@@ -5,16 +5,16 @@ from typing import Any, Self
 import orjson
 from redis.asyncio import Redis
 
-from shared import keys
-from shared.claims import Claims, Requested, Subject, queued
-from shared.clock import now_ms
-from shared.ids import SessionId, WorkerId
-from shared.lease import Lease, Leases
-from shared.lifecycle import State
-from shared.protocol import Body, MessageType, Method
-from shared.redis_pool import answer
-from shared.rescue import Rescue
-from shared.snapshots import Change, Snapshots
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.ids import SessionId, WorkerId
+from shared.core.lifecycle import State
+from shared.core.protocol import Body, MessageType, Method
+from shared.state.claims import Claims, Requested, Subject, queued
+from shared.state.lease import Lease, Leases
+from shared.state.pool import answer
+from shared.state.rescue import Rescue
+from shared.state.snapshots import Change, Snapshots
 
 SESSION = SessionId("company_salon-1")
 ONE, OTHER = WorkerId("one"), WorkerId("other")

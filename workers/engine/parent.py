@@ -39,7 +39,7 @@ class Exited:
 class Process(Generic[T_co]):
     """A running child: send to it, iterate over what it says."""
 
-    def __init__(self, zygote: "Zygote", key: int, pipe: Pipe[T_co]) -> None:
+    def __init__(self, zygote: "ZygoteHandle", key: int, pipe: Pipe[T_co]) -> None:
         self.pid: int | None = None
         self._zygote = zygote
         self._key = key
@@ -96,7 +96,7 @@ class Process(Generic[T_co]):
         return self.exited.result()
 
 
-class Zygote:
+class ZygoteHandle:
     """A running zygote and the children that it has."""
 
     def __init__(self, process: asyncio.subprocess.Process, control: socket.socket) -> None:
@@ -180,7 +180,7 @@ class Zygote:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "workers.engine.zygote",
+                "workers.engine.child.zygote",
                 str(theirs.fileno()),
                 str(os.getpid()),
                 stdin=asyncio.subprocess.DEVNULL,

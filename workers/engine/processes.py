@@ -29,11 +29,11 @@ from typing import Self, TypeVar
 import structlog
 from pydantic import TypeAdapter
 
-from shared import sentry
 from shared.tasks import cancelled
+from shared.telemetry import sentry
 from workers.engine.devices import settle
 from workers.engine.orders import Alive, Fork, Options, Role
-from workers.engine.parent import LINGER_LIMIT, Exited, Process, Zygote
+from workers.engine.parent import LINGER_LIMIT, Exited, Process, ZygoteHandle
 from workers.engine.pipe import Pipe, PipeClosed, WrongMessage
 from workers.engine.protocol import (
     Connected,
@@ -134,7 +134,7 @@ class Engines:
         self._options = options
         self._environment = environment
         self._key = 0
-        self._zygote: Zygote | None = None
+        self._zygote: ZygoteHandle | None = None
         self._changed = asyncio.Condition()
         self._why = "it has not started yet"
         self._keeper: asyncio.Task[None] | None = None
@@ -170,7 +170,7 @@ class Engines:
         """A fresh holder, ready. Raises `EngineFailed`."""
         return await self._ready(Holder, Role.HOLDER, from_holder)
 
-    async def _ready(self, make: Callable[[Zygote, int, Pipe[M]], C], role: Role, incoming: TypeAdapter[M]) -> C:
+    async def _ready(self, make: Callable[[ZygoteHandle, int, Pipe[M]], C], role: Role, incoming: TypeAdapter[M]) -> C:
         try:
             async with asyncio.timeout(READY_LIMIT):
                 while (child := await self._fork(make, role, incoming)).pid is None:
@@ -192,7 +192,7 @@ class Engines:
             raise EngineFailed(f"a {role.value} did not become ready: {first if isinstance(first, Exited) else '?'}")
         return child
 
-    async def _fork(self, make: Callable[[Zygote, int, Pipe[M]], C], role: Role, incoming: TypeAdapter[M]) -> C:
+    async def _fork(self, make: Callable[[ZygoteHandle, int, Pipe[M]], C], role: Role, incoming: TypeAdapter[M]) -> C:
         async with self._changed:
             while (zygote := self._zygote) is None or zygote.gone.is_set():
                 await self._changed.wait()
@@ -213,7 +213,7 @@ class Engines:
         while True:
             began = asyncio.get_running_loop().time()
             try:
-                zygote = await Zygote.start(self._environment)
+                zygote = await ZygoteHandle.start(self._environment)
             except OSError as error:
                 self._why = f"it cannot be started: {error}"
             else:

@@ -16,7 +16,7 @@ SECRET = "2@SECRET-OF-A-QR"
 def facts(options: Options) -> dict[str, object]:
     import ctypes
 
-    from workers.engine import client as ours  # isort: skip  (first, as it prepares what the others do)
+    from workers.engine.child import client as ours  # isort: skip(first, as it prepares what the others do)
 
     from neonize.aioze.client import NewAClient, gocode
     from neonize.utils.enum import LogLevel
@@ -40,7 +40,7 @@ def facts(options: Options) -> dict[str, object]:
 
 
 async def abandoned(options: Options, folder: str) -> dict[str, object]:
-    from workers.engine.client import Client, Library
+    from workers.engine.child.client import Client, Library
     from workers.engine.devices import pairing_name
 
     library = Library(options, 8)
@@ -57,7 +57,7 @@ async def abandoned(options: Options, folder: str) -> dict[str, object]:
 
 
 async def storm(options: Options) -> dict[str, object]:
-    from workers.engine.client import Client, Library
+    from workers.engine.child.client import Client, Library
 
     library = Library(options, 300)
 
@@ -78,12 +78,12 @@ async def main(sock, options: Options) -> None:
     what, _, folder = start.database.partition(" in ")
     match what:
         case "panic":
-            from workers.engine.client import Client, Library
+            from workers.engine.child.client import Client, Library
 
             client = Client(Library(options, 4), "nowhere")
             await client._neonize.get_me()
         case "unknown device":
-            from workers.engine.client import Client, Library
+            from workers.engine.child.client import Client, Library
             from workers.engine.devices import held_name
 
             name = held_name(f"{folder}/x.db")
@@ -108,7 +108,7 @@ async def main(sock, options: Options) -> None:
             while True:  # endless: one that came to its end could exit before it is killed
                 os.write(3, b"x" * 100_000)
         case "noise":
-            import workers.engine.client
+            import workers.engine.child.client
 
             print(SECRET, flush=True)
             sys.stderr.write(SECRET + "\n")
@@ -118,7 +118,7 @@ async def main(sock, options: Options) -> None:
             await pipe.send(Ended(reason="said it all"))
         case "modules":
             before = set(sys.modules)
-            import workers.engine.client  # noqa: F401
+            import workers.engine.child.client  # noqa: F401
 
             new = sorted(name for name in set(sys.modules) - before if not name.startswith(("neonize", "workers")))
             await pipe.send(Ended(reason=" ".join(new)))

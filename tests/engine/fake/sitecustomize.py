@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 
 class _Finder:
     def find_spec(self, name, path=None, target=None):
-        if name == "workers.engine.linker":
+        if name == "workers.engine.child.linker":
             return importlib.util.spec_from_file_location(name, HERE / "linker.py")
         return None
 

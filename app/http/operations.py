@@ -1,0 +1,88 @@
+"""A row of the route table: what routes a request, and what the API's description says of it, in one place."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.http.problems import NOT_UNDERSTOOD, Kind, Problem
+from shared.core.ids import COMPANY_PATTERN
+
+Owner = TypeVar("Owner")
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Id:
+    """What `{id}` in a path is, and its pattern."""
+
+    says: str
+    pattern: str
+
+    def fits(self, text: str) -> bool:
+        """Whether `text` can be such an id."""
+        return re.fullmatch(self.pattern, text) is not None
+
+
+COMPANY_ID = Id("The company, as you name it.", COMPANY_PATTERN)
+LINK_ID = Id("The link's `id`.", r"^[A-Za-z0-9_-]{1,64}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header that a request may have, what it says, and its pattern."""
+
+    name: str
+    says: str
+    pattern: str
+
+    def of(self, request: Request) -> str | None:
+        """What the request says there. Raises `Problem` for what does not fit."""
+        text = request.headers.get(self.name)
+        if text is not None and not re.fullmatch(self.pattern, text):
+            raise Problem(NOT_UNDERSTOOD, f"{self.name}: it does not fit {self.pattern}", field=self.name)
+        return text
+
+
+IDEMPOTENCY_KEY = Header(
+    "Idempotency-Key",
+    "Made by you, one for each message: what comes again under it within ten minutes is not sent again, and gets the same "
+    "answer.",
+    r"^[ -~]{1,255}$",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One way in which an operation succeeds, or says no without a problem. `media` of its body, if it has one."""
+
+    status: int
+    says: str
+    model: type[BaseModel] | None = None
+    media: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[Owner]):
+    """One method of one path; `handler` is a method of the class that answers. `problems`: those of its own;
+    `problems_of` (app/openapi.py) adds what every operation behind a key can meet."""
+
+    method: str
+    path: str
+    handler: Callable[[Owner, Request], Awaitable[Response]]
+    summary: str
+    answers: tuple[Answer, ...]
+    problems: tuple[Kind, ...] = ()
+    id: Id | None = None
+    body: type[BaseModel] | None = None
+    headers: tuple[Header, ...] = ()
+    needs_key: bool = True
+
+    @property
+    def name(self) -> str:
+        """Names it in logs, in Sentry, and to generators of clients."""
+        return self.handler.__name__

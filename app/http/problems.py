@@ -1,0 +1,118 @@
+"""What goes wrong at the API, as RFC 9457 problem JSON: every kind that there is, as data, and how one travels.
+
+The kinds are named in the table of operations (app/http/operations.py), from which the API's description is made.
+"""
+
+from dataclasses import dataclass
+
+from pydantic import Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from shared.core.failures import FailureCode
+from shared.core.protocol import Wire
+
+MAX_BODY_BYTES = 64 * 1024
+MEDIA_TYPE = "application/problem+json"
+
+#: Answers carry tokens and the state of companies: nobody between us and the integrator keeps them.
+UNKEPT = {"cache-control": "no-store"}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of problem. `name` never changes; `detail` says what to do, where a problem of this kind does not say it
+    more exactly."""
+
+    status: int
+    name: str
+    title: str
+    detail: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def type(self) -> str:
+        """By which programs know it."""
+        return f"/problems/{self.name}" if self.name else "about:blank"
+
+
+NOT_ALLOWED = Kind(
+    401,
+    "not-allowed",
+    "Not allowed",
+    "Send one of the API_KEYS as `Authorization: Bearer <key>`.",
+    (("WWW-Authenticate", "Bearer"),),
+)
+NO_COMPANY = Kind(
+    404,
+    "no-such-company",
+    "No such company",
+    "A company id is 1-64 letters, digits, '_', '.' or '-', and begins with a letter or digit.",
+)
+NO_LINK = Kind(404, "no-such-link", "No such link", "A link's id is in the answer that created it.")
+NOT_LINKED = Kind(
+    409, "not-linked", "Not linked", "This company has no linked WhatsApp; create a link and have it linked."
+)
+TOO_LARGE = Kind(413, "too-large", "Too large", f"The body may have {MAX_BODY_BYTES} bytes.")
+NOT_UNDERSTOOD = Kind(422, "not-understood", "Not understood", "`field` names what is at fault, and `detail` says why.")
+KEY_REUSED = Kind(
+    422, "key-reused", "Key used already", "Another message was sent under this `Idempotency-Key`: make one for each."
+)
+NOT_A_PHONE = Kind(
+    422, "not-a-phone-number", "Not a phone number", "Write it with its country, as in +7 900 123-45-67."
+)
+BUG = Kind(500, "our-fault", "Our fault", "This is a bug of the service; it has been reported.")
+AWAY = Kind(
+    503,
+    "redis-is-away",
+    "Redis is away",
+    "Redis does not answer or takes no writes; try again in some seconds.",
+    (("Retry-After", "5"),),
+)
+
+
+class ProblemView(Wire):
+    """A problem, by RFC 9457."""
+
+    type: str = Field(
+        description="Which kind it is, such as `/problems/not-linked`: it never changes. `about:blank` for what the status "
+        "alone says."
+    )
+    title: str = Field(description="The kind, for a person.")
+    status: int = Field(description="The answer's status.")
+    detail: str = Field(description="What happened and what to do, for a person.")
+    field: str | None = Field(default=None, description="The field of the body, or the header, that is at fault.")
+    code: FailureCode | None = Field(default=None, description="The failure, as the page and the webhooks name it.")
+
+
+class Problem(Exception):
+    """An error of the API."""
+
+    def __init__(
+        self, kind: Kind, detail: str | None = None, *, field: str | None = None, code: FailureCode | None = None
+    ) -> None:
+        super().__init__(kind.title)
+        self._headers = dict(kind.headers)
+        self.view = ProblemView(
+            type=kind.type, title=kind.title, status=kind.status, detail=detail or kind.detail, field=field, code=code
+        )
+
+    def response(self) -> Response:
+        """As it travels."""
+        content = self.view.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return JSONResponse(content, self.view.status, UNKEPT | self._headers, media_type=MEDIA_TYPE)
+
+
+async def http_problem(request: Request, error: Exception) -> Response:
+    """What the router itself refuses (404, 405), and bugs: problems below /api, plain text elsewhere."""
+    if isinstance(error, HTTPException):
+        about = "GET /api/v1/openapi.json tells what there is."
+        kind, headers = Kind(error.status_code, "", error.detail, about), error.headers
+    else:
+        kind, headers = BUG, None
+    if not request.url.path.startswith("/api/"):
+        return PlainTextResponse(kind.title, kind.status, headers)
+    answer = Problem(kind).response()
+    answer.headers.update(headers or {})
+    return answer

@@ -1,0 +1,201 @@
+"""Runs the whole service on this machine: Redis, web and worker by the Procfile, and a link for a first company.
+
+What is not set is made up for a trial: a Redis of our own (REDIS_URL), keys that are kept in .run/ (SECRET_KEY,
+API_KEYS), the next free port from 8000 (PORT). With made-up keys it listens on loopback only. Everything else is
+described in docs/environment.md. Ctrl-C stops all of it.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.local import redis as local_redis
+from app.local.processes import die_with_parent, run_procfile
+
+ROOT = Path(__file__).resolve().parents[2]
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+FIRST_PORT, LAST_PORT = 8000, 8099
+
+
+class CannotStartError(Exception):
+    """The text is one sentence for the person at the terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What the command line says. `also` are further lines for the greeting: pairs of a label and an address."""
+
+    folder: Path
+    procfile: Path
+    also: tuple[tuple[str, str], ...]
+
+
+def options(arguments: list[str] | None = None) -> Arguments:
+    """Reads the command line; `--help` and mistakes end the process."""
+    parser = argparse.ArgumentParser(
+        prog="python -m app.local", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, default=ROOT / ".run", help="keeps keys and linked devices (.run)")
+    parser.add_argument("--procfile", type=Path, default=ROOT / "Procfile", help="what to run (Procfile)")
+    parser.add_argument(
+        "--also", nargs=2, action="append", default=[], metavar=("LABEL", "URL"), help="another line for the greeting"
+    )
+    asked = parser.parse_args(arguments)
+    return Arguments(asked.folder.resolve(), asked.procfile, tuple((label, url) for label, url in asked.also))
+
+
+def environment(given: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The children's environment but for REDIS_URL: what was given, completed. Raises CannotStartError."""
+    env = {name: value for name, value in given.items() if value}
+    host = env.setdefault("HOST", "127.0.0.1")
+    made_up = [name for name in ("SECRET_KEY", "API_KEYS") if name not in env]
+    if made_up and host not in LOOPBACK:
+        raise CannotStartError(
+            f"HOST={host} is not loopback, so {' and '.join(made_up)} must be set (docs/environment.md)."
+        )
+    if made_up:
+        kept = kept_secrets(folder)
+        env |= {name: kept[name] for name in made_up}
+    if "PORT" in env:
+        if not env["PORT"].isascii() or not env["PORT"].isdigit() or not 1 <= int(env["PORT"]) <= 65535:
+            raise CannotStartError(f"PORT={env['PORT']} is no port number from 1 to 65535.")
+        if not is_free(host, int(env["PORT"])):
+            raise CannotStartError(f"Port {env['PORT']} is in use: stop what listens there, or set another PORT.")
+    else:
+        env["PORT"] = str(next_free_port(host))
+    if "PUBLIC_URL" not in env:  # the page's address may be typed either way
+        env["ALLOWED_ORIGINS"] = f"{env.get('ALLOWED_ORIGINS', '')} http://localhost:{env['PORT']}".strip()
+    env.setdefault("DATA_DIR", str(folder / "data"))
+    env.setdefault("LOG_FORMAT", "console")
+    env["PYTHONUNBUFFERED"] = "1"
+    env["PATH"] = os.pathsep.join([str(Path(sys.prefix, "bin")), env.get("PATH", os.defpath)])
+    return env
+
+
+def kept_secrets(folder: Path) -> dict[str, str]:
+    """Keys for this machine, made at the first start and readable by their owner only. Raises CannotStartError."""
+    path = folder / "secrets.json"
+    made = {"SECRET_KEY": secrets.token_urlsafe(48), "API_KEYS": secrets.token_urlsafe(32)}
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            return {name: str(kept[name]) for name in made}
+        except (ValueError, KeyError, TypeError) as error:
+            raise CannotStartError(f"{path} is damaged ({error}): remove it, and new keys are made.") from error
+    with open(descriptor, "w", encoding="utf-8") as file:
+        json.dump(made, file)
+    return made
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether web could listen there now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def next_free_port(host: str) -> int:
+    """From 8000 on. Raises CannotStartError."""
+    for port in range(FIRST_PORT, LAST_PORT + 1):
+        if is_free(host, port):
+            return port
+    raise CannotStartError(f"No port from {FIRST_PORT} to {LAST_PORT} is free on {host}: set PORT.")
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[int]:
+    """Keeps a second run out of the folder: two workers would log in with the same devices.
+
+    Gives a descriptor that the children keep open, so that the folder is free only when they are gone as well.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with open(folder / "lock", "a", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStartError(f"Another run uses {folder}, or is still stopping: one at a time.") from None
+        yield file.fileno()
+
+
+@contextmanager
+def greeting(env: Mapping[str, str], folder: Path, also: tuple[tuple[str, str], ...]) -> Iterator[None]:
+    """The process that waits until all is ready and then shows the first link."""
+    told = {
+        "base": f"http://{'[::1]' if ':' in env['HOST'] else '127.0.0.1'}:{env['PORT']}",
+        "key": env["API_KEYS"].replace(",", " ").split()[0],
+        "folder": str(folder),
+        "also": also,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app.local.greeting"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        preexec_fn=die_with_parent,  # noqa: PLW1509 - we have no threads
+    )
+    assert process.stdin is not None  # noqa: S101 - we asked for a pipe
+    process.stdin.write(json.dumps(told).encode())
+    process.stdin.close()
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def run(asked: Arguments, given: Mapping[str, str]) -> int:
+    """Everything, until a signal or a death; the exit code. Raises CannotStartError and NoRedisError."""
+    with ExitStack() as stack:
+        lock = stack.enter_context(only_one(asked.folder))
+        env = environment(given, asked.folder)
+        redis = None
+        if "REDIS_URL" not in env:
+            redis = stack.enter_context(local_redis.running(asked.folder / "redis", in_child=die_with_parent))
+            env["REDIS_URL"] = redis.url
+            _write_private(asked.folder / "redis.url", redis.url)
+        stack.enter_context(greeting(env, asked.folder, asked.also))
+        return run_procfile(asked.procfile, env, keep_open=lock, beside=redis.process if redis else None)
+
+
+def _write_private(path: Path, text: str) -> None:
+    with suppress(FileNotFoundError):
+        path.unlink()
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def main() -> int:
+    """The command."""
+    asked = options()
+    signal.signal(signal.SIGTERM, _interrupt)  # until the processes run: leave the blocks, stop what was started
+    try:
+        return run(asked, os.environ)
+    except (CannotStartError, local_redis.NoRedisError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 0
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,23 @@
+"""The answers of the operators' routes, field by field; the API's description is made from them (app/openapi.py)."""
+
+from pydantic import Field
+
+from shared.core.protocol import Wire
+
+
+class HealthView(Wire):
+    """The process is alive."""
+
+    status: str
+    version: str
+    engine: str = Field(description="The version of the WhatsApp library.")
+    sockets: int = Field(description="Browsers that are connected to this process.")
+
+
+class ReadyView(Wire):
+    """What is wrong with each part, or `ok`."""
+
+    status: str = Field(description="`ok` or `ill`.")
+    redis: str
+    workers: str
+    store: str = Field(description="Whether a worker reaches the device store.")

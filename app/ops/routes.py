@@ -1,0 +1,119 @@
+"""What operators and their monitors ask web: is it alive, can it serve, what has it counted."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError, RedisError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from app.access import Access
+from app.http import problems
+from app.http.operations import Answer, Operation
+from app.http.problems import Problem
+from app.ops import exposition, gauges
+from app.ops.models import HealthView, ReadyView
+from shared import VERSION
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.state.pool import PASSING, answer
+from shared.telemetry.metrics import ENGINE
+
+log = structlog.get_logger()
+
+READY_SECONDS = 3.0
+"""A monitor does not wait for as long as our own patience with Redis is."""
+
+
+class Ops:
+    """The routes, over one Redis. `sockets` counts the browsers that are connected to this process."""
+
+    def __init__(self, redis: Redis, access: Access, sockets: Callable[[], int]) -> None:
+        self._redis = redis
+        self._access = access
+        self._sockets = sockets
+
+    def routes(self) -> list[Route]:
+        """`/healthz`, `/readyz`, `/metrics`."""
+        return [Route(one.path, partial(one.handler, self), methods=[one.method]) for one in OPERATIONS]
+
+    async def healthz(self, _request: Request) -> Response:
+        """The process is alive; says nothing of its neighbours."""
+        view = HealthView(status="ok", version=VERSION, engine=ENGINE, sockets=self._sockets())
+        return JSONResponse(view.model_dump(by_alias=True))
+
+    async def readyz(self, _request: Request) -> Response:
+        """200 when Redis takes writes, a worker lives, and one of those reaches the device store; else 503. Says of
+        each part what is wrong with it."""
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                parts = await self._parts()
+        except TimeoutError:
+            parts = {"redis": "does not answer", "workers": "unknown", "store": "unknown"}
+        ready = all(value == "ok" for value in parts.values())
+        view = ReadyView(status="ok" if ready else "ill", **parts)
+        return JSONResponse(view.model_dump(by_alias=True), 200 if ready else 503)
+
+    async def _parts(self) -> dict[str, str]:
+        try:
+            await self._redis.set(keys.PROBE, now_ms(), px=keys.MINUTE)
+            redis = "ok"
+        except OutOfMemoryError:
+            redis = "full: it takes no writes"
+        except (RedisError, *PASSING) as error:
+            return {"redis": type(error).__name__, "workers": "unknown", "store": "unknown"}
+        moment = await gauges.read(self._redis)
+        living, ill = len(moment.living), len(moment.ill_stores)
+        workers, store = "ok", "ok"
+        if not living:
+            workers = store = "none alive"
+        elif ill == living:
+            store = "away from every worker"
+        return {"redis": redis, "workers": workers, "store": store}
+
+    async def metrics(self, request: Request) -> Response:
+        """Prometheus text, for holders of an API key."""
+        if not self._access.is_integrator(request):
+            return Problem(problems.NOT_ALLOWED).response()
+        try:
+            moment = await gauges.read(self._redis)
+            switches = await answer(self._redis.hkeys(keys.SWITCH))
+        except (RedisError, *PASSING) as error:
+            log.warning("metrics.unread", error=type(error).__name__)
+            return Problem(problems.AWAY).response()
+        text = exposition.text(moment, sockets=self._sockets(), switches=[one.decode() for one in switches])
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+OPERATIONS: tuple[Operation[Ops], ...] = (
+    Operation(
+        "GET",
+        "/healthz",
+        Ops.healthz,
+        "Say that the process is alive; nothing of its neighbours.",
+        (Answer(200, "It is.", HealthView),),
+        needs_key=False,
+    ),
+    Operation(
+        "GET",
+        "/readyz",
+        Ops.readyz,
+        "Say whether the service can serve: Redis takes writes, a worker lives and reaches the device store.",
+        (Answer(200, "It can.", ReadyView), Answer(503, "It cannot: what is wrong with each part.", ReadyView)),
+        needs_key=False,
+    ),
+    Operation(
+        "GET",
+        "/metrics",
+        Ops.metrics,
+        "Counters, histograms and gauges, for Prometheus.",
+        (Answer(200, "Prometheus' text format.", media="text/plain"),),
+        (problems.AWAY,),
+    ),
+)
+"""What monitors ask."""

@@ -1,0 +1,81 @@
+"""What one socket may take: its places among others, and its pace."""
+
+import asyncio
+import ipaddress
+from collections import Counter as Tally
+
+from shared.core.protocol import CloseCode
+
+MESSAGES_PER_SECOND = 5.0
+MESSAGES_AT_ONCE = 20.0
+
+
+def neighbourhood(host: str) -> str:
+    """Whom an address stands for: itself, or of IPv6 its /64, within which one household may choose freely."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((int(address), 64), strict=False))
+
+
+class Close(Exception):
+    """End this socket with a code."""
+
+    def __init__(self, code: CloseCode) -> None:
+        super().__init__(code.name)
+        self.code = code
+
+
+class SocketLimits:
+    """How many sockets each link and each address has here."""
+
+    def __init__(self) -> None:
+        self._open: Tally[str] = Tally()
+
+    def place(self, name: str, most: int) -> "Place":
+        """Hold one of `most` places in an `async with`, which raises `Close` when there is none."""
+        return Place(self._open, name, most)
+
+
+class Place:
+    """A place among those of one name. No generator: its frame would stay for as long as the socket."""
+
+    __slots__ = ("_most", "_name", "_open")
+
+    def __init__(self, open_: Tally[str], name: str, most: int) -> None:
+        self._open = open_
+        self._name = name
+        self._most = most
+
+    async def __aenter__(self) -> None:
+        if self._open[self._name] >= self._most:
+            raise Close(CloseCode.TOO_MANY)
+        self._open[self._name] += 1
+
+    async def __aexit__(self, *_: object) -> None:
+        self._open[self._name] -= 1
+        if not self._open[self._name]:
+            del self._open[self._name]
+
+
+class Pace:
+    """A bucket of messages that refills steadily."""
+
+    __slots__ = ("_at", "_left")
+
+    def __init__(self) -> None:
+        self._left = MESSAGES_AT_ONCE
+        self._at = asyncio.get_running_loop().time()
+
+    def take(self) -> None:
+        """One message has come. Raises `Close` when they come too fast."""
+        now = asyncio.get_running_loop().time()
+        self._left = min(MESSAGES_AT_ONCE, self._left + (now - self._at) * MESSAGES_PER_SECOND) - 1
+        self._at = now
+        if self._left < 0:
+            raise Close(CloseCode.TOO_MANY)

@@ -1,0 +1,149 @@
+"""What an owner can ask for: start or join an attempt, have a code, take it back. One place decides whether it may be.
+
+Each use case is idempotent: sent twice, by two tabs or by a replay, it does once what it does. Each returns whether
+something new is announced because of it; if not, whoever asked has to be told how things stand.
+"""
+
+from arq.connections import ArqRedis
+
+from app.access import Link
+from shared.core import keys, phone
+from shared.core.clock import now_ms
+from shared.core.failures import FailureCode, Refused
+from shared.core.ids import SessionId
+from shared.core.lifecycle import State
+from shared.core.protocol import Body, MessageType, Method
+from shared.jobs.queue import enqueue, link_job_id, withdraw
+from shared.state.claims import REVOKED, SPENT, Claims, Outcome, Requested, Subject, queued
+from shared.state.cooldowns import Asker, Cooldowns
+from shared.state.pool import answer
+from shared.state.snapshots import Change, Snapshots
+from shared.telemetry.metrics import UNKNOWN_REGION, Counter, Stage, field, funnel
+
+
+class Onboarding:
+    """The use cases over one Redis."""
+
+    def __init__(
+        self, redis: ArqRedis, snapshots: Snapshots, claims: Claims, cooldowns: Cooldowns, *, region: str
+    ) -> None:
+        self._redis = redis
+        self._snapshots = snapshots
+        self._claims = claims
+        self._cooldowns = cooldowns
+        self._region = region
+
+    async def request_qr(self, link: Link) -> bool:
+        """Start an attempt, or join what runs. Raises `Refused`."""
+        _in_time(link)
+        await self._check(link, Method.QR, None)
+        requested = await self._request(link, Method.QR, Subject(link.id, link.expires_at, expected=link.phone))
+        return requested.outcome is Outcome.STARTED
+
+    async def request_code(self, link: Link, typed: str, host: str) -> bool:
+        """A code for the phone as typed, on the attempt that runs or on a new one; `host` is the browser's address.
+
+        Raises `Refused`.
+        """
+        _in_time(link)
+        home = phone.region_of(link.phone) if link.phone else UNKNOWN_REGION
+        number = phone.parse(typed, self._region if home == UNKNOWN_REGION else home)
+        if link.phone and not phone.same_account(link.phone, number):
+            raise Refused(FailureCode.WRONG_NUMBER, field=phone.FIELD)
+        await self._check(link, Method.CODE, number)
+        address = self._cooldowns.address(host)
+        await self._wait(Asker(number, link.session, address))
+        subject = Subject(link.id, link.expires_at, phone=number, expected=link.phone, address=address)
+        requested = await self._request(link, Method.CODE, subject)
+        if requested.outcome is Outcome.DIFFERS:
+            raise Refused(FailureCode.IN_PROGRESS, field=phone.FIELD)
+        if requested.outcome is Outcome.JOINED and requested.owner is not None:
+            await enqueue(
+                self._redis,
+                keys.queue_worker(requested.owner),
+                "code",
+                link.session,
+                requested.attempt,
+                job_id=f"code:{link.session}:{requested.attempt}",
+            )
+        return requested.outcome is Outcome.STARTED
+
+    async def refused(self, code: FailureCode) -> None:
+        """Count a command that was refused."""
+        await answer(self._redis.hincrby(keys.STATS, field(Counter.REFUSED, code=code.value)))
+
+    async def cancel(self, link: Link) -> bool:
+        """End the attempt, as long as the phone has not agreed; otherwise nothing happens. Raises `Refused`.
+
+        A link that is spent may: its tab can cross with the attempt's own end.
+        """
+        if await self._redis.get(keys.link(link.id)) == REVOKED.encode():
+            raise Refused(FailureCode.LINK_SPENT)
+        body = Body(state=State.CANCELLED)
+        cancelled = await self._claims.cancel(
+            link.session,
+            Change(
+                body,
+                MessageType.STATUS,
+                "attempt.cancelled",
+                "in the queue",
+                (field(Counter.ENDINGS, state=State.CANCELLED.value),),
+            ),
+        )
+        if cancelled.done:
+            await withdraw(self._redis, keys.QUEUE_LINKING, link_job_id(link.session, cancelled.attempt))
+        if cancelled.owner is not None:
+            await enqueue(
+                self._redis,
+                keys.queue_worker(cancelled.owner),
+                "cancel",
+                link.session,
+                cancelled.attempt,
+                job_id=f"cancel:{link.session}:{cancelled.attempt}",
+            )
+        return cancelled.done or cancelled.owner is not None
+
+    async def _request(self, link: Link, method: Method, subject: Subject) -> Requested:
+        known = subject.phone or subject.expected
+        region = phone.region_of(known) if known else UNKNOWN_REGION
+        started = funnel(Stage.STARTED, method, region)
+        change = queued(method, "attempt.requested", field(Counter.ATTEMPTS, method=method.value), started)
+        requested = await self._claims.request(link.session, subject, change)
+        if requested.outcome is Outcome.LIMITED:
+            raise Refused(FailureCode.COOL_DOWN, retry_at=requested.retry_at)
+        if requested.outcome is Outcome.JOINED and requested.owner is None:
+            # It came with its job. Should that be lost, a click brings it back; the same id is the same job.
+            job_id = link_job_id(link.session, requested.attempt)
+            await enqueue(self._redis, keys.QUEUE_LINKING, "link", link.session, requested.attempt, job_id=job_id)
+        return requested
+
+    async def _wait(self, asker: Asker) -> None:
+        """Answer before WhatsApp must: who has to wait is told until when."""
+        wait = await self._cooldowns.wait(asker)
+        if wait is not None:
+            code = FailureCode.IN_PROGRESS if wait.taken else FailureCode.COOL_DOWN
+            raise Refused(code, retry_at=wait.until)
+
+    async def _check(self, link: Link, method: Method, number: str | None) -> None:
+        region = phone.region_of(number) if number else ""
+        async with self._redis.pipeline(transaction=False) as pipe:  # one way to Redis: somebody has clicked
+            pipe.get(keys.link(link.id))
+            pipe.hmget(keys.SWITCH, ["pause", "qr-only", f"region:{region}"])
+            standing, (pause, qr_only, blocked) = await pipe.execute()
+        if standing and not (standing == SPENT.encode() and await self._did_not_last(link.session)):
+            raise Refused(FailureCode.LINK_SPENT)
+        if pause:
+            raise Refused(FailureCode.PAUSED)
+        if method is Method.CODE and (qr_only or blocked):
+            raise Refused(FailureCode.CODE_NOT_AVAILABLE)
+
+    async def _did_not_last(self, session: SessionId) -> bool:
+        """Whether what was linked was lost again at once: then a spent link has not done its work."""
+        body = (await self._snapshots.read(session)).body
+        return body.failure is not None and body.failure.code is FailureCode.DROPPED_AFTER_LINKING
+
+
+def _in_time(link: Link) -> None:
+    """A socket may outlive its link. Raises `Refused`."""
+    if link.expires_at <= now_ms():
+        raise Refused(FailureCode.LINK_SPENT)

@@ -1,0 +1,274 @@
+"""From Redis' announcements to the sockets' slots: one subscription a process, and nobody waits for a slow reader.
+
+Subscribe first, read second, drop what is older. Announcements may be lost (a reconnect says nothing of what was
+missed), so a session is read again on every (re)subscription, and after a silence.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from app.page.slot import Slot, text_of
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.ids import SessionId
+from shared.core.lifecycle import RUNNING, State
+from shared.core.protocol import CloseCode, MessageType, ServerMessage
+from shared.jobs.queue import link_job_id
+from shared.state.claims import REVOKED
+from shared.state.rescue import SWEEP_GRACE_MS, Rescue
+from shared.state.snapshots import Snapshots, Stored, announced
+from shared.telemetry import sentry
+
+log = structlog.get_logger()
+
+TICK_SECONDS = 2.0
+"""How often the queue position of waiting sessions is brought up to date."""
+SILENCE_SECONDS = 15.0
+"""A running session of which nothing was heard is read again; a resting one after eight times as long."""
+DEAF_SECONDS = 30.0
+"""Nothing at all received, not even the answer to a ping: the connection is taken for dead."""
+
+VANISHED_SECONDS = 5.0
+"""How long a session's owner has to put back what Redis has forgotten."""
+
+UNREADABLE = (ValueError, TypeError, KeyError)
+"""What a snapshot or announcement raises that is none: another version's, or written by hand."""
+
+#: There is always this one: a redis-py subscription without any channel does not listen.
+_SWITCH, _LINKS = keys.SWITCH_CHANNEL.encode(), keys.LINKS_CHANNEL.encode()
+_LINKS_AT_ONCE = 500
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A session with at least one socket here."""
+
+    slots: set[Slot] = field(default_factory=set)
+    last: Stored | None = None
+    position: int | None = None
+    heard: float = 0.0
+    vanished: float | None = None
+
+
+class Relay:
+    """One per web process."""
+
+    def __init__(self, redis: Redis, subscriber: Redis, snapshots: Snapshots, rescue: Rescue) -> None:
+        self._redis = redis
+        self._subscriber = subscriber
+        self._snapshots = snapshots
+        self._rescue = rescue
+        self._watched: dict[SessionId, _Watched] = {}
+        self._pubsub: PubSub | None = None
+        self._heard = 0.0
+        self.on_switch: Callable[[], None] = lambda: None
+
+    @property
+    def sockets(self) -> int:
+        """How many sockets are served."""
+        return sum(len(watched.slots) for watched in self._watched.values())
+
+    @contextlib.asynccontextmanager
+    async def watch(self, session: SessionId, link: str = "") -> AsyncIterator[Slot]:
+        """A slot that receives the session's present snapshot and every later one, and ends when `link` is revoked from
+        now on."""
+        slot = Slot(link)
+        watched = self._watched.get(session)
+        is_new = watched is None
+        if watched is None:
+            watched = self._watched[session] = _Watched()
+        watched.slots.add(slot)
+        try:
+            if is_new and self._pubsub is not None:
+                # A dropped connection is the listener's affair: it subscribes to everything anew.
+                with contextlib.suppress(RedisError, OSError):
+                    await self._pubsub.subscribe(keys.events(session))
+            await self._read([session], again_for=slot)
+            yield slot
+        finally:
+            watched.slots.discard(slot)
+            if not watched.slots and self._watched.get(session) is watched:
+                del self._watched[session]
+                if self._pubsub is not None:
+                    with contextlib.suppress(RedisError, OSError):
+                        await self._pubsub.unsubscribe(keys.events(session))
+
+    async def repeat(self, session: SessionId, slot: Slot) -> None:
+        """Tell one socket again how things stand."""
+        await self._read([session], again_for=slot)
+
+    def work(self) -> tuple[Coroutine[None, None, None], ...]:
+        """What is to run beside everything else until cancelled; survives every fault of Redis.
+
+        A task each, not a TaskGroup: that asks its tasks to end only once, and on Python 3.11 redis-py can lose that
+        (docs/adr/0002).
+        """
+        return tuple(_for_ever(work) for work in (self._listen, self._tick))
+
+    async def _listen(self) -> None:
+        pause = 0.05
+        while True:
+            try:
+                async with self._subscriber.pubsub() as pubsub:
+                    known = set(self._watched)
+                    await pubsub.subscribe(_SWITCH, _LINKS, *map(keys.events, known))
+                    self._pubsub, self._heard, pause = pubsub, _clock(), 0.05
+                    if (
+                        came := set(self._watched) - known
+                    ):  # while we subscribed; whoever comes from now on does it alone
+                        await pubsub.subscribe(*map(keys.events, came))
+                    await self._receive(pubsub)
+            except (RedisError, OSError) as error:
+                log.warning("relay.deaf", error=type(error).__name__)
+            finally:
+                self._pubsub = None
+            await asyncio.sleep(pause)
+            pause = min(1.0, pause * 2)
+
+    async def _receive(self, pubsub: PubSub) -> None:
+        prefix = keys.events(SessionId(""))
+        while _clock() - self._heard < DEAF_SECONDS:
+            message = await pubsub.get_message(timeout=DEAF_SECONDS / 2)
+            if message is None:
+                await pubsub.ping()
+                continue
+            self._heard = _clock()
+            if message["channel"] == _SWITCH:
+                self.on_switch()
+                continue
+            if message["channel"] == _LINKS:
+                is_one = message["type"] == "message"
+                self._close({message["data"].decode(errors="replace")} if is_one else await self._revoked())
+                continue
+            session = SessionId(message["channel"].decode().removeprefix(prefix)) if message["channel"] else None
+            if session is None or session not in self._watched:
+                continue
+            if message["type"] == "message":
+                self._hear(session, message["data"])
+            elif message["type"] == "subscribe":
+                await self._read([session])
+
+    def _close(self, links: Collection[str]) -> None:
+        """End every socket of these links: they are revoked."""
+        for slot in self._slots():
+            if slot.link in links:
+                slot.end(CloseCode.TOKEN)
+
+    async def _revoked(self) -> set[str]:
+        """The links with sockets here that are revoked: after a new subscription, as it may have been said unheard."""
+        links, found = sorted({slot.link for slot in self._slots()}), set()
+        for at in range(0, len(links), _LINKS_AT_ONCE):
+            some = links[at : at + _LINKS_AT_ONCE]
+            said = await self._redis.mget([keys.link(one) for one in some])
+            found |= {one for one, value in zip(some, said, strict=True) if value == REVOKED.encode()}
+        return found
+
+    def _slots(self) -> Iterator[Slot]:
+        return (slot for watched in self._watched.values() for slot in watched.slots)
+
+    def _hear(self, session: SessionId, payload: bytes) -> None:
+        try:
+            kind, stored = announced(session, payload)
+        except UNREADABLE as error:  # of a newer version of us, perhaps: it is theirs to tell
+            log.error("relay.unreadable", session=session, error=type(error).__name__)  # noqa: TRY400
+            return
+        self._deliver(session, kind, stored)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            now = _clock()
+            due = [session for session, watched in self._watched.items() if self._is_due(watched, now)]
+            try:
+                await self._read(due)
+            except (RedisError, OSError) as error:
+                log.warning("relay.unread", error=type(error).__name__)
+
+    @staticmethod
+    def _is_due(watched: _Watched, now: float) -> bool:
+        if watched.last is None or watched.vanished is not None or watched.last.body.state is State.QUEUED:
+            return True
+        patience = SILENCE_SECONDS if watched.last.body.state in RUNNING else 8 * SILENCE_SECONDS
+        return now - watched.heard > patience
+
+    async def _read(self, sessions: Iterable[SessionId], again_for: Slot | None = None) -> None:
+        for session in sessions:
+            try:
+                await self._read_one(session, again_for)
+            except UNREADABLE as error:
+                log.error("relay.unreadable", session=session, error=type(error).__name__)  # noqa: TRY400
+                if again_for is not None:
+                    again_for.end()
+
+    async def _read_one(self, session: SessionId, again_for: Slot | None) -> None:
+        stored = await self._snapshots.read(session)
+        deadline = stored.body.deadline
+        if stored.body.state in RUNNING and deadline and now_ms() > deadline + SWEEP_GRACE_MS:
+            await self._rescue.close_overdue(session)
+            stored = await self._snapshots.read(session)
+        position = None
+        if stored.body.state is State.QUEUED:
+            position = await self._redis.zrank(keys.QUEUE_LINKING, link_job_id(session, stored.attempt))
+        watched = self._watched.get(session)
+        if watched is None or self._vanished(watched, stored):
+            return
+        moved = position is not None and position != watched.position
+        watched.position = position
+        self._deliver(session, MessageType.STATUS, stored, again=moved, again_for=again_for)
+
+    @staticmethod
+    def _vanished(watched: _Watched, stored: Stored) -> bool:
+        """Whether Redis has forgotten a session that sockets here have seen: it lost its memory.
+
+        The owner, if there is one, puts it back under a higher number. If nobody does, the sockets are closed: who
+        comes back gets the truth, which looks older than what they know.
+        """
+        if stored.attempt > 0 or watched.last is None or watched.last.attempt == 0:
+            watched.vanished = None
+            return False
+        now = _clock()
+        watched.vanished = watched.vanished or now
+        if now - watched.vanished > VANISHED_SECONDS:
+            for slot in watched.slots:
+                slot.end()
+        return True
+
+    def _deliver(
+        self,
+        session: SessionId,
+        kind: MessageType,
+        stored: Stored,
+        *,
+        again: bool = False,
+        again_for: Slot | None = None,
+    ) -> None:
+        watched = self._watched[session]
+        watched.heard = _clock()
+        if watched.last is not None and stored.version < watched.last.version:
+            return
+        watched.last = stored
+        position = watched.position if stored.body.state is State.QUEUED else None
+        text = text_of(ServerMessage(type=kind, snapshot=stored.snapshot(queue_position=position)))
+        for slot in watched.slots:
+            slot.put(stored, text, position=position, again=again or slot is again_for)
+
+
+async def _for_ever(work: Callable[[], Awaitable[None]]) -> None:
+    """A bug in it is reported, and it begins anew: a deaf web process would look healthy."""
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - a background task's own border
+            sentry.report("relay", error)
+            await asyncio.sleep(1)
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,215 @@
+"""One browser's socket: a reader that turns messages into use cases, and a writer that sends what is newest.
+
+The socket keeps nothing but its link. Whatever comes in that is not a message of the protocol gets a typed error;
+whatever goes wrong here ends this socket, not the process.
+"""
+
+import asyncio
+from typing import assert_never
+
+import structlog
+from pydantic import ValidationError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from app.access import Access, BadToken, Link
+from app.page.gc import Garbage
+from app.page.limits import Close, Pace, SocketLimits, neighbourhood
+from app.page.onboarding import Onboarding
+from app.page.relay import Relay
+from app.page.slot import Slot, SocketEnded, text_of
+from shared.core.failures import FailureCode, Refused
+from shared.core.protocol import (
+    MAX_MESSAGE_BYTES,
+    Cancel,
+    CloseCode,
+    ErrorView,
+    Hello,
+    MessageType,
+    Profile,
+    RequestPairingCode,
+    RequestQr,
+    ServerMessage,
+    client_message,
+)
+from shared.settings import Settings
+from shared.state.claims import REVOKED
+from shared.tasks import cancelled
+from shared.telemetry import sentry
+
+log = structlog.get_logger()
+
+HELLO_SECONDS = 5.0
+SEND_SECONDS = 5.0
+"""A socket that takes nothing for this long is closed; the browser comes back by itself."""
+LAST_WORDS_SECONDS = 5.0
+"""For what a browser said before it went: who presses "cancel" may close the tab with it."""
+SOCKETS_PER_LINK = 20
+SOCKETS_PER_ADDRESS = 100
+
+
+class Browser:
+    """Serves sockets; one instance a process."""
+
+    def __init__(self, settings: Settings, access: Access, relay: Relay, onboarding: Onboarding) -> None:
+        self._settings = settings
+        self._access = access
+        self._relay = relay
+        self._onboarding = onboarding
+        self._limits = SocketLimits()
+        self.garbage = Garbage()
+
+    async def serve(self, socket: WebSocket) -> None:
+        """A socket's whole life."""
+        if socket.headers.get("origin") not in self._settings.origins:
+            await socket.close(CloseCode.ORIGIN)  # before accept: the browser gets HTTP 403
+            return
+        await socket.accept()
+        with self.garbage.socket():
+            await self._serve(socket)
+
+    async def _serve(self, socket: WebSocket) -> None:
+        address = _address(socket)
+        try:
+            async with self._limits.place(f"address:{address}", SOCKETS_PER_ADDRESS):
+                link = await self._hello(socket)
+                async with self._limits.place(f"link:{link.id}", SOCKETS_PER_LINK):
+                    await self._converse(socket, link)
+        except (SocketEnded, Close) as end:
+            await self._close(socket, end.code)
+        except WebSocketDisconnect:
+            pass  # the browser has gone, as browsers do
+        except (RedisError, OSError, TimeoutError) as error:
+            # Redis is away or the socket is stuck: the browser reconnects and finds the present state.
+            log.warning("socket.lost", error=type(error).__name__)
+            await self._close(socket, CloseCode.RESTART)
+
+    async def _hello(self, socket: WebSocket) -> Link:
+        """The link that the first message names."""
+        try:
+            async with asyncio.timeout(HELLO_SECONDS):
+                message = client_message.validate_json(await _receive(socket))
+        except TimeoutError:
+            raise Close(CloseCode.NO_HELLO) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            is_token = first["loc"] == ("hello", "token") and first["type"] != "missing"
+            raise Close(CloseCode.TOKEN if is_token else CloseCode.NO_HELLO) from None
+        if not isinstance(message, Hello):
+            raise Close(CloseCode.NO_HELLO)
+        try:
+            return self._access.verify(message.token)
+        except BadToken:
+            raise Close(CloseCode.TOKEN) from None
+
+    async def _converse(self, socket: WebSocket, link: Link) -> None:
+        async with self._relay.watch(link.session, link.id) as slot:
+            # Not before it would hear of a revocation: what came before is read, and what comes later closes it.
+            standing = await self._access.standing(link)
+            if standing == REVOKED:
+                raise Close(CloseCode.TOKEN)
+            await self._greet(socket, slot, self._profile(link, spent=standing is not None))
+            reader = asyncio.create_task(self._read(socket, link, slot))
+            writer = asyncio.create_task(_write(socket, slot))
+            try:
+                done, _ = await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+                if reader not in done and isinstance(writer.exception(), WebSocketDisconnect):
+                    await asyncio.wait({reader}, timeout=LAST_WORDS_SECONDS)
+                for task in done:
+                    task.result()
+            finally:
+                for task in (reader, writer):
+                    if not task.done():
+                        await cancelled(task)
+                await asyncio.gather(reader, writer, return_exceptions=True)  # what they raised has been seen
+
+    async def _greet(self, socket: WebSocket, slot: Slot, profile: Profile) -> None:
+        """The first message. Apart, so that it does not stay in memory for as long as the socket lives."""
+        hello = ServerMessage(type=MessageType.STATUS, snapshot=await slot.first(), profile=profile)
+        await _send(socket, text_of(hello))
+
+    async def _read(self, socket: WebSocket, link: Link, slot: Slot) -> None:
+        pace = Pace()
+        while True:
+            text = await _receive(socket)
+            pace.take()
+            try:
+                if not await self._obey(link, text, _address(socket)):
+                    await self._relay.repeat(link.session, slot)
+            except Refused as refused:
+                view = ErrorView(code=refused.code, retry_at=refused.retry_at, field=refused.field)
+                slot.answer(ServerMessage(type=MessageType.ERROR, error=view))
+                await self._onboarding.refused(refused.code)
+            except ValidationError as error:
+                where = ".".join(str(part) for part in error.errors()[0]["loc"][-1:]) or "type"
+                view = ErrorView(code=FailureCode.FORBIDDEN, field=where)
+                slot.answer(ServerMessage(type=MessageType.ERROR, error=view))
+                await self._onboarding.refused(FailureCode.FORBIDDEN)
+            except (ConnectionError, RedisConnectionError, RedisTimeoutError, TimeoutError):
+                raise  # Redis is away: the browser comes back, and says it again
+            except Exception as error:  # noqa: BLE001 - a bug is told and reported, and the socket lives on
+                sentry.report("command", error, session=link.session)
+                slot.answer(ServerMessage(type=MessageType.ERROR, error=ErrorView(code=FailureCode.INTERNAL)))
+
+    async def _obey(self, link: Link, text: str, address: str) -> bool:
+        """Do it; whether something new is announced because of it."""
+        message = client_message.validate_json(text)
+        match message:
+            case RequestQr():
+                return await self._onboarding.request_qr(link)
+            case RequestPairingCode(phone_number=typed):
+                return await self._onboarding.request_code(link, typed, address)
+            case Cancel():
+                return await self._onboarding.cancel(link)
+            case Hello():
+                raise Refused(FailureCode.FORBIDDEN, field="type")
+            case _:
+                assert_never(message)
+
+    def _profile(self, link: Link, *, spent: bool) -> Profile:
+        return Profile(
+            company=link.company_name,
+            platform=self._settings.platform_name,
+            locale=link.locale,
+            region=self._settings.default_region,
+            return_url=link.return_url,
+            device_name=self._settings.device_name,
+            phone_hint=link.phone,
+            spent=spent,
+        )
+
+    @staticmethod
+    async def _close(socket: WebSocket, code: CloseCode) -> None:
+        if socket.application_state is WebSocketState.CONNECTED:
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await socket.close(code)
+            except (RuntimeError, OSError, TimeoutError, WebSocketDisconnect) as error:
+                log.debug("socket.gone", error=type(error).__name__)
+
+
+def _address(socket: WebSocket) -> str:
+    return neighbourhood(socket.client.host) if socket.client else "unknown"
+
+
+async def _receive(socket: WebSocket) -> str:
+    """The next text. Bytes are no message of ours; an oversize one was already refused by the server (1009)."""
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code") or 1005)
+    text: str | None = message.get("text")
+    if text is None or len(text.encode()) > MAX_MESSAGE_BYTES:
+        raise Close(CloseCode.TOO_LARGE)
+    return text
+
+
+async def _write(socket: WebSocket, slot: Slot) -> None:
+    while True:
+        await _send(socket, await slot.next())
+
+
+async def _send(socket: WebSocket, text: str) -> None:
+    async with asyncio.timeout(SEND_SECONDS):
+        await socket.send_text(text)

@@ -1,0 +1,180 @@
+"""Every name in Redis. `docs/redis-keys.md` is printed from `KEYS`; nothing else spells a name.
+
+No key carries a phone number, a code, a QR or a token. Every key has a TTL, but counters and switches.
+"""
+
+from dataclasses import dataclass
+
+from shared.core.ids import SessionId, WorkerId
+
+SECOND = 1000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+SNAPSHOT_TTL = 30 * DAY
+"""A snapshot of a session that nobody touches; the device store knows what is linked, so nothing is lost with it."""
+TIMELINE_TTL = 30 * DAY
+TIMELINE_LENGTH = 200
+SUBJECT_TTL = 10 * MINUTE
+CLAIM_TTL = 1 * HOUR
+"""Much longer than a wait in the queue and an attempt after it, since the sweep finds by their claims what is past its
+deadline, even after an hour without any worker. The ending frees the claim."""
+LEASE_KEY_TTL = 7 * DAY
+"""How long the *name* of an owner outlives it; whether it still owns is said by the score in `wa:leases`."""
+STARTS_TTL = 10 * MINUTE
+"""The stretch of time within which a session's attempts are counted."""
+WORKER_TTL = 1 * MINUTE
+WEBHOOK_TTL = 25 * HOUR
+"""Longer than an event is tried."""
+
+LEASES = "wa:leases"
+WORKERS = "wa:workers"
+STATS = "wa:stats"
+SWITCH = "wa:switch"
+SWITCH_SEEN = "wa:switch:seen"
+"""The switches as the operators' timeline knows them: what differs has been thrown by hand and is written down."""
+SWITCH_CHANNEL = "wa:switch"
+"""Channel: look at the switches now."""
+LINKS_CHANNEL = "wa:links"
+"""Channel: the id of a link that was revoked just now."""
+OPERATORS = "wa:operators"
+FAILED_JOBS = "wa:failed-jobs"
+PROBE = "wa:probe"
+WEBHOOKS = "wa:webhooks"
+
+QUEUE_LINKING = "arq:queue:linking"
+QUEUE_SESSIONS = "arq:queue:sessions"
+
+
+def snapshot(session: SessionId) -> str:
+    """Hash: attempt, seq, body (JSON)."""
+    return f"wa:snapshot:{session}"
+
+
+def events(session: SessionId) -> str:
+    """Channel of the session's announcements."""
+    return f"wa:events:{session}"
+
+
+def timeline(session: SessionId) -> str:
+    """Stream of what happened, for people."""
+    return f"wa:timeline:{session}"
+
+
+def claim(session: SessionId) -> str:
+    """String, SET NX PX: the number of the attempt that runs."""
+    return f"wa:claim:{session}"
+
+
+def starts(session: SessionId) -> str:
+    """Counter, PX: attempts that were asked for lately."""
+    return f"wa:starts:{session}"
+
+
+def subject(session: SessionId) -> str:
+    """Hash: the phone of the running attempt; the only place in Redis that holds one."""
+    return f"wa:subject:{session}"
+
+
+def message(session: SessionId, message_id: str) -> str:
+    """Hash: a text on its way out and whom it is for."""
+    return f"wa:subject:{session}:{message_id}"
+
+
+def once(session: SessionId, digest: str) -> str:
+    """String PX: the message that was asked for under an Idempotency-Key, by the key's hash."""
+    return f"wa:once:{session}:{digest}"
+
+
+def lease(session: SessionId) -> str:
+    """String `worker:token`: who owns the session."""
+    return f"wa:lease:{session}"
+
+
+def fence(session: SessionId) -> str:
+    """Counter: the newest fencing token, which is the newest attempt's number."""
+    return f"wa:fence:{session}"
+
+
+def worker(worker_id: WorkerId) -> str:
+    """Hash: what a living worker says of itself."""
+    return f"wa:worker:{worker_id}"
+
+
+def cooldown(digest: str) -> str:
+    """String PX: a phone, company or address that must wait, or the session with a phone's living code, by keyed hash."""
+    return f"wa:cooldown:{digest}"
+
+
+def link(link_id: str) -> str:
+    """String: a spent or revoked link."""
+    return f"wa:link:{link_id}"
+
+
+def webhook(event_id: str) -> str:
+    """Hash: an event on its way to the integrator."""
+    return f"wa:webhook:{event_id}"
+
+
+def queue_worker(worker_id: WorkerId) -> str:
+    """Commands for the sessions that this worker holds."""
+    return f"arq:queue:worker:{worker_id}"
+
+
+def wake(queue: str) -> str:
+    """Channel that wakes the workers of a queue."""
+    return f"{queue}:wake"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDoc:
+    """One row of the table of names."""
+
+    name: str
+    type: str
+    ttl: str
+    purpose: str
+
+
+KEYS: tuple[KeyDoc, ...] = (
+    KeyDoc(
+        "wa:snapshot:<session>",
+        "hash",
+        "30 days",
+        "attempt, seq and body: the whole present state; `mark`: the last change's own",
+    ),
+    KeyDoc("wa:events:<session>", "channel", "", "announcements of new snapshots"),
+    KeyDoc("wa:timeline:<session>", "stream", "30 days, 200 entries", "what happened, for people"),
+    KeyDoc("wa:claim:<session>", "string, NX PX", "until the attempt ends", "dedupes requests: the running attempt"),
+    KeyDoc("wa:starts:<session>", "counter PX", "10 min", "attempts that were asked for: so many, and no more"),
+    KeyDoc("wa:subject:<session>", "hash", "10 min", "whom the running attempt is about: the only phone in Redis"),
+    KeyDoc("wa:subject:<session>:<message>", "hash", "10 min", "a text on its way out and whom it is for"),
+    KeyDoc(
+        "wa:once:<session>:<hash>", "string PX", "10 min", "the message that was asked for under an Idempotency-Key"
+    ),
+    KeyDoc("wa:lease:<session>", "string", "7 days", "owner of the session as `worker:token`"),
+    KeyDoc("wa:leases", "zset", "7 days", "leases by expiry (ms): past ones have lapsed"),
+    KeyDoc("wa:fence:<session>", "counter", "none", "newest fencing token = newest attempt"),
+    KeyDoc("wa:workers", "zset", "7 days", "workers by last heartbeat (ms)"),
+    KeyDoc("wa:worker:<id>", "hash", "1 min", "a worker's version, capacity and load"),
+    KeyDoc(
+        "wa:cooldown:<hash>",
+        "string PX",
+        "the wait and 6 h; a code's life",
+        "a phone, company or address that must wait, as `{refusals, until}`; or the session with a phone's living code",
+    ),
+    KeyDoc("wa:stats", "hash", "none", "counters behind /metrics"),
+    KeyDoc("wa:switch", "hash", "none", "kill switches, effective at once; also the channel that says: look"),
+    KeyDoc("wa:switch:seen", "hash", "none", "the switches as the operators' timeline knows them"),
+    KeyDoc("wa:operators", "stream", "30 days, 200 entries", "what operators did: switches, drains, repairs"),
+    KeyDoc("wa:failed-jobs", "stream", "30 days, 200 entries", "jobs that failed, and by what error"),
+    KeyDoc("wa:probe", "string PX", "1 min", "/readyz writes it, to see that Redis takes writes"),
+    KeyDoc("wa:link:<id>", "string", "spent: until it expires; revoked: 30 days", "spent or revoked links"),
+    KeyDoc("wa:links", "channel", "", "the id of a link that was revoked just now: its sockets are closed"),
+    KeyDoc("wa:webhook:<id>", "hash", "25 h, or until it was taken", "an event for the integrator: type, body, tries"),
+    KeyDoc("wa:webhooks", "zset", "25 h", "events that wait, by the moment of their next try (ms)"),
+    KeyDoc("arq:queue:linking", "zset", "arq's", "link jobs that wait: its size is the number of people waiting"),
+    KeyDoc("arq:queue:sessions", "zset", "arq's", "resume, sweep, webhooks: work that any worker can do"),
+    KeyDoc("arq:queue:worker:<id>", "zset", "arq's", "commands for sessions that this worker holds"),
+)

@@ -1,0 +1,202 @@
+"""The messages between browser and server: one definition, from which docs and the page's types are generated.
+
+    -> hello                 the link token; answered by `status` with the present snapshot
+    -> request-qr            start an attempt, or join the one that runs
+    -> request-pairing-code  a code for this phone, on the attempt that runs or on a new one
+    -> cancel                end the attempt before the phone has agreed
+    <- status | qr-update | pairing-code | pairing-code-error | whatsapp-connected | error
+
+`type` says what changed; the snapshot is always complete. All JSON is camelCase; times are milliseconds since the
+epoch, UTC. Commands are idempotent: sent twice, they do what they do once.
+"""
+
+from enum import IntEnum, StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic.alias_generators import to_camel
+
+from shared.core.failures import FailureCode
+from shared.core.lifecycle import State
+
+MAX_MESSAGE_BYTES = 4096
+"""A longer message from a browser closes the socket with 1009."""
+MAX_TOKEN_LENGTH = 3800
+"""Leaves room for the rest of a hello."""
+
+
+class Wire(BaseModel):
+    """What travels: frozen, camelCase, and nothing unknown."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid")
+
+
+class CloseCode(IntEnum):
+    """Why the server closes a socket."""
+
+    TOO_LARGE = 1009
+    RESTART = 1012
+    TOKEN = 4401
+    ORIGIN = 4403
+    NO_HELLO = 4408
+    TOO_MANY = 4429
+
+
+class Method(StrEnum):
+    """How the owner's phone agrees."""
+
+    QR = "qr"
+    CODE = "code"
+
+
+# --- browser → server -------------------------------------------------------------------------------------------------
+
+
+class Hello(Wire):
+    """The first message on a socket, within 5 s."""
+
+    type: Literal["hello"]
+    token: str = Field(min_length=1, max_length=MAX_TOKEN_LENGTH)
+    locale: str | None = Field(default=None, max_length=35)
+
+
+class RequestQr(Wire):
+    """Start an attempt, or join what runs."""
+
+    type: Literal["request-qr"]
+
+
+class RequestPairingCode(Wire):
+    """A code for this phone: on the attempt that runs, or on a new one."""
+
+    type: Literal["request-pairing-code"]
+    phone_number: str = Field(max_length=64)
+
+
+class Cancel(Wire):
+    """End the attempt, as long as the phone has not agreed."""
+
+    type: Literal["cancel"]
+
+
+ClientMessage = Annotated[Hello | RequestQr | RequestPairingCode | Cancel, Field(discriminator="type")]
+client_message: TypeAdapter[Hello | RequestQr | RequestPairingCode | Cancel] = TypeAdapter(ClientMessage)
+
+
+# --- the snapshot -----------------------------------------------------------------------------------------------------
+
+
+class QrView(Wire):
+    """The QR to show: its text, ready-made SVG, which of how many, and when the next one replaces it."""
+
+    text: str
+    svg: str
+    number: int = Field(ge=1)
+    of: int = Field(ge=1)
+    expires_at: int
+
+
+class CodeView(Wire):
+    """The pairing code to show, `ABCD-EFGH`; `phone` is masked."""
+
+    text: str
+    expires_at: int
+    phone: str
+
+
+class Queue(Wire):
+    """How many onboardings are served before this one."""
+
+    position: int = Field(ge=0)
+
+
+class Hint(StrEnum):
+    """What may help while an attempt goes on. `no-answer`: three QRs have passed without an answer; the scan may fail
+    on the phone without our hearing of it, so offer a fresh attempt, and the code."""
+
+    NO_ANSWER = "no-answer"
+
+
+class FailureView(Wire):
+    """Why it ended, or why no code could be had; `retry_at` when the same may be tried again."""
+
+    code: FailureCode
+    retryable: bool
+    retry_at: int | None = None
+
+
+class DeviceView(Wire):
+    """The linked device: the phone (masked), the device's name as the phone shows it, and since when."""
+
+    phone: str
+    name: str
+    linked_at: int
+
+
+class Body(Wire):
+    """The part of a snapshot that Redis keeps as one JSON value; the version is kept beside it."""
+
+    state: State
+    method: Method | None = None
+    deadline: int | None = None
+    qr: QrView | None = None
+    code: CodeView | None = None
+    queue: Queue | None = None
+    failure: FailureView | None = None
+    hint: Hint | None = None
+    device: DeviceView | None = None
+
+
+class Snapshot(Body):
+    """The whole present state of one session's onboarding. `(attempt, seq)` only grows; `server_now` is stamped on
+    sending, so that clocks count down rightly on a computer whose own clock is wrong."""
+
+    session_id: str
+    attempt: int
+    seq: int
+    server_now: int
+
+
+# --- server → browser -------------------------------------------------------------------------------------------------
+
+
+class MessageType(StrEnum):
+    """What changed."""
+
+    STATUS = "status"
+    QR_UPDATE = "qr-update"
+    PAIRING_CODE = "pairing-code"
+    PAIRING_CODE_ERROR = "pairing-code-error"
+    WHATSAPP_CONNECTED = "whatsapp-connected"
+    ERROR = "error"
+
+
+class ErrorView(Wire):
+    """A refused command: the code, when it may be tried again, and the field at fault."""
+
+    code: FailureCode
+    retry_at: int | None = None
+    field: str | None = None
+
+
+class Profile(Wire):
+    """Who asks, as the link says it: shown by the page, decided by the integrator. `spent`: the link has linked a
+    device; it may look, and ask again only if that was lost at once (`dropped-after-linking`)."""
+
+    company: str
+    platform: str
+    locale: str | None = None
+    region: str
+    return_url: str | None = None
+    device_name: str
+    phone_hint: str | None = None
+    spent: bool = False
+
+
+class ServerMessage(Wire):
+    """Every message to a browser. `profile` comes with the first answer on a socket."""
+
+    type: MessageType
+    snapshot: Snapshot | None = None
+    error: ErrorView | None = None
+    profile: Profile | None = None

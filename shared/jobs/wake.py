@@ -1,0 +1,73 @@
+"""Workers are called when there is something to do: by pub/sub at once, and by a look at all queues now and then."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.jobs import queue
+from shared.jobs.queue import QueueWorker
+from shared.tasks import cancelled
+
+log = structlog.get_logger()
+
+# KEYS queues   ARGV now (ms).   Which of them have a job that is due. One command for all: three workers at rest would
+# send half of all that a process sends.
+_DUE = """
+local due = {}
+for i, queue in ipairs(KEYS) do due[i] = #redis.call('ZRANGEBYSCORE', queue, '-inf', ARGV[1], 'LIMIT', 0, 1) end
+return due
+"""
+
+
+async def listen_for_calls(
+    redis: Redis, workers: Sequence[QueueWorker], also: Mapping[str, Callable[[], None]] = {}
+) -> None:
+    """Wake each queue's worker as soon as something is put into it, and call whom `also` names for its channel. Runs
+    until cancelled; reconnects by itself. Calls can be lost, so the queues are looked at now and then as well."""
+    looking = asyncio.create_task(_look(workers))
+    try:
+        await _listen(redis, workers, also)
+    finally:
+        await cancelled(looking)
+
+
+async def _look(workers: Sequence[QueueWorker]) -> None:
+    """Wake those whose queue holds a job that is due; at all queues with one command."""
+    if not workers:
+        return
+    due = workers[0].pool.register_script(_DUE)
+    for worker in workers:
+        worker.watched = True
+    while True:
+        await asyncio.sleep(queue.IDLE_SECONDS)
+        try:
+            found = await due(keys=[worker.queue_name for worker in workers], args=[now_ms()])
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("queues.unreachable", error=type(error).__name__)
+            continue
+        for worker, has in zip(workers, found, strict=True):
+            if has:
+                worker.wake()
+
+
+async def _listen(redis: Redis, workers: Sequence[QueueWorker], also: Mapping[str, Callable[[], None]]) -> None:
+    by_channel = {keys.wake(worker.queue_name).encode(): worker.wake for worker in workers}
+    by_channel |= {channel.encode(): call for channel, call in also.items()}
+    pause = 0.05
+    while True:
+        try:
+            async with redis.pubsub() as calls:
+                await calls.subscribe(*by_channel)
+                async for message in calls.listen():
+                    # A new subscription means that calls may have been missed.
+                    by_channel[message["channel"]]()
+                    pause = 0.05
+        except (RedisError, OSError) as error:
+            log.warning("calls.unreachable", error=type(error).__name__)
+            await asyncio.sleep(pause)
+            pause = min(2.0, pause * 2)

@@ -1,0 +1,175 @@
+"""Cool-downs: who has to wait before WhatsApp must say so, and whose pairing code is alive.
+
+WhatsApp refuses codes per phone (429, 400, 452), and each refused request makes it worse; so after a refusal the phone,
+and after several the company and the browser's address, wait a while that grows. And a phone can have one living code
+only: a newer one kills the older silently, whichever company asked.
+
+Keys are HMACs under SECRET_KEY, so that Redis holds no phone and no address; the values are for people to read.
+"""
+
+import hmac
+from dataclasses import dataclass
+from enum import StrEnum
+
+import orjson
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from shared.core import keys, phone
+from shared.core.clock import now_ms
+from shared.core.ids import SessionId
+from shared.state.lease import LUA_OWNER
+
+MEMORY_MS = 6 * keys.HOUR
+"""How long a refusal is remembered after the wait that it caused. Users were still refused 5 h later (Baileys#2008)."""
+
+
+class Whose(StrEnum):
+    """Who has to wait."""
+
+    PHONE = "phone"
+    COMPANY = "company"
+    ADDRESS = "address"
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """The first `free` refusals cost nothing; then each costs the next wait (ms), and the last one for ever after."""
+
+    free: int
+    waits: tuple[int, ...]
+
+
+_WAITS = tuple(minutes * keys.MINUTE for minutes in (1, 5, 15, 60, 240))
+
+LADDERS: dict[Whose, Ladder] = {
+    Whose.PHONE: Ladder(0, _WAITS),
+    Whose.COMPANY: Ladder(3, _WAITS),
+    # Behind one address may be a whole office, or a mobile operator.
+    Whose.ADDRESS: Ladder(20, _WAITS),
+}
+
+# KEYS a subject's cool-down, ...   ARGV memory ms, then for each key: free refusals, how many waits, the waits
+# Counts a refusal for each subject; returns the moment until which the last of them waits, 0 when none has to.
+_REFUSED = (
+    LUA_OWNER
+    + """
+local now, latest, at = now_ms(), 0, 2
+for _, key in ipairs(KEYS) do
+  local refusals, till = 1, 0
+  local known = redis.call('GET', key)
+  if known then
+    local value = cjson.decode(known)
+    refusals, till = value['refusals'] + 1, tonumber(value['until'])
+  end
+  local step, count = refusals - tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+  if step > 0 then till = math.max(till, now + tonumber(ARGV[at + 1 + math.min(step, count)])) end
+  at = at + 2 + count
+  redis.call('SET', key, string.format('{"refusals":%d,"until":%.0f}', refusals, till),
+    'PX', string.format('%.0f', math.max(till - now, 0) + tonumber(ARGV[1])))
+  if till > now then latest = math.max(latest, till) end
+end
+return string.format('%.0f', latest)
+"""
+)
+
+# KEYS a phone's code   ARGV session, ms
+# Returns 0 when the session may have the phone's code now, otherwise how many ms another session's still lives.
+_TAKE = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return math.max(redis.call('PTTL', KEYS[1]), 1) end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 0
+"""
+
+# KEYS a phone's code   ARGV session
+_GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks for a code: the phone (E.164), the company's session, and the address' digest, when it is known."""
+
+    phone: str
+    session: SessionId
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Until when (ms since the epoch). `taken`: because another company has a living code for the phone."""
+
+    until: int
+    taken: bool = False
+
+
+class Cooldowns:
+    """Over one Redis, with the service's secret."""
+
+    def __init__(self, redis: Redis, secret: SecretStr) -> None:
+        self._redis = redis
+        self._secret = secret.get_secret_value().encode()
+        self._refused = redis.register_script(_REFUSED)
+        self._take = redis.register_script(_TAKE)
+        self._give_back = redis.register_script(_GIVE_BACK)
+
+    def digest(self, kind: str, name: str) -> str:
+        """A name that tells nobody whose it is, and that nobody can guess without the secret."""
+        return hmac.digest(self._secret, f"cooldown:{kind}:{name}".encode(), "sha256").hex()[:32]
+
+    def address(self, host: str) -> str:
+        """The digest of a browser's address, as `Asker` takes it."""
+        return self.digest(Whose.ADDRESS, host)
+
+    async def wait(self, asker: Asker) -> Wait | None:
+        """Whether a request for a code has to wait. One's own living code makes nobody wait: it is simply shown."""
+        code, *found = await self._redis.mget(self._code(asker.phone), *self._keys(asker).values())
+        now = now_ms()
+        if code is not None:
+            if code.decode() == asker.session:
+                return None
+            left = await self._redis.pttl(self._code(asker.phone))
+            if left > 0:
+                return Wait(now + left, taken=True)
+        until = max((int(orjson.loads(value)["until"]) for value in found if value), default=0)
+        return Wait(until) if until > now else None
+
+    async def refused(self, asker: Asker) -> int | None:
+        """WhatsApp has refused a code: everybody concerned waits longer. Until when (ms since the epoch), or None."""
+        subjects = self._keys(asker)
+        args: list[int] = [MEMORY_MS]
+        for whose in subjects:
+            ladder = LADDERS[whose]
+            args += [ladder.free, len(ladder.waits), *ladder.waits]
+        return int(await self._refused(keys=list(subjects.values()), args=args)) or None
+
+    async def until(self, number: str, moment: int) -> None:
+        """The phone waits until `moment` (ms since the epoch), as WhatsApp says: a ban."""
+        left = moment - now_ms()
+        if left > 0:
+            value = orjson.dumps({"refusals": 1, "until": moment})
+            await self._redis.set(self._phone(number), value, px=left + MEMORY_MS)
+
+    async def take_code(self, asker: Asker, ms: int) -> int | None:
+        """The phone's one living code is this session's for `ms`. Otherwise the moment when another's is over."""
+        left = int(await self._take(keys=[self._code(asker.phone)], args=[asker.session, ms]))
+        return now_ms() + left if left else None
+
+    async def give_code_back(self, asker: Asker) -> None:
+        """The session's code is dead: another may be had. Idempotent; somebody else's is left alone."""
+        await self._give_back(keys=[self._code(asker.phone)], args=[asker.session])
+
+    def _keys(self, asker: Asker) -> dict[Whose, str]:
+        found = {
+            Whose.PHONE: self._phone(asker.phone),
+            Whose.COMPANY: keys.cooldown(self.digest(Whose.COMPANY, asker.session)),
+        }
+        if asker.address:
+            found[Whose.ADDRESS] = keys.cooldown(asker.address)
+        return found
+
+    def _phone(self, number: str) -> str:
+        return keys.cooldown(self.digest(Whose.PHONE, phone.canonical(number)))
+
+    def _code(self, number: str) -> str:
+        return keys.cooldown(self.digest("code", phone.canonical(number)))

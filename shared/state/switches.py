@@ -1,0 +1,174 @@
+"""What operators steer with while everything runs: the hash `wa:switch`, obeyed by every process at once.
+
+    pause            no onboarding begins; those that run go on, those in the queue end with `paused`
+    qr-only          nobody gets a pairing code
+    region:<CC>      no pairing codes for phones of this region, `region:KZ`
+    log-level        debug, info, warning or error, instead of LOG_LEVEL
+    drain:<worker>   this worker hands everything over and ends; its host starts a new one
+
+A switch is on while its field exists. `redis-cli HSET wa:switch pause on` does it; `PUBLISH wa:switch pause` makes
+those look who would otherwise notice within `LOOK_SECONDS`. Whoever looks first writes what changed into the operators'
+timeline, so that a switch thrown by hand is on record as well, and once.
+"""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import phonenumbers
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared.core import keys
+from shared.state.pool import PASSING
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 15.0
+"""How often a process looks by itself: bounds the harm of a call that was lost."""
+PAUSE, QR_ONLY, LOG_LEVEL = "pause", "qr-only", "log-level"
+LEVELS = ("debug", "info", "warning", "error")
+_DRAIN = re.compile(r"drain:[\w.-]{1,64}")
+
+MEANING: dict[str, str] = {
+    PAUSE: "no onboarding begins",
+    QR_ONLY: "no pairing codes",
+    "region:<CC>": "no pairing codes for phones of this region",
+    LOG_LEVEL: f"{', '.join(LEVELS)} instead of LOG_LEVEL",
+    "drain:<worker>": "this worker hands over and ends",
+}
+
+# KEYS switch, seen, operators   ARGV who, why, ttl of the timeline (ms), its length, then name, value ... (value ''
+# throws a switch off). Returns the switches as they are now: name, value, ...
+_THROW = """
+for i = 5, #ARGV, 2 do
+  if ARGV[i + 1] == '' then redis.call('HDEL', KEYS[1], ARGV[i])
+  else redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+end
+local function read(key)
+  local flat, found = redis.call('HGETALL', key), {}
+  for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
+  return flat, found
+end
+local flat, now = read(KEYS[1])
+local _, seen = read(KEYS[2])
+local function record(name, event, detail)
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], '*', 'event', event, 'what', name, 'detail', detail,
+    'by', ARGV[1], 'why', ARGV[2])
+  redis.call('PEXPIRE', KEYS[3], ARGV[3])
+end
+for name, value in pairs(now) do
+  if seen[name] ~= value then
+    redis.call('HSET', KEYS[2], name, value)
+    record(name, 'switch.on', value)
+  end
+end
+for name, _ in pairs(seen) do
+  if not now[name] then
+    redis.call('HDEL', KEYS[2], name)
+    record(name, 'switch.off', '')
+  end
+end
+return flat
+"""
+
+
+class UnknownSwitch(ValueError):
+    """There is no such switch, or not with this value; the text is a sentence for a person."""
+
+
+def checked(name: str, value: str = "on") -> tuple[str, str]:
+    """The switch and its value as Redis keeps them. Raises `UnknownSwitch`."""
+    kind, _, what = name.partition(":")
+    if name in {PAUSE, QR_ONLY} or _DRAIN.fullmatch(name):
+        wanted: tuple[str, ...] = ("on",)
+    elif kind == "region" and what.upper() in phonenumbers.SUPPORTED_REGIONS:
+        name, wanted = f"region:{what.upper()}", ("on",)
+    elif name == LOG_LEVEL:
+        wanted = LEVELS
+    else:
+        raise UnknownSwitch(f"there is no switch {name!r}; there are {', '.join(MEANING)}")
+    if value not in wanted:
+        raise UnknownSwitch(f"{name} is thrown to {' or '.join(wanted)}, not to {value!r}")
+    return name, value
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The switches as they were at the last look."""
+
+    on: dict[str, str]
+
+    @property
+    def paused(self) -> bool:
+        """No onboarding may begin."""
+        return PAUSE in self.on
+
+    def codes_blocked(self, region: str) -> bool:
+        """No pairing code may be asked for a phone of this region."""
+        return QR_ONLY in self.on or f"region:{region}" in self.on
+
+    @property
+    def log_level(self) -> str | None:
+        """The level to log at instead of the configured one; None for anything that is none."""
+        level = self.on.get(LOG_LEVEL)
+        return level if level in LEVELS else None
+
+    def draining(self, worker: str) -> bool:
+        """This worker shall hand over and end."""
+        return f"drain:{worker}" in self.on
+
+
+class Switches:
+    """A process' view of the switches, and the way to throw them."""
+
+    def __init__(self, redis: Redis, on_change: Callable[[Board], None] = lambda _: None) -> None:
+        self._throw = redis.register_script(_THROW)
+        self._redis = redis
+        self._on_change = on_change
+        self._look = asyncio.Event()
+        self.board = Board({})
+
+    async def look(self) -> Board:
+        """The switches as they are now; what changed since anybody last looked is on record afterwards."""
+        return await self._run("redis-cli", "", [])
+
+    async def throw(self, name: str, value: str, *, by: str, why: str = "") -> Board:
+        """Throw a switch on (to `value`) or off (''), on record, and have every process look. Raises `UnknownSwitch`
+        for what is no switch, except to throw it off: what was thrown by hand can be taken back."""
+        if value:
+            name, value = checked(name, value)
+        board = await self._run(by, why, [name, value])
+        await self._redis.publish(keys.SWITCH_CHANNEL, name)
+        return board
+
+    def call(self) -> None:
+        """Somebody has thrown a switch: look now."""
+        self._look.set()
+
+    async def run(self) -> None:
+        """Look whenever called, and now and then, until cancelled; survives every fault of Redis."""
+        while True:
+            self._look.clear()
+            try:
+                await self.look()
+            except (RedisError, *PASSING) as error:
+                log.debug("switches.unread", error=type(error).__name__)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._look.wait()
+
+    async def _run(self, by: str, why: str, thrown: list[str]) -> Board:
+        flat = await self._throw(
+            keys=[keys.SWITCH, keys.SWITCH_SEEN, keys.OPERATORS],
+            args=[by, why, keys.TIMELINE_TTL, keys.TIMELINE_LENGTH, *thrown],
+        )
+        texts = [one.decode() for one in flat]
+        board = Board(dict(zip(texts[::2], texts[1::2], strict=True)))
+        if board != self.board:
+            self.board = board
+            self._on_change(board)
+        return board

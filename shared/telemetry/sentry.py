@@ -1,0 +1,144 @@
+"""Errors go to Sentry scrubbed, tagged, once, and only when somebody of us can do something about them.
+
+Tags: component (web, worker, engine), operation, companyId, method, failure. Extras, where known: the phone, masked; the
+type of the error; the library's or WhatsApp's own word. The mistakes of people (`Refused`) and failures of which
+shared/core/failures.py says that nobody is to be woken never arrive.
+"""
+
+from typing import Any, TypedDict, Unpack
+
+import sentry_sdk
+import structlog
+from sentry_sdk.integrations.arq import ArqIntegration
+from sentry_sdk.integrations.logging import LoggingIntegration
+from sentry_sdk.transport import Transport
+from sentry_sdk.types import Event, Hint
+
+from shared import VERSION
+from shared.core.failures import FAILURES, FailureCode, Refused
+from shared.core.ids import SessionId, company_of
+from shared.core.phone import masked
+from shared.settings import Settings
+from shared.telemetry import scrub
+from shared.telemetry.metrics import ENGINE
+
+log = structlog.get_logger()
+
+
+class About(TypedDict, total=False):
+    """What an event is about; whatever is not known stays out. `phone` is E.164 and leaves masked; `raw` is the
+    library's or WhatsApp's own word."""
+
+    session: SessionId | None
+    method: str | None
+    failure: FailureCode | None
+    phone: str | None
+    error_type: str | None
+    raw: str | None
+
+
+def _scrubbed(event: Event, hint: Hint) -> Event | None:
+    error = hint.get("exc_info", (None, None))[1]
+    if isinstance(error, Refused):
+        return None  # somebody's mistake, already told to them
+    scrubbed: Event = scrub.deep(event)
+    return scrubbed
+
+
+def _crumb(crumb: dict[str, Any], _hint: Hint) -> dict[str, Any]:
+    scrubbed: dict[str, Any] = scrub.deep(crumb)
+    return scrubbed
+
+
+def configure(settings: Settings, component: str, transport: Transport | None = None) -> None:
+    """Start reporting, when there is a DSN. To be called once, at start. `transport`: where events go instead."""
+    if settings.sentry_dsn is None:
+        return
+    sentry_sdk.init(
+        dsn=settings.sentry_dsn.get_secret_value(),
+        transport=transport,
+        release=f"whatsapp-onboarding@{VERSION}",
+        send_default_pii=False,
+        include_local_variables=False,
+        max_request_body_size="never",
+        before_send=_scrubbed,
+        before_send_transaction=_scrubbed,
+        before_breadcrumb=_crumb,
+        # Log lines become breadcrumbs, never events of their own: no error is reported twice.
+        integrations=[LoggingIntegration(event_level=None)],
+        # It does not see workers that are made directly, as ours; the jobs report for themselves (workers/jobs.py).
+        disabled_integrations=[ArqIntegration()],
+    )
+    sentry_sdk.set_tag("component", component)
+    sentry_sdk.set_tag("engine", ENGINE)
+
+
+def during(operation: str, session: SessionId | None = None) -> None:
+    """Tag whatever is reported from here to the end of this request."""
+    _tag(sentry_sdk.get_isolation_scope(), operation, {"session": session})
+
+
+def report(operation: str, error: BaseException, **about: Unpack[About]) -> None:
+    """Log an unexpected error and send it to Sentry with its context."""
+    log.error(
+        "operation.crashed",
+        operation=operation,
+        session=about.get("session"),
+        error=type(error).__name__,
+        exc_info=error,
+    )
+    about.setdefault("error_type", type(error).__name__)
+    with sentry_sdk.new_scope() as scope:
+        _tag(scope, operation, about)
+        sentry_sdk.capture_exception(error)
+
+
+def ending(operation: str, code: FailureCode, **about: Unpack[About]) -> None:
+    """Tell Sentry of an attempt or session that has ended in a failure which somebody of us must hear of; others pass
+    silently. To be called by whoever wrote the ending, after it was written: then it arrives once."""
+    if not FAILURES[code].alerts:
+        return
+    with sentry_sdk.new_scope() as scope:
+        _tag(scope, operation, about)
+        scope.set_tag("failure", code.value)
+        scope.fingerprint = [operation, code.value]
+        sentry_sdk.capture_message(f"{operation}: {code.value}", level="error")
+
+
+def engine_died(role: str, *, code: int | None, signal: int | None, panic: str | None, **about: Unpack[About]) -> None:
+    """An engine process (`linker`, `holder`, `zygote`) died by itself: tell Sentry."""
+    with sentry_sdk.new_scope() as scope:
+        _tag(scope, role, about)
+        scope.set_tag("component", "engine")
+        for name, value in (("exitCode", code), ("signal", signal), ("panic", scrub.text(panic or ""))):
+            scope.set_extra(name, value)
+        scope.fingerprint = ["engine", role, panic or f"{code}/{signal}"]
+        sentry_sdk.capture_message(f"engine: {role} died", level="error")
+
+
+def _tag(scope: sentry_sdk.Scope, operation: str, about: About) -> None:
+    session, failure, phone = about.get("session"), about.get("failure"), about.get("phone")
+    tags = {
+        "operation": operation,
+        "companyId": _company(session) if session else None,
+        "method": about.get("method"),
+        "failure": failure.value if failure else None,
+    }
+    extras = {
+        "phone": masked(phone) if phone else None,
+        "errorType": about.get("error_type"),
+        "raw": scrub.text(about.get("raw") or ""),
+    }
+    for name, value in tags.items():
+        if value:
+            scope.set_tag(name, value)
+    for name, value in extras.items():
+        if value:
+            scope.set_extra(name, value)
+
+
+def _company(session: SessionId) -> str | None:
+    try:
+        return company_of(session)
+    except ValueError:  # what is no session may be the very error
+        return None

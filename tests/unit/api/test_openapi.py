@@ -1,0 +1,323 @@
+"""The API's description is valid, says of every route what is true, and every problem that it names can be met."""
+
+import json
+import re
+
+import httpx
+import openapi_spec_validator
+import pytest
+from fakeredis import FakeAsyncRedis, FakeServer
+from openapi_schema_validator import OAS31Validator
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from app import openapi
+from app.access import Access
+from app.api.models import CompanyView
+from app.api.routes import Api
+from app.http import problems
+from app.http.problems import MAX_BODY_BYTES, http_problem
+from app.main import create_app
+from app.openapi import Description, document, problems_of
+from app.ops.routes import Ops
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.ids import SessionId
+from shared.core.lifecycle import State
+from shared.core.protocol import Snapshot
+from shared.jobs.queue import client, link_job_id
+from shared.settings import Settings
+from shared.state.events import EventType
+from shared.state.lease import Leases
+from shared.state.outbox import Outbox
+from shared.state.snapshots import Snapshots
+from tests.unit.world import ONE, SESSION, World
+
+KEY = "an-api-key-of-the-tests"
+CONFIG = Settings(secret_key=SecretStr("s" * 32), api_keys=(SecretStr(KEY),))
+COMPANY = "salon-1"
+AT_HOME = ("/", "/link", "/ws/v1", "/states", "/static")
+"""Of the page, not of the API."""
+
+
+class Service:
+    """The API over a pretended Redis, in this process."""
+
+    def __init__(self, server):
+        self.server = server
+        self.redis = client(FakeAsyncRedis(server=server, version=(7,)).connection_pool)
+        access, snapshots = Access(CONFIG, self.redis), Snapshots(self.redis)
+        self.snapshots = snapshots
+        api = Api(CONFIG, self.redis, access, snapshots, Leases(self.redis), Outbox(self.redis))
+        ops = Ops(self.redis, access, lambda: 0)
+        self.app = Starlette(
+            routes=[*api.routes(), *Description().routes(), *ops.routes()],
+            exception_handlers={HTTPException: http_problem, Exception: http_problem},
+        )
+
+    async def __call__(self, operation, *, key=KEY, name=COMPANY, **given):
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        headers |= given.pop("headers", {})
+        async with httpx.AsyncClient(transport=transport, base_url="http://web", headers=headers) as http:
+            return await http.request(operation.method, operation.path.replace("{id}", name), **given)
+
+    async def link(self):
+        """The company has a linked device, held by a worker."""
+        return await World(self.redis).serve(ONE, State.LINKED)
+
+
+@pytest.fixture
+async def service():
+    made = Service(FakeServer())
+    yield made
+    made.server.connected = True
+    await made.redis.aclose(close_connection_pool=True)
+
+
+def test_it_is_valid_openapi_3_1():
+    made = document()
+    assert made["openapi"].startswith("3.1")
+    openapi_spec_validator.validate(made)
+    json.dumps(made)
+
+
+def test_every_route_of_the_application_is_described_and_every_described_route_is_there():
+    routes = {
+        (method, route.path)
+        for route in create_app(CONFIG).routes
+        if isinstance(route, Route) and route.path not in AT_HOME and not route.path.startswith("/static")
+        for method in route.methods - {"HEAD"}
+    }
+    described = {(method.upper(), path) for path, methods in document()["paths"].items() for method in methods}
+    assert {one for one in routes if re.match(r"/(api|metrics|healthz|readyz)", one[1])} == described
+
+
+def test_names_are_unique_and_every_path_says_what_its_id_is():
+    made = document()
+    operations = [one for methods in made["paths"].values() for one in methods.values()]
+    names = [one["operationId"] for one in operations] + [
+        hook["post"]["operationId"] for hook in made["webhooks"].values()
+    ]
+    assert len(names) == len(set(names))
+    for path, methods in made["paths"].items():
+        for one in methods.values():
+            inside = [given["name"] for given in one.get("parameters", []) if given["in"] == "path"]
+            assert inside == re.findall(r"\{(\w+)\}", path)
+
+
+def test_every_webhook_is_described():
+    assert set(document()["webhooks"]) == {kind.value for kind in EventType}
+    assert set(openapi.WEBHOOKS) == set(EventType)
+
+
+def test_only_bodies_are_closed_so_that_answers_may_grow():
+    schemas = document()["components"]["schemas"]
+    assert {name for name, one in schemas.items() if "additionalProperties" in one} == {"NewLink", "NewMessage"}
+
+
+def test_a_company_is_shown_as_the_page_shows_it_but_for_what_the_owner_alone_may_see():
+    assert set(CompanyView.model_fields) == set(Snapshot.model_fields) - {"qr", "code"}
+
+
+def test_nobody_needs_a_key_to_read_the_description_and_whoever_is_alive():
+    made = document()
+    open_ = {path for path, methods in made["paths"].items() for one in methods.values() if one.get("security") == []}
+    assert open_ == {"/api/v1/openapi.json", "/healthz", "/readyz"}
+    assert made["security"] == [{"apiKey": []}]
+
+
+def named(name):
+    return next(one for one in openapi.ALL if one.name == name)
+
+
+BODIES = {"create_link": {"companyId": COMPANY}, "send": {"to": "+79001234567", "text": "hello"}}
+
+
+def given(operation):
+    """What a well-behaved client sends."""
+    return {"json": BODIES[operation.name]} if operation.body else {}
+
+
+async def without_a_key(service, operation):
+    return await service(operation, key=None, **given(operation))
+
+
+async def for_an_impossible_id(service, operation):
+    return await service(operation, name="a%20b", **given(operation))
+
+
+async def with_too_much(service, operation):
+    return await service(operation, content=b" " * (MAX_BODY_BYTES + 1))
+
+
+async def with_rubbish(service, operation):
+    return await service(operation, content=b"{}")
+
+
+async def with_a_number_that_is_none(service, operation):
+    field = {"create_link": "phoneNumber", "send": "to"}[operation.name]
+    return await service(operation, json=BODIES[operation.name] | {field: "12"})
+
+
+async def under_a_key_of_another_message(service, operation):
+    await service.link()
+    headers = {"idempotency-key": "k"}
+    await service(operation, json=BODIES[operation.name], headers=headers)
+    return await service(operation, json=BODIES[operation.name] | {"text": "something else"}, headers=headers)
+
+
+async def as_it_is(service, operation):
+    return await service(operation, **given(operation))
+
+
+async def over_no_redis(service, operation):
+    service.server.connected = False
+    return await as_it_is(service, operation)
+
+
+async def with_a_bug(service, operation):
+    def broken(*_args, **_options):
+        raise AttributeError("a bug")
+
+    for name in ("set", "get", "hmget", "hgetall", "zscore", "pipeline"):
+        setattr(service.redis, name, broken)
+    if operation.name == "create_link":
+        service.app.routes[0].app = broken
+    return await as_it_is(service, operation)
+
+
+WAYS = {
+    problems.NOT_ALLOWED: without_a_key,
+    problems.NO_COMPANY: for_an_impossible_id,
+    problems.NO_LINK: for_an_impossible_id,
+    problems.NOT_LINKED: as_it_is,
+    problems.TOO_LARGE: with_too_much,
+    problems.NOT_UNDERSTOOD: with_rubbish,
+    problems.NOT_A_PHONE: with_a_number_that_is_none,
+    problems.KEY_REUSED: under_a_key_of_another_message,
+    problems.BUG: with_a_bug,
+    problems.AWAY: over_no_redis,
+}
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind"),
+    [(one, kind) for one in openapi.ALL for kind in problems_of(one)],
+    ids=lambda one: getattr(one, "title", None) or one.name,
+)
+async def test_every_problem_that_is_described_can_be_met_and_looks_as_described(service, operation, kind):
+    answer = await WAYS[kind](service, operation)
+    assert answer.status_code == kind.status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.json()["title"] == kind.title
+    assert answer.json()["type"] == kind.type
+    assert {name: answer.headers.get(name) for name, _ in kind.headers} == dict(kind.headers)
+    assert_fits(operation, answer)
+
+
+def assert_fits(operation, answer):
+    """The answer is one of those that are described, and its body fits the schema."""
+    made = document()
+    described = made["paths"][operation.path][operation.method.lower()]["responses"][str(answer.status_code)]
+    if "content" not in described:
+        assert answer.content == b""
+        return
+    media = answer.headers["content-type"].partition(";")[0]
+    schema = described["content"][media]["schema"]
+    body = answer.json() if media.endswith("json") else answer.text
+    OAS31Validator({**schema, "components": made["components"]}).validate(body)
+
+
+@pytest.mark.parametrize("operation", openapi.ALL, ids=lambda one: one.name)
+async def test_every_operation_that_is_described_answers_as_described(service, operation):
+    await service.link()
+    await service.redis.zadd(keys.WORKERS, {ONE: now_ms()})
+    answer = await as_it_is(service, operation)
+    assert answer.status_code == operation.answers[0].status, answer.text
+    assert_fits(operation, answer)
+
+
+def test_programs_know_a_problem_by_a_name_that_no_rewording_changes():
+    made = document()
+    types = {
+        example["value"]["type"]
+        for methods in made["paths"].values()
+        for one in methods.values()
+        for answer in one["responses"].values()
+        for example in answer.get("content", {}).get("application/problem+json", {}).get("examples", {}).values()
+    }
+    assert types == {
+        f"/problems/{name}"
+        for name in (
+            "not-allowed", "no-such-company", "no-such-link", "not-linked", "too-large", "not-understood",
+            "not-a-phone-number", "key-reused", "our-fault", "redis-is-away",
+        )
+    }  # fmt: skip
+
+
+async def say(service, key, **changes):
+    headers = {"idempotency-key": key} if key else {}
+    return await service(named("send"), json=BODIES["send"] | changes, headers=headers)
+
+
+async def test_a_message_that_is_asked_for_again_under_its_key_is_not_sent_again(service):
+    await service.link()
+    first, again, other = [await say(service, key) for key in ("one", "one", "two")]
+    assert {one.status_code for one in (first, again, other)} == {202}
+    assert first.json() == again.json() != other.json()
+    queue = keys.queue_worker(ONE)
+    assert len(await service.redis.zrange(queue, 0, -1)) == 2
+    session = SessionId(f"company_{COMPANY}")
+    assert await Outbox(service.redis).take(session, first.json()["id"])
+    await service.redis.delete(queue, *await service.redis.keys("arq:job:*"))
+    assert (await say(service, "one")).json() == first.json()
+    assert await service.redis.zrange(queue, 0, -1) == [], "it is sent already"
+    for key in await service.redis.keys("wa:once:*"):
+        assert 0 < await service.redis.pttl(key) <= keys.SUBJECT_TTL
+
+
+async def test_a_message_whose_job_was_never_made_gets_it_when_it_is_asked_for_again(service):
+    await service.link()
+    first = await say(service, "one")
+    await service.redis.delete(keys.queue_worker(ONE), *await service.redis.keys("arq:job:*"))
+    assert (await say(service, "one")).json() == first.json()
+    assert len(await service.redis.zrange(keys.queue_worker(ONE), 0, -1)) == 1
+
+
+async def test_a_key_that_is_none_is_refused(service):
+    await service.link()
+    answer = await say(service, "k" * 256)
+    assert (answer.status_code, answer.json()["field"]) == (422, "Idempotency-Key")
+
+
+async def test_who_waits_is_told_its_place(service):
+    world = World(service.redis)
+    asked = await world.ask()
+    await service.redis.zadd(keys.QUEUE_LINKING, {"link:company_before:1": 1, link_job_id(SESSION, asked.attempt): 2})
+    answer = await service(named("company"))
+    assert answer.json()["queue"] == {"position": 1}
+
+
+async def test_readiness_fits_its_description_without_redis_too(service):
+    service.server.connected = False
+    answer = await service(named("readyz"))
+    assert answer.status_code == 503
+    assert_fits(named("readyz"), answer)
+
+
+async def test_the_description_is_served_as_it_is_made(service):
+    answer = await service(named("openapi"), key=None)
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json() == json.loads(json.dumps(document()))
+
+
+async def test_a_link_tags_no_company(service, monkeypatch):
+    tagged = []
+    monkeypatch.setattr("app.api.routes.sentry.during", lambda *about: tagged.append(about))
+    await service(named("revoke_link"), name="abc")
+    await service(named("company"), name="abc")
+    assert tagged == [("api.revoke_link", None), ("api.company", SessionId("company_abc"))]

@@ -1,0 +1,63 @@
+"""What the operators' command shows is what is there: nothing that Redis holds is taken for markup."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from app.cli import fleet, story, terminal
+from app.cli.terminal import Operator
+from shared.core import keys
+from shared.settings import OperatorSettings
+from shared.state.switches import Switches
+from tests.unit.world import SESSION
+
+NASTY = "[/] [bold]seen[/bold] [red :fire: \\[x]"
+
+
+def shown(show):
+    out = io.StringIO()
+    show(Console(file=out, width=160, highlight=False))
+    return out.getvalue()
+
+
+@pytest.fixture
+def op(redis):
+    return Operator(redis, OperatorSettings(None, may_sign=False), Console(file=io.StringIO(), width=160))
+
+
+def test_cells_titles_and_lines_are_shown_as_they_are_written():
+    for show in (
+        terminal.table("head", ("a", "b"), [("x", NASTY)]),
+        terminal.table(NASTY, ("a",), [("x" * 50,)]),
+        terminal.table(NASTY, ("a",), []),
+        terminal.line(NASTY),
+    ):
+        assert NASTY in shown(show)
+
+
+async def test_a_reason_of_any_kind_is_shown_in_the_timeline_and_beside_its_switch(op):
+    await Switches(op.redis).throw("pause", "on", by="anna@laptop", why=NASTY)
+    assert NASTY in shown((await fleet.switches(op)).show)
+    assert NASTY in shown((await story.timeline(op, company="operators", last=5, follow=False)).show)
+    await op.redis.xadd(keys.timeline(SESSION), {"attempt": 1, "event": "[/red]", "detail": NASTY})
+    assert NASTY in shown((await story.timeline(op, company=SESSION, last=5, follow=False)).show)
+
+
+def changed(answer):
+    return answer.data["changed"]
+
+
+@pytest.mark.parametrize("typed", ["region:kz", "region:KZ", "region:Kz"])
+async def test_a_switch_is_taken_back_as_it_was_thrown(op, typed):
+    await fleet.throw(op, name="region:kz", value="on", by="anna@laptop", why="")
+    thrown = await fleet.throw(op, name=typed, value="", by="anna@laptop", why="")
+    assert changed(thrown)
+    assert not await op.redis.exists(keys.SWITCH)
+    again = await fleet.throw(op, name=typed, value="", by="anna@laptop", why="")
+    assert not changed(again)
+
+
+async def test_what_is_no_switch_but_was_thrown_by_hand_is_taken_back_as_well(op):
+    await op.redis.hset(keys.SWITCH, "pauze", "on")
+    assert changed(await fleet.throw(op, name="pauze", value="", by="anna@laptop", why=""))

@@ -1,0 +1,603 @@
+"""What each loss of a held session leads to: a state for the page, an act, a count, and never a fight."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+from pydantic import SecretStr
+
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.failures import FailureCode
+from shared.core.ids import SessionId, WorkerId
+from shared.core.lifecycle import State
+from shared.state.cooldowns import Asker, Cooldowns
+from shared.state.lease import Leases
+from shared.state.outbox import Outbox
+from shared.state.pool import answer
+from shared.state.snapshots import Snapshots
+from workers.engine import protocol as pipe
+from workers.engine.processes import EngineFailed
+from workers.holding import session as held_module
+from workers.holding import sessions as module
+from workers.holding.session import Links
+from workers.holding.sessions import Sessions
+from workers.ownership import Ownership
+from workers.store.device import StoreAway, StoredDevice
+
+SESSION, OTHER = SessionId("company_salon-1"), SessionId("company_salon-2")
+PHONE = "+79001234567"
+HOUR_AGO = 3_600_000
+R = pipe.LostReason
+
+
+class FakeHolders:
+    """Remembers what it was told."""
+
+    def __init__(self):
+        self.held, self.released, self.sent = [], [], []
+        self.heard = asyncio.Event()  # that it was told something
+        self.closed = asyncio.Event()
+        self.fault = None  # raised by the next hold
+
+    def listen(self, hear, died):
+        self.hear, self.died = hear, died
+
+    async def hold(self, order):
+        fault, self.fault = self.fault, None
+        if fault is not None:
+            raise fault
+        self.held.append(order.session)
+
+    async def send(self, session, order):
+        self.sent.append(order)
+        self.heard.set()
+        return session in self.held and not self.closed.is_set()
+
+    async def release(self, session):
+        self.released.append(session)
+
+    async def close(self):
+        self.closed.set()
+
+
+class FakeStore:
+    """One device; `there` says whether its keys are."""
+
+    def __init__(self, linked_at):
+        self.devices = {SESSION: StoredDevice(SESSION, f"{PHONE[1:]}:1@s.whatsapp.net", linked_at, "/nowhere")}
+        self.there = True
+        self.fault = None  # raised by whatever is asked next
+        self.asked, self.answers = asyncio.Event(), asyncio.Event()
+        self.answers.set()
+
+    async def device(self, session):
+        return self.devices.get(session)
+
+    def fails(self):
+        fault, self.fault = self.fault, None
+        if fault is not None:
+            raise fault
+
+    async def holds(self, device):
+        self.fails()
+        self.asked.set()
+        await self.answers.wait()
+        return self.there
+
+    async def park(self, device, why):
+        self.asked.set()
+        self.fails()
+        self.devices[device.session] = replace(device, parked=why)
+
+    async def forget(self, device):
+        if self.devices.get(device.session) == device:
+            del self.devices[device.session]
+
+
+class House:
+    """A worker's sessions over a pretended Redis."""
+
+    def __init__(self, redis, linked_at):
+        self.redis = redis
+        self.holders, self.store = FakeHolders(), FakeStore(linked_at)
+        self.snapshots, self.leases = Snapshots(redis), Leases(redis)
+        self.cooldowns = Cooldowns(redis, SecretStr("x" * 40))
+        self.ownership = Ownership(self.leases, WorkerId("w"), on_lapsed=self._nothing, on_beat=lambda _: None)
+        self.outbox, self.begun, self.ended = Outbox(redis), [], []
+        self.tasks = set()
+        self.done = asyncio.Event()
+        self.links = self._links(self.ownership)
+        self.sessions = Sessions(self.links, self.holders, most=10)  # type: ignore[arg-type]
+
+    def _links(self, ownership):
+        known = {
+            "snapshots": self.snapshots,
+            "ownership": ownership,
+            "store": self.store,
+            "cooldowns": self.cooldowns,
+            "spawn": self.spawn,
+            "device_name": "Salon",
+            "outbox": self.outbox,
+            "message_begun": self._begun,
+            "message_ended": lambda _session, message, why: self.ended.append((message, why)),
+        }
+        return Links(**{name: known.get(name) for name in Links.__dataclass_fields__})
+
+    async def _nothing(self):
+        pass
+
+    async def _begun(self, _session, message, _seconds):
+        self.begun.append(message)
+
+    def spawn(self, work, _name):
+        task = asyncio.ensure_future(work)
+        self.tasks.add(task)
+        task.add_done_callback(self._spent)
+
+    def _spent(self, task):
+        self.tasks.discard(task)
+        self.done.set()
+
+    async def until(self, wanted):
+        """Until that is so; looked at whenever something that was to be done later has been done."""
+        async with asyncio.timeout(5):
+            while not wanted():
+                self.done.clear()
+                await self.done.wait()
+
+    async def settled(self):
+        """Until nothing runs any more."""
+        async with asyncio.timeout(5):
+            while self.tasks:
+                await asyncio.wait(self.tasks)
+
+    async def up(self):
+        await self.sessions.resume(SESSION)
+        await self.holders.hear(pipe.Held(session=SESSION))
+
+    async def lose(self, reason, until=None):
+        await self.holders.hear(pipe.Lost(session=SESSION, reason=reason, until=until, detail="said so"))
+        await self.settled()
+
+    async def body(self):
+        return (await self.snapshots.read(SESSION)).body
+
+    async def counted(self, name):
+        return int(await answer(self.redis.hget(keys.STATS, name)) or 0)
+
+
+@pytest.fixture
+def house(redis):
+    return House(redis, now_ms() - HOUR_AGO)
+
+
+@pytest.fixture
+def fresh(redis):
+    return House(redis, now_ms())
+
+
+@pytest.mark.parametrize("reason", [R.LOGGED_OUT, R.MAIN_DEVICE_GONE])
+async def test_logged_out_is_told_and_forgotten(house, reason):
+    await house.up()
+    await house.lose(reason)
+    body = await house.body()
+    assert (body.state, body.failure.code) == (State.UNLINKED, FailureCode.LOGGED_OUT)
+    assert house.store.devices == {}
+    assert await house.leases.owner(SESSION) is None
+    assert await house.counted('failures{code="logged-out",region="RU"}') == 1
+
+
+@pytest.mark.parametrize("reason", [R.LOGGED_OUT, R.MAIN_DEVICE_GONE])
+async def test_within_the_dwell_it_is_a_drop(fresh, reason):
+    await fresh.up()
+    await fresh.lose(reason)
+    body = await fresh.body()
+    assert (body.state, body.failure.code) == (State.FAILED, FailureCode.DROPPED_AFTER_LINKING)
+    assert await fresh.counted("dropped") == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"), [(R.REPLACED, FailureCode.INTERNAL), (R.BANNED, FailureCode.TEMPORARILY_BANNED)]
+)
+async def test_replaced_and_banned_are_kept_and_never_fight_back(house, reason, code):
+    until = now_ms() + HOUR_AGO if reason is R.BANNED else None
+    await house.up()
+    await house.lose(reason, until)
+    body = await house.body()
+    assert (body.state, body.failure.code, body.failure.retry_at) == (State.FAILED, code, until)
+    assert house.store.devices[SESSION].parked == reason.value
+    before = list(house.holders.held)
+    await house.sessions.resume(SESSION)
+    assert house.holders.held == before
+    assert await house.leases.owner(SESSION) is None
+
+
+async def test_a_banned_phone_waits_for_its_code_as_long_as_the_ban(house):
+    until = now_ms() + HOUR_AGO
+    await house.up()
+    await house.lose(R.BANNED, until)
+    assert (await house.cooldowns.wait(Asker(PHONE, OTHER))).until == until
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        (R.OUTDATED, FailureCode.CLIENT_OUTDATED),
+        (R.REFUSED, FailureCode.CONNECTION_FAILED),
+        (R.START_FAILED, FailureCode.CONNECTION_FAILED),
+    ],
+)
+async def test_trouble_is_said_counted_once_and_tried_again(house, monkeypatch, reason, code):
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    await house.up()
+    for tries in range(2, 4):
+        await house.lose(reason)
+        body = await house.body()
+        assert (body.state, body.failure.code) == (State.RECONNECTING, code)
+        await house.until(lambda tries=tries: len(house.holders.held) == tries)
+    assert await house.counted(f'failures{{code="{code.value}",region="RU"}}') == 1
+    assert (await house.body()).failure.code is code
+    await house.holders.hear(pipe.Held(session=SESSION))
+    body = await house.body()
+    assert (body.state, body.failure) == (State.LINKED, None)
+
+
+async def test_a_lost_keepalive_is_shown_until_it_is_back(house):
+    await house.up()
+    await house.holders.hear(pipe.Dropped(session=SESSION))
+    assert (await house.body()).state is State.RECONNECTING
+    await house.holders.hear(pipe.Restored(session=SESSION))
+    assert (await house.body()).state is State.LINKED
+
+
+async def test_keys_that_are_gone_are_our_fault_and_the_library_is_not_started_on_them(house):
+    house.store.there = False
+    await house.sessions.resume(SESSION)
+    body = await house.body()
+    assert (body.state, body.failure.code) == (State.UNLINKED, FailureCode.INTERNAL)
+    assert house.holders.held == []
+    assert house.store.devices == {}
+
+
+async def test_a_device_that_is_away_when_the_dwell_ends_is_verified_when_it_is_back(redis, monkeypatch):
+    monkeypatch.setattr(module, "DWELL_SECONDS", 0.2)
+    house = House(redis, now_ms())
+    await house.up()
+    await house.holders.hear(pipe.Dropped(session=SESSION))
+    held = house.sessions._held[SESSION]
+    await house.until(lambda: held.due)
+    verified = 'verified{method="qr",region="RU"}'
+    assert await house.counted(verified) == 0
+    await house.holders.hear(pipe.Restored(session=SESSION))
+    assert await house.counted(verified) == 1
+    await house.holders.hear(pipe.Dropped(session=SESSION))
+    await house.holders.hear(pipe.Restored(session=SESSION))
+    assert await house.counted(verified) == 1
+    await house.lose(R.LOGGED_OUT)
+    assert (await house.body()).failure.code is FailureCode.LOGGED_OUT
+
+
+async def test_that_a_device_is_verified_is_said_again_when_redis_was_away(redis, monkeypatch):
+    monkeypatch.setattr(held_module, "SAY_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(module, "DWELL_SECONDS", 0.2)
+    house = House(redis, now_ms())
+    await house.up()
+    save, faults = house.snapshots.save, [ConnectionResetError()]
+
+    async def failing(*args):
+        if faults:
+            raise faults.pop()
+        return await save(*args)
+
+    monkeypatch.setattr(house.snapshots, "save", failing)
+    held = house.sessions._held[SESSION]
+    await house.until(lambda: not faults and not held.fresh)
+    await house.settled()
+    assert await house.counted('verified{method="qr",region="RU"}') == 1
+
+
+async def test_only_what_comes_up_after_the_dwell_is_never_verified_again(house):
+    await house.up()
+    assert house.sessions._held[SESSION].verified == ()
+    assert not house.sessions._held[SESSION].fresh
+
+
+async def test_what_is_lost_while_the_store_is_asked_is_not_started(house):
+    house.store.answers.clear()
+    resuming = asyncio.ensure_future(house.sessions.resume(SESSION))
+    await house.store.asked.wait()
+    house.sessions._held[SESSION].lost()
+    house.store.answers.set()
+    await resuming
+    assert house.holders.held == []
+
+
+async def test_nothing_is_started_while_sessions_are_handed_over(house, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0, 0))
+    await house.up()
+    house.store.answers.clear()
+    house.store.asked.clear()
+    dying = asyncio.ensure_future(house.holders.died([SESSION]))
+    await house.store.asked.wait()
+    assert await house.sessions.hand_over() == [("resume", SESSION)]
+    house.store.answers.set()
+    await dying
+    assert house.holders.held == [SESSION], "only the first time"
+    assert await house.leases.owner(SESSION) is None
+    assert (await house.body()).state is State.RECONNECTING
+
+
+async def test_a_device_that_is_linked_while_sessions_are_handed_over_is_not_held_here_and_offered_too(house):
+    assert await house.sessions.hand_over() == []
+    device = house.store.devices[SESSION]
+    lease = await house.links.ownership.acquire(SESSION, house)
+    await house.sessions.adopt(lease, device, house.links.body(device), ())
+    await house.settled()
+    assert house.holders.held == []
+    assert await house.sessions.hand_over() == [("resume", SESSION)]
+    assert await house.leases.owner(SESSION) is None
+
+
+async def test_a_device_that_is_refused_is_not_handed_over_and_forgotten_at_once(house):
+    device = house.store.devices[SESSION]
+    lease = await house.links.ownership.acquire(SESSION, house)
+    refusing = asyncio.ensure_future(house.sessions.refuse(lease, device))
+    await house.store.asked.wait()
+    assert await house.sessions.hand_over() == []
+    async with asyncio.timeout(5):
+        await refusing
+    assert house.store.devices == {}
+    assert await house.leases.owner(SESSION) == "w", "the lease is the attempt's"
+
+
+async def forgotten(house):
+    """Redis is emptied, and then hears of the session before its worker's next heartbeat."""
+    await house.up()
+    await house.redis.flushall()
+    await house.holders.hear(pipe.Dropped(session=SESSION))
+
+
+async def test_what_is_said_to_a_redis_that_forgot_us_is_said_again_once_the_lease_is_retaken(house, monkeypatch):
+    monkeypatch.setattr(held_module, "SAY_AGAIN_SECONDS", 0.01)
+    await forgotten(house)
+    assert house.sessions.holds(house.sessions._held[SESSION])
+    await house.links.ownership._beat()
+    await house.until(lambda: not house.sessions._held[SESSION].timers)
+    assert house.holders.released == []
+    assert await house.leases.owner(SESSION) == "w"
+    assert (await house.body()).state is State.RECONNECTING
+
+
+async def test_what_is_said_while_the_lease_is_being_retaken_ends_nothing(house, monkeypatch):
+    monkeypatch.setattr(held_module, "SAY_AGAIN_SECONDS", 0.01)
+    await house.up()
+    await house.redis.flushall()
+    acquire = house.leases.acquire
+
+    async def acquired_but_not_yet_known(*args, **more):
+        lease = await acquire(*args, **more)
+        await house.holders.hear(pipe.Dropped(session=SESSION))
+        return lease
+
+    monkeypatch.setattr(house.leases, "acquire", acquired_but_not_yet_known)
+    await house.links.ownership._beat()
+    await house.until(lambda: not house.sessions._held[SESSION].timers)
+    await house.settled()
+    assert house.holders.released == []
+    assert await house.leases.owner(SESSION) == "w"
+    assert (await house.body()).state is State.RECONNECTING
+
+
+async def test_what_is_somebody_elses_is_neither_held_nor_owned_any_more(house):
+    await house.up()
+    await house.redis.delete(keys.LEASES)
+    await house.leases.acquire(SESSION, WorkerId("another"))
+    await house.holders.hear(pipe.Dropped(session=SESSION))
+    await house.settled()
+    assert (len(house.sessions), house.holders.released) == (0, [SESSION])
+    assert house.links.ownership.owner(SESSION) is None
+    assert await house.leases.owner(SESSION) == "another"
+
+
+@pytest.mark.parametrize(
+    ("where", "fault"),
+    [
+        ("holders", EngineFailed("none could be had")),
+        ("holders", KeyError()),
+        ("store", StoreAway("the disk is full")),
+        ("store", asyncio.CancelledError()),  # the limit of the job
+    ],
+)
+async def test_a_start_that_fails_is_tried_again(house, monkeypatch, where, fault):
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    (house.holders if where == "holders" else house.store).fault = fault
+    with suppress(KeyError, asyncio.CancelledError):
+        await house.sessions.resume(SESSION)
+    await house.until(lambda: house.holders.held == [SESSION])
+
+
+async def test_a_redis_that_fails_before_the_start_leaves_nothing_unstarted(house, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    save, faults = house.snapshots.save, [asyncio.CancelledError(), ConnectionResetError()]
+
+    async def failing(*args):
+        if faults:
+            raise faults.pop()
+        return await save(*args)
+
+    monkeypatch.setattr(house.snapshots, "save", failing)
+    await house.sessions.resume(SESSION)
+    await house.until(lambda: house.holders.held == [SESSION])
+
+
+async def test_one_session_that_cannot_be_started_keeps_no_other_of_its_holder_waiting(house, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    house.store.devices[OTHER] = StoredDevice(OTHER, f"{PHONE[1:]}:2@s.whatsapp.net", now_ms() - HOUR_AGO, "/nowhere")
+    await house.sessions.resume(SESSION)
+    await house.sessions.resume(OTHER)
+    house.holders.fault = KeyError()
+    await house.holders.died([SESSION, OTHER])
+    assert house.holders.held == [SESSION, OTHER, OTHER]
+    await house.until(lambda: house.holders.held == [SESSION, OTHER, OTHER, SESSION])
+
+
+async def test_a_device_that_was_just_linked_stays_linked_when_it_cannot_be_started(house, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    device = house.store.devices[SESSION]
+    lease = await house.links.ownership.acquire(SESSION, house)
+    house.holders.fault = KeyError()
+    await house.sessions.adopt(lease, device, house.links.body(device), ())
+    await house.until(lambda: house.holders.held == [SESSION])
+
+
+async def test_how_a_session_ended_is_said_until_redis_hears_it(house, monkeypatch):
+    monkeypatch.setattr(held_module, "SAY_AGAIN_SECONDS", 0.01)
+    await house.up()
+    save, faults = house.snapshots.save, [ConnectionResetError(), ConnectionResetError()]
+
+    async def failing(*args):
+        if faults:
+            raise faults.pop()
+        return await save(*args)
+
+    monkeypatch.setattr(house.snapshots, "save", failing)
+    await house.lose(R.LOGGED_OUT)
+    assert (await house.body()).state is State.UNLINKED
+    assert await house.leases.owner(SESSION) is None
+
+
+async def test_an_end_is_said_no_more_once_the_lease_is_somebody_elses(house, monkeypatch):
+    monkeypatch.setattr(held_module, "SAY_AGAIN_SECONDS", 0.01)
+    await house.up()
+    tried = asyncio.Event()
+
+    async def away(*_args):
+        tried.set()
+        raise ConnectionResetError
+
+    monkeypatch.setattr(house.snapshots, "save", away)
+    losing = asyncio.ensure_future(house.lose(R.LOGGED_OUT))
+    await tried.wait()
+    house.links.ownership._drop([SESSION], "taken over")
+    await losing
+
+
+async def unlinking(house):
+    """An unlink that waits for WhatsApp's answer."""
+    task = asyncio.ensure_future(house.sessions.unlink(SESSION))
+    await house.holders.heard.wait()
+    assert house.holders.sent == [pipe.LogOut(session=SESSION)]
+    return task
+
+
+async def test_the_keys_are_kept_until_whatsapp_has_answered_the_log_out(house, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    await house.up()
+    await house.lose(R.START_FAILED)
+    await house.until(lambda: len(house.holders.held) == 2)
+    await house.holders.hear(pipe.Held(session=SESSION))
+    task = await unlinking(house)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert SESSION in house.store.devices
+    assert not task.done()
+    await house.lose(R.LOGGED_OUT)
+    assert await task is True
+    assert house.store.devices == {}
+    assert (await house.body()).state is State.UNLINKED
+
+
+async def test_what_is_being_unlinked_is_unlinked_once_and_shows_no_trouble_meanwhile(house):
+    await house.up()
+    task = await unlinking(house)
+    assert await house.sessions.unlink(SESSION) is True
+    await house.holders.hear(pipe.Dropped(session=SESSION))
+    assert (await house.body()).state is State.LINKED
+    await house.holders.hear(pipe.Released(session=SESSION, detail="no answer"))
+    assert await task is True
+    assert len(house.holders.sent) == 1
+
+
+async def test_an_unlink_that_is_cut_short_leaves_a_session_that_is_held(house, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    await house.up()
+    task = await unlinking(house)
+    task.cancel()
+    await asyncio.wait([task])
+    await house.until(lambda: len(house.holders.held) == 2)
+    assert not house.sessions._held[SESSION].leaving
+
+
+async def test_an_unlink_that_cannot_be_done_here_says_so(house):
+    await house.leases.acquire(SESSION, WorkerId("another"))
+    assert await house.sessions.unlink(SESSION) is False
+    assert await house.sessions.unlink(OTHER) is True, "there is nothing to do"
+
+
+@pytest.mark.parametrize("how", ["lost", "handed over"])
+async def test_what_is_lost_while_it_is_unlinked_keeps_its_keys_and_is_unlinked_elsewhere(house, how):
+    await house.up()
+    task = await unlinking(house)
+    if how == "lost":
+        house.links.ownership._drop([SESSION], "taken over")
+    else:
+        assert await house.sessions.hand_over() == [("unlink", SESSION)]
+    assert await task is False
+    assert SESSION in house.store.devices
+
+
+async def test_a_loss_that_the_store_cannot_take_is_written_down_when_it_is_back(house, monkeypatch):
+    monkeypatch.setattr(module, "STORE_SECONDS", 0.01)
+    await house.up()
+    house.store.fault = StoreAway("Postgres is away")
+    await house.lose(R.REPLACED)
+    assert house.store.devices[SESSION].parked == ""
+    await house.until(lambda: house.store.devices[SESSION].parked == R.REPLACED.value)
+    await house.settled()
+    assert (await house.body()).state is State.FAILED
+    assert house.holders.held == [SESSION], "and meanwhile it did not fight back"
+
+
+async def test_while_the_store_thinks_about_a_loss_the_holders_other_sessions_are_heard(house, monkeypatch):
+    await house.up()
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(_device, _why):
+        asked.set()
+        await answer.wait()
+
+    monkeypatch.setattr(house.store, "park", slow)
+    async with asyncio.timeout(5):
+        await house.holders.hear(pipe.Lost(session=SESSION, reason=R.REPLACED))
+        await asked.wait()
+    answer.set()
+    await house.settled()
+
+
+async def test_a_session_that_could_not_be_connected_for_days_is_still_tried_again(house):
+    await house.up()
+    held = house.sessions._held[SESSION]
+    held.tries = 10_000
+    await house.lose(R.START_FAILED)
+    assert len(held.timers) == 1
+
+
+async def test_what_is_forgotten_late_does_not_take_out_the_session_that_was_taken_up_since(house, monkeypatch):
+    await house.up()
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(_device):
+        asked.set()
+        await answer.wait()
+
+    monkeypatch.setattr(house.store, "forget", slow)
+    losing = asyncio.ensure_future(house.lose(R.LOGGED_OUT))
+    await asked.wait()
+    house.links.ownership._drop([SESSION], "taken over")
+    await house.redis.delete(keys.LEASES)
+    await house.sessions.resume(SESSION)
+    answer.set()
+    await losing
+    assert SESSION in house.sessions._held

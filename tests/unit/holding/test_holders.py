@@ -1,0 +1,201 @@
+"""Holder processes wear out: their sessions are moved one by one, and never held twice."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+
+import pytest
+
+from shared.core.ids import SessionId
+from workers.engine import protocol as pipe
+from workers.engine.processes import EngineFailed, Exited, PipeClosed
+from workers.holding import holders
+
+
+class FakeHolder:
+    """A process that does at once what it is told, and writes down when it holds what."""
+
+    def __init__(self, pid: int, diary: list[str]) -> None:
+        self.pid = pid
+        self.exited: asyncio.Future[Exited] = asyncio.get_running_loop().create_future()
+        self._diary = diary
+        self._said: asyncio.Queue[pipe.FromHolder | Exited] = asyncio.Queue()
+
+    async def send(self, message: pipe.ToHolder) -> None:
+        match message:
+            case pipe.Hold(session=session):
+                self._diary.append(f"{self.pid} holds {session}")
+                self._said.put_nowait(pipe.Held(session=session))
+            case pipe.Release(session=session):
+                self._diary.append(f"{self.pid} releases {session}")
+                self._said.put_nowait(pipe.Released(session=session))
+
+    def say(self, message: pipe.FromHolder) -> None:
+        self._said.put_nowait(message)
+
+    async def kill(self) -> Exited:
+        if not self.exited.done():
+            self.exited.set_result(Exited(None, 9))
+            self._said.put_nowait(self.exited.result())
+        return self.exited.result()
+
+    async def __aiter__(self) -> AsyncIterator[pipe.FromHolder | Exited]:
+        while True:
+            message = await self._said.get()
+            yield message
+            if isinstance(message, Exited):
+                return
+
+
+class World:
+    """Holders over fake processes, and everything that was heard."""
+
+    def __init__(self) -> None:
+        self.diary: list[str] = []
+        self.made: list[FakeHolder] = []
+        self.died: list[str] = []
+        self.fails = False
+        self.ready = asyncio.Event()  # whether processes start at once
+        self.ready.set()
+        self.asked = asyncio.Event()
+        self._tasks: list[asyncio.Future[None]] = []
+        self.holders = holders.Holders(self, self.spawn)  # type: ignore[arg-type]
+        self.holders.listen(self._hear, self._died)
+
+    async def holder(self) -> FakeHolder:
+        self.asked.set()
+        await self.ready.wait()
+        if self.fails:
+            raise EngineFailed("none could be had")
+        self.made.append(FakeHolder(len(self.made) + 1, self.diary))
+        return self.made[-1]
+
+    def spawn(self, work: Awaitable[None], _name: str) -> None:
+        self._tasks.append(asyncio.ensure_future(work))
+
+    async def settle(self) -> None:
+        while any(not task.done() for task in self._tasks):
+            await asyncio.gather(*self._tasks)
+
+    async def hold(self, session: str) -> None:
+        await self.holders.hold(pipe.Hold(session=session, database="/d", jid="1:1@s.whatsapp.net"))
+
+    async def _hear(self, event: pipe.FromHolder) -> None:
+        return None
+
+    async def _died(self, sessions: list[SessionId]) -> None:
+        self.died += sessions
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    monkeypatch.setattr(holders, "MOST_WEAR", 4)
+    made = World()
+    yield made
+    await made.holders.close()
+
+
+async def test_a_worn_process_is_replaced_and_each_session_is_released_before_it_is_held_again(world: World) -> None:
+    for name in ("company_a", "company_b", "company_c", "company_c"):
+        await world.hold(name)
+    del world.diary[2]  # started twice, so that the process is worn by more than it holds
+    await world.settle()
+    assert len(world.made) == 2
+    assert world.made[0].exited.done()
+    for name in ("company_a", "company_b", "company_c"):
+        moved = [line for line in world.diary if line.endswith(name)]
+        assert moved == [f"1 holds {name}", f"1 releases {name}", f"2 holds {name}"]
+    assert world.died == [], "a process that was emptied has taken nobody with it"
+
+
+async def test_a_thread_that_never_ends_wears_a_process_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holders, "STUCK_WEAR", 4)
+    await world.hold("company_a")
+    await world.hold("company_b")
+    world.made[0].say(pipe.Lost(session="company_a", reason=pipe.LostReason.LOGGED_OUT, recycle=True))
+    async with asyncio.timeout(5):
+        await world.made[0].exited
+    await world.settle()
+    assert [line for line in world.diary if line.startswith("2")] == ["2 holds company_b"]
+
+
+async def test_what_was_lost_is_not_taken_up_with_the_others_when_the_process_dies(world: World) -> None:
+    await world.hold("company_a")
+    await world.hold("company_b")
+    world.made[0].say(pipe.Lost(session="company_a", reason=pipe.LostReason.REPLACED))
+    await world.made[0].kill()
+    async with asyncio.timeout(5):
+        while not world.died:
+            await asyncio.sleep(0)
+    assert world.died == ["company_b"]
+
+
+@pytest.mark.parametrize("end", ["released", "closed"])
+async def test_what_is_released_while_its_process_starts_is_not_held(world: World, end: str) -> None:
+    world.ready.clear()
+    holding = asyncio.ensure_future(world.hold("company_a"))
+    await world.asked.wait()
+    if end == "released":
+        await world.holders.release(SessionId("company_a"))
+    else:
+        await world.holders.close()
+    world.ready.set()
+    await holding
+    assert world.diary == []
+    assert [one.exited.done() for one in world.made] == [end == "closed"], "no process is left behind by a close"
+
+
+async def test_what_is_released_while_it_waits_for_its_turn_is_not_held(world: World) -> None:
+    world.ready.clear()
+    first = asyncio.ensure_future(world.hold("company_a"))
+    await world.asked.wait()
+    second = asyncio.ensure_future(world.hold("company_b"))
+    await asyncio.sleep(0)
+    await world.holders.release(SessionId("company_b"))
+    world.ready.set()
+    await asyncio.gather(first, second)
+    assert world.diary == ["1 holds company_a"]
+
+
+async def test_what_is_released_while_it_is_moved_is_not_held_again(world: World) -> None:
+    for name in ("company_a", "company_b", "company_c"):
+        await world.hold(name)
+    world.ready.clear()
+    world.asked.clear()
+    await world.hold("company_c")
+    await world.asked.wait()  # company_a has left the worn process, and waits for another
+    await world.holders.release(SessionId("company_a"))
+    world.ready.set()
+    await world.settle()
+    assert [line for line in world.diary if line.startswith("2")] == ["2 holds company_b", "2 holds company_c"]
+
+
+async def test_after_the_close_nothing_is_held(world: World) -> None:
+    await world.holders.close()
+    await world.hold("company_a")
+    assert world.made == []
+
+
+async def test_sessions_that_cannot_be_moved_are_told_as_lost_with_their_process(world: World) -> None:
+    for name in ("company_a", "company_b", "company_c"):
+        await world.hold(name)
+    world.fails = True
+    await world.hold("company_c")
+    async with asyncio.timeout(5):
+        while not world.died:
+            await asyncio.sleep(0)
+    assert world.died == ["company_a", "company_b", "company_c"]
+
+
+async def test_whoever_sends_learns_whether_a_process_has_been_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, order = SessionId("company_a"), pipe.Send(session="company_a", message="m", to="+1", text="x")
+    assert await world.holders.send(session, order) is False
+    await world.hold("company_a")
+    assert await world.holders.send(session, order) is True
+
+    async def closed(_message: pipe.ToHolder) -> None:
+        raise PipeClosed("it is gone")
+
+    monkeypatch.setattr(world.made[0], "send", closed)
+    assert await world.holders.send(session, order) is False

@@ -1,0 +1,300 @@
+"""From many clicks to one attempt."""
+
+import asyncio
+import json
+
+import pytest
+from arq.constants import job_key_prefix
+
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.failures import FailureCode
+from shared.core.lifecycle import CANCELLABLE, DEVICE, RUNNING, State
+from shared.core.protocol import Method
+from shared.jobs.queue import enqueue, link_job_id
+from shared.state.claims import MOST_STARTS, Cancelled, Outcome, Subject, queued
+from shared.state.rescue import SWEEP_GRACE_MS, lost_worker
+from shared.telemetry.metrics import Counter, field
+from tests.unit.world import ONE, OTHER, OTHER_PHONE, PHONE, SESSION, Ear, change
+
+
+async def test_of_fifty_requests_at_once_exactly_one_starts(world):
+    asked = await asyncio.gather(*(world.ask() for _ in range(50)))
+    outcomes = [one.outcome for one in asked]
+    assert outcomes.count(Outcome.STARTED) == 1
+    assert outcomes.count(Outcome.JOINED) == 49
+    assert len({one.attempt for one in asked}) == 1
+    assert (await world.snapshots.read(SESSION)).version == (asked[0].attempt, 1)
+
+
+async def job_of(redis, attempt):
+    """What a worker would find of the attempt's job, without the moment of its making."""
+    name = link_job_id(SESSION, attempt)
+    job = json.loads(await redis.get(f"{job_key_prefix}{name}"))
+    assert abs(job.pop("et") - now_ms()) < 5000
+    return job, await redis.zscore(keys.QUEUE_LINKING, name) <= now_ms()
+
+
+@pytest.mark.parametrize("begun", ["by a click", "anew"])
+async def test_an_attempt_comes_into_being_together_with_its_job_which_is_as_any_other(world, redis, begun):
+    calls = redis.pubsub(ignore_subscribe_messages=True)
+    await calls.subscribe(keys.wake(keys.QUEUE_LINKING))
+    attempt = (await world.ask()).attempt
+    if begun == "anew":
+        attempt = await world.rescue.restart(SESSION, queued(Method.QR, "again"))
+    made = await job_of(redis, attempt)
+    assert [one for _ in range(4) if (one := await calls.get_message(timeout=0))]
+    await calls.aclose()
+    await redis.delete(f"{job_key_prefix}{link_job_id(SESSION, attempt)}", keys.QUEUE_LINKING)
+    await enqueue(redis, keys.QUEUE_LINKING, "link", SESSION, attempt, job_id=link_job_id(SESSION, attempt))
+    assert made == await job_of(redis, attempt) == ({"t": None, "f": "link", "a": [SESSION, attempt], "k": {}}, True)
+
+
+async def test_an_attempt_that_starts_is_counted_once(world):
+    counter = field(Counter.ATTEMPTS, method="qr")
+    subject = Subject("L", 0)
+    await asyncio.gather(
+        *(world.claims.request(SESSION, subject, queued(Method.QR, "asked", counter)) for _ in range(5))
+    )
+    assert await world.redis.hgetall(keys.STATS) == {counter.encode(): b"1"}
+
+
+async def test_sessions_do_not_mind_each_other(world):
+    first = await world.claims.request("company_a", Subject("L", 0), queued(Method.QR, "asked"))
+    second = await world.claims.request("company_b", Subject("L", 0), queued(Method.QR, "asked"))
+    assert first.outcome is second.outcome is Outcome.STARTED
+
+
+async def test_who_starts_is_told_to_everybody_who_listens(world):
+    async with Ear(world.redis) as ear:
+        asked = await world.ask(PHONE)
+        (news,) = await ear.heard()
+    assert (news["type"], news["attempt"], news["seq"]) == ("status", asked.attempt, 1)
+    assert news["body"]["state"] == "queued"
+    assert PHONE not in str(news)
+
+
+async def test_joining_adds_a_phone_when_there_is_none_yet(world):
+    started = await world.ask(expected=PHONE)
+    joined = await world.ask(PHONE)
+    assert (joined.outcome, joined.attempt) == (Outcome.JOINED, started.attempt)
+    subject = await world.claims.subject(SESSION)
+    assert (subject.phone, subject.expected, subject.link) == (PHONE, PHONE, "L")
+
+
+async def test_asking_without_a_phone_keeps_the_phone(world):
+    await world.ask(PHONE)
+    assert (await world.ask()).outcome is Outcome.JOINED
+    assert (await world.claims.subject(SESSION)).phone == PHONE
+
+
+async def test_asking_again_for_the_same_phone_joins_and_for_another_differs(world):
+    await world.ask(PHONE)
+    assert (await world.ask(PHONE)).outcome is Outcome.JOINED
+    assert (await world.ask(OTHER_PHONE)).outcome is Outcome.DIFFERS
+    assert (await world.claims.subject(SESSION)).phone == PHONE
+
+
+async def test_after_a_refused_code_another_phone_may_be_asked_for(world):
+    await world.ask(PHONE)
+    await world.claims.forget_phone(SESSION)
+    assert (await world.ask(OTHER_PHONE)).outcome is Outcome.JOINED
+    assert (await world.claims.subject(SESSION)).phone == OTHER_PHONE
+
+
+@pytest.mark.parametrize("state", sorted(DEVICE))
+async def test_where_a_device_is_linked_nothing_starts(world, state):
+    lease = await world.serve()
+    await world.snapshots.save(lease, change(state, ending=True))
+    before = await world.everything()
+    assert (await world.ask(PHONE)).outcome is Outcome.LINKED
+    assert await world.everything() == before
+
+
+async def test_joining_names_the_owner(world):
+    assert (await world.ask()).owner is None
+    await world.leases.acquire(SESSION, ONE)
+    assert (await world.ask()).owner == ONE
+
+
+async def test_a_new_attempt_forgets_the_last_ones_phone(world):
+    await world.ask(PHONE, expected=PHONE)
+    await world.claims.cancel(SESSION, change(State.CANCELLED))
+    assert (await world.ask()).outcome is Outcome.STARTED
+    assert (await world.claims.subject(SESSION)).phone is None
+
+
+async def test_the_subject_is_kept_as_long_as_its_attempt_runs_and_never_longer_than_ten_minutes(world):
+    await world.ask(PHONE, expected=PHONE)
+    await world.redis.pexpire(keys.subject(SESSION), 1000)
+    assert (await world.claims.subject(SESSION)).expected == PHONE
+    assert 1000 < await world.redis.pttl(keys.subject(SESSION)) <= keys.SUBJECT_TTL
+
+
+async def test_asking_for_a_subject_that_is_forgotten_makes_none(world):
+    assert await world.claims.subject(SESSION) == Subject("", 0)
+    assert await world.redis.exists(keys.subject(SESSION)) == 0
+
+
+async def test_what_waits_in_the_queue_is_cancelled_at_once(world):
+    asked = await world.ask(PHONE)
+    async with Ear(world.redis) as ear:
+        cancelled = await world.claims.cancel(SESSION, change(State.CANCELLED))
+        assert [news["body"]["state"] for news in await ear.heard()] == ["cancelled"]
+    assert cancelled == Cancelled(done=True, attempt=asked.attempt, owner=None)
+    assert await world.redis.exists(keys.claim(SESSION), keys.subject(SESSION)) == 0
+    assert (await world.ask()).attempt > asked.attempt
+
+
+async def test_what_a_worker_serves_is_cancelled_by_that_worker(world):
+    lease = await world.serve()
+    before = await world.everything()
+    assert await world.claims.cancel(SESSION, change(State.CANCELLED)) == Cancelled(False, lease.token, ONE)
+    assert await world.everything() == before
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - CANCELLABLE - {State.UNLINKED}))
+async def test_nothing_else_can_be_cancelled(world, state):
+    lease = await world.serve()
+    await world.snapshots.save(lease, change(state))
+    await world.leases.release(lease)
+    before = await world.everything()
+    cancelled = await world.claims.cancel(SESSION, change(State.CANCELLED))
+    assert (cancelled.done, cancelled.owner) == (False, None)
+    assert await world.everything() == before
+
+
+async def test_cancelling_where_nothing_was_ever_asked_does_nothing(world):
+    assert await world.claims.cancel(SESSION, change(State.CANCELLED)) == Cancelled(False, 0, None)
+    assert await world.everything() == {}
+
+
+async def test_an_attempt_begins_anew_only_when_its_owner_is_gone(world):
+    lease = await world.serve()
+    assert await world.rescue.restart(SESSION, queued(Method.QR, "again")) is None
+    await world.lapse()
+    attempt = await world.rescue.restart(SESSION, queued(Method.QR, "again"))
+    assert attempt is not None
+    assert attempt > lease.token
+    assert await world.state() is State.QUEUED
+    assert int(await world.redis.get(keys.claim(SESSION))) == attempt
+    assert await world.snapshots.save(lease, change()) is None
+    assert await world.leases.acquire(SESSION, OTHER, attempt=attempt)
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - CANCELLABLE))
+async def test_what_is_past_the_phones_yes_is_not_begun_anew(world, state):
+    lease = await world.serve()
+    await world.snapshots.save(lease, change(state))
+    await world.lapse()
+    assert await world.rescue.restart(SESSION, queued(Method.QR, "again")) is None
+
+
+@pytest.mark.parametrize(
+    ("late", "closed"), [(-1000, False), (SWEEP_GRACE_MS - 2000, False), (SWEEP_GRACE_MS + 1, True)]
+)
+@pytest.mark.parametrize("state", sorted(RUNNING))
+async def test_a_running_onboarding_is_closed_only_past_its_deadline_and_grace(world, late, closed, state):
+    lease = await world.serve(state=state, deadline=now_ms() - late)
+    assert await world.rescue.close_overdue(SESSION) is closed
+    assert (await world.state() is State.FAILED) is closed
+    assert bool(await world.redis.exists(keys.claim(SESSION))) is not closed
+    assert (await world.snapshots.save(lease, change()) is None) is closed
+
+
+async def test_of_many_who_close_one_does(world):
+    await world.serve(deadline=now_ms() - SWEEP_GRACE_MS - 1)
+    async with Ear(world.redis) as ear:
+        closed = await asyncio.gather(*(world.rescue.close_overdue(SESSION) for _ in range(10)))
+        assert sum(closed) == 1
+        (news,) = await ear.heard()
+    assert news["body"]["failure"] == {"code": "worker-lost", "retryable": True}
+    assert (await world.ask()).outcome is Outcome.STARTED
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - RUNNING - {State.UNLINKED}))
+async def test_what_has_ended_is_never_overdue(world, state):
+    lease = await world.serve()
+    await world.snapshots.save(lease, change(state, deadline=1))
+    assert not await world.rescue.close_overdue(SESSION)
+
+
+def test_a_lost_worker_is_told_as_such():
+    failure = lost_worker().body.failure
+    assert failure is not None
+    assert failure.code is FailureCode.WORKER_LOST
+
+
+async def test_a_link_that_was_used_is_spent_until_it_expires_and_no_longer(world):
+    await world.claims.spend(Subject("L", now_ms() + 60_000))
+    assert await world.redis.get(keys.link("L")) == b"spent"
+    assert 0 < await world.redis.pttl(keys.link("L")) <= 60_000
+    await world.claims.spend(Subject("M", now_ms() - 1))
+    await world.claims.spend(Subject("", now_ms() + 60_000))
+    assert await world.redis.keys("wa:link:*") == [b"wa:link:L"]
+
+
+async def test_a_link_that_was_revoked_stays_revoked_when_it_has_done_its_work(world):
+    await world.redis.set(keys.link("L"), "revoked", px=60_000)
+    await world.claims.spend(Subject("L", now_ms() + 60_000))
+    assert await world.redis.get(keys.link("L")) == b"revoked"
+
+
+async def test_an_owner_that_was_closed_does_not_take_redis_for_a_forgetful_one(world):
+    lease = await world.serve(deadline=now_ms() - SWEEP_GRACE_MS - 1)
+    assert await world.rescue.close_overdue(SESSION)
+    assert await world.leases.acquire(SESSION, ONE, held=lease.token) is None
+    await world.redis.flushall()
+    assert await world.leases.acquire(SESSION, ONE, held=lease.token)
+
+
+async def test_an_owner_whose_attempt_began_anew_elsewhere_takes_nothing_back(world):
+    lease = await world.serve()
+    await world.lapse()
+    attempt = await world.rescue.restart(SESSION, queued(Method.QR, "again"))
+    assert await world.leases.acquire(SESSION, ONE, held=lease.token) is None
+    assert await world.leases.acquire(SESSION, OTHER, attempt=attempt)
+
+
+async def test_what_a_dead_worker_served_is_cancelled_at_once(world):
+    lease = await world.serve()
+    await world.lapse()
+    cancelled = await world.claims.cancel(SESSION, change(State.CANCELLED))
+    assert cancelled == Cancelled(done=True, attempt=lease.token, owner=None)
+    assert await world.state() is State.CANCELLED
+    assert await world.rescue.restart(SESSION, queued(Method.QR, "again")) is None
+    assert await world.leases.acquire(SESSION, ONE, held=lease.token) is None
+
+
+async def test_joining_names_no_owner_whose_lease_has_lapsed(world):
+    await world.serve()
+    await world.lapse()
+    assert (await world.ask()).owner is None
+
+
+async def start_and_cancel(world, times):
+    for _ in range(times):
+        assert (await world.ask()).outcome is Outcome.STARTED
+        await world.claims.cancel(SESSION, change(State.CANCELLED))
+
+
+async def test_so_many_attempts_start_within_ten_minutes_and_no_more(world):
+    await start_and_cancel(world, MOST_STARTS)
+    before = await world.everything()
+    limited = await world.ask(PHONE)
+    assert (limited.outcome, limited.attempt, limited.owner) == (Outcome.LIMITED, 0, None)
+    assert 0 < limited.retry_at - now_ms() <= keys.STARTS_TTL
+    assert await world.everything() == before, "and nothing has begun"
+    assert (await world.claims.request("company_other", Subject("L", 0), queued(Method.QR, "x"))).attempt
+    await world.redis.delete(keys.starts(SESSION))  # ten minutes later
+    assert (await world.ask()).outcome is Outcome.STARTED
+
+
+async def test_joining_and_beginning_anew_are_no_starts(world):
+    await start_and_cancel(world, MOST_STARTS - 1)
+    for _ in range(MOST_STARTS):
+        await world.ask()
+        assert await world.rescue.restart(SESSION, queued(Method.QR, "again"))
+    assert (await world.ask()).outcome is Outcome.JOINED
+    assert await world.redis.get(keys.starts(SESSION)) == str(MOST_STARTS).encode()
+    assert 0 < await world.redis.pttl(keys.starts(SESSION)) <= keys.STARTS_TTL

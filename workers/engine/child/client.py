@@ -1,0 +1,271 @@
+"""The one module that imports neonize (0.5.2), and everything that must be known to survive it.
+
+One `Library` in a process, one `Client` for each start of a session. Only in an engine process: a panic of the Go
+library aborts the process that loaded it. What is guarded against here is measured, and pinned by tests/engine:
+
+* its Go maps have no locks: starts, stops and the entries of calls pass one lock;
+* a client that is collected stops a newer one of the same uuid: uuids are fresh, the finalizer is detached;
+* callbacks must outlive late Go routines: they are kept for the life of the process;
+* each started client occupies a thread of the default executor: it is sized by `Library`;
+* get_me() panics without a connection: never called; the jid and lid come with the events.
+"""
+
+import asyncio
+import ctypes
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+from workers.engine.child import happenings as happen
+from workers.engine.child.happenings import Happening, Refusal
+from workers.engine.devices import is_postgres
+from workers.engine.orders import Options
+
+# Before the import: neonize calls logging.basicConfig(INFO), which does nothing if there is a handler. Nothing that the
+# library logs is passed on: phones, JIDs and whole stanzas are in it.
+logging.getLogger().addHandler(logging.NullHandler())
+logging.getLogger().setLevel(logging.WARNING)
+# neonize takes Go's log level from this logger. Unset means debug: every stanza would be handed to Python.
+logging.getLogger("neonize.utils.log").setLevel(logging.WARNING)
+
+import pylibmagic  # noqa: E402, F401  (before neonize: shows python-magic the libmagic it brings)
+from neonize._binder import ProxySettings, gocode  # noqa: E402
+from neonize.aioze import events as ev  # noqa: E402
+from neonize.aioze.client import NewAClient  # noqa: E402
+from neonize.exc import NeonizeError  # noqa: E402
+from neonize.proto.Neonize_pb2 import JID, ConnectFailureReason, PairStatus  # noqa: E402
+from neonize.proto.waCompanionReg.WAWebProtobufsCompanionReg_pb2 import DeviceProps  # noqa: E402
+from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message  # noqa: E402
+from neonize.utils.enum import ClientName, ClientType  # noqa: E402
+
+#: How long a start may keep others waiting, in seconds. A dial that takes longer goes on without the lock.
+FIRST_SIGN = 1.0
+#: How long a server that says nothing can keep a dial, in seconds.
+DIAL = 20.0
+#: How long a call keeps the lock, in seconds: the Go side looks its client up in the map within microseconds of entry.
+ENTRY = 0.005
+
+# neonize binds Stop, which returns nothing, as returning a string to free: whatever is in the register gets freed.
+# This is the same symbol with its true type.
+_stop = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(("Stop", gocode))
+
+
+class ClientError(Exception):
+    """A call into the library failed; the text is the library's own."""
+
+
+class Library:
+    """The loaded library: make it inside the process's one event loop (callbacks go to the first loop for ever)."""
+
+    def __init__(self, options: Options, threads: int) -> None:
+        """`threads` bounds clients started plus calls in flight; threads are made when needed."""
+        self.options = options
+        self.lock = asyncio.Lock()
+        self.starts = 0
+        self.kept: list[Any] = []
+        self.executor = ThreadPoolExecutor(threads, "neonize")
+        asyncio.get_running_loop().set_default_executor(self.executor)
+
+
+class Client:
+    """One start of one session. `happenings` fills from `start` on; a client is never started twice."""
+
+    def __init__(
+        self,
+        library: Library,
+        name: str,
+        *,
+        new_device: bool = False,
+        jid: str | None = None,
+        proxy_url: str | None = None,
+    ) -> None:
+        """`name` is the library's name of the store (`devices.py`); `proxy_url` overrides that of the options.
+
+        `new_device` pairs a new one; `jid` selects one of many, and must be in the store. Neither takes the first
+        device of the store: only for a file with one.
+        """
+        if is_postgres(name) and not new_device and jid is None:
+            raise ValueError("the first device of a shared store is somebody else's")
+        self.happenings: asyncio.Queue[Happening] = asyncio.Queue()
+        self._library = library
+        self._proxy_url = proxy_url or library.options.proxy_url
+        self._seen = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        # A `jid` given to the constructor would force the uuid to the phone number.
+        self._neonize = NewAClient(
+            name,
+            props=DeviceProps(os=library.options.device_name, platformType=DeviceProps.CHROME),
+            uuid=uuid4().hex,
+            new_device=new_device,
+        )
+        self._neonize._stop_finalizer.detach()  # noqa: SLF001  (see above; there is no other way)
+        if jid is not None:
+            self._neonize.jid = parse_jid(jid)
+        self._listen()
+
+    async def start(self) -> None:
+        """Begin to connect; returns at the first sign of life, at the latest after `FIRST_SIGN`."""
+        async with self._library.lock:
+            self._library.starts += 1
+            task = await self._neonize.connect(ProxySettings(self._proxy_url) if self._proxy_url else None)
+            self._library.kept.append(self._neonize._connect_refs)  # noqa: SLF001
+            task.add_done_callback(self._ended)
+            try:
+                async with asyncio.timeout(FIRST_SIGN):
+                    await self._seen.wait()
+            except TimeoutError:
+                pass
+
+    async def stop(self) -> None:
+        """Disconnect. Never for a client that shows a QR: that can abort the process.
+
+        Takes as long as a dial that is under way, 20 s at most: waited for without the lock if it is the first one.
+        """
+        try:
+            async with asyncio.timeout(DIAL):
+                await self._seen.wait()
+        except TimeoutError:
+            pass
+        async with self._library.lock:
+            await asyncio.to_thread(_stop, self._neonize.uuid)
+
+    async def pair_phone(self, phone: str) -> str:
+        """A pairing code for the E.164 number. Not before the first QR. Raises `ClientError`."""
+        call = self._neonize.PairPhone(
+            phone, show_push_notification=True, client_name=ClientName.LINUX, client_type=ClientType.CHROME
+        )
+        return str(await self._enter(call))
+
+    async def send_text(self, phone: str, text: str) -> None:
+        """Send to the E.164 number; returns when WhatsApp has taken it. Raises `ClientError`.
+
+        As a finished message: given a string, neonize looks for mentions in it and asks the server for groups.
+        """
+        to = JID(User=phone.lstrip("+"), Server="s.whatsapp.net", RawAgent=0, Device=0, Integrator=0)
+        await self._enter(self._neonize.send_message(to, Message(conversation=text)))
+
+    async def log_out(self) -> None:
+        """Unlink at WhatsApp, which also deletes the device from its store. Raises `ClientError`."""
+        await self._enter(self._neonize.logout())
+
+    async def _enter(self, call: Any) -> Any:
+        async def translated() -> Any:
+            try:
+                return await call
+            except NeonizeError as error:
+                raise ClientError(_text(error)) from None
+            except Exception as error:  # noqa: BLE001  (a bug of one call must not cost the neighbours; it is reported)
+                raise ClientError(f"internal: {type(error).__name__}") from None
+
+        async with self._library.lock:
+            task = asyncio.ensure_future(translated())
+            await asyncio.wait({task}, timeout=ENTRY)
+        return await task
+
+    def _listen(self) -> None:
+        """Subscribe to what matters only: other events are not even serialised by the Go side."""
+        client = self._neonize
+        put = self.happenings.put_nowait
+
+        def subscribe(event: Any, translate: Any) -> None:
+            async def handler(_: Any, message: Any) -> None:
+                put(translate(message))
+                self._seen.set()
+
+            client.event(event)(handler)
+
+        subscribe(ev.PairStatusEv, self._paired)
+        subscribe(ev.ConnectedEv, lambda _: happen.LoggedIn())
+        subscribe(ev.DisconnectedEv, lambda _: happen.Cut())
+        subscribe(ev.KeepAliveTimeoutEv, lambda _: happen.Silent())
+        subscribe(ev.KeepAliveRestoredEv, lambda _: happen.Answering())
+        subscribe(ev.LoggedOutEv, _logged_out)
+        subscribe(ev.StreamReplacedEv, lambda _: happen.LoginRefused(Refusal.REPLACED, "stream replaced"))
+        subscribe(
+            ev.TemporaryBanEv,
+            lambda m: happen.LoginRefused(Refusal.BANNED, f"temporary ban, code {m.Code}", m.Expire or None),
+        )
+        subscribe(ev.ClientOutdatedEv, lambda _: happen.LoginRefused(Refusal.OUTDATED, "client outdated (405)"))
+        subscribe(
+            ev.ConnectFailureEv,
+            lambda m: happen.LoginRefused(Refusal.OTHER, f"{ConnectFailureReason.Name(m.Reason)} {m.Message}".strip()),
+        )
+
+        async def on_qr(_: Any, text: bytes) -> None:
+            put(happen.QrShown(text.decode()))
+            self._seen.set()
+
+        async def on_word(word: str) -> None:
+            put(happen.WordSaid(word))
+            self._seen.set()
+
+        client.qr(on_qr)
+        # A no-op in neonize, and the only news of a client that never pairs. Called in the Go thread, with pointers; by
+        # the same way into the loop as events and QRs, so that all stay in order.
+        client._NewAClient__onLoginStatus = lambda _, text: asyncio.run_coroutine_threadsafe(  # noqa: SLF001
+            on_word(ctypes.string_at(text).decode()), self._loop
+        )
+        # Event 0 (who am I) ends the start of a stored device: the last look into the maps that is not ours.
+        execute = client.event.execute
+
+        def executed(uuid: Any, binary: Any, size: Any, code: int) -> None:
+            execute(uuid, binary, size, code)
+            if code == 0:
+                self._loop.call_soon_threadsafe(self._seen.set)
+
+        client.event.execute = executed
+
+    def _paired(self, message: Any) -> Happening:
+        if message.Status != PairStatus.SUCCESS:
+            return happen.PairingRefused(message.Error)
+        me = self._neonize.me
+        lid = format_jid(me.LID) if me is not None and me.HasField("LID") and me.LID.User else ""
+        return happen.PairingDone(format_jid(message.ID), lid, message.Platform, message.BusinessName)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        error = task.exception()
+        # Others than the library's own are bugs, or no thread could be made.
+        known = error is None or isinstance(error, NeonizeError)
+        detail = (_text(error) if known else f"internal: {type(error).__name__}") if error is not None else ""
+        # A reason or ban code that neonize's messages do not know cannot be serialised; the client's thread breaks on
+        # it, and this is the only trace: "proto: required field neonize.TemporaryBan.Code not set".
+        if "TemporaryBan" in detail:
+            self.happenings.put_nowait(happen.LoginRefused(Refusal.BANNED, detail))
+        elif "ConnectFailure" in detail:
+            self.happenings.put_nowait(happen.LoginRefused(Refusal.OTHER, detail))
+        else:
+            self.happenings.put_nowait(happen.Over(detail))
+        self._seen.set()
+
+
+def _logged_out(message: Any) -> Happening:
+    reason = ConnectFailureReason.Name(message.Reason)
+    gone = message.Reason in (
+        ConnectFailureReason.Value("MAIN_DEVICE_GONE"),
+        ConnectFailureReason.Value("UNKNOWN_LOGOUT"),
+    )
+    return happen.LoginRefused(Refusal.MAIN_DEVICE_GONE if gone else Refusal.LOGGED_OUT, reason)
+
+
+def _text(error: BaseException) -> str:
+    """The library's text without the password of a proxy or database."""
+    words = (word for word in str(error).split(" "))
+    return " ".join(_without_password(word) for word in words)[:500]
+
+
+def _without_password(word: str) -> str:
+    scheme, mark, rest = word.partition("://")
+    return f"{scheme}://…@{rest.rpartition('@')[2]}" if mark and "@" in rest else word
+
+
+def parse_jid(jid: str) -> Any:
+    """`number:device@server` as neonize's JID."""
+    user, _, server = jid.partition("@")
+    number, _, device = user.partition(":")
+    return JID(User=number, Device=int(device or 0), Server=server, RawAgent=0, Integrator=0)
+
+
+def format_jid(jid: Any) -> str:
+    """`number:device@server`, without the device number if it is 0, as whatsmeow's store writes it."""
+    return f"{jid.User}:{jid.Device}@{jid.Server}" if jid.Device else f"{jid.User}@{jid.Server}"

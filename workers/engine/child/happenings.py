@@ -1,0 +1,87 @@
+"""What a client of the library reports, in our types: `client.py` translates, the linker and the holder decide."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class QrShown:
+    """A QR text of the rotation. It carries the secret of the pairing."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class WordSaid:
+    """A login-status word. An unpaired client tells everything by words, and has no events."""
+
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
+class PairingDone:
+    """The phone has agreed. `jid` has the device number, `lid` may be empty; the login after the 515 is to come."""
+
+    jid: str
+    lid: str
+    platform: str
+    business_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PairingRefused:
+    """The library refused the phone's answer."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """Logged in, with the keys uploaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The connection is gone; the library tries again by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """The server has not answered pings for some 30 s; after 3 minutes the library reconnects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """The server answers pings again."""
+
+
+class Refusal(StrEnum):
+    """Why WhatsApp ended a paired session; nothing reconnects after any of these."""
+
+    LOGGED_OUT = "logged-out"
+    MAIN_DEVICE_GONE = "main-device-gone"
+    REPLACED = "replaced"
+    BANNED = "banned"
+    OUTDATED = "outdated"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRefused:
+    """WhatsApp ended the session. `seconds`: how long a ban lasts, when it says so."""
+
+    refusal: Refusal
+    detail: str
+    seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """The client's thread has ended: it could not start, or broke, or was stopped (then `detail` is empty)."""
+
+    detail: str
+
+
+Happening = (
+    QrShown | WordSaid | PairingDone | PairingRefused | LoggedIn | Cut | Silent | Answering | LoginRefused | Over
+)

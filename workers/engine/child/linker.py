@@ -1,0 +1,214 @@
+"""A linker process: one attempt to link a phone, and then gone.
+
+It is never stopped politely while unpaired: the thread of an unpaired client never ends, and stop() at the wrong moment
+aborts the process. Cancel is SIGKILL.
+"""
+
+import asyncio
+import math
+import re
+import socket
+import time
+from typing import NoReturn, assert_never
+
+from workers.engine.child import happenings as happen
+from workers.engine.child.client import Client, ClientError, Library
+from workers.engine.child.process import leave
+from workers.engine.child.refusals import REASONS, ends_at
+from workers.engine.child.warmup import warm_up
+from workers.engine.devices import device_in, pairing_name
+from workers.engine.orders import Options
+from workers.engine.pipe import Pipe, WrongMessage
+from workers.engine.protocol import (
+    Code,
+    CodeRefused,
+    Connected,
+    Ended,
+    Paired,
+    Qr,
+    Ready,
+    RequestCode,
+    Start,
+    Word,
+    to_linker,
+)
+
+#: From `start` to the first QR, in seconds. Some silences the library waits for without any end.
+QR_LIMIT = 30.0
+#: From the phone's consent to the finished login, in seconds.
+LOGIN_LIMIT = 30.0
+#: Silence after the consent, in seconds, until the login is begun anew; then double. A login takes 0.5 s on loopback
+#: and some 3 s at 300 ms round trip, most of it for the 812 prekeys.
+LOGIN_SILENCE = 6.0
+#: For the answer to a request for a code, in seconds. The library itself waits 75 s.
+CODE_LIMIT = 30.0
+#: For a polite stop of the logged-in client, in seconds (measured: 1 ms).
+STOP_LIMIT = 5.0
+
+#: Words after which the client is dead. Others (`passkey-request`, `err-scanned-without-multidevice`) only travel.
+FINAL_WORDS = frozenset({"timeout", "error", "err-client-outdated", "err-unexpected-state"})
+
+_STATUS = re.compile(r"\bstatus (\d{3})\b")
+
+
+async def main(sock: socket.socket, options: Options) -> None:
+    """Say `ready`, wait for `start`, run the attempt."""
+    # Threads: two clients (the second after a silent login), one that warms up, and calls.
+    library = Library(options, threads=16)
+    pipe = await Pipe.open(sock, to_linker)
+    await warm_up(library)
+    await pipe.send(Ready())
+    start = await pipe.receive()
+    if start is None:
+        leave()
+    if not isinstance(start, Start):
+        raise WrongMessage(f"{start.type} before start")
+    attempt = LinkerRun(library, pipe, start)
+    if start.jid:
+        await attempt.go_on(start.jid)
+    await attempt.run()
+
+
+class LinkerRun:
+    """The one attempt."""
+
+    def __init__(self, library: Library, pipe: Pipe[Start | RequestCode], start: Start) -> None:
+        self._library = library
+        self._pipe = pipe
+        self._database = start.database
+        self._client = Client(library, pairing_name(start.database), new_device=not start.jid)
+        self._phones: asyncio.Queue[str] = asyncio.Queue()
+        self._first_qr = asyncio.Event()
+        self._qrs = 0
+        # Loop times: when to look what is wrong if nothing happens (None: never), and, from the phone's consent on, when
+        # to give up.
+        self._look: float | None = asyncio.get_running_loop().time() + QR_LIMIT
+        self._agreed = False
+        self._give_up = math.inf
+        self._silence = LOGIN_SILENCE
+
+    async def go_on(self, jid: str) -> None:
+        """The phone has agreed already, with a linker that died: what is missing is the login."""
+        if not device_in(self._database, jid):
+            await self._end("the file holds no device")  # a client would show a QR, or abort the process
+        self._expect_login()
+
+    async def run(self) -> None:
+        """Run to the end, which ends the process."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._obey())
+            group.create_task(self._get_codes())
+            group.create_task(self._client.start())
+            group.create_task(self._follow())
+
+    async def _obey(self) -> NoReturn:
+        while (message := await self._pipe.receive()) is not None:
+            match message:
+                case RequestCode(phone=phone):
+                    self._phones.put_nowait(phone)
+                case Start():
+                    raise WrongMessage("a second start")
+                case _:
+                    assert_never(message)
+        leave()  # the worker is gone
+
+    async def _get_codes(self) -> NoReturn:
+        while True:
+            phone = await self._phones.get()
+            # Before the first QR the socket may not be up: refusals, or a crash.
+            await self._first_qr.wait()
+            try:
+                async with asyncio.timeout(CODE_LIMIT):
+                    await self._pipe.send(Code(text=await self._client.pair_phone(phone)))
+            except TimeoutError:
+                await self._pipe.send(CodeRefused(status=None, reason=f"no answer within {CODE_LIMIT:.0f} s"))
+            except ClientError as error:
+                status = _STATUS.search(str(error))
+                await self._pipe.send(
+                    CodeRefused(status=int(status[1]) if status is not None else None, reason=str(error))
+                )
+
+    async def _follow(self) -> NoReturn:
+        while True:
+            try:
+                async with asyncio.timeout_at(self._look):
+                    happening = await self._client.happenings.get()
+            except TimeoutError:
+                if not self._agreed:
+                    await self._end(f"no QR within {QR_LIMIT:.0f} s")
+                await self._log_in_anew()
+            else:
+                await self._hear(happening)
+
+    async def _hear(self, happening: happen.Happening) -> None:
+        match happening:
+            case happen.QrShown(text=text):
+                if self._agreed:
+                    await self._end("a QR after pairing: the store holds no device")
+                self._qrs += 1
+                await self._pipe.send(Qr(text=text, number=self._qrs, born=time.time_ns() // 1_000_000))
+                self._first_qr.set()
+                self._look = None
+            case happen.WordSaid(word=word):
+                if word == "success":
+                    self._expect_login()
+                await self._pipe.send(Word(word=word))
+                if word in FINAL_WORDS:
+                    await self._end(word)
+            case happen.PairingDone(jid=jid, lid=lid, platform=platform, business_name=business_name):
+                self._expect_login()
+                await self._pipe.send(Paired(jid=jid, lid=lid, platform=platform, business_name=business_name))
+            case happen.LoggedIn():
+                await self._finish()
+            case happen.PairingRefused(detail=detail):
+                await self._end(detail)
+            case happen.LoginRefused(refusal=refusal, detail=detail, seconds=seconds):
+                await self._pipe.send(Ended(reason=detail, refusal=REASONS[refusal], until=ends_at(seconds)))
+                leave()
+            case happen.Over(detail=detail):
+                if not self._agreed:
+                    await self._end(detail)
+                # The new login could not even begin: again, soon.
+                self._look = asyncio.get_running_loop().time() + 1
+            case happen.Cut() | happen.Silent() | happen.Answering():
+                pass  # after the consent a cut is part of it; silence is dealt with by the clock
+            case _:
+                assert_never(happening)
+
+    def _expect_login(self) -> None:
+        """The phone has agreed: from now the clock runs."""
+        now = asyncio.get_running_loop().time()
+        if not self._agreed:
+            self._agreed = True
+            self._give_up = now + LOGIN_LIMIT
+            self._look = now + self._silence
+
+    async def _log_in_anew(self) -> None:
+        """Nothing came after the consent. The library waits for a 515 or a close that will not come; but the device is
+        in the store, and a new client logs in with it."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._give_up:
+            await self._end(f"no login within {LOGIN_LIMIT:.0f} s after pairing")
+        try:
+            async with asyncio.timeout_at(self._give_up):
+                await self._client.stop()  # paired, so it may be stopped
+        except TimeoutError:
+            # Never two clients with one device: the older would be replaced, or replace.
+            await self._end("the paired client could not be stopped")
+        self._client = Client(self._library, pairing_name(self._database))
+        await self._client.start()
+        self._silence *= 2
+        self._look = min(asyncio.get_running_loop().time() + self._silence, self._give_up)
+
+    async def _finish(self) -> NoReturn:
+        try:
+            async with asyncio.timeout(STOP_LIMIT):
+                await self._client.stop()
+        except TimeoutError:
+            pass  # everything is in the store; the process ends now anyway
+        await self._pipe.send(Connected())
+        leave()
+
+    async def _end(self, reason: str) -> NoReturn:
+        await self._pipe.send(Ended(reason=reason))
+        leave()

@@ -1,0 +1,116 @@
+"""One held session inside a holder process."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import assert_never
+
+from workers.engine.child import happenings as happen
+from workers.engine.child.client import Client, ClientError, Library
+from workers.engine.child.happenings import Refusal
+from workers.engine.child.refusals import REASONS, ends_at
+from workers.engine.devices import device_in, held_name, is_postgres
+from workers.engine.protocol import Dropped, Held, Hold, Line, Lost, LostReason, Released, Restored
+
+#: For the answer to a log-out, in seconds.
+LOG_OUT_LIMIT = 20.0
+#: For a polite stop, in seconds; longer than the longest dial, which a stop waits for.
+STOP_LIMIT = 45.0
+
+
+class Session:
+    """A session from `hold` until it is lost or released."""
+
+    def __init__(self, hold: Hold, library: Library, tell: Callable[[Line], Awaitable[None]]) -> None:
+        self.name = hold.session
+        self.up = False
+        #: The client shows a QR: its thread will never end, and it must not be stopped.
+        self.stuck = False
+        #: Turns of those who send: messages of one session leave in the order in which they came.
+        self.turn = asyncio.Lock()
+        self.gone = asyncio.Event()
+        self._database = hold.database
+        self._jid = hold.jid
+        self._held_before = False
+        self._release: Released | None = None
+        self._tell = tell
+        # In a file with one device no jid: should it be gone, a QR shows; with a jid the whole process would abort.
+        self.client = Client(library, held_name(hold.database), jid=hold.jid if is_postgres(hold.database) else None)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it has been asked to go."""
+        return self._release is not None
+
+    async def live(self) -> Lost | Released:
+        """Log in and stay until the end, which is returned; the client is stopped then."""
+        if not is_postgres(self._database) and not await asyncio.to_thread(device_in, self._database, self._jid):
+            return self._lost(LostReason.LOGGED_OUT, "the store does not hold the device")
+        await self.client.start()
+        end = await self._follow()
+        self.up = False
+        if not self.stuck:
+            try:
+                async with asyncio.timeout(STOP_LIMIT):
+                    await self.client.stop()
+            except TimeoutError:
+                self.stuck = True
+                end = end.model_copy(update={"recycle": True}) if isinstance(end, Lost) else end
+        return end
+
+    async def report_up(self) -> None:
+        """Answer a second `hold`."""
+        if self.up:
+            await self._tell(Held(session=self.name))
+
+    def release(self, detail: str = "") -> None:
+        """Ask it to go; `live` returns soon. Idempotent."""
+        if self._release is None:
+            self._release = Released(session=self.name, detail=detail)
+            self.client.happenings.put_nowait(happen.Over(""))
+
+    async def log_out(self) -> None:
+        """Unlink at WhatsApp, then go; if that fails, go all the same and say why."""
+        try:
+            async with asyncio.timeout(LOG_OUT_LIMIT):
+                await self.client.log_out()
+        except TimeoutError:
+            self.release(f"no answer within {LOG_OUT_LIMIT:.0f} s")
+        except ClientError as error:
+            self.release(str(error))
+        else:
+            # The library reports only log-outs that somebody else began.
+            self.client.happenings.put_nowait(happen.LoginRefused(Refusal.LOGGED_OUT, "by us"))
+
+    async def _follow(self) -> Lost | Released:
+        while True:
+            happening = await self.client.happenings.get()
+            match happening:
+                case happen.LoggedIn() | happen.Answering():
+                    await self._rise()
+                case happen.Cut() | happen.Silent():
+                    await self._fall()
+                case happen.LoginRefused(refusal=refusal, detail=detail, seconds=seconds):
+                    return self._lost(REASONS[refusal], detail, ends_at(seconds))
+                case happen.QrShown() | happen.WordSaid():
+                    self.stuck = True
+                    return self._lost(LostReason.LOGGED_OUT, "the store holds no device any more")
+                case happen.Over(detail=detail):
+                    return self._release or self._lost(LostReason.START_FAILED, detail)
+                case happen.PairingDone() | happen.PairingRefused():
+                    raise AssertionError("a stored device was paired")
+                case _:
+                    assert_never(happening)
+
+    async def _rise(self) -> None:
+        if not self.up:
+            self.up = True
+            first, self._held_before = not self._held_before, True
+            await self._tell(Held(session=self.name) if first else Restored(session=self.name))
+
+    async def _fall(self) -> None:
+        if self.up:
+            self.up = False
+            await self._tell(Dropped(session=self.name))
+
+    def _lost(self, reason: LostReason, detail: str, until: int | None = None) -> Lost:
+        return Lost(session=self.name, reason=reason, until=until, detail=detail, recycle=self.stuck)

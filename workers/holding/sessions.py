@@ -1,0 +1,366 @@
+"""The linked sessions that this worker holds: taken up, kept, told about, given back.
+
+A session is an owner of its lease; its connection lives in a holder process. When a holder dies, another is started
+and its sessions are taken up again; when the lease is lost, the connection is closed before anything else. What a loss
+leads to:
+
+    logged out, main device gone    forgotten; `unlinked`, or within the dwell `failed` (dropped-after-linking)
+    replaced, banned                parked: kept, but held no more until it is linked anew; `failed`
+    outdated, refused, unreachable  `reconnecting` with the reason; tried again with growing pauses
+    keys not in the store           forgotten; `unlinked` (internal)
+"""
+
+import asyncio
+from typing import Literal, assert_never
+
+import structlog
+from redis.exceptions import RedisError
+
+from shared.core import phone
+from shared.core.clock import now_ms
+from shared.core.failures import FailureCode
+from shared.core.ids import SessionId
+from shared.core.lifecycle import State
+from shared.core.protocol import Body, Method
+from shared.state.lease import Lease
+from shared.telemetry import sentry
+from workers import reasons, tallies
+from workers.engine import protocol as pipe
+from workers.engine.processes import EngineFailed
+from workers.holding.holders import Holders
+from workers.holding.sending import Sending
+from workers.holding.session import HeldSession, Links, SnapshotWriter
+from workers.store.device import StoreAway, StoredDevice
+
+__all__ = ["HeldSession", "Links", "Sessions"]
+
+log = structlog.get_logger()
+
+DWELL_SECONDS = 60.0
+"""A fresh device that is still there after this long is verified; WhatsApp drops some after 10-15 s."""
+RETRY_SECONDS = (2.0, 60.0)
+"""Pauses between tries to take a session up: the first, doubled each time, and the longest."""
+ALERT_AT_TRY = 4
+"""A session that cannot be connected so many times in a row, some 14 s, is no hiccup: Sentry hears of it."""
+STORE_SECONDS = 5.0
+"""Until a loss is written down again that could not be, as the store or Redis was away."""
+UNLINK_SECONDS = 30.0
+
+
+Job = Literal["resume", "unlink"]
+
+
+class Sessions:
+    """Everything that this worker holds."""
+
+    def __init__(self, links: Links, holders: Holders, *, most: int) -> None:
+        self._links = links
+        self._holders = holders
+        self._most = most
+        self._record = SnapshotWriter(links, self)
+        self._sending = Sending(links, holders)
+        self._held: dict[SessionId, HeldSession] = {}
+        self._over = False  # all have been handed over: nothing is started any more
+        holders.listen(self._hear, self._holder_died)
+
+    @property
+    def free(self) -> int:
+        """How many more sessions may be held."""
+        return self._most - len(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def holds(self, held: HeldSession) -> bool:
+        """Whether it is still held here."""
+        return self._held.get(held.session) is held
+
+    # --- taking up ----------------------------------------------------------------------------------------------------
+
+    async def adopt(self, lease: Lease, device: StoredDevice, body: Body, verified: tuple[str, ...]) -> None:
+        """Hold a device that was linked a moment ago, under the attempt's own lease. `verified`: what is counted when
+        it has outlived the dwell."""
+        held = HeldSession(self, lease, device, body, fresh=True)
+        held.verified = verified
+        present = self._links.ownership.hand_over(device.session, held)
+        if present is None:
+            return  # lost meanwhile: whoever takes it finds the device in the store
+        held.lease = present
+        self._held[device.session] = held
+        self._dwell(held)
+        # The attempt has ended well: what happens from here on is no matter of its.
+        self._links.spawn(self._start(held), "start")
+
+    async def resume(self, session: SessionId) -> None:
+        """Hold a registered device that nobody holds. Nothing happens when somebody does, when there is none, or when
+        it is parked: a device that was replaced never fights back."""
+        device = await self._links.store.device(session)
+        if device is not None and not device.parked:
+            await self._take_up(device)
+
+    async def _take_up(self, device: StoredDevice) -> None:
+        session = device.session
+        if session in self._held or self.free <= 0:
+            return
+        fresh = now_ms() - device.linked_at < DWELL_SECONDS * 1000
+        held = HeldSession(
+            self, Lease(session, self._links.ownership.worker, 0), device, self._links.body(device), fresh=fresh
+        )
+        if fresh:  # its worker died, or was told to stop, within the dwell
+            method = (await self._links.snapshots.read(session)).body.method or Method.QR
+            held.body = held.body.model_copy(update={"method": method})
+            region = phone.region_of(device.phone)
+            held.verified = tallies.verified(method, region, region)
+        lease = await self._links.ownership.acquire(session, held)
+        if lease is None:
+            return
+        held.lease = lease
+        self._held[session] = held
+        if fresh:
+            self._dwell(held)
+        await self._start_if_ours(held, "session.resuming")
+
+    async def refuse(self, lease: Lease, device: StoredDevice) -> None:
+        """Log a device out that must not be kept, and forget it; the lease stays the attempt's."""
+        held = HeldSession(self, lease, device, self._links.body(device), fresh=False)
+        held.leaving = True
+        self._held[device.session] = held
+        await self._start(held)
+        await self._log_out(held)
+        await self._forget(held)
+
+    async def unlink(self, session: SessionId) -> bool:
+        """Log out at WhatsApp, forget the device, say `unlinked`. Idempotent; takes longer than a job may. False: it
+        could not be taken up here, or was lost meanwhile; to be tried again, wherever it is then."""
+        if session not in self._held:
+            device = await self._links.store.device(session)
+            if device is None:
+                return True
+            await self._take_up(device)
+        held = self._held.get(session)
+        if held is None:
+            return False
+        if held.leaving:
+            return True  # somebody is at it
+        try:
+            await self._log_out(held)
+            if not self.holds(held):
+                return False
+            await self._forget(held)
+        except BaseException:
+            held.leaving = False
+            self._try_later(held)
+            raise
+        await self._record.last(held, State.UNLINKED, "session.unlinked")
+        return True
+
+    async def send(self, session: SessionId, message_id: str) -> None:
+        """Send a text that waits in the outbox, through the session, once that is online."""
+        await self._sending.send(session, self._held.get(session), message_id)
+
+    async def may_come(self, session: SessionId, message_id: str) -> bool:
+        """Whether somebody may yet hold the session, as in a hand-over, before the text has waited too long."""
+        return await self._sending.may_come(session, message_id)
+
+    async def hand_over(self) -> list[tuple[Job, SessionId]]:
+        """Close every connection, for good, then give the leases back; what somebody else shall do, and with which
+        sessions. To be called once more when the last attempt has ended."""
+        # Before the first wait: nothing that runs may start any of them again.
+        self._over = True
+        held, self._held = list(self._held.values()), {}
+        for one in held:
+            one.let_go()
+        await self._holders.close()
+        jobs: list[tuple[Job, SessionId]] = []
+        for one in held:
+            self._sending.cut(one.session)
+            # A device that is being refused is held under its attempt's lease, and is the attempt's matter.
+            if self._links.ownership.owner(one.session) is one:
+                await self.show(one, State.RECONNECTING, "session.handed-over")
+                await self._links.ownership.let_go(one.session, one)
+                jobs.append(("unlink" if one.leaving else "resume", one.session))
+        return jobs
+
+    def drop(self, held: HeldSession) -> None:
+        """Let go of a session that is no longer ours."""
+        self._take_out(held)
+        held.let_go()
+        self._links.spawn(self._release(held), "release")
+
+    def _take_out(self, held: HeldSession) -> None:
+        if self.holds(held):  # the session may have been taken up again meanwhile
+            del self._held[held.session]
+
+    async def _release(self, held: HeldSession) -> None:
+        await self._holders.release(held.session)
+        await self._links.ownership.let_go(held.session, held)
+
+    async def show(self, held: HeldSession, state: State, event: str) -> bool:
+        """Save where the session stands; whether that proved that it is still ours."""
+        return await self._record.show(held, state, event)
+
+    # --- one session's turns ------------------------------------------------------------------------------------------
+
+    async def _start(self, held: HeldSession) -> None:
+        """Have it held; whatever goes wrong, it is tried again later."""
+        device = held.device
+        try:
+            # A start against a device that is not in its database aborts the whole process, so look first.
+            there = await self._links.store.holds(device)
+            if self._over:
+                held.let_go()
+            elif not self.holds(held):
+                log.info("session.not-started", session=device.session)
+            elif there:
+                await self._holders.hold(pipe.Hold(session=device.session, database=device.database, jid=device.jid))
+            else:
+                log.error("device.missing", session=device.session)
+                await self._forget(held)
+                await self._record.last(held, State.UNLINKED, "device.missing", FailureCode.INTERNAL)
+        except (StoreAway, EngineFailed) as error:
+            log.warning("session.start-delayed", session=device.session, error=str(error))
+            self._try_later(held)
+        except BaseException:  # the limit of a job, too
+            self._try_later(held)
+            raise
+
+    async def _start_if_ours(self, held: HeldSession, event: str) -> None:
+        """Start only after a fenced write: a worker that slept past its lease must not take its sessions up again."""
+        try:
+            ours = await self.show(held, State.RECONNECTING, event)
+        except BaseException:
+            self._try_later(held)
+            raise
+        if ours:
+            await self._start(held)
+        else:
+            self._try_later(held)
+
+    async def _hear(self, event: pipe.FromHolder) -> None:
+        if isinstance(event, pipe.Ready | pipe.Probed):
+            return
+        if isinstance(event, pipe.Sent | pipe.SendFailed):
+            self._sending.heard(event)
+            return
+        held = self._held.get(SessionId(event.session))
+        if held is None:
+            return
+        match event:
+            case pipe.Held() | pipe.Restored():
+                await self._came_online(held)
+            case pipe.Dropped():
+                held.online.clear()
+                if not held.leaving:
+                    await self.show(held, State.RECONNECTING, "session.dropped")
+            case pipe.Lost():
+                held.gone.set()
+                held.online.clear()
+                if not held.leaving:
+                    # Beside, as the store may be away: the holder's other sessions shall be heard meanwhile.
+                    self._links.spawn(self._lost(held, event), "lost")
+            case pipe.Released(detail=detail):
+                if detail:
+                    log.warning("session.log-out-failed", session=event.session, detail=detail)
+                held.gone.set()
+            case _:
+                assert_never(event)
+
+    async def _came_online(self, held: HeldSession) -> None:
+        log.info("session.logged-in", session=held.session)
+        held.tries = 0
+        held.online.set()
+        if held.body.state is not State.LINKED and not held.leaving:
+            await self.show(held, State.LINKED, "session.held")
+        if held.due:
+            await self._record.verified(held)
+
+    async def _lost(self, held: HeldSession, event: pipe.Lost) -> None:
+        if not self.holds(held):
+            return
+        try:
+            await self._obey_loss(held, event)
+        except (RedisError, OSError, TimeoutError) as error:  # of the store, too
+            log.warning("session.loss-delayed", session=held.session, error=str(error))
+            held.later(STORE_SECONDS, lambda: self._links.spawn(self._lost(held, event), "lost"))
+        except BaseException:  # held again, it is told of its loss again
+            self._try_later(held)
+            raise
+
+    async def _obey_loss(self, held: HeldSession, event: pipe.Lost) -> None:
+        log.warning("session.lost", session=event.session, reason=event.reason.value, detail=event.detail)
+        code = reasons.of_loss(event.reason, fresh=held.fresh)
+        what, raw = f"session.{event.reason.value}", f"{event.reason.value} {event.detail}".strip()
+        match event.reason:
+            case pipe.LostReason.START_FAILED | pipe.LostReason.REFUSED | pipe.LostReason.OUTDATED:
+                unreachable = event.reason is pipe.LostReason.START_FAILED
+                alert = held.tries == (ALERT_AT_TRY - 1 if unreachable else 0)
+                await self._record.trouble(held, code, what, raw, alert=alert)
+                self._try_later(held)
+            case pipe.LostReason.LOGGED_OUT | pipe.LostReason.MAIN_DEVICE_GONE:
+                await self._forget(held)
+                state = State.FAILED if held.fresh else State.UNLINKED
+                await self._record.last(held, state, what, code, raw=raw)
+            case pipe.LostReason.REPLACED | pipe.LostReason.BANNED:
+                # Never fight back: the device is kept, and held no more until it is linked anew.
+                if event.reason is pipe.LostReason.BANNED and event.until is not None:
+                    await self._links.cooldowns.until(held.device.phone, event.until)
+                await self._links.store.park(held.device, event.reason.value)
+                self._take_out(held)
+                await self._record.last(held, State.FAILED, what, code, retry_at=event.until, raw=raw)
+            case _:
+                assert_never(event.reason)
+
+    def _try_later(self, held: HeldSession) -> None:
+        if not self.holds(held):
+            return
+        first, longest = RETRY_SECONDS
+        pause = min(longest, first * 2 ** min(held.tries, 30))  # after a day of tries it would be too large a number
+        held.tries += 1
+        held.later(pause, lambda: self._links.spawn(self._try_again(held), "resume"))
+
+    async def _try_again(self, held: HeldSession) -> None:
+        if self.holds(held):
+            await self._start_if_ours(held, "session.retrying")
+
+    def _dwell(self, held: HeldSession) -> None:
+        left = DWELL_SECONDS - (now_ms() - held.device.linked_at) / 1000
+        held.later(max(left, 0), lambda: self._links.spawn(self._dwelt(held), "dwell"))
+
+    async def _dwelt(self, held: HeldSession) -> None:
+        held.due = True
+        if self.holds(held) and held.online.is_set():
+            await self._record.verified(held)
+
+    async def _holder_died(self, sessions: list[SessionId]) -> None:
+        for session in sessions:
+            self._sending.cut(session)
+        present = [self._held[session] for session in sessions if session in self._held]
+        for held in present:
+            held.online.clear()
+        for held in present:
+            if not self.holds(held):
+                continue
+            try:
+                await self._start_if_ours(held, "holder.died")
+            except Exception as error:  # noqa: BLE001 - one session's trouble must not keep the others waiting
+                sentry.report("holder", error, session=held.session)
+
+    async def _log_out(self, held: HeldSession) -> None:
+        held.leaving = True
+        try:
+            async with asyncio.timeout(UNLINK_SECONDS):
+                await held.online.wait()
+                held.gone.clear()  # set by an earlier connection that failed, maybe
+                if await self._holders.send(held.session, pipe.LogOut(session=held.session)):
+                    await held.gone.wait()
+        except TimeoutError:
+            log.warning("session.log-out-unanswered", session=held.session)
+
+    async def _forget(self, held: HeldSession) -> None:
+        await self._holders.release(held.session)
+        try:
+            await self._links.store.forget(held.device)
+        except StoreAway as error:
+            # WhatsApp knows these keys no more: the next sweep takes the device up, is told so, and forgets it then.
+            log.warning("device.not-forgotten", session=held.session, error=str(error))
+        self._take_out(held)

@@ -1,0 +1,58 @@
+"""One connection of an attempt to WhatsApp: a linker process of its own, what it says, and the file it pairs into."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from shared.tasks import cancelled
+from workers.engine import protocol as pipe
+from workers.engine.processes import EngineFailed, Exited, Linker, PipeClosed, WrongMessage
+from workers.store.device import DeviceStore
+
+log = structlog.get_logger()
+
+Event = pipe.Ready | pipe.Qr | pipe.Code | pipe.CodeRefused | pipe.Word | pipe.Paired | pipe.Connected | pipe.Ended
+
+Heard = Event | Exited | WrongMessage | EngineFailed
+
+
+class LinkerConnection:
+    """Made with a linker that waits for its start. Nothing of it is left once it is closed."""
+
+    def __init__(
+        self, linker: Linker, store: DeviceStore, scratch: str, tell: Callable[["LinkerConnection", Heard], None]
+    ) -> None:
+        """`tell` hears everything that the linker says, the last time of its end."""
+        self.scratch = scratch
+        self.pid = linker.pid
+        self._linker = linker
+        self._store = store
+        self._tell = tell
+        self._pump = asyncio.create_task(self._listen())
+        self._killing: asyncio.Task[Exited] | None = None
+
+    async def send(self, message: pipe.Start | pipe.RequestCode) -> None:
+        """Tell the linker. If it is gone, nothing happens: its end is heard in turn."""
+        try:
+            await self._linker.send(message)
+        except PipeClosed:
+            log.debug("linker.closed")
+
+    def kill(self) -> None:
+        """Kill the linker now, whatever anybody waits for. To be closed all the same."""
+        self._killing = asyncio.create_task(self._linker.kill())
+
+    async def close(self, *, keep: bool = False) -> None:
+        """Kill the linker, and throw its file away, but not if somebody shall `keep` it. Idempotent."""
+        await self._linker.kill()
+        await cancelled(self._pump)
+        if not keep:
+            self._store.discard(self.scratch)
+
+    async def _listen(self) -> None:
+        try:
+            async for event in self._linker:
+                self._tell(self, event)
+        except (WrongMessage, EngineFailed) as error:
+            self._tell(self, error)

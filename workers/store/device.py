@@ -1,0 +1,83 @@
+"""A linked device, and the seam of every store that keeps them: durable keys, and a registry of whose they are.
+
+The registry is the truth about who is linked; Redis only knows what is going on now.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from shared.core import phone
+from shared.core.ids import SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDevice:
+    """A linked device: `jid` is `number:device@s.whatsapp.net`; `database` is what a holder opens. `parked`: why it is
+    not to be held, if so."""
+
+    session: SessionId
+    jid: str
+    linked_at: int
+    database: str
+    parked: str = ""
+
+    @property
+    def phone(self) -> str:
+        """The owner's phone, E.164."""
+        return phone.of_jid(self.jid)
+
+
+class StoreAway(OSError):
+    """The store is out of reach for now; the text holds no secret. Says nothing about any device: try again."""
+
+
+class StoreRefused(Exception):
+    """The store may not be used as it is configured; the text is the rest of a sentence about DATABASE_URL."""
+
+
+class DeviceStore(Protocol):
+    """Where linked devices live. Every call is durable when it returns, and raises `StoreAway` or another `OSError`
+    when the store is out of reach."""
+
+    @property
+    def away(self) -> bool:
+        """Whether the store could not be reached when it was last probed. Held sessions do not notice by themselves:
+        they say that they are connected, and only their sends fail."""
+        ...
+
+    def scratch(self, session: SessionId, attempt: int) -> str:
+        """Absolute path of a file into which an attempt may pair; thrown away unless it is adopted."""
+        ...
+
+    async def adopt(
+        self, session: SessionId, scratch: str, jid: str, linked_at: int, *, parked: str = ""
+    ) -> StoredDevice:
+        """Make a finished device durable and register it, in place of an older one; `parked` if it is not to stay."""
+        ...
+
+    async def device(self, session: SessionId) -> StoredDevice | None:
+        """The session's device, or None; parked ones as well."""
+        ...
+
+    async def holds(self, device: StoredDevice) -> bool:
+        """Whether the session's device and its keys are still there. To be asked under the session's lease, right
+        before each start: the library aborts the whole process when they are not."""
+        ...
+
+    async def held_by_nobody(self, owned: Callable[[SessionId], bool]) -> list[StoredDevice]:
+        """Registered devices that are to be held and for which `owned` says no."""
+        ...
+
+    async def park(self, device: StoredDevice, why: str) -> None:
+        """Keep the device but hold it no more, until it is linked anew. Nothing happens to another of its session."""
+        ...
+
+    async def forget(self, device: StoredDevice) -> None:
+        """Remove the device and its keys; another of its session stays. Idempotent. Only when no holder has it: it
+        would stay online, without keys."""
+        ...
+
+    def discard(self, scratch: str) -> None:
+        """Throw an attempt's file away. Idempotent."""
+        ...

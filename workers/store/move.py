@@ -1,0 +1,178 @@
+"""Moves a deployment from SQLite files to Postgres: python -m workers.store.move --from DATA_DIR [--dry-run]
+
+Stop all workers first. Needs the deployment's environment: DATABASE_URL is where the devices go, REDIS_URL tells whether
+anybody still holds one. Each device is copied with its registry row in one transaction. The command may be run again after
+an interruption: what is in Postgres already is left as it is there. The files stay as a backup; in the end the registry is
+renamed to registry.sqlite3.moved, so that no worker resumes from them by mistake: one device in two places is a device that
+WhatsApp throws out.
+"""
+
+import argparse
+import asyncio
+import sqlite3
+import sys
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared import settings
+from shared.core.ids import SessionId
+from shared.state import pool as redis_pool
+from shared.state.lease import Leases
+from shared.telemetry import logs
+from workers.engine.devices import settle
+from workers.store.device import StoreAway, StoreRefused
+from workers.store.postgres import pgbouncer
+from workers.store.postgres.connections import Connection, Connections
+from workers.store.postgres.copy import DeviceFile, NotADevice, read_file, script
+from workers.store.postgres.dsn import server_of
+from workers.store.postgres.reach import reached
+from workers.store.scratch import in_use
+
+REGISTRY = "registry.sqlite3"
+SECONDS = 300.0
+"""For a statement: a device of years has some ten thousand rows."""
+
+
+class CannotMove(Exception):
+    """Nothing was moved; the text is one sentence for the person at the terminal."""
+
+
+class Fate(StrEnum):
+    """What became of a device."""
+
+    MOVED = "moved"
+    THERE = "in Postgres already"
+    REPLACED = "linked anew in Postgres meanwhile, so the file is out of date"
+    FAILED = "NOT moved"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the registry."""
+
+    session: SessionId
+    jid: str
+    linked_at: int
+    parked: str
+
+
+def rows_of(folder: Path) -> list[Row]:
+    """The registry in `folder`. Raises `CannotMove`."""
+    registry = folder / REGISTRY
+    if not registry.exists():
+        moved = registry.with_name(f"{REGISTRY}.moved").exists()
+        raise CannotMove(f"{folder} has been moved already." if moved else f"{folder} has no {REGISTRY}.")
+    with closing(sqlite3.connect(registry, timeout=5)) as file:
+        found = file.execute("SELECT session, jid, linked_at, parked FROM devices ORDER BY session").fetchall()
+    return [Row(SessionId(session), jid, linked_at, parked) for session, jid, linked_at, parked in found]
+
+
+async def refuse_while_in_use(folder: Path, redis: Redis) -> None:
+    """Raises `CannotMove` while a worker lives on the folder or anybody holds a session."""
+    if in_use(folder):
+        raise CannotMove(f"A worker still uses {folder}: stop all workers first.")
+    try:
+        alive = await Leases(redis).alive()
+    except (RedisError, OSError, TimeoutError) as error:
+        raise CannotMove(f"Redis cannot be asked whether sessions are held ({type(error).__name__}).") from error
+    if alive:
+        raise CannotMove(f"{len(alive)} sessions are held, {alive[0]} for one: stop all workers, then wait 10 s.")
+
+
+async def move(folder: Path, connections: Connections, *, dry: bool) -> Counter[Fate]:
+    """Move every registered device; prints a line for each."""
+    fates: Counter[Fate] = Counter()
+    rows = rows_of(folder)
+    for number, row in enumerate(rows, 1):
+        try:
+            device = await asyncio.to_thread(_read, folder, row)
+            fate = await connections.run(partial(_put, row=row, device=device, dry=dry))
+            what = f"{device.rows} rows"
+        except (NotADevice, sqlite3.Error) as error:
+            fate, what = Fate.FAILED, str(error)
+        fates[fate] += 1
+        _say(f"{number}/{len(rows)} {row.session}: {fate.value} ({what})")
+    return fates
+
+
+def _read(folder: Path, row: Row) -> DeviceFile:
+    path = str(folder / "devices" / f"{row.session}.sqlite3")
+    if Path(path).exists():
+        settle(path)  # raises when somebody has it open
+    return read_file(path, row.jid)
+
+
+async def _put(connection: Connection, *, row: Row, device: DeviceFile, dry: bool) -> Fate:
+    found = await connection.fetch(
+        "SELECT session, jid FROM wa_devices WHERE session = $1 OR jid = $2", row.session, row.jid
+    )
+    for session, jid in found:
+        if session != row.session:
+            raise NotADevice(f"{session} has registered the same device")
+        return Fate.THERE if jid == row.jid else Fate.REPLACED
+    if not dry:
+        await connection.execute(script(row.session, device, row.linked_at, parked=row.parked))
+    return Fate.MOVED
+
+
+def _retire(folder: Path) -> None:
+    registry = folder / REGISTRY
+    settle(str(registry))
+    registry.rename(folder / f"{REGISTRY}.moved")
+
+
+async def run(folder: Path, *, dry: bool) -> int:
+    """The exit code. Raises `CannotMove`, `StoreAway`, `StoreRefused`."""
+    config = settings.read()
+    logs.configure(config, "store-move")
+    if config.database_url is None:
+        raise CannotMove("DATABASE_URL is not set: it says where the devices go.")
+    server = server_of(config.database_url.get_secret_value())
+    rows_of(folder)
+    redis = Redis(connection_pool=redis_pool.pool(config))
+    try:
+        await refuse_while_in_use(folder, redis)
+        async with reached(server, pgbouncer.installed(), config.database_pool, seconds=SECONDS) as postgres:
+            fates = await move(folder, postgres.connections, dry=dry)
+    finally:
+        await redis.aclose(close_connection_pool=True)
+    _say("; ".join(f"{count} {fate.value}" for fate, count in fates.items()) or "No device is registered.")
+    if dry:
+        _say("No device was written (--dry-run).")
+    elif not fates[Fate.FAILED]:
+        await asyncio.to_thread(_retire, folder)
+        _say(f"Done. Start the workers with DATABASE_URL; {folder} is a backup now.")
+    return 1 if fates[Fate.FAILED] else 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m workers.store.move", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--from", dest="folder", type=Path, required=True, metavar="DATA_DIR", help="with the files")
+    parser.add_argument("--dry-run", action="store_true", help="read and compare everything, write nothing")
+    asked = parser.parse_args()
+    try:
+        return asyncio.run(run(asked.folder.resolve(), dry=asked.dry_run))
+    except StoreRefused as error:
+        sys.stderr.write(f"DATABASE_URL {error}.\n")
+    except (CannotMove, StoreAway) as error:
+        sys.stderr.write(f"{error}\n")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

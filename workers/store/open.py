@@ -1,0 +1,69 @@
+"""Chooses the device store by DATABASE_URL and opens it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import structlog
+
+from shared.core.ids import WorkerId
+from shared.settings import Settings
+from workers.store.device import DeviceStore, StoreAway
+from workers.store.scratch import Scratch
+from workers.store.sqlite import SqliteStore
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 2.0
+
+
+@asynccontextmanager
+async def opened(config: Settings, worker: WorkerId, stop: asyncio.Event) -> AsyncIterator[DeviceStore | None]:
+    """The device store, or None when `stop` was set while Postgres was awaited.
+
+    Raises `StoreRefused` when DATABASE_URL is not to be used.
+    """
+    if config.database_url is None:
+        files = SqliteStore(config.data_dir, worker)
+        try:
+            yield files
+        finally:
+            files.close()
+    else:
+        async with _postgres(config.database_url.get_secret_value(), config, worker, stop) as store:
+            yield store
+
+
+@asynccontextmanager
+async def _postgres(
+    url: str, config: Settings, worker: WorkerId, stop: asyncio.Event
+) -> AsyncIterator[DeviceStore | None]:
+    # Imported only where there is a Postgres: the driver takes 5 MB.
+    from workers.store.postgres import pgbouncer
+    from workers.store.postgres.dsn import server_of
+    from workers.store.postgres.reach import Reached, reached
+    from workers.store.postgres.store import PostgresStore
+
+    server = server_of(url)
+    async with AsyncExitStack() as stack:
+        postgres: Reached | None = None
+        while postgres is None and not stop.is_set():
+            try:
+                postgres = await stack.enter_async_context(reached(server, pgbouncer.installed(), config.database_pool))
+            except StoreAway as error:  # a worker may be started before its Postgres; it waits rather than dies
+                log.warning("store.unreachable", error=str(error))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RETRY_SECONDS):
+                        await stop.wait()
+        if postgres is None:
+            yield None
+            return
+        scratch = Scratch(config.data_dir, worker)
+        stack.callback(scratch.close)
+        store = PostgresStore(postgres.connections, postgres.dsn, scratch, pace=postgres.pace)
+        watching = asyncio.create_task(store.watch())
+        try:
+            yield store
+        finally:
+            watching.cancel()
+            await asyncio.wait({watching})

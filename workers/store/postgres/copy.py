@@ -1,0 +1,126 @@
+"""Copies a device from its SQLite file into the shared tables of Postgres: all of it and its registry row, or nothing.
+
+Every table and column of the file exists in Postgres (`store_tables.py` sees to that); Postgres itself converts the values
+(integers to booleans, hexadecimal to bytes), so nothing here knows the library's tables but for three.
+"""
+
+import json
+import re
+import secrets
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.core.ids import SessionId
+
+_DEVICE = "whatsmeow_device"
+_VERSION = "whatsmeow_version"
+_LID_MAP = "whatsmeow_lid_map"
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+_CLEAR = """
+WITH old AS (SELECT jid FROM wa_devices WHERE session = {session} UNION SELECT {jid}::text),
+     keys AS (DELETE FROM whatsmeow_device WHERE jid IN (SELECT jid FROM old))
+DELETE FROM whatsmeow_privacy_tokens WHERE our_jid IN (SELECT jid FROM old);
+"""
+_CLEAR_LIDS = """
+WITH new AS (SELECT * FROM json_populate_recordset(NULL::whatsmeow_lid_map, {rows}::json))
+DELETE FROM whatsmeow_lid_map WHERE lid IN (SELECT lid FROM new) OR pn IN (SELECT pn FROM new);
+"""
+_INSERT = """
+INSERT INTO "{table}" ({columns}) SELECT {columns} FROM json_populate_recordset(NULL::"{table}", {rows}::json);
+"""
+_REGISTER = """
+INSERT INTO wa_devices (session, jid, linked_at, parked) VALUES ({session}, {jid}, {linked_at}, {parked})
+ON CONFLICT (session) DO UPDATE SET jid = excluded.jid, linked_at = excluded.linked_at, parked = excluded.parked;
+"""
+
+
+class NotADevice(ValueError):
+    """The file does not hold exactly the one device that it should; the text holds no secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What one table of a device file holds."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+
+    def json(self) -> str:
+        """An array of objects, as `json_populate_recordset` reads it."""
+        return json.dumps([dict(zip(self.columns, (_plain(value) for value in row), strict=True)) for row in self.rows])
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFile:
+    """The contents of a device file: its tables with rows in them."""
+
+    jid: str
+    tables: Mapping[str, Table]
+
+    @property
+    def rows(self) -> int:
+        """In all tables."""
+        return sum(len(table.rows) for table in self.tables.values())
+
+
+def read_file(path: str, jid: str) -> DeviceFile:
+    """The device `jid` of the SQLite file. Raises `NotADevice`, and `sqlite3.Error` when it cannot be read."""
+    if not Path(path).exists():
+        raise NotADevice("the device file is missing")
+    with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as file:
+        names = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        tables = {name: _read_table(file, name) for name in names if name.startswith("whatsmeow_")}
+    tables.pop(_VERSION, None)  # Postgres has its own
+    devices = tables.get(_DEVICE)
+    if devices is None or len(devices.rows) != 1:
+        raise NotADevice(f"the device file holds {len(devices.rows) if devices else 0} devices, not one")
+    if dict(zip(devices.columns, devices.rows[0], strict=True))["jid"] != jid:
+        raise NotADevice("the device file holds another device than the one that was paired")
+    return DeviceFile(jid, {name: table for name, table in tables.items() if table.rows})
+
+
+def script(session: SessionId, device: DeviceFile, linked_at: int, *, parked: str = "") -> str:
+    """Statements that put the device in place of whatever the session had, and register it. Idempotent.
+
+    To be sent as one query: that is one round trip and one transaction, however many rows and however far. Violates the
+    uniqueness of `wa_devices.jid` when another session has the device.
+    """
+    tag = f"$q{secrets.token_hex(8)}$"  # quotes any text that does not contain it, whatever the server's settings
+
+    def quoted(text: str) -> str:
+        return f"{tag}{text}{tag}"
+
+    names = {"session": quoted(session), "jid": quoted(device.jid)}
+    parts = [_CLEAR.format(**names)]
+    lids = device.tables.get(_LID_MAP)
+    if lids is not None:
+        # Number and lid of people, shared by all devices. The newest knowledge holds, as in the library itself.
+        parts.append(_CLEAR_LIDS.format(rows=quoted(lids.json())))
+    for name in sorted(device.tables, key=lambda name: name != _DEVICE):
+        table = device.tables[name]
+        columns = ", ".join(f'"{column}"' for column in table.columns)
+        parts.append(_INSERT.format(table=name, columns=columns, rows=quoted(table.json())))
+    parts.append(_REGISTER.format(**names, linked_at=int(linked_at), parked=quoted(parked)))
+    return "".join(parts)
+
+
+def _read_table(file: sqlite3.Connection, name: str) -> Table:
+    if not _NAME.fullmatch(name):
+        raise NotADevice("the device file has a table with a strange name")
+    cursor = file.execute(f'SELECT * FROM "{name}"')  # noqa: S608 - the name is checked
+    columns = tuple(column[0] for column in cursor.description)
+    if not all(_NAME.fullmatch(column) for column in columns):
+        raise NotADevice("the device file has a column with a strange name")
+    return Table(columns, tuple(cursor.fetchall()))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return f"\\x{value.hex()}"
+    if isinstance(value, str):
+        return value.replace("\0", "")  # which Postgres does not store
+    return value

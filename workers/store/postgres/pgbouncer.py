@@ -1,0 +1,244 @@
+"""A PgBouncer of the worker's own: however many sessions it holds, they share a few connections to Postgres.
+
+    async with PgBouncer(server, "/usr/sbin/pgbouncer", connections=4) as bouncer:
+        ...  # bouncer.library_dsn and bouncer.arguments, unchanged for as long as the block lasts
+
+It listens on a Unix socket in a folder that only this user may enter, so it asks nobody for a password, and the DSN that
+travels to the holders has none. Its configuration, with the real password, is never on disk: it is a file in memory whose
+descriptor the child inherits. It is started anew when it dies, and dies with the worker. Settings as measured:
+docs/device-store.md.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import pwd
+import resource
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from workers.store.device import StoreAway
+from workers.store.postgres.dsn import Server
+from workers.store.postgres.pgbouncer_ini import PORT, configuration
+from workers.store.scratch import lock
+
+log = structlog.get_logger()
+
+READY_SECONDS = 5.0
+STOP_SECONDS = 1.0
+"""For a polite end; newer versions wait for their clients, which are gone by then."""
+PAUSES = (0.1, 5.0)
+_PLACES = (
+    Path("/usr/sbin"),
+    Path("/usr/local/sbin"),
+    Path("/usr/local/bin"),
+    Path("~/.apt/usr/sbin"),  # Heroku's apt buildpack: it puts .apt/usr/bin on the PATH, and nothing else
+    Path("/app/.apt/usr/sbin"),  # the same, whatever HOME says
+)
+_PREFIX = "wa-pool-"
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+def installed() -> str | None:
+    """The path of PgBouncer on this machine; Debian puts it where the PATH of many users does not look."""
+    places = os.pathsep.join(os.path.expanduser(one) for one in _PLACES)  # noqa: PTH111 - never fails, even without a home
+    return shutil.which("pgbouncer") or shutil.which("pgbouncer", path=places)
+
+
+class PgBouncer:
+    """A supervised PgBouncer. An async context manager; entering raises `StoreAway` when it cannot be started."""
+
+    def __init__(self, server: Server, binary: str, connections: int) -> None:
+        """`connections`: to `server`, at most."""
+        self._binary = binary
+        self._server = server
+        self._connections = connections
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._said = ""
+        self._folder: Path
+        self._ours: int | None = None
+
+    @property
+    def library_dsn(self) -> str:
+        """For the library; binary parameters keep different sessions' statements apart."""
+        return f"postgres://wa@/wa?host={self._folder}&port={PORT}&sslmode=disable&binary_parameters=yes"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """For `asyncpg.connect`."""
+        return {"host": str(self._folder), "port": PORT, "database": "wa", "user": "wa", "password": "", "ssl": False}
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running process."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    async def __aenter__(self) -> Self:
+        _remove_leftovers()
+        self._folder, self._ours = _own_folder()
+        try:
+            await self._start()
+        except BaseException:
+            await self.aclose()
+            raise
+        self._keeper = asyncio.create_task(self._keep())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End it. Idempotent."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait({self._keeper})
+            self._keeper = None
+        await self._end()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._ours is not None:
+            os.close(self._ours)
+            self._ours = None
+
+    async def _keep(self) -> None:
+        pause, longest = PAUSES
+        while True:
+            assert self._process is not None  # noqa: S101 - started before us
+            began = asyncio.get_running_loop().time()
+            await self._read(self._process)
+            code = await self._process.wait()
+            log.error("pgbouncer.died", code=code, said=self._said)
+            if asyncio.get_running_loop().time() - began > longest:
+                pause = PAUSES[0]
+            while True:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, longest)
+                try:
+                    await self._start()
+                except (StoreAway, OSError) as error:
+                    log.error("pgbouncer.not-started", reason=str(error))  # noqa: TRY400 - the trace adds nothing
+                else:
+                    log.info("pgbouncer.restarted")
+                    break
+
+    async def _start(self) -> None:
+        """Returns when it listens."""
+        socket = self._folder / f".s.PGSQL.{PORT}"
+        socket.unlink(missing_ok=True)
+        descriptor = _in_memory(configuration(self._server, self._folder, self._connections))
+        user = _user()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                self._binary,
+                "--quiet",
+                f"/proc/self/fd/{descriptor}",
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=(descriptor,),
+                cwd="/",  # its environment is ours: on Heroku LD_LIBRARY_PATH says where its libraries are
+                start_new_session=True,  # Ctrl-C and a host's signal to all are the worker's business
+                # Root may not run it. Changed before `_in_child`, as the change would undo the wish to die with us.
+                user=user.pw_uid if user else None,
+                group=user.pw_gid if user else None,
+                extra_groups=[] if user else None,
+                preexec_fn=_in_child,
+            )
+        finally:
+            os.close(descriptor)
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                while not await _listens(socket):
+                    if self._process.returncode is not None:
+                        await self._read(self._process)
+                        raise StoreAway(f"pgbouncer ended with {self._process.returncode}: {self._said}")
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            await self._end()
+            raise StoreAway(f"pgbouncer did not listen within {READY_SECONDS:.0f} s: {self._said}") from None
+
+    async def _end(self) -> None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        reader = asyncio.create_task(self._read(process))
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        await reader
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        """What it says, until its end; only trouble is logged."""
+        assert process.stderr is not None  # noqa: S101 - we asked for a pipe
+        while line := await process.stderr.readline():
+            text = line.decode(errors="replace").strip()
+            for level in ("FATAL", "ERROR", "WARNING"):
+                if f" {level} " in text:
+                    self._said = text.partition(f" {level} ")[2][:200]
+                    log.warning("pgbouncer.said", text=self._said)
+
+
+def _in_memory(text: str) -> int:
+    descriptor = os.memfd_create("pgbouncer.ini")
+    os.write(descriptor, text.encode())
+    return descriptor
+
+
+def _user() -> pwd.struct_passwd | None:
+    """Whom it runs as, if not as us."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name)
+    return None
+
+
+def _in_child() -> None:
+    """Between fork and exec: calls into the kernel only, as the worker has threads."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def _listens(socket: Path) -> bool:
+    try:
+        _, writer = await asyncio.open_unix_connection(socket)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def _own_folder() -> tuple[Path, int | None]:
+    """A new folder for the socket, and the lock on it."""
+    new = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}"))
+    if (user := _user()) is not None:
+        os.chown(new, user.pw_uid, user.pw_gid)
+    # Locked before it has the name by which others look for leftovers.
+    ours = lock(new)
+    return new.rename(new.with_name(new.name.removeprefix("."))), ours
+
+
+def _remove_leftovers() -> None:
+    """The folders of workers that were killed; nothing but a socket is in them."""
+    for one in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(PermissionError):  # another user's
+            if (free := lock(one)) is not None:
+                shutil.rmtree(one, ignore_errors=True)
+                os.close(free)

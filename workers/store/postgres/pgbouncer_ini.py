@@ -1,0 +1,50 @@
+"""The configuration of the worker's PgBouncer. Every setting was tried with the library (docs/device-store.md)."""
+
+from pathlib import Path
+
+from workers.store.postgres.dsn import Server
+
+PORT = 6432
+"""Part of the socket's name; nothing listens on TCP."""
+MOST_CLIENTS = 2000
+"""Two for each session ever started in a living holder: a stopped one leaves its connections behind."""
+
+
+def configuration(server: Server, folder: Path, connections: int) -> str:
+    """For at most `connections` to `server`, with a socket in `folder`. Holds the password."""
+    real = {
+        "host": server.host,
+        "port": str(server.port),
+        "dbname": server.database,
+        "user": server.user,
+        "password": server.password,
+    }
+    settings: dict[str, object] = {
+        "listen_addr": "",
+        "listen_port": PORT,
+        "unix_socket_dir": folder,
+        "unix_socket_mode": "0700",
+        "auth_type": "any",  # whoever may enter the folder
+        "pool_mode": "transaction",
+        "default_pool_size": connections,
+        "server_idle_timeout": 5,
+        "max_client_conn": MOST_CLIENTS,
+        "server_login_retry": 1,
+        "query_wait_timeout": 30,
+        # Frees what stopped sessions leave; the library opens a connection anew when it needs one.
+        "client_idle_timeout": 600,
+        "server_tls_sslmode": server.sslmode,
+        "log_connections": 0,
+        "log_disconnections": 0,
+        "log_stats": 0,
+    }
+    if server.sslrootcert is not None:
+        settings["server_tls_ca_file"] = server.sslrootcert
+    database = " ".join(f"{name}={_quoted(value)}" for name, value in real.items() if value)
+    lines = [f"{name} = {value}" for name, value in settings.items()]
+    return "\n".join(["[databases]", f"wa = {database}", "[pgbouncer]", *lines, ""])
+
+
+def _quoted(value: str) -> str:
+    """As PgBouncer's connection strings have it: a quote is doubled, a backslash is plain."""
+    return "'" + value.replace("'", "''") + "'"

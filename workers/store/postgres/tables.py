@@ -1,0 +1,127 @@
+"""The tables in Postgres: the library's and our registry, made alone under a lock, and anew after an upgrade of the library.
+
+All lie in the one schema that the role writes to by default. The library looks for its tables by name in all schemas, so
+a second copy of them anywhere in the database would confuse it.
+"""
+
+import asyncio
+import importlib.metadata
+import sqlite3
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import asyncpg
+import structlog
+
+from workers.engine.devices import pairing_name
+from workers.store.device import StoreAway, StoreRefused
+from workers.store.postgres.connections import Connection, Connections
+
+log = structlog.get_logger()
+
+MAKING_SECONDS = 60.0
+#: The name of the lock among the database's advisory locks.
+LOCK = 0x77_61_64_65_76
+
+_READY = "SELECT EXISTS (SELECT FROM wa_schema WHERE library = $1)"
+_OUR_TABLES = """
+CREATE TABLE IF NOT EXISTS wa_devices (
+    session   text PRIMARY KEY,
+    jid       text NOT NULL UNIQUE,
+    linked_at bigint NOT NULL,          -- ms since the epoch
+    parked    text NOT NULL DEFAULT ''  -- why it is not to be held: its keys are in use elsewhere, say
+);
+CREATE TABLE IF NOT EXISTS wa_schema (
+    library text PRIMARY KEY,           -- a version of the library for which the tables were made
+    version integer NOT NULL,           -- what the library calls them
+    made_at timestamptz NOT NULL DEFAULT now()
+)
+"""
+
+
+async def ensure(connections: Connections, dsn: str) -> None:
+    """See that all tables exist as the installed library wants them; returns at once if so. `dsn` is the library's.
+
+    Any number of workers may call it at once. Raises `StoreAway`, and `StoreRefused` when the role may not make tables.
+    """
+    library = importlib.metadata.version("neonize")
+
+    async def ready(connection: Connection) -> bool:
+        present = await connection.fetchval(
+            "SELECT count(*) FROM unnest(ARRAY['wa_schema', 'wa_devices', 'whatsmeow_device', 'whatsmeow_version']) "
+            "AS name WHERE to_regclass(name) IS NOT NULL"
+        )
+        return present == 4 and bool(await connection.fetchval(_READY, library))
+
+    async def make(connection: Connection) -> None:
+        # Held by the transaction: a pooler may give each transaction another connection.
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK, timeout=2 * MAKING_SECONDS)
+        if await ready(connection):
+            return
+        # We are idle in it while the library works, which some hosts do not like.
+        await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        await connection.execute(_OUR_TABLES)
+        version = await _by_the_library(connection, dsn)
+        await connection.execute(
+            "INSERT INTO wa_schema (library, version) VALUES ($1, $2) ON CONFLICT DO NOTHING", library, version
+        )
+        log.info("store.tables-made", library=library, version=version)
+
+    try:
+        if not await connections.run(ready):
+            await connections.run(make)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise StoreRefused("names a role that may not create tables in its database") from error
+
+
+async def _by_the_library(connection: Connection, dsn: str) -> int:
+    """The version of the tables that the library has made."""
+    with tempfile.TemporaryDirectory(prefix="wa-tables-") as folder:
+        file = str(Path(folder, "wanted.sqlite3"))
+        said = await _start_library(pairing_name(file), dsn)
+        wanted, version = await asyncio.to_thread(_columns, file)
+    found = {
+        (table, column)
+        for table, column in await connection.fetch(
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = current_schema()"
+        )
+    }
+    if missing := sorted(wanted - found):
+        raise StoreAway(f"the library did not make its tables: {missing[0]} is missing; it says: {said}")
+    made = await connection.fetchval("SELECT max(version) FROM whatsmeow_version")
+    if made is None or made < version:
+        raise StoreAway(f"the tables are of version {made}, the library wants {version}; it says: {said}")
+    return int(made)
+
+
+async def _start_library(*names: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "workers.engine.child.tables",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        cwd=Path(__file__).parents[3],
+    )
+    try:
+        async with asyncio.timeout(MAKING_SECONDS):
+            said, _ = await process.communicate("\n".join(names).encode())
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return said.decode()
+
+
+def _columns(file: str) -> tuple[set[tuple[str, str]], int]:
+    """Table and column names of the file, and the version."""
+    with closing(sqlite3.connect(file)) as made:
+        tables = [name for (name,) in made.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        tables = [name for name in tables if name.startswith("whatsmeow_")]
+        columns = {(name, row[1]) for name in tables for row in made.execute(f'PRAGMA table_info("{name}")')}
+        if not columns:
+            raise StoreAway("the library did not make its tables in a file of its own either")
+        return columns, int(made.execute("SELECT max(version) FROM whatsmeow_version").fetchone()[0])
