@@ -84,6 +84,10 @@ async def receive(connection: Connection, linked: Linked, node: Node) -> None:
         connection.log(Kind.CLIENT_VIOLATION, reason=f"a message without receiver or content: {str(node)[:200]}")
         _acknowledge(connection, node, 400)
         return
+    if node.child("bot") is not None:
+        connection.log(Kind.CLIENT_VIOLATION, reason="a text marked as written by a bot: its receiver sees a label")
+        _acknowledge(connection, node, 400)
+        return
     if (rule := connection.strike(Fault.MESSAGE_REFUSED)) is not None:
         _acknowledge(connection, node, rule.status or 463)
         return

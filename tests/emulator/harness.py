@@ -26,7 +26,7 @@ class Client:
             sys.executable,
             str(DRIVER),
             str(database),
-            env=os.environ | environment,
+            env=os.environ | {"NEONIZE_BOT_TAG": "off"} | environment,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,

@@ -3,6 +3,7 @@
 import pytest
 
 from emulator.client import Emulator
+from tests.emulator.harness import Client
 
 
 async def test_a_linked_device_resumes_without_a_new_upload(emulator, linked, start, phone):
@@ -24,6 +25,22 @@ async def test_a_text_arrives_and_can_be_read(emulator, linked, phone):
         ("79990000002", "Здравствуйте!"),
         ("79990000002", "в 15:00?"),
     ]
+
+
+async def test_a_text_marked_as_written_by_a_bot_is_refused(emulator, linked, phone, tmp_path):
+    await linked.kill()
+    # A tag of its own: the fixtures count violations. Without NEONIZE_BOT_TAG=off the library marks what it sends.
+    environment = emulator.client_env(tag="bot-mark") | {"NEONIZE_BOT_TAG": "on"}
+    marking = await Client.start(environment, tmp_path / "session.db")
+    try:
+        await marking.until("Connected")
+        marking.tell(do="send", to="79990000002", text="Hello")
+        assert "400" in (await marking.until("failed"))["error"]
+    finally:
+        await marking.kill()
+    (event,) = [event for event in await emulator.events(tag="bot-mark") if event.kind == "client.violation"]
+    assert "bot" in event.detail["reason"]
+    assert await emulator.messages(phone.number) == []
 
 
 async def test_a_cut_connection_comes_back_by_itself(emulator, linked, phone, tag):

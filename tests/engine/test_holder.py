@@ -78,6 +78,15 @@ async def test_a_held_session_sends_a_text(steps: Steps, linked: Linked, holder:
     assert message["device"] == 1
 
 
+async def test_no_text_is_marked_as_written_by_a_bot(steps: Steps, linked: Linked, holder: Holder):
+    """By default neonize marks each text, and its receiver sees an "AI" label on it; the emulator refuses that."""
+    await hold(holder, linked)
+    await holder.send(Send(session="s", message="m1", to=f"+{steps.phone().number}", text="See you at noon."))
+
+    assert await next_of(holder) == Sent(session="s", message="m1")
+    assert [event for event in await steps.emulator.events(tag=steps.tag) if event.kind == "client.violation"] == []
+
+
 async def test_messages_of_a_session_leave_in_their_order(steps: Steps, linked: Linked, holder: Holder):
     await hold(holder, linked)
     to = f"+{steps.phone().number}"

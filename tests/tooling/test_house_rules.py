@@ -12,6 +12,7 @@ PRODUCT = ("app", "shared", "workers")
 ENVIRONMENT = {
     "shared/settings.py": "reads it: the one place",
     "app/local/__main__.py": "composes the environment of the processes that it launches",
+    "workers/engine/parent.py": "composes the environment of the engine processes",
     "app/local/redis.py": "looks for redis-server on PATH",
 }
 

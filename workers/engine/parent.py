@@ -17,6 +17,9 @@ from workers.engine.protocol import Line
 
 T_co = TypeVar("T_co", covariant=True)
 
+#: For the library, which reads its environment as it was when the process started. By default it marks each text to one
+#: person with `<bot biz_bot="1"/>`, for which the recipient sees an "AI" label.
+_FOR_THE_LIBRARY = {"NEONIZE_BOT_TAG": "off"}
 #: Until a killed child must be gone, in seconds, before its pid is signalled directly.
 KILL_LIMIT = 0.8
 #: Between the end of a child's pipe and its death, in seconds.
@@ -173,7 +176,7 @@ class ZygoteHandle:
 
     @classmethod
     async def start(cls, environment: Mapping[str, str] | None) -> Self:
-        """A new zygote. Raises OSError."""
+        """A new zygote with this environment, or with the worker's own. Raises OSError."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         with theirs:
@@ -187,7 +190,7 @@ class ZygoteHandle:
                 stdout=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
                 cwd=Path(__file__).parents[2],
-                env=environment,
+                env={**(os.environ if environment is None else environment), **_FOR_THE_LIBRARY},
                 # Its own session: Ctrl-C in the worker's terminal is the worker's business.
                 start_new_session=True,
             )
