@@ -20,6 +20,7 @@ class Kind(StrEnum):
     CONNECTION_CLOSED = "connection.closed"  # reason
     CLIENT_VIOLATION = "client.violation"  # reason: the client did what a real server may not forgive
     CLIENT_REGISTERED = "client.registered"  # os, platform, version: an unlinked client connected
+    CLIENT_OUTDATED = "client.outdated"  # revision, minimum: refused with 405
     QR_OFFERED = "qr.offered"  # refs: how many
     QR_SCANNED = "qr.scanned"  # outcome
     CODE_REQUESTED = "code.requested"  # display, push
@@ -29,12 +30,13 @@ class Kind(StrEnum):
     PAIRING_CONFIRMED = "pairing.confirmed"  # device: the phone agreed, pair-success is on its way
     PAIRING_FAILED = "pairing.failed"  # status, reason: the client refused pair-success
     DEVICE_LINKED = "device.linked"  # device: the client signed
-    DEVICE_LOGGED_IN = "device.logged-in"  # device: `success` was sent
+    DEVICE_LOGGED_IN = "device.logged-in"  # device, revision: `success` was sent
     DEVICE_CONNECTED = "device.connected"  # device: passive/active was answered
     DEVICE_UNLINKED = "device.unlinked"  # device, reason
     PREKEYS_UPLOADED = "prekeys.uploaded"  # device, count
     KEEPALIVE = "keepalive"  # answered
     MESSAGE_RECEIVED = "message.received"  # message_id, to, text, devices
+    WEB_PAGE_SERVED = "web-page.served"  # page: the present web version was asked for
     STANZA_UNKNOWN = "stanza.unknown"  # stanza
     FAULT_FIRED = "fault.fired"  # fault, rule
     EMULATOR_FAILED = "emulator.failed"  # reason: a bug of the emulator

@@ -33,6 +33,8 @@ class Fault(StrEnum):
     CONNECT_CUT = "connect-cut"
     CONNECT_LATE = "connect-late"
     WEBSOCKET_HTTP_ERROR = "websocket-http-error"
+    WEB_PAGE_REFUSED = "web-page-refused"
+    WEB_SCRIPT_REFUSED = "web-script-refused"
     HANDSHAKE_SILENCE = "handshake-silence"
     HANDSHAKE_CUT = "handshake-cut"
     HANDSHAKE_LATE = "handshake-late"
@@ -112,6 +114,10 @@ FAULTS: dict[Fault, FaultDoc] = {
     Fault.WEBSOCKET_HTTP_ERROR: FaultDoc(
         "the websocket upgrade is answered by an HTTP error", "status=503", "connect() ends with NeonizeError"
     ),
+    Fault.WEB_PAGE_REFUSED: FaultDoc(
+        "`GET /`, where the present web version can be read, is answered by an HTTP error", "status=400", "not at all"
+    ),
+    Fault.WEB_SCRIPT_REFUSED: FaultDoc("the same for `GET /sw.js`", "status=400", "not at all"),
     Fault.HANDSHAKE_SILENCE: FaultDoc("no server hello", "", "NeonizeError after 20 s; stop() blocks meanwhile"),
     Fault.HANDSHAKE_CUT: FaultDoc(
         "cut instead of the server hello", "", "NeonizeError after 20 s: the client waits on"

@@ -78,3 +78,5 @@ class SettingsBody(_Strict):
     restart_delay: float = Field(default=0.0, ge=0)
     goodbye_delay: float = Field(default=0.5, ge=0)
     answer_delay: float = Field(default=0.0, ge=0)
+    minimum_revision: int = Field(default=0, ge=0)
+    web_revision: int = Field(default=1_047_769_893, ge=0)

@@ -203,12 +203,19 @@ class Connection:
             self._send_frame(hello)
         greeted = handshake.finish(await self._frame())
         self._channel, self.client_static = greeted.channel, greeted.client_static
-        match parse(greeted.payload):
-            case Registration() as registration:
-                self.registration, self.status = registration, Status.UNLINKED
-                self.spawn(pairing_qr.begin(self, registration))
-            case Login() as claim:
-                self.phone, self.status = claim.number, Status.LOGIN
+        claim = parse(greeted.payload)
+        if isinstance(claim, Login):
+            self.phone = claim.number
+        if claim.revision < self.settings.minimum_revision:
+            self.log(Kind.CLIENT_OUTDATED, revision=claim.revision, minimum=self.settings.minimum_revision)
+            await self.fail(self.failure(405), f"refused: revision {claim.revision} is too old")
+            return
+        match claim:
+            case Registration():
+                self.registration, self.status = claim, Status.UNLINKED
+                self.spawn(pairing_qr.begin(self, claim))
+            case Login():
+                self.status = Status.LOGIN
                 self.spawn(self._log_in(claim))
         while True:
             node = decode(greeted.channel.open(await self._frame()), self.world.words)

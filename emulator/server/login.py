@@ -52,7 +52,7 @@ async def begin(connection: Connection, claim: Login) -> None:
     connection.world.state.save(account)
     lid = Jid(account.lid, LID_SERVER, device.id)
     connection.send(Node("success", {"t": str(now_ms() // 1000), "props": "27", "lid": lid, "location": "emulator"}))
-    connection.log(Kind.DEVICE_LOGGED_IN, device=device.id)
+    connection.log(Kind.DEVICE_LOGGED_IN, device=device.id, revision=claim.revision)
 
 
 def conflict(kind: str) -> Node:

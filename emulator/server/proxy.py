@@ -1,6 +1,7 @@
-"""The way in: an HTTP CONNECT proxy that ends TLS itself and upgrades to a websocket.
+"""The way in: an HTTP CONNECT proxy that ends TLS itself and upgrades to a websocket, or serves a web page.
 
 The client believes to reach `wss://web.whatsapp.com/ws/chat` through a proxy. The proxy's user name is the client's tag.
+`GET /` and `GET /sw.js` of the same host name the present web version, to whoever asks as a browser does.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import base64
 import binascii
 import ssl
+from typing import NoReturn
 
 from emulator.events import Kind
 from emulator.faults import DEFAULT_DELAY, Fault
@@ -19,12 +21,20 @@ from emulator.wire.websocket import Websocket, WebsocketClosed, accept_response,
 
 TARGET = "web.whatsapp.com:443"
 PATH = "/ws/chat"
+PAGES = {
+    "/": (
+        Fault.WEB_PAGE_REFUSED,
+        '<!DOCTYPE html><script>requireLazy(["SiteData"],{"client_revision":%d,"tier":""})</script>',
+    ),
+    "/sw.js": (Fault.WEB_SCRIPT_REFUSED, r'self.__swData=JSON.parse("{\"client_revision\":%d,\"hash\":1}");'),
+}
+"""What names the web version: the fault that refuses it, and its text (as the real ones have it, shortened)."""
 ORIGIN = "https://web.whatsapp.com"
 _TLS_SECONDS = 30.0
 
 
 class _Refused(Exception):
-    """The request was answered by an HTTP error (or not at all); nothing more is to do."""
+    """The request was answered by an HTTP error or a page, or not at all; nothing more is to do."""
 
 
 def _tag(headers: dict[str, str]) -> str:
@@ -86,7 +96,7 @@ class Proxy:
             self._world.events.add(Kind.FAULT_FIRED, tag=tag, fault=fault, rule=rule.id)
         return rule
 
-    async def _reject(self, writer: asyncio.StreamWriter, tag: str, status: int, why: str) -> None:
+    async def _reject(self, writer: asyncio.StreamWriter, tag: str, status: int, why: str) -> NoReturn:
         self._world.events.add(Kind.CONNECTION_REFUSED, tag=tag, status=status, reason=why)
         body = f"emulator: {why}\n".encode()
         writer.write(
@@ -121,6 +131,8 @@ class Proxy:
 
     async def _upgrade(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tag: str) -> None:
         first, headers = await read_http_head(reader)
+        if (page := first.removeprefix("GET ").removesuffix(" HTTP/1.1")) in PAGES:
+            await self._show(writer, tag, page, headers)
         if first != f"GET {PATH} HTTP/1.1":
             await self._reject(writer, tag, 404, f"{first} is not GET {PATH}")
         if headers.get("upgrade", "").lower() != "websocket" or headers.get("sec-websocket-version") != "13":
@@ -131,3 +143,16 @@ class Proxy:
             await self._reject(writer, tag, rule.status or 503, "as armed")
         writer.write(accept_response(headers.get("sec-websocket-key", "")))
         await writer.drain()
+
+    async def _show(self, writer: asyncio.StreamWriter, tag: str, page: str, headers: dict[str, str]) -> NoReturn:
+        fault, text = PAGES[page]
+        if (rule := self._strike(fault, tag)) is not None:
+            await self._reject(writer, tag, rule.status or 400, "as armed")
+        if headers.get("sec-fetch-site") != "none" or "Mozilla/5.0" not in headers.get("user-agent", ""):
+            await self._reject(writer, tag, 400, f"{page} is asked for as no browser does")
+        body = (text % self._world.settings(tag).web_revision).encode()
+        self._world.events.add(Kind.WEB_PAGE_SERVED, tag=tag, page=page)
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        writer.write(head.encode() + body)
+        await writer.drain()
+        raise _Refused

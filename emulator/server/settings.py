@@ -20,6 +20,8 @@ class TagSettings:
     restart_delay: from the client's signature to the 515.
     goodbye_delay: from a failure or stream error to the close.
     answer_delay: added before every answer, as if the server were that far away.
+    minimum_revision: a client whose web version 2.3000.N has a lower N is refused (405), linked or not.
+    web_revision: the N that WhatsApp's own page and its worker script name (`GET /`, `GET /sw.js`).
     """
 
     refs: int = 6
@@ -32,6 +34,8 @@ class TagSettings:
     restart_delay: float = 0.0
     goodbye_delay: float = 0.5
     answer_delay: float = 0.0
+    minimum_revision: int = 0
+    web_revision: int = 1_047_769_893
 
     def shown_seconds(self, index: int) -> float:
         """How long after the offer the client stops showing ref `index` (whatsmeow qrchan.go)."""

@@ -29,6 +29,11 @@ class Registration:
     platform: int
     version: str
 
+    @property
+    def revision(self) -> int:
+        """The last part of the version."""
+        return int(self.version.rpartition(".")[2])
+
 
 @dataclass(frozen=True, slots=True)
 class Login:
@@ -36,6 +41,7 @@ class Login:
 
     number: str
     device: int
+    revision: int
 
 
 def parse(data: bytes) -> Registration | Login:
@@ -49,7 +55,7 @@ def parse(data: bytes) -> Registration | Login:
     if agent.number(1) != _WEB:
         raise BadPayload(f"platform {agent.number(1)} is not WEB")
     if payload.has(1):
-        return Login(str(payload.number(1)), payload.number(18))
+        return Login(str(payload.number(1)), payload.number(18), version.number(3))
     if not payload.has(19):
         raise BadPayload("neither a user name nor pairing data")
     return _registration(payload.message(19), ".".join(str(version.number(i)) for i in (1, 2, 3)))

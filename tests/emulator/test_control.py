@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,25 @@ async def test_only_whatsapp_is_behind_the_proxy(emulator, tag):
     assert b"502" in await reader.readline()
     writer.close()
     await writer.wait_closed()
+
+
+BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64)", "Sec-Fetch-Site": "none"}
+
+
+async def test_the_present_web_version_is_named_to_those_who_ask_as_a_browser_does(emulator, tag):
+    await emulator.settings(tag, web_revision=1_050_000_007)
+    proxy = emulator.client_env(tag=tag)["HTTPS_PROXY"]
+    trust = ssl.create_default_context(cafile=emulator.ca_path)
+    async with httpx.AsyncClient(proxy=proxy, verify=trust, trust_env=False) as web:
+        page = await web.get("https://web.whatsapp.com", headers=BROWSER)
+        script = await web.get("https://web.whatsapp.com/sw.js", headers=BROWSER)
+        odd = await web.get("https://web.whatsapp.com/sw.js", headers={"User-Agent": "curl"})
+        await emulator.arm("web-page-refused", tag=tag)
+        armed = await web.get("https://web.whatsapp.com/", headers=BROWSER)
+    assert '"client_revision":1050000007,' in page.text
+    assert r"\"client_revision\":1050000007" in script.text
+    assert (odd.status_code, armed.status_code) == (400, 400)
+    assert [e.detail["page"] for e in await emulator.events(tag=tag) if e.kind == "web-page.served"] == ["/", "/sw.js"]
 
 
 async def test_it_leaves_nothing_behind_and_ends_on_sigterm(tmp_path):

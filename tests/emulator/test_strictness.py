@@ -83,6 +83,17 @@ async def test_a_device_that_was_never_linked_is_refused_without_blame(world, ra
     assert violations(world) == []
 
 
+@pytest.mark.parametrize("kind", ["registration", "login"])
+async def test_a_client_below_the_minimum_revision_is_outdated_linked_or_not(world, raw, kind):
+    world.tags["raw"] = TagSettings(goodbye_delay=0, minimum_revision=2)
+    await raw.greet(raw.registration() if kind == "registration" else raw.login(NUMBER, 1))
+    assert (await raw.receive()).attr("reason") == "405"
+    (event,) = [event for event in world.events.since(0) if event.kind == "client.outdated"]
+    assert event.detail["minimum"] == 2
+    assert event.detail["revision"] < 2
+    assert violations(world) == []
+
+
 async def test_nothing_but_pings_and_codes_is_served_before_the_login(world, raw):
     await raw.greet(raw.registration())
     offer = await raw.receive()
