@@ -15,7 +15,7 @@ from shared.core.ids import SessionId, WorkerId
 from workers.engine.pool import LinkerPool
 from workers.engine.processes import Engines, Options
 from workers.engine.protocol import Connected, Paired, Qr, Start
-from workers.store.device import StoredDevice
+from workers.store.device import Fence, StoredDevice
 from workers.store.sqlite import SqliteStore
 
 AT_ONCE = 3
@@ -66,7 +66,8 @@ class Fleet:
         await until(linker, Connected)
         await scanning
         # Long ago, so that nobody is within the dwell.
-        device = await self._store.adopt(session, scratch, paired.jid, (time.time_ns() // 1_000_000) - 86_400_000)
+        linked_at = (time.time_ns() // 1_000_000) - 86_400_000
+        device = await self._store.adopt(session, scratch, paired.jid, linked_at, Fence(1))
         if number % 50 == 49:
             self._say(f"{number + 1} linked")
         return device

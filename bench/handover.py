@@ -27,7 +27,7 @@ from shared.core.ids import SessionId, WorkerId
 from workers.engine.pool import LinkerPool
 from workers.engine.processes import Engines, Holder, Options
 from workers.engine.protocol import Connected, Held, Hold, Paired, Qr, Start
-from workers.store.device import DeviceStore
+from workers.store.device import DeviceStore, Fence
 from workers.store.postgres import pgbouncer
 from workers.store.postgres.dsn import server_of
 from workers.store.postgres.reach import reached
@@ -99,7 +99,7 @@ async def ours(emulator: Emulator, pool: LinkerPool, holder: Holder, store: Devi
     paired = await until(linker, Paired)
     await until(linker, Connected)
     handing = time.perf_counter()
-    device = await store.adopt(session, scratch, paired.jid, time.time_ns() // 1_000_000)
+    device = await store.adopt(session, scratch, paired.jid, time.time_ns() // 1_000_000, Fence(1))
     durable = time.perf_counter() - began
     handed = time.perf_counter() - handing
     assert await store.holds(device)

@@ -30,7 +30,7 @@ from workers.engine.processes import EngineFailed, Exited, PipeClosed, WrongMess
 from workers.linking.attempt import Attempt, Order, Parts
 from workers.linking.limits import AttemptLimits
 from workers.ownership import Ownership
-from workers.store.device import StoredDevice
+from workers.store.device import Fence, StoredDevice
 
 COURSES = 2000
 AT_ONCE = 50
@@ -187,7 +187,7 @@ class Stage:
         pass
 
     async def adopt(
-        self, session: SessionId, scratch: str, jid: str, linked_at: int, *, parked: str = ""
+        self, session: SessionId, scratch: str, jid: str, linked_at: int, _fence: Fence, *, parked: str = ""
     ) -> StoredDevice:
         if self.script.adopt_fails:
             raise OSError("the disk is full")

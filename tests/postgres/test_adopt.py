@@ -14,7 +14,11 @@ import pytest
 from shared.core.ids import SessionId
 from tests.postgres.conftest import AT, count_rows
 from tests.waiting import until
+from workers.store.device import Fence, StoreFenced
+from workers.store.postgres.connections import Connections
 from workers.store.postgres.copy import NotADevice, read_file
+from workers.store.postgres.dsn import server_of
+from workers.store.postgres.tables import ensure
 
 FIRST, SECOND = SessionId("company_1"), SessionId("company_2")
 PRIVACY = "INSERT INTO whatsmeow_privacy_tokens VALUES ($1, 'somebody@lid', 'x', 1)"
@@ -24,6 +28,7 @@ ADOPT = """
 import asyncio, sys
 from pathlib import Path
 from shared.core.ids import SessionId, WorkerId
+from workers.store.device import Fence
 from workers.store.postgres.connections import Connections
 from workers.store.postgres.dsn import server_of
 from workers.store.postgres.store import PostgresStore
@@ -32,7 +37,7 @@ from workers.store.scratch import Scratch
 url, folder, path, jid = sys.argv[1:]
 async def main():
     store = PostgresStore(Connections(server_of(url).arguments()), "", Scratch(Path(folder), WorkerId("w9")))
-    await store.adopt(SessionId("company_1"), path, jid, 1)
+    await store.adopt(SessionId("company_1"), path, jid, 1, Fence(1))
 asyncio.run(main())
 """
 
@@ -50,7 +55,7 @@ async def test_every_row_of_the_file_is_in_postgres(steps, store, postgres, data
     wanted = counts(link.database)
     assert wanted["whatsmeow_pre_keys"] > 800
     before = await count_rows(postgres, database)
-    device = await store.adopt(FIRST, link.database, link.jid, AT)
+    device = await store.adopt(FIRST, link.database, link.jid, AT, Fence(1))
     assert (device.session, device.jid, device.linked_at) == (FIRST, link.jid, AT)
     found = await count_rows(postgres, database)
     assert found == before | wanted | {"wa_devices": 1}
@@ -69,20 +74,20 @@ async def test_every_row_of_the_file_is_in_postgres(steps, store, postgres, data
 
 async def test_a_hand_over_done_twice_is_done_once(steps, store, postgres, database):
     link = await steps.link()
-    await store.adopt(FIRST, link.database, link.jid, AT)
+    await store.adopt(FIRST, link.database, link.jid, AT, Fence(1))
     once = await count_rows(postgres, database)
-    await store.adopt(FIRST, link.database, link.jid, AT)
+    await store.adopt(FIRST, link.database, link.jid, AT, Fence(1))
     assert await count_rows(postgres, database) == once
 
 
 async def test_a_new_device_replaces_the_old_one_with_all_its_keys(steps, store, postgres, database):
     old, new = await steps.link(), await steps.link()
-    older = await store.adopt(FIRST, old.database, old.jid, AT)
+    older = await store.adopt(FIRST, old.database, old.jid, AT, Fence(1))
     once = await count_rows(postgres, database)
     await postgres.query(PRIVACY, old.jid, database=database)
-    await store.park(older, "replaced")
+    await store.park(older, "replaced", Fence(1))
     assert await store.held_by_nobody(lambda _: False) == []
-    device = await store.adopt(FIRST, new.database, new.jid, AT + 1)
+    device = await store.adopt(FIRST, new.database, new.jid, AT + 1, Fence(2))
     assert await store.holds(device)
     assert await store.held_by_nobody(lambda _: False) == [device]
     found = await count_rows(postgres, database)
@@ -90,21 +95,24 @@ async def test_a_new_device_replaces_the_old_one_with_all_its_keys(steps, store,
     once.pop("whatsmeow_lid_map", None)
     assert found == once
     assert await postgres.query("SELECT jid FROM whatsmeow_device", database=database) == [(new.jid,)]
-    await store.park(older, "replaced")  # from somebody who is late
-    await store.forget(older)
+    for late in (store.park(older, "replaced", Fence(1)), store.forget(older, Fence(1))):
+        with pytest.raises(StoreFenced):
+            await late
+    await store.park(older, "replaced", Fence(2))  # of the same owner, about a device that is gone
+    await store.forget(older, Fence(2))
     assert await store.device(FIRST) == device
     assert await store.holds(device)
 
 
 async def test_a_jid_belongs_to_one_session_only(steps, store, postgres, database):
     link = await steps.link()
-    first = await store.adopt(FIRST, link.database, link.jid, AT)
-    device = await store.adopt(SECOND, link.database, link.jid, AT)
+    first = await store.adopt(FIRST, link.database, link.jid, AT, Fence(1))
+    device = await store.adopt(SECOND, link.database, link.jid, AT, Fence(1))
     assert await store.device(FIRST) is None
     assert await store.holds(device)
     with pytest.raises(asyncpg.UniqueViolationError):
         await postgres.query("INSERT INTO wa_devices VALUES ('company_3', $1, 1)", link.jid, database=database)
-    await store.forget(first)
+    await store.forget(first, Fence(1))
     assert await store.holds(device)
 
 
@@ -117,7 +125,7 @@ async def test_a_file_with_another_device_is_not_taken(steps, store, postgres, d
         (__file__, link.jid),
     ):
         with pytest.raises(NotADevice):
-            await store.adopt(FIRST, path, jid, AT)
+            await store.adopt(FIRST, path, jid, AT, Fence(1))
     assert await count_rows(postgres, database) == before
 
 
@@ -154,7 +162,7 @@ async def ended(postgres, pid: int) -> bool:
 async def test_a_hand_over_waits_for_postgres_to_come_back(steps, store, postgres):
     link = await steps.link()
     await asyncio.to_thread(postgres.stop, signal.SIGQUIT)
-    adopting = asyncio.create_task(store.adopt(FIRST, link.database, link.jid, AT))
+    adopting = asyncio.create_task(store.adopt(FIRST, link.database, link.jid, AT, Fence(1)))
     await until(lambda: store.away)
     await asyncio.to_thread(postgres.start)
     assert await store.holds(await adopting)
@@ -165,7 +173,7 @@ async def test_orphans_are_found_by_the_documented_statement(steps, store, postg
     [statement] = [part for part in text.split("```sql\n")[1:] if "orphan" in part.splitlines()[0]]
     statement = statement.partition("```")[0]
     link = await steps.link()
-    await store.adopt(FIRST, link.database, link.jid, AT)
+    await store.adopt(FIRST, link.database, link.jid, AT, Fence(1))
     assert await postgres.query(statement, database=database) == []
     await postgres.query("DELETE FROM wa_devices", database=database)
     assert await postgres.query(statement, database=database) == [(link.jid,)]
@@ -178,3 +186,70 @@ def test_what_postgres_cannot_store_is_left_out(tmp_path):
         file.execute("INSERT INTO whatsmeow_device VALUES (?, ?, ?, ?)", ("1:1@x", "a\0b'\\", b"\0\xff", None))
     [table] = read_file(path, "1:1@x").tables.values()
     assert table.json() == r'[{"jid": "1:1@x", "push_name": "ab' + r"""'\\", "key": "\\x00ff", "age": null}]"""
+
+
+async def test_an_attempt_that_wakes_up_late_changes_nothing_of_the_newer_device(steps, store, postgres, database):
+    late, new = await steps.link(), await steps.link()
+    device = await store.adopt(FIRST, new.database, new.jid, AT, Fence(2))
+    before = await count_rows(postgres, database)
+    with pytest.raises(StoreFenced) as refused:
+        await store.adopt(FIRST, late.database, late.jid, AT, Fence(1))
+    assert refused.value.newest == 2
+    assert await count_rows(postgres, database) == before
+    assert await store.device(FIRST) == device
+    assert await store.holds(device)
+
+
+async def test_two_first_devices_of_a_session_wait_for_each_other_and_the_newer_stays(steps, store, postgres, database):
+    first, second = await steps.link(), await steps.link()
+    await asyncio.gather(
+        store.adopt(FIRST, first.database, first.jid, AT, Fence(1)),
+        store.adopt(FIRST, second.database, second.jid, AT, Fence(2)),
+        return_exceptions=True,
+    )
+    assert (await store.device(FIRST)).jid == second.jid
+    assert await postgres.query("SELECT jid FROM whatsmeow_device", database=database) == [(second.jid,)]
+
+
+async def test_a_take_over_is_named_in_the_store_and_older_owners_are_refused(steps, store):
+    link = await steps.link()
+    device = await store.adopt(FIRST, link.database, link.jid, AT, Fence(1))
+    claimed = await store.claim(FIRST, Fence(3))
+    assert claimed is not None
+    assert claimed.token == 3
+    assert await store.claim(SECOND, Fence(3)) is None
+    assert await store.overtaken({FIRST: 1, SECOND: 1}) == [FIRST]
+    assert await store.overtaken({FIRST: 3}) == []
+    for late in (
+        store.park(device, "replaced", Fence(1)),
+        store.forget(device, Fence(2)),
+        store.claim(FIRST, Fence(3)),
+    ):
+        with pytest.raises(StoreFenced) as refused:
+            await late
+        assert refused.value.newest == 3
+    assert await store.holds(claimed)
+
+
+async def test_a_hand_over_is_not_tried_again_by_a_worker_that_has_lost_its_lease(steps, store, postgres):
+    link = await steps.link()
+    await asyncio.to_thread(postgres.stop, signal.SIGQUIT)
+    stands = True
+    adopting = asyncio.create_task(store.adopt(FIRST, link.database, link.jid, AT, Fence(1, lambda: stands)))
+    await until(lambda: store.away)
+    stands = False
+    with pytest.raises(StoreFenced):
+        await adopting
+
+
+async def test_a_registry_of_an_older_version_is_upgraded_where_it_stands(steps, store, postgres, database):
+    link = await steps.link()
+    await store.adopt(FIRST, link.database, link.jid, AT, Fence(1))
+    await postgres.query("ALTER TABLE wa_devices DROP COLUMN token", database=database)
+    server = server_of(postgres.url(database))
+    connections = Connections(server.arguments())
+    try:
+        await asyncio.gather(*(ensure(connections, "") for _ in range(3)))
+    finally:
+        await connections.aclose()
+    assert (await store.device(FIRST)).token == 0

@@ -16,7 +16,7 @@ from tests.engine.steps import Linked, Steps, until
 from tests.postgres.conftest import AT, POOL, count_rows
 from workers.engine.processes import Holder
 from workers.engine.protocol import Held, Hold, Lost, LostReason, Release, Released, Send, SendFailed, Sent
-from workers.store.device import StoreAway, StoredDevice
+from workers.store.device import Fence, StoreAway, StoredDevice
 from workers.store.postgres.dsn import server_of
 from workers.store.postgres.reach import reached
 from workers.store.postgres.store import PostgresStore
@@ -25,7 +25,7 @@ from workers.store.postgres.store import PostgresStore
 async def linked(steps: Steps, store: PostgresStore, session: str) -> tuple[Linked, StoredDevice]:
     """A device, paired and handed over."""
     link = await steps.link()
-    device = await store.adopt(SessionId(session), link.database, link.jid, AT)
+    device = await store.adopt(SessionId(session), link.database, link.jid, AT, Fence(1))
     store.discard(link.database)
     return link, device
 
@@ -80,7 +80,7 @@ async def test_a_device_that_is_not_there_is_seen_before_the_start(steps, store,
     assert await store.holds(device)
     await postgres.query("DELETE FROM whatsmeow_device", database=database)
     assert not await store.holds(device)
-    await store.forget(device)
+    await store.forget(device, Fence(1))
     assert not await store.holds(device)
     assert await store.device(device.session) is None
 
@@ -111,8 +111,8 @@ async def test_nothing_of_a_forgotten_device_stays(steps, store, postgres, datab
         assert isinstance(await sent(holder, device, "m1"), Sent)
         await holder.send(Release(session=device.session))
         await until(holder, Released)
-    await store.forget(device)
-    await store.forget(device)
+    await store.forget(device, Fence(1))
+    await store.forget(device, Fence(1))
     after = await count_rows(postgres, database)
     after.pop("whatsmeow_lid_map", None)  # knowledge about people, shared by all
     before.pop("whatsmeow_lid_map", None)

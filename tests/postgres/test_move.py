@@ -14,6 +14,7 @@ from shared.core.ids import SessionId, WorkerId
 from tests.engine.steps import until
 from tests.postgres.conftest import AT, count_rows
 from workers.engine.protocol import Held, Hold
+from workers.store.device import Fence
 from workers.store.postgres.copy import NotADevice, read_file
 from workers.store.sqlite import SqliteStore
 
@@ -25,8 +26,8 @@ async def deployment(steps, tmp_path) -> Path:
     """A DATA_DIR with two devices, the second of them parked."""
     store = SqliteStore(tmp_path / "data", WorkerId("w1"))
     links = [await steps.link() for _ in range(2)]
-    await store.adopt(FIRST, links[0].database, links[0].jid, AT)
-    await store.park(await store.adopt(SECOND, links[1].database, links[1].jid, AT), "replaced")
+    await store.adopt(FIRST, links[0].database, links[0].jid, AT, Fence(1))
+    await store.park(await store.adopt(SECOND, links[1].database, links[1].jid, AT, Fence(1)), "replaced", Fence(1))
     store.close()
     return tmp_path / "data"
 
@@ -79,9 +80,9 @@ async def test_what_is_in_postgres_already_is_left_as_it_is(deployment, command,
     with closing(sqlite3.connect(deployment / "registry.sqlite3")) as registry:
         [(jid,)] = registry.execute("SELECT jid FROM devices WHERE session = ?", (FIRST,)).fetchall()
     file = deployment / "devices" / f"{FIRST}.sqlite3"
-    await store.adopt(FIRST, str(file), jid, AT + 5)
+    await store.adopt(FIRST, str(file), jid, AT + 5, Fence(5))
     newer = await steps.link()
-    await store.adopt(SECOND, newer.database, newer.jid, AT + 5)
+    await store.adopt(SECOND, newer.database, newer.jid, AT + 5, Fence(5))
     code, said = await asyncio.to_thread(command, deployment)
     assert code == 0, said
     assert "company_1: in Postgres already" in said

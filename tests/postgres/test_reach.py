@@ -19,7 +19,7 @@ from tests.engine.steps import until
 from tests.postgres.conftest import POOL
 from workers.engine.protocol import Held, Hold
 from workers.store import release
-from workers.store.device import StoreAway, StoreRefused
+from workers.store.device import Fence, StoreAway, StoreRefused
 from workers.store.postgres import pgbouncer
 from workers.store.postgres.dsn import server_of
 from workers.store.postgres.reach import Way, reached, way_to
@@ -191,7 +191,7 @@ async def test_everybody_speaks_tls_as_sslmode_says(
         server = server_of(f"{postgres.url(database)}?sslmode={mode}{root}")
         async with reached(server, bouncer if own else None, POOL) as found, steps.holder() as holder:
             store = PostgresStore(found.connections, found.dsn, Scratch(tmp_path, WorkerId("w1")))
-            device = await store.adopt(SessionId("company_1"), link.database, link.jid, 1)
+            device = await store.adopt(SessionId("company_1"), link.database, link.jid, 1, Fence(1))
             await holder.send(Hold(session=device.session, database=device.database, jid=device.jid))
             await until(holder, Held)
             rows = await postgres.query(
@@ -233,5 +233,5 @@ async def test_a_hand_over_takes_few_round_trips(steps, postgres, database, tmp_
         store = PostgresStore(found.connections, found.dsn, Scratch(tmp_path, WorkerId("w1")))
         assert await store.device(SessionId("company_1")) is None  # connected now
         began = loop.time()
-        await store.adopt(SessionId("company_1"), link.database, link.jid, 1)
+        await store.adopt(SessionId("company_1"), link.database, link.jid, 1, Fence(1))
         assert (loop.time() - began) / 0.2 < 10

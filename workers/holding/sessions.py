@@ -30,7 +30,7 @@ from workers.engine.processes import EngineFailed
 from workers.holding.holders import Holders
 from workers.holding.sending import Sending
 from workers.holding.session import HeldSession, Links, SnapshotWriter
-from workers.store.device import StoreAway, StoredDevice
+from workers.store.device import Fence, StoreAway, StoredDevice, StoreFenced
 
 __all__ = ["HeldSession", "Links", "Sessions"]
 
@@ -45,6 +45,8 @@ ALERT_AT_TRY = 4
 STORE_SECONDS = 5.0
 """Until a loss is written down again that could not be, as the store or Redis was away."""
 UNLINK_SECONDS = 30.0
+CLAIMS = 50
+"""A Redis that went back is behind the store by the sessions' take-overs of a second or so."""
 
 
 Job = Literal["resume", "unlink"]
@@ -115,10 +117,41 @@ class Sessions:
         if lease is None:
             return
         held.lease = lease
+        try:
+            there = await self._claim(held)
+        except BaseException:
+            await self._links.ownership.let_go(session, held)
+            raise
+        if not there:
+            await self._links.ownership.let_go(session, held)
+            return
         self._held[session] = held
         if fresh:
             self._dwell(held)
         await self._start_if_ours(held, "session.resuming")
+
+    async def _claim(self, held: HeldSession) -> bool:
+        """Name us in the store before we connect, so that every older owner is refused there; whether the device is
+        still to be held. A Redis that went back gives tokens that the store has seen: then the next one is taken."""
+        for _ in range(CLAIMS):
+            try:
+                device = await self._links.store.claim(held.session, self._fence(held))
+            except StoreFenced as newer:
+                log.warning("lease.behind-store", session=held.session, token=held.lease.token, newest=newer.newest)
+                lease = await self._links.ownership.advance(held.lease)
+                if lease is None:
+                    return False
+                held.lease = lease
+            else:
+                if device is None or device.jid != held.device.jid or device.parked:
+                    return False
+                held.device = device
+                return True
+        return False
+
+    def _fence(self, held: HeldSession) -> Fence:
+        ownership = self._links.ownership
+        return Fence(held.lease.token, lambda: ownership.owner(held.session) is not None)
 
     async def refuse(self, lease: Lease, device: StoredDevice) -> None:
         """Log a device out that must not be kept, and forget it; the lease stays the attempt's."""
@@ -279,6 +312,9 @@ class Sessions:
             return
         try:
             await self._obey_loss(held, event)
+        except StoreFenced:
+            self._links.ownership.forget(held.session, held)
+            self.drop(held)
         except (RedisError, OSError, TimeoutError) as error:  # of the store, too
             log.warning("session.loss-delayed", session=held.session, error=str(error))
             held.later(STORE_SECONDS, lambda: self._links.spawn(self._lost(held, event), "lost"))
@@ -304,7 +340,7 @@ class Sessions:
                 # Never fight back: the device is kept, and held no more until it is linked anew.
                 if event.reason is pipe.LostReason.BANNED and event.until is not None:
                     await self._links.cooldowns.until(held.device.phone, event.until)
-                await self._links.store.park(held.device, event.reason.value)
+                await self._links.store.park(held.device, event.reason.value, self._fence(held))
                 self._take_out(held)
                 await self._record.last(held, State.FAILED, what, code, retry_at=event.until, raw=raw)
             case _:
@@ -359,7 +395,7 @@ class Sessions:
     async def _forget(self, held: HeldSession) -> None:
         await self._holders.release(held.session)
         try:
-            await self._links.store.forget(held.device)
+            await self._links.store.forget(held.device, self._fence(held))
         except StoreAway as error:
             # WhatsApp knows these keys no more: the next sweep takes the device up, is told so, and forgets it then.
             log.warning("device.not-forgotten", session=held.session, error=str(error))

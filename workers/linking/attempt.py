@@ -38,7 +38,7 @@ from workers.linking.page import Page, Stopped
 from workers.linking.rotation import Rotation
 from workers.ownership import Ownership
 from workers.reasons import Verdict
-from workers.store.device import DeviceStore, StoredDevice
+from workers.store.device import DeviceStore, Fence, StoredDevice, StoreFenced
 
 log = structlog.get_logger()
 
@@ -118,6 +118,8 @@ class Attempt:
             await self._drive()
         except Stopped:
             pass
+        except StoreFenced:
+            log.warning("attempt.fenced", session=self._session, attempt=lease.token)  # another has taken over
         except Exception as error:  # noqa: BLE001 - the attempt's own border
             sentry.report(
                 "linking", error, session=self._session, method=self._page.method, phone=self._page.subject.phone
@@ -359,7 +361,9 @@ class Attempt:
         linked_at, jid = now_ms(), self._paired.jid
         why = await self._unwelcome(phone.of_jid(jid))
         # Who is not to stay is parked from the first moment on: should this worker die now, nobody takes it up.
-        device = await self._parts.store.adopt(self._session, self._connection.scratch, jid, linked_at, parked=why)
+        device = await self._parts.store.adopt(
+            self._session, self._connection.scratch, jid, linked_at, self._fence, parked=why
+        )
         await self._leave()
         if why or not await self._parts.claims.spend(self._page.subject):
             await self._parts.refuse(self._page.lease, device)
@@ -371,6 +375,10 @@ class Attempt:
         await self._page.end(body, MessageType.WHATSAPP_CONNECTED, "attempt.linked", region, counters, region=region)
         await self._parts.adopt(self._page.lease, device, body, tallies.verified(method, known, region))
         raise Stopped
+
+    @property
+    def _fence(self) -> Fence:
+        return Fence(self._page.lease.token, lambda: self._parts.ownership.owner(self._session) is self)
 
     async def _unwelcome(self, number: str) -> str:
         """Why the phone that has agreed must not stay, in a word; empty if it may."""

@@ -3,7 +3,7 @@
 The registry is the truth about who is linked; Redis only knows what is going on now.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,13 +14,14 @@ from shared.core.ids import SessionId
 @dataclass(frozen=True, slots=True)
 class StoredDevice:
     """A linked device: `jid` is `number:device@s.whatsapp.net`; `database` is what a holder opens. `parked`: why it is
-    not to be held, if so."""
+    not to be held, if so. `token`: the newest fencing token under which anybody has acted for it."""
 
     session: SessionId
     jid: str
     linked_at: int
     database: str
     parked: str = ""
+    token: int = 0
 
     @property
     def phone(self) -> str:
@@ -36,9 +37,29 @@ class StoreRefused(Exception):
     """The store may not be used as it is configured; the text is the rest of a sentence about DATABASE_URL."""
 
 
+class StoreFenced(Exception):
+    """The registry names a newer owner of the session: the caller's lease is lost, and nothing was written. `newest` is
+    the token there; None if the caller's own worker has learned of the loss first."""
+
+    def __init__(self, newest: int | None = None) -> None:
+        super().__init__("a newer owner is registered")
+        self.newest = newest
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The right by which a device is written: the fencing token of a lease, and whether that lease still `stands`.
+
+    The token is compared in the store itself, so that a worker that wakes up late changes nothing. `stands` is asked
+    between the tries of a write that takes long."""
+
+    token: int
+    stands: Callable[[], bool] = lambda: True
+
+
 class DeviceStore(Protocol):
     """Where linked devices live. Every call is durable when it returns, and raises `StoreAway` or another `OSError`
-    when the store is out of reach."""
+    when the store is out of reach. Every write names its right, and raises `StoreFenced` when a newer one is known."""
 
     @property
     def away(self) -> bool:
@@ -51,9 +72,19 @@ class DeviceStore(Protocol):
         ...
 
     async def adopt(
-        self, session: SessionId, scratch: str, jid: str, linked_at: int, *, parked: str = ""
+        self, session: SessionId, scratch: str, jid: str, linked_at: int, fence: Fence, *, parked: str = ""
     ) -> StoredDevice:
         """Make a finished device durable and register it, in place of an older one; `parked` if it is not to stay."""
+        ...
+
+    async def claim(self, session: SessionId, fence: Fence) -> StoredDevice | None:
+        """Raise the registered token, and return the session's device; None when there is none. To be called by a
+        take-over before it connects: from then on every older owner is refused. Raises `StoreFenced` unless the token
+        is newer than the registered one."""
+        ...
+
+    async def overtaken(self, tokens: Mapping[SessionId, int]) -> list[SessionId]:
+        """The sessions of which the registry names a newer token than `tokens` does: somebody has taken them over."""
         ...
 
     async def device(self, session: SessionId) -> StoredDevice | None:
@@ -69,11 +100,11 @@ class DeviceStore(Protocol):
         """Registered devices that are to be held and for which `owned` says no."""
         ...
 
-    async def park(self, device: StoredDevice, why: str) -> None:
+    async def park(self, device: StoredDevice, why: str, fence: Fence) -> None:
         """Keep the device but hold it no more, until it is linked anew. Nothing happens to another of its session."""
         ...
 
-    async def forget(self, device: StoredDevice) -> None:
+    async def forget(self, device: StoredDevice, fence: Fence) -> None:
         """Remove the device and its keys; another of its session stays. Idempotent. Only when no holder has it: it
         would stay online, without keys."""
         ...

@@ -61,6 +61,7 @@ class Row:
     jid: str
     linked_at: int
     parked: str
+    token: int
 
 
 def rows_of(folder: Path) -> list[Row]:
@@ -70,8 +71,8 @@ def rows_of(folder: Path) -> list[Row]:
         moved = registry.with_name(f"{REGISTRY}.moved").exists()
         raise CannotMove(f"{folder} has been moved already." if moved else f"{folder} has no {REGISTRY}.")
     with closing(sqlite3.connect(registry, timeout=5)) as file:
-        found = file.execute("SELECT session, jid, linked_at, parked FROM devices ORDER BY session").fetchall()
-    return [Row(SessionId(session), jid, linked_at, parked) for session, jid, linked_at, parked in found]
+        found = file.execute("SELECT * FROM devices ORDER BY session").fetchall()  # an older version made no token
+    return [Row(SessionId(session), *rest, *(0,) * (4 - len(rest))) for session, *rest in found]
 
 
 async def refuse_while_in_use(folder: Path, redis: Redis) -> None:
@@ -118,7 +119,7 @@ async def _put(connection: Connection, *, row: Row, device: DeviceFile, dry: boo
             raise NotADevice(f"{session} has registered the same device")
         return Fate.THERE if jid == row.jid else Fate.REPLACED
     if not dry:
-        await connection.execute(script(row.session, device, row.linked_at, parked=row.parked))
+        await connection.execute(script(row.session, device, row.linked_at, row.token, parked=row.parked))
     return Fate.MOVED
 
 

@@ -3,13 +3,13 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from shared.core.ids import SessionId, WorkerId
 from workers.engine.devices import device_in
-from workers.store.device import StoreAway, StoredDevice
+from workers.store.device import Fence, StoreAway, StoredDevice, StoreFenced
 from workers.store.scratch import Scratch
 
 _SCHEMA = """
@@ -17,9 +17,13 @@ CREATE TABLE IF NOT EXISTS devices (
     session   TEXT PRIMARY KEY,
     jid       TEXT NOT NULL,
     linked_at INTEGER NOT NULL,   -- ms since the epoch
-    parked    TEXT NOT NULL DEFAULT ''   -- why it is not to be held: its keys are in use elsewhere, say
+    parked    TEXT NOT NULL DEFAULT '',  -- why it is not to be held: its keys are in use elsewhere, say
+    token     INTEGER NOT NULL DEFAULT 0 -- the newest fencing token under which anybody has written
 ) STRICT
 """
+#: Columns of the registry that older versions did not make.
+_LATER = {"token": "INTEGER NOT NULL DEFAULT 0"}
+_COLUMNS = "session, jid, linked_at, parked, token"
 
 
 class SqliteStore:
@@ -32,7 +36,11 @@ class SqliteStore:
         self._devices.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._open() as registry:
             registry.execute("PRAGMA journal_mode=WAL")
+            registry.execute("BEGIN IMMEDIATE")  # workers of one host may start together
             registry.execute(_SCHEMA)
+            there = {row[1] for row in registry.execute("PRAGMA table_info(devices)")}
+            for column in _LATER.keys() - there:
+                registry.execute(f"ALTER TABLE devices ADD COLUMN {column} {_LATER[column]}")
 
     @property
     def away(self) -> bool:
@@ -49,9 +57,18 @@ class SqliteStore:
         self._scratch.discard(scratch)
 
     async def adopt(
-        self, session: SessionId, scratch: str, jid: str, linked_at: int, *, parked: str = ""
+        self, session: SessionId, scratch: str, jid: str, linked_at: int, fence: Fence, *, parked: str = ""
     ) -> StoredDevice:
-        return await asyncio.to_thread(self._adopt, session, scratch, jid, linked_at, parked)
+        device = StoredDevice(session, jid, linked_at, str(self._file(session)), parked, fence.token)
+        await asyncio.to_thread(self._adopt, scratch, device)
+        return device
+
+    async def claim(self, session: SessionId, fence: Fence) -> StoredDevice | None:
+        return await asyncio.to_thread(self._claim, session, fence.token)
+
+    async def overtaken(self, tokens: Mapping[SessionId, int]) -> list[SessionId]:
+        rows = await asyncio.to_thread(self._rows, "", ())
+        return [device.session for device in rows if device.token > tokens.get(device.session, device.token)]
 
     async def device(self, session: SessionId) -> StoredDevice | None:
         found = await asyncio.to_thread(self._rows, "WHERE session = ?", (session,))
@@ -65,49 +82,66 @@ class SqliteStore:
         rows = await asyncio.to_thread(self._rows, "WHERE parked = ''", ())
         return [device for device in rows if not owned(device.session)]
 
-    async def park(self, device: StoredDevice, why: str) -> None:
-        await asyncio.to_thread(self._park, device, why)
+    async def park(self, device: StoredDevice, why: str, fence: Fence) -> None:
+        await asyncio.to_thread(self._park, device, why, fence.token)
 
-    async def forget(self, device: StoredDevice) -> None:
-        await asyncio.to_thread(self._forget, device)
+    async def forget(self, device: StoredDevice, fence: Fence) -> None:
+        await asyncio.to_thread(self._forget, device, fence.token)
 
     def _file(self, session: SessionId) -> Path:
         return self._devices / f"{session}.sqlite3"
 
-    def _adopt(self, session: SessionId, scratch: str, jid: str, linked_at: int, parked: str) -> StoredDevice:
+    def _adopt(self, scratch: str, device: StoredDevice) -> None:
         # The linker wrote without syncs. Synced here, moved in one step, and registered only then: killed in between,
         # the file is an orphan that nobody resumes, never a registered device without its keys. The first statement
         # takes the registry's lock, so that nobody who forgets the older device removes this one's file.
-        target = self._file(session)
+        target = Path(device.database)
         _sync(Path(scratch))
         with self._open() as registry:
-            registry.execute(
-                "INSERT INTO devices (session, jid, linked_at, parked) VALUES (?, ?, ?, ?) ON CONFLICT (session) DO UPDATE "
-                "SET jid = excluded.jid, linked_at = excluded.linked_at, parked = excluded.parked",
-                (session, jid, linked_at, parked),
-            )
+            written = registry.execute(
+                f"INSERT INTO devices ({_COLUMNS}) VALUES (?, ?, ?, ?, ?) ON CONFLICT (session) DO UPDATE "  # noqa: S608
+                "SET jid = excluded.jid, linked_at = excluded.linked_at, parked = excluded.parked, token = excluded.token "
+                "WHERE token < excluded.token OR (token = excluded.token AND jid = excluded.jid)",
+                (device.session, device.jid, device.linked_at, device.parked, device.token),
+            ).rowcount
+            if not written:
+                raise StoreFenced(_newest(registry, device.session))
             self.discard(str(target))
             Path(scratch).replace(target)
             _sync(target.parent)
-        return StoredDevice(session, jid, linked_at, str(target), parked)
+
+    def _claim(self, session: SessionId, token: int) -> StoredDevice | None:
+        with self._open() as registry:
+            written = registry.execute(
+                "UPDATE devices SET token = ? WHERE session = ? AND token < ?", (token, session, token)
+            ).rowcount
+            newest = None if written else _newest(registry, session)
+        if newest is not None:
+            raise StoreFenced(newest)
+        found = self._rows("WHERE session = ?", (session,))
+        return found[0] if found else None
 
     def _rows(self, where: str, values: tuple[str, ...]) -> list[StoredDevice]:
         with self._open() as registry:
-            rows = registry.execute(f"SELECT session, jid, linked_at, parked FROM devices {where}", values).fetchall()  # noqa: S608
+            rows = registry.execute(f"SELECT {_COLUMNS} FROM devices {where}", values).fetchall()  # noqa: S608
         return [
-            StoredDevice(SessionId(s), jid, at, str(self._file(SessionId(s))), parked) for s, jid, at, parked in rows
+            StoredDevice(SessionId(s), jid, at, str(self._file(SessionId(s))), parked, token)
+            for s, jid, at, parked, token in rows
         ]
 
     # A write that comes late must not hit the session's next device: its jid is another.
 
-    def _park(self, device: StoredDevice, why: str) -> None:
+    def _park(self, device: StoredDevice, why: str, token: int) -> None:
         with self._open() as registry:
+            _check_fence(registry, device, token)
             registry.execute(
-                "UPDATE devices SET parked = ? WHERE session = ? AND jid = ?", (why, device.session, device.jid)
+                "UPDATE devices SET parked = ?, token = ? WHERE session = ? AND jid = ?",
+                (why, token, device.session, device.jid),
             )
 
-    def _forget(self, device: StoredDevice) -> None:
+    def _forget(self, device: StoredDevice, token: int) -> None:
         with self._open() as registry:
+            _check_fence(registry, device, token)
             found = registry.execute(
                 "DELETE FROM devices WHERE session = ? AND jid = ?", (device.session, device.jid)
             ).rowcount
@@ -118,6 +152,19 @@ class SqliteStore:
     def _open(self) -> Iterator[sqlite3.Connection]:
         with _translated(), closing(sqlite3.connect(self._registry, timeout=10)) as registry, registry:
             yield registry
+
+
+def _newest(registry: sqlite3.Connection, session: SessionId) -> int | None:
+    found = registry.execute("SELECT token FROM devices WHERE session = ?", (session,)).fetchone()
+    return found[0] if found else None
+
+
+def _check_fence(registry: sqlite3.Connection, device: StoredDevice, token: int) -> None:
+    """Raise `StoreFenced` when the device has a newer owner. Holds the registry's lock until the transaction ends."""
+    registry.execute("BEGIN IMMEDIATE")
+    newest = _newest(registry, device.session)
+    if newest is not None and newest > token:
+        raise StoreFenced(newest)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from workers.holding import sessions as module
 from workers.holding.session import Links
 from workers.holding.sessions import Sessions
 from workers.ownership import Ownership
-from workers.store.device import StoreAway, StoredDevice
+from workers.store.device import StoreAway, StoredDevice, StoreFenced
 
 SESSION, OTHER = SessionId("company_salon-1"), SessionId("company_salon-2")
 PHONE = "+79001234567"
@@ -86,12 +86,28 @@ class FakeStore:
         await self.answers.wait()
         return self.there
 
-    async def park(self, device, why):
+    async def claim(self, session, fence):
+        device = self.devices.get(session)
+        if device is None:
+            return None
+        if device.token >= fence.token:
+            raise StoreFenced(device.token)
+        self.devices[session] = replace(device, token=fence.token)
+        return self.devices[session]
+
+    def check(self, device, fence):
+        there = self.devices.get(device.session)
+        if there is not None and there.token > fence.token:
+            raise StoreFenced(there.token)
+
+    async def park(self, device, why, fence):
         self.asked.set()
         self.fails()
+        self.check(device, fence)
         self.devices[device.session] = replace(device, parked=why)
 
-    async def forget(self, device):
+    async def forget(self, device, fence):
+        self.check(device, fence)
         if self.devices.get(device.session) == device:
             del self.devices[device.session]
 
@@ -564,7 +580,7 @@ async def test_while_the_store_thinks_about_a_loss_the_holders_other_sessions_ar
     await house.up()
     asked, answer = asyncio.Event(), asyncio.Event()
 
-    async def slow(_device, _why):
+    async def slow(*_write):
         asked.set()
         await answer.wait()
 
@@ -588,7 +604,7 @@ async def test_what_is_forgotten_late_does_not_take_out_the_session_that_was_tak
     await house.up()
     asked, answer = asyncio.Event(), asyncio.Event()
 
-    async def slow(_device):
+    async def slow(*_write):
         asked.set()
         await answer.wait()
 
@@ -601,3 +617,29 @@ async def test_what_is_forgotten_late_does_not_take_out_the_session_that_was_tak
     answer.set()
     await losing
     assert SESSION in house.sessions._held
+
+
+async def test_a_take_over_names_itself_in_the_store_before_it_connects(house):
+    await house.sessions.resume(SESSION)
+    lease = await house.redis.get(keys.lease(SESSION))
+    assert lease.decode() == f"w:{house.store.devices[SESSION].token}"
+
+
+async def test_behind_a_redis_that_went_back_a_take_over_goes_on_to_a_token_that_is_new(house):
+    device = house.store.devices[SESSION]
+    newest = 3
+    house.store.devices[SESSION] = replace(device, token=newest)
+    await house.redis.set(keys.fence(SESSION), 1)
+    await house.sessions.resume(SESSION)
+    assert house.holders.held == [SESSION]
+    assert house.store.devices[SESSION].token > newest
+
+
+async def test_a_worker_that_was_overtaken_in_the_store_neither_parks_nor_tells(house):
+    await house.up()
+    house.store.devices[SESSION] = replace(house.store.devices[SESSION], token=10**12)
+    await house.lose(R.REPLACED)
+    assert house.store.devices[SESSION].parked == ""
+    assert (await house.body()).state is State.LINKED
+    assert house.holders.released == [SESSION]
+    assert len(house.sessions) == 0

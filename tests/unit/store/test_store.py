@@ -1,12 +1,14 @@
 """The registry and the files of linked devices on one host's disk."""
 
 import sqlite3
+from contextlib import closing, suppress
+from dataclasses import replace
 
 import pytest
 
 from shared.core.ids import SessionId, WorkerId
 from workers.store import scratch as store_scratch
-from workers.store.device import StoreAway, StoredDevice
+from workers.store.device import Fence, StoreAway, StoredDevice, StoreFenced
 from workers.store.scratch import Scratch, in_use
 from workers.store.sqlite import SqliteStore
 
@@ -28,14 +30,16 @@ async def adopted(store, attempt, jid, **options) -> StoredDevice:
         file.execute("CREATE TABLE whatsmeow_device (jid TEXT)")
         file.execute("INSERT INTO whatsmeow_device VALUES (?)", (jid,))
     file.close()
-    return await store.adopt(SESSION, scratch, jid, attempt, **options)
+    return await store.adopt(SESSION, scratch, jid, attempt, Fence(attempt), **options)
 
 
 async def test_whoever_is_late_neither_parks_nor_forgets_the_next_device_of_the_session(store):
     old = await adopted(store, 1, OLD)
     new = await adopted(store, 2, NEW)
-    await store.park(old, "replaced")
-    await store.forget(old)
+    for token in (1, 2):  # of the owner before, and of the present one
+        for late in (store.park(old, "replaced", Fence(token)), store.forget(old, Fence(token))):
+            with suppress(StoreFenced):
+                await late
     assert await store.device(SESSION) == new
     assert await store.holds(new)
     assert not await store.holds(old)
@@ -43,10 +47,10 @@ async def test_whoever_is_late_neither_parks_nor_forgets_the_next_device_of_the_
 
 async def test_of_a_forgotten_device_nothing_is_left(store, tmp_path):
     device = await adopted(store, 1, OLD)
-    await store.park(device, "replaced")
+    await store.park(device, "replaced", Fence(1))
     assert (await store.device(SESSION)).parked == "replaced"
-    await store.forget(device)
-    await store.forget(device)
+    await store.forget(device, Fence(1))
+    await store.forget(device, Fence(1))
     assert await store.device(SESSION) is None
     assert list((tmp_path / "devices").iterdir()) == []
 
@@ -54,7 +58,7 @@ async def test_of_a_forgotten_device_nothing_is_left(store, tmp_path):
 async def test_a_device_that_cannot_be_moved_is_not_registered(store):
     old = await adopted(store, 1, OLD)
     with pytest.raises(FileNotFoundError):
-        await store.adopt(SESSION, store.scratch(SESSION, 2), NEW, 2)
+        await store.adopt(SESSION, store.scratch(SESSION, 2), NEW, 2, Fence(2))
     assert await store.device(SESSION) == old
 
 
@@ -62,7 +66,7 @@ async def test_a_registry_that_cannot_be_read_is_a_store_that_is_away(store, tmp
     device = await adopted(store, 1, OLD)
     for path in tmp_path.glob("registry.sqlite3*"):
         path.write_bytes(b"\0" * 4096)
-    for call in (store.device(SESSION), store.forget(device), store.held_by_nobody(lambda _: False)):
+    for call in (store.device(SESSION), store.forget(device, Fence(1)), store.held_by_nobody(lambda _: False)):
         with pytest.raises(StoreAway):
             await call
 
@@ -96,3 +100,63 @@ async def test_a_device_that_must_not_stay_is_never_offered_to_be_held(store):
     assert await store.held_by_nobody(lambda _: False) == []
     welcome = await adopted(store, 2, NEW)
     assert await store.held_by_nobody(lambda _: False) == [welcome]
+
+
+async def test_an_attempt_that_wakes_up_late_does_not_replace_the_newer_device(store):
+    """The older attempt was stopped between its device's login and this line; another has linked meanwhile."""
+    new = await adopted(store, 2, NEW)
+    with pytest.raises(StoreFenced) as refused:
+        await adopted(store, 1, OLD)
+    assert refused.value.newest == 2
+    assert await store.device(SESSION) == new
+    assert await store.holds(new)
+
+
+async def test_an_adoption_said_twice_is_done_once_and_another_device_under_its_token_is_refused(store):
+    once = await adopted(store, 1, OLD)
+    assert await adopted(store, 1, OLD) == once
+    with pytest.raises(StoreFenced):
+        await adopted(store, 1, NEW)
+
+
+async def test_a_take_over_names_itself_and_the_older_owner_is_refused_from_then_on(store):
+    device = await adopted(store, 1, OLD)
+    assert await store.claim(SESSION, Fence(3)) == replace(device, token=3)
+    assert await store.overtaken({SESSION: 1}) == [SESSION]
+    assert await store.overtaken({SESSION: 3}) == []
+    for late in (
+        store.park(device, "replaced", Fence(1)),
+        store.forget(device, Fence(1)),
+        store.claim(SESSION, Fence(2)),
+    ):
+        with pytest.raises(StoreFenced) as refused:
+            await late
+        assert refused.value.newest == 3
+    assert (await store.device(SESSION)).parked == ""
+
+
+async def test_a_token_that_the_store_has_seen_claims_nothing(store):
+    """A Redis that went back gives a token a second time, to another worker."""
+    await adopted(store, 1, OLD)
+    with pytest.raises(StoreFenced):
+        await store.claim(SESSION, Fence(1))
+
+
+async def test_nothing_is_claimed_where_there_is_no_device(store):
+    assert await store.claim(SESSION, Fence(1)) is None
+    assert await store.overtaken({SESSION: 1}) == []
+
+
+async def test_a_registry_of_an_older_version_is_upgraded_where_it_stands(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "registry.sqlite3")) as file, file:
+        file.execute(
+            "CREATE TABLE devices (session TEXT PRIMARY KEY, jid TEXT NOT NULL, linked_at INTEGER NOT NULL, "
+            "parked TEXT NOT NULL DEFAULT '') STRICT"
+        )
+        file.execute("INSERT INTO devices VALUES (?, ?, 1, 'replaced')", (SESSION, OLD))
+    made = [SqliteStore(tmp_path, WorkerId(name)) for name in ("one", "two")]
+    found = await made[0].device(SESSION)
+    assert (found.jid, found.parked, found.token) == (OLD, "replaced", 0)
+    assert (await made[1].claim(SESSION, Fence(1))).token == 1
+    for one in made:
+        one.close()

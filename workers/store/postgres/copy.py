@@ -20,6 +20,19 @@ _VERSION = "whatsmeow_version"
 _LID_MAP = "whatsmeow_lid_map"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
+FENCED = "WA001"
+"""The state that Postgres answers when a newer owner of the session is registered."""
+
+# Two first devices of a session wait for each other by the lock on its name; there is no row yet to wait for.
+_FENCE = """
+SELECT pg_advisory_xact_lock(hashtext({session}));
+DO {body}
+BEGIN
+  PERFORM FROM wa_devices WHERE session = {session} FOR UPDATE;
+  IF EXISTS (SELECT FROM wa_devices WHERE session = {session} AND (token > {token} OR token = {token} AND jid <> {jid}))
+  THEN RAISE EXCEPTION 'a newer owner is registered' USING ERRCODE = '{fenced}'; END IF;
+END {body};
+"""
 _CLEAR = """
 WITH old AS (SELECT jid FROM wa_devices WHERE session = {session} UNION SELECT {jid}::text),
      keys AS (DELETE FROM whatsmeow_device WHERE jid IN (SELECT jid FROM old))
@@ -33,8 +46,10 @@ _INSERT = """
 INSERT INTO "{table}" ({columns}) SELECT {columns} FROM json_populate_recordset(NULL::"{table}", {rows}::json);
 """
 _REGISTER = """
-INSERT INTO wa_devices (session, jid, linked_at, parked) VALUES ({session}, {jid}, {linked_at}, {parked})
-ON CONFLICT (session) DO UPDATE SET jid = excluded.jid, linked_at = excluded.linked_at, parked = excluded.parked;
+INSERT INTO wa_devices (session, jid, linked_at, parked, token)
+VALUES ({session}, {jid}, {linked_at}, {parked}, {token})
+ON CONFLICT (session) DO UPDATE SET jid = excluded.jid, linked_at = excluded.linked_at, parked = excluded.parked,
+                                    token = excluded.token;
 """
 
 
@@ -83,19 +98,21 @@ def read_file(path: str, jid: str) -> DeviceFile:
     return DeviceFile(jid, {name: table for name, table in tables.items() if table.rows})
 
 
-def script(session: SessionId, device: DeviceFile, linked_at: int, *, parked: str = "") -> str:
+def script(session: SessionId, device: DeviceFile, linked_at: int, token: int, *, parked: str = "") -> str:
     """Statements that put the device in place of whatever the session had, and register it. Idempotent.
 
-    To be sent as one query: that is one round trip and one transaction, however many rows and however far. Violates the
-    uniqueness of `wa_devices.jid` when another session has the device.
+    To be sent as one query: that is one round trip and one transaction, however many rows and however far. Fails with
+    `FENCED` when a newer token is registered. Violates the uniqueness of `wa_devices.jid` when another session has the
+    device.
     """
     tag = f"$q{secrets.token_hex(8)}$"  # quotes any text that does not contain it, whatever the server's settings
 
     def quoted(text: str) -> str:
         return f"{tag}{text}{tag}"
 
-    names = {"session": quoted(session), "jid": quoted(device.jid)}
-    parts = [_CLEAR.format(**names)]
+    names = {"session": quoted(session), "jid": quoted(device.jid), "token": int(token)}
+    body = f"$b{secrets.token_hex(8)}$"
+    parts = [_FENCE.format(**names, body=body, fenced=FENCED), _CLEAR.format(**names)]
     lids = device.tables.get(_LID_MAP)
     if lids is not None:
         # Number and lid of people, shared by all devices. The newest knowledge holds, as in the library itself.

@@ -7,7 +7,7 @@ take 6 to 12 s); `adopt` copies the finished device over in one transaction. How
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,9 +16,9 @@ import asyncpg
 import structlog
 
 from shared.core.ids import SessionId
-from workers.store.device import StoreAway, StoredDevice
+from workers.store.device import Fence, StoreAway, StoredDevice, StoreFenced
 from workers.store.postgres.connections import Connections, Work
-from workers.store.postgres.copy import NotADevice, read_file, script
+from workers.store.postgres.copy import FENCED, NotADevice, read_file, script
 from workers.store.scratch import Scratch
 
 log = structlog.get_logger()
@@ -34,13 +34,23 @@ LOOK_AGAIN_SECONDS = 0.5
 PROBE_SECONDS = 30.0
 """Between probes; each occupies a connection of the pool for some seconds."""
 
-_DEVICE = "SELECT session, jid, linked_at, parked FROM wa_devices"
+_DEVICE = "SELECT session, jid, linked_at, parked, token FROM wa_devices"
+_CLAIM = (
+    "UPDATE wa_devices SET token = $2 WHERE session = $1 AND token < $2 "
+    "RETURNING session, jid, linked_at, parked, token"
+)
+_OVERTAKEN = """
+SELECT session FROM wa_devices JOIN unnest($1::text[], $2::bigint[]) AS ours (session, token) USING (session)
+WHERE wa_devices.token > ours.token
+"""
+_NEWEST = "SELECT token FROM wa_devices WHERE session = $1"
+_PARK = "UPDATE wa_devices SET parked = $4, token = $3 WHERE session = $1 AND jid = $2 AND token <= $3"
 _HOLDS = (
     "SELECT EXISTS (SELECT FROM wa_devices JOIN whatsmeow_device USING (jid) "
     "WHERE wa_devices.session = $1 AND wa_devices.jid = $2)"
 )
 _FORGET = """
-WITH gone AS (DELETE FROM wa_devices WHERE session = $1 AND jid = $2 RETURNING jid),
+WITH gone AS (DELETE FROM wa_devices WHERE session = $1 AND jid = $2 AND token <= $3 RETURNING jid),
      keys AS (DELETE FROM whatsmeow_device WHERE jid IN (SELECT jid FROM gone))
 DELETE FROM whatsmeow_privacy_tokens WHERE our_jid IN (SELECT jid FROM gone)
 """
@@ -84,22 +94,39 @@ class PostgresStore:
         self._scratch.discard(scratch)
 
     async def adopt(
-        self, session: SessionId, scratch: str, jid: str, linked_at: int, *, parked: str = ""
+        self, session: SessionId, scratch: str, jid: str, linked_at: int, fence: Fence, *, parked: str = ""
     ) -> StoredDevice:
         """Raises `NotADevice` when the file is not the device, `StoreAway` when Postgres stayed away for long."""
         try:
             device = await asyncio.to_thread(read_file, scratch, jid)
         except sqlite3.Error as error:
             raise NotADevice(f"the device file cannot be read: {error}") from error
-        statements = script(session, device, linked_at, parked=parked)
+        statements = script(session, device, linked_at, fence.token, parked=parked)
         try:
-            await self._persist(lambda: self._connections.script(statements))
+            await self._persist(lambda: self._connections.script(statements), fence)
         except asyncpg.UniqueViolationError:
             # WhatsApp has just given this name to the new device, so whoever had it is linked no more.
             log.warning("device.taken-over", session=session)
-            await self._write("DELETE FROM wa_devices WHERE jid = $1 AND session <> $2", jid, session)
-            await self._persist(lambda: self._connections.script(statements))
-        return StoredDevice(session, jid, linked_at, self._dsn, parked)
+            await self._write(fence, "DELETE FROM wa_devices WHERE jid = $1 AND session <> $2", jid, session)
+            await self._persist(lambda: self._connections.script(statements), fence)
+        except asyncpg.PostgresError as error:
+            if error.sqlstate != FENCED:
+                raise
+            raise StoreFenced(await self._newest(session)) from None
+        return self._device(session, jid, linked_at, parked, fence.token)
+
+    async def claim(self, session: SessionId, fence: Fence) -> StoredDevice | None:
+        found = await self._run(lambda connection: connection.fetch(_CLAIM, session, fence.token))
+        if found:
+            return self._device(*found[0])
+        if (newest := await self._newest(session)) is not None:
+            raise StoreFenced(newest)
+        return None
+
+    async def overtaken(self, tokens: Mapping[SessionId, int]) -> list[SessionId]:
+        ours = list(tokens), list(tokens.values())
+        rows = await self._run(lambda connection: connection.fetch(_OVERTAKEN, *ours))
+        return [SessionId(session) for (session,) in rows]
 
     async def device(self, session: SessionId) -> StoredDevice | None:
         found = await self._run(lambda connection: connection.fetch(f"{_DEVICE} WHERE session = $1", session))
@@ -117,13 +144,13 @@ class PostgresStore:
 
     # A write that comes late must not hit the session's next device: its jid is another.
 
-    async def park(self, device: StoredDevice, why: str) -> None:
-        await self._write(
-            "UPDATE wa_devices SET parked = $3 WHERE session = $1 AND jid = $2", device.session, device.jid, why
-        )
+    async def park(self, device: StoredDevice, why: str, fence: Fence) -> None:
+        await self._write(fence, _PARK, device.session, device.jid, fence.token, why)
+        await self._check_fence(device, fence)
 
-    async def forget(self, device: StoredDevice) -> None:
-        await self._write(_FORGET, device.session, device.jid)
+    async def forget(self, device: StoredDevice, fence: Fence) -> None:
+        await self._write(fence, _FORGET, device.session, device.jid, fence.token)
+        await self._check_fence(device, fence)
 
     async def watch(self) -> None:
         """Probe for ever; what changes is logged, and seen in `away`."""
@@ -132,11 +159,23 @@ class PostgresStore:
                 await self._run(lambda connection: connection.fetchval("SELECT 1"))
             await asyncio.sleep(PROBE_SECONDS)
 
-    async def _write(self, statement: str, *values: object) -> None:
-        await self._persist(lambda: self._connections.run(lambda connection: connection.execute(statement, *values)))
+    async def _newest(self, session: SessionId) -> int | None:
+        newest = await self._run(lambda connection: connection.fetchval(_NEWEST, session))
+        return None if newest is None else int(newest)
 
-    async def _persist(self, write: Callable[[], Awaitable[object]]) -> None:
-        """Until it is written. `write` is idempotent: a commit whose answer was lost is done once more."""
+    async def _check_fence(self, device: StoredDevice, fence: Fence) -> None:
+        newest = await self._newest(device.session)
+        if newest is not None and newest > fence.token:
+            raise StoreFenced(newest)
+
+    async def _write(self, fence: Fence, statement: str, *values: object) -> None:
+        await self._persist(
+            lambda: self._connections.run(lambda connection: connection.execute(statement, *values)), fence
+        )
+
+    async def _persist(self, write: Callable[[], Awaitable[object]], fence: Fence) -> None:
+        """Until it is written, or the lease is lost. `write` is idempotent: a commit whose answer was lost is done once
+        more. Raises `StoreFenced` between two tries."""
         pause, longest = PAUSES
         until = asyncio.get_running_loop().time() + PERSIST_SECONDS
         while True:
@@ -146,6 +185,8 @@ class PostgresStore:
                 if asyncio.get_running_loop().time() + pause > until:
                     raise
                 await asyncio.sleep(pause)
+                if not fence.stands():
+                    raise StoreFenced from None
                 pause = min(2 * pause, longest)
             else:
                 return
@@ -180,5 +221,5 @@ class PostgresStore:
             log.info("store.back")
         return result
 
-    def _device(self, session: str, jid: str, linked_at: int, parked: str) -> StoredDevice:
-        return StoredDevice(SessionId(session), jid, linked_at, self._dsn, parked)
+    def _device(self, session: str, jid: str, linked_at: int, parked: str, token: int) -> StoredDevice:
+        return StoredDevice(SessionId(session), jid, linked_at, self._dsn, parked, token)

@@ -26,13 +26,20 @@ MAKING_SECONDS = 60.0
 LOCK = 0x77_61_64_65_76
 
 _READY = "SELECT EXISTS (SELECT FROM wa_schema WHERE library = $1)"
+_PRESENT = """
+SELECT (SELECT count(*) FROM unnest(ARRAY['wa_schema', 'wa_devices', 'whatsmeow_device', 'whatsmeow_version']) AS name
+        WHERE to_regclass(name) IS NOT NULL) = 4
+       AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('wa_devices') AND attname = 'token')
+"""
 _OUR_TABLES = """
 CREATE TABLE IF NOT EXISTS wa_devices (
     session   text PRIMARY KEY,
     jid       text NOT NULL UNIQUE,
     linked_at bigint NOT NULL,          -- ms since the epoch
-    parked    text NOT NULL DEFAULT ''  -- why it is not to be held: its keys are in use elsewhere, say
+    parked    text NOT NULL DEFAULT '', -- why it is not to be held: its keys are in use elsewhere, say
+    token     bigint NOT NULL DEFAULT 0 -- the newest fencing token under which anybody has written
 );
+ALTER TABLE wa_devices ADD COLUMN IF NOT EXISTS token bigint NOT NULL DEFAULT 0;
 CREATE TABLE IF NOT EXISTS wa_schema (
     library text PRIMARY KEY,           -- a version of the library for which the tables were made
     version integer NOT NULL,           -- what the library calls them
@@ -49,11 +56,7 @@ async def ensure(connections: Connections, dsn: str) -> None:
     library = importlib.metadata.version("neonize")
 
     async def ready(connection: Connection) -> bool:
-        present = await connection.fetchval(
-            "SELECT count(*) FROM unnest(ARRAY['wa_schema', 'wa_devices', 'whatsmeow_device', 'whatsmeow_version']) "
-            "AS name WHERE to_regclass(name) IS NOT NULL"
-        )
-        return present == 4 and bool(await connection.fetchval(_READY, library))
+        return bool(await connection.fetchval(_PRESENT) and await connection.fetchval(_READY, library))
 
     async def make(connection: Connection) -> None:
         # Held by the transaction: a pooler may give each transaction another connection.
@@ -63,6 +66,8 @@ async def ensure(connections: Connections, dsn: str) -> None:
         # We are idle in it while the library works, which some hosts do not like.
         await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         await connection.execute(_OUR_TABLES)
+        if await ready(connection):
+            return  # only a column of ours was missing
         version = await _by_the_library(connection, dsn)
         await connection.execute(
             "INSERT INTO wa_schema (library, version) VALUES ($1, $2) ON CONFLICT DO NOTHING", library, version
