@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from emulator.server.listen import NotLoopback, Options, require_loopback, serving
+from emulator.listen import NotLoopback, Options, require_loopback, serving
 from emulator.wire.words import WordsNotFound
 
 

@@ -246,7 +246,7 @@ async def running(state_directory: Path) -> AsyncIterator[Emulator]:
     """An emulator in this very event loop: for tests of the emulator; others use `Emulator.start`."""
     from dataclasses import asdict
 
-    from emulator.server.listen import Options, serving
+    from emulator.listen import Options, serving
 
     async with serving(Options(state_directory)) as ready, Emulator(asdict(ready)) as emulator:
         yield emulator

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 HOOK_DIRECTORY = Path(__file__).parent / "hook"
 ROOT_KEY_VARIABLE = "WA_EMULATOR_ROOT_KEY"
 """Read by hook/sitecustomize.py: the 32 byte root key in hex that replaces the one compiled into the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Where the emulator listens and what clients must trust (`client_env` takes these)."""
+
+    proxy_port: int
+    control_port: int
+    ca_path: str
+    root_key: str
 
 
 def client_env(

@@ -7,7 +7,7 @@ import base64
 import binascii
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from emulator.control import models
 from emulator.control.guard import PAGE, LoopbackOnly, PhonePage
+from emulator.environment import Ready
 from emulator.events import Kind
 from emulator.faults import FAULTS
 from emulator.phone.phone import Phone
@@ -26,9 +27,6 @@ from emulator.rules import Rule
 from emulator.server.settings import TagSettings
 from emulator.server.state import Account
 from emulator.server.world import World
-
-if TYPE_CHECKING:
-    from emulator.server.listen import Ready
 
 _MOST_WAIT = 55.0
 """Seconds that one call to /events waits at most."""

@@ -12,7 +12,6 @@ import json
 import os
 import re
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -21,12 +20,9 @@ from emulator.events import Kind
 from emulator.faults import DEFAULT_DELAY, Fault
 from emulator.server import login, pairing_code, pairing_qr
 from emulator.server.state import Account
-from emulator.server.world import Status, World
+from emulator.server.world import Peer, PendingCode, Status, World
 from emulator.wire.keys import KeyPair, code_cipher, hkdf
 from emulator.wire.nodes import Node
-
-if TYPE_CHECKING:
-    from emulator.server.connection import Connection
 
 QR_PREFIX = "https://wa.me/settings/linked_devices#"
 _BUNDLE_INFO = b"link_code_pairing_key_bundle_encryption_key"
@@ -121,12 +117,12 @@ class Phone:
             connection.spawn(connection.fail(login.conflict("device_removed"), "logged out on the phone"))
         return True
 
-    def _tell(self, kind: Kind, connection: Connection | None, outcome: Outcome) -> Outcome:
+    def _tell(self, kind: Kind, connection: Peer | None, outcome: Outcome) -> Outcome:
         tag, number = (connection.tag, connection.id) if connection else ("", None)
         self._world.events.add(kind, tag=tag, phone=self.number, connection=number, outcome=outcome)
         return outcome
 
-    async def _consent(self, connection: Connection) -> Outcome:
+    async def _consent(self, connection: Peer) -> Outcome:
         """What the phone and its owner make of the wish to link."""
         if connection.strike(Fault.PHONE_OFFLINE) is not None:
             return Outcome.OFFLINE
@@ -146,7 +142,7 @@ class Phone:
             return Outcome.PASSKEY_WANTED
         return Outcome.CONFIRMED
 
-    async def _exchange(self, pending: pairing_code.PendingCode, code: str) -> tuple[bytes, Outcome | None]:
+    async def _exchange(self, pending: PendingCode, code: str) -> tuple[bytes, Outcome | None]:
         """Swaps keys with the client under the code: the ADV secret, or why there is none."""
         registration, account = pending.registration, self.account
         salt, iv, hidden = pending.wrapped[:32], pending.wrapped[32:48], pending.wrapped[48:]
@@ -171,7 +167,7 @@ class Phone:
         return hkdf(secret, 32, info=b"adv_secret"), None
 
 
-def ask_for_passkey(connection: Connection) -> None:
+def ask_for_passkey(connection: Peer) -> None:
     """The notification by which some accounts ask for a WebAuthn assertion (whatsmeow pair-passkey.go)."""
     challenge = base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
     options = {

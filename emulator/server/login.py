@@ -7,23 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from typing import TYPE_CHECKING
 
 from emulator.events import Kind
 from emulator.faults import Fault, Step
 from emulator.server.state import now_ms
-from emulator.server.world import Linked, World
+from emulator.server.world import Linked, Peer, World
 from emulator.wire.nodes import LID_SERVER, Jid, Node
 from emulator.wire.payload import Login
-
-if TYPE_CHECKING:
-    from emulator.server.connection import Connection
 
 UNLINKING = (401, 403, 406)
 """Failures after which the client deletes its device; we delete ours."""
 
 
-async def begin(connection: Connection, claim: Login) -> None:
+async def begin(connection: Peer, claim: Login) -> None:
     """Everything from the client's payload to `success`."""
     account = connection.world.state.accounts.get(claim.number)
     device = account.devices.get(claim.device) if account else None
@@ -71,7 +67,7 @@ def unlink(world: World, number: str, device_id: int, reason: str, *, tag: str =
     return True
 
 
-async def after_login(connection: Connection, linked: Linked) -> None:
+async def after_login(connection: Peer, linked: Linked) -> None:
     """The faults that wait for a device that is fully connected."""
     if (rule := connection.strike(Fault.CONNECTED_CUT)) is not None:
         await asyncio.sleep(rule.delay or 0)

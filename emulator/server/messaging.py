@@ -5,23 +5,18 @@ Every number has exactly one device here that can receive: its phone. Source: wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from emulator.events import Kind
 from emulator.faults import Fault, Step
 from emulator.server.state import Account, now_ms
-from emulator.server.world import Linked, ReceivedMessage
+from emulator.server.world import Linked, Peer, ReceivedMessage
 from emulator.wire.nodes import LID_SERVER, SERVER, Jid, Node
 from emulator.wire.payload import KEY_TYPE
 from emulator.wire.signal import CannotOpen, open_prekey_message, text_of
 
-if TYPE_CHECKING:
-    from emulator.server.connection import Connection
-
 _SIGNED_PREKEY_ID = (1).to_bytes(3)
 
 
-def _account(connection: Connection, jid: Jid) -> Account | None:
+def _account(connection: Peer, jid: Jid) -> Account | None:
     state = connection.world.state
     return (
         state.by_lid(jid.user)
@@ -32,7 +27,7 @@ def _account(connection: Connection, jid: Jid) -> Account | None:
     )
 
 
-def answer_usync(connection: Connection, query: Node) -> None:
+def answer_usync(connection: Peer, query: Node) -> None:
     """Devices and lid of each number that is asked for."""
     wanted = query.child("usync", "list")
     users = []
@@ -49,7 +44,7 @@ def answer_usync(connection: Connection, query: Node) -> None:
     connection.answer(query, Node("usync", attrs, (Node("list", {}, tuple(users)),)))
 
 
-def prekey_bundles(connection: Connection, wanted: Node) -> Node:
+def prekey_bundles(connection: Peer, wanted: Node) -> Node:
     """The keys of each device that is asked for: identity and signed prekey of its phone."""
     users = []
     for user in wanted.children:
@@ -76,7 +71,7 @@ def prekey_bundles(connection: Connection, wanted: Node) -> Node:
     return Node("list", {}, tuple(users))
 
 
-async def receive(connection: Connection, linked: Linked, node: Node) -> None:
+async def receive(connection: Peer, linked: Linked, node: Node) -> None:
     """Keeps a message and acknowledges it. A message that comes again (after a reconnect) is kept once."""
     to, message_id = node.jid("to"), node.attr("id")
     participants = node.child("participants")
@@ -105,7 +100,7 @@ async def receive(connection: Connection, linked: Linked, node: Node) -> None:
     _acknowledge(connection, node, None)
 
 
-def _text(connection: Connection, receiver: Account | None, participants: Node) -> str | None:
+def _text(connection: Peer, receiver: Account | None, participants: Node) -> str | None:
     """The text for the receiver's phone; None if there is none or it cannot be opened (that is logged)."""
     for participant in participants.children:
         jid, sealed = participant.jid("jid"), participant.child("enc")
@@ -120,7 +115,7 @@ def _text(connection: Connection, receiver: Account | None, participants: Node) 
     return None
 
 
-def _acknowledge(connection: Connection, node: Node, error: int | None) -> None:
+def _acknowledge(connection: Peer, node: Node, error: int | None) -> None:
     attrs: dict[str, str | Jid] = {"class": "message", "id": node.attr("id"), "t": str(now_ms() // 1000)}
     if (to := node.jid("to")) is not None:
         attrs["from"] = to

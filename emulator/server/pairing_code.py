@@ -11,16 +11,12 @@ import base64
 import os
 import re
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from emulator.events import Kind
 from emulator.faults import Fault, Step, refusal_text
+from emulator.server.world import Peer, PendingCode
 from emulator.wire.nodes import SERVER, Node
 from emulator.wire.payload import Registration
-
-if TYPE_CHECKING:
-    from emulator.server.connection import Connection
 
 WRAPPED_BYTES = 80
 """Salt 32, IV 16, hidden public key 32."""
@@ -30,25 +26,7 @@ _SYSTEMS = {"Android", "Linux", "Mac OS", "macOS", "Ubuntu", "Windows"}
 _PLATFORMS = set("0123456789ce")
 
 
-@dataclass(slots=True)
-class PendingCode:
-    """A code that a client asked for. `finish` is there while the phone waits for companion_finish, and yields the bundle."""
-
-    ref: bytes
-    number: str
-    connection: Connection
-    registration: Registration
-    wrapped: bytes
-    expires_at: float
-    tries: int = 0
-    finish: asyncio.Future[bytes] | None = None
-
-    @property
-    def alive(self) -> bool:
-        return time.monotonic() < self.expires_at and self.connection.id in self.connection.world.connections
-
-
-async def handle(connection: Connection, registration: Registration, query: Node, node: Node) -> None:
+async def handle(connection: Peer, registration: Registration, query: Node, node: Node) -> None:
     """An `iq` with link_code_companion_reg."""
     match node.attr("stage"):
         case "companion_hello":
@@ -60,7 +38,7 @@ async def handle(connection: Connection, registration: Registration, query: Node
             connection.refuse(query, 400, refusal_text(400))
 
 
-def _wrong_hello(connection: Connection, node: Node) -> str | None:
+def _wrong_hello(connection: Peer, node: Node) -> str | None:
     """What is wrong with a companion_hello; None if nothing is."""
     jid = node.jid("jid")
     if jid is None or jid.server != SERVER or jid.device or not re.fullmatch(r"[1-9][0-9]{6,14}", jid.user):
@@ -78,7 +56,7 @@ def _wrong_hello(connection: Connection, node: Node) -> str | None:
     return None
 
 
-async def _hello(connection: Connection, registration: Registration, query: Node, node: Node) -> None:
+async def _hello(connection: Peer, registration: Registration, query: Node, node: Node) -> None:
     world, settings = connection.world, connection.settings
     wrong = _wrong_hello(connection, node)
     jid = node.jid("jid")
@@ -112,12 +90,12 @@ async def _hello(connection: Connection, registration: Registration, query: Node
     connection.answer(query, Node("link_code_companion_reg", {}, (Node("link_code_pairing_ref", {}, ref),)))
 
 
-def _refuse(connection: Connection, query: Node, status: int) -> None:
+def _refuse(connection: Peer, query: Node, status: int) -> None:
     connection.log(Kind.CODE_REFUSED, status=status)
     connection.refuse(query, status, refusal_text(status))
 
 
-def _finish(connection: Connection, query: Node, node: Node) -> None:
+def _finish(connection: Peer, query: Node, node: Node) -> None:
     pending = connection.world.codes.get(connection.phone or "")
     if (
         pending is None

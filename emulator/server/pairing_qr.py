@@ -11,25 +11,21 @@ import hashlib
 import hmac
 import os
 import time
-from typing import TYPE_CHECKING
 
 from emulator.events import Kind
 from emulator.faults import Fault, Step
 from emulator.server.state import Account, Device, now_ms
-from emulator.server.world import OfferedRef, Status
+from emulator.server.world import OfferedRef, Peer, Status
 from emulator.wire import protobuf as wire
 from emulator.wire.keys import KeyPair, verify
 from emulator.wire.nodes import LID_SERVER, Jid, Node
 from emulator.wire.payload import Registration
 
-if TYPE_CHECKING:
-    from emulator.server.connection import Connection
-
 ACCOUNT_PREFIX = b"\x06\x00"
 DEVICE_PREFIX = b"\x06\x01"
 
 
-async def begin(connection: Connection, registration: Registration) -> None:
+async def begin(connection: Peer, registration: Registration) -> None:
     """What the server does for a client that is not linked: refuse it, or offer refs and wait for a phone."""
     connection.log(
         Kind.CLIENT_REGISTERED, os=registration.os, platform=registration.platform, version=registration.version
@@ -54,7 +50,7 @@ async def begin(connection: Connection, registration: Registration) -> None:
         connection.mute()
 
 
-async def _timed(connection: Connection) -> None:
+async def _timed(connection: Peer) -> None:
     """What happens some time after the refs were offered."""
     if (rule := connection.strike(Fault.QR_CUT)) is not None:
         await asyncio.sleep(rule.delay or 0)
@@ -75,7 +71,7 @@ async def _timed(connection: Connection) -> None:
         connection.cut("the time for pairing is over")
 
 
-async def confirm(connection: Connection, registration: Registration, account: Account, adv_secret: bytes) -> None:
+async def confirm(connection: Peer, registration: Registration, account: Account, adv_secret: bytes) -> None:
     """The phone has agreed: pair-success, the client's signature, the device is linked, 515."""
     connection.status = Status.LINKING
     device_id, key_index = account.next_device_id(), account.last_key_index + 1
@@ -151,7 +147,7 @@ def _wrong_signature(
     return None
 
 
-async def _restart(connection: Connection) -> None:
+async def _restart(connection: Peer) -> None:
     """The 515 that sends a freshly linked client into its first login."""
     if not await connection.passes(Step.RESTART):
         return

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from emulator.events import Kind
 from emulator.faults import Fault, Step, refusal_text
 from emulator.server import login, messaging, pairing_code
-from emulator.server.world import Linked, Status
+from emulator.server.world import Linked, Peer, Status
 from emulator.wire.keys import verify
 from emulator.wire.nodes import Node
 from emulator.wire.payload import KEY_TYPE
-
-if TYPE_CHECKING:
-    from emulator.server.connection import Connection
 
 _SILENT = {"ack", "chatstate", "ib", "presence", "receipt"}
 """Stanzas that want no answer."""
 
 
-async def handle(connection: Connection, node: Node) -> None:
+async def handle(connection: Peer, node: Node) -> None:
     """Answers one stanza."""
     if node.tag == "iq":
         await _query(connection, node)
@@ -30,7 +26,7 @@ async def handle(connection: Connection, node: Node) -> None:
         connection.log(Kind.STANZA_UNKNOWN, stanza=str(node)[:500])
 
 
-async def _query(connection: Connection, query: Node) -> None:
+async def _query(connection: Peer, query: Node) -> None:
     namespace = query.attr("xmlns")
     if namespace == "w:p":
         _ping(connection, query)
@@ -50,7 +46,7 @@ async def _query(connection: Connection, query: Node) -> None:
         connection.refuse(query, 401, refusal_text(401))
 
 
-async def _linked_query(connection: Connection, linked: Linked, query: Node) -> None:
+async def _linked_query(connection: Peer, linked: Linked, query: Node) -> None:
     handler = _HANDLERS.get((query.attr("xmlns"), query.attr("type")))
     if handler is None:
         connection.log(Kind.STANZA_UNKNOWN, stanza=str(query)[:500])
@@ -59,14 +55,14 @@ async def _linked_query(connection: Connection, linked: Linked, query: Node) -> 
         await handler(connection, linked, query)
 
 
-def _ping(connection: Connection, query: Node) -> None:
+def _ping(connection: Peer, query: Node) -> None:
     answered = connection.strike(Fault.KEEPALIVE_SILENCE) is None
     connection.log(Kind.KEEPALIVE, answered=answered)
     if answered:
         connection.answer(query)
 
 
-async def _passive(connection: Connection, linked: Linked, query: Node) -> None:
+async def _passive(connection: Peer, linked: Linked, query: Node) -> None:
     if not await connection.passes(Step.ACTIVE):
         return
     connection.answer(query)
@@ -77,7 +73,7 @@ async def _passive(connection: Connection, linked: Linked, query: Node) -> None:
         connection.spawn(login.after_login(connection, linked))
 
 
-async def _encrypt_get(connection: Connection, linked: Linked, query: Node) -> None:
+async def _encrypt_get(connection: Peer, linked: Linked, query: Node) -> None:
     if query.child("count") is not None:
         if await connection.passes(Step.PREKEYS):
             connection.answer(query, Node("count", {"value": str(linked.device.prekeys)}))
@@ -87,7 +83,7 @@ async def _encrypt_get(connection: Connection, linked: Linked, query: Node) -> N
         connection.refuse(query, 400, refusal_text(400))
 
 
-async def _upload_prekeys(connection: Connection, linked: Linked, query: Node) -> None:
+async def _upload_prekeys(connection: Peer, linked: Linked, query: Node) -> None:
     device = linked.device
     if (rule := connection.strike(Fault.PREKEYS_REFUSED)) is not None:
         status = rule.status or 500
@@ -113,7 +109,7 @@ async def _upload_prekeys(connection: Connection, linked: Linked, query: Node) -
     connection.answer(query)
 
 
-async def _md(connection: Connection, linked: Linked, query: Node) -> None:
+async def _md(connection: Peer, linked: Linked, query: Node) -> None:
     node = query.child("remove-companion-device")
     jid = node.jid("jid") if node else None
     if jid is None or (jid.user, jid.device) != linked.key:
@@ -124,15 +120,15 @@ async def _md(connection: Connection, linked: Linked, query: Node) -> None:
     connection.answer(query)
 
 
-async def _accept(connection: Connection, _: Linked, query: Node) -> None:
+async def _accept(connection: Peer, _: Linked, query: Node) -> None:
     connection.answer(query)
 
 
-async def _usync(connection: Connection, _: Linked, query: Node) -> None:
+async def _usync(connection: Peer, _: Linked, query: Node) -> None:
     messaging.answer_usync(connection, query)
 
 
-_HANDLERS: dict[tuple[str, str], Callable[[Connection, Linked, Node], Awaitable[None]]] = {
+_HANDLERS: dict[tuple[str, str], Callable[[Peer, Linked, Node], Awaitable[None]]] = {
     ("passive", "set"): _passive,
     ("encrypt", "get"): _encrypt_get,
     ("encrypt", "set"): _upload_prekeys,

@@ -1,22 +1,23 @@
-"""Everything one emulator knows, in one object that its parts share. One event loop, no locks."""
+"""Everything one emulator knows, in one object that its parts share, and a connection as they see it. One event loop, no locks."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from emulator.events import EventLog
-from emulator.rules import Rules
+from emulator.events import EventLog, Kind
+from emulator.faults import Fault, Step
+from emulator.rules import Rule, Rules
 from emulator.server.settings import TagSettings
 from emulator.server.state import Account, Device, State
+from emulator.wire.nodes import Node
+from emulator.wire.payload import Registration
 from emulator.wire.words import Words
-
-if TYPE_CHECKING:
-    from emulator.server.connection import Connection
-    from emulator.server.pairing_code import PendingCode
 
 
 class Status(StrEnum):
@@ -29,16 +30,82 @@ class Status(StrEnum):
     ONLINE = "online"
 
 
+class Peer(Protocol):
+    """One client's connection (connection.Connection), as those see it who answer it: they are below it and cannot import it.
+
+    `tag` is the client's group; `phone` the number, once it is known; `linked` the device, once it has logged in.
+    """
+
+    world: World
+    id: int
+    tag: str
+    opened_at: int
+    status: Status
+    phone: str | None
+    linked: Linked | None
+    registration: Registration | None
+    client_static: bytes
+    refs_acknowledged: bool
+    qr_is_dead: bool
+
+    @property
+    def settings(self) -> TagSettings: ...
+
+    def log(self, kind: Kind, **detail: object) -> None: ...
+
+    def strike(self, fault: Fault) -> Rule | None: ...
+
+    async def passes(self, step: Step) -> bool: ...
+
+    def spawn(self, work: Coroutine[object, object, None]) -> None: ...
+
+    def send(self, node: Node) -> None: ...
+
+    def answer(self, query: Node, *content: Node) -> None: ...
+
+    def refuse(self, query: Node, status: int, text: str) -> None: ...
+
+    async def query(self, content: Node) -> Node: ...
+
+    def notify(self, kind: str, *content: Node) -> None: ...
+
+    def mute(self) -> None: ...
+
+    def cut(self, reason: str) -> None: ...
+
+    async def fail(self, node: Node, reason: str) -> None: ...
+
+    def failure(self, status: int, **more: object) -> Node: ...
+
+
 @dataclass(slots=True)
 class OfferedRef:
     """A ref that stands in a QR; `expires_at` is on the monotonic clock."""
 
-    connection: Connection
+    connection: Peer
     expires_at: float
 
     @property
     def alive(self) -> bool:
         return time.monotonic() < self.expires_at
+
+
+@dataclass(slots=True)
+class PendingCode:
+    """A code that a client asked for. `finish` is there while the phone waits for companion_finish, and yields the bundle."""
+
+    ref: bytes
+    number: str
+    connection: Peer
+    registration: Registration
+    wrapped: bytes
+    expires_at: float
+    tries: int = 0
+    finish: asyncio.Future[bytes] | None = None
+
+    @property
+    def alive(self) -> bool:
+        return time.monotonic() < self.expires_at and self.connection.id in self.connection.world.connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +141,13 @@ class World:
     events: EventLog = field(default_factory=EventLog)
     tags: dict[str, TagSettings] = field(default_factory=dict)
     default_settings: TagSettings = field(default_factory=TagSettings)
-    connections: dict[int, Connection] = field(default_factory=dict)
+    connections: dict[int, Peer] = field(default_factory=dict)
     refs: dict[str, OfferedRef] = field(default_factory=dict)
     codes: dict[str, PendingCode] = field(default_factory=dict)
     """The newest pairing code of each number."""
     code_requests: dict[str, list[float]] = field(default_factory=dict)
     """Moments (monotonic) of the last code requests of each number."""
-    online: dict[tuple[str, int], Connection] = field(default_factory=dict)
+    online: dict[tuple[str, int], Peer] = field(default_factory=dict)
     """The connection of each linked device that is logged in, by number and device."""
     messages: dict[tuple[str, str], ReceivedMessage] = field(default_factory=dict)
     """By sender and message id: a message that comes again is kept once."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import uvicorn
 
 from emulator.control.routes import control_app
+from emulator.environment import Ready
 from emulator.rules import Chaos, Rules
 from emulator.server.proxy import Proxy
 from emulator.server.state import State
@@ -37,16 +38,6 @@ class Options:
     control_port: int = 0
     chaos: float = 0.0
     seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """Where the emulator listens and what clients must trust (`emulator.client_env` takes these)."""
-
-    proxy_port: int
-    control_port: int
-    ca_path: str
-    root_key: str
 
 
 def require_loopback(host: str) -> None:
