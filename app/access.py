@@ -1,14 +1,16 @@
 """Who may do what: signed links for owners, API keys for the integrator."""
 
 import hmac
+import math
 import secrets
+import time
 from dataclasses import dataclass
 
 import jwt
 from redis.asyncio import Redis
-from starlette.requests import Request
 
 from shared.core import keys
+from shared.core.apikeys import ApiKey, digest_of
 from shared.core.clock import now_ms
 from shared.core.ids import CompanyId, SessionId, company_id, session_of
 from shared.settings import Settings
@@ -41,11 +43,10 @@ class Link:
 
 
 class Access:
-    """Makes and checks links and API keys."""
+    """Makes and checks links."""
 
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self._secret = settings.secret_key.get_secret_value()
-        self._api_keys = [key.get_secret_value().encode() for key in settings.api_keys]
         self._redis = redis
 
     def new_link(
@@ -107,10 +108,38 @@ class Access:
             pipe.publish(keys.LINKS_CHANNEL, link_id)
             await pipe.execute()
 
-    def is_integrator(self, request: Request) -> bool:
-        """Whether the request carries one of the API keys; compared in constant time."""
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        key = given.strip().encode()
+
+WRONG_KEYS = 20
+"""So many wrong keys of one address are answered within a window; a right one always is."""
+WINDOW_SECONDS = 60.0
+_ADDRESSES = 10_000
+
+
+class Callers:
+    """Tells callers of the API apart by their keys, and counts the wrong ones of each address."""
+
+    def __init__(self, known: tuple[ApiKey, ...]) -> None:
+        self._known = known
+        self._wrong: dict[str, tuple[float, int]] = {}
+
+    def identify(self, authorization: str) -> ApiKey | None:
+        """The key that an `Authorization` header carries; None for no key of ours. Takes the same time for each."""
+        scheme, _, given = authorization.partition(" ")
+        digest = digest_of(given.strip())
+        found = None
         # Every key is compared, so that time tells nothing about which one matched.
-        matches = [hmac.compare_digest(key, known) for known in self._api_keys]
-        return scheme.lower() == "bearer" and any(matches)
+        for one in self._known:
+            if hmac.compare_digest(digest, one.digest):
+                found = one
+        return found if scheme.lower() == "bearer" else None
+
+    def count_wrong(self, address: str) -> int:
+        """Count a wrong key of this address. Returns for how many seconds it must wait; 0 for not at all."""
+        now = time.monotonic()
+        began, count = self._wrong.pop(address, (now, 0))
+        if now - began > WINDOW_SECONDS:
+            began, count = now, 0
+        self._wrong[address] = (began, count + 1)  # behind the others: the front has waited longest
+        if len(self._wrong) > _ADDRESSES:
+            del self._wrong[next(iter(self._wrong))]
+        return math.ceil(began + WINDOW_SECONDS - now) if count >= WRONG_KEYS else 0

@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket
 
 from app.access import Access
 from app.api.routes import Api
+from app.http.border import Border, Named
 from app.http.problems import http_problem
 from app.openapi import Description
 from app.ops.routes import Ops
@@ -99,6 +100,10 @@ class Application(Starlette):
 
     browser: Browser
 
+    def build_middleware_stack(self) -> ASGIApp:
+        """The stack, with the request's id outermost: the answer to a bug carries it too."""
+        return Named(super().build_middleware_stack())
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket" and scope["path"] == "/ws/v1":
             await self.browser.serve(WebSocket(scope, receive, send))
@@ -116,8 +121,9 @@ def create_app(config: Settings) -> Starlette:
     cooldowns = Cooldowns(redis, config.secret_key)
     onboarding = Onboarding(redis, snapshots, claims, cooldowns, region=config.default_region)
     browser = Browser(config, access, relay, onboarding)
-    api = Api(config, redis, access, snapshots, leases, outbox)
-    ops = Ops(redis, access, lambda: relay.sockets)
+    border = Border(config, redis)
+    api = Api(config, redis, border, access, snapshots, leases, outbox)
+    ops = Ops(redis, border, lambda: relay.sockets)
     switches = Switches(redis, lambda board: logs.set_level(board.log_level or config.log_level))
     relay.on_switch = switches.call
 
@@ -135,7 +141,7 @@ def create_app(config: Settings) -> Starlette:
     routes = [
         Route("/", _home),
         *api.routes(),
-        *Description().routes(),
+        *Description(border).routes(),
         *ops.routes(),
         *Assets(gallery=config.development, fresh=config.development, elsewhere=elsewhere(config)).routes(),
     ]

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import orjson
@@ -14,6 +13,7 @@ from starlette.routing import Route
 
 from app.api import routes as api
 from app.http import problems
+from app.http.border import Border
 from app.http.operations import Answer, Operation
 from app.http.problems import MEDIA_TYPE, Kind, Problem, ProblemView
 from app.ops import routes as ops
@@ -42,12 +42,13 @@ _HEADERS = {
 class Description:
     """Answers with the description itself. It tells nothing secret, so it needs no key."""
 
-    def __init__(self) -> None:
+    def __init__(self, border: Border) -> None:
+        self._border = border
         self._made = orjson.dumps(document())
 
     def routes(self) -> list[Route]:
         """`/api/v1/openapi.json`."""
-        return [Route(one.path, partial(one.handler, self), methods=[one.method]) for one in OPERATIONS]
+        return [self._border.route(one, self) for one in OPERATIONS]
 
     async def openapi(self, _request: Request) -> Response:
         """The whole document."""
@@ -61,7 +62,6 @@ OPERATIONS: tuple[Operation[Description], ...] = (
         Description.openapi,
         "This description.",
         (Answer(200, "OpenAPI 3.1.", media=JSON_TYPE),),
-        needs_key=False,
     ),
 )
 
@@ -72,9 +72,9 @@ ALL: tuple[Operation[Any], ...] = (*api.OPERATIONS, *OPERATIONS, *ops.OPERATIONS
 def problems_of(operation: Operation[Any]) -> tuple[Kind, ...]:
     """The problems that an operation may answer, by status."""
     found = [*operation.problems]
-    if operation.needs_key:
-        found.append(problems.NOT_ALLOWED)
-    if operation.needs_key and operation.path.startswith("/api/"):
+    if operation.scopes:
+        found += [problems.NOT_ALLOWED, problems.NOT_IN_SCOPE, problems.TOO_MANY_KEYS]
+    if operation.scopes and operation.path.startswith("/api/"):
         found.append(problems.BUG)
     return tuple(sorted(found, key=lambda kind: kind.status))
 
@@ -107,7 +107,7 @@ def document() -> JSON:
 
 def _operation(one: Operation[Any]) -> JSON:
     made: JSON = {"operationId": _camel(one.name), "summary": one.summary, "tags": [_tag(one.path)]}
-    if not one.needs_key:
+    if not one.scopes:
         made["security"] = []
     if given := list(_parameters(one)):
         made["parameters"] = given

@@ -12,8 +12,9 @@ import phonenumbers
 from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from shared.core.apikeys import MIN_LENGTH, ApiKey, read_api_keys
+
 MIN_SECRET = 32
-MIN_API_KEY = 16
 PLACEHOLDER = "make-one-with"
 """How secrets that nobody has made begin in our examples."""
 T = TypeVar("T")
@@ -45,7 +46,8 @@ class Settings(BaseSettings):
     )
     secret_key: SecretStr = Field(description=f"Signs the links; at least {MIN_SECRET} characters.")
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        description=f"Keys that may call the API, separated by commas or blanks; each has at least {MIN_API_KEY} characters."
+        description=f"Keys that may call the API, separated by commas or blanks: at least {MIN_LENGTH} characters, or "
+        "`name:sha256:<hex>[:scope+scope]`, as `onboarding key new` makes them."
     )
     public_url: HttpUrl | None = Field(
         default=None, description="Where browsers find web, without a path; begins every link."
@@ -147,8 +149,7 @@ class Settings(BaseSettings):
     @field_validator("api_keys")
     @classmethod
     def _keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if not value or any(len(key.get_secret_value()) < MIN_API_KEY for key in value):
-            raise ValueError(f"holds at least one key, and each has at least {MIN_API_KEY} characters")
+        read_api_keys(key.get_secret_value() for key in value)
         return value
 
     @field_validator("default_region")
@@ -163,6 +164,11 @@ class Settings(BaseSettings):
         if self.webhook_url and not self.webhook_secret:
             raise ValueError("WEBHOOK_URL needs WEBHOOK_SECRET, by which your platform knows that we sent it")
         return self
+
+    @property
+    def known_keys(self) -> tuple[ApiKey, ...]:
+        """The API keys, by their digests."""
+        return read_api_keys(key.get_secret_value() for key in self.api_keys)
 
     @property
     def base_url(self) -> str:

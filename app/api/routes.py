@@ -1,12 +1,10 @@
 """The integrator's REST API: links, the state of a company, log-out, messages. Errors are RFC 9457 problem JSON."""
 
-from functools import partial
 from typing import TypeVar
 
 import structlog
 from arq.connections import ArqRedis
 from pydantic import BaseModel, ValidationError
-from redis.exceptions import OutOfMemoryError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -15,8 +13,18 @@ from app.access import Access
 from app.api import links
 from app.api.models import CompanyView, LinkView, MessageView, NewLink, NewMessage
 from app.http import problems
-from app.http.operations import COMPANY_ID, IDEMPOTENCY_KEY, LINK_ID, Answer, Handler, Operation
-from app.http.problems import MAX_BODY_BYTES, UNKEPT, Problem
+from app.http.border import Border
+from app.http.operations import (
+    COMPANIES,
+    COMPANY_ID,
+    IDEMPOTENCY_KEY,
+    LINK_ID,
+    LINKS,
+    MESSAGES,
+    Answer,
+    Operation,
+)
+from app.http.problems import MAX_BODY_BYTES, Problem
 from shared.core import keys, phone
 from shared.core.failures import Refused
 from shared.core.ids import CompanyId, SessionId, company_id, session_of
@@ -25,9 +33,7 @@ from shared.jobs.queue import enqueue, link_job_id
 from shared.settings import Settings
 from shared.state.lease import Leases
 from shared.state.outbox import KeyReused, Message, Outbox
-from shared.state.pool import PASSING
 from shared.state.snapshots import Snapshots
-from shared.telemetry import sentry
 
 log = structlog.get_logger()
 
@@ -38,9 +44,17 @@ class Api:
     """The routes, over one Redis."""
 
     def __init__(
-        self, settings: Settings, redis: ArqRedis, access: Access, snapshots: Snapshots, leases: Leases, outbox: Outbox
+        self,
+        settings: Settings,
+        redis: ArqRedis,
+        border: Border,
+        access: Access,
+        snapshots: Snapshots,
+        leases: Leases,
+        outbox: Outbox,
     ) -> None:
         self._settings = settings
+        self._border = border
         self._redis = redis
         self._access = access
         self._snapshots = snapshots
@@ -49,26 +63,7 @@ class Api:
 
     def routes(self) -> list[Route]:
         """Everything below `/api/v1`."""
-        return [Route(one.path, self._guarded(one), methods=[one.method]) for one in OPERATIONS]
-
-    def _guarded(self, operation: Operation["Api"]) -> Handler:
-        handler = partial(operation.handler, self)
-
-        async def guarded(request: Request) -> Response:
-            if not self._access.is_integrator(request):
-                return Problem(problems.NOT_ALLOWED).response()
-            sentry.during(f"api.{operation.name}", _session_in(request) if operation.id is COMPANY_ID else None)
-            try:
-                answer = await handler(request)
-            except Problem as problem:
-                return problem.response()
-            except (OutOfMemoryError, *PASSING) as error:
-                log.warning("api.interrupted", path=request.url.path, error=type(error).__name__)
-                return Problem(problems.AWAY).response()
-            answer.headers.update(UNKEPT)
-            return answer
-
-        return guarded
+        return [self._border.route(one, self) for one in OPERATIONS]
 
     async def create_link(self, request: Request) -> Response:
         """A new link for a company."""
@@ -144,6 +139,7 @@ OPERATIONS: tuple[Operation[Api], ...] = (
         (Answer(201, "The link.", LinkView),),
         (*_BODY, problems.NOT_A_PHONE),
         body=NewLink,
+        scopes=LINKS,
     ),
     Operation(
         "DELETE",
@@ -153,6 +149,7 @@ OPERATIONS: tuple[Operation[Api], ...] = (
         (Answer(204, "It opens nothing any more."),),
         (problems.NO_LINK, problems.AWAY),
         id=LINK_ID,
+        scopes=LINKS,
     ),
     Operation(
         "GET",
@@ -162,6 +159,7 @@ OPERATIONS: tuple[Operation[Api], ...] = (
         (Answer(200, "The present state.", CompanyView),),
         (problems.NO_COMPANY, problems.AWAY),
         id=COMPANY_ID,
+        scopes=LINKS | COMPANIES | MESSAGES,
     ),
     Operation(
         "DELETE",
@@ -171,6 +169,7 @@ OPERATIONS: tuple[Operation[Api], ...] = (
         (Answer(202, "It will be done; the webhook `session.unlinked` says when."),),
         (problems.NO_COMPANY, problems.AWAY),
         id=COMPANY_ID,
+        scopes=COMPANIES,
     ),
     Operation(
         "POST",
@@ -182,16 +181,10 @@ OPERATIONS: tuple[Operation[Api], ...] = (
         id=COMPANY_ID,
         body=NewMessage,
         headers=(IDEMPOTENCY_KEY,),
+        scopes=MESSAGES,
     ),
 )
 """Everything below `/api/v1` that is the integrator's, as it is routed and as it is described."""
-
-
-def _session_in(request: Request) -> SessionId | None:
-    try:
-        return session_of(company_id(request.path_params["id"]))
-    except (ValueError, KeyError):
-        return None
 
 
 async def _body(request: Request, model: type[T]) -> T:

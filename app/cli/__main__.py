@@ -137,6 +137,22 @@ def link_revoke(id_or_url: str, as_json: bool) -> None:
     _go("acting", "revoke_link", as_json, id_or_url=id_or_url, by=who())
 
 
+@main.group()
+def key() -> None:
+    """Make keys for the API."""
+
+
+@key.command("new")
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, help="Only this part: links, companies, messages, ops. Repeatable.")
+@_json
+def key_new(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
+    """Make a key for the API, and its entry for API_KEYS, which holds its hash alone."""
+    from app.cli import secrets
+
+    sys.exit(secrets.show_new_key(name, scopes, as_json=as_json))
+
+
 @main.command()
 @click.argument("company")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.http.problems import NOT_UNDERSTOOD, Kind, Problem
+from shared.core.apikeys import Scope
 from shared.core.ids import COMPANY_PATTERN
 
 Owner = TypeVar("Owner")
@@ -27,6 +28,8 @@ class Id:
         """Whether `text` can be such an id."""
         return re.fullmatch(self.pattern, text) is not None
 
+
+LINKS, COMPANIES, MESSAGES, OPS = (frozenset({one}) for one in Scope)
 
 COMPANY_ID = Id("The company, as you name it.", COMPANY_PATTERN)
 LINK_ID = Id("The link's `id`.", r"^[A-Za-z0-9_-]{1,64}$")
@@ -69,7 +72,8 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Operation(Generic[Owner]):
     """One method of one path; `handler` is a method of the class that answers. `problems`: those of its own;
-    `problems_of` (app/openapi.py) adds what every operation behind a key can meet."""
+    `problems_of` (app/openapi.py) adds what every operation behind a key can meet. A key needs one of the `scopes`; an
+    operation without scopes needs no key."""
 
     method: str
     path: str
@@ -80,7 +84,7 @@ class Operation(Generic[Owner]):
     id: Id | None = None
     body: type[BaseModel] | None = None
     headers: tuple[Header, ...] = ()
-    needs_key: bool = True
+    scopes: frozenset[Scope] = frozenset()
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 The kinds are named in the table of operations (app/http/operations.py), from which the API's description is made.
 """
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from pydantic import Field
@@ -15,6 +16,9 @@ from shared.core.protocol import Wire
 
 MAX_BODY_BYTES = 64 * 1024
 MEDIA_TYPE = "application/problem+json"
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""Names the request that is served; set by app/http/border.py."""
 
 #: Answers carry tokens and the state of companies: nobody between us and the integrator keeps them.
 UNKEPT = {"cache-control": "no-store"}
@@ -43,6 +47,19 @@ NOT_ALLOWED = Kind(
     "Not allowed",
     "Send one of the API_KEYS as `Authorization: Bearer <key>`.",
     (("WWW-Authenticate", "Bearer"),),
+)
+NOT_IN_SCOPE = Kind(
+    403,
+    "not-in-scope",
+    "Not for this key",
+    "Use a key with the scope that this needs: see `API_KEYS` in the environment.",
+)
+TOO_MANY_KEYS = Kind(
+    429,
+    "too-many-wrong-keys",
+    "Too many wrong keys",
+    "This address has sent too many wrong keys; a right one is let in at once.",
+    (("Retry-After", "60"),),
 )
 NO_COMPANY = Kind(
     404,
@@ -84,18 +101,34 @@ class ProblemView(Wire):
     detail: str = Field(description="What happened and what to do, for a person.")
     field: str | None = Field(default=None, description="The field of the body, or the header, that is at fault.")
     code: FailureCode | None = Field(default=None, description="The failure, as the page and the webhooks name it.")
+    request_id: str | None = Field(default=None, description="Names this request in the service's log: `X-Request-Id`.")
 
 
 class Problem(Exception):
     """An error of the API."""
 
     def __init__(
-        self, kind: Kind, detail: str | None = None, *, field: str | None = None, code: FailureCode | None = None
+        self,
+        kind: Kind,
+        detail: str | None = None,
+        *,
+        field: str | None = None,
+        code: FailureCode | None = None,
+        retry_after: int | None = None,
     ) -> None:
+        """`retry_after`: seconds, in place of those that problems of this kind name."""
         super().__init__(kind.title)
         self._headers = dict(kind.headers)
+        if retry_after is not None:
+            self._headers["Retry-After"] = str(retry_after)
         self.view = ProblemView(
-            type=kind.type, title=kind.title, status=kind.status, detail=detail or kind.detail, field=field, code=code
+            type=kind.type,
+            title=kind.title,
+            status=kind.status,
+            detail=detail or kind.detail,
+            field=field,
+            code=code,
+            request_id=request_id.get() or None,
         )
 
     def response(self) -> Response:

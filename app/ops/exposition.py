@@ -44,6 +44,7 @@ ZEROS: dict[Counter, list[Labels]] = {
     Counter.UNANSWERED: [{}],
     Counter.QR_REFRESHED: [{}],
     Counter.WEBHOOKS: [{"type": kind.value, "result": one.value} for kind in EventType for one in Result],
+    Counter.API_REFUSED: [{"reason": one} for one in ("none", "scope", "wrong")],
 }
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 
 import structlog
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -12,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.access import Access
 from app.http import problems
-from app.http.operations import Answer, Operation
+from app.http.border import Border
+from app.http.operations import OPS, Answer, Operation
 from app.http.problems import Problem
 from app.ops import exposition, gauges
 from app.ops.models import HealthView, ReadyView
@@ -33,14 +32,14 @@ READY_SECONDS = 3.0
 class Ops:
     """The routes, over one Redis. `sockets` counts the browsers that are connected to this process."""
 
-    def __init__(self, redis: Redis, access: Access, sockets: Callable[[], int]) -> None:
+    def __init__(self, redis: Redis, border: Border, sockets: Callable[[], int]) -> None:
         self._redis = redis
-        self._access = access
+        self._border = border
         self._sockets = sockets
 
     def routes(self) -> list[Route]:
         """`/healthz`, `/readyz`, `/metrics`."""
-        return [Route(one.path, partial(one.handler, self), methods=[one.method]) for one in OPERATIONS]
+        return [self._border.route(one, self) for one in OPERATIONS]
 
     async def healthz(self, _request: Request) -> Response:
         """The process is alive; says nothing of its neighbours."""
@@ -76,10 +75,8 @@ class Ops:
             store = "away from every worker"
         return {"redis": redis, "workers": workers, "store": store}
 
-    async def metrics(self, request: Request) -> Response:
+    async def metrics(self, _request: Request) -> Response:
         """Prometheus text, for holders of an API key."""
-        if not self._access.is_integrator(request):
-            return Problem(problems.NOT_ALLOWED).response()
         try:
             moment = await gauges.read(self._redis)
             switches = await answer(self._redis.hkeys(keys.SWITCH))
@@ -97,7 +94,6 @@ OPERATIONS: tuple[Operation[Ops], ...] = (
         Ops.healthz,
         "Say that the process is alive; nothing of its neighbours.",
         (Answer(200, "It is.", HealthView),),
-        needs_key=False,
     ),
     Operation(
         "GET",
@@ -105,7 +101,6 @@ OPERATIONS: tuple[Operation[Ops], ...] = (
         Ops.readyz,
         "Say whether the service can serve: Redis takes writes, a worker lives and reaches the device store.",
         (Answer(200, "It can.", ReadyView), Answer(503, "It cannot: what is wrong with each part.", ReadyView)),
-        needs_key=False,
     ),
     Operation(
         "GET",
@@ -114,6 +109,7 @@ OPERATIONS: tuple[Operation[Ops], ...] = (
         "Counters, histograms and gauges, for Prometheus.",
         (Answer(200, "Prometheus' text format.", media="text/plain"),),
         (problems.AWAY,),
+        scopes=OPS,
     ),
 )
 """What monitors ask."""

@@ -1,26 +1,12 @@
 """What one socket may take: its places among others, and its pace."""
 
 import asyncio
-import ipaddress
 from collections import Counter as Tally
 
 from shared.core.protocol import CloseCode
 
 MESSAGES_PER_SECOND = 5.0
 MESSAGES_AT_ONCE = 20.0
-
-
-def neighbourhood(host: str) -> str:
-    """Whom an address stands for: itself, or of IPv6 its /64, within which one household may choose freely."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((int(address), 64), strict=False))
 
 
 class Close(Exception):

@@ -15,8 +15,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.access import Access, BadToken, Link
+from app.http.address import neighbourhood
 from app.page.gc import Garbage
-from app.page.limits import Close, Pace, SocketLimits, neighbourhood
+from app.page.limits import Close, Pace, SocketLimits
 from app.page.onboarding import Onboarding
 from app.page.relay import Relay
 from app.page.slot import Slot, SocketEnded, text_of

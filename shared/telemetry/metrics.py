@@ -39,6 +39,8 @@ class Counter(StrEnum):
     QR_REFRESHED = "qr_secrets_refreshed"
     JOB_FAILURES = "job_failures"
     WEBHOOKS = "webhooks"
+    API_WRITES = "api_writes"
+    API_REFUSED = "api_refused_keys"
 
 
 class Histogram(StrEnum):
@@ -99,6 +101,8 @@ HELP: dict[Counter | Histogram, str] = {
     Counter.QR_REFRESHED: "QRs that WhatsApp took back while they were shown (companion_reg_refresh).",
     Counter.JOB_FAILURES: "Jobs that failed, by name.",
     Counter.WEBHOOKS: "Tries to deliver an event, by its type and the result: delivered, retried, given-up.",
+    Counter.API_WRITES: "Requests of the API that may change something, by operation, key and status.",
+    Counter.API_REFUSED: "Requests of the API whose key was refused: none, wrong, or without the scope.",
     Histogram.CLICK_TO_SHOWN: "From the click to the first QR, or the first pairing code.",
     Histogram.SHOWN_TO_LINKED: "From the first QR, or the first pairing code, to the linked device.",
 }

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from pydantic import SecretStr
-from starlette.requests import Request
 
-from app.access import Access, BadToken
+from app.access import WRONG_KEYS, Access, BadToken, Callers
 from shared.core import keys
+from shared.core.apikeys import Scope, digest_of, make_api_key, read_api_keys
 from shared.core.clock import now_ms
 from shared.core.ids import CompanyId
 from shared.settings import Settings
@@ -138,30 +138,64 @@ async def test_a_link_that_did_its_work_is_spent_and_can_still_be_revoked(access
     assert await access.standing(link) == "revoked"
 
 
-def request_with(*headers):
-    return Request({"type": "http", "headers": [(b"authorization", value) for value in headers]})
+CALLERS = Callers(CONFIG.known_keys)
 
 
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER  "])
-def test_each_api_key_lets_the_integrator_in(access, key, scheme):
-    assert access.is_integrator(request_with(f"{scheme}{key}".encode()))
+def test_each_api_key_lets_the_integrator_in(key, scheme):
+    assert CALLERS.identify(f"{scheme}{key}").scopes == frozenset(Scope)
 
 
 @pytest.mark.parametrize(
     "header",
     [
-        b"",
-        b"Bearer",
-        b"Bearer ",
-        KEYS[0].encode(),
-        b"Basic " + KEYS[0].encode(),
-        b"Bearer " + KEYS[0][:-1].encode(),
-        b"Bearer x" + KEYS[0].encode(),
-        b"Bearer \xff\xfe",
-        b"Bearer " + f"{KEYS[0]} {KEYS[1]}".encode(),
+        "",
+        "Bearer",
+        "Bearer ",
+        KEYS[0],
+        f"Basic {KEYS[0]}",
+        f"Bearer {KEYS[0][:-1]}",
+        f"Bearer x{KEYS[0]}",
+        "Bearer \xff\xfe",
+        f"Bearer {KEYS[0]} {KEYS[1]}",
+        f"Bearer {digest_of(KEYS[0]).hex()}",
     ],
 )
-def test_nothing_else_does(access, header):
-    assert not access.is_integrator(request_with(header))
-    assert not access.is_integrator(request_with())
+def test_nothing_else_does(header):
+    assert CALLERS.identify(header) is None
+
+
+def test_a_hashed_key_is_known_by_its_name_and_opens_its_scopes_alone():
+    key, entry = make_api_key("billing", frozenset({Scope.LINKS, Scope.OPS}))
+    assert key not in entry
+    (known,) = read_api_keys([entry])
+    assert known.name == "billing"
+    assert known.scopes == {Scope.LINKS, Scope.OPS}
+    assert Callers((known,)).identify(f"Bearer {key}") is known
+    assert Callers((known,)).identify(f"Bearer {entry}") is None, "the entry is no key"
+
+
+def test_wrong_keys_are_counted_by_address_and_slowed_down():
+    callers = Callers(CONFIG.known_keys)
+    assert [callers.count_wrong("192.0.2.1") for _ in range(WRONG_KEYS)] == [0] * WRONG_KEYS
+    assert 0 < callers.count_wrong("192.0.2.1") <= 61
+    assert callers.count_wrong("192.0.2.2") == 0
+
+
+def test_the_count_of_wrong_keys_starts_anew_after_its_window(monkeypatch):
+    callers, now = Callers(CONFIG.known_keys), 1000.0
+    monkeypatch.setattr("app.access.time.monotonic", lambda: now)
+    for _ in range(WRONG_KEYS + 1):
+        callers.count_wrong("192.0.2.1")
+    assert callers.count_wrong("192.0.2.1")
+    now += 61
+    assert callers.count_wrong("192.0.2.1") == 0
+
+
+def test_addresses_without_end_take_no_memory_without_end(monkeypatch):
+    monkeypatch.setattr("app.access._ADDRESSES", 100)
+    callers = Callers(CONFIG.known_keys)
+    for number in range(1000):
+        callers.count_wrong(f"192.0.2.{number}")
+    assert len(callers._wrong) == 100

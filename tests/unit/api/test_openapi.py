@@ -14,15 +14,17 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from app import openapi
-from app.access import Access
+from app.access import WRONG_KEYS, Access
 from app.api.models import CompanyView
 from app.api.routes import Api
 from app.http import problems
+from app.http.border import Border
 from app.http.problems import MAX_BODY_BYTES, http_problem
 from app.main import create_app
 from app.openapi import Description, document, problems_of
 from app.ops.routes import Ops
 from shared.core import keys
+from shared.core.apikeys import Scope, make_api_key
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
@@ -36,7 +38,11 @@ from shared.state.snapshots import Snapshots
 from tests.unit.world import ONE, SESSION, World
 
 KEY = "an-api-key-of-the-tests"
-CONFIG = Settings(secret_key=SecretStr("s" * 32), api_keys=(SecretStr(KEY),))
+NARROW, ENTRIES = {}, []
+for scope in Scope:
+    NARROW[scope], entry = make_api_key(f"only-{scope.value}", frozenset({scope}))
+    ENTRIES.append(SecretStr(entry))
+CONFIG = Settings(secret_key=SecretStr("s" * 32), api_keys=(SecretStr(KEY), *ENTRIES))
 COMPANY = "salon-1"
 AT_HOME = ("/", "/link", "/ws/v1", "/states", "/static")
 """Of the page, not of the API."""
@@ -50,10 +56,11 @@ class Service:
         self.redis = client(FakeAsyncRedis(server=server, version=(7,)).connection_pool)
         access, snapshots = Access(CONFIG, self.redis), Snapshots(self.redis)
         self.snapshots = snapshots
-        api = Api(CONFIG, self.redis, access, snapshots, Leases(self.redis), Outbox(self.redis))
-        ops = Ops(self.redis, access, lambda: 0)
+        border = Border(CONFIG, self.redis)
+        api = Api(CONFIG, self.redis, border, access, snapshots, Leases(self.redis), Outbox(self.redis))
+        ops = Ops(self.redis, border, lambda: 0)
         self.app = Starlette(
-            routes=[*api.routes(), *Description().routes(), *ops.routes()],
+            routes=[*api.routes(), *Description(border).routes(), *ops.routes()],
             exception_handlers={HTTPException: http_problem, Exception: http_problem},
         )
 
@@ -145,6 +152,17 @@ async def without_a_key(service, operation):
     return await service(operation, key=None, **given(operation))
 
 
+async def with_a_key_of_another_scope(service, operation):
+    (scope, *_) = set(Scope) - operation.scopes
+    return await service(operation, key=NARROW[scope], **given(operation))
+
+
+async def after_many_wrong_keys(service, operation):
+    for _ in range(WRONG_KEYS):
+        await service(operation, key="wrong-key-of-somebody", **given(operation))
+    return await service(operation, key="wrong-key-of-somebody", **given(operation))
+
+
 async def for_an_impossible_id(service, operation):
     return await service(operation, name="a%20b", **given(operation))
 
@@ -191,6 +209,8 @@ async def with_a_bug(service, operation):
 
 WAYS = {
     problems.NOT_ALLOWED: without_a_key,
+    problems.NOT_IN_SCOPE: with_a_key_of_another_scope,
+    problems.TOO_MANY_KEYS: after_many_wrong_keys,
     problems.NO_COMPANY: for_an_impossible_id,
     problems.NO_LINK: for_an_impossible_id,
     problems.NOT_LINKED: as_it_is,
@@ -215,7 +235,11 @@ async def test_every_problem_that_is_described_can_be_met_and_looks_as_described
     assert answer.headers["cache-control"] == "no-store"
     assert answer.json()["title"] == kind.title
     assert answer.json()["type"] == kind.type
-    assert {name: answer.headers.get(name) for name, _ in kind.headers} == dict(kind.headers)
+    for name, value in kind.headers:
+        if name == "Retry-After":  # the example is the longest
+            assert 0 < int(answer.headers[name]) <= int(value)
+        else:
+            assert answer.headers[name] == value
     assert_fits(operation, answer)
 
 
@@ -253,7 +277,7 @@ def test_programs_know_a_problem_by_a_name_that_no_rewording_changes():
     assert types == {
         f"/problems/{name}"
         for name in (
-            "not-allowed", "no-such-company", "no-such-link", "not-linked", "too-large", "not-understood",
+            "not-allowed", "not-in-scope", "too-many-wrong-keys", "no-such-company", "no-such-link", "not-linked", "too-large", "not-understood",
             "not-a-phone-number", "key-reused", "our-fault", "redis-is-away",
         )
     }  # fmt: skip
@@ -317,7 +341,7 @@ async def test_the_description_is_served_as_it_is_made(service):
 
 async def test_a_link_tags_no_company(service, monkeypatch):
     tagged = []
-    monkeypatch.setattr("app.api.routes.sentry.during", lambda *about: tagged.append(about))
+    monkeypatch.setattr("app.http.border.sentry.during", lambda *about: tagged.append(about))
     await service(named("revoke_link"), name="abc")
     await service(named("company"), name="abc")
     assert tagged == [("api.revoke_link", None), ("api.company", SessionId("company_abc"))]

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from app.page.limits import MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, Close, Pace, SocketLimits, neighbourhood
+from app.http.address import neighbourhood
+from app.page.limits import MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, Close, Pace, SocketLimits
 from shared.core.protocol import CloseCode
 
 

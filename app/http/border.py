@@ -1,0 +1,139 @@
+"""The border of the HTTP API: every request is named, its key is checked, its act is on record, its failure is a problem."""
+
+import re
+import secrets
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError, RedisError
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.access import Callers
+from app.http import problems
+from app.http.address import neighbourhood
+from app.http.operations import COMPANY_ID, Operation
+from app.http.problems import UNKEPT, Problem, request_id
+from shared.core import keys
+from shared.core.apikeys import ApiKey
+from shared.core.ids import SessionId, company_id, session_of
+from shared.settings import Settings
+from shared.state.pool import PASSING, answer
+from shared.telemetry import sentry
+from shared.telemetry.metrics import Counter, field
+
+log = structlog.get_logger()
+
+Owner = TypeVar("Owner")
+
+REQUEST_ID = "x-request-id"
+_OURS_OR_THE_ROUTERS = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+class Named:
+    """Gives every request an id, or keeps the one that the host's router has given it, and answers with it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = next((value.decode("latin-1") for name, value in scope["headers"] if name == REQUEST_ID.encode()), "")
+        name = given if _OURS_OR_THE_ROUTERS.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+        before = request_id.set(name)
+
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[REQUEST_ID] = name
+            await send(message)
+
+        try:
+            with structlog.contextvars.bound_contextvars(request=name):
+                await self._app(scope, receive, named)
+        finally:
+            request_id.reset(before)
+
+
+class Border:
+    """Lets requests in to the operations of the route table."""
+
+    def __init__(self, settings: Settings, redis: Redis) -> None:
+        self._callers = Callers(settings.known_keys)
+        self._redis = redis
+
+    def route(self, operation: Operation[Owner], owner: Owner) -> Route:
+        """The route of an operation that `owner` answers."""
+
+        async def guarded(request: Request) -> Response:
+            return await self._serve(operation, owner, request)
+
+        return Route(operation.path, guarded, methods=[operation.method])
+
+    async def _serve(self, operation: Operation[Owner], owner: Owner, request: Request) -> Response:
+        key = None
+        if operation.scopes:
+            try:
+                key = await self._let_in(operation, request)
+            except Problem as problem:
+                return problem.response()
+        session = _session_in(request) if operation.id is COMPANY_ID else None
+        sentry.during(f"api.{operation.name}", session)
+        reply = await _answered(operation.handler(owner, request), request.url.path)
+        if key is not None:
+            reply.headers.update(UNKEPT)
+            if operation.method != "GET":
+                await self._record(operation.name, key, session, reply.status_code)
+        return reply
+
+    async def _let_in(self, operation: Operation[Owner], request: Request) -> ApiKey:
+        given = request.headers.get("authorization", "")
+        key = self._callers.identify(given)
+        address = neighbourhood(request.client.host) if request.client else "unknown"
+        if key is None:
+            wait = self._callers.count_wrong(address) if given else 0
+            kind = problems.TOO_MANY_KEYS if wait else problems.NOT_ALLOWED
+            log.warning("api.key-refused", operation=operation.name, address=address, why="wrong" if given else "none")
+            await self._count(field(Counter.API_REFUSED, reason="wrong" if given else "none"))
+            raise Problem(kind, retry_after=wait or None)
+        if not key.scopes & operation.scopes:
+            log.warning("api.key-refused", operation=operation.name, address=address, why="scope", key=key.name)
+            await self._count(field(Counter.API_REFUSED, reason="scope"))
+            needed = " or ".join(f"`{one.value}`" for one in sorted(operation.scopes))
+            raise Problem(problems.NOT_IN_SCOPE, f"The key {key.name!r} lacks the scope {needed}.")
+        request.state.key = key
+        return key
+
+    async def _record(self, operation: str, key: ApiKey, session: SessionId | None, status: int) -> None:
+        log.info("api.write", operation=operation, key=key.name, session=session, status=status)
+        await self._count(field(Counter.API_WRITES, operation=operation, key=key.name, status=str(status)))
+
+    async def _count(self, counter: str) -> None:
+        try:
+            await answer(self._redis.hincrby(keys.STATS, counter, 1))
+        except (RedisError, *PASSING) as error:
+            log.warning("api.uncounted", error=type(error).__name__)
+
+
+async def _answered(handling: Awaitable[Response], path: str) -> Response:
+    try:
+        return await handling
+    except Problem as problem:
+        return problem.response()
+    except (OutOfMemoryError, *PASSING) as error:
+        log.warning("api.interrupted", path=path, error=type(error).__name__)
+        return Problem(problems.AWAY).response()
+
+
+def _session_in(request: Request) -> SessionId | None:
+    try:
+        return session_of(company_id(request.path_params["id"]))
+    except (ValueError, KeyError):
+        return None

@@ -1,0 +1,100 @@
+"""Every request has an id, every write and every refused key is on record, and no key is in either."""
+
+import httpx
+import pytest
+from fakeredis import FakeAsyncRedis
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from app.access import WRONG_KEYS
+from app.main import create_app
+from shared.core import keys
+from shared.core.apikeys import Scope, make_api_key
+from shared.jobs.queue import client
+from shared.settings import Settings
+from shared.telemetry.metrics import Counter, field
+
+KEY, ENTRY = make_api_key("billing", frozenset({Scope.LINKS}))
+WRONG = "a-wrong-key-of-somebody"
+
+
+@pytest.fixture
+async def web(redis, monkeypatch):
+    """The whole application over a pretended Redis."""
+    monkeypatch.setattr("app.main.client", lambda _pool: client(redis.connection_pool))
+    monkeypatch.setattr("app.main.redis_pool.subscriber", lambda _config: FakeAsyncRedis())
+    app = create_app(Settings(secret_key=SecretStr("s" * 32), api_keys=(SecretStr(ENTRY),)))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("192.0.2.7", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://web") as http:
+        yield http
+
+
+def bearing(key, **more):
+    return {"headers": {"authorization": f"Bearer {key}"} | more}
+
+
+async def make(web, key=KEY, **more):
+    return await web.post("/api/v1/links", json={"companyId": "a"}, **bearing(key, **more))
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/companies/a", "/api/v1/nothing", "/healthz", "/link", "/api/v1/openapi.json"]
+)
+async def test_every_answer_has_a_request_id_and_a_problem_names_it(web, path):
+    first, second = [await web.get(path) for _ in range(2)]
+    assert first.headers["x-request-id"] != second.headers["x-request-id"]
+    if first.status_code >= 400:
+        assert first.json()["requestId"] == first.headers["x-request-id"]
+
+
+async def test_the_routers_request_id_is_kept_and_a_strange_one_is_not(web):
+    given = "b7b6a1f0-0000-4000-8000-000000000000"
+    assert (await make(web, **{"x-request-id": given})).headers["x-request-id"] == given
+    for strange in ("x", "a b c d e f g h", "y" * 65, "<script>alert</script>"):
+        assert (await make(web, **{"x-request-id": strange})).headers["x-request-id"].startswith("req_")
+
+
+async def test_the_answer_to_a_bug_has_its_request_id_too(web, monkeypatch):
+    monkeypatch.setattr("app.api.links.made", lambda *_: 1 / 0)
+    answer = await make(web)
+    assert answer.status_code == 500
+    assert answer.json()["requestId"] == answer.headers["x-request-id"]
+
+
+async def test_a_write_is_on_record_with_the_name_of_its_key(web, redis):
+    with capture_logs() as lines:
+        answer = await make(web)
+    (line,) = [one for one in lines if one["event"] == "api.write"]
+    assert (line["key"], line["operation"], line["status"]) == ("billing", "create_link", answer.status_code)
+    counted = field(Counter.API_WRITES, operation="create_link", key="billing", status="201")
+    assert await redis.hget(keys.STATS, counted) == b"1"
+    assert KEY not in str(lines)
+
+
+async def test_a_refused_key_is_counted_and_logged_without_the_key(web, redis):
+    with capture_logs() as lines:
+        assert (await make(web, WRONG)).status_code == 401
+        assert (await web.post("/api/v1/links", json={})).status_code == 401
+        assert (await web.get("/metrics", **bearing(KEY))).status_code == 403
+    assert [one["why"] for one in lines if one["event"] == "api.key-refused"] == ["wrong", "none", "scope"]
+    for reason in ("wrong", "none", "scope"):
+        assert await redis.hget(keys.STATS, field(Counter.API_REFUSED, reason=reason)) == b"1"
+    assert WRONG not in str(lines)
+    assert KEY not in str(lines)
+
+
+async def test_many_wrong_keys_are_told_to_wait_and_the_right_one_is_let_in_all_the_same(web):
+    for _ in range(WRONG_KEYS):
+        assert (await make(web, WRONG)).status_code == 401
+    told = await make(web, WRONG)
+    assert (told.status_code, told.json()["type"]) == (429, "/problems/too-many-wrong-keys")
+    assert 0 < int(told.headers["retry-after"]) <= 61
+    assert (await make(web)).status_code == 201
+
+
+async def test_a_write_is_answered_even_if_redis_cannot_count_it(web, monkeypatch):
+    async def away(*_):
+        raise ConnectionError
+
+    monkeypatch.setattr("app.http.border.answer", away)
+    assert (await make(web)).status_code == 201
