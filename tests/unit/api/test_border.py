@@ -96,5 +96,5 @@ async def test_a_write_is_answered_even_if_redis_cannot_count_it(web, monkeypatc
     async def away(*_):
         raise ConnectionError
 
-    monkeypatch.setattr("app.http.border.answer", away)
+    monkeypatch.setattr("arq.connections.ArqRedis.hincrby", away)
     assert (await make(web)).status_code == 201
