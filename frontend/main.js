@@ -1,10 +1,11 @@
 /** Wires: what is heard and clicked changes the model; the model is drawn. */
 
 import { isOwedNews, isPhone, nextMove } from "./autopilot.js";
+import { asked, heard, pressed, turnedOver } from "./clicks.js";
 import { createClock, toNextSecond } from "./clock.js";
 import { createT, loadMessages, pickLocale, rememberLocale, rememberedLocale } from "./i18n.js";
 import { linkWith, tab, takeToken } from "./memory.js";
-import { front, initialModel, isBeforeTheQr, isCancellable, isRunning, received } from "./model.js";
+import { initialModel, isBeforeTheQr, isRunning } from "./model.js";
 import { scene } from "./scene.js";
 import { createSocket } from "./socket.js";
 import { createView, drawTab } from "./view.js";
@@ -39,8 +40,6 @@ let t = null;
 let underWay = null;
 /** Whether it has gone without an answer once already. */
 let missed = false;
-/** What the attempt is taken back for. @type {"qr" | "number" | null} */
-let afterwards = null;
 /** The version after which a socket was renewed for lack of news: once is enough. */
 let owed = "";
 
@@ -61,11 +60,11 @@ const view = createView({
   clock,
   redraw: draw,
   actions: {
-    main: press,
-    getCode: (phoneNumber) => command({ type: "request-pairing-code", phoneNumber }),
-    switchMethod,
-    cancel: () => command({ type: "cancel" }),
-    changeNumber: () => cancelFor("number"),
+    main: (main, number) => follow(pressed(model, main, number)),
+    getCode: (phoneNumber) => follow(asked(model, { type: "request-pairing-code", phoneNumber })),
+    switchMethod: () => follow(turnedOver(model)),
+    cancel: () => follow(asked(model, { type: "cancel" })),
+    changeNumber: () => follow(asked(model, { type: "cancel" }, "number")),
     link: () => linkWith(token ?? ""),
     reconnect,
     locale(wish) {
@@ -78,40 +77,34 @@ const view = createView({
 /** @param {import("./protocol.d.ts").ServerMessage} message @param {boolean} first */
 function hear(message, first) {
   if (message.snapshot) clock.learn(message.snapshot.serverNow);
-  const turned = model.turned;
-  model = received(model, message, first);
-  if (model.turned && model.turned !== turned) remember("qr");
+  const outcome = heard(model, message, first);
+  const { pending } = outcome.model;
   if (message.error && (message.error.field || message.error.code === "invalid-phone")) view.phone.refused(message.error.code);
-  if (model.pending === null) {
+  if (pending === null) {
     underWay = null;
     clock.clear("answer");
   } else if (first && underWay) {
     send(underWay);
-  } else if (model.pending.type === "request-pairing-code" && isBeforeTheQr(model)) {
+  } else if (pending.type === "request-pairing-code" && isBeforeTheQr(outcome.model)) {
     // The server has heard it; the code comes with the first QR, however long that takes.
     clock.clear("answer");
   }
-  const wish = pickLocale(rememberedLocale(), model.profile?.locale, navigator.languages);
+  const wish = pickLocale(rememberedLocale(), outcome.model.profile?.locale, navigator.languages);
   if (wish !== locale) speak(wish);
-  const then = model.snapshot?.state === "cancelled" ? afterwards : null;
-  if (model.pending === null) afterwards = null;
-  if (then === "qr") return command({ type: "request-qr" });
-  if (then) model = { ...model, askAgain: true };
-  draw();
-  if (then) view.phone.focus();
+  follow(outcome);
 }
 
-/** Ask the server. Not while the same is under way; before the socket is ready, the last wish waits.
- * @param {import("./protocol.d.ts").RequestQr | import("./protocol.d.ts").RequestPairingCode | import("./protocol.d.ts").Cancel} message */
-function command(message) {
-  if (model.pending?.type === message.type && socket.isReady()) return;
-  const { attempt, seq } = model.snapshot ?? { attempt: -1, seq: -1 };
-  underWay = message;
-  missed = false;
-  afterwards = null;
-  model = { ...model, pending: { type: message.type, attempt, seq }, error: null, unanswered: false, turned: null };
-  if (socket.isReady()) send(message);
+/** Carry out what a click or a message has led to. @param {import("./types.d.ts").Outcome} outcome */
+function follow({ model: next, command, askNumber }) {
+  if (next.chosen && next.chosen !== model.chosen) tab.set(METHOD_KEY, next.chosen);
+  model = next;
+  if (command) {
+    underWay = command;
+    missed = false;
+    if (socket.isReady()) send(command);
+  }
   draw();
+  if (askNumber) view.phone.focus();
 }
 
 /** @param {ClientMessage} message */
@@ -123,53 +116,9 @@ function send(message) {
       missed = true;
       return socket.renew();
     }
-    underWay = afterwards = null;
-    change({ pending: null, unanswered: true });
+    underWay = null;
+    change({ pending: null, afterwards: null, unanswered: true });
   });
-}
-
-/** @param {"qr" | "number"} purpose */
-function cancelFor(purpose) {
-  command({ type: "cancel" });
-  afterwards = purpose;
-}
-
-/** The primary button. @param {NonNullable<import("./types.d.ts").Main>} main @param {string | null} number */
-function press(main, number) {
-  model = { ...model, renewals: 0 };
-  switch (main) {
-    case "show-qr":
-      remember("qr");
-      return command({ type: "request-qr" });
-    case "retry":
-      if (front(model) === "qr") return command({ type: "request-qr" });
-      if (number) return command({ type: "request-pairing-code", phoneNumber: number });
-      // After a refresh the field is empty.
-      return isCancellable(model) ? cancelFor("number") : change({ askAgain: true });
-    case "fresh":
-      return cancelFor("qr");
-    case "fix-phone":
-      remember("code");
-      change({ askAgain: true });
-      return view.phone.focus();
-    default:
-      return undefined;
-  }
-}
-
-/** The other way: nothing is lost by it, whatever lives goes on living. */
-function switchMethod() {
-  const other = front(model) === "qr" ? "code" : "qr";
-  remember(other);
-  model = { ...model, turned: null, error: null, renewals: 0 };
-  if (other === "qr" && !isRunning(model) && model.link !== "closed") command({ type: "request-qr" });
-  else change({ askAgain: true });
-}
-
-/** @param {import("./protocol.d.ts").Method} method */
-function remember(method) {
-  tab.set(METHOD_KEY, method);
-  model = { ...model, chosen: method };
 }
 
 /** @param {Partial<import("./types.d.ts").Model>} news */
@@ -216,7 +165,7 @@ function draw() {
   const move = nextMove(model);
   if (move === "start") model = { ...model, started: true };
   if (move === "renew") model = { ...model, renewals: model.renewals + 1 };
-  if (move) command({ type: "request-qr" });
+  if (move) follow(asked(model, { type: "request-qr" }));
   const version = `${model.snapshot?.attempt} ${model.snapshot?.seq}`;
   if (isOwedNews(picture.scene.step) && model.link === "ready" && owed !== version) {
     owed = version;

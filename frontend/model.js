@@ -33,6 +33,7 @@ export function initialModel(known) {
     chosen: null,
     turned: null,
     pending: null,
+    afterwards: null,
     unanswered: false,
     askAgain: false,
     spent: false,
@@ -90,8 +91,12 @@ export function received(model, message, first) {
   }
   if (snapshot && (first || !isOlder(snapshot, model.snapshot))) next = withSnapshot(next, snapshot);
   if (error) next = withError(next, error);
-  // What a hello is answered with says nothing about a command that this socket has not carried yet.
-  if (first && snapshot && next.pending) next.pending = { ...next.pending, attempt: snapshot.attempt, seq: snapshot.seq };
+  // What a hello is answered with says nothing about a command that this socket has not carried yet. But who asked
+  // something of an attempt that has ended meanwhile is told so first.
+  if (first && snapshot && next.pending) {
+    const ended = isRunning(model) && !isRunning(next);
+    next.pending = ended ? null : { ...next.pending, attempt: snapshot.attempt, seq: snapshot.seq };
+  }
   if (next.pending && (error || isAnswered(next))) next.pending = null;
   return next;
 }
@@ -99,7 +104,7 @@ export function received(model, message, first) {
 /** @param {Model} model @param {import("./protocol.d.ts").ErrorView} error @returns {Model} */
 function withError(model, error) {
   // No code for anybody, at this time: the QR is the way, and the page says why.
-  if (FAILURES[error.code].act === "use-qr") return { ...model, chosen: "qr", turned: error.code };
+  if (FAILURES[error.code].act === "use-qr" && !model.snapshot?.code) return { ...model, chosen: "qr", turned: error.code };
   return { ...model, error };
 }
 
@@ -113,14 +118,16 @@ function isOlder(one, other) {
 function withSnapshot(model, snapshot) {
   const next = { ...model, snapshot, heardAt: snapshot.serverNow };
   const old = model.snapshot;
-  const moved = !old || old.state !== snapshot.state || old.attempt !== snapshot.attempt;
-  if (moved) next.error = null;
-  // After an end the way that was in front stays there, though the snapshot has forgotten it.
-  if (old && RUNNING.includes(old.state) && !RUNNING.includes(snapshot.state)) next.chosen ??= front(model);
-  if (RUNNING.includes(snapshot.state)) {
-    next.witnessed = true;
+  const moved = !old || old.state !== snapshot.state || old.attempt !== snapshot.attempt || isAnotherEnd(snapshot, old);
+  // What was clicked before is about what was there before: an ending is told whatever somebody has turned to.
+  if (moved) {
+    next.error = null;
     next.askAgain = false;
   }
+  if (old && old.attempt !== snapshot.attempt) next.turned = null;
+  // After an end the way that was in front stays there, though the snapshot has forgotten it.
+  if (old && RUNNING.includes(old.state) && !RUNNING.includes(snapshot.state)) next.chosen ??= front(model);
+  if (RUNNING.includes(snapshot.state)) next.witnessed = true;
   if (snapshot.qr) next.lastQr = snapshot.qr;
   if (snapshot.code) next.turned = null;
 
@@ -132,6 +139,9 @@ function withSnapshot(model, snapshot) {
   }
   return next;
 }
+
+/** The same attempt may fail once more: linked again meanwhile, while this page was not there. @param {Snapshot} one @param {Snapshot} other */
+const isAnotherEnd = (one, other) => !RUNNING.includes(one.state) && one.failure?.code !== other.failure?.code;
 
 /** Whether the snapshot shows that the command has been done. @param {Model} model */
 function isAnswered({ pending, snapshot }) {

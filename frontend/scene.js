@@ -27,6 +27,9 @@ const BOTH_WAYS = [
 /** Failures whose cause may lie in the phone. @type {FailureCode[]} */
 const ON_PHONE = ["multidevice-off", "pairing-refused", "connection-failed", "dropped-after-linking"];
 
+/** No phone has agreed. @type {import("./protocol.d.ts").State[]} */
+const UNDECIDED = ["unlinked", "queued", "connecting", "awaiting_phone", "expired", "cancelled"];
+
 /** @param {Model} model @param {number} now server time @returns {Scene} */
 export function scene(model, now) {
   const step = stepOf(model, now);
@@ -50,6 +53,7 @@ export function scene(model, now) {
     // A QR that is on its way does not keep anybody from asking for a code.
     busy: model.pending !== null && !(step === "form" && model.pending.type === "request-qr"),
     held: countdown?.kind === "retry",
+    agreed: hasAgreed(model),
     canCancel: isCancellable(model),
     canSwitch: canSwitch(step, failure) && !spent,
     spent,
@@ -109,7 +113,9 @@ function linkFailure(model) {
   const { link, error, snapshot } = model;
   if (link === "closed") return "link-spent";
   if (isSpent(model)) return snapshot?.failure?.code ?? "link-spent";
-  if (error && !error.field && FAILURES[error.code].act === "new-link" && !snapshot?.device) return error.code;
+  // What runs goes on, and what it shows stays on the screen: then the refusal is a notice.
+  const refused = error && !error.field && FAILURES[error.code].act === "new-link";
+  if (refused && !snapshot?.device && !isRunning(model)) return error.code;
   return null;
 }
 
@@ -205,6 +211,10 @@ function stageOf(step, model) {
       return 0;
   }
 }
+
+/** Whether a phone may have agreed: from then on nobody can say that nothing is linked. @param {Model} model */
+const hasAgreed = ({ snapshot }) =>
+  snapshot !== null && (!UNDECIDED.includes(snapshot.state) || (snapshot.state === "unlinked" && snapshot.failure != null));
 
 /** @param {Step} step @returns {Scene["mood"]} */
 function moodOf(step) {

@@ -1,7 +1,7 @@
 // The page's own types. They stand here, not in the modules, since a browser loads what stands there.
 
 import type {
-  CloseCode, ErrorView, FailureCode, Hint, Method, Profile, Qr, Snapshot,
+  Cancel, CloseCode, ErrorView, FailureCode, Hint, Method, Profile, QrView, RequestPairingCode, RequestQr, Snapshot,
 } from "./protocol.d.ts";
 
 export type Link = "connecting" | "ready" | "lost" | "closed";
@@ -36,6 +36,8 @@ export interface Model {
   turned: FailureCode | null;
   /** The command that is under way, and the version of the snapshot when it was given. */
   pending: { type: Command; attempt: number; seq: number } | null;
+  /** What the attempt is being taken back for. */
+  afterwards: "qr" | "number" | null;
   /** The last command had no answer. */
   unanswered: boolean;
   /** The form for the number is wanted though an attempt has ended. */
@@ -49,7 +51,7 @@ export interface Model {
   /** How often the page has renewed by itself since the last click. */
   renewals: number;
   /** Shown veiled when it is over. */
-  lastQr: Qr | null;
+  lastQr: QrView | null;
   /** Server time of the snapshot. */
   heardAt: number;
 }
@@ -90,6 +92,8 @@ export interface Scene {
   busy: boolean;
   /** The main button has to wait for the countdown. */
   held: boolean;
+  /** Whether a phone has agreed, or may have. */
+  agreed: boolean;
   canCancel: boolean;
   canSwitch: boolean;
   /** Whether it goes on by a new link only. */
@@ -102,6 +106,18 @@ export interface Scene {
   checks: boolean;
   /** Whether it cannot go on here. */
   final: boolean;
+}
+
+/** What the server can be asked for. */
+export type Request = RequestQr | RequestPairingCode | Cancel;
+
+/** What follows from a click or a message. */
+export interface Outcome {
+  model: Model;
+  /** To be sent. */
+  command: Request | null;
+  /** The number is to be typed: the field takes the focus. */
+  askNumber: boolean;
 }
 
 /** All that a view draws from. */

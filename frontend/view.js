@@ -50,7 +50,7 @@ export function createView({ root, clock, redraw, actions }) {
       attr(main, "lang", t.locale);
       // After a final failure there is no way to be shown.
       attr(work, "data-alone", scene.final);
-      attr(unexpected, "class", `unexpected${scene.stage === 3 || scene.spent ? " gone" : ""}`);
+      attr(unexpected, "class", `unexpected${scene.agreed || scene.spent ? " gone" : ""}`);
       text(unexpected, t("trust.unexpected"));
       for (const part of [bar, trust, progress, panel, other, guide, toast, speaker]) part.draw(picture);
     },
