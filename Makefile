@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 TYPED := app docs emulator shared tests workers .ci/lock.py
 CHECKS := check-lock check-format check-lint check-imports check-generated check-types check-page
 
-.PHONY: help setup run demo test chaos bench check lock docs screenshots format clean $(CHECKS)
+.PHONY: help setup run demo test quick chaos bench check lock docs screenshots sbom format clean $(CHECKS)
 
 help: ## this list
 	@echo "make setup   a virtual environment with everything, in $(VENV)"
@@ -23,12 +23,14 @@ help: ## this list
 	@echo "make demo    the same against an emulated WhatsApp and phone: no internet, no phone"
 	@echo "make test    every test; TESTS=tests/unit for some"
 	@echo "make check   format, lint, types, imports, generated files"
+	@echo "make quick   the unit and integration tests, in under two minutes: before every commit"
 	@echo "make chaos   kills everything, at length: SOAK=1000 onboardings in SOAK_MINUTES=60, SOAK_SEED=1"
 	@echo "make bench   the benchmark: a table, and bench/results.json"
 	@echo "make format  put the code into shape"
 	@echo "make docs    generate docs and the page's types anew"
 	@echo "make screenshots  take the pictures in docs/screenshots anew; needs a Chromium"
 	@echo "make lock    lock the dependencies of pyproject.toml; UPGRADE=1 takes the newest that fit"
+	@echo "make sbom    the locked packages as CycloneDX, in sbom.json"
 	@echo "make clean   remove environments and caches; linked devices in .run/ stay"
 
 setup:
@@ -42,6 +44,9 @@ demo: setup
 
 test: setup
 	@.ci/test $(TESTS)
+
+quick: setup
+	@.ci/quick
 
 chaos: setup
 	@SOAK=$${SOAK:-1000} SOAK_MINUTES=$${SOAK_MINUTES:-60} $(PY) -m pytest tests/chaos --timeout=0 -s
@@ -84,6 +89,10 @@ docs: setup
 screenshots: setup
 	@.ci/chromium >/dev/null
 	@$(PY) tests/page/screenshots.py docs/screenshots
+
+sbom: setup
+	@PYTHONWARNINGS=ignore uvx --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --sv 1.6 --of JSON -o sbom.json requirements.txt && echo "wrote sbom.json"
 
 lock: setup
 	@$(PY) .ci/lock.py $(if $(UPGRADE),--upgrade)

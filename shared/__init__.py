@@ -1,3 +1,3 @@
 """The contract between processes: what web, workers and tests agree on. Depends on nothing else here."""
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
