@@ -3,6 +3,7 @@
 import re
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,11 +21,9 @@ def locked() -> list[str]:
 
 def licence_of(package: Distribution) -> str:
     """The package's own word: an expression, a classifier, or the first line of a text."""
-    told = package.metadata
-    classifiers = [line for line in told.get_all("Classifier") or [] if line.startswith("License ::")]
-    return " ".join(
-        [told.get("License-Expression") or "", *classifiers, (told.get("License") or "").strip()[:60].split("\n")[0]]
-    )
+    told: dict[str, Any] = package.metadata.json
+    classifiers = [line for line in told.get("classifier", []) if line.startswith("License ::")]
+    return " ".join([told.get("license_expression", ""), *classifiers, told.get("license", "").strip()[:60]])
 
 
 def test_every_locked_package_has_a_licence_that_the_page_allows():
