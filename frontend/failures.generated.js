@@ -1,4 +1,4 @@
-// Generated from shared/failures.py by `make docs`; do not edit.
+// Generated from shared/core/failures.py by `make docs`; do not edit.
 
 /** @type {Record<import("./protocol.d.ts").FailureCode, {act: import("./protocol.d.ts").Act, retryable: boolean}>} */
 export const FAILURES = {

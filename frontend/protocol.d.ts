@@ -1,4 +1,4 @@
-// Generated from shared/protocol.py, shared/core/lifecycle.py and shared/core/failures.py by `make docs`; do not edit.
+// Generated from shared/core/protocol.py, shared/core/lifecycle.py and shared/core/failures.py by `make docs`; do not edit.
 // What travels between browser and server. Times are milliseconds since the epoch, UTC.
 
 export type State =

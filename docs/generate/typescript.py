@@ -10,7 +10,7 @@ from shared.core.failures import FAILURES, Act, FailureCode
 from shared.core.lifecycle import State
 from shared.core.protocol import ClientMessage, CloseCode, MessageType, Method, ServerMessage
 
-_HEAD = "// Generated from shared/{} by `make docs`; do not edit."
+_HEAD = "// Generated from shared/core/{} by `make docs`; do not edit."
 
 
 def types() -> str:

@@ -39,7 +39,7 @@ def test_words_exist_for_every_member_of_every_closed_set():
 def test_the_pages_types_name_what_the_page_imports():
     text = typescript.types()
     names = (
-        "State Method MessageType FailureCode Act CloseCode Qr Code Queue FailureView Device Snapshot ErrorView "
+        "State Method MessageType FailureCode Act CloseCode QrView CodeView Queue FailureView DeviceView Snapshot ErrorView "
         "Profile ServerMessage Hello RequestQr RequestPairingCode Cancel ClientMessage"
     )
     for name in names.split():
