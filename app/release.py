@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import RedisError
 
 from shared import settings
 from shared.jobs.queue import client
 from shared.settings import LOOPBACK, Settings
 from shared.state import pool as redis_pool
 from shared.state.pool import PASSING
+from shared.state.refusals import reason
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST_REDIS = (6, 2)
@@ -40,17 +41,21 @@ async def redis(config: Settings) -> list[Check]:
     """Whether Redis can be reached, is new enough, and does not throw things away."""
     connected = client(redis_pool.pool(config))
     try:
-        server, memory, clients = [await connected.info(part) for part in ("server", "memory", "clients")]
-    except AuthenticationError:
-        return [Check("error", "REDIS_URL: Redis refuses the password")]
+        server, memory, clients, told, cluster = [
+            await connected.info(part) for part in ("server", "memory", "clients", "replication", "cluster")
+        ]
     except (RedisError, *PASSING) as error:
-        return [Check("error", f"REDIS_URL: Redis cannot be reached ({type(error).__name__}){_hint(config, error)}")]
+        return [Check("error", f"REDIS_URL: {reason(error)}{_hint(config, error)}")]
     finally:
         await connected.aclose(close_connection_pool=True)
     version = str(server["redis_version"])
     found = [Check("ok", f"Redis {version} answers")]
     if tuple(int(one) for one in version.split(".")[:2]) < OLDEST_REDIS:
         found.append(Check("error", f"Redis {version} is too old: 6.2 is needed"))
+    if cluster.get("cluster_enabled") or server.get("redis_mode") == "cluster":
+        found.append(Check("error", "Redis is a cluster, which is not supported: take a plan with one primary"))
+    if told.get("role", "master") != "master":
+        found.append(Check("error", "Redis is a replica and takes no writes: name the primary, or its sentinels"))
     policy = memory.get("maxmemory_policy", "noeviction")
     if memory.get("maxmemory") and policy != "noeviction":
         found.append(

@@ -13,6 +13,7 @@ from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.core.apikeys import MIN_LENGTH, ApiKey, read_api_keys
+from shared.core.urls import redis_place, split
 
 MIN_SECRET = 32
 PLACEHOLDER = "make-one-with"
@@ -29,7 +30,9 @@ class Settings(BaseSettings):
     host: str = Field(default="0.0.0.0", description="Address that web listens on.")  # noqa: S104 - a host's router
     port: int = Field(default=8000, ge=1, le=65535, description="Port that web listens on.")
     redis_url: SecretStr = Field(
-        default=SecretStr("redis://127.0.0.1:6379/0"), description="Redis, as `redis://` or `rediss://`."
+        default=SecretStr("redis://127.0.0.1:6379/0"),
+        description="Redis, as `redis://`, `rediss://`, `unix://`, or by its sentinels "
+        "as `redis+sentinel://host:26379,host:26379/service/0`.",
     )
     redis_tls_verify: bool = Field(
         default=True,
@@ -86,14 +89,13 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: SecretStr) -> SecretStr:
-        if _scheme(value) not in {"redis", "rediss", "unix"}:
-            raise ValueError("begins with redis://, rediss:// or unix://")
+        redis_place(value.get_secret_value())
         return value
 
     @field_validator("database_url")
     @classmethod
     def _database(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and _scheme(value) not in {"postgres", "postgresql"}:
+        if value is not None and _scheme(value).partition("+")[0] not in {"postgres", "postgresql"}:
             raise ValueError("begins with postgres://")
         return value
 
@@ -184,12 +186,7 @@ class Settings(BaseSettings):
 
 def _scheme(value: SecretStr) -> str:
     """The URL's scheme. Raises ValueError for a URL that nobody can connect to."""
-    parts = urlsplit(value.get_secret_value())
-    try:
-        _ = parts.port
-    except ValueError:
-        raise ValueError("has a port that is no number") from None  # the library's sentence would quote the URL
-    return parts.scheme
+    return split(value.get_secret_value()).scheme
 
 
 def _origin(text: str) -> str:

@@ -10,6 +10,7 @@ from functools import wraps
 from typing import Any
 
 import structlog
+from arq import Retry
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
@@ -25,6 +26,7 @@ from workers.holding.session import HeldSession
 from workers.holding.sessions import Sessions
 from workers.linking.attempt import Attempt, Order, Parts
 from workers.ownership import Ownership
+from workers.store.device import StoreAway
 from workers.sweeper import Sweeper
 
 log = structlog.get_logger()
@@ -215,6 +217,10 @@ def _reported(job: Job) -> Job:
     async def wrapped(ctx: dict[str, Any], session: str = "", *ids: str | int) -> None:
         try:
             await (job(ctx, session, *ids) if session else job(ctx))
+        except (*PASSING, StoreAway) as error:
+            # Nobody's bug, and nothing is lost: arq runs it again, as often as `MAX_TRIES` says.
+            log.warning("job.delayed", job=job.__name__, session=session, error=type(error).__name__)
+            raise Retry(defer=2 ** (ctx.get("job_try", 1) - 1)) from error
         except Exception as error:
             about = SessionId(session) if session.startswith("company_") else None
             sentry.report(f"job.{job.__name__}", error, session=about)

@@ -10,7 +10,7 @@ from typing import Any
 from arq.connections import ArqRedis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +19,7 @@ from shared.jobs.queue import client
 from shared.settings import OperatorSettings, read_for_operator
 from shared.state import pool as redis_pool
 from shared.state.pool import PASSING
+from shared.state.refusals import RedisRefuses, reason
 
 WELL, ILL, CANNOT = 0, 1, 2
 
@@ -109,11 +110,11 @@ def run(work: Callable[..., Awaitable[Output]], *, as_json: bool, **arguments: A
     except Cannot as error:
         sys.stderr.write(f"{error}\n")
         return CANNOT
-    except OutOfMemoryError:
-        sys.stderr.write("Redis is full and takes no writes: see docs/operations.md, Redis is full.\n")
+    except RedisRefuses as error:
+        sys.stderr.write(f"{error}: see docs/game-day.md.\n")
         return CANNOT
     except (RedisError, *PASSING) as error:
-        sys.stderr.write(f"Redis cannot be reached ({type(error).__name__}): is REDIS_URL right?\n")
+        sys.stderr.write(f"{reason(error)}: is REDIS_URL right?\n")
         return CANNOT
     except KeyboardInterrupt:
         return WELL

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import RedisError
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,6 +24,7 @@ from shared.core.apikeys import ApiKey
 from shared.core.ids import SessionId, company_id, session_of
 from shared.settings import Settings
 from shared.state.pool import PASSING, answer
+from shared.state.refusals import reason
 from shared.telemetry import sentry
 from shared.telemetry.metrics import Counter, field
 
@@ -127,9 +128,9 @@ async def _answered(handling: Awaitable[Response], path: str) -> Response:
         return await handling
     except Problem as problem:
         return problem.response()
-    except (OutOfMemoryError, *PASSING) as error:
-        log.warning("api.interrupted", path=path, error=type(error).__name__)
-        return Problem(problems.AWAY).response()
+    except PASSING as error:
+        log.warning("api.interrupted", path=path, error=reason(error))
+        return problems.of_redis(error).response()
 
 
 def _session_in(request: Request) -> SessionId | None:

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from shared.core.failures import FailureCode
 from shared.core.protocol import Wire
+from shared.state.refusals import PoolBusy, reason
 
 MAX_BODY_BYTES = 64 * 1024
 MEDIA_TYPE = "application/problem+json"
@@ -87,6 +88,20 @@ AWAY = Kind(
     "Redis does not answer or takes no writes; try again in some seconds.",
     (("Retry-After", "5"),),
 )
+BUSY = Kind(
+    503,
+    "busy",
+    "Busy",
+    "This process has as many requests under way as it can; try again in some seconds.",
+    (("Retry-After", "2"),),
+)
+
+
+def of_redis(error: Exception) -> "Problem":
+    """The problem that a passing fault of Redis (`PASSING`) is to a caller, with its reason."""
+    if isinstance(error, PoolBusy):
+        return Problem(BUSY)
+    return Problem(AWAY, f"{reason(error)}; try again in some seconds.")
 
 
 class ProblemView(Wire):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import structlog
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from redis.asyncio import Redis
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -21,6 +21,7 @@ from shared import VERSION
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.state.pool import PASSING, answer
+from shared.state.refusals import READABLE, RedisRefuses, reason
 from shared.telemetry.metrics import ENGINE
 
 log = structlog.get_logger()
@@ -62,10 +63,10 @@ class Ops:
         try:
             await self._redis.set(keys.PROBE, now_ms(), px=keys.MINUTE)
             redis = "ok"
-        except OutOfMemoryError:
-            redis = "full: it takes no writes"
         except (RedisError, *PASSING) as error:
-            return {"redis": type(error).__name__, "workers": "unknown", "store": "unknown"}
+            redis = reason(error)
+            if not isinstance(error, RedisRefuses) or error.word not in READABLE:
+                return {"redis": redis, "workers": "unknown", "store": "unknown"}
         moment = await gauges.read(self._redis)
         living, ill = len(moment.living), len(moment.ill_stores)
         workers, store = "ok", "ok"
@@ -81,8 +82,8 @@ class Ops:
             moment = await gauges.read(self._redis)
             switches = await answer(self._redis.hkeys(keys.SWITCH))
         except (RedisError, *PASSING) as error:
-            log.warning("metrics.unread", error=type(error).__name__)
-            return Problem(problems.AWAY).response()
+            log.warning("metrics.unread", error=reason(error))
+            return problems.of_redis(error).response()
         text = exposition.text(moment, sockets=self._sockets(), switches=[one.decode() for one in switches])
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 

@@ -9,9 +9,7 @@ from typing import assert_never
 
 import structlog
 from pydantic import ValidationError
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.access import Access, BadToken, Link
@@ -37,6 +35,8 @@ from shared.core.protocol import (
 )
 from shared.settings import Settings
 from shared.state.claims import REVOKED
+from shared.state.pool import PASSING
+from shared.state.refusals import reason
 from shared.tasks import cancelled
 from shared.telemetry import sentry
 
@@ -84,7 +84,7 @@ class Browser:
             pass  # the browser has gone, as browsers do
         except (RedisError, OSError, TimeoutError) as error:
             # Redis is away or the socket is stuck: the browser reconnects and finds the present state.
-            log.warning("socket.lost", error=type(error).__name__)
+            log.warning("socket.lost", error=reason(error))
             await self._close(socket, CloseCode.RESTART)
 
     async def _hello(self, socket: WebSocket) -> Link:
@@ -148,7 +148,7 @@ class Browser:
                 view = ErrorView(code=FailureCode.FORBIDDEN, field=where)
                 slot.answer(ServerMessage(type=MessageType.ERROR, error=view))
                 await self._onboarding.refused(FailureCode.FORBIDDEN)
-            except (ConnectionError, RedisConnectionError, RedisTimeoutError, TimeoutError):
+            except PASSING:
                 raise  # Redis is away: the browser comes back, and says it again
             except Exception as error:  # noqa: BLE001 - a bug is told and reported, and the socket lives on
                 sentry.report("command", error, session=link.session)

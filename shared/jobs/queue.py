@@ -32,7 +32,8 @@ ALONE_SECONDS = 12 * IDLE_SECONDS
 """The same for a queue that is looked at together with the others of its process: only should that fail."""
 JOB_TIMEOUT_SECONDS = 20
 """Jobs are short commands. After a crash arq waits this long (and 10 s) before it runs one again."""
-MAX_TRIES = 2
+MAX_TRIES = 5
+"""A job that Redis interrupts is run again after 1, 2, 4 and 8 s; so is one whose worker dies."""
 DEDUPE_MS = 2_000
 
 SKEW_MS = 1000

@@ -1,20 +1,39 @@
-"""One small pool of Redis connections a process, which waits instead of failing and survives Redis' restarts."""
+"""One small pool of Redis connections a process, which waits instead of failing and survives Redis' restarts.
 
-from collections.abc import Awaitable
+A connection that hears that its server cannot serve is dropped, so that the next command finds the server that can.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
 from redis import exceptions
-from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Redis, SSLConnection
+from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
+from shared.core.urls import RedisPlace, redis_place
 from shared.settings import Settings
+from shared.state.refusals import PoolBusy, RedisRefuses, refusal
 
 POOL_SIZE = 3
 """With one more for pub/sub a process keeps to 4: two webs and two workers fit a plan of 20 through a restart."""
+WAIT_SECONDS = 10
+"""Patience of a caller that finds every connection in use."""
+PATIENCE_SECONDS = 6.0
+"""Patience of a command with a Redis that is away."""
 
-PASSING = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.BusyLoadingError, OSError)
-"""What a restarted, hung or unreachable Redis raises."""
+PASSING = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.BusyLoadingError,
+    RedisRefuses,
+    OSError,
+)
+"""What a Redis raises that is restarted, hung, unreachable, full, or not the primary any more: nobody's bug."""
 
 
 T = TypeVar("T")
@@ -25,25 +44,165 @@ async def answer(value: Awaitable[T] | T) -> T:
     return await cast("Awaitable[T]", value)
 
 
+_until: ContextVar[float | None] = ContextVar("until", default=None)
+
+
+class Patience(Retry):
+    """Tries a command again for `PATIENCE_SECONDS`, connecting anew included: redis-py counts the tries of both apart,
+    and their product is a minute."""
+
+    async def call_with_retry(self, do: Callable[[], Awaitable[T]], fail: Callable[[exceptions.RedisError], Any]) -> T:
+        token = None
+        if (until := _until.get()) is None:
+            token = _until.set(until := time.monotonic() + PATIENCE_SECONDS)
+
+        async def failed(error: exceptions.RedisError) -> None:
+            await fail(error)
+            if time.monotonic() > until:
+                raise error
+
+        try:
+            return await super().call_with_retry(do, failed)
+        finally:
+            if token is not None:
+                _until.reset(token)
+
+
+class _Heeding(AbstractConnection):
+    """Drops itself when the server says that it cannot serve, and says so by one error for all such words."""
+
+    _greeting = False
+
+    async def on_connect(self) -> None:
+        # redis-py itself passes over what an old server does not know, such as CLIENT SETINFO.
+        self._greeting = True
+        try:
+            await super().on_connect()
+        except exceptions.RedisError as error:
+            raise (refusal(error) or error) from error
+        finally:
+            self._greeting = False
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        try:
+            return await super().read_response(*args, **options)
+        except exceptions.RedisError as error:
+            found = None if self._greeting else refusal(error)
+            if found is None:
+                raise
+            await self.disconnect(nowait=True)
+            raise found from error
+
+
+class _Elected(_Heeding, Connection):
+    """Asks the sentinels for the primary whenever it connects."""
+
+    def __init__(
+        self, *, service: str, sentinels: list[tuple[str, int]], asking: dict[str, Any], **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self._service = service
+        self._sentinels = sentinels  # shared by all connections of a pool: who answered last is asked first
+        self._asking = asking
+
+    async def _connect(self) -> None:  # inside redis-py's retries: each try asks anew
+        self.host, self.port = await self._primary()
+        await super()._connect()  # type: ignore[no-untyped-call]
+
+    async def _primary(self) -> tuple[str, int]:
+        for one in tuple(self._sentinels):
+            sentinel: Redis = Redis(host=one[0], port=one[1], **self._asking)
+            try:
+                found: Any = await sentinel.execute_command("SENTINEL GET-MASTER-ADDR-BY-NAME", self._service)  # type: ignore[no-untyped-call]
+            except (exceptions.RedisError, OSError):
+                continue
+            finally:
+                await sentinel.aclose()
+            if found is not None:
+                self._sentinels.remove(one)
+                self._sentinels.insert(0, one)
+                return _text(found[0]), int(found[1])
+        raise exceptions.ConnectionError("no sentinel names a primary")
+
+
+class Plain(_Heeding, Connection):
+    """Over TCP."""
+
+
+class Encrypted(_Heeding, SSLConnection):
+    """Over TLS."""
+
+
+class Local(_Heeding, UnixDomainSocketConnection):
+    """Over a Unix socket."""
+
+
+class ElectedPlain(_Elected):
+    """To the primary that sentinels name."""
+
+
+class ElectedEncrypted(_Elected, SSLConnection):
+    """The same over TLS."""
+
+
+class Pool(BlockingConnectionPool):
+    """Says apart that it is exhausted, which is no fault of Redis."""
+
+    async def get_connection(self, *args: Any, **options: Any) -> AbstractConnection:
+        try:
+            found: AbstractConnection = await super().get_connection(*args, **options)
+        except exceptions.ConnectionError as error:
+            if isinstance(error.__cause__, asyncio.TimeoutError) and "available" in str(error):
+                raise PoolBusy("every connection is in use") from error
+            raise
+        return found
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
 def _options(settings: Settings) -> dict[str, Any]:
+    place = redis_place(settings.redis_url.get_secret_value())
     options: dict[str, Any] = {
         "socket_timeout": 5,  # a stopped Redis would otherwise hang readers for ever
         "socket_connect_timeout": 3,
-        "socket_keepalive": True,
         "health_check_interval": 25,
-        "retry": Retry(ExponentialBackoff(cap=1, base=0.05), 8),
-        "retry_on_error": list(PASSING),  # `retry` alone does nothing useful in redis-py 5
+        "retry": Patience(ExponentialBackoff(cap=1, base=0.05), 8),
+        # `retry` alone does nothing useful in redis-py 5
+        "retry_on_error": [exceptions.ConnectionError, exceptions.TimeoutError, exceptions.BusyLoadingError, OSError],
+        "db": place.database,
+        "username": place.username,
+        "password": place.password,
     }
-    if settings.redis_url.get_secret_value().startswith("rediss://") and not settings.redis_tls_verify:
-        options["ssl_cert_reqs"] = "none"
-    return options
+    if place.socket is not None:
+        return options | {"connection_class": Local, "path": place.socket}
+    options |= {"socket_keepalive": True} | _tls(place, verified=place.verified and settings.redis_tls_verify)
+    if place.service is None:
+        (host, port), *_ = place.hosts
+        return options | {"connection_class": Encrypted if place.tls else Plain, "host": host, "port": port}
+    asking = {
+        "socket_timeout": 3,
+        "socket_connect_timeout": 3,
+        "username": place.sentinel_username,
+        "password": place.sentinel_password,
+        "ssl": place.tls,
+        **_tls(place, verified=place.verified and settings.redis_tls_verify),
+    }
+    kind = ElectedEncrypted if place.tls else ElectedPlain
+    sentinels = {"service": place.service, "sentinels": list(place.hosts), "asking": asking}
+    return options | {"connection_class": kind, **sentinels}
+
+
+def _tls(place: RedisPlace, *, verified: bool) -> dict[str, Any]:
+    if not place.tls:
+        return {}
+    return {"ssl_cert_reqs": "required" if verified else "none", "ssl_ca_certs": place.certificates}
 
 
 def pool(settings: Settings) -> ConnectionPool:
-    """A pool of at most `POOL_SIZE` connections; a caller waits up to 10 s for a free one."""
-    return BlockingConnectionPool.from_url(
-        settings.redis_url.get_secret_value(), max_connections=POOL_SIZE, timeout=10, **_options(settings)
-    )
+    """A pool of at most `POOL_SIZE` connections; a caller waits up to `WAIT_SECONDS` for a free one."""
+    return Pool(max_connections=POOL_SIZE, timeout=WAIT_SECONDS, **_options(settings))
 
 
 def subscriber(settings: Settings) -> Redis:
@@ -52,5 +211,4 @@ def subscriber(settings: Settings) -> Redis:
     It does not retry by itself: a silent reconnect would hide that messages were lost (docs/adr).
     """
     options = _options(settings) | {"retry": None, "retry_on_error": [], "socket_timeout": None}
-    pool = ConnectionPool.from_url(settings.redis_url.get_secret_value(), **options)
-    return Redis(connection_pool=pool)
+    return Redis(connection_pool=ConnectionPool(**options))

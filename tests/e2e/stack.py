@@ -63,6 +63,14 @@ class Socket:
         """The first snapshot from now on in this state."""
         return await self.snapshot(lambda s: s["state"] == state, seconds)
 
+    async def closed(self, seconds: float = 20.0) -> int | None:
+        """The code with which the server closes the socket."""
+        with contextlib.suppress(websockets.ConnectionClosed):
+            async with asyncio.timeout(seconds):
+                while True:
+                    await self._connection.recv()
+        return self._connection.close_code
+
     async def error(self) -> dict[str, Any]:
         """The next refused command."""
         message = await self.until(lambda m: "error" in m)
@@ -73,7 +81,8 @@ class Socket:
 class Stack:
     """One web and any number of workers, on one Redis and one folder for devices."""
 
-    def __init__(self, emulator: Emulator, redis_url: str, folder: Path) -> None:
+    def __init__(self, emulator: Emulator, redis_url: str, folder: Path, *, redis: str | None = None) -> None:
+        """`redis`: where the test itself looks, if the service goes there by another way."""
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o711)  # a PgBouncer of root's runs as somebody else, and works below
         self.emulator = emulator
@@ -95,7 +104,7 @@ class Stack:
         }
         self.web: Service
         self.workers: list[Service] = []
-        self.redis: Redis = Redis.from_url(redis_url)
+        self.redis: Redis = Redis.from_url(redis or redis_url)
         self.http = httpx.AsyncClient(
             base_url=self.url,
             headers={"Authorization": f"Bearer {API_KEY}"},
@@ -107,10 +116,17 @@ class Stack:
     @classmethod
     @contextlib.asynccontextmanager
     async def running(
-        cls, emulator: Emulator, redis_url: str, folder: Path, *, workers: int = 1, **environment: str
+        cls,
+        emulator: Emulator,
+        redis_url: str,
+        folder: Path,
+        *,
+        workers: int = 1,
+        redis: str | None = None,
+        **environment: str,
     ) -> AsyncIterator["Stack"]:
         """A stack that serves; stopped, and seen to stop, with the block."""
-        stack = cls(emulator, redis_url, folder)
+        stack = cls(emulator, redis_url, folder, redis=redis)
         stack.environment |= environment
         try:
             await stack.start_web()

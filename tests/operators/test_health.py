@@ -19,7 +19,7 @@ async def test_readyz_names_the_part_that_is_ill(own: Stack, own_redis: LocalRed
     await until(lambda: _says(own, well))
     await own.redis.config_set("maxmemory", "1mb")
     answer = await own.http.get("/readyz")
-    assert (answer.status_code, answer.json()["redis"]) == (503, "full: it takes no writes")
+    assert (answer.status_code, answer.json()["redis"]) == (503, "Redis is full and takes no writes (OOM)")
     made = await own.http.delete("/api/v1/companies/aurora/session")
     assert (made.status_code, made.json()["title"]) == (503, "Redis is away")
     await own.redis.config_set("maxmemory", "0")

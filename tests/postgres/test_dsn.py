@@ -50,7 +50,15 @@ def test_sslmode_means_for_us_what_it_means_for_postgres(mode, verifies, names):
     [
         ("postgres://u:p@h/db?search_path=wa_1", "search_path"),
         ("postgres://u:p@h/db?binary_parameters=no", "binary_parameters=no"),
-        ("postgres://u:p@h/db?sslmode=prefer", "sslmode=prefer"),
+        ("postgres://u:p@h/db?sslmode=perhaps", "an sslmode that there is not"),
+        ("postgres://u:p@h/db?options=-c%20search_path%3Dwa", "options"),
+        ("postgres://u:p@h/db?schema=wa", "schema"),
+        ("postgres://u:p@h/db?currentSchema=wa", "currentschema"),
+        ("postgres://u:p@h/db?sslcert=/c.pem&sslkey=/k.pem", "sslcert"),
+        ("postgres://u:p@h/db?replication=database", "replication"),
+        ("postgres://u:p#q@h/db", "%23"),
+        ("postgres://u:p?q@h/db", "percent-encoded"),
+        ("postgres:///db?host=h&port=many&user=u", "port"),
         ("postgres://u:p@h/db?sslmode=verify-full", "sslrootcert"),
         ("postgres://u:p@h/", "one host"),
         ("postgres://h/db", "one host"),
@@ -65,3 +73,52 @@ def test_what_would_corrupt_or_mislead_is_refused_with_a_sentence_and_without_th
         server_of(url)
     assert says in str(refused.value)
     assert "pa/ss" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "mode"),
+    [
+        ("sslmode=require&channel_binding=require", "require"),  # Neon
+        ("sslmode=require&options=endpoint%3Dep-cool-name-1", "require"),  # Neon, for clients without SNI
+        ("pgbouncer=true&connection_limit=1", "require"),  # Supabase, Prisma
+        ("pgbouncer=true&schema=public", "require"),
+        ("application_name=x&connect_timeout=10&keepalives=1", "require"),
+        ("statement_cache_size=0&prepared_statements=false", "require"),
+        ("target_session_attrs=read-write", "require"),
+        ("sslmode=prefer", "require"),  # never less than encrypted
+        ("sslmode=allow", "require"),
+        ("sslmode=no-verify", "require"),  # Heroku, for Node
+        ("ssl=true", "require"),
+        ("sslmode=", "require"),
+        ("SSLMODE=DISABLE", "disable"),
+        ("ssl=false", "disable"),
+        ("", "require"),
+    ],
+)
+def test_a_url_as_hosts_hand_it_out_is_taken_and_tells_the_library_nothing_strange(query, mode):
+    for scheme in ("postgres", "postgresql", "postgresql+asyncpg"):
+        server = server_of(f"{scheme}://u:p@db.example/db?{query}")
+        assert server.sslmode == mode
+        assert server.library_dsn(pooled=True).partition("?")[2] == f"sslmode={mode}&binary_parameters=yes"
+
+
+def test_a_login_in_the_query_is_read_and_loopback_needs_no_encryption():
+    server = server_of("postgresql:///?host=127.0.0.1&port=6543&user=u&password=p%23&dbname=db&sslmode=prefer")
+    assert (server.host, server.port, server.user, server.password, server.database, server.sslmode) == (
+        "127.0.0.1",
+        6543,
+        "u",
+        "p#",
+        "db",
+        "disable",
+    )
+
+
+def test_the_certificates_of_the_system_are_a_file_for_the_library(monkeypatch):
+    paths = ssl.get_default_verify_paths()._replace(cafile=certifi.where())
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    server = server_of("postgres://u:p@h/db?sslmode=verify-full&sslrootcert=system")
+    assert server.sslrootcert == certifi.where()
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths._replace(cafile=None))
+    with pytest.raises(StoreRefused, match="name one"):
+        server_of("postgres://u:p@h/db?sslmode=verify-full&sslrootcert=system")

@@ -7,8 +7,9 @@ once and told to each in its own words.
 import ssl
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
+from shared.core.urls import split
 from workers.store.device import StoreRefused
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -16,8 +17,27 @@ SSL_MODES = ("disable", "require", "verify-ca", "verify-full")
 IDLE_SECONDS = 2
 """Without PgBouncer the server itself closes the library's idle connections after this long."""
 
-#: What the URL may say besides the address. Whatever else it says would reach only some of the three.
-_KNOWN = frozenset({"host", "sslmode", "sslrootcert", "binary_parameters"})
+EITHER = frozenset({"prefer", "allow"})
+"""With these whoever is in between may choose no encryption: remote servers are spoken to as with `require`."""
+MODES = {mode: mode for mode in SSL_MODES} | {
+    "no-verify": "require",
+    "true": "require",
+    "1": "require",
+    "false": "disable",
+    "0": "disable",
+}
+"""sslmode as Postgres writes it, and `no-verify` and `ssl=true` as clients for Node do."""
+SCHEMAS = ("search_path", "schema", "currentschema")
+REFUSED = {
+    "sslcert": "logs in by a client certificate (sslcert), which is not supported: use a password",
+    "sslkey": "logs in by a client certificate (sslkey), which is not supported: use a password",
+    "service": "names a service of pg_service.conf, which is not read: write the server's address",
+    "hostaddr": "says hostaddr, which is not supported: write the address as the host",
+    "krbsrvname": "logs in by Kerberos (krbsrvname), which is not supported: use a password",
+    "replication": "says replication, with which statements are answered otherwise",
+}
+"""Without these the connection would go elsewhere or fail. Every other parameter tunes a client that is not ours
+(`channel_binding`, `pgbouncer`, `application_name`, `connect_timeout` ...), and is passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,33 +98,56 @@ class Server:
 def server_of(url: str) -> Server:
     """The server that DATABASE_URL means. Raises `StoreRefused` with one sentence, which holds no secret."""
     try:
-        parts = urlsplit(url)
-        port = parts.port or 5432
-        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
-    except ValueError:
-        raise StoreRefused(
-            "is no URL; a password with special characters has to be percent-encoded (`@` is `%40`, `/` is `%2F`)"
-        ) from None
-    if unknown := sorted(options.keys() - _KNOWN):
-        raise StoreRefused(
-            f"has a parameter that is not supported: {unknown[0]} (supported: {', '.join(sorted(_KNOWN))})"
-        )
-    if options.get("binary_parameters", "yes") != "yes":
-        raise StoreRefused("says binary_parameters=no, with which a transaction pooler mixes up companies' statements")
+        parts = split(url)
+    except ValueError as error:
+        raise StoreRefused(str(error)) from None
+    options = {name.lower(): value for name, value in parse_qsl(parts.query, keep_blank_values=True)}
+    _refuse_what_misleads(options)
     host = options.get("host") or unquote(parts.hostname or "")
-    database = unquote(parts.path.removeprefix("/"))
-    user = unquote(parts.username or "")
-    if "," in parts.netloc or not (host and database and user):
+    database = unquote(parts.path.removeprefix("/")) or options.get("dbname", "")
+    user = unquote(parts.username or "") or options.get("user", "")
+    if "," in parts.netloc or "," in host or not (host and database and user):
         raise StoreRefused("does not name one host, a user and a database, as postgres://user:password@host/database")
-    local = host.startswith("/") or host in LOOPBACK
-    sslmode = options.get("sslmode") or ("disable" if local else "require")
-    if sslmode not in SSL_MODES:
-        # `prefer` and `allow` let whoever is in between choose no encryption.
-        raise StoreRefused(f"says sslmode={sslmode}; one of {', '.join(SSL_MODES)} is needed")
+    port = parts.port or options.get("port") or 5432
+    if not str(port).isdecimal():
+        raise StoreRefused("has a port that is no number")
+    sslmode = _sslmode(options, local=host.startswith("/") or host in LOOPBACK)
     sslrootcert = options.get("sslrootcert") or None
     if sslmode.startswith("verify") and sslrootcert is None:
-        raise StoreRefused(f"says sslmode={sslmode}, which needs sslrootcert=/path/of/the/certificates.pem as well")
-    password = unquote(parts.password or "")
+        raise StoreRefused(
+            f"says sslmode={sslmode}, which needs sslrootcert=/path/of/the/certificates.pem or sslrootcert=system as well"
+        )
+    if sslrootcert == "system":
+        sslrootcert = _certificates_of_the_system()
+    password = unquote(parts.password or "") or options.get("password", "")
     if any(letter in value for value in (host, database, user, password) for letter in "\0\r\n"):
         raise StoreRefused("has a line break in a name or in the password")
-    return Server(host, port, database, user, password, sslmode, sslrootcert)
+    return Server(host, int(port), database, user, password, sslmode, sslrootcert)
+
+
+def _refuse_what_misleads(options: dict[str, str]) -> None:
+    for name, why in REFUSED.items():
+        if options.get(name):
+            raise StoreRefused(why)
+    if options.get("binary_parameters", "yes") not in {"yes", ""}:
+        raise StoreRefused("says binary_parameters=no, with which a transaction pooler mixes up companies' statements")
+    elsewhere = [name for name in SCHEMAS if options.get(name, "public") not in {"public", ""}]
+    if elsewhere or "search_path" in options.get("options", ""):
+        name = elsewhere[0] if elsewhere else "options"
+        raise StoreRefused(f"names a schema ({name}), which only some of our connections would use: give it a database")
+
+
+def _sslmode(options: dict[str, str], *, local: bool) -> str:
+    usual = "disable" if local else "require"
+    asked = (options.get("sslmode") or options.get("ssl") or usual).lower()
+    mode = usual if asked in EITHER else MODES.get(asked)
+    if mode is None:
+        raise StoreRefused(f"says an sslmode that there is not; one of {', '.join(SSL_MODES)} is needed")
+    return mode
+
+
+def _certificates_of_the_system() -> str:
+    found = ssl.get_default_verify_paths().cafile
+    if found is None:
+        raise StoreRefused("says sslrootcert=system, but this system has no file of certificates: name one")
+    return found

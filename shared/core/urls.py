@@ -1,0 +1,101 @@
+"""URLs as hosts hand them out: taken apart once, with one sentence for each that nobody can use.
+
+No sentence quotes its URL, which may hold a password.
+"""
+
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+ESCAPE = "special characters of a password have to be percent-encoded (`#` is %23, `/` is %2F, `?` is %3F, `@` is %40)"
+REDIS_PORT, SENTINEL_PORT = 6379, 26379
+_YES = frozenset({"1", "true", "yes", "on"})
+_UNVERIFIED = frozenset({"none", "cert_none", "false", "0", "no", "optional", "cert_optional"})
+
+
+def split(url: str) -> SplitResult:
+    """The parts of a URL. Raises ValueError with a sentence for one that a password has torn apart."""
+    try:
+        parts = urlsplit(url.strip())
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"has a port that is no number; {ESCAPE}") from None
+    if parts.fragment or url.rstrip().endswith("#"):
+        raise ValueError(f"has a `#` in it; {ESCAPE}")
+    return parts
+
+
+@dataclass(frozen=True, slots=True)
+class RedisPlace:
+    """A Redis server and the way to log in to it.
+
+    `hosts` are the sentinels if `service` names one, else the one server. `socket` is the path of a Unix socket.
+    """
+
+    hosts: tuple[tuple[str, int], ...]
+    database: int = 0
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: bool = False
+    verified: bool = True
+    certificates: str | None = None
+    socket: str | None = None
+    service: str | None = None
+    sentinel_username: str | None = None
+    sentinel_password: str | None = field(default=None, repr=False)
+
+
+def redis_place(url: str) -> RedisPlace:
+    """The Redis that a URL means; raises ValueError with a sentence.
+
+    `redis://`, `rediss://` and `unix://` name a server; `redis+sentinel://host,host/service/0` names sentinels. Of the
+    query the database, the login and TLS are read. Other parameters are for other clients and are passed over.
+    """
+    scheme, _, rest = url.strip().partition("://")
+    kind, _, how = scheme.lower().partition("+")
+    if scheme.lower() in {"sentinel", "sentinels"}:
+        kind, how = ("redis" if scheme.lower() == "sentinel" else "rediss"), "sentinel"
+    if kind not in {"redis", "rediss", "unix"} or how not in {"", "sentinel"} or (kind == "unix" and how):
+        raise ValueError("begins with redis://, rediss://, redis+sentinel:// or unix://")
+    parts, hosts = _hosts(kind, rest, SENTINEL_PORT if how else REDIS_PORT)
+    if len(hosts) > 1 and not how:
+        raise ValueError("names several hosts: only redis+sentinel:// may, and a Redis Cluster is not supported")
+    query = {name.lower(): value for name, value in parse_qsl(parts.query, keep_blank_values=True)}
+    socket, service, database = None, None, query.get("db", "")
+    path = unquote(parts.path)
+    if kind == "unix":
+        socket = path
+    elif how:
+        service, _, number = path.strip("/").partition("/")
+        if not service:
+            raise ValueError("names no service, as redis+sentinel://host:26379,host:26379/service/0 does")
+        database = number or database
+    else:
+        database = path.strip("/") or database
+    if database and not database.isdecimal():
+        raise ValueError(f"names a database that is no number; {ESCAPE}")
+    certificates = query.get("ssl_ca_certs") or None
+    return RedisPlace(
+        hosts=hosts,
+        database=int(database or 0),
+        username=unquote(parts.username or "") or query.get("username") or None,
+        password=unquote(parts.password or "") or query.get("password") or None,
+        tls=kind == "rediss" or any(query.get(name, "").lower() in _YES for name in ("ssl", "tls")),
+        verified=query.get("ssl_cert_reqs", "").lower() not in _UNVERIFIED,
+        certificates=certificates,
+        socket=socket,
+        service=service,
+        sentinel_username=query.get("sentinel_username") or None,
+        sentinel_password=query.get("sentinel_password") or None,
+    )
+
+
+def _hosts(kind: str, rest: str, port: int) -> tuple[SplitResult, tuple[tuple[str, int], ...]]:
+    """The URL with its first host alone, and all hosts that it names."""
+    netloc, slash, behind = rest.partition("/")
+    login, at, names = netloc.rpartition("@")
+    first, *others = names.split(",")
+    parts = split(f"{kind}://{login}{at}{first}{slash}{behind}")
+    found = [parts, *(split(f"{kind}://{one.strip()}") for one in others)]
+    if kind == "unix":
+        return parts, ()
+    return parts, tuple((one.hostname or "127.0.0.1", one.port or port) for one in found)

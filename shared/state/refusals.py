@@ -1,0 +1,100 @@
+"""The words with which a Redis that answers says that it cannot serve, and the errors that they become.
+
+A connection that said one of them is dropped: behind the same name another server may have taken over.
+"""
+
+import re
+from dataclasses import dataclass
+
+from redis import exceptions
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A word of Redis, and its meaning in a sentence that ends at "(WORD)".
+
+    `moves`: a new connection may lead to a server that serves, so the command is said again at once.
+    """
+
+    word: str
+    meaning: str
+    moves: bool = False
+
+
+REFUSALS: dict[str, Refusal] = {
+    one.word: one
+    for one in (
+        Refusal("READONLY", "Redis is a replica and takes no writes", moves=True),
+        Refusal("MASTERDOWN", "Redis is a replica that has lost its primary", moves=True),
+        Refusal("LOADING", "Redis reads its data from disk", moves=True),
+        Refusal("CLUSTERDOWN", "The Redis Cluster is down", moves=True),
+        Refusal("TRYAGAIN", "The Redis Cluster moves keys", moves=True),
+        Refusal("NOREPLICAS", "Redis has lost its replicas and takes no writes"),
+        Refusal("MISCONF", "Redis cannot save to its disk and takes no writes"),
+        Refusal("OOM", "Redis is full and takes no writes"),
+        Refusal("BUSY", "Redis is busy with a script"),
+        Refusal("UNKILLABLE", "Redis is busy with a script"),
+        Refusal("NOPERM", "Redis does not allow its user what this service needs"),
+        Refusal("NOAUTH", "Redis wants a password", moves=True),
+        Refusal("WRONGPASS", "Redis refuses the password"),
+        Refusal("MOVED", "Redis is a cluster, which this service does not support"),
+        Refusal("ASK", "Redis is a cluster, which this service does not support"),
+        Refusal("CROSSSLOT", "Redis is a cluster, which this service does not support"),
+    )
+}
+
+READABLE = frozenset({"READONLY", "NOREPLICAS", "MISCONF", "OOM"})
+"""A server that says these answers reads as ever."""
+
+#: redis-py takes these words away from the text, and says them by the type of the error.
+_BY_TYPE: tuple[tuple[type[exceptions.RedisError], str], ...] = (
+    (exceptions.ReadOnlyError, "READONLY"),
+    (exceptions.OutOfMemoryError, "OOM"),
+    (exceptions.BusyLoadingError, "LOADING"),
+    (exceptions.NoPermissionError, "NOPERM"),
+)
+#: At the beginning; behind "EXECABORT Transaction discarded because of: "; or, in Redis 6.2, behind a script's line.
+_WORD = re.compile(rf"(?:^|(?:because of|@user_script): *(?:\d+: *)?-?)({'|'.join(REFUSALS)})\b")
+
+
+class RedisRefuses(exceptions.RedisError):
+    """Redis answers, and says that it cannot serve. The text is a sentence for a person, without any value."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(f"{refusal.meaning} ({refusal.word})")
+        self.word = refusal.word
+
+
+class RedisMoved(RedisRefuses, exceptions.ConnectionError):
+    """The same, from a server in whose place another may serve: worth a new connection."""
+
+
+class PoolBusy(exceptions.ConnectionError):
+    """Every connection of this process is in use for longer than a caller waits."""
+
+
+def refusal(error: BaseException) -> RedisRefuses | None:
+    """The refusal that an error of redis-py stands for; None for another error."""
+    if isinstance(error, RedisRefuses):
+        return error
+    if isinstance(error, exceptions.AuthenticationError):
+        return _named("NOAUTH" if "required" in str(error) else "WRONGPASS")
+    for kind, word in _BY_TYPE:
+        if isinstance(error, kind):
+            return _named(word)
+    if isinstance(error, exceptions.ResponseError) and (found := _WORD.search(str(error))):
+        return _named(found[1])
+    return None
+
+
+def _named(word: str) -> RedisRefuses:
+    found = REFUSALS[word]
+    return (RedisMoved if found.moves else RedisRefuses)(found)
+
+
+def reason(error: BaseException) -> str:
+    """What is wrong with Redis, in a few words without any value."""
+    if isinstance(error, PoolBusy):
+        return "All connections to Redis are in use"
+    found = refusal(error)
+    return str(found) if found is not None else f"Redis cannot be reached ({type(error).__name__})"
