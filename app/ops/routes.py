@@ -14,7 +14,6 @@ from starlette.routing import Route
 from app.http import problems
 from app.http.border import Border
 from app.http.operations import OPS, Answer, Operation
-from app.http.problems import Problem
 from app.ops import exposition, gauges
 from app.ops.models import HealthView, ReadyView
 from shared import VERSION
