@@ -36,10 +36,12 @@ help: ## this list
 setup:
 	@.ci/venv $(VENV) "$(PYTHON)"
 
-run: setup
+run:
+	@.ci/venv $(VENV) "$(PYTHON)" run
 	@exec $(PY) -m app.local
 
-demo: setup
+demo:
+	@.ci/venv $(VENV) "$(PYTHON)" demo
 	@exec $(PY) -m emulator.demo
 
 test: setup

@@ -1,4 +1,4 @@
-"""Locks the dependencies: `requirements.txt` to run, `requirements-dev.txt` to work on it as well.
+"""Locks the dependencies: `requirements.txt` to run, `requirements-demo.txt` for the emulator, `requirements-dev.txt` for all.
 
     python .ci/lock.py            lock anew, keeping the versions that still fit (needs uv and the package index)
     python .ci/lock.py --upgrade  take the newest versions that fit
@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST = "3.11"
 RUNTIME = ROOT / "requirements.txt"
+DEMO = ROOT / "requirements-demo.txt"
 DEV = ROOT / "requirements-dev.txt"
 MARK = "# Inputs: "
 
@@ -40,7 +41,7 @@ def stale() -> list[Path]:
     wanted = MARK + digest()
     return [
         path
-        for path in (RUNTIME, DEV)
+        for path in (RUNTIME, DEMO, DEV)
         if not path.exists() or wanted not in path.read_text(encoding="utf-8").splitlines()[:3]
     ]
 
@@ -76,8 +77,9 @@ def main() -> int:
     upgrade = ["--upgrade"] if asked.upgrade else []
     compile_to(RUNTIME, "What the service runs with.", *upgrade)
     compile_to(
-        DEV, "The same, and what tests and checks need.", "--group", "dev", "--constraint", RUNTIME.name, *upgrade
+        DEMO, "The same, and what the emulator needs.", "--group", "demo", "--constraint", RUNTIME.name, *upgrade
     )
+    compile_to(DEV, "The same, and what tests and checks need.", "--group", "dev", "--constraint", DEMO.name, *upgrade)
     return 0
 
 

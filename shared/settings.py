@@ -1,7 +1,9 @@
 """The environment, read once and checked at start. A bad or missing value ends the process with a sentence naming it."""
 
+import fcntl
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_urlsafe
@@ -232,29 +234,46 @@ class _Given(BaseSettings):
     api_keys: str | None = None
 
 
-_RUN = Path(__file__).resolve().parents[1] / ".run"
+RUN_FOLDERS = tuple(Path(__file__).resolve().parents[1] / name for name in (".run", ".run/demo"))
+"""The folders of `make run` and `make demo`, in the order in which the operators' command looks at them."""
 
 
-def _kept(secrets: Path) -> dict[str, str]:
-    """The secrets that `make run` has made; none when there are none to be read."""
+def _running(folder: Path) -> dict[str, str]:
+    """The settings of the service that runs in `folder` (`app/local`): its launcher keeps them in `running.json`, and the
+    folder locked. Empty if none runs there."""
     try:
-        found = json.loads(secrets.read_text(encoding="utf-8"))
-        return {name.lower(): str(value) for name, value in found.items()}
+        with open(folder / "lock", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return {}
+    except BlockingIOError:
+        pass  # the launcher holds it
+    except OSError:
+        return {}
+    try:
+        found = json.loads((folder / "running.json").read_text(encoding="utf-8"))
+        return {str(name).lower(): str(value) for name, value in found.items()}
     except (OSError, ValueError, AttributeError):
         return {}
 
 
-def read_for_operator(run: Path = _RUN) -> OperatorSettings:
-    """For a command that needs Redis alone. Without REDIS_URL it is that of `make run`, whose folder is `run`, and so
-    are the secrets. Ends the process like `read`."""
+def read_for_operator(folders: Sequence[Path] = RUN_FOLDERS) -> OperatorSettings:
+    """Settings of the operators' command, which needs Redis alone.
+
+    Without REDIS_URL they are those of the service that runs in the first of `folders`. Ends the process like `read`,
+    also if no service runs.
+    """
     given = _Given().model_fields_set
     filled = {name: token_urlsafe(MIN_SECRET) for name in ("secret_key", "api_keys")}
     may_sign = "secret_key" in given
-    if "redis_url" not in given and (url := run / "redis.url").is_file():
-        filled["redis_url"] = url.read_text(encoding="utf-8").strip()
-        kept = _kept(run / "secrets.json")
-        filled |= kept
-        may_sign = may_sign or "secret_key" in kept
+    if "redis_url" not in given:
+        beside = next(filter(None, map(_running, folders)), None)
+        if beside is None:
+            sys.stderr.write(
+                "No service runs here. Start one with `make run` or `make demo`, or set REDIS_URL to that of yours.\n"
+            )
+            raise SystemExit(2)
+        filled |= beside
+        may_sign = may_sign or "secret_key" in beside
     try:
         return OperatorSettings(Settings(**{n: v for n, v in filled.items() if n not in given}), may_sign)  # type: ignore[arg-type]
     except ValidationError as error:

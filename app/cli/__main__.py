@@ -137,6 +137,27 @@ def link_revoke(id_or_url: str, as_json: bool) -> None:
     _go("acting", "revoke_link", as_json, id_or_url=id_or_url, by=who())
 
 
+@main.command("open")
+@click.argument("company")
+@click.option("--name", help="The company's name on the page.")
+@click.option("--print", "only_print", is_flag=True, help="Print the address; open nothing.")
+def open_page(company: str, name: str | None, only_print: bool) -> None:
+    """Make a link for COMPANY and open it in this machine's browser."""
+    _go("acting", "open_link", False, company=company, name=name, show_page=not only_print, by=who())
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of SHELL: eval "$(onboarding completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    complete = get_completion_class(shell)
+    if complete is None:  # the choice has only shells that click knows
+        raise click.UsageError(f"there is no completion for {shell}")
+    click.echo(complete(main, {}, "onboarding", "_ONBOARDING_COMPLETE").source())
+
+
 @main.group()
 def key() -> None:
     """Make keys for the API."""

@@ -168,7 +168,10 @@ def run(asked: Arguments, given: Mapping[str, str]) -> int:
         if "REDIS_URL" not in env:
             redis = stack.enter_context(local_redis.running(asked.folder / "redis", in_child=die_with_parent))
             env["REDIS_URL"] = redis.url
-            _write_private(asked.folder / "redis.url", redis.url)
+        told = {name: env[name] for name in ("REDIS_URL", "SECRET_KEY", "API_KEYS", "HOST", "PORT")}
+        told |= {name: env[name] for name in ("PUBLIC_URL", "NAMESPACE", "DEFAULT_REGION") if name in env}
+        _write_private(asked.folder / "running.json", json.dumps(told))
+        stack.callback((asked.folder / "running.json").unlink, missing_ok=True)
         stack.enter_context(greeting(env, asked.folder, asked.also))
         return run_procfile(asked.procfile, env, keep_open=lock, beside=redis.process if redis else None)
 

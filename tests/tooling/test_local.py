@@ -14,6 +14,7 @@ import pytest
 from app.local import __main__ as local
 from app.local import greeting as local_greeting
 from app.local import redis as local_redis
+from shared.settings import read_for_operator
 from tests.tooling.launched import ROOT, Launched, command_line
 
 FAKES = Path(__file__).parent / "fakes"
@@ -58,7 +59,23 @@ def test_a_given_redis_is_used_and_none_started(launch, tmp_path):
     running = launch(REDIS_URL="redis://somebody@192.0.2.1:6379/0")
     assert "192.0.2.1:6379/0" in running.until("redis at")
     assert not [process for process in running.family() if "redis-server" in command_line(process)]
-    assert not (tmp_path / "run" / "redis.url").exists()
+
+
+def test_the_operators_command_finds_a_run_while_it_lasts(launch, tmp_path, monkeypatch):
+    for name in ("REDIS_URL", "SECRET_KEY", "API_KEYS"):
+        monkeypatch.delenv(name, raising=False)
+    running = launch()
+    running.until("Ctrl-C")
+    told = tmp_path / "run" / "running.json"
+    assert stat.S_IMODE(told.stat().st_mode) == 0o600
+    found = read_for_operator([tmp_path / "run"])
+    assert found.may_sign
+    assert found.settings.redis_url.get_secret_value() == json.loads(told.read_text())["REDIS_URL"]
+    running.process.send_signal(signal.SIGTERM)
+    assert running.end() == 0
+    assert not told.exists()
+    with pytest.raises(SystemExit):
+        read_for_operator([tmp_path / "run"])
 
 
 @pytest.mark.parametrize(("code", "expected"), [("7", 7), ("0", 1)])

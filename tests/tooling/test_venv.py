@@ -18,7 +18,8 @@ def clone(tmp_path):
     (tmp_path / ".ci").mkdir()
     for name in ("venv", "pythons", "redis.txt"):
         shutil.copy(ROOT / ".ci" / name, tmp_path / ".ci" / name)
-    (tmp_path / "requirements-dev.txt").write_text("# empty\n")
+    for name in ("requirements.txt", "requirements-demo.txt", "requirements-dev.txt"):
+        (tmp_path / name).write_text("# empty\n")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "uname").write_text("#!/bin/sh\necho Other\n")
     (tmp_path / "bin" / "uname").chmod(0o755)
@@ -55,3 +56,27 @@ def test_a_python_that_does_not_fit_leaves_what_is_there(clone):
     assert refused.returncode != 0
     assert "PYTHON=/nowhere/python3 is no working Python" in refused.stderr
     assert setup(clone).stdout == ""
+
+
+def test_what_was_made_for_more_serves_for_less_and_not_the_other_way_round(clone):
+    assert setup(clone, PYTHON, "run").returncode == 0
+    assert "Installing requirements-demo.txt" in setup(clone, "", "demo").stdout
+    assert setup(clone, "", "run").stdout == ""
+    assert "Installing requirements-dev.txt" in setup(clone, "", "dev").stdout
+    assert setup(clone, "", "demo").stdout == ""
+    (clone / "requirements.txt").write_text("# another\n")
+    assert setup(clone, "", "run").stdout == "", "the lock of tests has not changed"
+
+
+def test_a_kind_that_is_none_is_named(clone):
+    refused = setup(clone, PYTHON, "everything")
+    assert refused.returncode == 2
+    assert "everything is no kind of environment" in refused.stderr
+
+
+def test_when_nothing_can_be_had_one_sentence_says_what_to_look_at(clone):
+    (clone / "requirements.txt").write_text(f"no-such-package==1.0 --hash=sha256:{'0' * 64}\n")
+    refused = setup(clone, PYTHON, "run")
+    assert refused.returncode == 1
+    assert "The packages could not be installed. Is the package registry reachable" in refused.stderr
+    assert not (clone / ".venv" / ".installed").exists()

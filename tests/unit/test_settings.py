@@ -1,5 +1,9 @@
 """The environment is checked at start: a bad value ends the process with a sentence that names it."""
 
+import contextlib
+import fcntl
+import json
+
 import pytest
 
 from shared import settings
@@ -185,16 +189,48 @@ def test_the_examples_secrets_are_no_secrets(environment, capsys, name):
     assert said.startswith(f"configuration: {name} is still the example's")
 
 
-def test_beside_make_run_the_command_finds_its_redis_and_its_secrets(environment, tmp_path):
+@pytest.fixture
+def service(tmp_path):
+    """A folder in which a launcher runs, as `app.local` leaves it: locked, with its settings in `running.json`."""
+
+    @contextlib.contextmanager
+    def running(name, text):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "running.json").write_text(text)
+        with open(folder / "lock", "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
+
+    return running
+
+
+def running_json(port):
+    told = {"REDIS_URL": f"redis://127.0.0.1:{port}/0", "SECRET_KEY": SECRET, "API_KEYS": KEY, "PORT": str(port)}
+    return json.dumps(told)
+
+
+def test_the_command_finds_the_service_that_runs(environment, service, tmp_path):
     environment(SECRET_KEY=None, API_KEYS=None)
-    (tmp_path / "redis.url").write_text("redis://127.0.0.1:1234/0\n")
-    found = settings.read_for_operator(tmp_path)
-    assert found.settings.redis_url.get_secret_value() == "redis://127.0.0.1:1234/0"
-    assert not found.may_sign, "make run was given its secrets, and has kept none"
-    (tmp_path / "secrets.json").write_text(f'{{"SECRET_KEY": "{SECRET}", "API_KEYS": "{KEY}"}}')
-    found = settings.read_for_operator(tmp_path)
-    assert (found.may_sign, found.settings.secret_key.get_secret_value()) == (True, SECRET)
-    (tmp_path / "secrets.json").write_text("[damaged")
-    assert not settings.read_for_operator(tmp_path).may_sign
-    environment(API_KEYS=None)
-    assert settings.read_for_operator(tmp_path).may_sign
+    with service("run", running_json(1234)) as run, service("demo", running_json(1235)) as demo:
+        found = settings.read_for_operator((run, demo))
+        assert found.settings.redis_url.get_secret_value() == "redis://127.0.0.1:1234/0"
+        assert (found.may_sign, found.settings.secret_key.get_secret_value()) == (True, SECRET)
+        assert found.settings.base_url == "http://127.0.0.1:1234"
+        found = settings.read_for_operator((tmp_path / "nothing", demo))
+        assert found.settings.redis_url.get_secret_value() == "redis://127.0.0.1:1235/0"
+
+
+@pytest.mark.parametrize("text", ["", "[damaged", "[]", "null"])
+def test_without_a_running_service_the_command_says_how_to_start_one(environment, service, capsys, text):
+    environment(SECRET_KEY=None, API_KEYS=None)
+    with service("run", running_json(1234)) as stopped:
+        pass
+    with service("other", text) as damaged, pytest.raises(SystemExit):
+        settings.read_for_operator((stopped, damaged))
+    assert capsys.readouterr().err.startswith("No service runs here. Start one with `make run` or `make demo`")
+
+
+def test_a_given_redis_needs_no_running_service(environment):
+    environment(SECRET_KEY=None, API_KEYS=None, REDIS_URL="redis://127.0.0.1:1/0")
+    assert not settings.read_for_operator(()).may_sign
