@@ -115,7 +115,12 @@ def create_app(config: Settings) -> Starlette:
     """The application with all its parts."""
     redis: ArqRedis = client(redis_pool.pool(config))
     subscriber = redis_pool.subscriber(config)
-    snapshots, claims, leases, outbox = Snapshots(redis), Claims(redis), Leases(redis), Outbox(redis)
+    snapshots, claims, leases, outbox = (
+        Snapshots(redis),
+        Claims(redis),
+        Leases(redis),
+        Outbox(redis, rate=config.max_rate),
+    )
     access = Access(config, redis)
     relay = Relay(redis, subscriber, snapshots, Rescue(redis))
     cooldowns = Cooldowns(redis, config.secret_key)

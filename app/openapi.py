@@ -30,6 +30,9 @@ WEBHOOKS: dict[EventType, str] = {
     EventType.SESSION_UNLINKED: "The device was logged out, on the phone or by the API.",
     EventType.MESSAGE_SENT: "WhatsApp took a message.",
     EventType.MESSAGE_FAILED: "A message is not known to have been sent.",
+    EventType.MESSAGE_DELIVERED: "The receiver's phone has a message.",
+    EventType.MESSAGE_READ: "The receiver has read a message.",
+    EventType.MESSAGE_UNDELIVERED: "WhatsApp took a message, and the receiver's phone does not show it.",
 }
 
 _HEADERS = {

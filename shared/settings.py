@@ -78,6 +78,12 @@ class Settings(BaseSettings):
     max_sessions: int | None = Field(
         default=None, ge=1, le=1000, description="Linked sessions that one worker holds; by its memory if not set."
     )
+    max_rate: int = Field(
+        default=60,
+        ge=0,
+        le=6000,
+        description="Texts a minute that a session sends for long; what 15 minutes have saved up goes at once. 0: any number.",
+    )
     development: bool = Field(
         default=False,
         description="Serves the page's files as they stand, and the gallery of its states at /states; never in production.",

@@ -19,10 +19,11 @@ from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, company_of
 from shared.core.lifecycle import State
+from shared.core.messages import Fate
 from shared.core.protocol import MessageType
 from shared.jobs.queue import enqueue, soon_again
 from shared.settings import Settings
-from shared.state.events import Due, Event, EventShelf, EventType, Result, Undelivered, message_event, signature
+from shared.state.events import Due, Event, EventShelf, EventType, Result, message_event, signature
 from shared.state.snapshots import Change
 
 log = structlog.get_logger()
@@ -111,17 +112,9 @@ class Webhooks:
         """It was saved together with its change: have it delivered."""
         self._spawn(self._call(event.id), "webhook")
 
-    async def expect(self, session: SessionId, message_id: str, seconds: float) -> None:
-        """A message is about to be sent. If nobody says in time how it has ended, the sweep finds that it is unknown."""
-        await self._shelf.put(message_event(session, message_id, Undelivered.UNKNOWN), after_ms=round(seconds * 1000))
-
-    def message(self, session: SessionId, message_id: str, reason: Undelivered | None) -> None:
-        """A message was sent, or, for this reason, was not."""
-        self._spawn(self._tell(message_event(session, message_id, reason)), "webhook")
-
-    async def _tell(self, event: Event) -> None:
-        await self._shelf.put(event)
-        await self._call(event.id)
+    def text(self, session: SessionId, message_id: str, fate: Fate) -> Event | None:
+        """The event to be kept with what has become of a message."""
+        return message_event(session, message_id, fate)
 
     async def _call(self, event_id: str) -> None:
         await enqueue(self._redis, keys.QUEUE_SESSIONS, "webhook", event_id, job_id=f"webhook:{event_id}:0")

@@ -35,8 +35,6 @@ RESUMES_AT_ONCE = 4
 RESUME_JITTER_SECONDS = 0.1
 FULL_SECONDS = 2.0
 """Until a session that met a full worker, or could not be logged out yet, is offered again."""
-UNHELD_SECONDS = 1.0
-"""Until a text for a session that nobody holds just now is looked at again."""
 
 Spawn = Callable[[Awaitable[None], str], None]
 
@@ -154,19 +152,12 @@ class Jobs:
             again = soon_again(f"unlink:{session}", after=FULL_SECONDS)
             await enqueue(self._redis, keys.QUEUE_SESSIONS, "unlink", session, job_id=again, after=FULL_SECONDS)
 
-    async def send(self, _ctx: dict[str, Any], session: str, message: str) -> None:
-        """Send a text that waits in the outbox; if nobody holds its session, as in a hand-over, look again."""
+    async def send(self, _ctx: dict[str, Any], session: str, text: str) -> None:
+        """A text of the session waits in the outbox. Whoever takes the session up looks there as well."""
         sid = _session(session)
-        if not isinstance(self._ownership.owner(sid), HeldSession):
-            if await self._elsewhere(sid, "send", message):
-                return
-            if await self._sessions.may_come(sid, message):
-                again = soon_again(f"send:{message}", after=UNHELD_SECONDS)
-                await enqueue(
-                    self._redis, keys.QUEUE_SESSIONS, "send", sid, message, job_id=again, after=UNHELD_SECONDS
-                )
-                return
-        await self._sessions.send(sid, message)  # which says when it cannot be sent
+        if not isinstance(self._ownership.owner(sid), HeldSession) and await self._elsewhere(sid, "send", text):
+            return
+        await self._sessions.send(sid)
 
     async def resume(self, _ctx: dict[str, Any], session: str) -> None:
         """Hold a registered device that nobody holds; on a full worker, offer it again to the others."""

@@ -1,7 +1,6 @@
 """The worker process: everything is made here, passed on, and taken down in order when SIGTERM comes."""
 
 import asyncio
-import dataclasses
 import os
 import secrets
 import signal
@@ -115,11 +114,10 @@ class Worker:
         switches = Switches(redis, lambda board: self._obey(board, stop))
         most = capacity(self._config, memory_mb())
         ownership = Ownership(leases, self.id, on_lapsed=call_sweep, on_beat=engines.alive)
-        sweeper = Sweeper(redis, leases, Rescue(redis), snapshots, store, self.id)
+        outbox = Outbox(redis, rate=self._config.max_rate, news=webhooks)
+        sweeper = Sweeper(redis, leases, Rescue(redis), snapshots, store, self.id, outbox)
         cooldowns = Cooldowns(redis, self._config.secret_key)
-        links = Links(snapshots, ownership, store, Outbox(redis), cooldowns, self.spawn, self._config.device_name)
-        if webhooks is not None:
-            links = dataclasses.replace(links, message_begun=webhooks.expect, message_ended=webhooks.message)
+        links = Links(snapshots, ownership, store, outbox, cooldowns, self.spawn, self._config.device_name)
         sessions = Sessions(links, Holders(engines, self.spawn), most=most.sessions)
 
         async def restart(session: SessionId, method: Method) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from shared.core.failures import FAILURES, FailureCode
+from shared.core.messages import Fate, MessageState, NotSent
 from shared.core.protocol import FailureView
-from shared.state.events import Undelivered
 from workers.engine.protocol import LostReason
 
 
@@ -93,15 +93,16 @@ _NETWORK = re.compile(
     re.IGNORECASE,
 )
 
-#: Why a holder did not send a message, in its own words (workers/engine/child/holder.py), and in the library's for an answer
-#: of WhatsApp. With any other word it may have been sent.
-_UNSENT: dict[str, Undelivered] = {
-    "not held": Undelivered.NOT_ONLINE,
-    "not connected": Undelivered.NOT_ONLINE,
-    "others of this session are waiting": Undelivered.BUSY,
-    "too many messages under way": Undelivered.BUSY,
-}
-_ANSWERED = re.compile(r"server returned error", re.IGNORECASE)
+#: Words of a holder (workers/engine/child/texts.py) and of the library for a text that has not left. It may be sent again.
+_NOT_YET = re.compile(
+    r"^(?:not held|not connected|stopped)$|websocket (?:not connected|disconnected) before info query"
+    r"|failed to get (?:device list|user info|LID)",
+    re.IGNORECASE,
+)
+_NOBODY = re.compile(r"no LID found for", re.IGNORECASE)
+_NOT_A_MEMBER = re.compile(r"failed to get group members", re.IGNORECASE)
+_ANSWERED = re.compile(r"server returned error (\d+)", re.IGNORECASE)
+_TOO_MANY = frozenset({420, 429})
 
 
 def of_word(word: str) -> Reason:
@@ -129,9 +130,20 @@ def of_loss(reason: LostReason, *, fresh: bool = False) -> FailureCode:
     return FailureCode.DROPPED_AFTER_LINKING if fresh and code is FailureCode.LOGGED_OUT else code
 
 
-def of_unsent(reason: str) -> Undelivered:
-    """Why a message is not known to have been sent, by the holder's word."""
-    return _UNSENT.get(reason, Undelivered.REFUSED if _ANSWERED.search(reason) else Undelivered.UNKNOWN)
+def of_unsent(reason: str) -> Fate | None:
+    """The end of a text that a holder could not send, by the holder's word or the library's. None: it has not left, and
+    may be sent again."""
+    if _NOT_YET.search(reason):
+        return None
+    why, status = NotSent.UNKNOWN, None
+    if found := _ANSWERED.search(reason):
+        status = int(found[1])
+        why = NotSent.RATE_LIMITED if status in _TOO_MANY else NotSent.REFUSED
+    elif _NOBODY.search(reason):
+        why = NotSent.NOT_ON_WHATSAPP
+    elif _NOT_A_MEMBER.search(reason):
+        why = NotSent.REFUSED
+    return Fate(MessageState.FAILED, why, status)
 
 
 def view(code: FailureCode, *, retry_at: int | None = None) -> FailureView:

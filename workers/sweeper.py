@@ -19,6 +19,7 @@ from shared.core.protocol import Body, MessageType, Method
 from shared.jobs.queue import enqueue, soon_again
 from shared.state.claims import queued
 from shared.state.lease import Lease, Leases
+from shared.state.outbox import WAIT_MS, Outbox
 from shared.state.rescue import Rescue
 from shared.state.snapshots import Change, Snapshots
 from shared.telemetry import sentry
@@ -38,7 +39,14 @@ class Sweeper:
     """One per worker, over one Redis and the device store."""
 
     def __init__(
-        self, redis: ArqRedis, leases: Leases, rescue: Rescue, snapshots: Snapshots, store: DeviceStore, me: WorkerId
+        self,
+        redis: ArqRedis,
+        leases: Leases,
+        rescue: Rescue,
+        snapshots: Snapshots,
+        store: DeviceStore,
+        me: WorkerId,
+        outbox: Outbox | None = None,
     ) -> None:
         self._redis = redis
         self._leases = leases
@@ -46,6 +54,7 @@ class Sweeper:
         self._snapshots = snapshots
         self._store = store
         self._me = me
+        self._outbox = outbox or Outbox(redis)
 
     async def sweep(self) -> None:
         """Once over everything."""
@@ -57,10 +66,22 @@ class Sweeper:
         await self._empty_queues_of_the_dead(server["server_time_usec"] // 1000)
         await asyncio.sleep(max(0, REDIS_YOUNG_SECONDS - server["uptime_in_seconds"]))
         await self._take_up_the_unheld()
+        await self._end_texts()
 
     async def restart(self, session: SessionId, method: Method, *counters: str) -> bool:
         """Begin an ownerless onboarding anew, for the same page; whether there was one."""
         return await self._rescue.restart(session, queued(method, "attempt.restarted", *counters)) is not None
+
+    async def _end_texts(self) -> None:
+        """Texts of sessions that nobody holds, or whose job was lost: too old ones are told, the others looked at again."""
+        for session in await self._outbox.overdue():
+            owner = await self._leases.owner(session)
+            if owner is None:
+                state = (await self._snapshots.read(session)).body.state
+                await self._outbox.give_up(session, older_ms=WAIT_MS if state in DEVICE else 0)
+            else:
+                job_id = soon_again(f"send:{session}")
+                await enqueue(self._redis, keys.queue_worker(owner), "send", session, "", job_id=job_id)
 
     async def _close_overdue(self) -> None:
         """Onboardings that nobody has ended: all workers were away, or their own is stuck."""

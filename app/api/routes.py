@@ -32,7 +32,7 @@ from shared.core.lifecycle import DEVICE, State
 from shared.jobs.queue import enqueue, link_job_id
 from shared.settings import Settings
 from shared.state.lease import Leases
-from shared.state.outbox import KeyReused, Message, Outbox
+from shared.state.outbox import KeyReused, Message, Outbox, OutboxFull
 from shared.state.snapshots import Snapshots
 
 log = structlog.get_logger()
@@ -113,19 +113,18 @@ class Api:
             raise Problem(problems.NOT_LINKED)
         owner = await self._leases.owner(session)  # nobody for the moment of a hand-over: the job follows its session
         queue = keys.queue_worker(owner) if owner else keys.QUEUE_SESSIONS
-        message, waits = await self._kept(session, Message(number, asked.text), key)
-        if waits:  # also when it was asked for before: who asked may have died before this line
-            await enqueue(self._redis, queue, "send", session, message, job_id=f"send:{message}")
+        message = await self._kept(session, Message(number, asked.text), key)
+        # Also when it was asked for before: who asked may have died before this line. Nothing is sent twice.
+        await enqueue(self._redis, queue, "send", session, message, job_id=f"send:{message}")
         return JSONResponse(MessageView(id=message).model_dump(by_alias=True), 202)
 
-    async def _kept(self, session: SessionId, message: Message, key: str | None) -> tuple[str, bool]:
-        """The message's id, and whether it is to be sent."""
-        if key is None:
-            return await self._outbox.put(session, message), True
+    async def _kept(self, session: SessionId, message: Message, key: str | None) -> str:
         try:
-            return await self._outbox.put_once(session, message, key)
+            return await self._outbox.accept(session, message, key)
         except KeyReused:
             raise Problem(problems.KEY_REUSED) from None
+        except OutboxFull as full:
+            raise Problem(problems.OUTBOX_FULL, retry_after=full.seconds) from None
 
 
 _BODY = (problems.TOO_LARGE, problems.NOT_UNDERSTOOD)
@@ -177,7 +176,15 @@ OPERATIONS: tuple[Operation[Api], ...] = (
         Api.send,
         "Send a text through the company's WhatsApp.",
         (Answer(202, "It is on its way.", MessageView),),
-        (problems.NO_COMPANY, *_BODY, problems.NOT_A_PHONE, problems.KEY_REUSED, problems.NOT_LINKED, problems.AWAY),
+        (
+            problems.NO_COMPANY,
+            *_BODY,
+            problems.NOT_A_PHONE,
+            problems.KEY_REUSED,
+            problems.NOT_LINKED,
+            problems.OUTBOX_FULL,
+            problems.AWAY,
+        ),
         id=COMPANY_ID,
         body=NewMessage,
         headers=(IDEMPOTENCY_KEY,),

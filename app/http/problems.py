@@ -80,6 +80,13 @@ KEY_REUSED = Kind(
 NOT_A_PHONE = Kind(
     422, "not-a-phone-number", "Not a phone number", "Write it with its country, as in +7 900 123-45-67."
 )
+OUTBOX_FULL = Kind(
+    429,
+    "outbox-full",
+    "Too many texts wait",
+    "200 texts of this company wait to be sent; send the next after `Retry-After` seconds.",
+    (("Retry-After", "5"),),
+)
 BUG = Kind(500, "our-fault", "Our fault", "This is a bug of the service; it has been reported.")
 AWAY = Kind(
     503,

@@ -27,6 +27,12 @@ STARTS_TTL = 10 * MINUTE
 WORKER_TTL = 1 * MINUTE
 WEBHOOK_TTL = 25 * HOUR
 """Longer than an event is tried."""
+MESSAGE_TTL = 7 * DAY
+"""How long the API tells what has become of a text."""
+OUTBOX_TTL = 1 * HOUR
+"""Much longer than a text waits; the sweep ends those that nobody sends."""
+ONCE_TTL = 1 * DAY
+"""How long an Idempotency-Key is remembered."""
 
 LEASES = "wa:leases"
 WORKERS = "wa:workers"
@@ -42,6 +48,7 @@ OPERATORS = "wa:operators"
 FAILED_JOBS = "wa:failed-jobs"
 PROBE = "wa:probe"
 WEBHOOKS = "wa:webhooks"
+OUTBOXES = "wa:outboxes"
 
 QUEUE_LINKING = "arq:queue:linking"
 QUEUE_SESSIONS = "arq:queue:sessions"
@@ -77,9 +84,29 @@ def subject(session: SessionId) -> str:
     return f"wa:subject:{session}"
 
 
-def message(session: SessionId, message_id: str) -> str:
+def text(session: SessionId, message_id: str) -> str:
     """Hash: a text on its way out and whom it is for."""
     return f"wa:subject:{session}:{message_id}"
+
+
+def outbox(session: SessionId) -> str:
+    """List: the ids of the texts that wait or are under way, in the order of their 202s."""
+    return f"wa:outbox:{session}"
+
+
+def message(session: SessionId, message_id: str) -> str:
+    """Hash: where a text stands, without the text and whom it is for."""
+    return f"wa:message:{session}:{message_id}"
+
+
+def sent(session: SessionId, whatsapp_id: str) -> str:
+    """String PX: our id of a text, by WhatsApp's."""
+    return f"wa:sent:{session}:{whatsapp_id}"
+
+
+def pace(session: SessionId) -> str:
+    """String PX: the moment (ms) up to which the session's texts have used its rate."""
+    return f"wa:pace:{session}"
 
 
 def once(session: SessionId, digest: str) -> str:
@@ -150,9 +177,12 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:starts:<session>", "counter PX", "10 min", "attempts that were asked for: so many, and no more"),
     KeyDoc("wa:subject:<session>", "hash", "10 min", "whom the running attempt is about: the only phone in Redis"),
     KeyDoc("wa:subject:<session>:<message>", "hash", "10 min", "a text on its way out and whom it is for"),
-    KeyDoc(
-        "wa:once:<session>:<hash>", "string PX", "10 min", "the message that was asked for under an Idempotency-Key"
-    ),
+    KeyDoc("wa:outbox:<session>", "list", "1 h", "ids of texts that wait or are under way, the oldest first"),
+    KeyDoc("wa:outboxes", "zset", "1 h", "sessions with texts that wait, by the moment when a sweep looks (ms)"),
+    KeyDoc("wa:message:<session>:<message>", "hash", "7 days", "where a text stands: state, times, reason"),
+    KeyDoc("wa:sent:<session>:<id>", "string PX", "7 days", "our id of a text, for its receipts"),
+    KeyDoc("wa:pace:<session>", "string PX", "15 min", "up to when (ms) the session's texts have used MAX_RATE"),
+    KeyDoc("wa:once:<session>:<hash>", "string PX", "1 day", "the message that was asked for under an Idempotency-Key"),
     KeyDoc("wa:lease:<session>", "string", "7 days", "owner of the session as `worker:token`"),
     KeyDoc("wa:leases", "zset", "7 days", "leases by expiry (ms): past ones have lapsed"),
     KeyDoc("wa:fence:<session>", "counter", "none", "newest fencing token = newest attempt"),

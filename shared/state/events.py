@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, company_of
+from shared.core.messages import Fate, MessageState, Reason, advice
 from shared.core.protocol import DeviceView, FailureView, Wire
 from shared.state.lease import LUA_OWNER
 from shared.telemetry.metrics import Counter, field
@@ -37,15 +38,9 @@ class EventType(StrEnum):
     SESSION_UNLINKED = "session.unlinked"
     MESSAGE_SENT = "message.sent"
     MESSAGE_FAILED = "message.failed"
-
-
-class Undelivered(StrEnum):
-    """Why a message is not known to have been sent."""
-
-    NOT_ONLINE = "not-online"  # the session had no connection; not sent
-    BUSY = "busy"  # too many others of this session, or of its holder, were under way; not sent
-    REFUSED = "refused"  # by WhatsApp; not sent
-    UNKNOWN = "unknown"  # no answer, or its worker died meanwhile: it may have been sent
+    MESSAGE_DELIVERED = "message.delivered"
+    MESSAGE_READ = "message.read"
+    MESSAGE_UNDELIVERED = "message.undelivered"
 
 
 class Event(Wire):
@@ -60,24 +55,41 @@ class Event(Wire):
     device: DeviceView | None = Field(default=None, description="Of `session.linked` and `session.verified`.")
     failure: FailureView | None = Field(default=None, description="Of `session.dropped`, and others that have one.")
     message_id: str | None = Field(default=None, description="The `id` that the API answered for the message.")
-    reason: Undelivered | None = Field(default=None, description="Of `message.failed`.")
+    whatsapp_id: str | None = Field(default=None, description="WhatsApp's own id of a message that it has taken.")
+    reason: Reason | None = Field(default=None, description="Of `message.failed` and `message.undelivered`.")
+    status: int | None = Field(default=None, description="WhatsApp's own number, when it has refused a message.")
+    advice: str | None = Field(default=None, description="The next thing to do after WhatsApp's refusal.")
 
     def dump(self) -> bytes:
         """As it travels and as it is signed."""
         return self.model_dump_json(by_alias=True, exclude_none=True).encode()
 
 
-def message_event(session: SessionId, message_id: str, reason: Undelivered | None) -> Event:
-    """How a message has ended; sent when there is no `reason`. A message ends once: whatever is told of its end, even
-    twice and by two workers, has one id."""
+_OF_STATE = {
+    MessageState.SENT: EventType.MESSAGE_SENT,
+    MessageState.FAILED: EventType.MESSAGE_FAILED,
+    MessageState.DELIVERED: EventType.MESSAGE_DELIVERED,
+    MessageState.READ: EventType.MESSAGE_READ,
+    MessageState.UNDELIVERED: EventType.MESSAGE_UNDELIVERED,
+}
+
+
+def message_event(session: SessionId, message_id: str, fate: Fate) -> Event:
+    """The event of what has become of a message. Whatever is told of one step of a message, even twice and by two
+    workers, has one id; sent or not sent is one step."""
+    kind = _OF_STATE[fate.state]
+    step = "" if fate.state in {MessageState.SENT, MessageState.FAILED} else f"-{fate.state.value}"
     return Event(
-        id=f"message-{message_id}",
-        type=EventType.MESSAGE_FAILED if reason else EventType.MESSAGE_SENT,
+        id=f"message-{message_id}{step}",
+        type=kind,
         company_id=company_of(session),
         session_id=session,
-        at=now_ms(),
+        at=fate.at or now_ms(),
         message_id=message_id,
-        reason=reason,
+        whatsapp_id=fate.whatsapp_id or None,
+        reason=fate.reason,
+        status=fate.status,
+        advice=advice(fate.status) if fate.status else None,
     )
 
 

@@ -1,81 +1,237 @@
-"""Texts on their way out: kept under an id for minutes, since job arguments and logs carry ids only."""
+"""The texts of a session on their way out, in the order in which they were accepted.
+
+`wa:outbox:<session>` has their ids; the first may be under way. The text itself and its receiver lie under the id for
+minutes, since job arguments and logs carry ids only. Where a text stands lies beside for a week, without both. A text
+ends once: the first end that is written counts, whoever writes it.
+"""
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
 
 from redis.asyncio import Redis
 
 from shared.core import keys
+from shared.core.clock import now_ms
 from shared.core.ids import SessionId
+from shared.core.messages import Fate, MessageState, NotSent
+from shared.state import outbox_lua as lua
+from shared.state.events import Event
+from shared.state.lease import Lease
+from shared.state.pool import answer
+
+MOST_WAITING = 200
+"""So many texts of a session may wait."""
+WAIT_MS = 120_000
+"""A text waits so long for its session to come online. After that it is told as not sent."""
+LOOK_MS = WAIT_MS + 30_000
+"""A sweep looks at an outbox this long after its worker was last seen at it."""
+RESERVE_MINUTES = 15
+"""A session that was silent for this long may send what it has saved up at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A text for a phone (E.164)."""
+    """A text, and its receiver: an E.164 number, or a JID."""
 
     to: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A text in the outbox. `sending`: some worker had handed it to the library. `age` in ms; `message` is None if it
+    was kept too long."""
+
+    id: str
+    message: Message | None
+    age: int
+    sending: bool
+
+
+class Begun(StrEnum):
+    """The answer to whoever wants to send a text now."""
+
+    GO = "go"
+    WAIT = "wait"  # the session's pace
+    OVER = "over"  # the text has ended already
+    LOST = "lost"  # the session is somebody else's
 
 
 class KeyReused(Exception):
     """Another message was asked for under this Idempotency-Key."""
 
 
-# KEYS message, once   ARGV id, hash of the message, to, text, ms
-# Keeps the message, unless one was under this key already; returns whose id and hash are there.
-_PUT_ONCE = """
-local known = redis.call('GET', KEYS[2])
-if known then return known end
-redis.call('SET', KEYS[2], ARGV[1] .. ':' .. ARGV[2], 'PX', ARGV[5])
-redis.call('HSET', KEYS[1], 'to', ARGV[3], 'text', ARGV[4])
-redis.call('PEXPIRE', KEYS[1], ARGV[5])
-return ARGV[1] .. ':' .. ARGV[2]
-"""
+class OutboxFull(Exception):
+    """Too many texts of the session wait. `seconds`: until there is room, about."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"the outbox is full for {seconds} s")
+        self.seconds = seconds
+
+
+class TextNews(Protocol):
+    """Tells the integrator of texts."""
+
+    def text(self, session: SessionId, message_id: str, fate: Fate) -> Event | None:
+        """The event to be kept with the change; None if nobody wants to hear of it."""
+        ...
+
+    def kept(self, event: Event) -> None:
+        """The event was kept: have it delivered."""
+        ...
 
 
 class Outbox:
-    """The texts that wait, over one Redis."""
+    """The outboxes of all sessions, over one Redis. `rate`: texts a minute for each session; 0 for any number."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, *, rate: int = 0, news: TextNews | None = None) -> None:
         self._redis = redis
-        self._put_once = redis.register_script(_PUT_ONCE)
+        self._rate = rate
+        self._news = news
+        self._accept = redis.register_script(lua.ACCEPT)
+        self._begin = redis.register_script(lua.BEGIN)
+        self._requeue = redis.register_script(lua.REQUEUE)
+        self._settle = redis.register_script(lua.SETTLE)
 
-    async def put(self, session: SessionId, message: Message) -> str:
-        """Keep it for ten minutes; its id."""
-        message_id = secrets.token_hex(8)
-        key = keys.message(session, message_id)
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hset(key, mapping={"to": message.to, "text": message.text})
-            pipe.pexpire(key, keys.SUBJECT_TTL)
-            await pipe.execute()
-        return message_id
+    @property
+    def most(self) -> int:
+        """How many texts of a session may wait: those that leave before their text is forgotten."""
+        return min(MOST_WAITING, self._rate * 5) if self._rate else MOST_WAITING
 
-    async def put_once(self, session: SessionId, message: Message, key: str) -> tuple[str, bool]:
-        """The same, once for each Idempotency-Key: the id, and whether the message still waits to be sent. Raises
-        `KeyReused`."""
+    async def accept(self, session: SessionId, message: Message, key: str | None = None) -> str:
+        """Keep a text at the end of the outbox; its id. Under one Idempotency-Key that is done once.
+
+        Raises `OutboxFull` and `KeyReused`.
+        """
         # Under the key, which nobody else knows: no hash of a phone alone is kept.
-        told = hashlib.sha256(f"{key}\0{message.to}\0{message.text}".encode()).hexdigest()
-        made = secrets.token_hex(8)
-        found = await self._put_once(
-            keys=[keys.message(session, made), keys.once(session, hashlib.sha256(key.encode()).hexdigest())],
-            args=[made, told, message.to, message.text, keys.SUBJECT_TTL],
-        )
+        told = hashlib.sha256(f"{key}\0{message.to}\0{message.text}".encode()).hexdigest() if key else ""
+        once = [keys.once(session, hashlib.sha256(key.encode()).hexdigest())] if key else []
+        found = await self._put(session, secrets.token_hex(8), message, self.most, once, told)
+        if found == b"full":
+            raise OutboxFull(max(1, round(10 * 60 / self._rate)) if self._rate else 5)
         message_id, _, known = found.decode().partition(":")
         if known != told:
             raise KeyReused
-        return message_id, message_id == made or bool(await self._redis.exists(keys.message(session, message_id)))
+        return message_id
 
-    async def waited(self, session: SessionId, message_id: str) -> float:
-        """For how many seconds it has been kept; 0 when it is gone."""
-        left = await self._redis.pttl(keys.message(session, message_id))
-        return (keys.SUBJECT_TTL - left) / 1000 if left > 0 else 0.0
+    async def restore(self, session: SessionId, message_id: str, message: Message) -> None:
+        """Keep a text again that Redis has forgotten. Nothing happens if it has not."""
+        await self._put(session, message_id, message, 10 * MOST_WAITING, [], "")
 
-    async def take(self, session: SessionId, message_id: str) -> Message | None:
-        """The message, which is then gone here: of two takers one gets it, so it is sent at most once."""
-        key = keys.message(session, message_id)
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hmget(key, ["to", "text"])
-            pipe.delete(key)
-            (to, text), _ = await pipe.execute()
-        return Message(to.decode(), text.decode()) if to and text else None
+    async def _put(
+        self, session: SessionId, message_id: str, message: Message, most: int, once: list[str], told: str
+    ) -> bytes:
+        found: bytes = await self._accept(
+            keys=[
+                keys.outbox(session),
+                keys.message(session, message_id),
+                keys.text(session, message_id),
+                keys.OUTBOXES,
+                *once,
+            ],
+            args=[session, message_id, message.to, message.text, most, told, LOOK_MS],
+        )
+        return found
+
+    async def waiting(self, session: SessionId, known: Collection[str] = ()) -> list[Waiting]:
+        """The texts in the outbox but for the known ones, the oldest first."""
+        ids = [one.decode() for one in await answer(self._redis.lrange(keys.outbox(session), 0, -1))]
+        new = [one for one in ids if one not in known]
+        if not new:
+            return []
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            for one in new:
+                pipe.hmget(keys.text(session, one), ["to", "text"])
+                pipe.hmget(keys.message(session, one), ["state", "acceptedAt"])
+            (seconds, micros), *rows = await pipe.execute()
+        now = seconds * 1000 + micros // 1000
+        found = []
+        for one, (to, text), (state, accepted) in zip(new, rows[::2], rows[1::2], strict=True):
+            message = Message(to.decode(), text.decode()) if to and text else None
+            age = max(0, now - int(accepted)) if accepted else 0
+            found.append(Waiting(one, message, age, state == MessageState.SENDING.encode()))
+        return found
+
+    async def begin(self, lease: Lease, message_id: str, weight: float = 1.0) -> tuple[Begun, float]:
+        """Mark a text as under way, if its turn has come; and for how many seconds to wait, if it has not.
+
+        `weight`: how many texts this one counts for in the session's pace.
+        """
+        session = lease.session
+        cost = round(60_000 / self._rate * weight) if self._rate else 0
+        word, ms = await self._begin(
+            keys=[
+                keys.lease(session),
+                keys.LEASES,
+                keys.message(session, message_id),
+                keys.pace(session),
+                keys.OUTBOXES,
+            ],
+            args=[session, lease.owner, cost, RESERVE_MINUTES * keys.MINUTE, LOOK_MS],
+        )
+        return Begun(word.decode()), int(ms) / 1000
+
+    async def requeue(self, session: SessionId, message_id: str) -> None:
+        """A text that was to be sent has not been: it waits again."""
+        await self._requeue(keys=[keys.message(session, message_id)], args=[])
+
+    async def settle(self, session: SessionId, message_id: str, fate: Fate) -> bool:
+        """Write what has become of a text, and keep the event of it; whether it had not been written before.
+
+        What is said twice, or after another end, changes nothing.
+        """
+        event = self._news.text(session, message_id, fate) if self._news else None
+        first = await self._settle(
+            keys=[
+                keys.message(session, message_id),
+                keys.outbox(session),
+                keys.text(session, message_id),
+                keys.OUTBOXES,
+                keys.sent(session, fate.whatsapp_id) if fate.whatsapp_id else "",
+                *([keys.webhook(event.id), keys.WEBHOOKS] if event else []),
+            ],
+            args=[
+                session,
+                message_id,
+                fate.state.value,
+                fate.at or now_ms(),
+                fate.reason.value if fate.reason else "",
+                fate.status or "",
+                fate.whatsapp_id,
+                *([event.id, event.type.value, event.dump()] if event else []),
+            ],
+        )
+        if first and event and self._news:
+            self._news.kept(event)
+        return bool(first)
+
+    async def give_up(self, session: SessionId, *, older_ms: int = 0) -> int:
+        """End the texts of a session that nobody sends, if they have waited so long; how many."""
+        given_up = 0
+        for one in await self.waiting(session):
+            if one.sending:
+                fate = Fate(MessageState.FAILED, NotSent.UNKNOWN)
+            elif one.age >= older_ms or one.message is None:
+                fate = Fate(MessageState.FAILED, NotSent.NOT_ONLINE)
+            else:
+                break
+            given_up += await self.settle(session, one.id, fate)
+        return given_up
+
+    async def overdue(self, most: int = 200) -> list[SessionId]:
+        """The sessions with texts that no worker has been at for long. Each is looked at again later, should it stay."""
+        now = now_ms()
+        found = await self._redis.zrangebyscore(keys.OUTBOXES, "-inf", now, start=0, num=most)
+        if found:
+            await self._redis.zadd(keys.OUTBOXES, dict.fromkeys(found, float(now + LOOK_MS)), xx=True)
+        return [SessionId(one.decode()) for one in found]
+
+    async def look(self, session: SessionId, message_id: str) -> dict[str, str]:
+        """Where a text stands, field by field; nothing for one that was never heard of."""
+        found = await answer(self._redis.hgetall(keys.message(session, message_id)))
+        return {name.decode(): value.decode() for name, value in found.items()}

@@ -142,16 +142,9 @@ async def test_no_secret_is_in_logs_sentry_metrics_jobs_or_names(redis_server, r
 
 
 async def test_a_phone_leaves_redis_within_ten_minutes(redis):
-    await Outbox(redis).put(SESSION, MESSAGE)
+    await Outbox(redis).accept(SESSION, MESSAGE)
     await World(redis).ask(f"+7{PHONE}")
     holding = await redis.keys("wa:subject:*")
     assert len(holding) == 2
     for key in holding:
         assert 0 < await redis.pttl(key) <= 600_000
-
-
-async def test_a_message_is_taken_once(redis):
-    outbox = Outbox(redis)
-    name = await outbox.put(SESSION, MESSAGE)
-    taken = await asyncio.gather(*(outbox.take(SESSION, name) for _ in range(10)))
-    assert [one for one in taken if one] == [MESSAGE]

@@ -15,10 +15,11 @@ from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import State
+from shared.core.messages import Fate, MessageState, NotDelivered, NotSent
 from shared.core.phone import masked
 from shared.core.protocol import Body, CodeView, DeviceView, FailureView, MessageType, QrView
 from shared.state import events as webhooks
-from shared.state.events import Event, EventShelf, EventType, Result, Undelivered, message_event, signature
+from shared.state.events import Event, EventShelf, EventType, Result, signature
 from shared.state.snapshots import Change, Snapshots
 from tests.unit.world import PHONE, SESSION
 from tests.waiting import until
@@ -193,37 +194,20 @@ async def test_no_event_carries_a_phone_a_qr_or_a_code(telling):
     assert PHONE[1:] not in everything
 
 
-async def test_whatever_is_told_of_a_messages_end_has_one_id(hooks, spawned, redis):
-    for reason in (None, None, Undelivered.UNKNOWN):
-        hooks.message(SESSION, "00ff00ff00ff00ff", reason)
-    await spawned.run()
-    assert await waiting(redis) == ["message-00ff00ff00ff00ff"]
-    assert message_event(SESSION, "ab", None).type is EventType.MESSAGE_SENT
-    assert message_event(SESSION, "ab", Undelivered.REFUSED).type is EventType.MESSAGE_FAILED
+FATES = [
+    (Fate(MessageState.SENT), EventType.MESSAGE_SENT, "message-ab"),
+    (Fate(MessageState.FAILED, NotSent.REFUSED, 463), EventType.MESSAGE_FAILED, "message-ab"),
+    (Fate(MessageState.DELIVERED), EventType.MESSAGE_DELIVERED, "message-ab-delivered"),
+    (Fate(MessageState.READ), EventType.MESSAGE_READ, "message-ab-read"),
+    (Fate(MessageState.UNDELIVERED, NotDelivered.NO_KEYS), EventType.MESSAGE_UNDELIVERED, "message-ab-undelivered"),
+]
 
 
-async def due(redis, message):
-    return await redis.zscore(keys.WEBHOOKS, f"message-{message}") - now_ms()
-
-
-async def test_a_message_of_which_nobody_says_how_it_ended_is_unknown_in_the_end(hooks, shelf, redis, spawned):
-    await hooks.expect(SESSION, "ab", 60.0)
-    assert 55_000 < await due(redis, "ab") <= 60_000
-    assert await shelf.take("message-ab") is None
-    await redis.zadd(keys.WEBHOOKS, {"message-ab": now_ms() - webhooks.LATE_MS - 1})
-    await hooks.remind()
-    assert await redis.zcard(keys.QUEUE_SESSIONS) == 1
-    taken = await shelf.take("message-ab")
-    assert (taken.type, b'"reason":"unknown"' in taken.body) == (EventType.MESSAGE_FAILED, True)
-
-
-async def test_what_is_said_of_a_messages_end_takes_the_place_of_what_was_expected(hooks, shelf, redis, spawned):
-    await hooks.expect(SESSION, "ab", 60.0)
-    hooks.message(SESSION, "ab", None)
-    await spawned.run()
-    assert await due(redis, "ab") <= 0
-    await hooks.expect(SESSION, "ab", 60.0)  # its job runs a second time
-    assert (await shelf.take("message-ab")).type is EventType.MESSAGE_SENT
+@pytest.mark.parametrize(("fate", "kind", "name"), FATES, ids=lambda one: str(one)[:40])
+def test_each_step_of_a_message_is_one_event_and_sent_or_not_is_one_step(hooks, fate, kind, name):
+    event = hooks.text(SESSION, "ab", fate)
+    assert (event.type, event.id, event.message_id, event.status) == (kind, name, "ab", fate.status)
+    assert bool(event.advice) == bool(fate.status)
 
 
 async def put(shelf, name="e1"):
@@ -319,25 +303,40 @@ async def test_a_receiver_that_is_away_for_a_day_is_given_up_and_that_is_counted
 
 
 @pytest.mark.parametrize(
-    ("word", "reason"),
+    ("word", "reason", "status"),
     [
-        ("not held", Undelivered.NOT_ONLINE),
-        ("not connected", Undelivered.NOT_ONLINE),
-        ("others of this session are waiting", Undelivered.BUSY),
-        ("too many messages under way", Undelivered.BUSY),
-        ("server returned error 463", Undelivered.REFUSED),
-        ("no answer within 40 s", Undelivered.UNKNOWN),
-        ("timed out waiting for message send response", Undelivered.UNKNOWN),
-        ("", Undelivered.UNKNOWN),
+        ("server returned error 463", NotSent.REFUSED, 463),
+        ("server returned error 429", NotSent.RATE_LIMITED, 429),
+        ("no LID found for 79001230404@s.whatsapp.net from server", NotSent.NOT_ON_WHATSAPP, None),
+        ("failed to get group members: info query returned status 403: forbidden", NotSent.REFUSED, None),
+        ("no answer within 40 s", NotSent.UNKNOWN, None),
+        ("timed out waiting for message send response", NotSent.UNKNOWN, None),
+        ("internal: KeyError", NotSent.UNKNOWN, None),
+        ("", NotSent.UNKNOWN, None),
     ],
 )
-def test_only_what_is_known_not_to_have_been_sent_is_said_so(word, reason):
-    assert reasons.of_unsent(word) is reason
+def test_only_what_is_known_not_to_have_been_sent_is_said_so(word, reason, status):
+    assert reasons.of_unsent(word) == Fate(MessageState.FAILED, reason, status)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "not held",
+        "not connected",
+        "stopped",
+        "failed to get device list: failed to send usync query: websocket disconnected before info query returned response",
+        "failed to get user info for 1@s.whatsapp.net to fill LID cache: info query timed out",
+    ],
+)
+def test_a_text_that_has_not_left_has_not_ended(word):
+    assert reasons.of_unsent(word) is None
 
 
 def test_the_holders_own_words_are_those_that_are_understood():
-    source = (ROOT / "workers" / "engine" / "child" / "holder.py").read_text()
-    assert all(f'"{word}"' in source for word in reasons._UNSENT)
+    child = ROOT / "workers" / "engine" / "child"
+    source = (child / "holder.py").read_text() + (child / "texts.py").read_text()
+    assert all(f'"{word}"' in source for word in ("not held", "not connected", "stopped"))
 
 
 def test_the_page_verifies_a_signature_with_code_that_works():
@@ -361,7 +360,7 @@ def test_the_page_verifies_a_signature_with_code_that_works():
 def test_the_page_names_every_event_and_reason_and_shows_a_true_one():
     page = (ROOT / "docs" / "webhooks.md").read_text()
     assert [kind for kind in EventType if f"| `{kind.value}` |" not in page] == []
-    assert [reason for reason in Undelivered if f"`{reason.value}`" not in page] == []
+    assert [reason for reason in (*NotSent, *NotDelivered) if f"`{reason.value}`" not in page] == []
     shown = re.search(r"^\{.*?\}\}$", page, re.DOTALL | re.MULTILINE)[0]
     event = Event.model_validate_json(shown)
     assert event.type is EventType.SESSION_LINKED

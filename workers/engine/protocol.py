@@ -158,13 +158,18 @@ class LogOut(Line):
 
 
 class Send(Line):
-    """Send a text to `to` (E.164). `message` is our id for it. Answered by `sent` or `send-failed`."""
+    """Send a text to `to`: E.164, or a JID. `message` is our id for it. Answered by `sent` or `send-failed`.
+
+    Texts of a session leave in the order of these lines. If one cannot leave yet, neither do those behind it that have
+    its `volley` or an earlier one: they are answered by `send-failed`, and the worker sends all of them again.
+    """
 
     type: Literal["send"] = "send"
     session: str
     message: str
     to: str
     text: str
+    volley: int = 0
 
 
 class Probe(Line):
@@ -224,15 +229,17 @@ class Released(Line):
 
 
 class Sent(Line):
-    """WhatsApp took the message."""
+    """WhatsApp took the message. `whatsapp_id` is its own id for it; `at` its own time (ms since the epoch)."""
 
     type: Literal["sent"] = "sent"
     session: str
     message: str
+    whatsapp_id: str = ""
+    at: int | None = None
 
 
 class SendFailed(Line):
-    """It did not; `reason` is the library's own text."""
+    """It did not; `reason` is a word of the holder's for a text that has not left, or the library's own text."""
 
     type: Literal["send-failed"] = "send-failed"
     session: str

@@ -15,7 +15,6 @@ from shared.core.ids import SessionId
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, DeviceView, MessageType
 from shared.state.cooldowns import Cooldowns
-from shared.state.events import Undelivered
 from shared.state.lease import Lease
 from shared.state.outbox import Outbox
 from shared.state.snapshots import Change, Snapshots
@@ -44,6 +43,14 @@ class Keeper(Protocol):
 
     async def show(self, held: "HeldSession", state: State, event: str) -> bool:
         """Save where the session stands; whether that proved that it is still ours."""
+        ...
+
+    async def restore(self, held: "HeldSession") -> None:
+        """Keep again what Redis has forgotten of the session's texts."""
+        ...
+
+    def ended(self, held: "HeldSession") -> None:
+        """There is no device to send by any more."""
         ...
 
 
@@ -79,6 +86,7 @@ class HeldSession:
         self.lease = lease
         if self._keeper.holds(self):
             await self._keeper.show(self, self.body.state, "session.retaken")
+            await self._keeper.restore(self)
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """Have something done then, unless the session is let go of before."""
@@ -103,14 +111,6 @@ class HeldSession:
         self.gone.set()
 
 
-def _untold(_session: SessionId, _message: str, _why: Undelivered | None) -> None:
-    """Nobody wants to hear how messages end."""
-
-
-async def _unexpected(_session: SessionId, _message: str, _seconds: float) -> None:
-    """Nor what becomes of those whose worker dies."""
-
-
 @dataclass(frozen=True, slots=True)
 class Links:
     """What sessions work with, besides their holders."""
@@ -122,8 +122,6 @@ class Links:
     cooldowns: Cooldowns
     spawn: Callable[[Awaitable[None], str], None]
     device_name: str
-    message_begun: Callable[[SessionId, str, float], Awaitable[None]] = _unexpected
-    message_ended: Callable[[SessionId, str, Undelivered | None], None] = _untold
 
     def body(self, device: StoredDevice) -> Body:
         """What is shown of a registered device before it is connected."""
@@ -220,6 +218,7 @@ class SnapshotWriter:
         if code is not None and saved is not None:
             sentry.ending("session", code, session=held.session, raw=raw or event, phone=held.device.phone)
         await self._links.ownership.let_go(held.session, held)
+        self._keeper.ended(held)
 
     async def _save(self, held: HeldSession, change: Change) -> int | None:
         while self._links.ownership.owner(held.session) is held:

@@ -187,13 +187,17 @@ class Sessions:
         await self._record.last(held, State.UNLINKED, "session.unlinked")
         return True
 
-    async def send(self, session: SessionId, message_id: str) -> None:
-        """Send a text that waits in the outbox, through the session, once that is online."""
-        await self._sending.send(session, self._held.get(session), message_id)
+    async def send(self, session: SessionId) -> None:
+        """Look at the texts that wait in the session's outbox: there is a new one."""
+        await self._sending.send(session, self._held.get(session))
 
-    async def may_come(self, session: SessionId, message_id: str) -> bool:
-        """Whether somebody may yet hold the session, as in a hand-over, before the text has waited too long."""
-        return await self._sending.may_come(session, message_id)
+    async def restore(self, held: HeldSession) -> None:
+        """Keep again what Redis has forgotten of the session's texts."""
+        await self._sending.restore(held.session)
+
+    def ended(self, held: HeldSession) -> None:
+        """There is no device to send by any more: its texts are told as not sent."""
+        self._links.spawn(self._sending.give_up(held.session), "send")
 
     async def hand_over(self) -> list[tuple[Job, SessionId]]:
         """Close every connection, for good, then give the leases back; what somebody else shall do, and with which
@@ -203,10 +207,10 @@ class Sessions:
         held, self._held = list(self._held.values()), {}
         for one in held:
             one.let_go()
+        await self._sending.finish(one.session for one in held)
         await self._holders.close()
         jobs: list[tuple[Job, SessionId]] = []
         for one in held:
-            self._sending.cut(one.session)
             # A device that is being refused is held under its attempt's lease, and is the attempt's matter.
             if self._links.ownership.owner(one.session) is one:
                 await self.show(one, State.RECONNECTING, "session.handed-over")
@@ -218,11 +222,13 @@ class Sessions:
         """Let go of a session that is no longer ours."""
         self._take_out(held)
         held.let_go()
+        self._sending.stop(held.session)
         self._links.spawn(self._release(held), "release")
 
     def _take_out(self, held: HeldSession) -> None:
         if self.holds(held):  # the session may have been taken up again meanwhile
             del self._held[held.session]
+            self._sending.stop(held.session)
 
     async def _release(self, held: HeldSession) -> None:
         await self._holders.release(held.session)
@@ -302,6 +308,7 @@ class Sessions:
         log.info("session.logged-in", session=held.session)
         held.tries = 0
         held.online.set()
+        self._sending.wake(held)
         if held.body.state is not State.LINKED and not held.leaving:
             await self.show(held, State.LINKED, "session.held")
         if held.due:

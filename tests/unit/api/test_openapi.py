@@ -28,12 +28,13 @@ from shared.core.apikeys import Scope, make_api_key
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
+from shared.core.messages import Fate, MessageState
 from shared.core.protocol import Snapshot
 from shared.jobs.queue import client, link_job_id
 from shared.settings import Settings
 from shared.state.events import EventType
 from shared.state.lease import Leases
-from shared.state.outbox import Outbox
+from shared.state.outbox import Message, Outbox
 from shared.state.snapshots import Snapshots
 from tests.unit.world import ONE, SESSION, World
 
@@ -180,6 +181,11 @@ async def with_a_number_that_is_none(service, operation):
     return await service(operation, json=BODIES[operation.name] | {field: "12"})
 
 
+async def fill_outbox(service):
+    for _ in range(200):
+        await Outbox(service.redis).accept(SessionId(f"company_{COMPANY}"), Message("+79001234567", "x"))
+
+
 async def under_a_key_of_another_message(service, operation):
     await service.link()
     headers = {"idempotency-key": "k"}
@@ -193,6 +199,12 @@ async def as_it_is(service, operation):
 
 async def over_no_redis(service, operation):
     service.server.connected = False
+    return await as_it_is(service, operation)
+
+
+async def with_a_full_outbox(service, operation):
+    await service.link()
+    await fill_outbox(service)
     return await as_it_is(service, operation)
 
 
@@ -218,6 +230,7 @@ WAYS = {
     problems.NOT_UNDERSTOOD: with_rubbish,
     problems.NOT_A_PHONE: with_a_number_that_is_none,
     problems.KEY_REUSED: under_a_key_of_another_message,
+    problems.OUTBOX_FULL: with_a_full_outbox,
     problems.BUG: with_a_bug,
     problems.AWAY: over_no_redis,
 }
@@ -278,7 +291,7 @@ def test_programs_know_a_problem_by_a_name_that_no_rewording_changes():
         f"/problems/{name}"
         for name in (
             "not-allowed", "not-in-scope", "too-many-wrong-keys", "no-such-company", "no-such-link", "not-linked", "too-large", "not-understood",
-            "not-a-phone-number", "key-reused", "our-fault", "redis-is-away",
+            "not-a-phone-number", "key-reused", "outbox-full", "our-fault", "redis-is-away",
         )
     }  # fmt: skip
 
@@ -296,12 +309,21 @@ async def test_a_message_that_is_asked_for_again_under_its_key_is_not_sent_again
     queue = keys.queue_worker(ONE)
     assert len(await service.redis.zrange(queue, 0, -1)) == 2
     session = SessionId(f"company_{COMPANY}")
-    assert await Outbox(service.redis).take(session, first.json()["id"])
-    await service.redis.delete(queue, *await service.redis.keys("arq:job:*"))
+    outbox = Outbox(service.redis)
+    assert [one.id for one in await outbox.waiting(session)] == [first.json()["id"], other.json()["id"]]
+    await outbox.settle(session, first.json()["id"], Fate(MessageState.SENT))
     assert (await say(service, "one")).json() == first.json()
-    assert await service.redis.zrange(queue, 0, -1) == [], "it is sent already"
+    assert [one.id for one in await outbox.waiting(session)] == [other.json()["id"]], "it is sent already"
     for key in await service.redis.keys("wa:once:*"):
-        assert 0 < await service.redis.pttl(key) <= keys.SUBJECT_TTL
+        assert keys.DAY - keys.MINUTE < await service.redis.pttl(key) <= keys.DAY
+
+
+async def test_when_200_texts_wait_the_next_is_refused_with_the_time_to_wait(service):
+    await service.link()
+    await fill_outbox(service)
+    answer = await say(service, None)
+    assert (answer.status_code, answer.json()["type"]) == (429, "/problems/outbox-full")
+    assert int(answer.headers["retry-after"]) > 0
 
 
 async def test_a_message_whose_job_was_never_made_gets_it_when_it_is_asked_for_again(service):

@@ -13,6 +13,7 @@ ARGUMENTS = {
     "worker_id": WorkerId("host-1-abcdef"),
     "message_id": "00ff00ff00ff00ff",
     "digest": "d" * 64,
+    "whatsapp_id": "3EB0C767D0978A5F06",  # made of chance
     "link_id": "abc_DEF-123",
     "event_id": "message-00ff00ff00ff00ff",
 }
@@ -31,6 +32,7 @@ CONSTANTS = [
     keys.FAILED_JOBS,
     keys.PROBE,
     keys.WEBHOOKS,
+    keys.OUTBOXES,
     keys.LINKS_CHANNEL,
     keys.QUEUE_LINKING,
     keys.QUEUE_SESSIONS,

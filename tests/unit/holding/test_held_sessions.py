@@ -13,6 +13,7 @@ from shared.core.failures import FailureCode
 from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import State
 from shared.state.cooldowns import Asker, Cooldowns
+from shared.state.events import message_event
 from shared.state.lease import Leases
 from shared.state.outbox import Outbox
 from shared.state.pool import answer
@@ -121,7 +122,8 @@ class House:
         self.snapshots, self.leases = Snapshots(redis), Leases(redis)
         self.cooldowns = Cooldowns(redis, SecretStr("x" * 40))
         self.ownership = Ownership(self.leases, WorkerId("w"), on_lapsed=self._nothing, on_beat=lambda _: None)
-        self.outbox, self.begun, self.ended = Outbox(redis), [], []
+        self.ended = []
+        self.outbox = Outbox(redis, news=self)
         self.tasks = set()
         self.done = asyncio.Event()
         self.links = self._links(self.ownership)
@@ -136,16 +138,19 @@ class House:
             "spawn": self.spawn,
             "device_name": "Salon",
             "outbox": self.outbox,
-            "message_begun": self._begun,
-            "message_ended": lambda _session, message, why: self.ended.append((message, why)),
         }
         return Links(**{name: known.get(name) for name in Links.__dataclass_fields__})
 
     async def _nothing(self):
         pass
 
-    async def _begun(self, _session, message, _seconds):
-        self.begun.append(message)
+    def text(self, session, message, fate):
+        """Heard when the end of a text is written; told by `kept` if it is the first."""
+        return message_event(session, message, fate)
+
+    def kept(self, event):
+        self.ended.append((event.message_id, event.reason))
+        self.done.set()
 
     def spawn(self, work, _name):
         task = asyncio.ensure_future(work)

@@ -1,127 +1,245 @@
-"""A text's way to its session: to who holds it, after it through a hand-over, and never for longer than its patience."""
+"""A text's way out: in the order of the 202s, at most once, and told of once, whatever happens on the way."""
 
 import asyncio
 
 import pytest
-from arq.constants import job_key_prefix
 
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import WorkerId
 from shared.core.lifecycle import State
-from shared.state.events import Undelivered
-from shared.state.outbox import Message
+from shared.core.messages import Fate, MessageState, NotSent
+from shared.state.outbox import RESERVE_MINUTES, WAIT_MS, Message
 from tests.unit.holding.test_held_sessions import HOUR_AGO, SESSION, House
 from workers.engine import protocol as pipe
 from workers.holding import sending as module
 from workers.jobs import Jobs, Places
 
-TEXT = Message("+79001234567", "Your visit is tomorrow.")
+TO = "+79001234567"
+
+
+class Line(House):
+    """A session whose holder is asked for each text by the test."""
+
+    async def texts(self, count):
+        return [await self.outbox.accept(SESSION, Message(TO, str(number))) for number in range(count)]
+
+    @property
+    def orders(self):
+        return [one for one in self.holders.sent if isinstance(one, pipe.Send)]
+
+    @property
+    def handed(self):
+        return [one.text for one in self.orders]
+
+    async def handing(self, count):
+        """Until the holder was given so many texts in all."""
+        async with asyncio.timeout(5):
+            while len(self.orders) < count:
+                self.holders.heard.clear()
+                await self.holders.heard.wait()
+
+    async def says(self, order, reason=None):
+        """The holder's answer to an order."""
+        known = {"session": SESSION, "message": order.message}
+        answer = pipe.Sent(**known, whatsapp_id=f"3EB0{order.text}", at=5) if reason is None else None
+        await self.holders.hear(answer or pipe.SendFailed(**known, reason=reason))
+
+    async def told(self, count):
+        await self.until(lambda: len(self.ended) >= count)
+        return self.ended
+
+    async def stands(self, message):
+        return (await self.outbox.look(SESSION, message)).get("state")
 
 
 @pytest.fixture
-def house(redis):
-    return House(redis, now_ms() - HOUR_AGO)
+def line(redis, monkeypatch):
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.01)
+    return Line(redis, now_ms() - HOUR_AGO)
 
 
 @pytest.fixture
-def jobs(house):
-    return Jobs(house.redis, house.leases, house.ownership, None, house.sessions, None, Places(1), house.spawn)
+def jobs(line):
+    return Jobs(line.redis, line.leases, line.ownership, None, line.sessions, None, Places(1), line.spawn)
 
 
-async def waiting(house, queue=keys.QUEUE_SESSIONS):
-    return await house.redis.zrange(queue, 0, -1, withscores=True)
+async def test_texts_leave_in_the_order_of_their_202s_and_the_rest_waits(line, jobs):
+    texts = await line.texts(6)
+    await line.up()
+    for text in reversed(texts):
+        await jobs.send({}, SESSION, text)
+    await line.handing(2)
+    assert line.handed == ["0", "1"]
+    assert [await line.stands(one) for one in texts[:3]] == ["sending", "sending", "queued"]
+    for number in range(6):
+        await line.handing(number + 1)
+        await line.says(line.orders[number])
+    assert await line.told(6) == [(one, None) for one in texts]
+    assert line.handed == list("012345")
+    assert await line.redis.keys("wa:outbox*") == []
+    assert await line.redis.keys("wa:subject:*") == []
+    kept = await line.outbox.look(SESSION, texts[0])
+    assert (kept["state"], kept["whatsappId"], kept["sentAt"]) == ("sent", "3EB00", "5")
 
 
-async def test_a_text_goes_out_by_who_holds_its_session(house, jobs):
-    message = await house.outbox.put(SESSION, TEXT)
-    await house.up()
-    await jobs.send({}, SESSION, message)
-    await house.until(lambda: house.holders.sent)
-    assert house.holders.sent == [pipe.Send(session=SESSION, message=message, to=TEXT.to, text=TEXT.text)]
-    assert (house.begun, house.ended) == ([message], [])
-    await house.holders.hear(pipe.Sent(session=SESSION, message=message))
-    assert house.ended == [(message, None)]
+async def test_a_job_that_runs_twice_tells_nothing_twice(line, jobs):
+    (text,) = await line.texts(1)
+    await line.sessions.resume(SESSION)
+    await asyncio.gather(*(jobs.send({}, SESSION, text) for _ in range(3)))
+    await line.holders.hear(pipe.Held(session=SESSION))
+    await asyncio.gather(*(jobs.send({}, SESSION, text) for _ in range(3)))
+    await line.handing(1)
+    await line.says(line.orders[0])
+    await line.told(1)
+    await jobs.send({}, SESSION, text)
+    await line.settled()
+    assert (line.handed, line.ended) == (["0"], [(text, None)])
 
 
-async def test_a_text_of_a_session_in_hand_over_is_looked_at_again_until_somebody_holds_it(house, jobs):
-    message = await house.outbox.put(SESSION, TEXT)
-    await house.up()
-    await house.sessions.hand_over()
-    await jobs.send({}, SESSION, message)
-    ((job, due),) = await waiting(house)
-    assert 0 < due - now_ms() <= 1100
-    assert await house.redis.exists(job_key_prefix + job.decode())
-    assert house.ended == []
-    other = await house.leases.acquire(SESSION, WorkerId("other"))
-    assert other is not None
-    await jobs.send({}, SESSION, message)
-    assert len(await waiting(house, keys.queue_worker(WorkerId("other")))) == 1
-    assert len(await waiting(house)) == 1
-
-
-async def test_a_text_that_has_waited_too_long_for_a_holder_is_given_up(house, jobs, monkeypatch):
-    message = await house.outbox.put(SESSION, TEXT)
-    await house.up()
-    await house.sessions.hand_over()
-    monkeypatch.setattr(module, "SEND_SECONDS", 0.0)
-    await jobs.send({}, SESSION, message)
-    assert house.ended == [(message, Undelivered.NOT_ONLINE)]
-    assert await waiting(house) == []
-
-
-async def test_a_text_of_a_session_without_a_device_is_given_up_at_once(house, jobs):
-    message = await house.outbox.put(SESSION, TEXT)
-    await house.up()
-    await house.lose(pipe.LostReason.LOGGED_OUT)
-    assert (await house.body()).state is State.UNLINKED
-    await jobs.send({}, SESSION, message)
-    assert house.ended == [(message, Undelivered.NOT_ONLINE)]
-    assert await waiting(house) == []
-
-
-async def test_what_it_has_waited_for_a_holder_counts_when_it_waits_to_come_online(house):
-    message = await house.outbox.put(SESSION, TEXT)
-    await house.redis.pexpire(keys.message(SESSION, message), keys.SUBJECT_TTL - 119_990)
-    await house.sessions.resume(SESSION)  # and it does not come online
-    await house.sessions.send(SESSION, message)
+async def test_a_text_that_could_not_leave_goes_before_those_behind_it(line):
+    texts = await line.texts(4)
+    await line.up()
+    await line.handing(2)
+    first, second = line.orders
+    await line.holders.hear(pipe.Dropped(session=SESSION))
+    await line.says(first, "not connected")
+    await line.says(second, "not connected")
     async with asyncio.timeout(5):
-        await house.until(lambda: house.ended)
-    assert house.ended == [(message, Undelivered.NOT_ONLINE)]
+        while [await line.stands(one) for one in texts] != ["queued"] * 4:
+            await asyncio.sleep(0)
+    await line.holders.hear(pipe.Restored(session=SESSION))
+    for number in range(2, 6):
+        await line.handing(number + 1)
+        await line.says(line.orders[number])
+    assert await line.told(4) == [(one, None) for one in texts]
+    assert line.handed == ["0", "1", *"0123"]
+    assert line.orders[2].volley > first.volley
 
 
-async def sent(house):
-    """A text that the holder has in its hands."""
-    message = await house.outbox.put(SESSION, TEXT)
-    await house.up()
-    await house.sessions.send(SESSION, message)
-    await house.settled()
-    assert len(house.holders.sent) == 1
-    return message
+async def test_when_a_holder_dies_nobody_knows_of_its_first_text_and_the_second_is_sent_later(line):
+    texts = await line.texts(3)
+    await line.up()
+    await line.handing(2)
+    await line.holders.died([SESSION])
+    assert await line.told(1) == [(texts[0], NotSent.UNKNOWN)]
+    await line.says(line.orders[0])  # it was sent: too late, as the other end is told already
+    await line.holders.hear(pipe.Held(session=SESSION))
+    for number in (2, 3):
+        await line.handing(number + 1)
+        await line.says(line.orders[number])
+    assert await line.told(3) == [(texts[0], NotSent.UNKNOWN), (texts[1], None), (texts[2], None)]
 
 
-async def test_the_end_of_a_text_is_told_also_when_its_session_is_held_no_more(house):
-    message = await sent(house)
-    house.sessions._held[SESSION].lost()
-    await house.holders.hear(pipe.SendFailed(session=SESSION, message=message, reason="not connected"))
-    assert house.ended == [(message, Undelivered.NOT_ONLINE)]
+async def test_whoever_takes_a_dead_workers_session_up_tells_of_what_was_under_way(line):
+    texts = await line.texts(3)
+    lease = await line.leases.acquire(SESSION, WorkerId("dead"))
+    assert (await line.outbox.begin(lease, texts[0]))[0] == "go"
+    await line.leases.release(lease)
+    await line.up()
+    await line.handing(2)
+    assert line.ended == [(texts[0], NotSent.UNKNOWN)]
+    assert line.handed == ["1", "2"]
 
 
-@pytest.mark.parametrize("how", ["the holder dies", "SIGTERM"])
-async def test_of_a_text_whose_holder_is_gone_nobody_knows_whether_it_was_sent(house, how):
-    message = await sent(house)
-    if how == "SIGTERM":
-        await house.sessions.hand_over()
-    else:
-        await house.holders.died([SESSION])
-        await house.holders.died([SESSION])
-    assert house.ended == [(message, Undelivered.UNKNOWN)]
+async def test_at_sigterm_what_is_under_way_ends_and_what_waits_is_left_to_others(line):
+    texts = await line.texts(4)
+    await line.up()
+    await line.handing(2)
+    over = asyncio.create_task(line.sessions.hand_over())
+    await line.says(line.orders[0])
+    await line.says(line.orders[1])
+    await over
+    assert await line.told(2) == [(one, None) for one in texts[:2]]
+    assert [one.id for one in await line.outbox.waiting(SESSION)] == texts[2:]
+    assert line.handed == ["0", "1"]
 
 
-async def test_a_text_that_waits_for_its_session_is_not_sent_once_its_worker_stops(house):
-    message = await house.outbox.put(SESSION, TEXT)
-    await house.sessions.resume(SESSION)
-    await house.sessions.send(SESSION, message)
-    await house.sessions.hand_over()
-    await house.settled()
-    assert house.ended == [(message, Undelivered.NOT_ONLINE)]
+async def test_at_sigterm_a_text_without_an_answer_is_unknown(line, monkeypatch):
+    monkeypatch.setattr(module, "LAST_SECONDS", 0.01)
+    (text,) = await line.texts(1)
+    await line.up()
+    await line.handing(1)
+    await line.sessions.hand_over()
+    assert await line.told(1) == [(text, NotSent.UNKNOWN)]
+
+
+async def test_the_end_of_a_text_is_told_also_when_its_session_is_held_no_more(line):
+    (text,) = await line.texts(1)
+    await line.up()
+    await line.handing(1)
+    line.sessions._held[SESSION].lost()
+    await line.says(line.orders[0])
+    assert await line.told(1) == [(text, None)]
+
+
+async def test_a_redis_that_was_emptied_costs_no_text_that_its_worker_knew(line):
+    texts = await line.texts(5)
+    await line.up()
+    await line.handing(2)
+    await line.redis.flushall()
+    await line.ownership._beat()
+    for number in range(5):
+        await line.handing(number + 1)
+        await line.says(line.orders[number])
+    assert await line.told(5) == [(one, None) for one in texts]
+    assert line.handed == list("01234")
+
+
+async def test_texts_wait_for_their_session_and_are_given_up_after_two_minutes(line, jobs):
+    texts = await line.texts(2)
+    await line.sessions.resume(SESSION)  # and it does not come online
+    for text in texts:
+        await line.redis.hset(keys.message(SESSION, text), "acceptedAt", now_ms() - WAIT_MS + 30)
+        await jobs.send({}, SESSION, text)
+    assert line.ended == []
+    assert await line.told(2) == [(one, NotSent.NOT_ONLINE) for one in texts]
+    assert line.handed == []
+
+
+async def test_a_text_of_a_session_without_a_device_is_given_up_at_once(line, jobs):
+    (text,) = await line.texts(1)
+    await jobs.send({}, SESSION, text)
+    assert line.ended == [(text, NotSent.NOT_ONLINE)]
+
+
+async def test_when_the_device_is_lost_its_texts_are_given_up(line):
+    await line.up()
+    await line.holders.hear(pipe.Dropped(session=SESSION))
+    texts = await line.texts(2)
+    await line.lose(pipe.LostReason.LOGGED_OUT)
+    assert (await line.body()).state is State.UNLINKED
+    assert line.ended == [(one, NotSent.NOT_ONLINE) for one in texts]
+
+
+async def test_a_text_that_the_library_cannot_send_again_and_again_holds_up_nobody_for_ever(line):
+    texts = await line.texts(2)
+    await line.up()
+    for number in range(2 * module.TRIES):
+        await line.handing(number + 1)
+        reason = "failed to get device list: info query returned status 500" if number % 2 == 0 else "not connected"
+        await line.says(line.orders[number], reason)
+    assert (await line.told(2))[0] == (texts[0], NotSent.NOT_ONLINE)
+
+
+async def test_a_session_sends_no_faster_than_its_rate_for_long(line, redis):
+    slow = type(line.outbox)(redis, rate=60)
+    texts = [await slow.accept(SESSION, Message(TO, "x")) for _ in range(3)]
+    lease = await line.leases.acquire(SESSION, WorkerId("w"))
+    await redis.set(keys.pace(SESSION), now_ms() + RESERVE_MINUTES * keys.MINUTE - 1500)
+    assert (await slow.begin(lease, texts[0])) == ("go", 0)
+    assert (await slow.begin(lease, texts[0])) == ("go", 0), "said twice, it counts once"
+    word, seconds = await slow.begin(lease, texts[1])
+    assert word == "wait"
+    assert 0.3 < seconds <= 0.5
+    word, seconds = await slow.begin(lease, texts[1], weight=2.0)
+    assert 1.3 < seconds <= 1.5
+
+
+async def test_the_first_end_that_is_written_counts(line):
+    (text,) = await line.texts(1)
+    assert await line.outbox.settle(SESSION, text, Fate(MessageState.FAILED, NotSent.UNKNOWN))
+    assert not await line.outbox.settle(SESSION, text, Fate(MessageState.SENT))
+    await line.outbox.requeue(SESSION, text)
+    assert line.ended == [(text, NotSent.UNKNOWN)]
+    assert await line.stands(text) == "failed"

@@ -18,7 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from workers.engine.child import happenings as happen
-from workers.engine.child.happenings import Happening, Refusal
+from workers.engine.child.happenings import ClientError, Happening, Refusal
 from workers.engine.devices import is_postgres
 from workers.engine.orders import Options
 
@@ -46,13 +46,12 @@ DIAL = 20.0
 #: How long a call keeps the lock, in seconds: the Go side looks its client up in the map within microseconds of entry.
 ENTRY = 0.005
 
+#: A moment before this is in seconds (they reach it in the year 5138), else in milliseconds.
+SECONDS_END = 10**11
+
 # neonize binds Stop, which returns nothing, as returning a string to free: whatever is in the register gets freed.
 # This is the same symbol with its true type.
 _stop = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(("Stop", gocode))
-
-
-class ClientError(Exception):
-    """A call into the library failed; the text is the library's own."""
 
 
 class Library:
@@ -137,13 +136,15 @@ class Client:
         )
         return str(await self._enter(call))
 
-    async def send_text(self, phone: str, text: str) -> None:
-        """Send to the E.164 number; returns when WhatsApp has taken it. Raises `ClientError`.
+    async def send_text(self, to: str, text: str) -> tuple[str, int]:
+        """Send to an E.164 number or a JID; WhatsApp's id for the text and its time (ms), once it has taken it.
 
-        As a finished message: given a string, neonize looks for mentions in it and asks the server for groups.
+        Raises `ClientError`. As a finished message: given a string, neonize looks for mentions in it and asks the server
+        for groups.
         """
-        to = JID(User=phone.lstrip("+"), Server="s.whatsapp.net", RawAgent=0, Device=0, Integrator=0)
-        await self._enter(self._neonize.send_message(to, Message(conversation=text)))
+        jid = parse_jid(to if "@" in to else f"{to.lstrip('+')}@s.whatsapp.net")
+        answer = await self._enter(self._neonize.send_message(jid, Message(conversation=text)))
+        return str(answer.ID), _ms(answer.Timestamp)
 
     async def log_out(self) -> None:
         """Unlink at WhatsApp, which also deletes the device from its store. Raises `ClientError`."""
@@ -246,6 +247,11 @@ def _logged_out(message: Any) -> Happening:
         ConnectFailureReason.Value("UNKNOWN_LOGOUT"),
     )
     return happen.LoginRefused(Refusal.MAIN_DEVICE_GONE if gone else Refusal.LOGGED_OUT, reason)
+
+
+def _ms(moment: int) -> int:
+    """Milliseconds since the epoch. neonize tells some moments in seconds."""
+    return moment * 1000 if moment < SECONDS_END else moment
 
 
 def _text(error: BaseException) -> str:

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+class ClientError(Exception):
+    """A call into the library failed; the text is the library's own."""
+
+
 @dataclass(frozen=True, slots=True)
 class QrShown:
     """A QR text of the rotation. It carries the secret of the pairing."""
@@ -76,6 +80,11 @@ class LoginRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class Deaf:
+    """A text got no answer in time. The library sends no other text of the session until it gives this one up."""
+
+
+@dataclass(frozen=True, slots=True)
 class Over:
     """The client's thread has ended: it could not start, or broke, or was stopped (then `detail` is empty)."""
 
@@ -83,5 +92,5 @@ class Over:
 
 
 Happening = (
-    QrShown | WordSaid | PairingDone | PairingRefused | LoggedIn | Cut | Silent | Answering | LoginRefused | Over
+    QrShown | WordSaid | PairingDone | PairingRefused | LoggedIn | Cut | Silent | Answering | LoginRefused | Deaf | Over
 )

@@ -8,7 +8,7 @@ import asyncio
 import socket
 from typing import assert_never
 
-from workers.engine.child.client import ClientError, Library
+from workers.engine.child.client import Library
 from workers.engine.child.process import leave, raise_descriptor_limit
 from workers.engine.child.session import Session
 from workers.engine.orders import Options
@@ -25,20 +25,12 @@ from workers.engine.protocol import (
     Released,
     Send,
     SendFailed,
-    Sent,
     to_holder,
 )
 
 #: Threads of the executor: every session and every call needs one. More than a holder ever holds, as with too few
 #: every call of every session waits for ever; a thread is made only when needed.
 THREADS = 4096
-#: Messages under way at once. A send that the library never finishes keeps its place, so this also bounds those.
-SENDS = 64
-#: Until a message's turn in its session comes, then for a place, then for WhatsApp's answer, in seconds: 70 in all. The
-#: library gives up after 75 s; a message that got no answer in our time may still arrive.
-TURN_LIMIT = 20.0
-PLACE_LIMIT = 10.0
-ANSWER_LIMIT = 40.0
 
 
 async def main(sock: socket.socket, options: Options) -> None:
@@ -59,7 +51,6 @@ class Holding:
         self._sessions: dict[str, Session] = {}
         self._waiting: dict[str, Hold] = {}  # until nothing of that session is left here; a `release` ends the wait
         self._stuck: list[Session] = []  # also keeps their clients from being collected
-        self._places = asyncio.Semaphore(SENDS)
 
     async def serve(self) -> None:
         """Obey the worker. Each command runs on its own; starts take their turns in the library's lock."""
@@ -129,47 +120,7 @@ class Holding:
 
     async def _send(self, send: Send) -> None:
         session = self._sessions.get(send.session)
-        reason = "not held" if session is None else await self._send_in_turn(session, send)
-        await self._pipe.send(
-            Sent(session=send.session, message=send.message)
-            if reason is None
-            else SendFailed(session=send.session, message=send.message, reason=reason)
-        )
-
-    async def _send_in_turn(self, session: Session, send: Send) -> str | None:
-        """Why the message was not sent, or None."""
-        # The library sends the messages of a session one after the other and cannot take one back. So one is handed to
-        # it only when nothing of this session is under way: what is refused here has not been sent, and never will be.
-        if not await _acquired(session.turn, TURN_LIMIT):
-            return "others of this session are waiting"
-        if not await _acquired(self._places, PLACE_LIMIT):
-            session.turn.release()
-            return "too many messages under way"
-
-        def over(_: object) -> None:
-            self._places.release()
-            session.turn.release()
-
-        sending = asyncio.create_task(_sent(session, send))
-        sending.add_done_callback(over)
-        await asyncio.wait({sending}, timeout=ANSWER_LIMIT)
-        return sending.result() if sending.done() else f"no answer within {ANSWER_LIMIT:.0f} s"
-
-
-async def _acquired(lock: asyncio.Lock | asyncio.Semaphore, limit: float) -> bool:
-    try:
-        async with asyncio.timeout(limit):
-            await lock.acquire()
-    except TimeoutError:
-        return False
-    return True
-
-
-async def _sent(session: Session, send: Send) -> str | None:
-    if not session.up:  # nobody knows how long a send during a cut takes
-        return "not connected"
-    try:
-        await session.client.send_text(send.to, send.text)
-    except ClientError as error:
-        return str(error)
-    return None
+        if session is None:
+            await self._pipe.send(SendFailed(session=send.session, message=send.message, reason="not held"))
+        else:
+            await session.texts.send(send)

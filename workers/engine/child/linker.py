@@ -12,7 +12,8 @@ import time
 from typing import NoReturn, assert_never
 
 from workers.engine.child import happenings as happen
-from workers.engine.child.client import Client, ClientError, Library
+from workers.engine.child.client import Client, Library
+from workers.engine.child.happenings import ClientError
 from workers.engine.child.process import leave
 from workers.engine.child.refusals import REASONS, ends_at
 from workers.engine.child.warmup import warm_up
@@ -170,6 +171,8 @@ class LinkerRun:
                     await self._end(detail)
                 # The new login could not even begin: again, soon.
                 self._look = asyncio.get_running_loop().time() + 1
+            case happen.Deaf():
+                raise AssertionError("a linker sends no texts")
             case happen.Cut() | happen.Silent() | happen.Answering():
                 pass  # after the consent a cut is part of it; silence is dealt with by the clock
             case _:

@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable
 from typing import assert_never
 
 from workers.engine.child import happenings as happen
-from workers.engine.child.client import Client, ClientError, Library
-from workers.engine.child.happenings import Refusal
+from workers.engine.child.client import Client, Library
+from workers.engine.child.happenings import ClientError, Refusal
 from workers.engine.child.refusals import REASONS, ends_at
+from workers.engine.child.texts import Texts
 from workers.engine.devices import device_in, held_name, is_postgres
 from workers.engine.protocol import Dropped, Held, Hold, Line, Lost, LostReason, Released, Restored
 
@@ -15,6 +16,8 @@ from workers.engine.protocol import Dropped, Held, Hold, Line, Lost, LostReason,
 LOG_OUT_LIMIT = 20.0
 #: For a polite stop, in seconds; longer than the longest dial, which a stop waits for.
 STOP_LIMIT = 45.0
+#: Until a session that is released has sent the text that is under way, in seconds.
+LAST_TEXT_LIMIT = 5.0
 
 
 class Session:
@@ -25,16 +28,21 @@ class Session:
         self.up = False
         #: The client shows a QR: its thread will never end, and it must not be stopped.
         self.stuck = False
-        #: Turns of those who send: messages of one session leave in the order in which they came.
-        self.turn = asyncio.Lock()
+        self.texts = Texts(self)
         self.gone = asyncio.Event()
         self._database = hold.database
         self._jid = hold.jid
         self._held_before = False
         self._release: Released | None = None
-        self._tell = tell
+        self._going: asyncio.Task[None] | None = None
+        self.tell = tell
+        self._library = library
+        self.client = self._another()
+
+    def _another(self) -> Client:
         # In a file with one device no jid: should it be gone, a QR shows; with a jid the whole process would abort.
-        self.client = Client(library, held_name(hold.database), jid=hold.jid if is_postgres(hold.database) else None)
+        jid = self._jid if is_postgres(self._database) else None
+        return Client(self._library, held_name(self._database), jid=jid)
 
     @property
     def leaving(self) -> bool:
@@ -45,28 +53,41 @@ class Session:
         """Log in and stay until the end, which is returned; the client is stopped then."""
         if not is_postgres(self._database) and not await asyncio.to_thread(device_in, self._database, self._jid):
             return self._lost(LostReason.LOGGED_OUT, "the store does not hold the device")
-        await self.client.start()
-        end = await self._follow()
-        self.up = False
-        if not self.stuck:
-            try:
-                async with asyncio.timeout(STOP_LIMIT):
-                    await self.client.stop()
-            except TimeoutError:
-                self.stuck = True
-                end = end.model_copy(update={"recycle": True}) if isinstance(end, Lost) else end
-        return end
+        while True:
+            await self.client.start()
+            end = await self._follow()
+            self.up = False
+            if not self.stuck:
+                try:
+                    async with asyncio.timeout(STOP_LIMIT):
+                        await self.client.stop()
+                except TimeoutError:
+                    self.stuck = True
+                    end = end.model_copy(update={"recycle": True}) if isinstance(end, Lost) else end
+            if (over := end or self._release) is not None:
+                return over
+            if self.stuck:
+                return self._lost(LostReason.START_FAILED, "the client does not stop")
+            self.client = self._another()
 
     async def report_up(self) -> None:
         """Answer a second `hold`."""
         if self.up:
-            await self._tell(Held(session=self.name))
+            await self.tell(Held(session=self.name))
+
+    def restart(self) -> None:
+        """Connect anew: the library waits for an answer that does not come, and sends nothing meanwhile."""
+        self.client.happenings.put_nowait(happen.Deaf())
 
     def release(self, detail: str = "") -> None:
-        """Ask it to go; `live` returns soon. Idempotent."""
+        """Ask it to go; `live` returns soon, when the text that is under way has been answered. Idempotent."""
         if self._release is None:
             self._release = Released(session=self.name, detail=detail)
-            self.client.happenings.put_nowait(happen.Over(""))
+            self._going = asyncio.create_task(self._go())
+
+    async def _go(self) -> None:
+        await self.texts.stop(LAST_TEXT_LIMIT)
+        self.client.happenings.put_nowait(happen.Over(""))
 
     async def log_out(self) -> None:
         """Unlink at WhatsApp, then go; if that fails, go all the same and say why."""
@@ -81,7 +102,8 @@ class Session:
             # The library reports only log-outs that somebody else began.
             self.client.happenings.put_nowait(happen.LoginRefused(Refusal.LOGGED_OUT, "by us"))
 
-    async def _follow(self) -> Lost | Released:
+    async def _follow(self) -> Lost | Released | None:
+        """The end of the session; None if it is to be connected anew."""
         while True:
             happening = await self.client.happenings.get()
             match happening:
@@ -96,6 +118,9 @@ class Session:
                     return self._lost(LostReason.LOGGED_OUT, "the store holds no device any more")
                 case happen.Over(detail=detail):
                     return self._release or self._lost(LostReason.START_FAILED, detail)
+                case happen.Deaf():
+                    await self._fall()
+                    return None
                 case happen.PairingDone() | happen.PairingRefused():
                     raise AssertionError("a stored device was paired")
                 case _:
@@ -105,12 +130,12 @@ class Session:
         if not self.up:
             self.up = True
             first, self._held_before = not self._held_before, True
-            await self._tell(Held(session=self.name) if first else Restored(session=self.name))
+            await self.tell(Held(session=self.name) if first else Restored(session=self.name))
 
     async def _fall(self) -> None:
         if self.up:
             self.up = False
-            await self._tell(Dropped(session=self.name))
+            await self.tell(Dropped(session=self.name))
 
     def _lost(self, reason: LostReason, detail: str, until: int | None = None) -> Lost:
         return Lost(session=self.name, reason=reason, until=until, detail=detail, recycle=self.stuck)

@@ -1,0 +1,66 @@
+"""The texts of one held session, on their way into the library: one at a time, in the order in which they came."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from workers.engine.child.happenings import ClientError
+from workers.engine.protocol import Send, SendFailed, Sent
+
+if TYPE_CHECKING:
+    from workers.engine.child.session import Session
+
+ANSWER_LIMIT = 40.0
+"""For WhatsApp's answer to a text, in seconds. The library waits for 75 s at each of its steps, and sends no other text
+of the session meanwhile: so the session is connected anew then. A text without an answer may still arrive."""
+
+
+class Texts:
+    """The texts of one session."""
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+        self._turn = asyncio.Lock()
+        self._refused = -1  # the volley of the last text that could not leave, and all before it
+        self._stopped = False
+
+    async def send(self, send: Send) -> None:
+        """Send a text when its turn comes, and tell the worker how it went."""
+        async with self._turn:
+            line = await self._sent(send)
+            await self._session.tell(line)
+
+    async def stop(self, seconds: float) -> None:
+        """Let no more texts leave; wait so long for the one that is under way."""
+        self._stopped = True
+        try:
+            async with asyncio.timeout(seconds), self._turn:
+                pass
+        except TimeoutError:
+            pass
+
+    def _obstacle(self, send: Send) -> str | None:
+        if self._stopped:
+            return "stopped"
+        # Nobody knows how long a send during a cut takes.
+        return "not connected" if not self._session.up or send.volley <= self._refused else None
+
+    async def _sent(self, send: Send) -> Sent | SendFailed:
+        reason = self._obstacle(send)
+        if reason is not None:
+            self._refused = max(self._refused, send.volley)
+            return SendFailed(session=send.session, message=send.message, reason=reason)
+        sending = asyncio.create_task(self._session.client.send_text(send.to, send.text))
+        await asyncio.wait({sending}, timeout=ANSWER_LIMIT)
+        if not sending.done():
+            sending.add_done_callback(lambda task: task.cancelled() or task.exception())  # too late to be told
+            self._refused = max(self._refused, send.volley)
+            self._session.restart()
+            reason = f"no answer within {ANSWER_LIMIT:.0f} s"
+        else:
+            try:
+                whatsapp_id, at = sending.result()
+            except ClientError as error:
+                reason = str(error)
+            else:
+                return Sent(session=send.session, message=send.message, whatsapp_id=whatsapp_id, at=at)
+        return SendFailed(session=send.session, message=send.message, reason=reason)
