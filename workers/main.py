@@ -123,6 +123,9 @@ class Worker:
         async def restart(session: SessionId, method: Method) -> None:
             await sweeper.restart(session, method)
 
+        async def unlink(session: SessionId) -> None:
+            await self._offer(redis, [("unlink", session)])
+
         parts = Parts(
             claims,
             cooldowns,
@@ -133,6 +136,7 @@ class Worker:
             sessions.adopt,
             sessions.refuse,
             restart,
+            unlink,
             self._config.device_name,
             switches,
         )

@@ -36,7 +36,7 @@ class Reason:
 #: for 400, 401, 402 and 403 of a client that is not linked: the library does not tell them apart.
 _WORDS: dict[str, Reason] = {
     "success": Reason(Verdict.GO_ON),
-    "timeout": Reason(Verdict.USED_UP),
+    "timeout": Reason(Verdict.USED_UP, FailureCode.CONNECTION_FAILED),
     "error": Reason(Verdict.AGAIN, FailureCode.PAIRING_REFUSED),
     "err-client-outdated": Reason(Verdict.FAIL, FailureCode.CLIENT_OUTDATED),
     "err-unexpected-state": Reason(Verdict.FAIL, FailureCode.PAIRING_REFUSED),

@@ -8,13 +8,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.core import keys
 from shared.core.lifecycle import State
-from shared.core.protocol import MessageType
+from shared.core.protocol import Body, MessageType
 from shared.state.lease import Leases
 from shared.state.snapshots import Snapshots
 from shared.tasks import cancelled
 from tests.unit.world import ONE, SESSION
 from workers.jobs import Jobs, Places
 from workers.linking.attempt import Attempt
+from workers.linking.course import Show
 from workers.linking.page import Page
 from workers.ownership import Ownership
 
@@ -97,8 +98,7 @@ async def test_an_attempt_that_writes_to_a_redis_that_forgot_it_goes_on_under_it
 
         page.lease = await ownership.acquire(SESSION, Driver())
         await operator.flushall()
-        page.renew(State.CONNECTING)
-        await page.show(MessageType.STATUS, "attempt.connecting")
+        await page.show(Body(state=State.CONNECTING), Show(MessageType.STATUS, "attempt.connecting"))
         stored = await snapshots.read(SESSION)
         assert (stored.body.state, stored.attempt) == (State.CONNECTING, page.lease.token)
     finally:

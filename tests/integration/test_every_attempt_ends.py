@@ -153,7 +153,7 @@ class Stage:
         self.alive: set[ScriptedLinker] = set()
         self.board = Board({})
         self.away = False
-        self.adopted = self.handed_over = self.refused = False
+        self.adopted = self.handed_over = self.refused = self.unlinked = False
         self.parked = ""
         self.taken = asyncio.Event()
         self._waiting = iter(script.linkers)
@@ -204,6 +204,9 @@ class Stage:
     async def restart(self, *_: object) -> None:
         self.handed_over = True
 
+    async def unlink(self, *_: object) -> None:
+        self.unlinked = True
+
     async def begin(self) -> tuple[Attempt, "asyncio.Task[None]"]:
         """Ask for an attempt, and have it run."""
         parts: Any = Parts(
@@ -216,6 +219,7 @@ class Stage:
             self.hold,
             self.refuse,
             self.restart,
+            self.unlink,
             "Salon",
             self,  # type: ignore[arg-type]
             self.limits,
@@ -384,6 +388,13 @@ async def test_what_was_asked_of_an_earlier_attempt_comes_late_and_is_dropped(re
         await redis.aclose(close_connection_pool=True)
 
 
+async def until_idle(attempt: Attempt) -> None:
+    """Until the attempt has obeyed what was asked of it."""
+    async with asyncio.timeout(10):
+        while not attempt._inbox.empty():
+            await asyncio.sleep(0.01)
+
+
 async def test_an_emptied_redis_does_not_make_an_attempt_forget_which_phone_is_expected(redis_server: str) -> None:
     redis = client(Redis.from_url(redis_server).connection_pool)
     qr = pipe.Qr(text="https://x#a,k", number=1, born=now_ms())
@@ -395,8 +406,9 @@ async def test_an_emptied_redis_does_not_make_an_attempt_forget_which_phone_is_e
             while (await stage.snapshots.read(stage.session)).body.state is not State.AWAITING_PHONE:
                 await asyncio.sleep(0.01)
         await redis.delete(keys.subject(stage.session))
-        await attempt._learn_subject()
-        assert attempt._page.subject.expected == PHONES[0]
+        attempt.order(Order.CODE)  # looks at the subject again
+        await until_idle(attempt)
+        assert attempt._course.subject.expected == PHONES[0]
         attempt.order(Order.CANCEL)
         async with asyncio.timeout(10):
             await its_end

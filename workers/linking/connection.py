@@ -8,13 +8,12 @@ import structlog
 from shared.tasks import cancelled
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed, Exited, Linker, PipeClosed, WrongMessage
+from workers.linking.course import LinkerEvent
 from workers.store.device import DeviceStore
 
 log = structlog.get_logger()
 
-Event = pipe.Ready | pipe.Qr | pipe.Code | pipe.CodeRefused | pipe.Word | pipe.Paired | pipe.Connected | pipe.Ended
-
-Heard = Event | Exited | WrongMessage | EngineFailed
+Heard = LinkerEvent | WrongMessage | EngineFailed
 
 
 class LinkerConnection:

@@ -1,0 +1,343 @@
+"""The words of the attempt's machine: where an attempt stands, what can happen to it, what it has others do.
+
+All of it is data. `workers/linking/machine.py` decides; `workers/linking/attempt.py` feeds the events in and carries the
+effects out.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from shared.core import phone
+from shared.core.failures import FailureCode
+from shared.core.lifecycle import State
+from shared.core.protocol import Body, MessageType, Method
+from shared.state.claims import Subject
+from shared.state.cooldowns import Asker
+from shared.telemetry.metrics import UNKNOWN_REGION
+from workers.engine import protocol as pipe
+from workers.engine.parent import Exited
+from workers.linking.limits import AttemptLimits
+from workers.linking.rotation import Rotation
+from workers.reasons import CodeRefusal
+from workers.store.device import StoredDevice
+
+
+class Phase(Enum):
+    """How far an attempt has come."""
+
+    LEARNING = "learning"  # whom it is about
+    CONNECTING = "connecting"
+    SHOWING = "showing"  # a QR, and maybe a code
+    AGREED = "agreed"  # the phone has: it can only succeed or fail
+    KEEPING = "keeping"  # logged in; the device is made durable, or logged out again
+    OVER = "over"  # the last snapshot is written, by us or by the next owner
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Where one attempt stands. `body` is what the page shows, or is shown next.
+
+    `dialled`: a linker is under way. `asker`: whose code was asked for on this connection. `revived`: a second linker has
+    taken over a device whose first one died. `unwelcome`: why the phone that has agreed must not stay. `unlink`: the
+    platform wants no device, and said so after the phone had agreed.
+    """
+
+    limits: AttemptLimits
+    device_name: str
+    phase: Phase = Phase.LEARNING
+    body: Body = field(default=Body(state=State.QUEUED))
+    subject: Subject = field(default=Subject(link="", link_expires_at=0))
+    rotation: Rotation = field(default=Rotation())
+    deadline: int = 0
+    restarts: int = 0
+    dialled: bool = False
+    paused: bool = False
+    asker: Asker | None = None
+    paired: pipe.Paired | None = None
+    revived: bool = False
+    unwelcome: str = ""
+    device: StoredDevice | None = None
+    unlink: bool = False
+
+    @property
+    def method(self) -> Method:
+        """How the phone was last asked to agree."""
+        return self.body.method or Method.QR
+
+    @property
+    def region(self) -> str:
+        """The region of the phone that is known so far; `ZZ` for none."""
+        number = self.subject.phone or self.subject.expected
+        return phone.region_of(number) if number else UNKNOWN_REGION
+
+
+# --- what can happen ------------------------------------------------------------------------------------------------
+
+
+class Order(Enum):
+    """What others may ask of a running attempt."""
+
+    CODE = "code"
+    CANCEL = "cancel"
+    UNLINK = "unlink"  # the platform wants the company to have no device
+    HAND_OVER = "hand-over"  # this worker stops: another shall begin anew
+    LOST = "lost"  # the lease is gone: stop, write nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A connection may be made. `warm`: a linker waits; `paused`: the operator wants no attempts now."""
+
+    warm: bool
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """Whom the attempt is about, and what was asked for; no `method` when only the subject was looked at."""
+
+    subject: Subject
+    method: Method | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CodeClaimed:
+    """The phone's one living code is ours to ask for."""
+
+    asker: Asker
+
+
+@dataclass(frozen=True, slots=True)
+class CodeDenied:
+    """No code can be had. `raw`: WhatsApp's own words, when it was WhatsApp."""
+
+    code: FailureCode
+    retry_at: int | None = None
+    raw: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Whether the link that asked was revoked meanwhile."""
+
+    revoked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """The device is durable and registered."""
+
+    device: StoredDevice
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpent:
+    """The link has done its work; not `kept`: it was revoked at the last moment."""
+
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedOut:
+    """The device that must not stay is logged out and forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeIsUp:
+    """The deadline has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broke:
+    """Something that must not happen did, in the engine or in us: the type of the error."""
+
+    error: str
+
+
+Answer = Began | Learned | CodeClaimed | CodeDenied | Judged | Adopted | LinkSpent | LoggedOut
+LinkerEvent = (
+    pipe.Ready | pipe.Qr | pipe.Code | pipe.CodeRefused | pipe.Word | pipe.Paired | pipe.Connected | pipe.Ended | Exited
+)
+Happening = Order | Answer | LinkerEvent | TimeIsUp | Broke
+
+
+# --- what is to be done ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Connect with a linker; with `jid`, log in with the device that a dead linker has left in the file."""
+
+    jid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """Nothing of the connection stays behind: process, file, claim to a code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learn:
+    """Read whom the attempt is about; answered by `Learned`, with the method if `whole`."""
+
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Go on under a new number; answered by `Began`."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """Save and announce the body as it is when this is carried out."""
+
+    kind: MessageType
+    event: str
+    detail: str = ""
+    counters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The last snapshot; `raw` goes to the log, `region` is the linked phone's. `alert`: Sentry hears of a failure."""
+
+    body: Body
+    kind: MessageType
+    event: str
+    detail: str = ""
+    counters: tuple[str, ...] = ()
+    raw: str = ""
+    region: str | None = None
+    alert: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimCode:
+    """Have the phone's one living code until `dies`; answered by `CodeClaimed` or `CodeDenied`."""
+
+    phone: str
+    dies: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskCode:
+    """Tell the linker to ask WhatsApp for a code."""
+
+    phone: str
+
+
+@dataclass(frozen=True, slots=True)
+class BookRefusal:
+    """WhatsApp gives no code: book the wait, give the claim back; answered by `CodeDenied`."""
+
+    asker: Asker
+    why: CodeRefusal
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetPhone:
+    """Another number, or the same again, may be asked on the same attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertNoCode:
+    """Tell Sentry of a code that could not be had."""
+
+    code: FailureCode
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportDeath:
+    """Tell Sentry that the linker died by itself."""
+
+    exited: Exited
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Ask whether the link is still worth something; answered by `Judged`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Make the finished device durable; `parked` if it is not to stay. Answered by `Adopted`."""
+
+    jid: str
+    linked_at: int
+    parked: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpendLink:
+    """The link has linked a device; answered by `LinkSpent`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogOutDevice:
+    """Log out a device that must not stay, and forget it; answered by `LoggedOut`."""
+
+    device: StoredDevice
+
+
+@dataclass(frozen=True, slots=True)
+class HoldLinked:
+    """Have the device held; `verified` is counted when it has outlived the dwell."""
+
+    device: StoredDevice
+    body: Body
+    verified: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CoolPhone:
+    """A banned phone waits for its next code as long as the ban lasts."""
+
+    phone: str
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class GiveLeaseBack:
+    """Give the lease back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Another worker shall begin anew, for the same page."""
+
+    method: Method
+
+
+@dataclass(frozen=True, slots=True)
+class UnlinkAgain:
+    """Have the platform's wish done once the session is held, or by whoever finds another device."""
+
+
+Effect = (
+    Dial
+    | HangUp
+    | Learn
+    | Advance
+    | Show
+    | End
+    | ClaimCode
+    | AskCode
+    | BookRefusal
+    | ForgetPhone
+    | AlertNoCode
+    | ReportDeath
+    | Judge
+    | Adopt
+    | SpendLink
+    | LogOutDevice
+    | HoldLinked
+    | CoolPhone
+    | GiveLeaseBack
+    | Restart
+    | UnlinkAgain
+)

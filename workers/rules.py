@@ -1,0 +1,71 @@
+"""The shape of our machines: a table of rows, each an event, where it may happen, and what is done then.
+
+Pure: no Redis, no pipe, no clock. `advance` finds the first row that fits and makes its acts; what fits no row came late,
+or twice, and changes nothing. A test breaks each row and each act in turn, and wants to see it noticed.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+C = TypeVar("C", bound=Any)
+
+
+@dataclass
+class Turn(Generic[C]):
+    """One step while it is made: the course so far, what happens at `now` (ms since the epoch), the effects so far."""
+
+    course: C
+    event: Any
+    now: int
+    effects: list[Any] = field(default_factory=list)
+
+    def set(self, **changes: object) -> None:
+        """Change the course."""
+        self.course = replace(self.course, **changes)
+
+    def add(self, *effects: object) -> None:
+        """Have more done."""
+        self.effects += effects
+
+
+Act = Callable[[Turn[C]], None]
+When = Callable[[Turn[C]], bool]
+
+
+@dataclass(frozen=True)
+class Rule(Generic[C]):
+    """What is done when `on` happens in one of the phases `at` and `when` holds; `to` is the phase after it."""
+
+    on: type | Enum
+    at: frozenset[Enum]
+    to: Enum | None
+    do: tuple[Act[C], ...]
+    when: When[C] | None = None
+
+    def fits(self, turn: Turn[C]) -> bool:
+        """Whether this rule says what comes of a turn."""
+        happened = turn.event is self.on if isinstance(self.on, Enum) else isinstance(turn.event, self.on)
+        return happened and turn.course.phase in self.at and (self.when is None or self.when(turn))
+
+
+def advance(rules: Iterable[Rule[C]], turn: Turn[C]) -> Rule[C] | None:
+    """Make the turn by the first rule that fits; which one that was."""
+    rule = next((rule for rule in rules if rule.fits(turn)), None)
+    if rule is not None:
+        if rule.to is not None:
+            turn.set(phase=rule.to)
+        for act in rule.do:
+            act(turn)
+    return rule
+
+
+def do(effect: object) -> Act[Any]:
+    """The act that has one effect done, always the same."""
+
+    def act(turn: Turn[Any]) -> None:
+        turn.add(effect)
+
+    act.__name__ = f"do_{type(effect).__name__}"
+    return act
