@@ -217,6 +217,6 @@ def _company(request: Request) -> CompanyId:
 
 def _number(text: str, region: str, field: str) -> str:
     try:
-        return phone.parse(text, region)
+        return phone.recipient(text, region)
     except Refused as refused:
         raise Problem(problems.NOT_A_PHONE, code=refused.code, field=field) from None

@@ -1,7 +1,7 @@
 """Phone numbers at the border: what people type becomes E.164 or a clear refusal; what is shown is masked.
 
 The number doctor: a number is read as its country's people write it, old ways included, and two numbers that are one
-WhatsApp account are known to be one (Brazil's ninth digit, Mexico's 1, Argentina's 9).
+WhatsApp account are known to be one (shared/core/renumbered.py).
 """
 
 import re
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
+from shared.core import renumbered
 from shared.core.failures import FailureCode, Refused
 
 FIELD = "phoneNumber"
@@ -27,20 +28,8 @@ _DIAL_EIGHT = frozenset({"RU", "KZ"})
 _EIGHT = re.compile(r"8\d{10}")
 _ABROAD_WITHOUT_PLUS = re.compile(r"[1-9]\d{10,14}")
 
-#: Old ways of writing a mobile, by country code: a pattern of the national number, and what it is today.
-#: Brazil put a 9 before mobiles (2012-2016), which began with 6-9; Mexico gave up 1, 044 and 045 (2019).
-_TODAY: dict[int, tuple[re.Pattern[str], str]] = {
-    55: (re.compile(r"([1-9]{2})([6-9]\d{7})"), r"\g<1>9\g<2>"),
-    52: (re.compile(r"(?:1|0?4[45])(\d{10})"), r"\1"),
-}
-
-#: The two ways in which WhatsApp may know one account, as patterns of E.164 digits: the longer, and how to make it the
-#: shorter; the shorter, and how to make it the longer (issues of several peers; nobody can tell which one it is).
-_TWICE: tuple[tuple[re.Pattern[str], str, re.Pattern[str], str], ...] = (
-    (re.compile(r"(55[1-9]{2})9([6-9]\d{7})"), r"\1\2", re.compile(r"(55[1-9]{2})([6-9]\d{7})"), r"\g<1>9\2"),
-    (re.compile(r"521(\d{10})"), r"52\1", re.compile(r"52(\d{10})"), r"521\1"),
-    (re.compile(r"549(\d{10})"), r"54\1", re.compile(r"54(\d{10})"), r"549\1"),
-)
+#: Mexico dialled mobiles behind 044 and 045 until 2019.
+_DIALLED_AT_HOME: dict[int, re.Pattern[str]] = {52: re.compile(r"0?4[45](\d{10})")}
 
 
 def parse(text: str, region: str) -> str:
@@ -58,11 +47,25 @@ def parse(text: str, region: str) -> str:
     raise Refused(FailureCode.INVALID_PHONE, field=FIELD)
 
 
+def recipient(text: str, region: str) -> str:
+    """As `parse`, but an old number in full (`+52 1 55 …`) stays as it is written: it may be the account's name at
+    WhatsApp, which whoever wrote it has from there."""
+    today = parse(text, region)
+    digits = re.sub(r"\D", "", _DIALLED_ABROAD.sub("+", unicodedata.normalize("NFKC", text)))
+    return f"+{digits}" if digits and renumbered.today(digits) == today.removeprefix("+") else today
+
+
 def _readings(text: str, region: str) -> Iterator[tuple[str, frozenset[int] | None]]:
     """What may be meant, the likeliest first, and the kinds of line to which a bold guess is kept."""
     plain = _DIALLED_ABROAD.sub("+", text)
-    yield plain, None
     digits = re.sub(r"\D", "", plain)
+    code = str(phonenumbers.country_code_for_region(region))
+    if "+" not in plain and digits.startswith(code):
+        # Both readings may be numbers. Whoever writes so many digits means the country, and nearly always a mobile.
+        yield f"+{digits}", _MOBILE
+        yield plain, _MOBILE
+        yield f"+{digits}", None
+    yield plain, None
     if "+" in plain:
         if region in _DIAL_EIGHT and _EIGHT.fullmatch(digits):
             yield digits, None
@@ -77,19 +80,24 @@ def _readings(text: str, region: str) -> Iterator[tuple[str, frozenset[int] | No
 def _number(text: str, region: str) -> PhoneNumber | None:
     try:
         number = phonenumbers.parse(text, region)
+        if number.extension:
+            return None
+        if not phonenumbers.is_valid_number(number):
+            number = _renewed(number)
     except NumberParseException:
         return None
-    if number.extension:
-        return None
-    if not phonenumbers.is_valid_number(number):
-        pattern, today = _TODAY.get(number.country_code or 0, (None, ""))
-        old = pattern.fullmatch(phonenumbers.national_significant_number(number)) if pattern else None
-        if old is None:
-            return None
-        number = PhoneNumber(country_code=number.country_code, national_number=int(old.expand(today)))
     if not phonenumbers.is_valid_number(number) or phonenumbers.number_type(number) in _NEVER:
         return None
     return number
+
+
+def _renewed(number: PhoneNumber) -> PhoneNumber:
+    """A number that nobody can dial any more as it is written today; another stays as it is."""
+    code, national = number.country_code or 0, phonenumbers.national_significant_number(number)
+    if (dialled := _DIALLED_AT_HOME.get(code)) is not None and (found := dialled.fullmatch(national)):
+        national = found[1]
+    digits = renumbered.today(f"{code}{national}") or f"{code}{national}"
+    return phonenumbers.parse(f"+{digits}", None)  # not made by hand: some begin with a 0 that counts
 
 
 def masked(e164: str) -> str:
@@ -125,20 +133,17 @@ def of_jid(jid: str) -> str:
 def canonical(e164: str) -> str:
     """One name for all E.164 numbers that are one account: the shortest of its variants. `+5215512345678` →
     `+525512345678`."""
-    digits = e164.removeprefix("+")
-    for longer, short, _, _ in _TWICE:
-        if found := longer.fullmatch(digits):
-            return "+" + found.expand(short)
-    return "+" + digits
+    return min(_ways(e164), key=lambda way: (len(way), way))
 
 
 def variants(e164: str) -> tuple[str, ...]:
     """Every E.164 number that is the same WhatsApp account, the canonical one first."""
-    first = canonical(e164)
-    for _, _, shorter, long in _TWICE:
-        if found := shorter.fullmatch(first.removeprefix("+")):
-            return (first, "+" + found.expand(long))
-    return (first,)
+    return tuple(sorted(_ways(e164), key=lambda way: (len(way), way)))
+
+
+def _ways(e164: str) -> set[str]:
+    digits = e164.removeprefix("+")
+    return {f"+{way}" for way in (digits, renumbered.today(digits), renumbered.formerly(digits)) if way}
 
 
 def same_account(one: str, other: str) -> bool:

@@ -147,3 +147,105 @@ def test_the_linked_device_is_the_expected_one_by_any_of_its_numbers(expected, l
 )
 def test_another_phone_is_another_account(expected, linked):
     assert not phone.same_account(expected, phone.of_jid(f"{linked}:12@s.whatsapp.net"))
+
+
+def _mobiles(region: str) -> list[str]:
+    """Mobiles of a region in E.164: its example, and others made from that by other digits."""
+    chance = random.Random(SEED)
+    example = phonenumbers.example_number_for_type(region, PhoneNumberType.MOBILE)
+    if example is None:
+        return []
+    e164 = phonenumbers.format_number(example, PhoneNumberFormat.E164)
+    most = len(str(example.national_number)) - 1
+    lengths = [min(digits, most) for digits in (4, 5, 6) * 8]
+    made = {e164[:-digits] + str(chance.randrange(10**digits)).zfill(digits) for digits in lengths}
+    return sorted(one for one in made if phonenumbers.is_valid_number_for_region(phonenumbers.parse(one, None), region))
+
+
+def test_a_mobile_with_its_own_country_code_and_without_a_plus_is_itself_or_refused_and_so_is_one_without_the_code():
+    """Where both readings are numbers (Germany, Indonesia, Kosovo), the one with the code is meant."""
+    wrong, tried = [], 0
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
+        code = str(phonenumbers.country_code_for_region(region))
+        for e164 in _mobiles(region):
+            for typed in (e164[1:], e164[1:].removeprefix(code)):
+                tried += 1
+                try:
+                    got = phone.parse(typed, region)
+                except Refused:
+                    continue
+                if not phone.same_account(got, e164) and phonenumbers.parse(e164, None) != phonenumbers.parse(
+                    got, None
+                ):
+                    wrong.append((region, typed, got))
+    assert tried > 5000
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("region", "typed", "wanted"),
+    [
+        ("DE", "4915123456088", "+4915123456088"),
+        ("DE", "49 151 23456088", "+4915123456088"),
+        ("ID", "62812324318", "+62812324318"),
+        ("ID", "62 218 341 250", "+62218341250"),
+        ("XK", "38343614936", "+38343614936"),
+        ("SE", "468123799", "+468123799"),
+        ("CU", "53332577", "+5353332577"),  # a mobile at home, not a short line with the code
+        ("BR", "55 99876-5432", "+5555998765432"),  # the area code 55, and the ninth digit
+    ],
+)
+def test_both_readings_are_numbers_and_the_likelier_is_taken(region, typed, wanted):
+    try:
+        got = phone.parse(typed, region)
+    except Refused:
+        got = None
+    assert got in {wanted, None}
+    if region != "BR":
+        assert got == wanted
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("5215512345678", "525512345678"),
+        ("541123456789", "5491123456789"),
+        ("553187654321", "5531987654321"),
+        ("22549000001", "2250749000001"),
+        ("22505000001", "2250505000001"),
+        ("22501000001", "2250101000001"),
+        ("22544000001", "2250544000001"),
+        ("22520800001", "2252120800001"),
+        ("22521000001", "2252521000001"),
+        ("22520200001", "2252720200001"),
+        ("22997000001", "2290197000001"),
+        ("24107123456", "24177123456"),
+        ("841201234567", "84701234567"),
+        ("841991234567", "84591234567"),
+    ],
+)
+def test_a_renumbered_account_is_one_by_both_its_numbers(old, new):
+    assert phone.same_account(f"+{old}", f"+{new}")
+    assert set(phone.variants(f"+{new}")) == {f"+{old}", f"+{new}"}
+    assert phone.variants(f"+{old}") == phone.variants(f"+{new}")
+    assert phone.canonical(f"+{old}") == phone.canonical(f"+{new}")
+
+
+@pytest.mark.parametrize(
+    ("typed", "region", "linked", "written"),
+    [
+        ("+225 49 00 00 01", "RU", "+2250749000001", "+22549000001"),
+        ("49 00 00 01", "CI", "+2250749000001", "+2250749000001"),
+        ("+229 97 00 00 01", "RU", "+2290197000001", "+22997000001"),
+        ("+84 120 123 4567", "VN", "+84701234567", "+841201234567"),
+        ("0120 123 4567", "VN", "+84701234567", "+84701234567"),
+        ("+52 1 55 1234 5678", "MX", "+525512345678", "+5215512345678"),
+        ("0052 1 55 1234 5678", "RU", "+525512345678", "+5215512345678"),
+        ("+55 31 8765-4321", "BR", "+5531987654321", "+553187654321"),
+        ("+7 900 123-45-67", "RU", "+79001234567", "+79001234567"),
+        ("8 900 123-45-67", "RU", "+79001234567", "+79001234567"),
+    ],
+)
+def test_an_old_number_is_renewed_for_its_owner_and_left_alone_for_who_writes_to_it(typed, region, linked, written):
+    assert phone.parse(typed, region) == linked
+    assert phone.recipient(typed, region) == written

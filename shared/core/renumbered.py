@@ -1,0 +1,101 @@
+"""Countries that have changed how mobiles are numbered: the old way of writing each and today's, as data.
+
+WhatsApp goes on to name an account as it was made, so both ways may be one account, and nobody can tell which it is.
+
+A way is the number's digits with its country code. A digit stands for itself, a letter for one digit of its class, in
+the same order on both sides.
+"""
+
+import re
+from dataclasses import dataclass
+
+CLASSES = {
+    "#": "[0-9]",
+    "d": "[1-9]",  # Brazil's area codes
+    "m": "[6-9]",  # Brazil's mobiles, before they got a 9
+    "f": "[04-9]",  # Ivory Coast's mobiles; the digit behind says the operator:
+    "o": "[0-3]",  # Moov
+    "t": "[4-6]",  # MTN
+    "s": "[7-9]",  # Orange
+    "g": "[23]",  # Ivory Coast's fixed lines; the third digit says the operator
+    "r": "[1-79]",
+}
+
+#: Old way, today's way.
+_TABLE = """
+    52  521##########   52##########      Mexico gave up the 1 (2019)
+    54  54##########    549##########     Argentina's mobiles have a 9 from abroad
+    55  55ddm#######    55dd9m#######     Brazil put a 9 before mobiles (2012-2016)
+    225 225fo######     22501fo######     Ivory Coast put the operator before eight digits (2021)
+    225 225ft######     22505ft######
+    225 225fs######     22507fs######
+    225 225g#8#####     22521g#8#####
+    225 225g#0#####     22525g#0#####
+    225 225g#r#####     22527g#r#####
+    229 229########     22901########     Benin put 01 before eight digits (2024)
+    241 24101######     24111######       Gabon made two digits of the operator's one (2019)
+    241 24102######     24162######
+    241 24104######     24174######
+    241 24105######     24165######
+    241 24106######     24166######
+    241 24107######     24177######
+    84  84120#######    8470#######       Viet Nam made ten digits of eleven (2018)
+    84  84121#######    8479#######
+    84  84122#######    8477#######
+    84  84126#######    8476#######
+    84  84128#######    8478#######
+    84  84123#######    8483#######
+    84  84124#######    8484#######
+    84  84125#######    8485#######
+    84  84127#######    8481#######
+    84  84129#######    8482#######
+    84  84162#######    8432#######
+    84  84163#######    8433#######
+    84  84164#######    8434#######
+    84  84165#######    8435#######
+    84  84166#######    8436#######
+    84  84167#######    8437#######
+    84  84168#######    8438#######
+    84  84169#######    8439#######
+    84  84186#######    8456#######
+    84  84188#######    8458#######
+    84  84199#######    8459#######
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    pattern: re.Pattern[str]
+    text: str
+
+    @classmethod
+    def read(cls, text: str) -> "_Way":
+        return cls(re.compile("".join(one if one.isdigit() else f"({CLASSES[one]})" for one in text)), text)
+
+    def carry(self, digits: str, to: "_Way") -> str | None:
+        """The same number written the other way; None for a number that is not written this way."""
+        found = self.pattern.fullmatch(digits)
+        if found is None:
+            return None
+        free = iter(found.groups())
+        return "".join(one if one.isdigit() else next(free) for one in to.text)
+
+
+_PAIRS: tuple[tuple[str, _Way, _Way], ...] = tuple(
+    (code, _Way.read(old), _Way.read(new))
+    for code, old, new in (line.split()[:3] for line in _TABLE.strip().splitlines())
+)
+
+
+def today(digits: str) -> str | None:
+    """Today's way of writing an old number (digits with the country code); None for a number that is not old."""
+    return next(
+        (found for code, old, new in _PAIRS if digits.startswith(code) and (found := old.carry(digits, new))), None
+    )
+
+
+def formerly(digits: str) -> str | None:
+    """The old way of writing today's number; None for a number that was never written otherwise."""
+    return next(
+        (found for code, old, new in _PAIRS if digits.startswith(code) and (found := new.carry(digits, old))), None
+    )
