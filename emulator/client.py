@@ -175,9 +175,21 @@ class Emulator:
         status: int | None = None,
         ban: int | None = None,
         expire: int | None = None,
+        device: int | None = None,
+        message: str | None = None,
+        header: str | None = None,
+        subtext: str | None = None,
     ) -> int:
         """Arms a fault (faults.py) for a tag, a phone, or everybody; returns the rule's id. `times=None`: until disarmed."""
-        parameters = {"times": times, "skip": skip, "delay": delay, "status": status, "ban": ban, "expire": expire}
+        parameters: dict[str, object] = {
+            "times": times,
+            "skip": skip,
+            "delay": delay,
+            "status": status,
+            "ban": ban,
+            "expire": expire,
+        }
+        parameters |= {"device": device, "message": message, "header": header, "subtext": subtext}
         body = {"fault": str(fault), "tag": tag, "phone": phone, **parameters}
         return int((await self.call("POST", "/rules", body))["id"])
 
@@ -192,6 +204,11 @@ class Emulator:
     async def settings(self, tag: str, **settings: float) -> None:
         """Sets the knobs of a tag (settings.TagSettings); what is not named goes back to its default."""
         await self.call("PUT", f"/tags/{tag}/settings", settings)
+
+    async def group(self, name: str, members: list[str], subject: str = "Group") -> str:
+        """Makes (or changes) a group of these numbers, the first its maker; its address."""
+        await self.call("PUT", f"/groups/{name}", {"members": [one.lstrip("+") for one in members], "subject": subject})
+        return f"{name}@g.us"
 
     async def connections(self, tag: str | None = None) -> list[dict[str, Any]]:
         return list((await self.call("GET", "/connections", tag=tag))["connections"])

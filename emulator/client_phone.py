@@ -47,9 +47,31 @@ class Phone:
         bodies = [rule if isinstance(rule, dict) else {"fault": str(rule)} for rule in rules]
         await self._call("PUT", "/behaviour", {"rules": bodies})
 
-    async def change(self, **account: str | int) -> None:
-        """Changes name, business_name, platform or device_limit."""
+    async def change(self, **account: str | int | bool | list[str]) -> None:
+        """Changes name, business_name, platform, device_limit, on_whatsapp, also, receipts or companions (state.Account)."""
         await self._call("PUT", "", account)
+
+    async def say(self, to: str, text: str = "", **more: str | bool) -> str:
+        """Writes to a number, or to a group (its id, with `@g.us`); `more`: kind, target, quoted, quoted_text, lid. The message's id."""
+        where = {"group": to.removesuffix("@g.us")} if to.endswith("@g.us") else {"to": to.lstrip("+")}
+        return str((await self._call("POST", "/say", {**where, "text": text, **more}))["id"])
+
+    async def react(self, to: str, target: str, emoji: str, *, own: bool = False) -> str:
+        """Puts an emoji on the message `target`, which the phone itself wrote if it is its `own`."""
+        return await self.say(to, emoji, kind="reaction", target=target, target_is_own=own)
+
+    async def edit(self, to: str, target: str, text: str) -> str:
+        """Gives other words to a text that this phone wrote."""
+        return await self.say(to, text, kind="edit", target=target)
+
+    async def delete(self, to: str, target: str) -> str:
+        """Deletes for everyone what this phone wrote."""
+        return await self.say(to, kind="deletion", target=target)
+
+    async def receipt(self, sender: str, message_id: str, kind: str = "read") -> None:
+        """Says of a message of `sender`'s linked device: delivered, read, played, or retry (it could not be opened)."""
+        body = {"sender": sender.lstrip("+"), "message_id": message_id, "type": kind}
+        await self._call("POST", "/receipt", body)
 
     async def forget(self) -> None:
         """Unlinks all and forgets the number."""

@@ -31,12 +31,22 @@ class Kind(StrEnum):
     PAIRING_FAILED = "pairing.failed"  # status, reason: the client refused pair-success
     DEVICE_LINKED = "device.linked"  # device: the client signed
     DEVICE_LOGGED_IN = "device.logged-in"  # device, revision: `success` was sent
-    DEVICE_CONNECTED = "device.connected"  # device: passive/active was answered
+    DEVICE_CONNECTED = "device.connected"  # device, waited: passive/active was answered, and so much mail handed over
     DEVICE_UNLINKED = "device.unlinked"  # device, reason
     PREKEYS_UPLOADED = "prekeys.uploaded"  # device, count
     KEEPALIVE = "keepalive"  # answered
     MESSAGE_RECEIVED = "message.received"  # message_id, to, text, devices
     WEB_PAGE_SERVED = "web-page.served"  # page: the present web version was asked for
+    MESSAGE_RESENT = "message.resent"  # message_id, to: sealed anew after a retry receipt
+    MESSAGE_UNREADABLE = (
+        "message.unreadable"  # message_id, reader, reason: a phone has no session for it, and asks for it again
+    )
+    MESSAGE_SENT_AGAIN = "message.sent-again"  # message_id, by: a phone did so, because a linked device asked
+    PEER_MESSAGE_RECEIVED = "peer-message.received"  # message_id: a linked device asked its own phone for something
+    RECEIPT_SENT = (
+        "receipt.sent"  # message_id, type (delivered, read, played, retry), by: of a phone, for a linked device
+    )
+    RECEIPT_RECEIVED = "receipt.received"  # message_id, type, to: of a linked device, for what a phone wrote
     STANZA_UNKNOWN = "stanza.unknown"  # stanza
     FAULT_FIRED = "fault.fired"  # fault, rule
     EMULATOR_FAILED = "emulator.failed"  # reason: a bug of the emulator

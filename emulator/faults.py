@@ -22,6 +22,8 @@ class Step(StrEnum):
     SUCCESS = "success"
     PREKEYS = "prekeys"
     ACTIVE = "active"
+    USYNC = "usync"
+    KEYS = "keys"
     MESSAGE = "message"
 
 
@@ -84,10 +86,21 @@ class Fault(StrEnum):
     CONFLICT_REPLACED = "conflict-replaced"
     DWELL_DROP = "dwell-drop"
     KEEPALIVE_SILENCE = "keepalive-silence"
+    USYNC_SILENCE = "usync-silence"
+    USYNC_CUT = "usync-cut"
+    USYNC_LATE = "usync-late"
+    USYNC_REFUSED = "usync-refused"
+    KEYS_SILENCE = "keys-silence"
+    KEYS_CUT = "keys-cut"
+    KEYS_LATE = "keys-late"
+    KEYS_REFUSED = "keys-refused"
     MESSAGE_SILENCE = "message-silence"
     MESSAGE_CUT = "message-cut"
     MESSAGE_LATE = "message-late"
     MESSAGE_REFUSED = "message-refused"
+    RETRY_RECEIPT = "retry-receipt"
+    RECEIPT_SILENCE = "receipt-silence"
+    RECEIPT_LATE = "receipt-late"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +141,7 @@ FAULTS: dict[Fault, FaultDoc] = {
     ),
     Fault.CONNECT_REFUSED: FaultDoc(
         "`failure` for a client that is not linked yet (400 401 402 403 405 406 409 500 503)",
-        "status=405, ban=101, expire=3600",
+        "status=405, ban=101, expire=3600, message, header, subtext",
         "status word err-client-outdated (405), err-unexpected-state, or timeout (500, 503)",
     ),
     Fault.REFS_SILENCE: FaultDoc("connected, but no refs: no QR ever", "", "nothing"),
@@ -181,8 +194,8 @@ FAULTS: dict[Fault, FaultDoc] = {
         "the 515 is followed by a cut at once", "", "as a rule a login; sometimes nothing"
     ),
     Fault.LOGIN_REFUSED: FaultDoc(
-        "`failure` for a linked device (400 401 402 403 405 406 409 500 503); 401, 403 and 406 unlink it",
-        "status=401, ban=101, expire=3600",
+        "`failure` for a linked device (400 401 402 403 405 406 409 415 418 429 500 501 503; 413 and 414 end neonize's process); 401, 403 and 406 unlink it",
+        "status=401, ban=101, expire=3600, message, header, subtext",
         "LoggedOut, TemporaryBan, ClientOutdated, ConnectFailure, or Disconnected and retries (500, 503)",
     ),
     Fault.SUCCESS_SILENCE: FaultDoc("no `success` after the login", "", "nothing"),
@@ -209,10 +222,35 @@ FAULTS: dict[Fault, FaultDoc] = {
     ),
     Fault.DWELL_DROP: FaultDoc("the device is unlinked soon after the login", "delay=10", "LoggedOut"),
     Fault.KEEPALIVE_SILENCE: FaultDoc("one ping is not answered", "", "KeepAliveTimeout after 30 to 40 s"),
+    Fault.USYNC_SILENCE: FaultDoc(
+        "who a number is (devices, lid, on WhatsApp) is never answered", "", "send blocks 75 s"
+    ),
+    Fault.USYNC_CUT: FaultDoc("cut when it is asked who a number is", "", "SendMessageError"),
+    Fault.USYNC_LATE: FaultDoc("who a number is is answered late", "delay=5"),
+    Fault.USYNC_REFUSED: FaultDoc("the question who a number is is refused", "status=429", "SendMessageError"),
+    Fault.KEYS_SILENCE: FaultDoc("the keys of a receiver are never given", "", "send blocks 75 s"),
+    Fault.KEYS_CUT: FaultDoc("cut when a receiver's keys are asked for", "", "SendMessageError, Disconnected"),
+    Fault.KEYS_LATE: FaultDoc("the keys of a receiver come late", "delay=5"),
+    Fault.KEYS_REFUSED: FaultDoc(
+        "the keys of a receiver's devices (or of one `device`) are refused; `phone` may be the receiver's",
+        "status=404, device",
+        "sent to the other devices, be it only our own phone",
+    ),
     Fault.MESSAGE_SILENCE: FaultDoc("a message is never acknowledged", "", "send blocks 75 s"),
     Fault.MESSAGE_CUT: FaultDoc("cut when a message comes", "", "sent again after the reconnect"),
     Fault.MESSAGE_LATE: FaultDoc("a message is acknowledged late", "delay=5"),
-    Fault.MESSAGE_REFUSED: FaultDoc("a message is refused", "status=463", "SendMessageError"),
+    Fault.MESSAGE_REFUSED: FaultDoc(
+        "a message is refused (421 463 475 479); `phone` may be the receiver's", "status=463", "SendMessageError"
+    ),
+    Fault.RETRY_RECEIPT: FaultDoc(
+        "the receiver's phone cannot open a message and asks for it again; `phone` may be the receiver's",
+        "",
+        "sent again by itself, if the same process sent it",
+    ),
+    Fault.RECEIPT_SILENCE: FaultDoc(
+        "the receiver's phone is off: it never says that it got a message; `phone` may be the receiver's", "", "nothing"
+    ),
+    Fault.RECEIPT_LATE: FaultDoc("the receiver's phone says late that it got a message", "delay=5"),
 }
 
 CHAOS = tuple(

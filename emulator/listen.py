@@ -14,6 +14,7 @@ import uvicorn
 
 from emulator.control.routes import control_app
 from emulator.environment import Ready
+from emulator.phone.talk import Talk
 from emulator.rules import Chaos, Rules
 from emulator.server.proxy import Proxy
 from emulator.server.state import State
@@ -81,6 +82,7 @@ async def serving(options: Options) -> AsyncIterator[Ready]:
     tls, ca_path = tls_context(options.state_directory)
     state = State(options.state_directory)
     world = World(load_words(), state, Rules(Chaos(options.chaos, options.seed)))
+    world.phones = talk = Talk(world)
     proxy = Proxy(world, tls)
     with (
         _listen(options.host, options.proxy_port) as proxy_socket,
@@ -93,7 +95,7 @@ async def serving(options: Options) -> AsyncIterator[Ready]:
             state.authority.root.public.hex(),
         )
         config = uvicorn.Config(
-            control_app(world, ready),
+            control_app(world, talk, ready),
             log_level="warning",
             access_log=False,
             lifespan="off",

@@ -17,7 +17,8 @@ class Rule:
     """One armed fault.
 
     `tag` and `phone` narrow it (None matches all). The first `skip` matches pass, the next `times` strike (None: for ever). `delay`
-    and `expire` are seconds, `status` is an HTTP, iq, failure or stream status, `ban` the reason of a temporary ban. A `sticky`
+    and `expire` are seconds, `status` is an HTTP, iq, failure or stream status, `ban` the reason of a temporary ban, `device` a device of the number that is written
+    to; `message`, `header` and `subtext` are words for the owner in a refusal. A `sticky`
     rule belongs to the behaviour of a phone and is replaced together with it.
     """
 
@@ -31,10 +32,21 @@ class Rule:
     status: int | None = None
     ban: int | None = None
     expire: int | None = None
+    device: int | None = None
+    message: str | None = None
+    header: str | None = None
+    subtext: str | None = None
     sticky: bool = False
 
-    def matches(self, fault: Fault, tag: str, phone: str | None) -> bool:
-        return self.fault == fault and self.tag in (None, tag) and self.phone in (None, phone)
+    def matches(self, fault: Fault, tag: str, phone: str | None, device: int | None = None) -> bool:
+        narrowed = self.tag in (None, tag) and self.phone in (None, phone) and self.device in (None, device)
+        return self.fault == fault and narrowed
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What a refusal says to the owner, by the names of the attributes."""
+        told = {"message": self.message, "logout_message_header": self.header, "logout_message_subtext": self.subtext}
+        return {name: text for name, text in told.items() if text}
 
 
 class Chaos:
@@ -70,10 +82,10 @@ class Rules:
     def remove(self, rules: list[Rule]) -> None:
         self._rules = [rule for rule in self._rules if rule not in rules]
 
-    def take(self, fault: Fault, tag: str, phone: str | None) -> Rule | None:
+    def take(self, fault: Fault, tag: str, phone: str | None, device: int | None = None) -> Rule | None:
         """The rule that strikes now, used up by one; or None. Called once for each occasion."""
         for rule in self._rules:
-            if not rule.matches(fault, tag, phone):
+            if not rule.matches(fault, tag, phone, device):
                 continue
             if rule.skip > 0:
                 rule.skip -= 1

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from emulator.faults import Fault
+
+Number = Annotated[str, Field(pattern=r"^(\d{5,15})?$")]
 
 
 class _Strict(BaseModel):
@@ -23,6 +27,10 @@ class RuleBody(_Strict):
     status: int | None = None
     ban: int | None = None
     expire: int | None = None
+    device: int | None = Field(default=None, ge=0, le=255)
+    message: str | None = None
+    header: str | None = None
+    subtext: str | None = None
 
 
 class BehaviourBody(_Strict):
@@ -55,6 +63,52 @@ class PhoneBody(_Strict):
     business_name: str | None = None
     platform: str | None = None
     device_limit: int | None = Field(default=None, ge=0, le=99)
+    on_whatsapp: bool | None = None
+    also: list[Number] | None = None
+    receipts: Literal["none", "delivered", "read", "played"] | None = None
+    companions: int | None = Field(default=None, ge=0, le=50)
+
+
+class SayBody(_Strict):
+    """What a phone writes, to a number or to a group that it is in. `target` and `quoted` are ids of messages.
+
+    lid: whether its stanza comes from the writer's lid (as mostly today) or from its number.
+    """
+
+    to: Number = ""
+    group: str | None = None
+    kind: Literal[
+        "text", "reaction", "edit", "deletion", "image", "document", "audio", "video", "sticker", "location"
+    ] = "text"
+    text: str = ""
+    target: str = ""
+    target_is_own: bool = False
+    quoted: str | None = None
+    quoted_text: str = ""
+    lid: bool = True
+
+    @model_validator(mode="after")
+    def _addressed(self) -> Self:
+        if bool(self.to) == bool(self.group):
+            raise ValueError("say either `to` whom or in which `group`")
+        if self.kind in ("reaction", "edit", "deletion") and not self.target:
+            raise ValueError(f"a {self.kind} needs a `target`")
+        return self
+
+
+class ReceiptBody(_Strict):
+    """What a phone says of the message `message_id` that a linked device of `sender` sent."""
+
+    sender: Number
+    message_id: str
+    type: Literal["delivered", "read", "played", "retry"] = "read"
+
+
+class GroupBody(_Strict):
+    """A group; its first member made it."""
+
+    subject: str = "Group"
+    members: list[Number] = Field(min_length=1, max_length=1024)
 
 
 class CutBody(_Strict):

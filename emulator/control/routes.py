@@ -7,9 +7,7 @@ import base64
 import binascii
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -18,11 +16,14 @@ from starlette.types import ASGIApp
 
 from emulator.control import models
 from emulator.control.guard import PAGE, LoopbackOnly, PhonePage
+from emulator.control.reading import BadRequest, number_in, read_body
+from emulator.control.talking import Talking
 from emulator.environment import Ready
 from emulator.events import Kind
 from emulator.faults import FAULTS
 from emulator.phone.phone import Phone
 from emulator.phone.pictures import NoQrFound, read_qr
+from emulator.phone.talk import Talk
 from emulator.rules import Rule
 from emulator.server.settings import TagSettings
 from emulator.server.state import Account
@@ -30,23 +31,6 @@ from emulator.server.world import World
 
 _MOST_WAIT = 55.0
 """Seconds that one call to /events waits at most."""
-_MOST_BODY = 8 << 20
-Body = TypeVar("Body", bound=BaseModel)
-
-
-class _BadRequest(Exception):
-    """The caller's mistake; the text says which."""
-
-
-async def _body(request: Request, model: type[Body]) -> Body:
-    data = await request.body()
-    if len(data) > _MOST_BODY:
-        raise _BadRequest("the body is too large")
-    try:
-        return model.model_validate_json(data or b"{}")
-    except ValidationError as error:
-        where = "; ".join(f"{'.'.join(map(str, part['loc'])) or 'body'}: {part['msg']}" for part in error.errors())
-        raise _BadRequest(where) from error
 
 
 def _rule(body: models.RuleBody, **changes: object) -> Rule:
@@ -62,6 +46,10 @@ def _account_json(world: World, account: Account) -> dict[str, object]:
         "platform": account.platform,
         "lid": account.lid,
         "device_limit": account.device_limit,
+        "on_whatsapp": account.on_whatsapp,
+        "also": account.also,
+        "receipts": account.receipts,
+        "companions": account.companions,
         "code_wanted": pending is not None and pending.alive,
         "devices": _devices_json(world, account),
     }
@@ -103,10 +91,7 @@ class _Control:
         ]
 
     def _phone(self, request: Request) -> Phone:
-        number = str(request.path_params["number"])
-        if not 5 <= len(number) <= 15:
-            raise _BadRequest(f"{number} is no phone number: 5 to 15 digits with the country code, without +")
-        return Phone(self._world, number)
+        return Phone(self._world, number_in(request))
 
     async def healthz(self, _: Request) -> Response:
         return JSONResponse({"ready": True, **asdict(self._ready)})
@@ -117,7 +102,7 @@ class _Control:
         after, wait = int(query.get("after", 0)), min(float(query.get("wait", 0)), _MOST_WAIT)
         narrow = {key: query[key] for key in ("kind", "tag", "phone") if key in query}
         if "kind" in narrow and narrow["kind"] not in list(Kind):
-            raise _BadRequest(f"there is no event {narrow['kind']}")
+            raise BadRequest(f"there is no event {narrow['kind']}")
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
         while True:
@@ -134,7 +119,7 @@ class _Control:
     async def rules(self, request: Request) -> Response:
         rules = self._world.rules
         if request.method == "POST":
-            return JSONResponse(asdict(rules.add(_rule(await _body(request, models.RuleBody)))), 201)
+            return JSONResponse(asdict(rules.add(_rule(await read_body(request, models.RuleBody)))), 201)
         found = rules.all(tag=request.query_params.get("tag"), phone=request.query_params.get("phone"))
         if request.method == "DELETE":
             rules.remove(found)
@@ -148,7 +133,7 @@ class _Control:
     async def settings(self, request: Request) -> Response:
         tag = request.path_params["tag"]
         if request.method == "PUT":
-            self._world.tags[tag] = TagSettings(**(await _body(request, models.SettingsBody)).model_dump())
+            self._world.tags[tag] = TagSettings(**(await read_body(request, models.SettingsBody)).model_dump())
         return JSONResponse(asdict(self._world.settings(tag)))
 
     async def connections(self, request: Request) -> Response:
@@ -168,7 +153,7 @@ class _Control:
         return JSONResponse({"connections": found})
 
     async def cut(self, request: Request) -> Response:
-        body = await _body(request, models.CutBody)
+        body = await read_body(request, models.CutBody)
         found = [
             connection
             for connection in self._world.connections.values()
@@ -202,7 +187,7 @@ class _Control:
             self._world.state.forget(phone.number)
             return JSONResponse({"number": phone.number})
         if request.method == "PUT":
-            body = await _body(request, models.PhoneBody)
+            body = await read_body(request, models.PhoneBody)
             for key, value in body.model_dump(exclude_none=True).items():
                 setattr(phone.account, key, value)
             self._world.state.save(phone.account)
@@ -212,29 +197,29 @@ class _Control:
         return JSONResponse({"devices": _devices_json(self._world, self._phone(request).account)})
 
     async def scan(self, request: Request) -> Response:
-        phone, body = self._phone(request), await _body(request, models.ScanBody)
+        phone, body = self._phone(request), await read_body(request, models.ScanBody)
         text = body.qr
         if text is None:
             try:
                 picture = base64.b64decode(body.png_base64 or "", validate=True)
                 text = await asyncio.to_thread(read_qr, picture)
             except (NoQrFound, binascii.Error) as error:
-                raise _BadRequest(str(error)) from error
+                raise BadRequest(str(error)) from error
         return JSONResponse({"outcome": await phone.scan(text)})
 
     async def type_code(self, request: Request) -> Response:
-        phone, body = self._phone(request), await _body(request, models.TypeBody)
+        phone, body = self._phone(request), await read_body(request, models.TypeBody)
         return JSONResponse({"outcome": await phone.type_code(body.code)})
 
     async def logout(self, request: Request) -> Response:
-        phone, body = self._phone(request), await _body(request, models.LogoutBody)
+        phone, body = self._phone(request), await read_body(request, models.LogoutBody)
         wanted = tuple(phone.account.devices) if body.device is None else (body.device,)
         return JSONResponse({"logged_out": [device for device in wanted if phone.logout(device)]})
 
     async def behaviour(self, request: Request) -> Response:
         phone, rules = self._phone(request), self._world.rules
         if request.method == "PUT":
-            body = await _body(request, models.BehaviourBody)
+            body = await read_body(request, models.BehaviourBody)
             rules.remove([rule for rule in rules.all(phone=phone.number) if rule.sticky])
             for rule in body.rules:
                 rules.add(_rule(rule, phone=phone.number, sticky=True, times=None))
@@ -250,12 +235,16 @@ async def _to_page(_: Request) -> Response:
     return RedirectResponse("/phone/")
 
 
-def control_app(world: World, ready: Ready) -> ASGIApp:
+def control_app(world: World, talk: Talk, ready: Ready) -> ASGIApp:
     """The application that the control port serves."""
-    routes: list[Route | Mount] = [*_Control(world, ready).routes(), Route("/", _to_page)]
+    routes: list[Route | Mount] = [
+        *_Control(world, ready).routes(),
+        *Talking(world, talk).routes(),
+        Route("/", _to_page),
+    ]
     routes.append(Mount("/phone", PhonePage(directory=PAGE, html=True)))
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
-        _BadRequest: _bad_request,
+        BadRequest: _bad_request,
         ValueError: _bad_request,
     }
     return LoopbackOnly(Starlette(routes=routes, exception_handlers=handlers))

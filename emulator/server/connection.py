@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import deque
 from collections.abc import Coroutine
 
 from emulator.events import Kind
@@ -45,6 +46,7 @@ class Connection:
         self._end_reason = ""
         self._early: list[Node] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._on_the_way: deque[bytes] = deque()
         self._answers: dict[str, asyncio.Future[Node]] = {}
         self._query_ids = itertools.count(1)
 
@@ -63,6 +65,16 @@ class Connection:
         if rule is not None:
             self.log(Kind.FAULT_FIRED, fault=fault, rule=rule.id)
         return rule
+
+    def strike_for(self, fault: Fault, other: str | None, *, device: int | None = None) -> Rule | None:
+        """Like `strike`, for something that concerns the number `other` as well: the rule may name either."""
+        for phone in dict.fromkeys((other, self.phone)):
+            if phone is None and self.phone is not None:
+                continue
+            if (rule := self.world.rules.take(fault, self.tag, phone, device)) is not None:
+                self.log(Kind.FAULT_FIRED, fault=fault, rule=rule.id)
+                return rule
+        return None
 
     async def passes(self, step: Step) -> bool:
         """Whether this step's message may be sent. Cuts or waits first if a fault says so."""
@@ -96,7 +108,17 @@ class Connection:
         self._send_frame(self._channel.seal(encode(node, self.world.words)))
 
     def _send_frame(self, data: bytes) -> None:
-        self._socket.send(len(data).to_bytes(_FRAME_HEAD) + data)
+        frame = len(data).to_bytes(_FRAME_HEAD) + data
+        if not self.settings.answer_delay and not self._on_the_way:
+            self._socket.send(frame)
+            return
+        self._on_the_way.append(frame)
+        asyncio.get_running_loop().call_later(self.settings.answer_delay, self._arrive)
+
+    def _arrive(self) -> None:
+        """The oldest frame under way gets there; they never overtake each other."""
+        if self._on_the_way:
+            self._socket.send(self._on_the_way.popleft())
 
     def answer(self, query: Node, *content: Node) -> None:
         """The result of an `iq` that the client sent."""
@@ -141,7 +163,7 @@ class Connection:
         """Sends a last stanza (failure or stream error), leaves the client time to read it, closes."""
         self._end_reason = self._end_reason or reason
         self.send(node)
-        await asyncio.sleep(self.settings.goodbye_delay)
+        await asyncio.sleep(self.settings.goodbye_delay + self.settings.answer_delay)
         self._socket.close()
 
     def failure(self, status: int, **more: object) -> Node:
@@ -219,8 +241,6 @@ class Connection:
                 self.spawn(self._log_in(claim))
         while True:
             node = decode(greeted.channel.open(await self._frame()), self.world.words)
-            if self.settings.answer_delay:
-                await asyncio.sleep(self.settings.answer_delay)
             await self._dispatch(node)
 
     async def _log_in(self, claim: Login) -> None:

@@ -28,7 +28,7 @@ async def begin(connection: Peer, claim: Login) -> None:
         ban = {"code": rule.ban or 101, "expire": rule.expire or 3600} if status == 402 else {}
         if device is not None and status in UNLINKING:
             unlink(connection.world, claim.number, claim.device, f"login refused: {status}", tag=connection.tag)
-        await connection.fail(connection.failure(status, **ban), f"refused: {status}")
+        await connection.fail(connection.failure(status, **ban, **rule.words), f"refused: {status}")
         return
     if account is None or device is None:
         await connection.fail(connection.failure(401), f"device {claim.device} of {claim.number} is not linked")
@@ -63,6 +63,8 @@ def unlink(world: World, number: str, device_id: int, reason: str, *, tag: str =
     if account is None or account.devices.pop(device_id, None) is None:
         return False
     world.state.save(account)
+    world.mail.pop((number, device_id), None)
+    world.phones.forget(number, device_id)
     world.events.add(Kind.DEVICE_UNLINKED, tag=tag, phone=number, device=device_id, reason=reason)
     return True
 

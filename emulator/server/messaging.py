@@ -1,124 +1,120 @@
-"""Sending a text: which devices has a number, which keys have they, and the message itself.
+"""A message from a linked device: checked, kept once, opened by the phones it is for, passed on to other linked devices.
 
-Every number has exactly one device here that can receive: its phone. Source: whatsmeow user.go, prekeys.go, send.go.
+Source: whatsmeow send.go, retry.go.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from emulator.events import Kind
 from emulator.faults import Fault, Step
-from emulator.server.state import Account, now_ms
-from emulator.server.world import Linked, Peer, ReceivedMessage
-from emulator.wire.nodes import LID_SERVER, SERVER, Jid, Node
-from emulator.wire.payload import KEY_TYPE
-from emulator.wire.signal import CannotOpen, open_prekey_message, text_of
-
-_SIGNED_PREKEY_ID = (1).to_bytes(3)
+from emulator.server import mail
+from emulator.server.directory import account_at
+from emulator.server.state import now_ms
+from emulator.server.world import Linked, Opened, Peer, ReceivedMessage
+from emulator.wire.nodes import GROUP_SERVER, LID_SERVER, Jid, Node
 
 
-def _account(connection: Peer, jid: Jid) -> Account | None:
-    state = connection.world.state
-    return (
-        state.by_lid(jid.user)
-        if jid.server == LID_SERVER
-        else state.account(jid.user)
-        if jid.server == SERVER
-        else None
-    )
+async def receive(peer: Peer, linked: Linked, node: Node) -> None:
+    """A message; one that comes again (after a reconnect) is kept once."""
+    if (wrong := _wrong(node)) is not None:
+        peer.log(Kind.CLIENT_VIOLATION, reason=wrong)
+        _acknowledge(peer, node, 400)
+        return
+    to = node.jid("to")
+    if (status := _refusal(peer, linked, to)) is not None:
+        _acknowledge(peer, node, status)
+        return
+    if not await peer.passes(Step.MESSAGE):
+        return
+    opened = peer.world.phones.take(peer, linked, node)
+    _keep(peer, linked, node, opened)
+    _acknowledge(peer, node, None)
+    _pass_on(peer, linked, node)
+    peer.world.phones.answer(peer, linked, node, opened)
 
 
-def answer_usync(connection: Peer, query: Node) -> None:
-    """Devices and lid of each number that is asked for."""
-    wanted = query.child("usync", "list")
-    users = []
-    for user in wanted.children if wanted else ():
-        jid = user.jid("jid")
-        account = _account(connection, jid) if jid else None
-        if jid is None or account is None:
-            continue
-        devices = Node("devices", {}, (Node("device-list", {}, (Node("device", {"id": "0"}),)),))
-        lid = Node("lid", {"val": Jid(account.lid, LID_SERVER)})
-        users.append(Node("user", {"jid": jid}, (devices, lid)))
-    sid = query.child("usync")
-    attrs = dict(sid.attrs) if sid else {}
-    connection.answer(query, Node("usync", attrs, (Node("list", {}, tuple(users)),)))
-
-
-def prekey_bundles(connection: Peer, wanted: Node) -> Node:
-    """The keys of each device that is asked for: identity and signed prekey of its phone."""
-    users = []
-    for user in wanted.children:
-        jid = user.jid("jid")
-        account = _account(connection, jid) if jid else None
-        if jid is None or account is None or jid.device:
-            error = Node("error", {"code": "404", "text": "item-not-found"})
-            users.append(Node("user", {"jid": jid or ""}, (error,)))
-            continue
-        connection.world.state.save(account)
-        signed = account.signed_prekey.public
-        prekey = (
-            Node("id", {}, _SIGNED_PREKEY_ID),
-            Node("value", {}, signed),
-            Node("signature", {}, account.identity.sign(KEY_TYPE + signed)),
-        )
-        keys = (
-            Node("registration", {}, account.registration_id.to_bytes(4)),
-            Node("type", {}, KEY_TYPE),
-            Node("identity", {}, account.identity.public),
-            Node("skey", {}, prekey),
-        )
-        users.append(Node("user", {"jid": jid}, keys))
-    return Node("list", {}, tuple(users))
-
-
-async def receive(connection: Peer, linked: Linked, node: Node) -> None:
-    """Keeps a message and acknowledges it. A message that comes again (after a reconnect) is kept once."""
-    to, message_id = node.jid("to"), node.attr("id")
+def _wrong(node: Node) -> str | None:
+    """A mistake of the client's; None if there is none."""
     participants = node.child("participants")
-    if to is None or not message_id or participants is None or not participants.children:
-        connection.log(Kind.CLIENT_VIOLATION, reason=f"a message without receiver or content: {str(node)[:200]}")
-        _acknowledge(connection, node, 400)
-        return
+    sealed = node.child("enc") is not None or (participants is not None and participants.children)
+    if node.jid("to") is None or not node.attr("id") or not sealed:
+        return f"a message without receiver or content: {str(node)[:200]}"
     if node.child("bot") is not None:
-        connection.log(Kind.CLIENT_VIOLATION, reason="a text marked as written by a bot: its receiver sees a label")
-        _acknowledge(connection, node, 400)
-        return
-    if (rule := connection.strike(Fault.MESSAGE_REFUSED)) is not None:
-        _acknowledge(connection, node, rule.status or 463)
-        return
-    if not await connection.passes(Step.MESSAGE):
-        return
-    world, (number, device) = connection.world, linked.key
-    if (number, message_id) not in world.messages:
-        account = _account(connection, to)
-        receiver = account.number if account else str(to)
-        text = _text(connection, account, participants)
-        world.messages[number, message_id] = ReceivedMessage(
-            now_ms(), number, device, message_id, receiver, text, len(participants.children)
-        )
-        connection.log(Kind.MESSAGE_RECEIVED, message_id=message_id, to=receiver, text=text)
-    _acknowledge(connection, node, None)
-
-
-def _text(connection: Peer, receiver: Account | None, participants: Node) -> str | None:
-    """The text for the receiver's phone; None if there is none or it cannot be opened (that is logged)."""
-    for participant in participants.children:
-        jid, sealed = participant.jid("jid"), participant.child("enc")
-        if receiver is None or jid is None or _account(connection, jid) is not receiver or sealed is None:
-            continue
-        try:
-            plain = open_prekey_message(sealed.data(), receiver.identity, receiver.signed_prekey)
-        except CannotOpen as error:
-            connection.log(Kind.CLIENT_VIOLATION, reason=f"a message that cannot be opened: {error}")
-            return None
-        return text_of(plain)
+        return "a text marked as written by a bot: its receiver sees a label"
     return None
 
 
-def _acknowledge(connection: Peer, node: Node, error: int | None) -> None:
+def _refusal(peer: Peer, linked: Linked, to: Jid | None) -> int | None:
+    """The error with which the message is acknowledged, if it is refused."""
+    account = account_at(peer, to)
+    if (rule := peer.strike_for(Fault.MESSAGE_REFUSED, account.number if account else None)) is not None:
+        return rule.status or 463
+    if to is not None and to.server == GROUP_SERVER:
+        group = peer.world.groups.get(to.user)
+        return None if group and linked.account.number in group.members else 403
+    return None
+
+
+def _keep(peer: Peer, linked: Linked, node: Node, opened: list[Opened]) -> None:
+    world, (number, device), message_id = peer.world, linked.key, node.attr("id")
+    to = node.jid("to")
+    account = account_at(peer, to)
+    if node.attr("category") == "peer":
+        peer.log(Kind.PEER_MESSAGE_RECEIVED, message_id=message_id)
+        return
+    receiver = account.number if account else str(to)
+    said = next((one.content for one in opened if one.content is not None), None)
+    kept = world.messages.get((number, message_id))
+    if kept is None:
+        participants = node.child("participants")
+        devices = len(participants.children) if participants else 1
+        world.messages[number, message_id] = kept = ReceivedMessage(
+            now_ms(), number, device, message_id, receiver, None, devices
+        )
+        text = said.text if said else None
+        peer.log(Kind.MESSAGE_RECEIVED, message_id=message_id, to=receiver, text=text)
+    elif node.child("enc") is not None and account is not None:
+        peer.log(Kind.MESSAGE_RESENT, message_id=message_id, to=receiver)
+    if said is not None and kept.text is None:
+        world.messages[number, message_id] = replace(
+            kept, text=said.text, kind=said.kind, target=said.target, quoted=said.quoted
+        )
+
+
+def _pass_on(peer: Peer, linked: Linked, node: Node) -> None:
+    """To each linked device that the client sealed the message for: of the receiver, of a group's members, of its own account."""
+    to, participants = node.jid("to"), node.child("participants")
+    shared = node.child("enc") if participants is not None else None
+    alone = [Node("to", {"jid": to or ""}, node.children)] if participants is None else []
+    identity = [child for child in node.children if child.tag == "device-identity"]
+    for part in (*(participants.children if participants else ()), *alone):
+        jid, sealed = part.jid("jid"), part.child("enc")
+        account = account_at(peer, jid)
+        if account is None or jid is None or jid.device not in account.devices or sealed is None:
+            continue
+        content = [sealed, *([shared] if shared else []), *identity]
+        attrs = _origin(linked, node, own=account is linked.account)
+        mail.deliver(peer.world, (account.number, jid.device), Node("message", attrs, tuple(content)))
+
+
+def _origin(linked: Linked, node: Node, *, own: bool) -> dict[str, str | Jid]:
+    account, device, to = linked.account, linked.device.id, node.jid("to")
+    number, lid = Jid(account.number, device=device), Jid(account.lid, LID_SERVER, device)
+    keep = {key: node.attr(key) for key in ("id", "type", "edit", "category") if node.attr(key)}
+    attrs: dict[str, str | Jid] = {**keep, "t": str(now_ms() // 1000)}
+    if to is not None and to.server == GROUP_SERVER:
+        return {**attrs, "from": to, "participant": number, "participant_lid": lid, "notify": account.name}
+    if own and to is not None and node.attr("category") != "peer":
+        return {**attrs, "from": number, "recipient": to}
+    return {**attrs, "from": lid, "sender_pn": number, "notify": account.name}
+
+
+def _acknowledge(peer: Peer, node: Node, error: int | None) -> None:
     attrs: dict[str, str | Jid] = {"class": "message", "id": node.attr("id"), "t": str(now_ms() // 1000)}
     if (to := node.jid("to")) is not None:
         attrs["from"] = to
     if error is not None:
         attrs["error"] = str(error)
-    connection.send(Node("ack", attrs))
+    peer.send(Node("ack", attrs))

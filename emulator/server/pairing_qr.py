@@ -33,7 +33,7 @@ async def begin(connection: Peer, registration: Registration) -> None:
     if (rule := connection.strike(Fault.CONNECT_REFUSED)) is not None:
         status = rule.status or 405
         ban = {"code": rule.ban or 101, "expire": rule.expire or 3600} if status == 402 else {}
-        await connection.fail(connection.failure(status, **ban), f"refused: {status}")
+        await connection.fail(connection.failure(status, **ban, **rule.words), f"refused: {status}")
         return
     if not await connection.passes(Step.REFS):
         return

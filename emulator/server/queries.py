@@ -6,11 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from emulator.events import Kind
 from emulator.faults import Fault, Step, refusal_text
-from emulator.server import login, messaging, pairing_code
+from emulator.server import directory, groups, login, mail, messaging, pairing_code, prekeys
 from emulator.server.world import Linked, Peer, Status
-from emulator.wire.keys import verify
 from emulator.wire.nodes import Node
-from emulator.wire.payload import KEY_TYPE
 
 _SILENT = {"ack", "chatstate", "ib", "presence", "receipt"}
 """Stanzas that want no answer."""
@@ -22,6 +20,10 @@ async def handle(connection: Peer, node: Node) -> None:
         await _query(connection, node)
     elif node.tag == "message" and connection.linked is not None:
         await messaging.receive(connection, connection.linked, node)
+    elif node.tag in ("ack", "receipt") and connection.linked is not None:
+        mail.acknowledged(connection, connection.linked, node)
+        if node.tag == "receipt":
+            connection.world.phones.hear(connection, connection.linked, node)
     elif node.tag not in _SILENT:
         connection.log(Kind.STANZA_UNKNOWN, stanza=str(node)[:500])
 
@@ -68,45 +70,9 @@ async def _passive(connection: Peer, linked: Linked, query: Node) -> None:
     connection.answer(query)
     if query.child("active") is not None and connection.status is not Status.ONLINE:
         connection.status = Status.ONLINE
-        connection.send(Node("ib", {}, (Node("offline", {"count": "0"}),)))
-        connection.log(Kind.DEVICE_CONNECTED, device=linked.device.id)
+        waited = mail.hand_over(connection, linked)
+        connection.log(Kind.DEVICE_CONNECTED, device=linked.device.id, waited=waited)
         connection.spawn(login.after_login(connection, linked))
-
-
-async def _encrypt_get(connection: Peer, linked: Linked, query: Node) -> None:
-    if query.child("count") is not None:
-        if await connection.passes(Step.PREKEYS):
-            connection.answer(query, Node("count", {"value": str(linked.device.prekeys)}))
-    elif (wanted := query.child("key")) is not None:
-        connection.answer(query, messaging.prekey_bundles(connection, wanted))
-    else:
-        connection.refuse(query, 400, refusal_text(400))
-
-
-async def _upload_prekeys(connection: Peer, linked: Linked, query: Node) -> None:
-    device = linked.device
-    if (rule := connection.strike(Fault.PREKEYS_REFUSED)) is not None:
-        status = rule.status or 500
-        connection.refuse(query, status, refusal_text(status))
-        return
-    identity = bytes.fromhex(device.identity_key)
-    signed = query.child("skey")
-    keys = query.child("list")
-    wrong = None
-    if query.data("identity") != identity or query.data("type") != KEY_TYPE:
-        wrong = "the upload of prekeys names another identity"
-    elif signed is None or not verify(identity, KEY_TYPE + signed.data("value"), signed.data("signature")):
-        wrong = "the signed prekey of an upload is not signed by the identity"
-    elif keys is None or any(len(key.data("value")) != 32 or len(key.data("id")) != 3 for key in keys.children):
-        wrong = "an upload of malformed prekeys"
-    if wrong is not None or keys is None:
-        connection.log(Kind.CLIENT_VIOLATION, reason=wrong)
-        connection.refuse(query, 406, "not-acceptable")
-        return
-    device.prekeys += len(keys.children)
-    connection.world.state.save(linked.account)
-    connection.log(Kind.PREKEYS_UPLOADED, device=device.id, count=len(keys.children))
-    connection.answer(query)
 
 
 async def _md(connection: Peer, linked: Linked, query: Node) -> None:
@@ -124,16 +90,34 @@ async def _accept(connection: Peer, _: Linked, query: Node) -> None:
     connection.answer(query)
 
 
-async def _usync(connection: Peer, _: Linked, query: Node) -> None:
-    messaging.answer_usync(connection, query)
+def _holds(answer: Node) -> Handler:
+    """A handler that always answers the same."""
+
+    async def handler(connection: Peer, _: Linked, query: Node) -> None:
+        connection.answer(query, answer)
+
+    return handler
 
 
-_HANDLERS: dict[tuple[str, str], Callable[[Peer, Linked, Node], Awaitable[None]]] = {
+async def _picture(connection: Peer, _: Linked, query: Node) -> None:
+    connection.refuse(query, 404, refusal_text(404))
+
+
+Handler = Callable[[Peer, Linked, Node], Awaitable[None]]
+_HANDLERS: dict[tuple[str, str], Handler] = {
     ("passive", "set"): _passive,
-    ("encrypt", "get"): _encrypt_get,
-    ("encrypt", "set"): _upload_prekeys,
+    ("encrypt", "get"): prekeys.get,
+    ("encrypt", "set"): prekeys.upload,
     ("md", "set"): _md,
-    ("usync", "get"): _usync,
+    ("usync", "get"): directory.answer,
+    ("w:g2", "get"): groups.answer,
+    ("privacy", "get"): _holds(Node("privacy", {}, (Node("category", {"name": "last", "value": "all"}),))),
     ("privacy", "set"): _accept,
+    ("abt", "get"): _holds(Node("props", {"protocol": "1", "ab_key": "emulator", "hash": "1", "refresh": "86400"}, ())),
+    ("w", "get"): _holds(Node("props", {"version": "1", "hash": "1"}, ())),
+    ("blocklist", "get"): _holds(Node("list", {}, ())),
+    ("w:profile:picture", "get"): _picture,
+    ("w:stats", "set"): _accept,
+    ("urn:xmpp:whatsapp:push", "set"): _accept,
     ("urn:xmpp:whatsapp:dirty", "set"): _accept,
 }

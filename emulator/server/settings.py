@@ -19,7 +19,7 @@ class TagSettings:
     codes_per_number: code requests of one number in ten minutes before 429; 0 means no limit.
     restart_delay: from the client's signature to the 515.
     goodbye_delay: from a failure or stream error to the close.
-    answer_delay: added before every answer, as if the server were that far away.
+    answer_delay: every frame from the server is under way for so long, as if it were that far away; 0.1 is usual.
     minimum_revision: a client whose web version 2.3000.N has a lower N is refused (405), linked or not.
     web_revision: the N that WhatsApp's own page and its worker script name (`GET /`, `GET /sw.js`).
     """

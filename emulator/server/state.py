@@ -15,11 +15,17 @@ from emulator.wire.keys import KeyPair
 
 LAST_DEVICE = 99
 """Device numbers run from 1 to this and begin again; an address has one byte for them."""
+_FIRST_COMPANION = 100
+PHONES_PREKEY_ID = 1
+"""The number of a phone's signed prekey: it has one for ever."""
 
 
 @dataclass(slots=True)
 class Device:
-    """A linked companion device. Keys are hex; `key_index` is its number in the account's ADV list; times are ms since the epoch."""
+    """A linked companion device. Keys are hex; `key_index` is its number in the account's ADV list; times are ms since the epoch.
+
+    `prekeys` counts its one-time keys; `one_time` holds some of them (id and key), `signed_prekey` id, key and signature.
+    """
 
     id: int
     noise_key: str
@@ -31,11 +37,17 @@ class Device:
     linked_at: int
     last_seen: int = 0
     prekeys: int = 0
+    signed_prekey: str = ""
+    one_time: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Account:
-    """A phone with WhatsApp on it. `number` is digits, country code first; the seeds are hex (keys.KeyPair)."""
+    """A phone with WhatsApp on it. `number` is digits, country code first; the seeds are hex (keys.KeyPair).
+
+    `also`: other ways to write the number that lead here. `receipts`: what the phone says of a text that it gets (none, delivered,
+    read, played). `companions`: further devices that nobody runs, but that must be written to.
+    """
 
     number: str
     lid: str
@@ -47,6 +59,10 @@ class Account:
     business_name: str = ""
     platform: str = "android"
     device_limit: int = 4
+    on_whatsapp: bool = True
+    also: list[str] = field(default_factory=list)
+    receipts: str = "delivered"
+    companions: int = 0
     last_device: int = 0
     last_key_index: int = 0
     devices: dict[int, Device] = field(default_factory=dict)
@@ -58,6 +74,20 @@ class Account:
     @property
     def signed_prekey(self) -> KeyPair:
         return KeyPair(bytes.fromhex(self.signed_prekey_seed))
+
+    def companion_ids(self) -> list[tuple[int, int]]:
+        """Device and key index of everything but the phone."""
+        linked = [(device.id, device.key_index) for device in self.devices.values()]
+        return linked + [(_FIRST_COMPANION + i, 1000 + i) for i in range(self.companions)]
+
+    def companion_keys(self, number: int) -> tuple[KeyPair, KeyPair] | None:
+        """Identity and signed prekey of the phone (0) or of a companion that nobody runs; None if there is none."""
+        if number == 0:
+            return self.identity, self.signed_prekey
+        if not _FIRST_COMPANION <= number < _FIRST_COMPANION + self.companions:
+            return None
+        seeds = [hashlib.sha256(f"{self.identity_seed} {number} {part}".encode()).digest() for part in (1, 2)]
+        return KeyPair(seeds[0]), KeyPair(seeds[1])
 
     def next_device_id(self) -> int:
         """A number that no linked device has, different from the last one given."""
@@ -95,6 +125,9 @@ class State:
             devices = {device["id"]: Device(**device) for device in raw.pop("devices")}
             self.accounts[raw["number"]] = Account(**raw, devices=devices)
         self._numbers_by_lid = {account.lid: account.number for account in self.accounts.values()}
+        self._written_otherwise: dict[str, str] = {}
+        for account in self.accounts.values():
+            self._spread(account)
         self.authority = self._load_authority()
 
     def _load_authority(self) -> NoiseAuthority:
@@ -108,6 +141,7 @@ class State:
 
     def account(self, number: str) -> Account:
         """The account of this number (digits); made at the first mention, kept in memory until `save`."""
+        number = self._written_otherwise.get(number, number)
         account = self.accounts.get(number)
         if account is None:
             account = self.accounts[number] = _new_account(number)
@@ -119,7 +153,11 @@ class State:
         number = self._numbers_by_lid.get(lid)
         return self.accounts.get(number) if number else None
 
+    def _spread(self, account: Account) -> None:
+        self._written_otherwise |= dict.fromkeys(account.also, account.number)
+
     def save(self, account: Account) -> None:
+        self._spread(account)
         raw = asdict(account)
         raw["devices"] = list(raw["devices"].values())
         write_private(self._accounts_directory / f"{account.number}.json", json.dumps(raw, indent=1).encode())
@@ -129,6 +167,8 @@ class State:
         account = self.accounts.pop(number, None)
         if account is not None:
             self._numbers_by_lid.pop(account.lid, None)
+            for other in account.also:
+                self._written_otherwise.pop(other, None)
             (self._accounts_directory / f"{number}.json").unlink(missing_ok=True)
 
 

@@ -15,6 +15,7 @@ from emulator.faults import Fault, Step
 from emulator.rules import Rule, Rules
 from emulator.server.settings import TagSettings
 from emulator.server.state import Account, Device, State
+from emulator.wire.content import Content
 from emulator.wire.nodes import Node
 from emulator.wire.payload import Registration
 from emulator.wire.words import Words
@@ -54,6 +55,8 @@ class Peer(Protocol):
     def log(self, kind: Kind, **detail: object) -> None: ...
 
     def strike(self, fault: Fault) -> Rule | None: ...
+
+    def strike_for(self, fault: Fault, other: str | None, *, device: int | None = None) -> Rule | None: ...
 
     async def passes(self, step: Step) -> bool: ...
 
@@ -131,6 +134,41 @@ class ReceivedMessage:
     to: str
     text: str | None
     devices: int
+    kind: str = "text"
+    target: str | None = None
+    quoted: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What one phone made of a message; `lost`: it has no session for it. `own`: it is the sender's own phone."""
+
+    reader: Account
+    content: Content | None
+    own: bool = False
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group; the first of its `members` (numbers) made it."""
+
+    id: str
+    subject: str
+    members: tuple[str, ...]
+    made_at: int
+
+
+class Phones(Protocol):
+    """The phones (phone.talk.Talk), as the server sees them: they are above it."""
+
+    def take(self, peer: Peer, linked: Linked, node: Node) -> list[Opened]: ...
+
+    def answer(self, peer: Peer, linked: Linked, node: Node, opened: list[Opened]) -> None: ...
+
+    def hear(self, peer: Peer, linked: Linked, node: Node) -> None: ...
+
+    def forget(self, number: str, device: int | None = None) -> None: ...
 
 
 @dataclass(slots=True)
@@ -151,7 +189,17 @@ class World:
     """The connection of each linked device that is logged in, by number and device."""
     messages: dict[tuple[str, str], ReceivedMessage] = field(default_factory=dict)
     """By sender and message id: a message that comes again is kept once."""
+    mail: dict[tuple[str, int], dict[tuple[str, str, str, str], Node]] = field(default_factory=dict)
+    """What each linked device has not acknowledged yet (mail.py)."""
+    groups: dict[str, Group] = field(default_factory=dict)
+    phones: Phones = field(init=False)
+    """Set by whoever makes the world: the phones need it to be there."""
+    ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     connection_ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    def next_id(self) -> str:
+        """An id that no stanza of this server had."""
+        return f"{int(time.time())}-{next(self.ids)}"
 
     def settings(self, tag: str) -> TagSettings:
         return self.tags.get(tag, self.default_settings)

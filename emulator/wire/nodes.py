@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 SERVER = "s.whatsapp.net"
 LID_SERVER = "lid"
+GROUP_SERVER = "g.us"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ Field numbers come from whatsmeow's .proto files and are named where they are us
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -23,18 +24,27 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def write(fields: Mapping[int, int | bytes | str | None]) -> bytes:
-    """A message of these fields, in their order; None is left out."""
+Value = int | float | bytes | str | None
+
+
+def write(fields: Mapping[int, Value | list[bytes]]) -> bytes:
+    """A message of these fields, in their order; None is left out, a list is a repeated field."""
     out = bytearray()
-    for number, value in fields.items():
-        if value is None:
-            continue
-        if isinstance(value, int):
-            out += _varint(number << 3 | _VARINT) + _varint(value)
-        else:
-            data = value.encode() if isinstance(value, str) else value
-            out += _varint(number << 3 | _BYTES) + _varint(len(data)) + data
+    for number, values in fields.items():
+        for value in values if isinstance(values, list) else [values]:
+            out += _field(number, value)
     return bytes(out)
+
+
+def _field(number: int, value: Value) -> bytes:
+    if value is None:
+        return b""
+    if isinstance(value, int):
+        return _varint(number << 3 | _VARINT) + _varint(value)
+    if isinstance(value, float):
+        return _varint(number << 3 | _FIXED64) + struct.pack("<d", value)
+    data = value.encode() if isinstance(value, str) else value
+    return _varint(number << 3 | _BYTES) + _varint(len(data)) + data
 
 
 class Message:

@@ -36,6 +36,7 @@ _TOLD = (
     events.KeepAliveRestoredEv,
     events.KeepAliveTimeoutEv,
     events.LoggedOutEv,
+    events.OfflineSyncCompletedEv,
     events.PairStatusEv,
     events.RotateADVSecretEv,
     events.StreamErrorEv,
@@ -60,6 +61,27 @@ def detail(message: object) -> dict[str, object]:
     }
 
 
+def said(message: events.MessageEv) -> dict[str, object]:
+    """What a message says, and whose it is."""
+    source, inside = message.Info.MessageSource, message.Message
+    extended, protocol = inside.extendedTextMessage, inside.protocolMessage
+    return {
+        "id": message.Info.ID,
+        "chat": f"{source.Chat.User}@{source.Chat.Server}",
+        "sender": source.Sender.User,
+        "alt": source.SenderAlt.User,
+        "own": source.IsFromMe,
+        "group": source.IsGroup,
+        "fields": [field.name for field, _ in inside.ListFields() if field.name != "messageContextInfo"],
+        "text": inside.conversation
+        or extended.text
+        or inside.reactionMessage.text
+        or protocol.editedMessage.conversation,
+        "target": inside.reactionMessage.key.ID or protocol.key.ID,
+        "quoted": extended.contextInfo.stanzaID,
+    }
+
+
 async def command(client: NewAClient, order: dict[str, str]) -> None:
     """Does one command."""
     try:
@@ -72,6 +94,12 @@ async def command(client: NewAClient, order: dict[str, str]) -> None:
             case "send":
                 answer = await client.send_message(build_jid(order["to"]), order["text"])
                 tell("sent", id=answer.ID)
+            case "group":
+                answer = await client.send_message(build_jid(order["to"], "g.us"), order["text"])
+                tell("sent", id=answer.ID)
+            case "known":
+                found = await client.is_on_whatsapp(order["to"])
+                tell("known", found=[[one.Query, one.JID.User, one.IsIn] for one in found])
             case "logout":
                 await client.logout()
                 tell("logged-out")
@@ -101,6 +129,15 @@ async def main(database: str) -> None:
             tell(type(message).__name__, **detail(message))
 
         client.event(kind)(on_event)
+
+    async def on_message(_: NewAClient, message: events.MessageEv) -> None:
+        tell("message", **said(message))
+
+    async def on_receipt(_: NewAClient, receipt: events.ReceiptEv) -> None:
+        tell("receipt", ids=list(receipt.MessageIDs), type=receipt.Type)
+
+    client.event(events.MessageEv)(on_message)
+    client.event(events.ReceiptEv)(on_receipt)
     task = await client.connect()
     task.add_done_callback(
         lambda done: tell("ended", error=str(done.exception()) if not done.cancelled() else "cancelled")

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from emulator.phone.phone import Phone
+from emulator.phone.talk import Talk
 from emulator.rules import Chaos, Rules
 from emulator.server.settings import TagSettings
 from emulator.server.state import Device, State
@@ -20,12 +21,14 @@ NUMBER = "79000000000"
 
 @pytest.fixture
 def world(tmp_path):
-    return World(
+    made = World(
         load_words(),
         State(tmp_path),
         Rules(Chaos(0, 0)),
         default_settings=TagSettings(goodbye_delay=0, restart_delay=0),
     )
+    made.phones = Talk(made)
+    return made
 
 
 @pytest.fixture
