@@ -7,7 +7,7 @@ export const FAILURES = {
   "cool-down": { act: "wait", retryable: true },
   "whatsapp-rate-limited": { act: "use-qr", retryable: true },
   "code-not-available": { act: "use-qr", retryable: false },
-  "client-outdated": { act: "support", retryable: false },
+  "client-outdated": { act: "wait", retryable: true },
   "passkey-required": { act: "support", retryable: false },
   "multidevice-off": { act: "retry", retryable: true },
   "wrong-number": { act: "retry", retryable: true },

@@ -99,7 +99,7 @@ export function fixtures(now) {
     { name: "linked-on-phone", phone: true, messages: [status({ state: "linked", device })] },
     { name: "reconnecting", messages: [status({ state: "reconnecting", device })] },
     { name: "reconnecting-outdated", messages: [
-      status({ state: "reconnecting", device, failure: { code: "client-outdated", retryable: false } }),
+      status({ state: "reconnecting", device, failure: { code: "client-outdated", retryable: true, retryAt: now + 95_000 } }),
     ] },
     { name: "expired", messages: [status(showing), status({ state: "expired", seq: 9 })], model: { renewals: 2 } },
     { name: "expired-code", phone: true, messages: [status({ ...ofCode, code }), status({ state: "expired", seq: 9 })] },

@@ -14,6 +14,7 @@ import phonenumbers
 from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from shared.core import webversion
 from shared.core.apikeys import MIN_LENGTH, ApiKey, read_api_keys
 from shared.core.urls import redis_place, split
 
@@ -70,6 +71,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
     log_format: Literal["json", "console"] = Field(default="json", description="Log lines for machines or for people.")
     whatsapp_proxy_url: SecretStr | None = Field(default=None, description="`http://` or `socks5://` to WhatsApp.")
+    whatsapp_web_version: str = Field(
+        default="",
+        description="`2.3000.N`: claim at least this version of WhatsApp Web; `off`: always the library's own; empty: a"
+        " newer one when WhatsApp refuses the library's.",
+    )
     webhook_url: HttpUrl | None = Field(default=None, description="Where your platform hears of sessions and messages.")
     webhook_secret: SecretStr | None = Field(default=None, description="Signs the webhooks.")
     max_attempts: int | None = Field(
@@ -112,6 +118,12 @@ class Settings(BaseSettings):
     def _proxy(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and _scheme(value) not in {"http", "https", "socks5"}:
             raise ValueError("begins with http://, https:// or socks5://")
+        return value
+
+    @field_validator("whatsapp_web_version")
+    @classmethod
+    def _version_wish(cls, value: str) -> str:
+        webversion.parse_wish(value)
         return value
 
     @field_validator("sentry_dsn")

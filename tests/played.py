@@ -38,6 +38,7 @@ class Player:
     code_denied: c.CodeDenied | None = None
     revoked: bool = False
     spent: bool = True
+    newer: bool = False
     now: int = START
     course: Course = field(default_factory=lambda: Course(AttemptLimits(), "Salon"))
     states: list[str] = field(default_factory=lambda: ["queued"])
@@ -122,6 +123,8 @@ class Player:
                 return c.LinkSpent(self.spent)
             case c.LogOutDevice():
                 return c.LoggedOut()
+            case c.SeekNewer(raw=raw):
+                return c.NewerSought(self.newer, RETRY_AT, raw)
             case c.HoldLinked():
                 self.held = effect
             case _:

@@ -403,7 +403,7 @@ LOGIN = [
         Code.CLIENT_OUTDATED,
         Arm("login-refused", status=405),
         _FIRST_LOGIN,
-        sentry=True,
+        retry_at=True,
     ),
     Scenario(
         "WhatsApp is ill at the first login (503)", Play.SCAN, LINKED, QR, arms=_on_phone("login-refused", status=503)
@@ -463,13 +463,13 @@ HELD = [
         retry_at=True,
     ),
     Scenario(
-        "our version becomes too old while held",
+        "our version becomes too old while held, and no newer one is known",
         Play.KEEP,
-        AGAIN,
+        f"{LINKED} reconnecting",
         _failed(Code.CLIENT_OUTDATED, "RU"),
-        None,
+        Code.CLIENT_OUTDATED,
         (Arm("connected-cut", skip=1), Arm("login-refused", skip=2, status=405)),
-        sentry=True,
+        retry_at=True,
     ),
     Scenario(
         "another refusal while held (409)",
@@ -504,8 +504,8 @@ def _early(
     delay: float | None = None,
 ) -> Scenario:
     arm = Arm(fault, tag=True, status=status, delay=delay)
-    sentry = code in {Code.CONNECTION_FAILED, Code.CLIENT_OUTDATED}
-    return _ends(name, Play.LOOK, code, arm, after, sentry=sentry)
+    sentry = code is Code.CONNECTION_FAILED
+    return _ends(name, Play.LOOK, code, arm, after, sentry=sentry, retry_at=code is Code.CLIENT_OUTDATED)
 
 
 EARLY = [

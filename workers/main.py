@@ -16,6 +16,7 @@ from shared import settings
 from shared.core import keys
 from shared.core.ids import SessionId, WorkerId
 from shared.core.protocol import Method
+from shared.core.webversion import parse_wish
 from shared.jobs.queue import QueueWorker, client, enqueue, soon_again
 from shared.jobs.wake import listen_for_calls
 from shared.settings import Settings
@@ -27,6 +28,7 @@ from shared.state.outbox import Outbox
 from shared.state.rescue import Rescue
 from shared.state.snapshots import Snapshots
 from shared.state.switches import Board, Switches
+from shared.state.webrevision import WebRevisions
 from shared.tasks import cancelled
 from shared.telemetry import logs, sentry
 from workers.capacity import capacity, memory_mb
@@ -42,6 +44,8 @@ from workers.report import Report
 from workers.store.device import DeviceStore, StoreRefused
 from workers.store.open import opened
 from workers.sweeper import Sweeper
+from workers.version.keeper import WebVersion
+from workers.version.source import FoundRevision, fetch_revision
 
 log = structlog.get_logger()
 
@@ -111,14 +115,27 @@ class Worker:
         async def call_sweep() -> None:
             await enqueue(redis, keys.QUEUE_SESSIONS, "sweep", job_id=soon_again("sweep"))
 
-        switches = Switches(redis, lambda board: self._obey(board, stop))
+        async def fetch() -> FoundRevision:
+            proxy = self._config.whatsapp_proxy_url
+            return await fetch_revision(proxy.get_secret_value() if proxy is not None else None)
+
+        version = await WebVersion.find(
+            engines,
+            linkers,
+            WebRevisions(redis),
+            fetch,
+            self._config.data_dir.resolve() / "engine",
+            parse_wish(self._config.whatsapp_web_version),
+        )
+        switches = Switches(redis, lambda board: self._obey(board, stop, version))
         most = capacity(self._config, memory_mb())
         ownership = Ownership(leases, self.id, on_lapsed=call_sweep, on_beat=engines.alive)
         outbox = Outbox(redis, rate=self._config.max_rate, news=webhooks)
         sweeper = Sweeper(redis, leases, Rescue(redis), snapshots, store, self.id, outbox)
         cooldowns = Cooldowns(redis, self._config.secret_key)
         links = Links(snapshots, ownership, store, outbox, cooldowns, self.spawn, self._config.device_name)
-        sessions = Sessions(links, Holders(engines, self.spawn), most=most.sessions)
+        sessions = Sessions(links, Holders(engines, self.spawn), version, most=most.sessions)
+        version.listen(sessions.newer, sessions.try_refused)
 
         async def restart(session: SessionId, method: Method) -> None:
             await sweeper.restart(session, method)
@@ -139,6 +156,7 @@ class Worker:
             unlink,
             self._config.device_name,
             switches,
+            version,
         )
         places = Places(most.attempts)
         jobs = Jobs(redis, leases, ownership, parts, sessions, sweeper, places, self.spawn, webhooks)
@@ -148,13 +166,15 @@ class Worker:
         places.on_free = linking.wake
         queues = (linking, anywhere, here)
         await self._wait_for_redis(redis, stop)
+        await version.look()  # before anything logs in: the others may know that our own version is refused
         background = [
             asyncio.create_task(work)
             for work in (
                 ownership.run(),
                 listen_for_calls(calls, queues, {keys.SWITCH_CHANNEL: switches.call}),
                 switches.run(),
-                Report(redis, self.id, places, sessions, store, most.sessions).run(),
+                version.run(),
+                Report(redis, self.id, places, sessions, store, version, most.sessions).run(),
                 self._sweep_now_and_then(call_sweep),
                 *(one.async_run() for one in queues),
             )
@@ -201,8 +221,9 @@ class Worker:
                 continue
             await asyncio.sleep(SWEEP_SECONDS)
 
-    def _obey(self, board: Board, stop: asyncio.Event) -> None:
+    def _obey(self, board: Board, stop: asyncio.Event, version: WebVersion) -> None:
         """Somebody has thrown a switch."""
+        version.obey(board.web_version)
         logs.set_level(board.log_level or self._config.log_level)
         if board.draining(self.id):
             log.warning("worker.draining", worker=self.id)

@@ -21,6 +21,7 @@ class Verdict(StrEnum):
     AGAIN = "again"  # a fresh attempt may succeed at once
     USED_UP = "used-up"  # the QR rotation, or the connection, has come to its end
     FAIL = "fail"
+    OUTDATED = "outdated"  # a fresh attempt may succeed with a newer version of the client
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ _WORDS: dict[str, Reason] = {
     "success": Reason(Verdict.GO_ON),
     "timeout": Reason(Verdict.USED_UP, FailureCode.CONNECTION_FAILED),
     "error": Reason(Verdict.AGAIN, FailureCode.PAIRING_REFUSED),
-    "err-client-outdated": Reason(Verdict.FAIL, FailureCode.CLIENT_OUTDATED),
+    "err-client-outdated": Reason(Verdict.OUTDATED, FailureCode.CLIENT_OUTDATED),
     "err-unexpected-state": Reason(Verdict.FAIL, FailureCode.PAIRING_REFUSED),
     "err-scanned-without-multidevice": Reason(Verdict.FAIL, FailureCode.MULTIDEVICE_OFF),
     "passkey-request": Reason(Verdict.FAIL, FailureCode.PASSKEY_REQUIRED),

@@ -16,6 +16,7 @@ from shared.telemetry.metrics import ENGINE
 from workers.holding.sessions import Sessions
 from workers.jobs import Places
 from workers.store.device import DeviceStore
+from workers.version.keeper import WebVersion
 
 log = structlog.get_logger()
 
@@ -53,13 +54,21 @@ class Report:
     """Writes the report of one worker until cancelled."""
 
     def __init__(
-        self, redis: Redis, worker: WorkerId, places: Places, sessions: Sessions, store: DeviceStore, most: int
+        self,
+        redis: Redis,
+        worker: WorkerId,
+        places: Places,
+        sessions: Sessions,
+        store: DeviceStore,
+        version: WebVersion,
+        most: int,
     ) -> None:
         self._redis = redis
         self._worker = worker
         self._places = places
         self._sessions = sessions
         self._store = store
+        self._version = version
         self._most = most
         self._started = now_ms()
 
@@ -92,6 +101,11 @@ class Report:
             "processes": len(family),
             "lagMs": round(lag * 1000),
             "store": "away" if self._store.away else "ok",
+            "client": self._version.health.value,
+            "clientAgeDays": round(self._version.age_days),
+            "webRevision": self._version.in_use,
+            "webSource": self._version.source,
+            "outdated": self._sessions.outdated,
         }
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.hset(keys.worker(self._worker), mapping=fields)

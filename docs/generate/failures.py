@@ -14,7 +14,7 @@ MEANING: dict[FailureCode, str] = {
     "begun for this company within ten minutes.",
     FailureCode.WHATSAPP_RATE_LIMITED: "WhatsApp gives this phone no more codes for now (429).",
     FailureCode.CODE_NOT_AVAILABLE: "WhatsApp gives no code for this phone; a QR may still work.",
-    FailureCode.CLIENT_OUTDATED: "WhatsApp refuses our version of the library (405): deploy a newer one.",
+    FailureCode.CLIENT_OUTDATED: "WhatsApp refuses the version that our client claims (405). A newer one is looked for; when none helps, Sentry hears of it once a day.",
     FailureCode.PASSKEY_REQUIRED: "The account asks for a passkey, which a linked device like ours cannot give.",
     FailureCode.MULTIDEVICE_OFF: "The phone's app cannot link devices as it is set up.",
     FailureCode.WRONG_NUMBER: "The phone that agreed is not the one that this link was made for, or came by a link that "

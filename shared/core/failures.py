@@ -82,7 +82,7 @@ FAILURES: dict[FailureCode, Failure] = {
     FailureCode.COOL_DOWN: Failure(Blame.OWNER, True, Act.WAIT, False, Again.LATER),
     FailureCode.WHATSAPP_RATE_LIMITED: Failure(Blame.WHATSAPP, True, Act.USE_QR, False, Again.LATER),
     FailureCode.CODE_NOT_AVAILABLE: Failure(Blame.WHATSAPP, False, Act.USE_QR, False, Again.CHANGED),
-    FailureCode.CLIENT_OUTDATED: Failure(Blame.US, False, Act.SUPPORT, True, Again.CHANGED),
+    FailureCode.CLIENT_OUTDATED: Failure(Blame.US, True, Act.WAIT, False, Again.LATER),
     FailureCode.PASSKEY_REQUIRED: Failure(Blame.WHATSAPP, False, Act.SUPPORT, False, Again.CHANGED),
     FailureCode.MULTIDEVICE_OFF: Failure(Blame.OWNER, True, Act.RETRY, False, Again.CHANGED),
     FailureCode.WRONG_NUMBER: Failure(Blame.OWNER, True, Act.RETRY, False, Again.NOW),

@@ -25,6 +25,8 @@ LEASE_KEY_TTL = 7 * DAY
 STARTS_TTL = 10 * MINUTE
 """The stretch of time within which a session's attempts are counted."""
 WORKER_TTL = 1 * MINUTE
+WEB_REVISION_TTL = 180 * DAY
+"""Longer than WhatsApp takes any revision."""
 WEBHOOK_TTL = 25 * HOUR
 """Longer than an event is tried."""
 MESSAGE_TTL = 7 * DAY
@@ -47,6 +49,7 @@ LINKS_CHANNEL = "wa:links"
 OPERATORS = "wa:operators"
 FAILED_JOBS = "wa:failed-jobs"
 PROBE = "wa:probe"
+WEB_REVISION = "wa:web-revision"
 WEBHOOKS = "wa:webhooks"
 OUTBOXES = "wa:outboxes"
 
@@ -144,6 +147,11 @@ def webhook(event_id: str) -> str:
     return f"wa:webhook:{event_id}"
 
 
+def web_revision_told(revision: int) -> str:
+    """String, SET NX PX: somebody has been told that this revision is refused."""
+    return f"wa:web-revision:{revision}"
+
+
 def queue_worker(worker_id: WorkerId) -> str:
     """Commands for the sessions that this worker holds."""
     return f"arq:queue:worker:{worker_id}"
@@ -200,6 +208,8 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:operators", "stream", "30 days, 200 entries", "what operators did: switches, drains, repairs"),
     KeyDoc("wa:failed-jobs", "stream", "30 days, 200 entries", "jobs that failed, and by what error"),
     KeyDoc("wa:probe", "string PX", "1 min", "/readyz writes it, to see that Redis takes writes"),
+    KeyDoc("wa:web-revision", "hash", "180 days", "newest web revision found: number, time, source; newest refused"),
+    KeyDoc("wa:web-revision:<revision>", "string, NX PX", "1 day", "Sentry has heard that this revision is refused"),
     KeyDoc("wa:link:<id>", "string", "spent: until it expires; revoked: 30 days", "spent or revoked links"),
     KeyDoc("wa:links", "channel", "", "the id of a link that was revoked just now: its sockets are closed"),
     KeyDoc("wa:webhook:<id>", "hash", "25 h, or until it was taken", "an event for the integrator: type, body, tries"),

@@ -3,6 +3,7 @@
     pause            no onboarding begins; those that run go on, those in the queue end with `paused`
     qr-only          nobody gets a pairing code
     region:<CC>      no pairing codes for phones of this region, `region:KZ`
+    web-version      2.3000.N or off, instead of WHATSAPP_WEB_VERSION
     log-level        debug, info, warning or error, instead of LOG_LEVEL
     drain:<worker>   this worker hands everything over and ends; its host starts a new one
 
@@ -23,13 +24,14 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from shared.core import keys
+from shared.core.webversion import VersionWish, parse_wish
 from shared.state.pool import PASSING
 
 log = structlog.get_logger()
 
 LOOK_SECONDS = 15.0
 """How often a process looks by itself: bounds the harm of a call that was lost."""
-PAUSE, QR_ONLY, LOG_LEVEL = "pause", "qr-only", "log-level"
+PAUSE, QR_ONLY, LOG_LEVEL, WEB_VERSION = "pause", "qr-only", "log-level", "web-version"
 LEVELS = ("debug", "info", "warning", "error")
 _DRAIN = re.compile(r"drain:[\w.-]{1,64}")
 
@@ -37,6 +39,7 @@ MEANING: dict[str, str] = {
     PAUSE: "no onboarding begins",
     QR_ONLY: "no pairing codes",
     "region:<CC>": "no pairing codes for phones of this region",
+    WEB_VERSION: "2.3000.N or off instead of WHATSAPP_WEB_VERSION",
     LOG_LEVEL: f"{', '.join(LEVELS)} instead of LOG_LEVEL",
     "drain:<worker>": "this worker hands over and ends",
 }
@@ -83,6 +86,12 @@ class UnknownSwitch(ValueError):
 def checked(name: str, value: str = "on") -> tuple[str, str]:
     """The switch and its value as Redis keeps them. Raises `UnknownSwitch`."""
     kind, _, what = name.partition(":")
+    if name == WEB_VERSION:
+        try:
+            parse_wish(value)
+        except ValueError:
+            raise UnknownSwitch(f"{name} is thrown to 2.3000.N or off, not to {value!r}") from None
+        return name, value
     if name in {PAUSE, QR_ONLY} or _DRAIN.fullmatch(name):
         wanted: tuple[str, ...] = ("on",)
     elif kind == "region" and what.upper() in phonenumbers.SUPPORTED_REGIONS:
@@ -116,6 +125,14 @@ class Board:
         """The level to log at instead of the configured one; None for anything that is none."""
         level = self.on.get(LOG_LEVEL)
         return level if level in LEVELS else None
+
+    @property
+    def web_version(self) -> VersionWish | None:
+        """The version to claim instead of the configured one; None if nobody says, or for anything that is none."""
+        try:
+            return parse_wish(self.on[WEB_VERSION]) if self.on.get(WEB_VERSION) else None
+        except ValueError:
+            return None
 
     def draining(self, worker: str) -> bool:
         """This worker shall hand over and end."""

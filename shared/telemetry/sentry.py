@@ -116,6 +116,14 @@ def engine_died(role: str, *, code: int | None, signal: int | None, panic: str |
         sentry_sdk.capture_message(f"engine: {role} died", level="error")
 
 
+def client_refused(version: str) -> None:
+    """WhatsApp refuses the web version that our client claims, and no newer one helps: tell Sentry."""
+    with sentry_sdk.new_scope() as scope:
+        _tag(scope, "web-version", {"failure": FailureCode.CLIENT_OUTDATED, "raw": version})
+        scope.fingerprint = ["web-version", version]
+        sentry_sdk.capture_message(f"web-version: {version} is refused, and no newer one helps", level="error")
+
+
 def _tag(scope: sentry_sdk.Scope, operation: str, about: About) -> None:
     session, failure, phone = about.get("session"), about.get("failure"), about.get("phone")
     tags = {

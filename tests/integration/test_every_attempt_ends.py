@@ -112,6 +112,7 @@ class ScriptedLinker:
 
     def __init__(self, script: list[tuple[int, Event]], alive: set["ScriptedLinker"]) -> None:
         self.pid = 1
+        self.library = None
         self._script = list(script)
         self._alive = alive
         self._dead = asyncio.Event()
@@ -142,6 +143,21 @@ class ScriptedLinker:
             yield event
         await self._dead.wait()
         yield Exited(None, 9)
+
+
+class HalfNewer:
+    """The web version: a newer one is there for half of the courses."""
+
+    in_use, next_try = 1, 0
+
+    def __init__(self, seed: int) -> None:
+        self._newer = seed % 2 == 0
+
+    async def refused(self, _library: str | None) -> bool:
+        return self._newer
+
+    def accepted(self, _library: str | None) -> None:
+        pass
 
 
 class Stage:
@@ -222,6 +238,7 @@ class Stage:
             self.unlink,
             "Salon",
             self,  # type: ignore[arg-type]
+            HalfNewer(self.script.seed),
             self.limits,
         )
         subject = Subject("L", now_ms() + 60_000, phone=self.script.phone, expected=self.script.expected)

@@ -46,7 +46,7 @@ def of(operation: str) -> Any:
 
 async def test_a_failure_of_ours_arrives_once_with_its_tags_and_the_masked_phone(told: Stack, heard: Sink) -> None:
     number = new_number()
-    await told.emulator.arm("connect-refused", tag=told.tag, status=405)
+    await told.emulator.arm("connect-http-error", tag=told.tag, status=502)
     link = await told.link()
     async with told.socket(link) as socket:
         await socket.send("request-pairing-code", phoneNumber=number)
@@ -57,7 +57,7 @@ async def test_a_failure_of_ours_arrives_once_with_its_tags_and_the_masked_phone
         "operation": "linking",
         "companyId": link["company"],
         "method": "code",
-        "failure": "client-outdated",
+        "failure": "connection-failed",
     }
     assert event["extra"]["phone"].startswith("+7 ")
     assert event["extra"]["phone"].endswith(f"{number[-4:-2]} {number[-2:]}")

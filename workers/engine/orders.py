@@ -22,11 +22,12 @@ class Options(Line):
     """What every engine process needs to know; it reads no environment of its own.
 
     `device_name` is what the phone shows under Linked devices; `proxy_url` (http:// or socks5://) is None for what
-    HTTPS_PROXY says, which Go reads by itself.
+    HTTPS_PROXY says, which Go reads by itself. `library` is the file to load in place of the installed one.
     """
 
     device_name: str
     proxy_url: str | None = None
+    library: str | None = None
 
 
 class Fork(Line):

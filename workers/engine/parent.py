@@ -44,6 +44,7 @@ class Process(Generic[T_co]):
 
     def __init__(self, zygote: "ZygoteHandle", key: int, pipe: Pipe[T_co]) -> None:
         self.pid: int | None = None
+        self.library: str | None = None  # the file that it has loaded in place of the installed one
         self._zygote = zygote
         self._key = key
         self._pipe = pipe

@@ -51,8 +51,15 @@ class LinkerPool:
         if self._warm:
             linker = self._warm.pop(0)
             self._short.set()
-            return linker
+            if linker.library == self._engines.library:
+                return linker
+            await linker.kill()
         return await self._engines.linker()
+
+    async def refresh(self) -> None:
+        """Replace the spares that have another library loaded than fresh ones would."""
+        for linker in [one for one in self._warm if one.library != self._engines.library]:
+            await linker.kill()  # its end calls for another
 
     async def _fill(self) -> None:
         pause, longest = PAUSES
@@ -70,6 +77,9 @@ class LinkerPool:
                 await asyncio.sleep(pause)
                 continue
             pause = PAUSES[0]
+            if linker.library != self._engines.library:  # changed meanwhile
+                await linker.kill()
+                continue
             self._warm.append(linker)
             linker.exited.add_done_callback(self._miss)
 

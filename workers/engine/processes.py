@@ -157,6 +157,15 @@ class Engines:
         """The zygote's, if it runs."""
         return None if self._zygote is None or self._zygote.gone.is_set() else self._zygote.pid
 
+    @property
+    def library(self) -> str | None:
+        """The file that fresh processes load in place of the installed library."""
+        return self._options.library
+
+    def use(self, library: str | None) -> None:
+        """Have processes that are forked from now on load this file; None is the installed library."""
+        self._options = self._options.model_copy(update={"library": library})
+
     def alive(self, seconds: float) -> None:
         """Every child may live for so long; once said, it must be said again in time, or the zygote kills them all."""
         if self._zygote is not None:
@@ -166,14 +175,25 @@ class Engines:
         """A fresh linker, ready. `LinkerPool.take` has them warm. Raises `EngineFailed`."""
         return await self._ready(Linker, Role.LINKER, from_linker)
 
+    async def try_library(self, library: str) -> None:
+        """Load the file once, in a process of its own. Raises `EngineFailed` when it does not load."""
+        options = self._options.model_copy(update={"library": library})
+        await (await self._ready(Linker, Role.LINKER, from_linker, options)).kill()
+
     async def holder(self) -> Holder:
         """A fresh holder, ready. Raises `EngineFailed`."""
         return await self._ready(Holder, Role.HOLDER, from_holder)
 
-    async def _ready(self, make: Callable[[ZygoteHandle, int, Pipe[M]], C], role: Role, incoming: TypeAdapter[M]) -> C:
+    async def _ready(
+        self,
+        make: Callable[[ZygoteHandle, int, Pipe[M]], C],
+        role: Role,
+        incoming: TypeAdapter[M],
+        options: Options | None = None,
+    ) -> C:
         try:
             async with asyncio.timeout(READY_LIMIT):
-                while (child := await self._fork(make, role, incoming)).pid is None:
+                while (child := await self._fork(make, role, incoming, options or self._options)).pid is None:
                     child.close()
                     if (panic := child.exited.result().panic) is not None:
                         raise EngineFailed(f"no {role.value} could be forked: {panic}")
@@ -192,7 +212,9 @@ class Engines:
             raise EngineFailed(f"a {role.value} did not become ready: {first if isinstance(first, Exited) else '?'}")
         return child
 
-    async def _fork(self, make: Callable[[ZygoteHandle, int, Pipe[M]], C], role: Role, incoming: TypeAdapter[M]) -> C:
+    async def _fork(
+        self, make: Callable[[ZygoteHandle, int, Pipe[M]], C], role: Role, incoming: TypeAdapter[M], options: Options
+    ) -> C:
         async with self._changed:
             while (zygote := self._zygote) is None or zygote.gone.is_set():
                 await self._changed.wait()
@@ -200,8 +222,9 @@ class Engines:
         ours, theirs = socket.socketpair()
         with theirs:
             child = make(zygote, key, await Pipe.open(ours, incoming))
+            child.library = options.library
             try:
-                await zygote.fork(Fork(key=key, role=role, options=self._options), theirs.fileno(), child)
+                await zygote.fork(Fork(key=key, role=role, options=options), theirs.fileno(), child)
             except BaseException:
                 await child.kill()
                 raise

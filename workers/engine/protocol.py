@@ -186,10 +186,11 @@ to_holder: TypeAdapter[Hold | Release | LogOut | Send | Probe] = TypeAdapter(ToH
 
 
 class Held(Line):
-    """Logged in for the first time since `hold`."""
+    """Logged in for the first time since `hold`. `library`: see `lost`."""
 
     type: Literal["held"] = "held"
     session: str
+    library: str | None = None
 
 
 class Dropped(Line):
@@ -209,7 +210,8 @@ class Restored(Line):
 class Lost(Line):
     """It will not come back by itself. `until`: ms since the epoch, when known; `detail`: the library's own text.
 
-    `recycle`: a thread of the process will never end, the holder is to be replaced when convenient.
+    `recycle`: a thread of the process will never end, the holder is to be replaced when convenient. `library`: the file
+    that the process has loaded in place of the installed library.
     """
 
     type: Literal["lost"] = "lost"
@@ -218,6 +220,7 @@ class Lost(Line):
     until: int | None = None
     detail: str = ""
     recycle: bool = False
+    library: str | None = None
 
 
 class Released(Line):

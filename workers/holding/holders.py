@@ -72,8 +72,22 @@ class Holders:
         self._wear(running, START_WEAR)
 
     def _with_room(self) -> _Running | None:
-        fresh = (one for one in self._running if one.wear < MOST_WEAR)
+        fresh = (one for one in self._running if one.wear < MOST_WEAR and not self._is_outdated(one))
         return next((one for one in fresh if len(one.sessions) < SESSIONS_EACH), None)
+
+    def _is_outdated(self, running: _Running) -> bool:
+        """It has loaded another library than fresh processes do: it keeps what it holds, and gets nothing more."""
+        return running.holder.library != self._engines.library
+
+    def retire(self) -> None:
+        """End the outdated processes that hold nothing any more."""
+        for running in [one for one in self._running if self._is_outdated(one) and not one.sessions]:
+            self._running.remove(running)
+            self._spawn(self._end(running), "retire")
+
+    @staticmethod
+    async def _end(running: _Running) -> None:
+        await running.holder.kill()
 
     async def _another(self) -> _Running | None:
         running = _Running(await self._engines.holder())
@@ -123,6 +137,7 @@ class Holders:
         if running is not None:
             running.sessions.pop(session, None)
             await self._tell(running, pipe.Release(session=session))
+            self.retire()
 
     async def close(self) -> None:
         """End every process, and with it every connection; nothing is held any more. Idempotent."""
@@ -155,6 +170,7 @@ class Holders:
                 del self._wanted[session]
             if event.recycle:
                 self._wear(running, STUCK_WEAR)
+            self.retire()
         try:
             await self._hear(event)
         except Exception as error:  # noqa: BLE001 - one session's trouble must not deafen the others

@@ -66,6 +66,7 @@ class HeldSession:
         self.verified: tuple[str, ...] = ()
         self.tries = 0
         self.trouble: FailureCode | None = None
+        self.retry_at: int | None = None  # when the trouble may be over, if that is known
         self.timers: list[asyncio.TimerHandle] = []
         self.gone = asyncio.Event()
         self.online = asyncio.Event()
@@ -143,7 +144,7 @@ class SnapshotWriter:
         """
         if state is State.LINKED:
             held.trouble = None
-        failure = reasons.view(held.trouble) if held.trouble else None
+        failure = reasons.view(held.trouble, retry_at=held.retry_at) if held.trouble else None
         held.body = held.body.model_copy(update={"state": state, "failure": failure})
         kind = MessageType.WHATSAPP_CONNECTED if state is State.LINKED else MessageType.STATUS
         change = Change(held.body, kind, event, held.trouble or "", counters)
@@ -157,10 +158,12 @@ class SnapshotWriter:
             self._keeper.drop(held)
         return ours
 
-    async def trouble(self, held: HeldSession, code: FailureCode, event: str, raw: str, *, alert: bool) -> None:
+    async def trouble(
+        self, held: HeldSession, code: FailureCode, event: str, raw: str, *, alert: bool, retry_at: int | None = None
+    ) -> None:
         """It cannot be connected for now: say why, and count each trouble once."""
         news = held.trouble is not code
-        held.trouble = code
+        held.trouble, held.retry_at = code, retry_at
         region = phone.region_of(held.device.phone)
         counted = (tallies.failed(code, region),) if news else ()
         if await self.show(held, State.RECONNECTING, event, counted) and alert:

@@ -6,7 +6,8 @@ leads to:
 
     logged out, main device gone    forgotten; `unlinked`, or within the dwell `failed` (dropped-after-linking)
     replaced, banned                parked: kept, but held no more until it is linked anew; `failed`
-    outdated, refused, unreachable  `reconnecting` with the reason; tried again with growing pauses
+    refused, unreachable            `reconnecting` with the reason; tried again with growing pauses
+    outdated                        `reconnecting`; tried again with a newer version, one session first (outdated.py)
     keys not in the store           forgotten; `unlinked` (internal)
 """
 
@@ -28,9 +29,11 @@ from workers import reasons, tallies
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed
 from workers.holding.holders import Holders
+from workers.holding.outdated import Outdated
 from workers.holding.sending import Sending
 from workers.holding.session import HeldSession, Links, SnapshotWriter
 from workers.store.device import Fence, StoreAway, StoredDevice, StoreFenced
+from workers.version.port import Versions
 
 __all__ = ["HeldSession", "Links", "Sessions"]
 
@@ -55,12 +58,13 @@ Job = Literal["resume", "unlink"]
 class Sessions:
     """Everything that this worker holds."""
 
-    def __init__(self, links: Links, holders: Holders, *, most: int) -> None:
+    def __init__(self, links: Links, holders: Holders, versions: Versions, *, most: int) -> None:
         self._links = links
         self._holders = holders
         self._most = most
         self._record = SnapshotWriter(links, self)
         self._sending = Sending(links, holders)
+        self._outdated = Outdated(versions, self.holds, self._try_again, links.spawn)
         self._held: dict[SessionId, HeldSession] = {}
         self._over = False  # all have been handed over: nothing is started any more
         holders.listen(self._hear, self._holder_died)
@@ -72,6 +76,20 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._held)
+
+    @property
+    def outdated(self) -> int:
+        """How many wait for a version of the client that WhatsApp takes."""
+        return len(self._outdated)
+
+    def newer(self) -> None:
+        """Fresh processes claim a newer version from now on: refused sessions come back, those online stay."""
+        self._holders.retire()
+        self._outdated.try_again()
+
+    def try_refused(self) -> None:
+        """Time has passed: one refused session tries again."""
+        self._outdated.try_again()
 
     def holds(self, held: HeldSession) -> bool:
         """Whether it is still held here."""
@@ -285,7 +303,10 @@ class Sessions:
         if held is None:
             return
         match event:
-            case pipe.Held() | pipe.Restored():
+            case pipe.Held(library=library):
+                self._outdated.versions.accepted(library)
+                await self._came_online(held)
+            case pipe.Restored():
                 await self._came_online(held)
             case pipe.Dropped():
                 held.online.clear()
@@ -308,6 +329,7 @@ class Sessions:
         log.info("session.logged-in", session=held.session)
         held.tries = 0
         held.online.set()
+        self._outdated.online(held)
         self._sending.wake(held)
         if held.body.state is not State.LINKED and not held.leaving:
             await self.show(held, State.LINKED, "session.held")
@@ -333,8 +355,14 @@ class Sessions:
         log.warning("session.lost", session=event.session, reason=event.reason.value, detail=event.detail)
         code = reasons.of_loss(event.reason, fresh=held.fresh)
         what, raw = f"session.{event.reason.value}", f"{event.reason.value} {event.detail}".strip()
+        if event.reason is pipe.LostReason.OUTDATED:
+            # Told once by the keeper of the version, when nothing helps.
+            await self._record.trouble(held, code, what, raw, alert=False, retry_at=self._outdated.versions.next_try)
+            await self._outdated.refused(held, event.library)
+            return
+        self._outdated.lost(held)
         match event.reason:
-            case pipe.LostReason.START_FAILED | pipe.LostReason.REFUSED | pipe.LostReason.OUTDATED:
+            case pipe.LostReason.START_FAILED | pipe.LostReason.REFUSED:
                 unreachable = event.reason is pipe.LostReason.START_FAILED
                 alert = held.tries == (ALERT_AT_TRY - 1 if unreachable else 0)
                 await self._record.trouble(held, code, what, raw, alert=alert)

@@ -36,6 +36,7 @@ from workers.linking.machine import step
 from workers.linking.page import Page, Stopped
 from workers.ownership import Ownership
 from workers.store.device import DeviceStore, Fence, StoredDevice, StoreFenced
+from workers.version.port import Versions
 
 __all__ = ["Attempt", "Order", "Parts"]
 
@@ -58,6 +59,7 @@ class Parts:
     unlink: Callable[[SessionId], Awaitable[None]]
     device_name: str
     switches: Switches
+    versions: Versions
     limits: AttemptLimits = field(default_factory=AttemptLimits)
 
 
@@ -93,6 +95,7 @@ class Attempt:
             c.LogOutDevice: self._log_out,
             c.HoldLinked: self._hold,
             c.CoolPhone: self._cool,
+            c.SeekNewer: self._seek_newer,
             c.GiveLeaseBack: self._release,
             c.Restart: self._restart,
             c.UnlinkAgain: self._unlink_again,
@@ -164,6 +167,8 @@ class Attempt:
                 if connection is self._connection:
                     raise event
             elif connection is self._connection:
+                if isinstance(event, pipe.Qr) and event.number == 1:
+                    self._parts.versions.accepted(connection.library)
                 return event
 
     # --- carrying effects out -----------------------------------------------------------------------------------------
@@ -293,6 +298,14 @@ class Attempt:
 
     async def _cool(self, effect: c.CoolPhone) -> None:
         await self._parts.cooldowns.until(effect.phone, effect.until)
+
+    async def _seek_newer(self, effect: c.SeekNewer) -> c.NewerSought:
+        versions, is_there = self._parts.versions, False
+        assert self._connection is not None, "it has spoken"  # noqa: S101
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._course.limits.newer / 1000):
+                is_there = await versions.refused(self._connection.library)
+        return c.NewerSought(is_there, versions.next_try, effect.raw)
 
     async def _release(self, _: c.GiveLeaseBack) -> None:
         await self._parts.ownership.release(self._page.lease)

@@ -25,6 +25,7 @@ class LinkerConnection:
         """`tell` hears everything that the linker says, the last time of its end."""
         self.scratch = scratch
         self.pid = linker.pid
+        self.library = linker.library
         self._linker = linker
         self._store = store
         self._tell = tell

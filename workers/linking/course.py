@@ -143,6 +143,16 @@ class LoggedOut:
 
 
 @dataclass(frozen=True, slots=True)
+class NewerSought:
+    """Whether a newer version of the client is there to try, for a refused one; if not, when something new is tried.
+    `raw`: how the refusal was worded."""
+
+    is_there: bool
+    retry_at: int
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
 class TimeIsUp:
     """The deadline has come."""
 
@@ -154,7 +164,7 @@ class Broke:
     error: str
 
 
-Answer = Began | Learned | CodeClaimed | CodeDenied | Judged | Adopted | LinkSpent | LoggedOut
+Answer = Began | Learned | CodeClaimed | CodeDenied | Judged | Adopted | LinkSpent | LoggedOut | NewerSought
 LinkerEvent = (
     pipe.Ready | pipe.Qr | pipe.Code | pipe.CodeRefused | pipe.Word | pipe.Paired | pipe.Connected | pipe.Ended | Exited
 )
@@ -302,6 +312,13 @@ class CoolPhone:
 
 
 @dataclass(frozen=True, slots=True)
+class SeekNewer:
+    """WhatsApp refuses the version that our client claims: look for a newer one; answered by `NewerSought`."""
+
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
 class GiveLeaseBack:
     """Give the lease back."""
 
@@ -337,6 +354,7 @@ Effect = (
     | LogOutDevice
     | HoldLinked
     | CoolPhone
+    | SeekNewer
     | GiveLeaseBack
     | Restart
     | UnlinkAgain

@@ -17,6 +17,7 @@ class AttemptLimits:
     used_up_early: the rotation's end may come this much early; before that, `timeout` means that we were cut off.
     finish: from the phone's yes to the login: the linker itself tries again after some silence, and gives up at 30 s.
     restarts: how often one attempt may begin anew by itself.
+    newer: how long an attempt waits for a newer version of the client, when WhatsApp refuses ours.
     unanswered: when so many QRs have passed without an answer, a hint is shown.
     """
 
@@ -27,6 +28,7 @@ class AttemptLimits:
     used_up_early: int = 5_000
     finish: int = 75_000
     restarts: int = 2
+    newer: int = 15_000
     unanswered: int = 3
 
     def __post_init__(self) -> None:

@@ -101,6 +101,26 @@ def word_says_again(turn: T) -> bool:
     return _verdict(Verdict.AGAIN)(turn) and may_begin_anew(turn)
 
 
+def word_says_outdated(turn: T) -> bool:
+    """WhatsApp refuses the version that our client claims."""
+    return _verdict(Verdict.OUTDATED)(turn)
+
+
+def login_is_outdated(turn: T) -> bool:
+    """The same, at the login after the phone's yes."""
+    return turn.event.refusal is pipe.LostReason.OUTDATED
+
+
+def newer_may_begin_anew(turn: T) -> bool:
+    """A fresh connection claims a newer version."""
+    return turn.event.is_there and may_begin_anew(turn)
+
+
+def newer_not_revived(turn: T) -> bool:
+    """Another linker logs in with the file, and claims a newer version."""
+    return turn.event.is_there and not_revived(turn)
+
+
 def rotation_is_over(turn: T) -> bool:
     """The QRs have run out. Before their time, the same word means that we were cut off."""
     dies = turn.course.rotation.dies
@@ -286,6 +306,11 @@ def revive(turn: T) -> None:
     turn.add(c.Dial(paired.jid))
 
 
+def seek_newer(turn: T) -> None:
+    """Look for a version that WhatsApp takes."""
+    turn.add(c.SeekNewer(_raw(turn)))
+
+
 def report_death(turn: T) -> None:
     """A linker died by itself."""
     assert isinstance(turn.event, Exited)  # noqa: S101 - the row says so
@@ -395,6 +420,8 @@ def _raw(turn: T) -> str:
             return f"deadline in {turn.course.body.state}"
         case c.LoggedOut():
             return turn.course.unwelcome
+        case c.NewerSought(raw=raw):
+            return raw
         case c.Learned():
             return "switch" if turn.course.paused else "too little time for a code"
         case _:
@@ -411,6 +438,8 @@ def fail(code: FailureCode | None = None, *, alert: bool = True) -> Act[Course]:
                 why = reasons.of_word(word).code
             case pipe.Ended(reason=reason, refusal=refusal, until=until):
                 why, retry_at = reasons.of_ending(reason, refusal), until
+            case c.NewerSought():
+                retry_at = turn.event.retry_at
         why = why or FailureCode.INTERNAL
         body = Body(state=State.FAILED, method=course.body.method, failure=reasons.view(why, retry_at=retry_at))
         counters = (tallies.failed(why, course.region), tallies.ended(State.FAILED))
@@ -454,6 +483,7 @@ TABLE: tuple[Row, ...] = (
     Row(pipe.CodeRefused, _SHOWING, None, (book_refusal,), asked),
     # The library's words.
     Row(pipe.Word, _OPEN, P.LEARNING, (count_restart, hang_up, begin_anew), word_says_again),
+    Row(pipe.Word, _CONNECTED, None, (seek_newer,), word_says_outdated),
     Row(pipe.Word, _SHOWING, P.OVER, (hang_up, expire), rotation_is_over),
     Row(pipe.Word, _CONNECTED, P.OVER, (hang_up, fail()), word_is_an_end),
     # The phone agrees.
@@ -468,6 +498,11 @@ TABLE: tuple[Row, ...] = (
     Row(c.LinkSpent, _KEEPING, None, (log_out,), link_revoked),
     Row(c.LinkSpent, _KEEPING, P.OVER, (end_linked, unlink_if_wished)),
     Row(c.LoggedOut, _KEEPING, P.OVER, (fail(F.WRONG_NUMBER),)),
+    # WhatsApp refuses our version. Sentry hears of that from the keeper of the version, once, when nothing helps.
+    Row(pipe.Ended, _AGREED, None, (seek_newer,), login_is_outdated),
+    Row(c.NewerSought, _OPEN, P.LEARNING, (count_restart, hang_up, begin_anew), newer_may_begin_anew),
+    Row(c.NewerSought, _AGREED, None, (revive,), newer_not_revived),
+    Row(c.NewerSought, _CONNECTED, P.OVER, (hang_up, fail(F.CLIENT_OUTDATED, alert=False))),
     # The linker ends. After the phone's yes another one logs in with the file, once.
     Row(pipe.Ended, _CONNECTED, P.OVER, (hang_up, cool_banned_phone, fail())),
     Row(Exited, _OPEN, P.LEARNING, (report_death, count_restart, hang_up, begin_anew), may_begin_anew),

@@ -15,6 +15,7 @@ ARGUMENTS = {
     "digest": "d" * 64,
     "whatsapp_id": "3EB0C767D0978A5F06",  # made of chance
     "link_id": "abc_DEF-123",
+    "revision": 1_047_769_893,
     "event_id": "message-00ff00ff00ff00ff",
 }
 FUNCTIONS = [
@@ -33,6 +34,7 @@ CONSTANTS = [
     keys.PROBE,
     keys.WEBHOOKS,
     keys.OUTBOXES,
+    keys.WEB_REVISION,
     keys.LINKS_CHANNEL,
     keys.QUEUE_LINKING,
     keys.QUEUE_SESSIONS,

@@ -45,6 +45,9 @@ class FakeHolders:
     def listen(self, hear, died):
         self.hear, self.died = hear, died
 
+    def retire(self):
+        pass
+
     async def hold(self, order):
         fault, self.fault = self.fault, None
         if fault is not None:
@@ -113,6 +116,18 @@ class FakeStore:
             del self.devices[device.session]
 
 
+class FakeVersions:
+    """A newer version is there, or is not."""
+
+    in_use, next_try, newer = 1, 1_800_000_000_000, False
+
+    async def refused(self, _library):
+        return self.newer
+
+    def accepted(self, _library):
+        pass
+
+
 class House:
     """A worker's sessions over a pretended Redis."""
 
@@ -127,7 +142,8 @@ class House:
         self.tasks = set()
         self.done = asyncio.Event()
         self.links = self._links(self.ownership)
-        self.sessions = Sessions(self.links, self.holders, most=10)  # type: ignore[arg-type]
+        self.versions = FakeVersions()
+        self.sessions = Sessions(self.links, self.holders, self.versions, most=10)  # type: ignore[arg-type]
 
     def _links(self, ownership):
         known = {
@@ -245,7 +261,6 @@ async def test_a_banned_phone_waits_for_its_code_as_long_as_the_ban(house):
 @pytest.mark.parametrize(
     ("reason", "code"),
     [
-        (R.OUTDATED, FailureCode.CLIENT_OUTDATED),
         (R.REFUSED, FailureCode.CONNECTION_FAILED),
         (R.START_FAILED, FailureCode.CONNECTION_FAILED),
     ],
@@ -263,6 +278,23 @@ async def test_trouble_is_said_counted_once_and_tried_again(house, monkeypatch, 
     await house.holders.hear(pipe.Held(session=SESSION))
     body = await house.body()
     assert (body.state, body.failure) == (State.LINKED, None)
+
+
+async def test_an_outdated_client_is_told_with_a_time_and_tried_again_when_there_is_a_newer_version(house):
+    await house.up()
+    await house.lose(R.OUTDATED)
+    body = await house.body()
+    assert (body.state, body.failure.code) == (State.RECONNECTING, FailureCode.CLIENT_OUTDATED)
+    assert (body.failure.retryable, body.failure.retry_at) == (True, house.versions.next_try)
+    assert (house.sessions.outdated, len(house.holders.held)) == (1, 1)
+    house.sessions.newer()
+    await house.until(lambda: len(house.holders.held) == 2)
+    await house.holders.hear(pipe.Held(session=SESSION))
+    body = await house.body()
+    assert (body.state, body.failure, house.sessions.outdated) == (State.LINKED, None, 0)
+    house.versions.newer = True
+    await house.lose(R.OUTDATED)
+    await house.until(lambda: len(house.holders.held) == 3)
 
 
 async def test_a_lost_keepalive_is_shown_until_it_is_back(house):

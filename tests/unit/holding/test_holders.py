@@ -14,8 +14,9 @@ from workers.holding import holders
 class FakeHolder:
     """A process that does at once what it is told, and writes down when it holds what."""
 
-    def __init__(self, pid: int, diary: list[str]) -> None:
+    def __init__(self, pid: int, diary: list[str], library: str | None) -> None:
         self.pid = pid
+        self.library = library
         self.exited: asyncio.Future[Exited] = asyncio.get_running_loop().create_future()
         self._diary = diary
         self._said: asyncio.Queue[pipe.FromHolder | Exited] = asyncio.Queue()
@@ -54,6 +55,7 @@ class World:
         self.made: list[FakeHolder] = []
         self.died: list[str] = []
         self.fails = False
+        self.library: str | None = None
         self.ready = asyncio.Event()  # whether processes start at once
         self.ready.set()
         self.asked = asyncio.Event()
@@ -66,7 +68,7 @@ class World:
         await self.ready.wait()
         if self.fails:
             raise EngineFailed("none could be had")
-        self.made.append(FakeHolder(len(self.made) + 1, self.diary))
+        self.made.append(FakeHolder(len(self.made) + 1, self.diary, self.library))
         return self.made[-1]
 
     def spawn(self, work: Awaitable[None], _name: str) -> None:
@@ -105,6 +107,25 @@ async def test_a_worn_process_is_replaced_and_each_session_is_released_before_it
         moved = [line for line in world.diary if line.endswith(name)]
         assert moved == [f"1 holds {name}", f"1 releases {name}", f"2 holds {name}"]
     assert world.died == [], "a process that was emptied has taken nobody with it"
+
+
+async def test_a_newer_library_is_for_fresh_processes_and_an_older_one_ends_when_it_holds_nothing_more(
+    world: World,
+) -> None:
+    await world.hold("company_a")
+    await world.hold("company_b")
+    world.library = "/copy"
+    world.holders.retire()
+    await world.hold("company_c")
+    assert [one.library for one in world.made] == [None, "/copy"]
+    assert world.diary == ["1 holds company_a", "1 holds company_b", "2 holds company_c"], "who is online stays online"
+    await world.holders.release(SessionId("company_a"))
+    await world.settle()
+    assert not world.made[0].exited.done()
+    world.made[0].say(pipe.Lost(session="company_b", reason=pipe.LostReason.OUTDATED))
+    async with asyncio.timeout(5):
+        await world.made[0].exited
+    assert not world.made[1].exited.done()
 
 
 async def test_a_thread_that_never_ends_wears_a_process_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

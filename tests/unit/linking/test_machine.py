@@ -360,6 +360,49 @@ def test_when_the_time_is_up_it_says_what_it_waited_for():
     assert player.alerts == ["connection-failed"]
 
 
+# --- our version is refused -------------------------------------------------------------------------------------------
+
+OUTDATED = word("err-client-outdated")
+TOO_OLD = ended("client outdated (405)", pipe.LostReason.OUTDATED)
+
+
+@pytest.mark.parametrize("begun", [lambda **more: Player(**more).begin(), shown])
+def test_a_refused_version_is_followed_by_a_newer_one_so_often_and_no_more(begun):
+    player = begun(newer=True)
+    for number in range(1, LIMITS.restarts + 1):
+        player.happen(OUTDATED)
+        assert player.course.phase is Phase.CONNECTING
+        assert player.course.restarts == number
+    assert len(player.did(c.HangUp)) == LIMITS.restarts
+    player.happen(OUTDATED)
+    assert failure(player) is FailureCode.CLIENT_OUTDATED
+
+
+@pytest.mark.parametrize(
+    ("begun", "event", "raw"),
+    [
+        (lambda: Player().begin(), OUTDATED, "err-client-outdated"),
+        (shown, OUTDATED, "err-client-outdated"),
+        (lambda: shown().happen(paired(NUMBER)), OUTDATED, "err-client-outdated"),
+        (lambda: shown().happen(paired(NUMBER)), TOO_OLD, "client outdated (405)"),
+    ],
+)
+def test_with_no_newer_version_it_ends_and_says_when_something_new_is_tried(begun, event, raw):
+    player = begun().happen(event)
+    assert (failure(player), player.ending.failure.retry_at) == (FailureCode.CLIENT_OUTDATED, RETRY_AT)
+    [end] = player.did(c.End)
+    assert (end.raw, end.alert, player.alerts) == (raw, False, [])
+    assert kinds(player)[-3:] == ["HangUp", "End", "GiveLeaseBack"]
+
+
+def test_after_the_yes_another_linker_logs_in_with_the_newer_version_once():
+    player = shown(newer=True).happen(paired(NUMBER), TOO_OLD)
+    assert player.did(c.Dial)[-1] == c.Dial(f"{NUMBER}:1@s.whatsapp.net")
+    assert player.did(c.HangUp) == []
+    assert player.copy().happen(CONNECTED).states == LINKED_STATES
+    assert failure(player.happen(TOO_OLD)) is FailureCode.CLIENT_OUTDATED
+
+
 # --- what others ask --------------------------------------------------------------------------------------------------
 
 
@@ -430,6 +473,8 @@ EVENTS = [
     c.LinkSpent(True),
     c.LinkSpent(False),
     c.LoggedOut(),
+    c.NewerSought(True, RETRY_AT, ""),
+    c.NewerSought(False, RETRY_AT, ""),
     c.TimeIsUp(),
     c.Broke("KeyError"),
     pipe.Ready(),
@@ -440,6 +485,8 @@ EVENTS = [
     word("error"),
     word("timeout"),
     word("success"),
+    OUTDATED,
+    TOO_OLD,
     paired(NUMBER),
     paired(OTHER[1:]),
     CONNECTED,

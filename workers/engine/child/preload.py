@@ -89,3 +89,12 @@ def _stand_in(name: str) -> None:
     package.__spec__ = spec
     package.__path__ = list(spec.submodule_search_locations)
     sys.modules[name] = package
+
+
+def load_instead(library: str) -> None:
+    """Have neonize load this file, an absolute path. To be called before anything imports its `_binder`.
+
+    That joins its own folder and the name that it is given here, and an absolute path wins.
+    """
+    platform = importlib.import_module("neonize.utils.platform")
+    platform.generated_name = lambda *_: library  # type: ignore[attr-defined]

@@ -73,7 +73,7 @@ class Session:
     async def report_up(self) -> None:
         """Answer a second `hold`."""
         if self.up:
-            await self.tell(Held(session=self.name))
+            await self.tell(Held(session=self.name, library=self._library.options.library))
 
     def restart(self) -> None:
         """Connect anew: the library waits for an answer that does not come, and sends nothing meanwhile."""
@@ -130,7 +130,9 @@ class Session:
         if not self.up:
             self.up = True
             first, self._held_before = not self._held_before, True
-            await self.tell(Held(session=self.name) if first else Restored(session=self.name))
+            await self.tell(
+                Held(session=self.name, library=self._library.options.library) if first else Restored(session=self.name)
+            )
 
     async def _fall(self) -> None:
         if self.up:
@@ -138,4 +140,11 @@ class Session:
             await self.tell(Dropped(session=self.name))
 
     def _lost(self, reason: LostReason, detail: str, until: int | None = None) -> Lost:
-        return Lost(session=self.name, reason=reason, until=until, detail=detail, recycle=self.stuck)
+        return Lost(
+            session=self.name,
+            reason=reason,
+            until=until,
+            detail=detail,
+            recycle=self.stuck,
+            library=self._library.options.library,
+        )

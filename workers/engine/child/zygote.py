@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass, field
 from typing import NoReturn, Protocol, assert_never, cast
 
-from workers.engine.child.preload import preload
+from workers.engine.child.preload import load_instead, preload
 from workers.engine.child.process import BUG, arrange_descriptors, die_with, run
 from workers.engine.orders import PACKET, Alive, Died, Fork, Forked, Kill, Options, Role, to_zygote
 from workers.engine.protocol import Line
@@ -152,6 +152,8 @@ class Zygote:
         names = {Role.LINKER: "workers.engine.child.linker", Role.HOLDER: "workers.engine.child.holder"}
 
         async def main(sock: socket.socket) -> None:
+            if order.options.library is not None:
+                load_instead(order.options.library)
             # Imported here, in the child: this loads neonize's library.
             module = cast(EngineModule, importlib.import_module(names[order.role]))
             await module.main(sock, order.options)

@@ -1,0 +1,65 @@
+"""The revision of WhatsApp Web that one worker has found serves all of them: `wa:web-revision`."""
+
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.state.pool import answer
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRevision:
+    """The newest revision that was found, when (ms since the epoch) and where; the newest that WhatsApp has refused.
+    0 and an empty text if there is none."""
+
+    number: int = 0
+    at: int = 0
+    source: str = ""
+    refused: int = 0
+
+
+class WebRevisions:
+    """Reads and writes it. Two workers may write at once: each reader keeps the highest that it has seen."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def read(self) -> SharedRevision:
+        """The revision as it is known now. What is no number there is taken for none."""
+        found = await answer(self._redis.hgetall(keys.WEB_REVISION))
+        fields = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in found.items()}
+        return SharedRevision(
+            _number(fields.get("number")),
+            _number(fields.get("at")),
+            fields.get("source", "")[:32],
+            _number(fields.get("refused")),
+        )
+
+    async def found(self, number: int, source: str) -> None:
+        """Tell the others of a revision."""
+        await self._write({"number": number, "at": now_ms(), "source": source})
+
+    async def refused(self, number: int) -> None:
+        """Tell the others that WhatsApp refuses a revision."""
+        await self._write({"refused": number})
+
+    async def accepted(self, number: int) -> None:
+        """Take back that WhatsApp refuses a revision."""
+        if (await self.read()).refused == number:
+            await answer(self._redis.hdel(keys.WEB_REVISION, "refused"))
+
+    async def is_news(self, refused: int) -> bool:
+        """The first to ask about a refused revision is told yes, and all others within a day no."""
+        return bool(await self._redis.set(keys.web_revision_told(refused), now_ms(), nx=True, px=keys.DAY))
+
+    async def _write(self, fields: dict[str, int | str]) -> None:
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hset(keys.WEB_REVISION, mapping=fields)
+            pipe.pexpire(keys.WEB_REVISION, keys.WEB_REVISION_TTL)
+            await pipe.execute()
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) <= 15 else 0

@@ -1,0 +1,96 @@
+"""Held sessions that WhatsApp refuses because of the version that our client claims.
+
+They do not try again each for itself: hundreds of refused logins from one address help nobody. When there is something
+new to offer, one session tries it, and if it comes online, the others follow.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from shared.core.ids import SessionId
+from workers.holding.session import HeldSession
+from workers.version.port import Versions
+
+log = structlog.get_logger()
+
+PROBE_SECONDS = 20.0
+"""A session that has tried for so long without an answer is no probe any more: the next one tries."""
+
+
+class Outdated:
+    """The sessions of one worker that wait for a version that WhatsApp takes."""
+
+    def __init__(
+        self,
+        versions: Versions,
+        holds: Callable[[HeldSession], bool],
+        start: Callable[[HeldSession], Awaitable[None]],
+        spawn: Callable[[Awaitable[None], str], None],
+    ) -> None:
+        """`start` has a session log in, in a fresh process, if `holds` says that it is still ours."""
+        self.versions = versions
+        self._holds = holds
+        self._start = start
+        self._spawn = spawn
+        self._waiting: dict[SessionId, HeldSession] = {}
+        self._probe: HeldSession | None = None
+        self._proven = 0  # the revision with which a probe came online
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    async def refused(self, held: HeldSession, library: str | None) -> None:
+        """A session was refused: it waits here until another try is worth its while."""
+        self._waiting[held.session] = held
+        if held is self._probe:
+            self._probe = None
+        if await self.versions.refused(library):
+            self.try_again()
+        else:
+            self._proven = 0
+
+    def online(self, held: HeldSession) -> None:
+        """A session has come online: if it was the one that tried, all others follow."""
+        self._waiting.pop(held.session, None)
+        if held is self._probe:
+            self._probe, self._proven = None, self.versions.in_use
+            self._spawn(self._follow(), "outdated")
+
+    def lost(self, held: HeldSession) -> None:
+        """A session ended otherwise: if it was the one that tried, the next does."""
+        self._waiting.pop(held.session, None)
+        if held is self._probe:
+            self._probe = None
+            self.try_again()
+
+    def try_again(self) -> None:
+        """Something may have changed: let one session try, or all if one has come online with this version."""
+        if self._proven == self.versions.in_use:
+            self._spawn(self._follow(), "outdated")
+            return
+        if self._probe is not None and self._holds(self._probe):
+            return
+        probe = self._probe = self._next()
+        if probe is not None:
+            log.info("outdated.probing", session=probe.session, waiting=len(self._waiting))
+            asyncio.get_running_loop().call_later(PROBE_SECONDS, self._give_up, probe)
+            self._spawn(self._start(probe), "outdated")
+
+    def _give_up(self, probe: HeldSession) -> None:
+        """A session that has tried in silence goes on doing so; the next one tries as well."""
+        if probe is self._probe:
+            self._probe = None
+            self.try_again()
+
+    async def _follow(self) -> None:
+        while (held := self._next()) is not None:
+            await self._start(held)
+
+    def _next(self) -> HeldSession | None:
+        while self._waiting:
+            held = self._waiting.pop(next(iter(self._waiting)))
+            if self._holds(held):
+                return held
+        return None

@@ -1,0 +1,315 @@
+"""Keeps this worker's client acceptable to WhatsApp: chooses the web version, and has fresh processes claim it.
+
+Processes that run keep the version with which they began: what is online stays online. A session or an attempt that is
+refused as outdated reports it here, and learns whether another try has a newer version to offer.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+import structlog
+from redis.exceptions import RedisError
+
+from shared.core.clock import now_ms
+from shared.core.webversion import AGEING_DAYS, VersionWish, age_days, choose, is_credible, is_search_due, version_text
+from shared.state.pool import PASSING
+from shared.state.webrevision import WebRevisions
+from shared.telemetry import sentry
+from workers.engine.library import LibraryFile, VersionNotFound, copy_with, find_installed, newest_copy, read_library
+from workers.engine.pool import LinkerPool
+from workers.engine.processes import EngineFailed, Engines
+from workers.version.source import FoundRevision, NoRevision
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 15.0
+"""Between two looks at what other workers have found."""
+TRY_SECONDS = 600.0
+"""Between two questions to WhatsApp, and between two tries of a refused session while nothing helps."""
+JITTER = 0.1
+DAY_SECONDS = 86_400.0
+FIRST_HOUR = 3600.0
+"""A worker asks for the day's revision only when it has lived for so long."""
+
+Fetch = Callable[[], Awaitable[FoundRevision]]
+
+
+class ClientHealth(StrEnum):
+    """The state of the client in a word. `unknown`: the version is not where it should be in the library."""
+
+    OK = "ok"
+    OLD = "old"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+class WebVersion:
+    """The web version of one worker."""
+
+    def __init__(
+        self,
+        engines: Engines,
+        linkers: LinkerPool,
+        revisions: WebRevisions,
+        fetch: Fetch,
+        folder: Path,
+        wish: VersionWish,
+        library: LibraryFile | None,
+    ) -> None:
+        """`folder` keeps the copies of the library; `wish` is the setting's, and holds while no switch says another."""
+        self._engines = engines
+        self._linkers = linkers
+        self._revisions = revisions
+        self._fetch = fetch
+        self._folder = folder
+        self._setting = self._wish = wish
+        self._library = library
+        self.own = library.revision if library is not None else 0
+        self._born = library.born if library is not None else None
+        self.in_use = self.own
+        self.source = "library"
+        self._known, self._known_at, self._known_from = 0, 0, ""
+        self._refused = self._told = -1  # no revision
+        self._lock = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._called = asyncio.Event()
+        now = asyncio.get_running_loop().time()
+        self._search_at = self._adopt_at = now
+        self._daily_at = now + FIRST_HOUR
+        self._retry_at = now + TRY_SECONDS
+        self._on_newer: Callable[[], None] = lambda: None
+        self._on_retry: Callable[[], None] = lambda: None
+
+    @classmethod
+    async def find(
+        cls,
+        engines: Engines,
+        linkers: LinkerPool,
+        revisions: WebRevisions,
+        fetch: Fetch,
+        folder: Path,
+        wish: VersionWish,
+    ) -> Self:
+        """Look into the installed library. One that hides its version is used as it is, and Sentry hears of it."""
+        library = None
+        try:
+            library = await asyncio.to_thread(lambda: read_library(find_installed()))
+        except (VersionNotFound, OSError) as error:
+            sentry.report("web-version", error)
+        return cls(engines, linkers, revisions, fetch, folder, wish, library)
+
+    def listen(self, on_newer: Callable[[], None], on_retry: Callable[[], None]) -> None:
+        """`on_newer`: fresh processes claim a newer version from now on. `on_retry`: one refused session may try."""
+        self._on_newer = on_newer
+        self._on_retry = on_retry
+
+    def obey(self, switch: VersionWish | None) -> None:
+        """Take the switch's wish, or, if it is off, the setting's."""
+        wish = self._setting if switch is None else switch
+        if wish != self._wish:
+            self._wish = wish
+            self._adopt_at = 0
+            self._called.set()
+
+    @property
+    def age_days(self) -> float:
+        """The age of the version in use. That of one that WhatsApp named itself is known; another's is estimated."""
+        if self._born is None:
+            return 0.0
+        if self.in_use == self._known and self._known_at:
+            return max(0.0, (now_ms() - self._known_at) / (DAY_SECONDS * 1000))
+        return age_days(self.in_use, self.own, self._born, now_ms())
+
+    @property
+    def health(self) -> ClientHealth:
+        """The client's state, for operators."""
+        if not self.own:
+            return ClientHealth.UNKNOWN
+        if self._refused >= self.in_use:
+            return ClientHealth.REFUSED
+        return ClientHealth.OLD if self.age_days > AGEING_DAYS else ClientHealth.OK
+
+    @property
+    def next_try(self) -> int:
+        """The moment (ms since the epoch) at which something new is tried."""
+        left = min(self._retry_at, self._search_at) - asyncio.get_running_loop().time()
+        return now_ms() + round(max(LOOK_SECONDS, left) * 1000)
+
+    async def refused(self, library: str | None) -> bool:
+        """WhatsApp has refused a process that had this library loaded: look for a newer version. Whether fresh
+        processes claim one now, so that another try is worth its while."""
+        revision = self._revision_of(library)
+        if revision < self.in_use:
+            return True
+        if revision > self._refused:
+            self._refused = revision
+            log.warning("web-version.refused", version=version_text(revision))
+            with suppress(RedisError, *PASSING):
+                await self._revisions.refused(revision)
+        # Shielded: an attempt that has no more time must not end the search for all others.
+        await asyncio.shield(self._do(self._renew(revision)))
+        if self.in_use > revision:
+            return True
+        await self._tell(revision)
+        return False
+
+    def accepted(self, library: str | None) -> None:
+        """WhatsApp has taken a process with this library: it is not refused, or only for some accounts."""
+        revision = self._revision_of(library)
+        if revision == self._refused:
+            self._refused = self._told = -1
+            log.info("web-version.accepted", version=version_text(revision))
+            self._do(self._take_back(revision))
+
+    async def _take_back(self, revision: int) -> None:
+        with suppress(RedisError, *PASSING):
+            await self._revisions.accepted(revision)
+
+    def _do(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
+        """Begin work that nobody who waits for it may cancel."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def run(self) -> None:
+        """Follow the switch, the other workers and time until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self.look()
+            if loop.time() >= self._retry_at:
+                self._retry_at = loop.time() + _pause(TRY_SECONDS)
+                self._on_retry()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._called.wait()
+            self._called.clear()
+
+    async def look(self) -> None:
+        """Take what others have found, and what the operator wishes. Raises nothing but cancellation."""
+        try:
+            await self._renew(self.in_use)
+        except Exception as error:  # noqa: BLE001 - a bug here must not end the worker
+            sentry.report("web-version", error)
+
+    # --- finding ------------------------------------------------------------------------------------------------------
+
+    async def _renew(self, refused: int) -> None:
+        async with self._lock:
+            if refused < self.in_use or not self.own:
+                return
+            await self._learn()
+            await self._adopt()
+            if self._is_search_due():
+                await self._search()
+                await self._adopt()
+
+    async def _learn(self) -> None:
+        """Take up what the other workers know; a Redis that is away takes nothing back."""
+        try:
+            shared = await self._revisions.read()
+        except (RedisError, *PASSING) as error:
+            log.debug("web-version.unread", error=type(error).__name__)
+            return
+        self._know(shared.number, shared.at, shared.source)
+        if is_credible(shared.refused, self.own) or shared.refused == self.own:
+            self._refused = max(self._refused, shared.refused)
+
+    def _know(self, number: int, at: int, source: str) -> None:
+        if number >= self._known and is_credible(number, self.own):
+            self._known, self._known_at, self._known_from = number, at, source
+
+    def _is_search_due(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if now < self._search_at or self._wish.off:
+            return False
+        return is_search_due(self.own, self._library_age, self._wish, self._known, self._refused) or (
+            now >= self._daily_at and now_ms() - self._known_at > DAY_SECONDS * 1000
+        )
+
+    @property
+    def _library_age(self) -> float:
+        return 0.0 if self._born is None else age_days(self.own, self.own, self._born, now_ms())
+
+    async def _search(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._search_at = now + _pause(TRY_SECONDS)
+        self._daily_at = now + _pause(DAY_SECONDS)
+        try:
+            found = await self._fetch()
+        except NoRevision as error:
+            log.warning("web-version.not-found", why=str(error))
+            await self._fall_back()
+            return
+        log.info("web-version.found", version=version_text(found.number), source=found.source)
+        if not is_credible(found.number, self.own):
+            log.warning("web-version.no-help", version=version_text(found.number), own=version_text(self.own))
+            return
+        self._know(found.number, now_ms(), found.source)
+        with suppress(RedisError, *PASSING):
+            await self._revisions.found(found.number, found.source)
+
+    async def _fall_back(self) -> None:
+        """WhatsApp cannot be asked: the last copy on disk is better than nothing."""
+        assert self._library is not None, "looked at by _renew"  # noqa: S101
+        kept = await asyncio.to_thread(newest_copy, self._library, self._folder)
+        if kept > self._known:
+            self._know(kept, 0, "disk")
+
+    # --- using --------------------------------------------------------------------------------------------------------
+
+    async def _adopt(self) -> None:
+        now = asyncio.get_running_loop().time()
+        wanted = choose(self.own, self._library_age, self._wish, self._known, self._refused)
+        if self._library is None or (wanted == self.in_use and self._is_there()) or now < self._adopt_at:
+            return
+        copy = None
+        if wanted != self.own:
+            try:
+                copy = str(await asyncio.to_thread(copy_with, self._library, wanted, self._folder))
+                await self._engines.try_library(copy)
+            except (VersionNotFound, OSError, EngineFailed) as error:
+                self._adopt_at = now + TRY_SECONDS
+                sentry.report("web-version", error)
+                return
+        newer = wanted > self.in_use
+        self._engines.use(copy)
+        self.in_use = wanted
+        self.source = self._source_of(wanted)
+        log.warning("web-version.in-use", version=version_text(wanted), source=self.source)
+        await self._linkers.refresh()
+        if newer:
+            self._on_newer()
+
+    def _is_there(self) -> bool:
+        return self._engines.library is None or Path(self._engines.library).exists()
+
+    def _source_of(self, revision: int) -> str:
+        if revision == self.own:
+            return "library"
+        return "wish" if revision == self._wish.least else self._known_from
+
+    def _revision_of(self, library: str | None) -> int:
+        return self.own if library is None else int(Path(library).parent.name)
+
+    async def _tell(self, revision: int) -> None:
+        """Nothing newer helps: somebody must look. Told once a day, by one worker."""
+        if self._told == revision:
+            return
+        self._told = revision
+        try:
+            is_news = await self._revisions.is_news(revision)
+        except (RedisError, *PASSING):
+            is_news = True
+        log.error("web-version.no-way-out", version=version_text(revision), known=self._known or None)
+        if is_news:
+            sentry.client_refused(version_text(revision))
+
+
+def _pause(seconds: float) -> float:
+    return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreading, not secrecy
