@@ -4,7 +4,8 @@ import hmac
 import math
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any, TypedDict, Unpack
 
 import jwt
 from redis.asyncio import Redis
@@ -14,7 +15,6 @@ from shared.core.apikeys import ApiKey, digest_of
 from shared.core.clock import now_ms
 from shared.core.ids import CompanyId, SessionId, company_id, session_of
 from shared.settings import Settings
-from shared.state.claims import REVOKED
 
 _ALGORITHM = "HS256"
 _PURPOSE = "whatsapp-link"
@@ -22,6 +22,17 @@ _PURPOSE = "whatsapp-link"
 
 class BadToken(Exception):
     """Not a token of ours, or one whose time is over, or revoked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brand:
+    """How a link's page looks, where that differs from the service's own look."""
+
+    name: str | None = None
+    accent: str | None = None
+    logo_url: str | None = None
+    support_url: str | None = None
+    privacy_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +46,41 @@ class Link:
     phone: str | None = None
     locale: str | None = None
     return_url: str | None = None
+    refresh_url: str | None = None
+    region: str | None = None
+    brand: Brand | None = None
+    embed_origin: str | None = None
 
     @property
     def session(self) -> SessionId:
         """The session that this link may link."""
         return session_of(self.company)
+
+
+class About(TypedDict, total=False):
+    """What a link may say besides."""
+
+    phone: str | None
+    locale: str | None
+    return_url: str | None
+    refresh_url: str | None
+    region: str | None
+    brand: Brand | None
+    embed_origin: str | None
+
+
+_CLAIMS = {
+    "id": "jti",
+    "company": "sub",
+    "company_name": "name",
+    "phone": "phone",
+    "locale": "locale",
+    "return_url": "return",
+    "refresh_url": "refresh",
+    "region": "region",
+    "embed_origin": "embed",
+}
+"""A link's fields, and how its token names them."""
 
 
 class Access:
@@ -49,64 +90,39 @@ class Access:
         self._secret = settings.secret_key.get_secret_value()
         self._redis = redis
 
-    def new_link(
-        self,
-        company: CompanyId,
-        *,
-        ttl_seconds: int,
-        company_name: str,
-        phone: str | None = None,
-        locale: str | None = None,
-        return_url: str | None = None,
-    ) -> Link:
+    def new_link(self, company: CompanyId, *, ttl_seconds: int, company_name: str, **about: Unpack[About]) -> Link:
         """A link that nobody has seen yet."""
         expires_at = (now_ms() // 1000 + ttl_seconds) * 1000
-        return Link(secrets.token_urlsafe(12), company, expires_at, company_name, phone, locale, return_url)
+        return Link(secrets.token_urlsafe(12), company, expires_at, company_name, **about)
 
     def sign(self, link: Link) -> str:
         """The link's token. It goes into the URL's fragment, which browsers send to nobody."""
-        claims = {
-            "aud": _PURPOSE,
-            "jti": link.id,
-            "sub": link.company,
-            "exp": link.expires_at // 1000,
-            "name": link.company_name,
-            "phone": link.phone,
-            "locale": link.locale,
-            "return": link.return_url,
-        }
+        said = {claim: getattr(link, name) for name, claim in _CLAIMS.items()}
+        brand = {name: value for name, value in asdict(link.brand).items() if value} if link.brand else None
+        claims = {"aud": _PURPOSE, "exp": link.expires_at // 1000, **said, "brand": brand or None}
         return jwt.encode({k: v for k, v in claims.items() if v is not None}, self._secret, _ALGORITHM)
 
     def verify(self, token: str) -> Link:
         """The link behind a token. Raises `BadToken`."""
         try:
             claims = jwt.decode(
-                token, self._secret, [_ALGORITHM], audience=_PURPOSE, options={"require": ["exp", "jti", "sub"]}
+                token, self._secret, [_ALGORITHM], audience=_PURPOSE, options={"require": ["exp", "jti", "sub", "name"]}
             )
+            said: dict[str, Any] = {name: claims.get(claim) for name, claim in _CLAIMS.items()}
+            known = {field.name for field in fields(Brand)}
+            brand = {name: value for name, value in claims.get("brand", {}).items() if name in known}
             return Link(
-                id=claims["jti"],
-                company=company_id(claims["sub"]),
+                **said | {"company": company_id(claims["sub"])},
                 expires_at=claims["exp"] * 1000,
-                company_name=claims["name"],
-                phone=claims.get("phone"),
-                locale=claims.get("locale"),
-                return_url=claims.get("return"),
+                brand=Brand(**brand) if brand else None,
             )
-        except (jwt.InvalidTokenError, ValueError, KeyError) as error:
+        except (jwt.InvalidTokenError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadToken from error
 
-    async def standing(self, link: Link) -> str | None:
+    async def standing(self, link_id: str) -> str | None:
         """`SPENT`, `REVOKED`, or None for a link that may be used."""
-        value = await self._redis.get(keys.link(link.id))
+        value = await self._redis.get(keys.link(link_id))
         return value.decode() if value else None
-
-    async def revoke(self, link_id: str) -> None:
-        """Make a link useless at once, and have its sockets closed. Idempotent; unknown ids are revoked as well, which
-        harms nobody."""
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.set(keys.link(link_id), REVOKED, px=keys.SNAPSHOT_TTL)
-            pipe.publish(keys.LINKS_CHANNEL, link_id)
-            await pipe.execute()
 
 
 WRONG_KEYS = 20

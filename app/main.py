@@ -20,13 +20,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from app.access import Access
+from app.api.attempts import Attempts
+from app.api.companies import Companies, Views
+from app.api.linking import LinkRoutes
 from app.api.routes import Api
 from app.http.border import Border, Named
 from app.http.problems import http_problem
+from app.onboarding import Endings, Onboarding
 from app.openapi import Description
 from app.ops.routes import Ops
 from app.page.assets import Assets
-from app.page.onboarding import Onboarding
 from app.page.relay import Relay
 from app.page.socket import Browser
 from app.page.whereabouts import elsewhere
@@ -111,9 +114,9 @@ class Application(Starlette):
             await super().__call__(scope, receive, send)
 
 
-def create_app(config: Settings) -> Starlette:
-    """The application with all its parts."""
-    redis: ArqRedis = client(redis_pool.pool(config))
+def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
+    """The application with all its parts; over the Redis of the settings, if none is given."""
+    redis = redis or client(redis_pool.pool(config))
     subscriber = redis_pool.subscriber(config)
     snapshots, claims, leases, outbox = (
         Snapshots(redis),
@@ -127,8 +130,15 @@ def create_app(config: Settings) -> Starlette:
     onboarding = Onboarding(redis, snapshots, claims, cooldowns, region=config.default_region)
     browser = Browser(config, access, relay, onboarding)
     border = Border(config, redis)
-    api = Api(config, redis, border, access, snapshots, leases, outbox)
-    ops = Ops(redis, border, lambda: relay.sockets)
+    endings, views = Endings(redis, claims), Views(redis, snapshots, relay.newer)
+    parts = (
+        LinkRoutes(config, redis, border, access, endings),
+        Companies(redis, border, views, leases),
+        Attempts(redis, border, access, views, onboarding, endings),
+        Api(config, redis, border, snapshots, leases, outbox),
+        Description(border),
+        Ops(redis, border, lambda: relay.sockets),
+    )
     switches = Switches(redis, lambda board: logs.set_level(board.log_level or config.log_level))
     relay.on_switch = switches.call
 
@@ -145,9 +155,7 @@ def create_app(config: Settings) -> Starlette:
 
     routes = [
         Route("/", _home),
-        *api.routes(),
-        *Description(border).routes(),
-        *ops.routes(),
+        *(route for part in parts for route in part.routes()),
         *Assets(gallery=config.development, fresh=config.development, elsewhere=elsewhere(config)).routes(),
     ]
     middleware = [

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.api import attempts, companies, linking
 from app.api import routes as api
 from app.http import problems
 from app.http.border import Border
@@ -68,7 +69,14 @@ OPERATIONS: tuple[Operation[Description], ...] = (
     ),
 )
 
-ALL: tuple[Operation[Any], ...] = (*api.OPERATIONS, *OPERATIONS, *ops.OPERATIONS)
+ALL: tuple[Operation[Any], ...] = (
+    *linking.OPERATIONS,
+    *companies.OPERATIONS,
+    *attempts.OPERATIONS,
+    *api.OPERATIONS,
+    *OPERATIONS,
+    *ops.OPERATIONS,
+)
 """All that is described."""
 
 
@@ -92,6 +100,7 @@ def document() -> JSON:
         "info": {
             "title": "WhatsApp onboarding",
             "version": VERSION,
+            "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
             "description": "Links a company's WhatsApp from the browser and holds its session. All times are "
             "milliseconds since the epoch, UTC. Answers and events may get new fields: ignore what you do not know.",
         },
@@ -124,6 +133,11 @@ def _parameters(one: Operation[Any]) -> Iterator[JSON]:
     if one.id is not None:
         schema = {"type": "string", "pattern": one.id.pattern}
         yield {"name": "id", "in": "path", "required": True, "description": one.id.says, "schema": schema}
+    for query in one.query:
+        yield {"name": query.name, "in": "query", "description": query.says, "schema": query.schema}
+    if any(answer.status == 304 for answer in one.answers):
+        says = "The `ETag` of an earlier answer: what has not changed since is not sent again."
+        yield {"name": "If-None-Match", "in": "header", "description": says, "schema": {"type": "string"}}
     for header in one.headers:
         schema = {"type": "string", "pattern": header.pattern}
         yield {"name": header.name, "in": "header", "description": header.says, "schema": schema}
@@ -176,7 +190,7 @@ def _schemas() -> JSON:
         [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
     )
     schemas: JSON = made["$defs"]
-    closed = {model.__name__ for model in bodies}
+    closed = {name for name in schemas if name.startswith("New")}  # bodies, and what they hold
     for name, schema in schemas.items():
         if name not in closed:
             schema.pop("additionalProperties", None)

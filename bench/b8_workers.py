@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from app.access import Access
-from app.page.onboarding import Onboarding
+from app.onboarding import Onboarding
 from bench.result import Line
 from bench.run import Run
 from emulator.client import Emulator

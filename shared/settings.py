@@ -62,6 +62,14 @@ class Settings(BaseSettings):
         default=(),
         description="Origins whose pages may open the websocket, besides `PUBLIC_URL`; separated by commas or blanks.",
     )
+    embed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Origins whose pages may show ours in a frame; separated by commas or blanks."
+    )
+    return_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Origins that a link's `returnUrl` and `refreshUrl` may lead to, besides `PUBLIC_URL` and "
+        "`EMBED_ORIGINS`; separated by commas or blanks.",
+    )
     platform_name: str = Field(default="Platform", max_length=60, description="Your name, shown on the page.")
     device_name: str = Field(
         default="Booking assistant", max_length=60, description="The linked device's name on the owner's phone."
@@ -95,7 +103,7 @@ class Settings(BaseSettings):
         description="Serves the page's files as they stand, and the gallery of its states at /states; never in production.",
     )
 
-    @field_validator("api_keys", "allowed_origins", mode="before")
+    @field_validator("api_keys", "allowed_origins", "embed_origins", "return_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
@@ -156,7 +164,7 @@ class Settings(BaseSettings):
             raise ValueError("is still the example's: make one with `openssl rand -hex 32`")
         return value
 
-    @field_validator("allowed_origins")
+    @field_validator("allowed_origins", "embed_origins", "return_origins")
     @classmethod
     def _as_browsers_write_them(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(_origin(one) for one in value)
@@ -200,8 +208,12 @@ class Settings(BaseSettings):
     @property
     def origins(self) -> frozenset[str]:
         """The origins whose pages may open the websocket."""
-        own = urlsplit(self.base_url)
-        return frozenset({f"{own.scheme}://{own.netloc}", *self.allowed_origins})
+        return frozenset({origin_of(self.base_url), *self.allowed_origins})
+
+    @property
+    def ways_back(self) -> frozenset[str]:
+        """The origins that a link may lead its owner to."""
+        return frozenset({origin_of(self.base_url), *self.embed_origins, *self.return_origins})
 
 
 def _scheme(value: SecretStr) -> str:
@@ -209,11 +221,17 @@ def _scheme(value: SecretStr) -> str:
     return split(value.get_secret_value()).scheme
 
 
+def origin_of(url: str) -> str:
+    """The origin of an http URL, as browsers write it: without the port that its scheme implies. Raises ValueError."""
+    parts = urlsplit(url)
+    return str(HttpUrl(f"{parts.scheme}://{parts.netloc}")).rstrip("/")
+
+
 def _origin(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.path.strip("/"):
         raise ValueError("holds origins, such as https://platform.example")
-    return str(HttpUrl(f"{parts.scheme}://{parts.netloc}")).rstrip("/")
+    return origin_of(text)
 
 
 def read() -> Settings:

@@ -18,6 +18,7 @@ from shared.core import keys
 from shared.core.ids import SessionId, company_of
 from shared.jobs.queue import Job, enqueue, soon_again
 from shared.state.lease import Lease, Leases
+from shared.state.phones import Phones
 from shared.state.pool import PASSING
 from shared.telemetry import sentry
 from shared.telemetry.metrics import Counter, field
@@ -97,7 +98,7 @@ class Jobs:
         self._webhooks = webhooks
         self._resuming = asyncio.Semaphore(RESUMES_AT_ONCE)
         self.linking: list[Job] = [_reported(self.link)]
-        self.here: list[Job] = [_reported(job) for job in (self.code, self.cancel, self.unlink, self.send)]
+        self.here: list[Job] = [_reported(job) for job in (self.code, self.cancel, self.unlink, self.send, self.phone)]
         self.anywhere: list[Job] = [*self.here, *(_reported(job) for job in (self.resume, self.sweep, self.webhook))]
 
     async def link(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
@@ -158,6 +159,15 @@ class Jobs:
         if not isinstance(self._ownership.owner(sid), HeldSession) and await self._elsewhere(sid, "send", text):
             return
         await self._sessions.send(sid)
+
+    async def phone(self, _ctx: dict[str, Any], session: str) -> None:
+        """Tell web the whole number of a linked device, for a caller that may know it."""
+        sid = _session(session)
+        if not isinstance(self._ownership.owner(sid), HeldSession) and await self._elsewhere(sid, "phone"):
+            return
+        device = await self._parts.store.device(sid)
+        if device is not None and not device.parked:
+            await Phones(self._redis).write(sid, device.linked_at, device.phone)
 
     async def resume(self, _ctx: dict[str, Any], session: str) -> None:
         """Hold a registered device that nobody holds; on a full worker, offer it again to the others."""

@@ -1,29 +1,33 @@
 """Making a link, for the API and for the operators' command: the same limits, and the same answer."""
 
-from app.access import Access, Link
-from app.api.models import LinkView, NewLink
+from collections.abc import Iterator
+
+from pydantic import HttpUrl
+
+from app.access import Access, Brand, Link
+from app.api.models import LinkView, NewBrand, NewLink
 from shared.core import phone
 from shared.core.failures import Refused
 from shared.core.ids import company_id
 from shared.core.protocol import MAX_TOKEN_LENGTH
-from shared.settings import Settings
+from shared.settings import Settings, origin_of
 
 
-class TooLong(Exception):
-    """The page could not say hello with such a token. Only `returnUrl` can be what makes it so."""
+class Unfit(Exception):
+    """A field, well written, that this service does not take."""
 
-    field = "returnUrl"
+    def __init__(self, field: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.field = field
 
-    def __init__(self, excess: int) -> None:
-        super().__init__(f"the link would be too long: shorten it by {excess} characters")
 
-
-def made(access: Access, settings: Settings, asked: NewLink) -> tuple[Link, LinkView]:
-    """A new link, and what is told of it. Raises `TooLong`, and `Refused` for what is no phone number."""
+def make_link(access: Access, settings: Settings, asked: NewLink) -> Link:
+    """A new link. Raises `Unfit`, and `Refused` for a text that is no phone number."""
+    _check_origins(settings, asked)
     number = None
-    if asked.phone_number:
+    if asked.phone_number is not None:
         try:
-            number = phone.parse(asked.phone_number, settings.default_region)
+            number = phone.parse(asked.phone_number, asked.region or settings.default_region)
         except Refused as refused:
             raise Refused(refused.code, field="phoneNumber") from None
     link = access.new_link(
@@ -32,10 +36,42 @@ def made(access: Access, settings: Settings, asked: NewLink) -> tuple[Link, Link
         company_name=asked.company_name or asked.company_id,
         phone=number,
         locale=asked.locale,
-        return_url=str(asked.return_url) if asked.return_url else None,
+        return_url=_text(asked.return_url),
+        refresh_url=_text(asked.refresh_url),
+        region=asked.region,
+        brand=_brand(asked.brand) if asked.brand else None,
+        embed_origin=asked.embed_origin,
     )
+    if (excess := len(access.sign(link)) - MAX_TOKEN_LENGTH) > 0:  # the page could not say hello with it
+        field, _ = max(_urls(asked), key=lambda one: len(one[1]), default=("companyName", ""))
+        raise Unfit(field, f"the link would be too long: shorten it by {excess * 3 // 4 + 1} characters")  # in base64
+    return link
+
+
+def show_link(access: Access, settings: Settings, link: Link) -> LinkView:
+    """The answer to whoever has a link made."""
     token = access.sign(link)
-    if (excess := len(token) - MAX_TOKEN_LENGTH) > 0:
-        raise TooLong(excess * 3 // 4 + 1)  # it is in base64
-    url = f"{settings.base_url}/link#{token}"
-    return link, LinkView(id=link.id, url=url, token=token, expires_at=link.expires_at)
+    return LinkView(id=link.id, url=f"{settings.base_url}/link#{token}", token=token, expires_at=link.expires_at)
+
+
+def _urls(asked: NewLink) -> Iterator[tuple[str, str]]:
+    """The URLs that lead the owner somewhere, by the field's name."""
+    for field, url in (("returnUrl", asked.return_url), ("refreshUrl", asked.refresh_url)):
+        if url is not None:
+            yield field, str(url)
+
+
+def _check_origins(settings: Settings, asked: NewLink) -> None:
+    if asked.embed_origin is not None and asked.embed_origin not in settings.embed_origins:
+        raise Unfit("embedOrigin", f"{asked.embed_origin} is not one of EMBED_ORIGINS")
+    for field, url in _urls(asked):
+        if (origin := origin_of(url)) not in settings.ways_back:
+            raise Unfit(field, f"{origin} is not one of RETURN_ORIGINS")
+
+
+def _brand(asked: NewBrand) -> Brand:
+    return Brand(asked.name, asked.accent, _text(asked.logo_url), _text(asked.support_url), _text(asked.privacy_url))
+
+
+def _text(url: HttpUrl | None) -> str | None:
+    return str(url) if url is not None else None

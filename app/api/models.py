@@ -1,24 +1,75 @@
 """What the integrator sends and gets, field by field; the API's description is made from it (app/openapi.py)."""
 
-from pydantic import Field, HttpUrl
+from enum import StrEnum
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import phonenumbers
+from pydantic import AfterValidator, Field, HttpUrl
 
 from shared.core.ids import COMPANY_PATTERN
 from shared.core.lifecycle import State
-from shared.core.protocol import DeviceView, FailureView, Hint, Method, Queue, Wire
+from shared.core.plain import check_shown
+from shared.core.protocol import DeviceView, FailureView, Hint, Method, Queue, Snapshot, Wire
+from shared.settings import origin_of
 
 DEFAULT_TTL_SECONDS = 24 * 3600
 MAX_TTL_SECONDS = 7 * 24 * 3600
 
 
+def _region(text: str) -> str:
+    if text.upper() not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError("no country of two letters, such as RU")
+    return text.upper()
+
+
+def _no_user(url: HttpUrl) -> HttpUrl:
+    if url.username or url.password:
+        raise ValueError("a URL here names no user")
+    return url
+
+
+def _secure(url: HttpUrl) -> HttpUrl:
+    if url.scheme != "https":
+        raise ValueError("begins with https://")
+    return _no_user(url)
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or parts.path.strip("/"):
+        raise ValueError("an origin, such as https://platform.example")
+    return origin_of(text)
+
+
+Shown = Annotated[str, AfterValidator(check_shown)]
+Region = Annotated[str, Field(min_length=2, max_length=2, pattern=r"^[A-Za-z]{2}$"), AfterValidator(_region)]
+Url = Annotated[HttpUrl, AfterValidator(_no_user)]
+SecureUrl = Annotated[HttpUrl, AfterValidator(_secure)]
+Origin = Annotated[str, Field(max_length=300), AfterValidator(_origin)]
+
+
+class NewBrand(Wire):
+    """How the link's page looks, where that differs from the service's own look."""
+
+    name: Shown | None = Field(default=None, min_length=1, max_length=60, description="The platform's name.")
+    accent: str | None = Field(
+        default=None, pattern=r"^#[0-9A-Fa-f]{6}$", description="The colour of buttons, such as `#0a7d4f`."
+    )
+    logo_url: SecureUrl | None = Field(default=None, description="A picture, by https.")
+    support_url: Url | None = Field(default=None, description="Where the owner finds help.")
+    privacy_url: Url | None = Field(default=None, description="Where the owner reads what becomes of the data.")
+
+
 class NewLink(Wire):
-    """What a link shall be."""
+    """What a link shall be. All of its texts together travel in the link: some 2,000 characters always fit."""
 
     company_id: str = Field(pattern=COMPANY_PATTERN, description="The company, as you name it.")
-    company_name: str | None = Field(
+    company_name: Shown | None = Field(
         default=None, min_length=1, max_length=80, description="Its name on the page; else `companyId`."
     )
     phone_number: str | None = Field(
-        default=None, max_length=64, description="The only phone that may be linked; without it any may."
+        default=None, min_length=1, max_length=64, description="The only phone that may be linked; without it any may."
     )
     locale: str | None = Field(
         default=None,
@@ -26,12 +77,23 @@ class NewLink(Wire):
         pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
         description="The page's language, such as `ru` or `pt-BR`; else the browser's.",
     )
+    region: Region | None = Field(
+        default=None, description="The country (ISO 3166) by which a number without `+` is read; else the service's."
+    )
     ttl_seconds: int = Field(
         default=DEFAULT_TTL_SECONDS, ge=60, le=MAX_TTL_SECONDS, description="How long the link may be used."
     )
-    return_url: HttpUrl | None = Field(
+    return_url: Url | None = Field(
         default=None,
-        description="Where the page leads when the phone is linked. It travels in the link: 1,500 characters always fit.",
+        description="Where the page leads at the end, with `?status=&companyId=&at=&sig=` ([signed](webhooks.md#the-way-back)). "
+        "Its origin is one of `RETURN_ORIGINS`.",
+    )
+    refresh_url: Url | None = Field(
+        default=None, description="Where a link that is dead sends its owner for a new one; the same origins."
+    )
+    brand: NewBrand | None = None
+    embed_origin: Origin | None = Field(
+        default=None, description="The origin of the page that shows ours in a frame; one of `EMBED_ORIGINS`."
     )
 
 
@@ -42,6 +104,25 @@ class LinkView(Wire):
     url: str = Field(description="To be opened by the owner. The token is in its fragment, which no log sees.")
     token: str = Field(description="The token alone, for a page of your own.")
     expires_at: int = Field(description="When it ends, in ms since the epoch.")
+
+
+class LinkState(StrEnum):
+    """Where a link stands. `running`: an attempt that it began goes on. `spent`: it has linked a device."""
+
+    OPEN = "open"
+    RUNNING = "running"
+    SPENT = "spent"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+class LinkStatus(Wire):
+    """A link as it stands now; without its token, which only the answer that made it has."""
+
+    id: str
+    company_id: str
+    state: LinkState
+    expires_at: int
 
 
 class CompanyView(Wire):
@@ -58,6 +139,19 @@ class CompanyView(Wire):
     failure: FailureView | None = None
     hint: Hint | None = None
     device: DeviceView | None = None
+
+
+class NewAttempt(Wire):
+    """An attempt to link, without a link and a browser."""
+
+    method: Method = Field(description="`qr` shows a QR; `code` makes a code for `phoneNumber` as well.")
+    phone_number: str | None = Field(
+        default=None, min_length=1, max_length=64, description="With `code`: the phone that shall type it."
+    )
+
+
+class AttemptView(Snapshot):
+    """The newest attempt with all that a page of your own shows. Keep QR and code from everybody but the owner."""
 
 
 class NewMessage(Wire):

@@ -16,6 +16,7 @@ from app.api import links
 from app.api.models import NewLink
 from app.cli import records, words
 from app.cli.terminal import Cannot, Operator, Output, line, table
+from app.onboarding import Endings
 from shared.core import keys
 from shared.core import phone as phones
 from shared.core.clock import now_ms
@@ -23,9 +24,10 @@ from shared.core.failures import Refused
 from shared.core.ids import SessionId, company_of
 from shared.core.lifecycle import DEVICE, State
 from shared.jobs.queue import enqueue
-from shared.state.claims import MOST_STARTS
+from shared.state.claims import MOST_STARTS, Claims
 from shared.state.cooldowns import Cooldowns, Whose
 from shared.state.lease import Leases
+from shared.state.links import LinkBook, MadeLink
 
 UNLINK_SECONDS = 60.0
 LOOK_SECONDS = 0.25
@@ -100,14 +102,16 @@ async def create_link(
     }
     try:
         asked = NewLink.model_validate({field: value for field, value in given.items() if value is not None})
-        link, view = links.made(access, op.settings.settings, asked)
+        link = links.make_link(access, op.settings.settings, asked)
     except ValidationError as error:
         first = error.errors()[0]
         raise Cannot(f"{_OPTION[str(first['loc'][0])]}: {first['msg']}.") from None
-    except links.TooLong as error:
+    except links.Unfit as error:
         raise Cannot(f"{_OPTION[error.field]}: {error}.") from None
     except Refused:
         raise _no_number(phone or "") from None
+    view = links.show_link(access, op.settings.settings, link)
+    await LinkBook(op.redis).write(MadeLink(link.id, link.company, link.expires_at))
     await record(op, "link.created", link.id, by, session=session, detail=link.id)
 
     def show(out: Console) -> None:
@@ -143,7 +147,7 @@ async def revoke_link(op: Operator, *, id_or_url: str, by: str) -> Output:
         link_id, session = link.id, link.session
     elif len(link_id) > 64 or not link_id.replace("-", "").replace("_", "").isalnum():
         raise Cannot(f"{id_or_url!r} is no link's id.")
-    await Access(op.settings.settings, op.redis).revoke(link_id)
+    await Endings(op.redis, Claims(op.redis)).revoke_link(link_id)
     await record(op, "link.revoked", link_id, by, session=session, detail=link_id)
     return Output({"id": link_id, "session": session}, line(f"Link {link_id} is useless now."))
 

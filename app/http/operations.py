@@ -3,15 +3,15 @@
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.http.problems import NOT_UNDERSTOOD, Kind, Problem
+from app.http.problems import NO_COMPANY, NOT_UNDERSTOOD, Kind, Problem
 from shared.core.apikeys import Scope
-from shared.core.ids import COMPANY_PATTERN
+from shared.core.ids import COMPANY_PATTERN, CompanyId, company_id
 
 Owner = TypeVar("Owner")
 Handler = Callable[[Request], Awaitable[Response]]
@@ -53,10 +53,56 @@ class Header:
 
 IDEMPOTENCY_KEY = Header(
     "Idempotency-Key",
-    "Made by you, one for each message: what comes again under it within ten minutes is not sent again, and gets the same "
+    "Made by you, one for each request: what comes again under it within 24 hours is not done again, and gets the same "
     "answer.",
     r"^[ -~]{1,255}$",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A parameter behind the `?`, and its JSON schema, of which `enum`, `minimum`, `maximum` and `pattern` are checked."""
+
+    name: str
+    says: str
+    schema: dict[str, Any]
+
+    def text_of(self, request: Request) -> str | None:
+        """The request's word. Raises `Problem` if it does not fit, or stands there twice."""
+        given = request.query_params.getlist(self.name)
+        if not given:
+            return None
+        text, pattern = given[0], self.schema.get("pattern", ".*")
+        if len(given) > 1 or text not in self.schema.get("enum", [text]) or not re.fullmatch(pattern, text):
+            raise self._unfit()
+        return text
+
+    def number_of(self, request: Request) -> int | None:
+        """The same as a whole number within its bounds."""
+        text = self.text_of(request)
+        if text is None:
+            return None
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not self.schema["minimum"] <= int(text) <= self.schema["maximum"]:
+            raise self._unfit()
+        return int(text)
+
+    def _unfit(self) -> Problem:
+        return Problem(NOT_UNDERSTOOD, f"{self.name}: it does not fit {self.schema}", field=self.name)
+
+
+WAIT = Query(
+    "wait",
+    "Answer only when something is newer than `If-None-Match` (without it, than now), or after so many seconds.",
+    {"type": "integer", "minimum": 0, "maximum": 25},
+)
+
+
+def company_in(request: Request) -> CompanyId:
+    """The company that a path names. Raises `Problem`."""
+    try:
+        return company_id(request.path_params["id"])
+    except ValueError:
+        raise Problem(NO_COMPANY) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +130,7 @@ class Operation(Generic[Owner]):
     id: Id | None = None
     body: type[BaseModel] | None = None
     headers: tuple[Header, ...] = ()
+    query: tuple[Query, ...] = ()
     scopes: frozenset[Scope] = frozenset()
 
     @property

@@ -72,10 +72,33 @@ NO_LINK = Kind(404, "no-such-link", "No such link", "A link's id is in the answe
 NOT_LINKED = Kind(
     409, "not-linked", "Not linked", "This company has no linked WhatsApp; create a link and have it linked."
 )
+ALREADY_LINKED = Kind(
+    409, "already-linked", "Already linked", "This company has a linked WhatsApp; log it out before it links another."
+)
+REFUSED = Kind(
+    409, "refused", "Refused", "`code` says why; `Retry-After`, if it is there, when the same may be tried again."
+)
+COOLING_DOWN = Kind(
+    429,
+    "cool-down",
+    "Too many attempts",
+    "Too many attempts were begun for this phone or company; try again after `Retry-After` seconds.",
+    (("Retry-After", "600"),),
+)
+PAUSED = Kind(
+    503,
+    "paused",
+    "Onboarding is paused",
+    "An operator has paused onboarding; try again later.",
+    (("Retry-After", "60"),),
+)
 TOO_LARGE = Kind(413, "too-large", "Too large", f"The body may have {MAX_BODY_BYTES} bytes.")
 NOT_UNDERSTOOD = Kind(422, "not-understood", "Not understood", "`field` names what is at fault, and `detail` says why.")
 KEY_REUSED = Kind(
-    422, "key-reused", "Key used already", "Another message was sent under this `Idempotency-Key`: make one for each."
+    422,
+    "key-reused",
+    "Key used already",
+    "Something else was asked for under this `Idempotency-Key`: make one for each request.",
 )
 NOT_A_PHONE = Kind(
     422, "not-a-phone-number", "Not a phone number", "Write it with its country, as in +7 900 123-45-67."
@@ -85,7 +108,7 @@ OUTBOX_FULL = Kind(
     "outbox-full",
     "Too many texts wait",
     "200 texts of this company wait to be sent; send the next after `Retry-After` seconds.",
-    (("Retry-After", "5"),),
+    (("Retry-After", "600"),),
 )
 BUG = Kind(500, "our-fault", "Our fault", "This is a bug of the service; it has been reported.")
 AWAY = Kind(

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from app.page.slot import Slot, text_of
+from app.page.slot import Slot, SocketEnded, text_of
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
@@ -35,6 +35,8 @@ SILENCE_SECONDS = 15.0
 DEAF_SECONDS = 30.0
 """Nothing at all received, not even the answer to a ping: the connection is taken for dead."""
 
+MOST_WAITING = 500
+"""So many requests of the API wait for news at a time in one process; the others are answered at once."""
 VANISHED_SECONDS = 5.0
 """How long a session's owner has to put back what Redis has forgotten."""
 
@@ -68,12 +70,13 @@ class Relay:
         self._watched: dict[SessionId, _Watched] = {}
         self._pubsub: PubSub | None = None
         self._heard = 0.0
+        self._waiting = 0
         self.on_switch: Callable[[], None] = lambda: None
 
     @property
     def sockets(self) -> int:
         """How many sockets are served."""
-        return sum(len(watched.slots) for watched in self._watched.values())
+        return sum(len(watched.slots) for watched in self._watched.values()) - self._waiting
 
     @contextlib.asynccontextmanager
     async def watch(self, session: SessionId, link: str = "") -> AsyncIterator[Slot]:
@@ -99,6 +102,26 @@ class Relay:
                 if self._pubsub is not None:
                     with contextlib.suppress(RedisError, OSError):
                         await self._pubsub.unsubscribe(keys.events(session))
+
+    async def newer(self, session: SessionId, version: tuple[int, int], seconds: float) -> None:
+        """Wait until the session has a newer version, for so many seconds at most; no longer than for the present one
+        while many wait."""
+        if self._waiting >= MOST_WAITING:
+            return
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(seconds), self.watch(session) as slot:
+                await slot.first()
+                while not self._is_past(session, version):
+                    await slot.next()
+        except (TimeoutError, SocketEnded):
+            pass
+        finally:
+            self._waiting -= 1
+
+    def _is_past(self, session: SessionId, version: tuple[int, int]) -> bool:
+        watched = self._watched.get(session)
+        return watched is not None and watched.last is not None and watched.last.version > version
 
     async def repeat(self, session: SessionId, slot: Slot) -> None:
         """Tell one socket again how things stand."""

@@ -14,9 +14,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.access import Access, BadToken, Link
 from app.http.address import neighbourhood
+from app.onboarding import Onboarding
 from app.page.gc import Garbage
 from app.page.limits import Close, Pace, SocketLimits
-from app.page.onboarding import Onboarding
 from app.page.relay import Relay
 from app.page.slot import Slot, SocketEnded, text_of
 from shared.core.failures import FailureCode, Refused
@@ -108,7 +108,7 @@ class Browser:
     async def _converse(self, socket: WebSocket, link: Link) -> None:
         async with self._relay.watch(link.session, link.id) as slot:
             # Not before it would hear of a revocation: what came before is read, and what comes later closes it.
-            standing = await self._access.standing(link)
+            standing = await self._access.standing(link.id)
             if standing == REVOKED:
                 raise Close(CloseCode.TOKEN)
             await self._greet(socket, slot, self._profile(link, spent=standing is not None))
@@ -174,7 +174,7 @@ class Browser:
             company=link.company_name,
             platform=self._settings.platform_name,
             locale=link.locale,
-            region=self._settings.default_region,
+            region=link.region or self._settings.default_region,
             return_url=link.return_url,
             device_name=self._settings.device_name,
             phone_hint=link.phone,

@@ -17,8 +17,7 @@ MEANING: dict[FailureCode, str] = {
     FailureCode.CLIENT_OUTDATED: "WhatsApp refuses the version that our client claims (405). A newer one is looked for; when none helps, Sentry hears of it once a day.",
     FailureCode.PASSKEY_REQUIRED: "The account asks for a passkey, which a linked device like ours cannot give.",
     FailureCode.MULTIDEVICE_OFF: "The phone's app cannot link devices as it is set up.",
-    FailureCode.WRONG_NUMBER: "The phone that agreed is not the one that this link was made for, or came by a link that "
-    "was revoked meanwhile.",
+    FailureCode.WRONG_NUMBER: "The phone that agreed is not the one that this link was made for.",
     FailureCode.PAIRING_REFUSED: "WhatsApp refused the pairing after the phone had agreed.",
     FailureCode.TEMPORARILY_BANNED: "WhatsApp has banned the account for a time.",
     FailureCode.LOGGED_OUT: "The device was unlinked on the phone.",
@@ -26,7 +25,8 @@ MEANING: dict[FailureCode, str] = {
     FailureCode.CONNECTION_FAILED: "WhatsApp could not be reached, or the connection broke.",
     FailureCode.WORKER_LOST: "The worker with the attempt died, and no other could take it over in time.",
     FailureCode.PAUSED: "An operator's switch has paused onboarding.",
-    FailureCode.LINK_SPENT: "The link was used up or revoked, or its time is over.",
+    FailureCode.LINK_SPENT: "The link was used up or revoked, or its time is over. A phone that agreed meanwhile is "
+    "logged out again.",
     FailureCode.FORBIDDEN: "The link does not allow this.",
     FailureCode.INTERNAL: "A bug of ours; the log and Sentry have it.",
 }

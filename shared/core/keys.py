@@ -36,6 +36,9 @@ OUTBOX_TTL = 1 * HOUR
 ONCE_TTL = 1 * DAY
 """How long an Idempotency-Key is remembered."""
 
+LINK_RECORD_TTL = 30 * DAY
+"""How long after its end a link's state can be told."""
+
 LEASES = "wa:leases"
 WORKERS = "wa:workers"
 STATS = "wa:stats"
@@ -112,6 +115,11 @@ def pace(session: SessionId) -> str:
     return f"wa:pace:{session}"
 
 
+def device_phone(session: SessionId) -> str:
+    """String PX: the whole number of the linked device, for callers that may know it."""
+    return f"wa:subject:{session}:device"
+
+
 def once(session: SessionId, digest: str) -> str:
     """String PX: the message that was asked for under an Idempotency-Key, by the key's hash."""
     return f"wa:once:{session}:{digest}"
@@ -140,6 +148,16 @@ def cooldown(digest: str) -> str:
 def link(link_id: str) -> str:
     """String: a spent or revoked link."""
     return f"wa:link:{link_id}"
+
+
+def made_link(link_id: str) -> str:
+    """Hash: whose a link is, and until when."""
+    return f"wa:made-link:{link_id}"
+
+
+def asked(digest: str) -> str:
+    """String PX: what came of a request, by the hash of its Idempotency-Key."""
+    return f"wa:asked:{digest}"
 
 
 def webhook(event_id: str) -> str:
@@ -184,7 +202,12 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:claim:<session>", "string, NX PX", "until the attempt ends", "dedupes requests: the running attempt"),
     KeyDoc("wa:starts:<session>", "counter PX", "10 min", "attempts that were asked for: so many, and no more"),
     KeyDoc("wa:subject:<session>", "hash", "10 min", "whom the running attempt is about: the only phone in Redis"),
-    KeyDoc("wa:subject:<session>:<message>", "hash", "10 min", "a text on its way out and whom it is for"),
+    KeyDoc(
+        "wa:subject:<session>:<message>",
+        "hash",
+        "10 min",
+        "a text on its way out and whom it is for; or, as `device`, the linked number",
+    ),
     KeyDoc("wa:outbox:<session>", "list", "1 h", "ids of texts that wait or are under way, the oldest first"),
     KeyDoc("wa:outboxes", "zset", "1 h", "sessions with texts that wait, by the moment when a sweep looks (ms)"),
     KeyDoc("wa:message:<session>:<message>", "hash", "7 days", "where a text stands: state, times, reason"),
@@ -211,6 +234,8 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:web-revision", "hash", "180 days", "newest web revision found: number, time, source; newest refused"),
     KeyDoc("wa:web-revision:<revision>", "string, NX PX", "1 day", "Sentry has heard that this revision is refused"),
     KeyDoc("wa:link:<id>", "string", "spent: until it expires; revoked: 30 days", "spent or revoked links"),
+    KeyDoc("wa:made-link:<id>", "hash", "until it expires, and 30 days", "whose a link is, and until when"),
+    KeyDoc("wa:asked:<hash>", "string PX", "24 h", "what came of a request with an Idempotency-Key"),
     KeyDoc("wa:links", "channel", "", "the id of a link that was revoked just now: its sockets are closed"),
     KeyDoc("wa:webhook:<id>", "hash", "25 h, or until it was taken", "an event for the integrator: type, body, tries"),
     KeyDoc("wa:webhooks", "zset", "25 h", "events that wait, by the moment of their next try (ms)"),

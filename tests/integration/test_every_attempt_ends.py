@@ -318,9 +318,11 @@ async def test_every_course_ends_and_leaves_nothing(redis_server: str, batch: in
     assert endings >= {State.LINKED, State.FAILED, State.EXPIRED, State.CANCELLED}
 
 
-@pytest.mark.parametrize(("expected", "why"), [("+79007654321", "wrong-number"), (None, "revoked")])
+@pytest.mark.parametrize(
+    ("expected", "why", "code"), [("+79007654321", "wrong-number", "wrong-number"), (None, "revoked", "link-spent")]
+)
 async def test_a_phone_that_must_not_stay_is_parked_at_once_and_logged_out(
-    redis_server: str, expected: str | None, why: str
+    redis_server: str, expected: str | None, why: str, code: str
 ) -> None:
     """Should its worker die now, nobody takes the device up and shows it as linked."""
     redis = client(Redis.from_url(redis_server).connection_pool)
@@ -336,7 +338,7 @@ async def test_a_phone_that_must_not_stay_is_parked_at_once_and_logged_out(
         await stage.play()
         body = (await stage.snapshots.read(stage.session)).body
         assert body.failure is not None
-        assert (body.state, body.failure.code) == (State.FAILED, "wrong-number")
+        assert (body.state, body.failure.code) == (State.FAILED, code)
         assert (stage.parked, stage.refused, stage.adopted) == (why, True, False)
         assert await stage.left(redis) is None
     finally:

@@ -7,11 +7,13 @@ import pytest
 from redis.asyncio.client import PubSub
 
 from app.access import Access
+from app.onboarding import Endings
 from app.page import relay as relay_module
 from app.page.slot import SocketEnded
 from shared.core import keys
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
+from shared.state.claims import Claims
 from tests.unit.world import SESSION, change
 from tests.waiting import until
 
@@ -209,7 +211,7 @@ async def test_a_revoked_links_sockets_are_closed_and_no_others(relay, world, op
     ):
         await good.first()
         await until(lambda: has(operator, keys.events(SESSION)))
-        await access.revoke("leaked")
+        await Endings(operator, Claims(operator)).revoke_link("leaked")
         assert {await ended_with(one), await ended_with(two)} == {4401}
         await operator.publish(keys.LINKS_CHANNEL, b"\xff rubbish")
         await world.ask()

@@ -1,5 +1,6 @@
 """The integrator's and the operator's HTTP: problems are RFC 9457, answers are kept by nobody, headers keep the page to itself."""
 
+import asyncio
 import json
 
 import httpx
@@ -9,7 +10,10 @@ from app.http.problems import MAX_BODY_BYTES
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
+from shared.core.lifecycle import State
 from tests.integration.web import ORIGIN
+from tests.unit.world import SESSION, World, change
+from tests.waiting import until
 
 LINKS = "/api/v1/links"
 
@@ -122,6 +126,27 @@ async def test_a_companys_state_is_told_without_what_only_the_owner_may_see(web,
     assert answer.status_code == 200
     assert answer.json()["state"] == "awaiting_phone"
     assert not {"qr", "code"} & answer.json().keys()
+
+
+async def test_a_long_poll_is_answered_when_something_is_new_and_not_before(web, redis):
+    world = World(redis)
+    lease = await world.serve()
+    async with web.http() as http:
+        path = f"/api/v1/companies/{SESSION.removeprefix('company_')}"
+        known = {"if-none-match": (await http.get(path)).headers["etag"]}
+        waiting = asyncio.create_task(http.get(path, params={"wait": 25}, headers=known))
+        await until(lambda: has_listener(redis))
+        assert not waiting.done()
+        await world.snapshots.save(lease, change(State.AWAITING_PHONE))
+        async with asyncio.timeout(10):  # far less than the wait
+            assert (await waiting).json()["state"] == "awaiting_phone"
+        nothing = await http.get(path, params={"wait": 1}, headers={"if-none-match": (await waiting).headers["etag"]})
+        assert (nothing.status_code, nothing.content) == (304, b"")
+        assert "wa_sockets 0.0" in (await http.get("/metrics")).text
+
+
+async def has_listener(redis):
+    return (await redis.pubsub_numsub(keys.events(SESSION)))[0][1]
 
 
 async def test_a_message_for_a_company_without_a_device_is_refused(web, redis):

@@ -136,7 +136,7 @@ class Web:
         async with httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False, timeout=30) as client:
             yield client
 
-    def link(self, company: str = "salon", *, ttl_seconds: int = 600, **about: str) -> Link:
+    def link(self, company: str = "salon", *, ttl_seconds: int = 600, **about: Any) -> Link:
         """A link as the API would make it."""
         return self.access.new_link(CompanyId(company), ttl_seconds=ttl_seconds, company_name="Salon", **about)
 

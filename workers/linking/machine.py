@@ -154,6 +154,11 @@ def unwelcome(turn: T) -> bool:
     return bool(turn.course.unwelcome)
 
 
+def came_by_revoked_link(turn: T) -> bool:
+    """The device must not stay because its link was revoked meanwhile."""
+    return turn.course.unwelcome == REVOKED
+
+
 def link_revoked(turn: T) -> bool:
     """The link was revoked before it could be spent."""
     return not turn.event.kept
@@ -497,6 +502,7 @@ TABLE: tuple[Row, ...] = (
     Row(c.Adopted, _KEEPING, None, (keep_device, hang_up, do(c.SpendLink()))),
     Row(c.LinkSpent, _KEEPING, None, (log_out,), link_revoked),
     Row(c.LinkSpent, _KEEPING, P.OVER, (end_linked, unlink_if_wished)),
+    Row(c.LoggedOut, _KEEPING, P.OVER, (fail(F.LINK_SPENT),), came_by_revoked_link),
     Row(c.LoggedOut, _KEEPING, P.OVER, (fail(F.WRONG_NUMBER),)),
     # WhatsApp refuses our version. Sentry hears of that from the keeper of the version, once, when nothing helps.
     Row(pipe.Ended, _AGREED, None, (seek_newer,), login_is_outdated),

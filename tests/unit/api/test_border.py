@@ -1,36 +1,27 @@
 """Every request has an id, every write and every refused key is on record, and no key is in either."""
 
-import httpx
 import pytest
-from fakeredis import FakeAsyncRedis
-from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from app.access import WRONG_KEYS
-from app.main import create_app
 from shared.core import keys
-from shared.core.apikeys import Scope, make_api_key
-from shared.jobs.queue import client
-from shared.settings import Settings
+from shared.core.apikeys import Scope
 from shared.telemetry.metrics import Counter, field
+from tests.unit.api.conftest import NARROW
 
-KEY, ENTRY = make_api_key("billing", frozenset({Scope.LINKS}))
+KEY = NARROW[Scope.LINKS]
 WRONG = "a-wrong-key-of-somebody"
-
-
-@pytest.fixture
-async def web(redis, monkeypatch):
-    """The whole application over a pretended Redis."""
-    monkeypatch.setattr("app.main.client", lambda _pool: client(redis.connection_pool))
-    monkeypatch.setattr("app.main.redis_pool.subscriber", lambda _config: FakeAsyncRedis())
-    app = create_app(Settings(secret_key=SecretStr("s" * 32), api_keys=(SecretStr(ENTRY),)))
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("192.0.2.7", 1))
-    async with httpx.AsyncClient(transport=transport, base_url="http://web") as http:
-        yield http
 
 
 def bearing(key, **more):
     return {"headers": {"authorization": f"Bearer {key}"} | more}
+
+
+@pytest.fixture
+def web(web):
+    """A client without a key."""
+    del web.headers["authorization"]
+    return web
 
 
 async def make(web, key=KEY, **more):
@@ -55,7 +46,7 @@ async def test_the_routers_request_id_is_kept_and_a_strange_one_is_not(web):
 
 
 async def test_the_answer_to_a_bug_has_its_request_id_too(web, monkeypatch):
-    monkeypatch.setattr("app.api.links.made", lambda *_: 1 / 0)
+    monkeypatch.setattr("app.api.links.make_link", lambda *_: 1 / 0)
     answer = await make(web)
     assert answer.status_code == 500
     assert answer.json()["requestId"] == answer.headers["x-request-id"]
@@ -65,8 +56,8 @@ async def test_a_write_is_on_record_with_the_name_of_its_key(web, redis):
     with capture_logs() as lines:
         answer = await make(web)
     (line,) = [one for one in lines if one["event"] == "api.write"]
-    assert (line["key"], line["operation"], line["status"]) == ("billing", "create_link", answer.status_code)
-    counted = field(Counter.API_WRITES, operation="create_link", key="billing", status="201")
+    assert (line["key"], line["operation"], line["status"]) == ("only-links", "create_link", answer.status_code)
+    counted = field(Counter.API_WRITES, operation="create_link", key="only-links", status="201")
     assert await redis.hget(keys.STATS, counted) == b"1"
     assert KEY not in str(lines)
 

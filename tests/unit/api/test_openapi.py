@@ -8,42 +8,30 @@ import openapi_spec_validator
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
 from openapi_schema_validator import OAS31Validator
-from pydantic import SecretStr
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from app import openapi
-from app.access import WRONG_KEYS, Access
+from app.access import WRONG_KEYS
 from app.api.models import CompanyView
-from app.api.routes import Api
 from app.http import problems
-from app.http.border import Border
-from app.http.problems import MAX_BODY_BYTES, http_problem
+from app.http.problems import MAX_BODY_BYTES
 from app.main import create_app
-from app.openapi import Description, document, problems_of
-from app.ops.routes import Ops
+from app.openapi import document, problems_of
 from shared.core import keys
-from shared.core.apikeys import Scope, make_api_key
+from shared.core.apikeys import Scope
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
 from shared.core.messages import Fate, MessageState
 from shared.core.protocol import Snapshot
 from shared.jobs.queue import client, link_job_id
-from shared.settings import Settings
+from shared.state.claims import MOST_STARTS
 from shared.state.events import EventType
-from shared.state.lease import Leases
 from shared.state.outbox import Message, Outbox
-from shared.state.snapshots import Snapshots
+from shared.state.switches import Switches
+from tests.unit.api.conftest import CONFIG, KEY, NARROW
 from tests.unit.world import ONE, SESSION, World
 
-KEY = "an-api-key-of-the-tests"
-NARROW, ENTRIES = {}, []
-for scope in Scope:
-    NARROW[scope], entry = make_api_key(f"only-{scope.value}", frozenset({scope}))
-    ENTRIES.append(SecretStr(entry))
-CONFIG = Settings(secret_key=SecretStr("s" * 32), api_keys=(SecretStr(KEY), *ENTRIES))
 COMPANY = "salon-1"
 AT_HOME = ("/", "/link", "/ws/v1", "/states", "/static")
 """Of the page, not of the API."""
@@ -55,15 +43,7 @@ class Service:
     def __init__(self, server):
         self.server = server
         self.redis = client(FakeAsyncRedis(server=server, version=(7,)).connection_pool)
-        access, snapshots = Access(CONFIG, self.redis), Snapshots(self.redis)
-        self.snapshots = snapshots
-        border = Border(CONFIG, self.redis)
-        api = Api(CONFIG, self.redis, border, access, snapshots, Leases(self.redis), Outbox(self.redis))
-        ops = Ops(self.redis, border, lambda: 0)
-        self.app = Starlette(
-            routes=[*api.routes(), *Description(border).routes(), *ops.routes()],
-            exception_handlers={HTTPException: http_problem, Exception: http_problem},
-        )
+        self.app = create_app(CONFIG, redis=self.redis)
 
     async def __call__(self, operation, *, key=KEY, name=COMPANY, **given):
         headers = {"authorization": f"Bearer {key}"} if key else {}
@@ -123,7 +103,8 @@ def test_every_webhook_is_described():
 
 def test_only_bodies_are_closed_so_that_answers_may_grow():
     schemas = document()["components"]["schemas"]
-    assert {name for name, one in schemas.items() if "additionalProperties" in one} == {"NewLink", "NewMessage"}
+    bodies = {"NewAttempt", "NewBrand", "NewLink", "NewMessage"}
+    assert {name for name, one in schemas.items() if "additionalProperties" in one} == bodies
 
 
 def test_a_company_is_shown_as_the_page_shows_it_but_for_what_the_owner_alone_may_see():
@@ -141,7 +122,13 @@ def named(name):
     return next(one for one in openapi.ALL if one.name == name)
 
 
-BODIES = {"create_link": {"companyId": COMPANY}, "send": {"to": "+79001234567", "text": "hello"}}
+BODIES = {
+    "create_link": {"companyId": COMPANY},
+    "send": {"to": "+79001234567", "text": "hello"},
+    "start_attempt": {"method": "code", "phoneNumber": "+79001234567"},
+}
+OTHERS = {"create_link": {"companyName": "X"}, "send": {"text": "x"}, "start_attempt": {"phoneNumber": "+79007654321"}}
+"""Other bodies of the same kind."""
 
 
 def given(operation):
@@ -173,11 +160,11 @@ async def with_too_much(service, operation):
 
 
 async def with_rubbish(service, operation):
-    return await service(operation, content=b"{}")
+    return await service(operation, content=b"{}", params={one.name: "rubbish" for one in operation.query})
 
 
 async def with_a_number_that_is_none(service, operation):
-    field = {"create_link": "phoneNumber", "send": "to"}[operation.name]
+    field = {"send": "to"}.get(operation.name, "phoneNumber")
     return await service(operation, json=BODIES[operation.name] | {field: "12"})
 
 
@@ -186,11 +173,32 @@ async def fill_outbox(service):
         await Outbox(service.redis).accept(SessionId(f"company_{COMPANY}"), Message("+79001234567", "x"))
 
 
-async def under_a_key_of_another_message(service, operation):
-    await service.link()
+async def under_a_key_of_another_request(service, operation):
+    if operation.name == "send":
+        await service.link()
     headers = {"idempotency-key": "k"}
     await service(operation, json=BODIES[operation.name], headers=headers)
-    return await service(operation, json=BODIES[operation.name] | {"text": "something else"}, headers=headers)
+    return await service(operation, json=BODIES[operation.name] | OTHERS[operation.name], headers=headers)
+
+
+async def of_a_linked_company(service, operation):
+    await service.link()
+    return await as_it_is(service, operation)
+
+
+async def while_a_code_for_another_phone_runs(service, operation):
+    await service(operation, json=BODIES[operation.name])
+    return await service(operation, json=BODIES[operation.name] | OTHERS[operation.name])
+
+
+async def after_many_attempts(service, operation):
+    await service.redis.set(keys.starts(SESSION), MOST_STARTS, px=60_000)
+    return await as_it_is(service, operation)
+
+
+async def while_paused(service, operation):
+    await Switches(service.redis).throw("pause", "on", by="test", why="")
+    return await as_it_is(service, operation)
 
 
 async def as_it_is(service, operation):
@@ -212,10 +220,8 @@ async def with_a_bug(service, operation):
     def broken(*_args, **_options):
         raise AttributeError("a bug")
 
-    for name in ("set", "get", "hmget", "hgetall", "zscore", "pipeline"):
+    for name in ("set", "get", "hmget", "hgetall", "zscore", "pipeline", "execute_command"):
         setattr(service.redis, name, broken)
-    if operation.name == "create_link":
-        service.app.routes[0].app = broken
     return await as_it_is(service, operation)
 
 
@@ -229,8 +235,12 @@ WAYS = {
     problems.TOO_LARGE: with_too_much,
     problems.NOT_UNDERSTOOD: with_rubbish,
     problems.NOT_A_PHONE: with_a_number_that_is_none,
-    problems.KEY_REUSED: under_a_key_of_another_message,
     problems.OUTBOX_FULL: with_a_full_outbox,
+    problems.KEY_REUSED: under_a_key_of_another_request,
+    problems.ALREADY_LINKED: of_a_linked_company,
+    problems.REFUSED: while_a_code_for_another_phone_runs,
+    problems.COOLING_DOWN: after_many_attempts,
+    problems.PAUSED: while_paused,
     problems.BUG: with_a_bug,
     problems.AWAY: over_no_redis,
 }
@@ -271,9 +281,13 @@ def assert_fits(operation, answer):
 
 @pytest.mark.parametrize("operation", openapi.ALL, ids=lambda one: one.name)
 async def test_every_operation_that_is_described_answers_as_described(service, operation):
-    await service.link()
+    if operation.name != "start_attempt":
+        await service.link()
     await service.redis.zadd(keys.WORKERS, {ONE: now_ms()})
-    answer = await as_it_is(service, operation)
+    name = COMPANY
+    if operation.name == "link":
+        name = (await service(named("create_link"), json=BODIES["create_link"])).json()["id"]
+    answer = await service(operation, name=name, **given(operation))
     assert answer.status_code == operation.answers[0].status, answer.text
     assert_fits(operation, answer)
 
@@ -291,7 +305,7 @@ def test_programs_know_a_problem_by_a_name_that_no_rewording_changes():
         f"/problems/{name}"
         for name in (
             "not-allowed", "not-in-scope", "too-many-wrong-keys", "no-such-company", "no-such-link", "not-linked", "too-large", "not-understood",
-            "not-a-phone-number", "key-reused", "outbox-full", "our-fault", "redis-is-away",
+            "already-linked", "refused", "cool-down", "paused", "not-a-phone-number", "key-reused", "outbox-full", "our-fault", "redis-is-away",
         )
     }  # fmt: skip
 

@@ -292,7 +292,7 @@ def test_a_phone_that_must_not_stay_is_logged_out_before_it_is_told(options, par
     player = linked(**options)
     assert player.did(c.Adopt)[0].parked == parked
     assert len(player.did(c.LogOutDevice)) == 1
-    assert failure(player) is FailureCode.WRONG_NUMBER
+    assert failure(player) is (FailureCode.LINK_SPENT if raw == REVOKED else FailureCode.WRONG_NUMBER)
     assert player.did(c.End)[0].raw == raw
     assert player.held is None
     order = kinds(player)

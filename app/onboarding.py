@@ -16,9 +16,49 @@ from shared.core.protocol import Body, MessageType, Method
 from shared.jobs.queue import enqueue, link_job_id, withdraw
 from shared.state.claims import REVOKED, SPENT, Claims, Outcome, Requested, Subject, queued
 from shared.state.cooldowns import Asker, Cooldowns
+from shared.state.links import LinkBook
 from shared.state.pool import answer
 from shared.state.snapshots import Change, Snapshots
 from shared.telemetry.metrics import UNKNOWN_REGION, Counter, Stage, field, funnel
+
+
+class Endings:
+    """What ends an attempt from outside, over one Redis."""
+
+    def __init__(self, redis: ArqRedis, claims: Claims) -> None:
+        self._redis = redis
+        self._claims = claims
+        self._book = LinkBook(redis)
+
+    async def cancel(self, session: SessionId) -> bool:
+        """End the attempt, as long as the phone has not agreed; whether there was one to be ended."""
+        counted = field(Counter.ENDINGS, state=State.CANCELLED.value)
+        body = Body(state=State.CANCELLED)
+        change = Change(body, MessageType.STATUS, "attempt.cancelled", "in the queue", (counted,))
+        cancelled = await self._claims.cancel(session, change)
+        if cancelled.done:
+            await withdraw(self._redis, keys.QUEUE_LINKING, link_job_id(session, cancelled.attempt))
+        if cancelled.owner is not None:
+            await enqueue(
+                self._redis,
+                keys.queue_worker(cancelled.owner),
+                "cancel",
+                session,
+                cancelled.attempt,
+                job_id=f"cancel:{session}:{cancelled.attempt}",
+            )
+        return cancelled.done or cancelled.owner is not None
+
+    async def revoke_link(self, link_id: str) -> None:
+        """Make a link useless at once, have its sockets closed, and end the attempt that it began. Idempotent; unknown
+        ids are revoked as well, which harms nobody."""
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.set(keys.link(link_id), REVOKED, px=keys.SNAPSHOT_TTL)
+            pipe.publish(keys.LINKS_CHANNEL, link_id)
+            await pipe.execute()
+        made = await self._book.read(link_id)
+        if made is not None and await self._book.begun_by(made.session) == link_id:
+            await self.cancel(made.session)
 
 
 class Onboarding:
@@ -32,6 +72,7 @@ class Onboarding:
         self._claims = claims
         self._cooldowns = cooldowns
         self._region = region
+        self._endings = Endings(redis, claims)
 
     async def request_qr(self, link: Link) -> bool:
         """Start an attempt, or join what runs. Raises `Refused`."""
@@ -47,7 +88,7 @@ class Onboarding:
         """
         _in_time(link)
         home = phone.region_of(link.phone) if link.phone else UNKNOWN_REGION
-        number = phone.parse(typed, self._region if home == UNKNOWN_REGION else home)
+        number = phone.parse(typed, (link.region or self._region) if home == UNKNOWN_REGION else home)
         if link.phone and not phone.same_account(link.phone, number):
             raise Refused(FailureCode.WRONG_NUMBER, field=phone.FIELD)
         await self._check(link, Method.CODE, number)
@@ -79,29 +120,7 @@ class Onboarding:
         """
         if await self._redis.get(keys.link(link.id)) == REVOKED.encode():
             raise Refused(FailureCode.LINK_SPENT)
-        body = Body(state=State.CANCELLED)
-        cancelled = await self._claims.cancel(
-            link.session,
-            Change(
-                body,
-                MessageType.STATUS,
-                "attempt.cancelled",
-                "in the queue",
-                (field(Counter.ENDINGS, state=State.CANCELLED.value),),
-            ),
-        )
-        if cancelled.done:
-            await withdraw(self._redis, keys.QUEUE_LINKING, link_job_id(link.session, cancelled.attempt))
-        if cancelled.owner is not None:
-            await enqueue(
-                self._redis,
-                keys.queue_worker(cancelled.owner),
-                "cancel",
-                link.session,
-                cancelled.attempt,
-                job_id=f"cancel:{link.session}:{cancelled.attempt}",
-            )
-        return cancelled.done or cancelled.owner is not None
+        return await self._endings.cancel(link.session)
 
     async def _request(self, link: Link, method: Method, subject: Subject) -> Requested:
         known = subject.phone or subject.expected

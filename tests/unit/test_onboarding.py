@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.access import Link
-from app.page.onboarding import Onboarding
+from app.onboarding import Onboarding
 from shared.core.clock import now_ms
 from shared.core.failures import FailureCode, Refused
 from shared.core.ids import CompanyId

@@ -1,0 +1,137 @@
+"""The companies: where each session stands, now or as soon as something is new, and its log-out."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from arq.connections import ArqRedis
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from app.api.models import CompanyView
+from app.http import problems
+from app.http.border import Border
+from app.http.operations import COMPANIES, COMPANY_ID, LINKS, MESSAGES, WAIT, Answer, Operation, company_in
+from shared.core import keys
+from shared.core.apikeys import Scope
+from shared.core.ids import SessionId, session_of
+from shared.core.lifecycle import DEVICE, State
+from shared.jobs.queue import enqueue, link_job_id
+from shared.state.lease import Leases
+from shared.state.phones import Phones
+from shared.state.snapshots import Snapshots, Stored
+
+Version = tuple[int, int]
+Newer = Callable[[SessionId, Version, float], Awaitable[None]]
+"""Waits until a session has a newer version than this one, for so many seconds at most."""
+
+
+class Views:
+    """A session's present state as the API shows it, with the version as its ETag."""
+
+    def __init__(self, redis: ArqRedis, snapshots: Snapshots, newer: Newer) -> None:
+        self._redis = redis
+        self._snapshots = snapshots
+        self._newer = newer
+
+    async def read(self, request: Request, session: SessionId) -> tuple[Stored, int | None, str]:
+        """The snapshot, its place in the queue, and its ETag; after the wait that the request asks for."""
+        stored, place, tag = await self._read(session)
+        seconds = WAIT.number_of(request)
+        known = request.headers.get("if-none-match", tag)
+        if seconds and tag in known:
+            await self._newer(session, stored.version, seconds)
+            stored, place, tag = await self._read(session)
+        return stored, place, tag
+
+    async def present(self, session: SessionId) -> Stored:
+        """The newest snapshot."""
+        return await self._snapshots.read(session)
+
+    async def _read(self, session: SessionId) -> tuple[Stored, int | None, str]:
+        stored = await self._snapshots.read(session)
+        place = None
+        if stored.body.state is State.QUEUED:
+            place = await self._redis.zrank(keys.QUEUE_LINKING, link_job_id(session, stored.attempt))
+        waits = "" if place is None else f".{place}"
+        return stored, place, f'W/"{stored.attempt}.{stored.seq}{waits}"'
+
+    @staticmethod
+    def answer(request: Request, tag: str, view: dict[str, Any], status: int = 200) -> Response:
+        """The view with its ETag; 304 for a caller that knows it."""
+        if status == 200 and tag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers={"etag": tag})
+        return JSONResponse(view, status, {"etag": tag})
+
+
+class Companies:
+    """What answers below `/api/v1/companies`."""
+
+    def __init__(self, redis: ArqRedis, border: Border, views: Views, leases: Leases) -> None:
+        self._redis = redis
+        self._border = border
+        self._views = views
+        self._leases = leases
+        self._phones = Phones(redis)
+
+    def routes(self) -> list[Route]:
+        """As the application takes them."""
+        return [self._border.route(one, self) for one in OPERATIONS]
+
+    async def company(self, request: Request) -> Response:
+        """The present snapshot of the company's session, without what only the owner may see."""
+        session = session_of(company_in(request))
+        stored, place, tag = await self._views.read(request, session)
+        snapshot = stored.snapshot(queue_position=place)
+        view = CompanyView.model_validate(snapshot.model_dump(exclude={"qr", "code"}))
+        if view.device is not None and stored.body.state in DEVICE and Scope.COMPANIES in request.state.key.scopes:
+            phone = await self._phone(session, view.device.linked_at)
+            if phone is not None:
+                view = view.model_copy(update={"device": view.device.model_copy(update={"phone": phone})})
+        return self._views.answer(request, tag, view.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+    async def _phone(self, session: SessionId, linked_at: int) -> str | None:
+        """The device's whole number, which only workers know; None if none of them answers in time."""
+        phone = await self._phones.read(session, linked_at)
+        if phone is None:
+            owner = await self._leases.owner(session)
+            queue = keys.queue_worker(owner) if owner else keys.QUEUE_SESSIONS
+            await enqueue(self._redis, queue, "phone", session, job_id=f"phone:{session}")
+            phone = await self._phones.wait(session, linked_at)
+        return phone
+
+    async def unlink(self, request: Request) -> Response:
+        """Log the device out at WhatsApp and forget it. Idempotent."""
+        session = session_of(company_in(request))
+        owner = await self._leases.owner(session)
+        queue = keys.queue_worker(owner) if owner else keys.QUEUE_SESSIONS
+        await enqueue(self._redis, queue, "unlink", session, job_id=f"unlink:{session}")
+        return Response(status_code=202)
+
+
+OPERATIONS: tuple[Operation[Companies], ...] = (
+    Operation(
+        "GET",
+        "/api/v1/companies/{id}",
+        Companies.company,
+        "Tell where a company's session stands; `unlinked` for one that was never heard of.",
+        (
+            Answer(200, "The present state; `device.phone` in full for a key with the scope `companies`.", CompanyView),
+            Answer(304, "Nothing is newer than `If-None-Match`."),
+        ),
+        (problems.NO_COMPANY, problems.NOT_UNDERSTOOD, problems.AWAY),
+        id=COMPANY_ID,
+        query=(WAIT,),
+        scopes=LINKS | COMPANIES | MESSAGES,
+    ),
+    Operation(
+        "DELETE",
+        "/api/v1/companies/{id}/session",
+        Companies.unlink,
+        "Log the company's device out at WhatsApp and forget it. Idempotent.",
+        (Answer(202, "It will be done; the webhook `session.unlinked` says when."),),
+        (problems.NO_COMPANY, problems.AWAY),
+        id=COMPANY_ID,
+        scopes=COMPANIES,
+    ),
+)

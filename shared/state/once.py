@@ -1,0 +1,43 @@
+"""Requests that may come again: what was made under an `Idempotency-Key`, kept for a day."""
+
+import hashlib
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from shared.core import keys
+from shared.state.pool import answer
+
+
+class KeyOfAnother(Exception):
+    """Something else was asked for under this key."""
+
+
+class Once:
+    """Over one Redis. Neither the key nor the request is kept, only a hash of both, and what was made."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def first(self, whose: str, key: str, asked: bytes, made: dict[str, Any]) -> dict[str, Any]:
+        """`made`, kept as what came of this request; or what came of it the first time. Raises `KeyOfAnother`.
+
+        `whose` keeps the keys of different callers and operations apart.
+        """
+        name = keys.asked(hashlib.sha256(f"{whose}\0{key}".encode()).hexdigest())
+        told = hashlib.sha256(key.encode() + b"\0" + asked).hexdigest()
+        value = orjson.dumps({"asked": told, "made": made})
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.set(name, value, px=keys.ONCE_TTL, nx=True)
+            pipe.get(name)
+            _, found = await pipe.execute()
+        before = orjson.loads(found or value)
+        if before["asked"] != told:
+            raise KeyOfAnother
+        known: dict[str, Any] = before["made"]
+        return known
+
+    async def forget(self, whose: str, key: str) -> None:
+        """Nothing came of the request after all: it may be asked anew."""
+        await answer(self._redis.delete(keys.asked(hashlib.sha256(f"{whose}\0{key}".encode()).hexdigest())))

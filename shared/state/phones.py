@@ -1,0 +1,36 @@
+"""The whole number of a linked device, for callers that may know it: told by a worker, kept for minutes."""
+
+import asyncio
+
+from redis.asyncio import Redis
+
+from shared.core import keys
+from shared.core.ids import SessionId
+
+WAIT_SECONDS = 2.0
+_LOOKS = 50
+
+
+class Phones:
+    """Over one Redis. `linked_at` names the device: of an earlier one nothing is told."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def write(self, session: SessionId, linked_at: int, phone: str) -> None:
+        """Tell it, for ten minutes."""
+        await self._redis.set(keys.device_phone(session), f"{linked_at} {phone}", px=keys.SUBJECT_TTL)
+
+    async def read(self, session: SessionId, linked_at: int) -> str | None:
+        """The number, if it was told lately."""
+        value = await self._redis.get(keys.device_phone(session))
+        device, _, phone = value.decode(errors="replace").partition(" ") if value else ("", "", "")
+        return phone if device == str(linked_at) else None
+
+    async def wait(self, session: SessionId, linked_at: int) -> str | None:
+        """The number, as soon as a worker tells it; None if none does in time."""
+        for _ in range(_LOOKS):
+            if (phone := await self.read(session, linked_at)) is not None:
+                return phone
+            await asyncio.sleep(WAIT_SECONDS / _LOOKS)
+        return None
