@@ -22,6 +22,7 @@ from shared.state.phones import Phones
 from shared.state.pool import PASSING
 from shared.telemetry import sentry
 from shared.telemetry.metrics import Counter, field
+from shared.wa import Wa
 from workers.delivery import Webhooks
 from workers.holding.session import HeldSession
 from workers.holding.sessions import Sessions
@@ -35,7 +36,7 @@ log = structlog.get_logger()
 RESUMES_AT_ONCE = 4
 RESUME_JITTER_SECONDS = 0.1
 FULL_SECONDS = 2.0
-"""Until a session that met a full worker, or could not be logged out yet, is offered again."""
+"""Until a session that could not be logged out yet is offered again."""
 
 Spawn = Callable[[Awaitable[None], str], None]
 
@@ -99,7 +100,8 @@ class Jobs:
         self._resuming = asyncio.Semaphore(RESUMES_AT_ONCE)
         self.linking: list[Job] = [_reported(self.link)]
         self.here: list[Job] = [_reported(job) for job in (self.code, self.cancel, self.unlink, self.send, self.phone)]
-        self.anywhere: list[Job] = [*self.here, *(_reported(job) for job in (self.resume, self.sweep, self.webhook))]
+        self.anywhere: list[Job] = [*self.here, *(_reported(job) for job in (self.sweep, self.webhook, self.resume))]
+        self.resuming: list[Job] = [_reported(self.resume)]
 
     async def link(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
         """Serve an attempt, if it is still the claimed one and nobody else does."""
@@ -170,12 +172,10 @@ class Jobs:
             await Phones(self._redis).write(sid, device.linked_at, device.phone)
 
     async def resume(self, _ctx: dict[str, Any], session: str) -> None:
-        """Hold a registered device that nobody holds; on a full worker, offer it again to the others."""
+        """Hold a registered device that nobody holds. The queue is looked at only while there is room for another."""
         sid = _session(session)
-        if self._sessions.free <= 0:
-            log.warning("worker.full", session=sid)
-            again = soon_again(f"resume:{sid}", after=FULL_SECONDS)
-            await enqueue(self._redis, keys.QUEUE_SESSIONS, "resume", sid, job_id=again, after=FULL_SECONDS)
+        if self._sessions.free <= 0:  # the last place was taken since
+            await enqueue(self._redis, keys.QUEUE_RESUME, "resume", sid, job_id=soon_again(f"resume:{sid}"))
             return
         # A few at a time and never in step with other workers, so that nobody stampedes WhatsApp or the store.
         async with self._resuming:
@@ -232,13 +232,13 @@ def _reported(job: Job) -> Job:
 
 
 async def _record(ctx: dict[str, Any], job: str, session: str, error: Exception) -> None:
-    redis: ArqRedis = ctx["redis"]
-    what: dict[Any, Any] = {"job": job, "session": session, "try": ctx.get("job_try", 1), "error": type(error).__name__}
+    what = {"job": job, "session": session, "try": str(ctx.get("job_try", 1)), "error": type(error).__name__}
     try:
-        async with redis.pipeline(transaction=True) as pipe:
-            pipe.xadd(keys.FAILED_JOBS, what, maxlen=keys.TIMELINE_LENGTH)
-            pipe.pexpire(keys.FAILED_JOBS, keys.TIMELINE_TTL)
-            pipe.hincrby(keys.STATS, field(Counter.JOB_FAILURES, job=job))
-            await pipe.execute()
+        await Wa(ctx["redis"])(
+            "record",
+            names={"stream": keys.FAILED_JOBS},
+            fields=list(what.items()),
+            counters=[field(Counter.JOB_FAILURES, job=job)],
+        )
     except (RedisError, *PASSING) as away:
         log.warning("job.unrecorded", job=job, error=type(away).__name__)

@@ -17,7 +17,7 @@ from shared.core import keys
 from shared.core.ids import SessionId, WorkerId
 from shared.core.protocol import Method
 from shared.core.webversion import parse_wish
-from shared.jobs.queue import QueueWorker, client, enqueue, soon_again
+from shared.jobs.queue import QueueWorker, client, enqueue, enqueue_all, soon_again
 from shared.jobs.wake import listen_for_calls
 from shared.settings import Settings
 from shared.state import pool as redis_pool
@@ -53,6 +53,8 @@ SWEEP_SECONDS = 60.0
 STOP_SECONDS = 18.0
 """From SIGTERM to the end of the process, at most; hosts kill after 30."""
 SPARE_LINKERS = 1
+RESUMED_AT_ONCE = 8
+"""So many sessions one worker takes up at a time; the others are left for other workers."""
 
 
 class Worker:
@@ -131,7 +133,8 @@ class Worker:
         most = capacity(self._config, memory_mb())
         ownership = Ownership(leases, self.id, on_lapsed=call_sweep, on_beat=engines.alive)
         outbox = Outbox(redis, rate=self._config.max_rate, news=webhooks)
-        sweeper = Sweeper(redis, leases, Rescue(redis), snapshots, store, self.id, outbox)
+        device_name = self._config.device_name
+        sweeper = Sweeper(redis, leases, Rescue(redis), snapshots, store, self.id, outbox, device_name)
         cooldowns = Cooldowns(redis, self._config.secret_key)
         links = Links(snapshots, ownership, store, outbox, cooldowns, self.spawn, self._config.device_name)
         sessions = Sessions(links, Holders(engines, self.spawn), version, most=most.sessions)
@@ -162,9 +165,12 @@ class Worker:
         jobs = Jobs(redis, leases, ownership, parts, sessions, sweeper, places, self.spawn, webhooks)
         linking = QueueWorker(keys.QUEUE_LINKING, jobs.linking, redis, worker=self.id, free=lambda: places.free)
         anywhere = QueueWorker(keys.QUEUE_SESSIONS, jobs.anywhere, redis, worker=self.id)
+        resuming = QueueWorker(
+            keys.QUEUE_RESUME, jobs.resuming, redis, worker=self.id, free=lambda: min(sessions.free, RESUMED_AT_ONCE)
+        )
         here = QueueWorker(keys.queue_worker(self.id), jobs.here, redis, worker=self.id)
         places.on_free = linking.wake
-        queues = (linking, anywhere, here)
+        queues = (linking, anywhere, resuming, here)
         await self._wait_for_redis(redis, stop)
         await version.look()  # before anything logs in: the others may know that our own version is refused
         background = [
@@ -175,7 +181,7 @@ class Worker:
                 switches.run(),
                 version.run(),
                 Report(redis, self.id, places, sessions, store, version, most.sessions).run(),
-                self._sweep_now_and_then(call_sweep),
+                self._sweep_now_and_then(redis, call_sweep),
                 *(one.async_run() for one in queues),
             )
         ]
@@ -210,11 +216,14 @@ class Worker:
                 return
 
     @staticmethod
-    async def _sweep_now_and_then(call_sweep: Callable[[], Awaitable[None]]) -> None:
-        """At the start, which is also how registered sessions are resumed, and every minute."""
+    async def _sweep_now_and_then(redis: Redis, call_sweep: Callable[[], Awaitable[None]]) -> None:
+        """At the start, which is also how registered sessions are resumed, and every minute: one worker for all."""
+        at_start = True
         while True:
             try:
-                await call_sweep()
+                if at_start or not await redis.exists(keys.SWEPT):
+                    await call_sweep()
+                at_start = False
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("sweep.uncalled", error=type(error).__name__)
                 await asyncio.sleep(1)
@@ -238,12 +247,16 @@ class Worker:
         await self._offer(redis, await sessions.hand_over())
         await places.empty()
         await self._offer(redis, await sessions.hand_over())  # a phone may have agreed meanwhile
+        ownership.rest()
         await sweeper.bury(self.id)
 
     @staticmethod
     async def _offer(redis: ArqRedis, jobs: list[tuple[Job, SessionId]]) -> None:
+        resume = {f"resume:{session}": [session] for job, session in jobs if job == "resume"}
+        await enqueue_all(redis, keys.QUEUE_RESUME, "resume", resume)
         for job, session in jobs:
-            await enqueue(redis, keys.QUEUE_SESSIONS, job, session, job_id=soon_again(f"{job}:{session}"))
+            if job != "resume":
+                await enqueue(redis, keys.QUEUE_SESSIONS, job, session, job_id=soon_again(f"{job}:{session}"))
 
 
 def main() -> None:

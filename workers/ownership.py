@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import NoReturn, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 from redis.exceptions import RedisError
 
 from shared.core.ids import SessionId, WorkerId
-from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, Lease, Leases
+from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, Beat, Lease, Leases
 from shared.state.pool import POOL_SIZE
 from shared.state.snapshots import Change, Forgotten, Snapshots
 from shared.tasks import cancelled
@@ -20,6 +20,10 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 KEEP_NAMES_SECONDS = 3600.0
+DIFFERING_BEATS = 3
+"""Redis and the worker may count its sessions differently for so many beats: some come and go at any moment."""
+STRAY_BEATS = 10
+"""Sessions that are ours by Redis alone for so many beats are given up."""
 SLACK_SECONDS = 0.5
 """Engine processes outlive our own giving up by this much, and die well before the lease can lapse."""
 
@@ -42,6 +46,7 @@ class _Owned:
     lease: Lease
     owner: Owner
     replaces: Lease | None = None  # the lease that a Redis without memory had forgotten
+    unsaid: bool = False  # since then, nothing was saved
 
 
 class Ownership:
@@ -62,12 +67,19 @@ class Ownership:
         self._on_lapsed = on_lapsed
         self._on_beat = on_beat
         self._owned: dict[SessionId, _Owned] = {}
+        self._acquiring: set[SessionId] = set()
+        self._advancing: set[SessionId] = set()
+        self._left: dict[SessionId, Lease] = {}  # nobody acts under them any more; to be said to Redis
         self._retaking: set[Lease] = set()
         self._telling: dict[Lease, asyncio.Task[None]] = {}
         self._beaten = asyncio.Condition()
         self._retakes = asyncio.Semaphore(POOL_SIZE)
         self._renewed = 0.0
         self._named = 0.0
+        self._number = 0
+        self._taken = 0
+        self._differed = 0
+        self._resting = False
 
     @property
     def worker(self) -> WorkerId:
@@ -85,22 +97,36 @@ class Ownership:
 
     async def acquire(self, session: SessionId, owner: Owner, *, attempt: int | None = None) -> Lease | None:
         """Take the lease for `owner`; None when another has it, or when the attempt is no longer the claimed one."""
-        if session in self._owned:
+        if session in self._owned or session in self._acquiring:
             return None
-        lease = await self._leases.acquire(session, self._worker, attempt=attempt)
-        if lease is not None:
-            self._owned[session] = _Owned(lease, owner)
+        self._acquiring.add(session)
+        try:
+            lease = await self._leases.acquire(session, self._worker, attempt=attempt)
+            if lease is not None:
+                self._left.pop(session, None)
+                self._owned[session] = _Owned(lease, owner)
+        finally:
+            self._acquiring.discard(session)
         return lease
 
     async def advance(self, lease: Lease) -> Lease | None:
         """A new token for a new attempt under the same ownership; None when it is lost."""
-        newer = await self._leases.advance(lease)
+        newer = await self._advance(lease)
         if newer is None and (retaken := await self.retaken(lease)) is not None:
-            newer = await self._leases.advance(retaken)
-        owned = self._owned.get(lease.session)
-        if newer is not None and owned is not None:
-            self._owned[lease.session] = replace(owned, lease=newer)
+            newer = await self._advance(retaken)
         return newer
+
+    async def _advance(self, lease: Lease) -> Lease | None:
+        # A heartbeat's answer may overtake this one: Redis has the newer token then, and we do not.
+        self._advancing.add(lease.session)
+        try:
+            newer = await self._leases.advance(lease)
+            owned = self._owned.get(lease.session)
+            if newer is not None and owned is not None:
+                self._owned[lease.session] = replace(owned, lease=newer)
+            return newer
+        finally:
+            self._advancing.discard(lease.session)
 
     async def retaken(self, lease: Lease) -> Lease | None:
         """What has become of a lease that Redis does not know: the new one in its place, when the owner was told of it;
@@ -123,6 +149,17 @@ class Ownership:
         owned = self._owned.get(lease.session)
         return owned is not None and (lease in self._retaking or owned.replaces == lease)
 
+    def is_restated(self, lease: Lease) -> bool:
+        """Whether the lease stands in the place of one that Redis had forgotten: its owner knows better than Redis."""
+        owned = self._owned.get(lease.session)
+        return owned is not None and owned.unsaid and owned.lease == lease
+
+    def was_said(self, lease: Lease) -> None:
+        """Where the session stands is saved under this lease: from here on Redis knows."""
+        owned = self._owned.get(lease.session)
+        if owned is not None and owned.unsaid and owned.lease == lease:
+            self._owned[lease.session] = replace(owned, unsaid=False)
+
     def hand_over(self, session: SessionId, owner: Owner) -> Lease | None:
         """From the attempt to the holding of the same session: the same lease, another owner. None when it is lost."""
         owned = self._owned.get(session)
@@ -136,33 +173,41 @@ class Ownership:
         owned = self._owned.get(lease.session)
         if owned is not None and owned.lease == lease:
             del self._owned[lease.session]
-        await self._leases.release(lease)
+        try:
+            await self._leases.release(lease)
+        except BaseException:
+            self._left[lease.session] = lease
+            raise
 
     async def let_go(self, session: SessionId, owner: Owner) -> None:
         """`owner` acts no more, however it ended: nothing is kept in its name. Nothing happens when another acts now."""
         owned = self._owned.get(session)
         if owned is not None and owned.owner is owner:
-            del self._owned[session]
-            await self._leases.release(owned.lease)
+            await self.release(owned.lease)
 
     def forget(self, session: SessionId, owner: Owner) -> None:
-        """The same, but the lease is left to lapse: should `owner` have left something undone, the sweep finds it."""
+        """The same, said at the next heartbeat: should `owner` have left something undone, a sweep sees to it."""
         owned = self._owned.get(session)
         if owned is not None and owned.owner is owner:
             del self._owned[session]
+            self._left[session] = owned.lease
 
     async def run(self) -> None:
-        """Beat until cancelled."""
+        """Beat until cancelled, or told to rest."""
         try:
             await self._run()
         finally:
             await asyncio.gather(*(cancelled(task) for task in self._telling.values()))
 
-    async def _run(self) -> NoReturn:
+    def rest(self) -> None:
+        """Beat no more: everything is given back."""
+        self._resting = True
+
+    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         self._renewed, self._named = loop.time(), -KEEP_NAMES_SECONDS
         missed = False
-        while True:
+        while not self._resting:
             began = loop.time()
             give_up_at = self._renewed + GIVE_UP_MS / 1000
             try:
@@ -174,31 +219,69 @@ class Ownership:
                 if missed:
                     missed = False
                     self._named = -KEEP_NAMES_SECONDS  # it may have come back without its memory
+                    await self._look()
                     await self._on_lapsed()
             except (RedisError, OSError, TimeoutError) as error:
                 missed = True
                 log.warning("heartbeat.missed", error=type(error).__name__)
                 if loop.time() >= give_up_at:
+                    self._left |= {session: owned.lease for session, owned in self._owned.items()}
                     self._drop(list(self._owned), "redis is away")
             # While Redis is away, never so long that giving up comes late.
             left = self._renewed + GIVE_UP_MS / 1000 - loop.time()
             await asyncio.sleep(min(HEARTBEAT_MS / 1000, left) if left > 0 else HEARTBEAT_MS / 1000)
 
     async def _beat(self) -> None:
-        leases = {owned.lease.session: owned.lease for owned in self._owned.values()}
-        beat = await self._leases.heartbeat(self._worker, list(leases.values()))
-        # What was advanced or released meanwhile is not lost.
-        still = {one for one, lease in leases.items() if one in self._owned and self._owned[one].lease == lease}
-        self._drop(still.intersection(beat.lost), "taken over")
-        await asyncio.gather(*(self._retake(leases[session]) for session in still.intersection(beat.unknown)))
+        self._number += 1
+        beat = await self._leases.beat(self._worker, self._number)
+        if self._has_changed(beat):
+            await self._look()
+        self._taken = beat.taken
         async with self._beaten:
             self._beaten.notify_all()
-        if beat.lapsed:
+        lapsed = await self._say_left() or beat.lapsed
+        if lapsed:
             await self._on_lapsed()
         now = asyncio.get_running_loop().time()
         if now - self._named > KEEP_NAMES_SECONDS:
-            await self._leases.keep_names([owned.lease for owned in self._owned.values()])
+            await self._leases.keep_names(self._worker, [owned.lease for owned in self._owned.values()])
             self._named = now
+
+    def _has_changed(self, beat: Beat) -> bool:
+        """Whether Redis knows something else of this worker than the worker itself: somebody has taken a session from
+        it, or Redis has lapsed it, lost its memory, or gone back to an earlier beat. Sessions that come and go at this
+        moment make the counts differ for one beat, or two."""
+        differs = beat.held != len(self._owned) + len(self._left)
+        self._differed = self._differed + 1 if differs else 0
+        known = beat.before is not None and beat.before in {self._number - 1, self._number}
+        return not known or beat.taken != self._taken or self._differed >= DIFFERING_BEATS
+
+    async def _look(self) -> None:
+        """Look at every lease. What was advanced or released meanwhile is not lost."""
+        leases = {owned.lease.session: owned.lease for owned in self._owned.values()}
+        looked = await self._leases.look(self._worker, list(leases.values()))
+        still = {one for one, lease in leases.items() if one in self._owned and self._owned[one].lease == lease}
+        still -= self._advancing
+        self._drop(still.intersection(looked.lost), "taken over")
+        await asyncio.gather(*(self._retake(leases[session]) for session in still.intersection(looked.unknown)))
+        if self._differed >= STRAY_BEATS:
+            await self._say_strays()
+
+    async def _say_left(self) -> bool:
+        """Tell Redis under which leases nobody acts here any more; whether there were any."""
+        left = list(self._left.values())
+        for lease in left:
+            await self._leases.abandon(lease)
+            if self._left.get(lease.session) == lease:
+                del self._left[lease.session]
+        return bool(left)
+
+    async def _say_strays(self) -> None:
+        """Sessions that are ours by Redis alone, and have been for long: an answer was lost for good."""
+        for session in await self._leases.held_by(self._worker):
+            if session not in self._owned and session not in self._acquiring:
+                log.warning("lease.stray", session=session)
+                await self._leases.abandon_stray(session, self._worker)
 
     async def _retake(self, old: Lease) -> None:
         session = old.session
@@ -216,7 +299,7 @@ class Ownership:
         if lease is None:
             self._drop([session], "taken over")
             return
-        self._owned[session] = _Owned(lease, owned.owner, replaces=old)
+        self._owned[session] = _Owned(lease, owned.owner, replaces=old, unsaid=True)
         self._named = -KEEP_NAMES_SECONDS
         log.warning("lease.retaken", session=session)
         self._telling[lease] = asyncio.create_task(self._tell(lease, owned.owner))
@@ -250,7 +333,11 @@ class Ownership:
 
 async def save(snapshots: Snapshots, ownership: Ownership, lease: Lease, change: Change) -> int | None:
     """As `Snapshots.save`; raises `Forgotten` as well when the lease is refused because we have just taken it anew."""
+    if ownership.is_restated(lease):
+        change = replace(change, restated=True)
     seq = await snapshots.save(lease, change)
     if seq is None and ownership.is_retaken(lease):
         raise Forgotten
+    if seq is not None:
+        ownership.was_said(lease)
     return seq

@@ -1,36 +1,37 @@
-"""Puts right what the dead have left: lapsed leases, devices that nobody holds, queues that nobody reads, onboardings
-that nobody has ended.
+"""Puts right what the dead have left: their sessions and jobs, devices that nobody holds, onboardings that nobody has
+ended.
 
-Runs as a job (deduped by its id for seconds): when a worker starts, when a heartbeat sees a lapsed lease, and every minute.
-Every step is idempotent; two sweeps at once do what one does.
+Runs as a job, one at a time for the whole fleet: when a worker starts, when a heartbeat sees a dead worker, and every
+minute. Every step is idempotent. A session is only crossed off once it is seen to.
 """
 
 import asyncio
+from collections.abc import Mapping
 
 import structlog
 from arq.connections import ArqRedis
-from redis.typing import EncodableT, FieldT
 
-from shared.core import keys
+from shared.core import keys, phone
 from shared.core.failures import FailureCode
 from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import DEVICE, State
-from shared.core.protocol import Body, MessageType, Method
-from shared.jobs.queue import enqueue, soon_again
-from shared.state.claims import queued
-from shared.state.lease import Lease, Leases
+from shared.core.protocol import Body, DeviceView, MessageType, Method
+from shared.jobs.queue import enqueue, enqueue_all, soon_again
+from shared.state.claims import REVOKED, Claims, queued
+from shared.state.lease import NOBODY, Lease, Leases
 from shared.state.outbox import WAIT_MS, Outbox
 from shared.state.rescue import Rescue
-from shared.state.snapshots import Change, Snapshots
+from shared.state.snapshots import Change, Snapshots, Stored
 from shared.telemetry import sentry
 from shared.telemetry.metrics import UNKNOWN_REGION, Counter, Swept, field
+from shared.wa import Wa
 from workers import reasons, tallies
-from workers.store.device import DeviceStore
+from workers.store.device import DeviceStore, StoreAway, StoredDevice
 
 log = structlog.get_logger()
 
-DEAD_MS = 8_000
-"""A worker whose heartbeat is older than this is dead; its leases have lapsed by then."""
+REST_MS = 50_000
+"""After a sweep, none is due by time alone for so long."""
 REDIS_YOUNG_SECONDS = 4
 """A Redis that has just started may have forgotten leases whose owners live; they speak up within this long."""
 
@@ -47,26 +48,49 @@ class Sweeper:
         store: DeviceStore,
         me: WorkerId,
         outbox: Outbox | None = None,
+        device_name: str = "",
     ) -> None:
         self._redis = redis
+        self._wa = Wa(redis)
+        self._claims = Claims(redis)
         self._leases = leases
         self._rescue = rescue
         self._snapshots = snapshots
         self._store = store
         self._me = me
         self._outbox = outbox or Outbox(redis)
+        self._device_name = device_name
 
     async def sweep(self) -> None:
-        """Once over everything."""
+        """Once over everything, unless another worker is at it: then that one begins again. If the device store is
+        away, everything is done that can be done without it; then this raises what the store has raised."""
+        names = {"sweep": keys.SWEEP, "sweep_again": keys.SWEEP_AGAIN, "swept": keys.SWEPT}
+        again = True
+        while again and await self._wa("begin_sweep", names=names, worker=self._me):
+            try:
+                await self._once()
+            finally:
+                again = await self._wa("end_sweep", names=names, worker=self._me, rest=REST_MS)
+
+    async def _once(self) -> None:
         await self._close_overdue()  # first: what nobody waits for any more is not begun anew
-        for session in await self._leases.lapsed():
-            await self._lapsed(session)
+        registry: dict[SessionId, StoredDevice] = {}
+        away: StoreAway | None = None
+        try:
+            registry = {device.session: device for device in await self._store.held_by_nobody(lambda _: False)}
+        except StoreAway as error:
+            away = error
+        for worker in await self._leases.dead():
+            try:
+                await self._take_over(worker, registry)
+            except StoreAway as error:
+                away = error
         server = await self._redis.info("server")
-        # By its clock, which the heartbeats are by as well; ours may be off.
-        await self._empty_queues_of_the_dead(server["server_time_usec"] // 1000)
         await asyncio.sleep(max(0, REDIS_YOUNG_SECONDS - server["uptime_in_seconds"]))
-        await self._take_up_the_unheld()
+        await self._take_up_the_unheld(registry)
         await self._end_texts()
+        if away is not None:
+            raise away
 
     async def restart(self, session: SessionId, method: Method, *counters: str) -> bool:
         """Begin an ownerless onboarding anew, for the same page; whether there was one."""
@@ -86,35 +110,85 @@ class Sweeper:
     async def _close_overdue(self) -> None:
         """Onboardings that nobody has ended: all workers were away, or their own is stuck."""
         swept = field(Counter.SWEPT, kind=Swept.OVERDUE.value)
-        for session in await self._rescue.running():
+        for session in await self._rescue.overdue():
             if await self._rescue.close_overdue(session, swept):
                 log.warning("attempt.overdue", session=session)
 
-    async def _lapsed(self, session: SessionId) -> None:
-        stored = await self._snapshots.read(session)
+    async def _take_over(self, worker: WorkerId, registry: Mapping[SessionId, StoredDevice]) -> None:
+        """See to every session of a dead worker, and forget the worker when nothing is left. Raises `StoreAway`; what
+        could not be seen to stays with the dead."""
+        seen: set[SessionId] = set()
+        away: StoreAway | None = None
+        while sessions := [one for one in await self._leases.held_by(worker) if one not in seen]:
+            seen.update(sessions)
+            safe: list[SessionId] = []
+            for stored in await self._snapshots.read_all(sessions):
+                # A registered device needs no more than to be taken up, like every one that nobody holds.
+                if stored.body.state in DEVICE and stored.session in registry:
+                    safe.append(stored.session)
+                    continue
+                try:
+                    await self._see_to(worker, stored)
+                except StoreAway as error:
+                    away = error
+            await self._leases.free(worker, safe)
+        if away is not None:
+            raise away
+        if worker != NOBODY:
+            await self.bury(worker)
+
+    async def _see_to(self, worker: WorkerId, stored: Stored) -> None:
+        session = stored.session
         swept = field(Counter.SWEPT, kind=Swept.ATTEMPT.value)
         if await self.restart(session, stored.body.method or Method.QR, swept):
             log.warning("attempt.restarted", session=session)
             return
         lease = await self._leases.acquire(session, self._me)
         if lease is None:
+            await self._leases.free(worker, [session])
             return
         try:
             await self._settle(lease, stored.body)
-        finally:
-            await self._leases.release(lease)
+        except BaseException:
+            await self._leases.abandon(lease)  # the next sweep finds it
+            raise
+        await self._leases.release(lease)
 
     async def _settle(self, lease: Lease, body: Body) -> None:
-        """What no worker says any more. A device that is safe is taken up, like every registered one."""
+        """What no worker says any more. A device that is safe is taken up afterwards, like every registered one."""
         if body.state is not State.LINKING and body.state not in DEVICE:
             return
         device = await self._store.device(lease.session)
         if body.state is State.LINKING and (device is None or device.parked):
             # The worker died before the device was safe, and a phone cannot be asked twice.
             await self._end(lease, body, State.FAILED, FailureCode.WORKER_LOST, Swept.LINKING)
-        elif body.state in DEVICE and device is None:
+        elif body.state is State.LINKING and device is not None:
+            await self._say_linked(lease, body, device)
+        elif device is None:
             # It was forgotten, and the worker died before it could say so: nobody could ever link again.
             await self._end(lease, body, State.UNLINKED, FailureCode.INTERNAL, Swept.DEVICE)
+
+    async def _say_linked(self, lease: Lease, body: Body, device: StoredDevice) -> None:
+        """The worker died between the durable device and the word of it: the owner and the integrator hear it now."""
+        subject = await self._claims.subject(lease.session)
+        if not await self._claims.spend(subject):
+            # Its link was revoked meanwhile: what it led to must not be kept.
+            await self._store.park(device, REVOKED)
+            await self._end(lease, body, State.FAILED, FailureCode.WRONG_NUMBER, Swept.LINKING)
+            job_id = soon_again(f"unlink:{lease.session}", after=1)
+            await enqueue(self._redis, keys.QUEUE_SESSIONS, "unlink", lease.session, job_id=job_id, after=1)
+            return
+        known = subject.phone or subject.expected
+        method, region = body.method or Method.QR, phone.region_of(device.phone)
+        view = DeviceView(phone=phone.masked(device.phone), name=self._device_name, linked_at=device.linked_at)
+        linked = Body(state=State.LINKED, method=method, device=view)
+        counters = (
+            field(Counter.SWEPT, kind=Swept.LINKED.value),
+            *tallies.linked(method, phone.region_of(known) if known else UNKNOWN_REGION, region),
+        )
+        change = Change(linked, MessageType.WHATSAPP_CONNECTED, "attempt.linked", region, counters, ending=True)
+        if await self._snapshots.save(lease, change) is not None:
+            log.warning("attempt.linked-late", session=lease.session)
 
     async def _end(self, lease: Lease, body: Body, state: State, code: FailureCode, what: Swept) -> None:
         ended = Body(state=state, method=body.method, failure=reasons.view(code))
@@ -129,47 +203,32 @@ class Sweeper:
         if await self._snapshots.save(lease, Change(ended, kind, event, code.value, counters, ending=True)) is not None:
             sentry.ending("sweep", code, session=lease.session, method=body.method)
 
-    async def _empty_queues_of_the_dead(self, now: int) -> None:
-        dead = await self._redis.zrangebyscore(keys.WORKERS, "-inf", now - DEAD_MS)
-        for worker in (WorkerId(one.decode()) for one in dead):
-            if worker != self._me:
-                await self.bury(worker)
-
     async def bury(self, worker: WorkerId) -> None:
-        """Nobody reads this worker's queue any more: any other may do what is in there."""
-        queue = keys.queue_worker(worker)
-        jobs = await self._redis.zrange(queue, 0, -1, withscores=True)
-        for job, score in jobs:
-            await self._redis.zadd(keys.QUEUE_SESSIONS, {job: score})
-            await self._redis.zrem(queue, job)
-        await self._redis.delete(keys.worker(worker))
-        if await self._redis.zrem(keys.WORKERS, worker):
+        """Nobody reads this worker's queue any more: any other may do what is in there. The worker is forgotten, unless
+        something is left that it held."""
+        names = {
+            "from": keys.queue_worker(worker),
+            "queue": keys.QUEUE_SESSIONS,
+            "wake": keys.wake(keys.QUEUE_SESSIONS),
+            "worker": keys.worker(worker),
+        }
+        buried = await self._wa("bury", names=names, worker=worker, by=self._me)
+        if buried["gone"]:
             await self._record(worker)
-        log.info("worker.buried", worker=worker, jobs=len(jobs))
-        if jobs:
-            await self._redis.publish(keys.wake(keys.QUEUE_SESSIONS), "1")
+            log.info("worker.buried", worker=worker, jobs=buried["jobs"])
 
     async def _record(self, worker: WorkerId) -> None:
         """Tell the operators, who would otherwise only see one worker less."""
-        event = "worker.stopped" if worker == self._me else "worker.buried"
-        fields: dict[FieldT, EncodableT] = {"event": event, "what": worker, "detail": "", "by": self._me, "why": ""}
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.xadd(keys.OPERATORS, fields, maxlen=keys.TIMELINE_LENGTH)
-            pipe.pexpire(keys.OPERATORS, keys.TIMELINE_TTL)
-            if worker != self._me:
-                pipe.hincrby(keys.STATS, field(Counter.SWEPT, kind=Swept.WORKER.value))
-            await pipe.execute()
+        mine = worker == self._me
+        event = "worker.stopped" if mine else "worker.buried"
+        fields = [["event", event], ["what", worker], ["detail", ""], ["by", self._me], ["why", ""]]
+        counters = [] if mine else [field(Counter.SWEPT, kind=Swept.WORKER.value)]
+        await self._wa("record", names={"stream": keys.OPERATORS}, fields=fields, counters=counters)
 
-    async def _take_up_the_unheld(self) -> None:
-        owned = set(await self._leases.alive())
-        unheld = await self._store.held_by_nobody(lambda session: session in owned)
-        for device in unheld:
-            await enqueue(
-                self._redis,
-                keys.QUEUE_SESSIONS,
-                "resume",
-                device.session,
-                job_id=soon_again(f"resume:{device.session}"),
-            )
+    async def _take_up_the_unheld(self, registry: Mapping[SessionId, StoredDevice]) -> None:
+        unheld = await self._leases.unowned(registry)
+        await enqueue_all(
+            self._redis, keys.QUEUE_RESUME, "resume", {f"resume:{session}": [session] for session in unheld}
+        )
         if unheld:
             log.info("sessions.unheld", count=len(unheld))

@@ -28,6 +28,7 @@ from shared.state.claims import MOST_STARTS, Claims
 from shared.state.cooldowns import Cooldowns, Whose
 from shared.state.lease import Leases
 from shared.state.links import LinkBook, MadeLink
+from shared.wa import Wa
 
 UNLINK_SECONDS = 60.0
 LOOK_SECONDS = 0.25
@@ -47,18 +48,15 @@ async def record(
     op: Operator, event: str, what: str, by: str, *, session: SessionId | None = None, detail: str = ""
 ) -> None:
     """Write an act into the operators' timeline, and into the session's."""
-    async with op.redis.pipeline(transaction=True) as pipe:
-        pipe.xadd(
-            keys.OPERATORS,
-            {"event": event, "what": what, "detail": detail, "by": by, "why": ""},
-            maxlen=keys.TIMELINE_LENGTH,
-        )
-        pipe.pexpire(keys.OPERATORS, keys.TIMELINE_TTL)
-        if session is not None:
-            stream = keys.timeline(session)
-            pipe.xadd(stream, {"attempt": "", "event": event, "detail": detail or by}, maxlen=keys.TIMELINE_LENGTH)
-            pipe.pexpire(stream, keys.TIMELINE_TTL)
-        await pipe.execute()
+    await Wa(op.redis)(
+        "record",
+        session,
+        names={"stream": keys.OPERATORS},
+        fields=[["event", event], ["what", what], ["detail", detail], ["by", by], ["why", ""]],
+        counters=[],
+        event=event if session is not None else None,
+        detail=detail or by,
+    )
 
 
 def _signing(op: Operator) -> Access:

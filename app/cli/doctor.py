@@ -117,12 +117,12 @@ def _leases(op: Operator, moment: Moment, known: list[SessionRecord]) -> list[Fi
         Finding(
             "lease without heartbeat",
             one.session,
-            f"{one.owner} let it lapse {words.ago(one.expiry)}",
+            f"{one.owner} has let it lapse",
             partial(_sweep, op),
             "--repair calls the sweeper",
         )
         for one in known
-        if one.owner is not None and one.expiry <= now_ms()
+        if one.owner is not None and not one.owned
     ]
     counts: dict[WorkerId, int] = {}
     for one in known:

@@ -13,7 +13,6 @@ from app.ops import gauges
 from app.ops.gauges import WorkerView
 from shared.core import keys
 from shared.core.clock import now_ms
-from shared.core.ids import SessionId
 from shared.core.lifecycle import RUNNING
 from shared.state.pool import answer
 from shared.state.switches import MEANING, Switches, UnknownSwitch, checked
@@ -99,7 +98,11 @@ async def queue(op: Operator) -> Output:
 
 async def jobs(op: Operator, now: int) -> list[dict[str, Any]]:
     """The jobs of the sessions' queue and of the workers' own: running, due since, or later."""
-    queues = [keys.QUEUE_SESSIONS, *(keys.queue_worker(one.id) for one in (await gauges.read(op.redis)).workers)]
+    queues = [
+        keys.QUEUE_SESSIONS,
+        keys.QUEUE_RESUME,
+        *(keys.queue_worker(one.id) for one in (await gauges.read(op.redis)).workers),
+    ]
     found = []
     for name in queues:
         for job, at in await op.redis.zrange(name, 0, 199, withscores=True):
@@ -163,11 +166,7 @@ async def _see_it_go(op: Operator, worker: WorkerView, held: int) -> bool:
 
 
 async def _owned_by(op: Operator, worker: WorkerView) -> int:
-    names = await op.redis.zrange(keys.LEASES, 0, -1)
-    if not names:
-        return 0
-    owners = await op.redis.mget([keys.lease(SessionId(name.decode())) for name in names])
-    return sum(1 for owner in owners if owner and owner.decode().rpartition(":")[0] == worker.id)
+    return await answer(op.redis.scard(keys.held(worker.id)))
 
 
 async def switches(op: Operator) -> Output:

@@ -11,6 +11,7 @@ from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId, company_id, company_of, session_of
 from shared.core.lifecycle import RUNNING, State
+from shared.state.lease import Leases
 
 _PREFIX = keys.snapshot(SessionId(""))
 _BATCH = 500
@@ -30,7 +31,8 @@ def session_named(text: str) -> SessionId:
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """A session: its snapshot's version and body (JSON as Redis keeps it), and its lease: owner, token, expiry (ms)."""
+    """A session: its snapshot's version and body (JSON as Redis keeps it), and its lease: the owner, if it lives, and the
+    token."""
 
     session: SessionId
     attempt: int
@@ -38,17 +40,12 @@ class SessionRecord:
     body: dict[str, Any]
     owner: WorkerId | None
     token: int
-    expiry: int
+    owned: bool
 
     @property
     def state(self) -> State:
         """Where it stands."""
         return State(self.body["state"])
-
-    @property
-    def owned(self) -> bool:
-        """Whether somebody owns it now."""
-        return self.owner is not None and self.expiry > now_ms()
 
     @property
     def overdue_ms(self) -> int:
@@ -59,7 +56,7 @@ class SessionRecord:
     def data(self) -> dict[str, Any]:
         """For programs. Without QR and code: they are the owner's."""
         shown = {name: value for name, value in self.body.items() if name not in {"qr", "code"}}
-        lease = {"worker": self.owner, "token": self.token, "expiresAt": self.expiry} if self.owner else None
+        lease = {"worker": self.owner, "token": self.token, "alive": self.owned} if self.owner else None
         return {
             "session": self.session,
             "attempt": self.attempt,
@@ -79,13 +76,13 @@ async def read(redis: ArqRedis, sessions: list[SessionId]) -> list[SessionRecord
             for session in some:
                 pipe.hmget(keys.snapshot(session), ["attempt", "seq", "body"])
                 pipe.get(keys.lease(session))
-                pipe.zscore(keys.LEASES, session)
             answers = await pipe.execute()
+        living = await Leases(redis).owners(some)
         for index, session in enumerate(some):
-            (attempt, seq, body), owner, score = answers[3 * index : 3 * index + 3]
+            (attempt, seq, body), owner = answers[2 * index : 2 * index + 2]
             if body is None:
                 continue
-            worker, _, token = owner.decode().rpartition(":") if owner and score else ("", "", "0")
+            worker, _, token = owner.decode().rpartition(":") if owner else ("", "", "0")
             found.append(
                 SessionRecord(
                     session,
@@ -94,7 +91,7 @@ async def read(redis: ArqRedis, sessions: list[SessionId]) -> list[SessionRecord
                     orjson.loads(body),
                     WorkerId(worker) if worker else None,
                     int(token),
-                    int(score or 0),
+                    living[index] is not None,
                 )
             )
     return found

@@ -1,7 +1,10 @@
 """`timeline`: what happened, in order, with what each step took."""
 
+import asyncio
+from functools import partial
 from typing import Any
 
+import orjson
 from rich.console import Console
 from rich.text import Text
 
@@ -9,6 +12,10 @@ from app.cli import words
 from app.cli.records import session_named
 from app.cli.terminal import Cannot, Operator, Output, line, table
 from shared.core import keys
+from shared.core.ids import SessionId
+from shared.state.pool import answer
+
+FOLLOW_SECONDS = 0.5
 
 Event = dict[str, Any]
 
@@ -18,26 +25,49 @@ _STYLE = {"failed": "red", "refused": "yellow", "linked": "green", "shown": "cya
 async def timeline(op: Operator, *, company: str, last: int, follow: bool) -> Output:
     """The events of a session, or of the operators, oldest first."""
     of_operators = company == "operators"
-    stream = keys.OPERATORS if of_operators else keys.timeline(session_named(company))
-    entries = [_event(one) for one in reversed(await op.redis.xrevrange(stream, count=last))]
+    read = partial(_of_operators, op) if of_operators else partial(_of_session, op, session_named(company))
+    entries = await read(last)
     if not entries and not follow:
         raise Cannot(f"Nothing is known of {company}: its timeline is empty, or older than 30 days.")
     if not follow:
         return Output(entries, _table(company, entries, of_operators=of_operators))
-    for one in entries:
-        _line(op.console, one)
-    newest = entries[-1]["id"] if entries else "0"
+    before: list[Event] = []
     while True:  # until Ctrl-C
-        for _, found in await op.redis.xread({stream: newest}, block=2000):
-            for raw in found:
-                event = _event(raw)
-                newest = event["id"]
-                _line(op.console, event)
+        for one in entries:
+            _line(op.console, one)
+        await asyncio.sleep(FOLLOW_SECONDS)
+        before = entries or before
+        present = await read(keys.TIMELINE_LENGTH)
+        entries = _newer(present, before[-1] if before else None)
 
 
-def _event(raw: tuple[bytes, dict[bytes, bytes]]) -> Event:
-    event: Event = {"id": raw[0].decode(), "at": int(raw[0].split(b"-")[0])}
-    return event | {name.decode(): value.decode() for name, value in raw[1].items()}
+def _newer(present: list[Event], last: Event | None) -> list[Event]:
+    """What has come after `last`."""
+    places = [place for place, one in enumerate(present) if one == last]
+    return present[places[-1] + 1 :] if places else present
+
+
+async def _of_operators(op: Operator, last: int) -> list[Event]:
+    return [
+        {"at": int(entry.split(b"-")[0])} | {name.decode(): value.decode() for name, value in fields.items()}
+        for entry, fields in reversed(await op.redis.xrevrange(keys.OPERATORS, count=last))
+    ]
+
+
+async def _of_session(op: Operator, session: SessionId, last: int) -> list[Event]:
+    lines = await answer(op.redis.lrange(keys.timeline(session), -last, -1))
+    return [event for event in map(_event, lines) if event is not None]
+
+
+def _event(line_of_json: bytes) -> Event | None:
+    """A line of a session's timeline; None for what is none."""
+    try:
+        value = orjson.loads(line_of_json)
+        at = int(value["at"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    attempt = value.get("attempt") or ""
+    return {"at": at, "attempt": str(attempt)} | {name: str(value.get(name, "")) for name in ("event", "detail")}
 
 
 def _table(company: str, events: list[Event], *, of_operators: bool) -> Any:

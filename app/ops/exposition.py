@@ -109,6 +109,7 @@ def _gauges(moment: Moment, sockets: int) -> Iterator[Metric]:
         ("wa_queue_length", "Onboardings that wait for a worker.", moment.waiting),
         ("wa_queue_age_seconds", "How long the first of them has waited.", moment.oldest_ms / 1000),
         ("wa_other_jobs", "Jobs for sessions that any worker can do: waiting, later or running.", moment.other_jobs),
+        ("wa_sessions_without_room", "Linked sessions that wait for a worker with room for them.", moment.unheld),
         ("wa_leases", "Sessions that a worker owns: attempts and linked devices.", moment.leases),
         ("wa_leases_without_heartbeat", "Leases that nobody renewed and nobody has swept yet.", moment.lapsed),
         ("wa_workers", "Workers with a recent heartbeat.", len(moment.living)),

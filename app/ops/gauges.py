@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from shared.core import keys
-from shared.core.clock import now_ms
 from shared.core.ids import WorkerId
+from shared.state.lease import NOBODY
 
 WORKER_ALIVE_MS = 10_000
 """A worker whose last heartbeat is older than this is not counted as living; it beats every two seconds."""
@@ -14,11 +14,14 @@ WORKER_ALIVE_MS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """A worker as it reported itself, and how long ago it was heard of (ms). Numbers that it has not reported are 0."""
+    """A worker as it reported itself, and how long ago it was heard of (ms); how many sessions its leases name, and
+    whether its heartbeat, by which these live, is there. Numbers that it has not reported are 0."""
 
     id: WorkerId
     silent_ms: int
     fields: dict[str, str]
+    held: int = 0
+    beats: bool = True
 
     @property
     def alive(self) -> bool:
@@ -33,8 +36,8 @@ class WorkerView:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One reading. `oldest_ms` is how long the first in the queue has waited; `lapsed` counts leases that nobody
-    renewed; `stats` is `wa:stats` as it is."""
+    """One reading. `oldest_ms` is how long the first in the queue has waited; `lapsed` counts leases whose
+    worker does not beat; `unheld` counts sessions that wait for a worker with room; `stats` is `wa:stats` as it is."""
 
     stats: dict[str, int]
     waiting: int
@@ -43,6 +46,7 @@ class Moment:
     leases: int
     lapsed: int
     workers: list[WorkerView]
+    unheld: int = 0
 
     @property
     def living(self) -> list[WorkerView]:
@@ -60,25 +64,28 @@ class Moment:
 
 
 async def read(redis: Redis) -> Moment:
-    """The present moment. Raises redis' own errors."""
-    now = now_ms()
+    """The present moment, by Redis' clock. Raises redis' own errors."""
     async with redis.pipeline(transaction=False) as pipe:
+        pipe.time()
         pipe.hgetall(keys.STATS)
         pipe.zcard(keys.QUEUE_LINKING)
         pipe.zrange(keys.QUEUE_LINKING, 0, 0, withscores=True)
         pipe.zcard(keys.QUEUE_SESSIONS)
-        pipe.zcount(keys.LEASES, f"({now}", "+inf")
-        pipe.zcount(keys.LEASES, "-inf", now)
+        pipe.zcard(keys.QUEUE_RESUME)
+        pipe.scard(keys.held(NOBODY))
         pipe.zrange(keys.WORKERS, 0, -1, withscores=True)
-        stats, waiting, first, others, leases, lapsed, beats = await pipe.execute()
+        (seconds, micros), stats, waiting, first, others, unheld, adrift, beats = await pipe.execute()
+    now = seconds * 1000 + micros // 1000
+    workers = await _workers(redis, [(WorkerId(one.decode()), now - int(at)) for one, at in beats])
     return Moment(
         stats={name.decode(): int(value) for name, value in stats.items()},
         waiting=waiting,
         oldest_ms=max(0, now - int(first[0][1])) if first else 0,
         other_jobs=others,
-        leases=leases,
-        lapsed=lapsed,
-        workers=await _workers(redis, [(WorkerId(one.decode()), now - int(at)) for one, at in beats]),
+        leases=sum(one.held for one in workers if one.beats),
+        lapsed=adrift + sum(one.held for one in workers if not one.beats),
+        unheld=unheld,
+        workers=workers,
     )
 
 
@@ -88,8 +95,10 @@ async def _workers(redis: Redis, beats: list[tuple[WorkerId, int]]) -> list[Work
     async with redis.pipeline(transaction=False) as pipe:
         for one, _ in beats:
             pipe.hgetall(keys.worker(one))
-        hashes = await pipe.execute()
+            pipe.scard(keys.held(one))
+            pipe.exists(keys.alive(one))
+        answers = await pipe.execute()
     return [
-        WorkerView(one, silent, {name.decode(): value.decode() for name, value in fields.items()})
-        for (one, silent), fields in zip(beats, hashes, strict=True)
+        WorkerView(one, silent, {name.decode(): value.decode() for name, value in fields.items()}, held, bool(alive))
+        for (one, silent), fields, held, alive in zip(beats, answers[::3], answers[1::3], answers[2::3], strict=True)
     ]

@@ -21,7 +21,7 @@ CLAIM_TTL = 1 * HOUR
 """Much longer than a wait in the queue and an attempt after it, since the sweep finds by their claims what is past its
 deadline, even after an hour without any worker. The ending frees the claim."""
 LEASE_KEY_TTL = 7 * DAY
-"""How long the *name* of an owner outlives it; whether it still owns is said by the score in `wa:leases`."""
+"""How long the *name* of an owner outlives it. Whether it still owns is said by its worker's heartbeat, `wa:alive`."""
 STARTS_TTL = 10 * MINUTE
 """The stretch of time within which a session's attempts are counted."""
 WORKER_TTL = 1 * MINUTE
@@ -39,8 +39,14 @@ ONCE_TTL = 1 * DAY
 LINK_RECORD_TTL = 30 * DAY
 """How long after its end a link's state can be told."""
 
-LEASES = "wa:leases"
+SAID_TTL = 2 * MINUTE
+"""Longer than a client repeats a command whose answer was lost (shared/state/pool.py)."""
+
 WORKERS = "wa:workers"
+CLAIMS = "wa:claims"
+SWEEP = "wa:sweep"
+SWEEP_AGAIN = "wa:sweep:again"
+SWEPT = "wa:sweep:done"
 STATS = "wa:stats"
 SWITCH = "wa:switch"
 SWITCH_SEEN = "wa:switch:seen"
@@ -58,6 +64,7 @@ OUTBOXES = "wa:outboxes"
 
 QUEUE_LINKING = "arq:queue:linking"
 QUEUE_SESSIONS = "arq:queue:sessions"
+QUEUE_RESUME = "arq:queue:resume"
 
 
 def snapshot(session: SessionId) -> str:
@@ -71,7 +78,7 @@ def events(session: SessionId) -> str:
 
 
 def timeline(session: SessionId) -> str:
-    """Stream of what happened, for people."""
+    """List of what happened, for people."""
     return f"wa:timeline:{session}"
 
 
@@ -140,6 +147,26 @@ def worker(worker_id: WorkerId) -> str:
     return f"wa:worker:{worker_id}"
 
 
+def alive(worker_id: WorkerId) -> str:
+    """String PX: a worker's heartbeat; while it is there, the worker's leases live."""
+    return f"wa:alive:{worker_id}"
+
+
+def held(worker_id: WorkerId) -> str:
+    """Set: the sessions whose lease names this worker."""
+    return f"wa:held:{worker_id}"
+
+
+def taken(worker_id: WorkerId) -> str:
+    """Counter, PX: how many sessions were taken from a worker by others."""
+    return f"wa:taken:{worker_id}"
+
+
+def said(mark: str) -> str:
+    """String PX: what a script answered to one call."""
+    return f"wa:said:{mark}"
+
+
 def cooldown(digest: str) -> str:
     """String PX: a phone, company or address that must wait, or the session with a phone's living code, by keyed hash."""
     return f"wa:cooldown:{digest}"
@@ -198,8 +225,9 @@ KEYS: tuple[KeyDoc, ...] = (
         "attempt, seq and body: the whole present state; `mark`: the last change's own",
     ),
     KeyDoc("wa:events:<session>", "channel", "", "announcements of new snapshots"),
-    KeyDoc("wa:timeline:<session>", "stream", "30 days, 200 entries", "what happened, for people"),
+    KeyDoc("wa:timeline:<session>", "list", "30 days, 200 entries", "what happened, for people: a JSON object each"),
     KeyDoc("wa:claim:<session>", "string, NX PX", "until the attempt ends", "dedupes requests: the running attempt"),
+    KeyDoc("wa:claims", "zset", "7 days", "sessions whose attempt runs, by its deadline (ms)"),
     KeyDoc("wa:starts:<session>", "counter PX", "10 min", "attempts that were asked for: so many, and no more"),
     KeyDoc("wa:subject:<session>", "hash", "10 min", "whom the running attempt is about: the only phone in Redis"),
     KeyDoc(
@@ -215,7 +243,14 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:pace:<session>", "string PX", "15 min", "up to when (ms) the session's texts have used MAX_RATE"),
     KeyDoc("wa:once:<session>:<hash>", "string PX", "1 day", "the message that was asked for under an Idempotency-Key"),
     KeyDoc("wa:lease:<session>", "string", "7 days", "owner of the session as `worker:token`"),
-    KeyDoc("wa:leases", "zset", "7 days", "leases by expiry (ms): past ones have lapsed"),
+    KeyDoc(
+        "wa:alive:<worker>",
+        "string PX",
+        "7 s",
+        "a worker's heartbeat, by its number: without it its leases have lapsed",
+    ),
+    KeyDoc("wa:held:<worker>", "set", "7 days", "sessions whose lease names the worker: what is to be taken over"),
+    KeyDoc("wa:taken:<worker>", "counter PX", "7 days", "sessions that others took from the worker"),
     KeyDoc("wa:fence:<session>", "counter", "none", "newest fencing token = newest attempt"),
     KeyDoc("wa:workers", "zset", "7 days", "workers by last heartbeat (ms)"),
     KeyDoc("wa:worker:<id>", "hash", "1 min", "a worker's version, capacity and load"),
@@ -225,6 +260,10 @@ KEYS: tuple[KeyDoc, ...] = (
         "the wait and 6 h; a code's life",
         "a phone, company or address that must wait, as `{refusals, until}`; or the session with a phone's living code",
     ),
+    KeyDoc("wa:said:<mark>", "string PX", "2 min", "what a script answered: said again, it is done once"),
+    KeyDoc("wa:sweep", "string PX", "1 min", "the worker that sweeps: one at a time for the fleet"),
+    KeyDoc("wa:sweep:again", "string PX", "1 min", "a sweep was called for while one ran"),
+    KeyDoc("wa:sweep:done", "string PX", "50 s", "a sweep has ended lately: none is due by time alone"),
     KeyDoc("wa:stats", "hash", "none", "counters behind /metrics"),
     KeyDoc("wa:switch", "hash", "none", "kill switches, effective at once; also the channel that says: look"),
     KeyDoc("wa:switch:seen", "hash", "none", "the switches as the operators' timeline knows them"),
@@ -240,6 +279,7 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:webhook:<id>", "hash", "25 h, or until it was taken", "an event for the integrator: type, body, tries"),
     KeyDoc("wa:webhooks", "zset", "25 h", "events that wait, by the moment of their next try (ms)"),
     KeyDoc("arq:queue:linking", "zset", "arq's", "link jobs that wait: its size is the number of people waiting"),
-    KeyDoc("arq:queue:sessions", "zset", "arq's", "resume, sweep, webhooks: work that any worker can do"),
+    KeyDoc("arq:queue:sessions", "zset", "arq's", "sweep, webhooks, unlink: work that any worker can do"),
+    KeyDoc("arq:queue:resume", "zset", "arq's", "sessions that nobody holds: looked at while a worker has room"),
     KeyDoc("arq:queue:worker:<id>", "zset", "arq's", "commands for sessions that this worker holds"),
 )

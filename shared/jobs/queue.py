@@ -7,7 +7,7 @@ Job arguments are ids only, because arq logs them.
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -23,6 +23,7 @@ from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
 from shared.tasks import cancelled
+from shared.wa import Wa, batches, many
 
 log = structlog.get_logger()
 
@@ -31,38 +32,14 @@ IDLE_SECONDS = 5.0
 ALONE_SECONDS = 12 * IDLE_SECONDS
 """The same for a queue that is looked at together with the others of its process: only should that fail."""
 JOB_TIMEOUT_SECONDS = 20
-"""Jobs are short commands. After a crash arq waits this long (and 10 s) before it runs one again."""
+"""Jobs are short commands. Those of a worker that died are free for others as soon as its heartbeat has lapsed."""
 MAX_TRIES = 5
 """A job that Redis interrupts is run again after 1, 2, 4 and 8 s; so is one whose worker dies."""
 DEDUPE_MS = 2_000
-
-SKEW_MS = 1000
-"""A job that is due now is dated back by this much: a worker whose clock is late would otherwise not see it when it is
-called, and find it only when it next looks by itself."""
+LOOKED_AT = 200
+"""So many due jobs are looked at in one step: those that another worker runs are passed over."""
 
 Job = Callable[..., Awaitable[None]]
-
-#: Puts a job into its queue unless it is there already, and wakes its workers. `kept`: ms that it is kept when it is due.
-#: As a script, not as arq's WATCH and EXEC: when a connection breaks between these, arq takes the job for enqueued.
-LUA_ENQUEUE = """
-local function enqueue(job_key, queue, id, body, delay, kept, channel)
-  if redis.call('EXISTS', job_key) == 0 then
-    local time = redis.call('TIME')
-    local due = time[1] * 1000 + math.floor(time[2] / 1000) + delay
-    redis.call('SET', job_key, body, 'PX', math.max(delay, 0) + kept)
-    redis.call('ZADD', queue, due, id)
-  end
-  redis.call('PUBLISH', channel, '1')
-end
--- The job that serves an attempt which the script itself has just numbered. `job`: see link_job().
-local function enqueue_link(queue, attempt, job)
-  local key, id, before, after, delay, kept, channel = unpack(job)
-  enqueue(key .. attempt, queue, id .. attempt, before .. attempt .. after, delay, kept, channel)
-end
-"""
-
-# KEYS job, queue   ARGV id, body, ms until it is due, ms that it is kept beyond, channel
-_ENQUEUE = LUA_ENQUEUE + "enqueue(KEYS[1], KEYS[2], unpack(ARGV))"
 
 
 def link_job_id(session: SessionId, attempt: int) -> str:
@@ -70,20 +47,21 @@ def link_job_id(session: SessionId, attempt: int) -> str:
     return f"link:{session}:{attempt}"
 
 
-def link_job(session: SessionId) -> list[str | bytes | int]:
-    """What LUA_ENQUEUE's `enqueue_link` must know, so that an attempt and its job come into being together."""
-    job_id = link_job_id(session, 0).removesuffix("0")
+def link_job(session: SessionId) -> dict[str, str | int]:
+    """The job that serves an attempt which a script is about to number, so that both come into being together."""
     body = serialize_job("link", (session, 0), {}, None, now_ms(), serializer=_dumps)
     before, _, after = body.rpartition(b"0]")
-    return [
-        job_key_prefix + job_id,
-        job_id,
-        before,
-        b"]" + after,
-        -SKEW_MS,
-        expires_extra_ms,
-        keys.wake(keys.QUEUE_LINKING),
-    ]
+    return {
+        "id": link_job_id(session, 0).removesuffix("0"),
+        "before": before.decode(),
+        "after": f"]{after.decode()}",
+        "kept": expires_extra_ms,
+    }
+
+
+def link_queue() -> dict[str, str]:
+    """The names that a script needs to put a link job into its queue."""
+    return {"queue": keys.QUEUE_LINKING, "wake": keys.wake(keys.QUEUE_LINKING)}
 
 
 def soon_again(name: str, after: float = 0) -> str:
@@ -115,28 +93,32 @@ async def enqueue(redis: ArqRedis, queue: str, job: str, *ids: str | int, job_id
 
     It starts `after` seconds at the earliest. Raises redis' own errors when Redis stays away for longer than the pool's retries.
     """
-    body = serialize_job(job, ids, {}, None, now_ms(), serializer=_dumps)
-    delay = round(after * 1000) if after else -SKEW_MS
-    await redis.register_script(_ENQUEUE)(
-        keys=[job_key_prefix + job_id, queue],
-        args=[job_id, body, delay, expires_extra_ms, keys.wake(queue)],
-    )
+    await enqueue_all(redis, queue, job, {job_id: ids}, after=after)
+
+
+async def enqueue_all(
+    redis: ArqRedis, queue: str, job: str, ids: Mapping[str, Sequence[str | int]], *, after: float = 0
+) -> None:
+    """The same for many jobs of one kind: their ids, and the arguments of each."""
+    names = {"queue": queue, "wake": keys.wake(queue)}
+    wa = Wa(redis)
+    for some in batches(ids.items()):
+        jobs = [
+            {
+                "id": job_id,
+                "body": serialize_job(job, tuple(one), {}, None, now_ms(), serializer=_dumps).decode(),
+                "delay": round(after * 1000),
+                "kept": expires_extra_ms,
+            }
+            for job_id, one in some
+        ]
+        await wa("enqueue", names=names, jobs=jobs)
 
 
 async def withdraw(redis: ArqRedis, queue: str, job_id: str) -> None:
     """Take a job back that has not started; a running one is not touched."""
     if await redis.zrem(queue, job_id):
         await redis.delete(job_key_prefix + job_id)
-
-
-# KEYS in progress, queue   ARGV job, this try's mark, ms, now
-# Takes a job that is due and that nobody runs; its score, or nothing. Said twice with one mark, it does it once.
-_TAKE = """
-local mark, score = redis.call('GET', KEYS[1]), redis.call('ZSCORE', KEYS[2], ARGV[1])
-if not score or tonumber(score) > tonumber(ARGV[4]) or (mark and mark ~= ARGV[2]) then return false end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-return score
-"""
 
 
 class QueueWorker(Worker):
@@ -174,31 +156,37 @@ class QueueWorker(Worker):
         self._wake = asyncio.Event()
         self._faults = 0
         self._interrupted: set[str] = set()
-        self._take = redis.register_script(_TAKE)
+        self._draining = False
+        self._wa = Wa(redis)
+        self._worker = worker
+        self._queues = {"queue": queue}
         self.watched = False  # somebody looks at this queue every `IDLE_SECONDS`, and wakes us
 
     def wake(self) -> None:
         """Look at the queue now."""
         self._wake.set()
 
-    def _room(self) -> bool:
-        return self._free is None or self._free() > self.job_counter
+    @property
+    def _room(self) -> int:
+        most = self.max_jobs if self._free is None else min(self.max_jobs, self._free())
+        return most - self.job_counter
 
     async def main(self) -> None:
-        """Look until cancelled. Arq's own begins with a question to Redis whose failure would end it."""
+        """Look until drained. Arq's own begins with a question to Redis whose failure would end it."""
         self.ctx["redis"] = self.pool
-        while True:
+        while not self._draining:
             await self._poll_iteration()
             await asyncio.sleep(0)
 
     async def _poll_iteration(self) -> None:
         self._wake.clear()  # before reading the queue, else a call in between is lost
-        self.allow_pick_jobs = self._room()
         try:
             if interrupted := tuple(self._interrupted):
                 await self.pool.delete(*interrupted)
                 self._interrupted.difference_update(interrupted)
-            await super()._poll_iteration()
+            self._cross_off()
+            await self.start_due()
+            await self.heart_beat()
             self._faults = 0
         except (RedisError, OSError, TimeoutError) as error:
             self._faults += 1
@@ -209,24 +197,32 @@ class QueueWorker(Worker):
             async with asyncio.timeout(ALONE_SECONDS if self.watched else IDLE_SECONDS):
                 await self._wake.wait()
 
-    async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Take jobs one by one, each by one script. Arq's WATCH and EXEC would lose a place, or half a minute, to a
-        connection that breaks in between."""
-        for job_id in (one.decode() for one in job_ids):
-            if self.job_counter >= self.max_jobs or not self._room():
-                return
-            if (earlier := self.tasks.get(job_id)) is not None and earlier.done():
+    def _cross_off(self) -> None:
+        for job_id, task in list(self.tasks.items()):
+            if task.done():
                 del self.tasks[job_id]
-                earlier.result()  # a fault of that run: look again after a pause
-            score = await self._take(
-                keys=[in_progress_key_prefix + job_id, self.queue_name],
-                args=[job_id, secrets.token_hex(8), int(self.in_progress_timeout_s * 1000), now_ms()],
-            )
-            if score is not None:
-                await self.sem.acquire()
-                self.job_counter += 1
-                self.tasks[job_id] = task = self.loop.create_task(self._run(job_id, int(score)))
-                task.add_done_callback(lambda _: self._release_sem_dec_counter_on_complete())
+                task.result()  # a fault of that run: look again after a pause
+
+    async def start_due(self) -> None:
+        """Take the jobs that are due, as many as there is room for, by one script and by Redis' clock. Arq's own way
+        compares with this host's clock, and loses a place, or half a minute, to a connection that breaks."""
+        room = self._room
+        if room <= 0:
+            return
+        taken = await self._wa(
+            "take_jobs",
+            names=self._queues,
+            room=room,
+            look=LOOKED_AT + self.job_counter,
+            mark=f"{self._worker}:{secrets.token_hex(8)}",
+            worker=self._worker,
+            life=int(self.in_progress_timeout_s * 1000),
+        )
+        for job_id, score in many(taken):
+            await self.sem.acquire()  # never waits: there is room
+            self.job_counter += 1
+            self.tasks[job_id] = task = self.loop.create_task(self._run(job_id, int(score)))
+            task.add_done_callback(lambda _: self._release_sem_dec_counter_on_complete())
 
     async def _run(self, job_id: str, score: int) -> None:
         try:
@@ -243,7 +239,11 @@ class QueueWorker(Worker):
 
     async def drain(self, seconds: float) -> None:
         """Take nothing more, give running jobs `seconds`, then cancel them; cancelled jobs stay queued."""
+        self._draining = True
+        self._wake.set()
         if self.main_task is not None:
+            # Not in the middle of taking jobs: they would be nobody's until arq's time is over.
+            await asyncio.wait([self.main_task], timeout=seconds)
             await cancelled(self.main_task)
         running = [task for task in self.tasks.values() if not task.done()]
         if running:

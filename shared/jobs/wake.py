@@ -8,20 +8,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from shared.core import keys
-from shared.core.clock import now_ms
 from shared.jobs import queue
 from shared.jobs.queue import QueueWorker
 from shared.tasks import cancelled
+from shared.wa import Wa
 
 log = structlog.get_logger()
-
-# KEYS queues   ARGV now (ms).   Which of them have a job that is due. One command for all: three workers at rest would
-# send half of all that a process sends.
-_DUE = """
-local due = {}
-for i, queue in ipairs(KEYS) do due[i] = #redis.call('ZRANGEBYSCORE', queue, '-inf', ARGV[1], 'LIMIT', 0, 1) end
-return due
-"""
 
 
 async def listen_for_calls(
@@ -40,13 +32,15 @@ async def _look(workers: Sequence[QueueWorker]) -> None:
     """Wake those whose queue holds a job that is due; at all queues with one command."""
     if not workers:
         return
-    due = workers[0].pool.register_script(_DUE)
+    wa = Wa(workers[0].pool)
+    names = {f"queue{number}": worker.queue_name for number, worker in enumerate(workers)}
     for worker in workers:
         worker.watched = True
     while True:
         await asyncio.sleep(queue.IDLE_SECONDS)
         try:
-            found = await due(keys=[worker.queue_name for worker in workers], args=[now_ms()])
+            # One command for all: three workers at rest would send half of all that a process sends.
+            found = await wa("due_queues", names=names, looks=True, queues=list(names))
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("queues.unreachable", error=type(error).__name__)
             continue

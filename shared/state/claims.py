@@ -12,12 +12,13 @@ from redis.asyncio import Redis
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
-from shared.core.lifecycle import CANCELLABLE, DEVICE, RUNNING, State
+from shared.core.lifecycle import State
 from shared.core.protocol import Body, MessageType, Method
-from shared.jobs.queue import LUA_ENQUEUE, link_job
-from shared.state.lease import LUA_OWNER, Lease
+from shared.jobs.queue import link_job, link_queue
+from shared.state.lease import Lease
 from shared.state.pool import answer
-from shared.state.snapshots import LUA_ANNOUNCE, Change
+from shared.state.snapshots import Change
+from shared.wa import Wa
 
 QUEUE_WAIT_MS = 5 * keys.MINUTE
 """How long an onboarding may wait for a free place before it expires."""
@@ -26,86 +27,6 @@ MOST_STARTS = 10
 WhatsApp. Those that begin anew by themselves do not count."""
 SPENT, REVOKED = "spent", "revoked"
 """What `wa:link:<id>` says of a link."""
-
-
-def _lua_set(states: frozenset[State]) -> str:
-    return "{" + ", ".join(f"['{state.value}']=true" for state in sorted(states)) + "}"
-
-
-#: What a session's snapshot says of it, and how an ownership is ended by somebody else. To be put behind LUA_OWNER.
-LUA_STATE = f"""
-local RUNNING, DEVICE, CANCELLABLE = {_lua_set(RUNNING)}, {_lua_set(DEVICE)}, {_lua_set(CANCELLABLE)}
-local function present(snapshot_key)
-  local have = redis.call('HMGET', snapshot_key, 'attempt', 'seq', 'body')
-  if not have[3] then return 0, 0, {{state = 'unlinked'}} end
-  return tonumber(have[1]), tonumber(have[2]), cjson.decode(have[3])
-end
--- The fence moves with it: an owner that wakes up late and finds no lease must not take Redis for a forgetful one.
-local function end_ownership(lease_key, leases_key, fence_key, session)
-  redis.call('DEL', lease_key)
-  redis.call('ZREM', leases_key, session)
-  return next_token(fence_key)
-end
-"""
-
-# KEYS claim, subject, snapshot, fence, lease, timeline, stats, leases, starts, queue
-# ARGV session, channel, claim ms, subject ms, phone or '', expected phone or '', link, address, most starts, starts ms,
-# the link job (seven), type, body, event, detail, counters...
-# Returns {outcome, attempt, owner}; of `limited`, instead of the attempt, the moment from which it may start.
-_REQUEST = (
-    LUA_OWNER
-    + LUA_ANNOUNCE
-    + LUA_STATE
-    + LUA_ENQUEUE
-    + """
-local phone = ARGV[5]
-local _, _, body = present(KEYS[3])
-if DEVICE[body.state] then return {'linked', 0, ''} end
-if redis.call('EXISTS', KEYS[1]) == 0 and tonumber(redis.call('GET', KEYS[9]) or 0) >= tonumber(ARGV[9]) then
-  return {'limited', now_ms() + redis.call('PTTL', KEYS[9]), ''}
-end
-if redis.call('SET', KEYS[1], 0, 'NX', 'PX', ARGV[3]) then
-  if redis.call('INCR', KEYS[9]) == 1 then redis.call('PEXPIRE', KEYS[9], ARGV[10]) end
-  local attempt = next_token(KEYS[4])
-  redis.call('SET', KEYS[1], attempt, 'PX', ARGV[3])
-  redis.call('DEL', KEYS[2])
-  local now = now_ms()
-  redis.call('HSET', KEYS[2], 'phone', phone, 'expected', ARGV[6], 'link', ARGV[7], 'clicked', now, 'asked', now,
-    'address', ARGV[8])
-  redis.call('PEXPIRE', KEYS[2], ARGV[4])
-  announce({KEYS[3], KEYS[6], KEYS[7], ARGV[2], KEYS[2]}, attempt, 1, {unpack(ARGV, 18)})
-  enqueue_link(KEYS[10], attempt, {unpack(ARGV, 11, 17)})
-  return {'started', attempt, ''}
-end
-local attempt = tonumber(redis.call('GET', KEYS[1]))
-local owner = owner_of(KEYS[5], KEYS[8], ARGV[1]) or ''
-if phone == '' then return {'joined', attempt, owner} end
-local known = redis.call('HGET', KEYS[2], 'phone')
-if known and known ~= '' and known ~= phone then return {'differs', attempt, owner} end
-if known ~= phone then redis.call('HSET', KEYS[2], 'phone', phone, 'asked', now_ms(), 'address', ARGV[8]) end
-redis.call('PEXPIRE', KEYS[2], ARGV[4])
-return {'joined', attempt, owner}
-"""
-)
-
-# KEYS claim, subject, snapshot, lease, leases, timeline, stats, fence
-# ARGV session, channel, type, body, event, detail, counters...
-# Ends an attempt that nobody owns (any more). Returns {outcome, attempt, owner}: done | ask (the owner must do it) | no.
-_CANCEL = (
-    LUA_OWNER
-    + LUA_ANNOUNCE
-    + LUA_STATE
-    + """
-local attempt, seq, body = present(KEYS[3])
-if not CANCELLABLE[body.state] then return {'no', attempt, ''} end
-local owner = owner_of(KEYS[4], KEYS[5], ARGV[1])
-if owner then return {'ask', attempt, owner} end
-announce({KEYS[3], KEYS[6], KEYS[7], ARGV[2], KEYS[2]}, attempt, seq + 1, {unpack(ARGV, 3)})
-end_ownership(KEYS[4], KEYS[5], KEYS[8], ARGV[1])
-redis.call('DEL', KEYS[1], KEYS[2])
-return {'done', attempt, ''}
-"""
-)
 
 
 class Outcome(StrEnum):
@@ -129,6 +50,15 @@ class Subject:
     expected: str | None = None
     address: str = ""
 
+    def dump(self) -> dict[str, str]:
+        """As the scripts take it, and as Redis keeps it."""
+        return {
+            "phone": self.phone or "",
+            "expected": self.expected or "",
+            "link": f"{self.link}:{self.link_expires_at}",
+            "address": self.address,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Requested:
@@ -150,8 +80,8 @@ class Cancelled:
     owner: WorkerId | None
 
 
-def _owner(value: bytes) -> WorkerId | None:
-    return WorkerId(value.decode().rsplit(":", 1)[0]) if value else None
+def _owner(value: str | None) -> WorkerId | None:
+    return WorkerId(value.rpartition(":")[0]) if value else None
 
 
 def queued(method: Method, event: str, *counters: str) -> Change:
@@ -165,77 +95,34 @@ class Claims:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._request = redis.register_script(_REQUEST)
-        self._cancel = redis.register_script(_CANCEL)
+        self._wa = Wa(redis)
 
     async def request(self, session: SessionId, subject: Subject, change: Change) -> Requested:
         """Start an attempt for `subject` with `change` as its first snapshot and its job, or join the one that runs.
 
         Of N calls at once exactly one starts; a joining call may add a phone, if none is there yet.
         """
-        outcome, number, owner = await self._request(
-            keys=[
-                keys.claim(session),
-                keys.subject(session),
-                keys.snapshot(session),
-                keys.fence(session),
-                keys.lease(session),
-                keys.timeline(session),
-                keys.STATS,
-                keys.LEASES,
-                keys.starts(session),
-                keys.QUEUE_LINKING,
-            ],
-            args=[
-                session,
-                keys.events(session),
-                keys.CLAIM_TTL,
-                keys.SUBJECT_TTL,
-                subject.phone or "",
-                subject.expected or "",
-                f"{subject.link}:{subject.link_expires_at}",
-                subject.address,
-                MOST_STARTS,
-                keys.STARTS_TTL,
-                *link_job(session),
-                *change.args(),
-            ],
+        said = await self._wa(
+            "request",
+            session,
+            names=link_queue(),
+            subject=subject.dump(),
+            change=change.dump(),
+            job=link_job(session),
+            most_starts=MOST_STARTS,
+            starts_ms=keys.STARTS_TTL,
         )
-        if outcome.decode() == Outcome.LIMITED:
-            return Requested(Outcome.LIMITED, 0, None, int(number))
-        return Requested(Outcome(outcome.decode()), int(number), _owner(owner))
+        outcome, retry_at = Outcome(said["outcome"]), said.get("retry_at")
+        return Requested(outcome, int(said["attempt"]), _owner(said.get("owner")), retry_at and int(retry_at))
 
     async def cancel(self, session: SessionId, change: Change) -> Cancelled:
         """End an attempt that waits in the queue or whose worker is gone, or say who must end it."""
-        outcome, attempt, owner = await self._cancel(
-            keys=[
-                keys.claim(session),
-                keys.subject(session),
-                keys.snapshot(session),
-                keys.lease(session),
-                keys.LEASES,
-                keys.timeline(session),
-                keys.STATS,
-                keys.fence(session),
-            ],
-            args=[session, keys.events(session), *change.args()],
-        )
-        return Cancelled(outcome == b"done", int(attempt), _owner(owner))
+        said = await self._wa("cancel", session, change=change.dump())
+        return Cancelled(said["done"], int(said["attempt"]), _owner(said.get("owner")))
 
     async def reclaim(self, lease: Lease, subject: Subject) -> None:
         """Put back what Redis forgot of a running attempt: its claim and its subject."""
-        session, link = lease.session, f"{subject.link}:{subject.link_expires_at}"
-        about = {
-            "phone": subject.phone or "",
-            "expected": subject.expected or "",
-            "link": link,
-            "address": subject.address,
-        }
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.set(keys.claim(session), lease.token, px=keys.CLAIM_TTL)
-            pipe.hset(keys.subject(session), mapping=about)
-            pipe.pexpire(keys.subject(session), keys.SUBJECT_TTL)
-            await pipe.execute()
+        await self._wa("reclaim", lease.session, token=lease.token, subject=subject.dump())
 
     async def subject(self, session: SessionId) -> Subject:
         """Whom the running attempt is about; an empty one when it is forgotten.
@@ -267,10 +154,8 @@ class Claims:
     async def spend(self, subject: Subject) -> bool:
         """The link has done its work; it may still look, but not ask again. False when it was revoked meanwhile: it
         stays so, and what it led to must not be kept."""
-        left, name = subject.link_expires_at - now_ms(), keys.link(subject.link)
-        async with self._redis.pipeline(transaction=True) as pipe:
-            if subject.link and left > 0:
-                pipe.set(name, SPENT, px=left, nx=True)
-            pipe.get(name)
-            *_, said = await pipe.execute()
-        return not said or said.decode() != REVOKED
+        if not subject.link:
+            return True
+        names = {"link": keys.link(subject.link)}
+        said = await self._wa("spend_link", names=names, expires_at=subject.link_expires_at, spent=SPENT)
+        return bool(said != REVOKED)

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from shared.core import keys, phone
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
-from shared.state.lease import LUA_OWNER
+from shared.wa import Wa
 
 MEMORY_MS = 6 * keys.HOUR
 """How long a refusal is remembered after the wait that it caused. Users were still refused 5 h later (Baileys#2008)."""
@@ -49,42 +49,6 @@ LADDERS: dict[Whose, Ladder] = {
     Whose.ADDRESS: Ladder(20, _WAITS),
 }
 
-# KEYS a subject's cool-down, ...   ARGV memory ms, then for each key: free refusals, how many waits, the waits
-# Counts a refusal for each subject; returns the moment until which the last of them waits, 0 when none has to.
-_REFUSED = (
-    LUA_OWNER
-    + """
-local now, latest, at = now_ms(), 0, 2
-for _, key in ipairs(KEYS) do
-  local refusals, till = 1, 0
-  local known = redis.call('GET', key)
-  if known then
-    local value = cjson.decode(known)
-    refusals, till = value['refusals'] + 1, tonumber(value['until'])
-  end
-  local step, count = refusals - tonumber(ARGV[at]), tonumber(ARGV[at + 1])
-  if step > 0 then till = math.max(till, now + tonumber(ARGV[at + 1 + math.min(step, count)])) end
-  at = at + 2 + count
-  redis.call('SET', key, string.format('{"refusals":%d,"until":%.0f}', refusals, till),
-    'PX', string.format('%.0f', math.max(till - now, 0) + tonumber(ARGV[1])))
-  if till > now then latest = math.max(latest, till) end
-end
-return string.format('%.0f', latest)
-"""
-)
-
-# KEYS a phone's code   ARGV session, ms
-# Returns 0 when the session may have the phone's code now, otherwise how many ms another session's still lives.
-_TAKE = """
-local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return math.max(redis.call('PTTL', KEYS[1]), 1) end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 0
-"""
-
-# KEYS a phone's code   ARGV session
-_GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 1"
-
 
 @dataclass(frozen=True, slots=True)
 class Asker:
@@ -109,9 +73,7 @@ class Cooldowns:
     def __init__(self, redis: Redis, secret: SecretStr) -> None:
         self._redis = redis
         self._secret = secret.get_secret_value().encode()
-        self._refused = redis.register_script(_REFUSED)
-        self._take = redis.register_script(_TAKE)
-        self._give_back = redis.register_script(_GIVE_BACK)
+        self._wa = Wa(redis)
 
     def digest(self, kind: str, name: str) -> str:
         """A name that tells nobody whose it is, and that nobody can guess without the secret."""
@@ -136,12 +98,11 @@ class Cooldowns:
 
     async def refused(self, asker: Asker) -> int | None:
         """WhatsApp has refused a code: everybody concerned waits longer. Until when (ms since the epoch), or None."""
-        subjects = self._keys(asker)
-        args: list[int] = [MEMORY_MS]
-        for whose in subjects:
-            ladder = LADDERS[whose]
-            args += [ladder.free, len(ladder.waits), *ladder.waits]
-        return int(await self._refused(keys=list(subjects.values()), args=args)) or None
+        names = {whose.value: name for whose, name in self._keys(asker).items()}
+        subjects = [
+            {"role": role, "free": LADDERS[Whose(role)].free, "waits": LADDERS[Whose(role)].waits} for role in names
+        ]
+        return int(await self._wa("refuse", names=names, subjects=subjects, memory=MEMORY_MS)) or None
 
     async def until(self, number: str, moment: int) -> None:
         """The phone waits until `moment` (ms since the epoch), as WhatsApp says: a ban."""
@@ -152,12 +113,12 @@ class Cooldowns:
 
     async def take_code(self, asker: Asker, ms: int) -> int | None:
         """The phone's one living code is this session's for `ms`. Otherwise the moment when another's is over."""
-        left = int(await self._take(keys=[self._code(asker.phone)], args=[asker.session, ms]))
+        left = int(await self._wa("take_code", asker.session, names={"code": self._code(asker.phone)}, life=ms))
         return now_ms() + left if left else None
 
     async def give_code_back(self, asker: Asker) -> None:
         """The session's code is dead: another may be had. Idempotent; somebody else's is left alone."""
-        await self._give_back(keys=[self._code(asker.phone)], args=[asker.session])
+        await self._wa("give_code_back", asker.session, names={"code": self._code(asker.phone)})
 
     def _keys(self, asker: Asker) -> dict[Whose, str]:
         found = {

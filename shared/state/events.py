@@ -18,8 +18,8 @@ from shared.core.clock import now_ms
 from shared.core.ids import SessionId, company_of
 from shared.core.messages import Fate, MessageState, Reason, advice
 from shared.core.protocol import DeviceView, FailureView, Wire
-from shared.state.lease import LUA_OWNER
 from shared.telemetry.metrics import Counter, field
+from shared.wa import Wa, many
 
 HELD_MS = 30_000
 """How long an event is the matter of whoever took it; then it is another's. Longer than a try can last."""
@@ -64,6 +64,10 @@ class Event(Wire):
         """As it travels and as it is signed."""
         return self.model_dump_json(by_alias=True, exclude_none=True).encode()
 
+    def script_fields(self) -> dict[str, str]:
+        """As the scripts take it."""
+        return {"id": self.id, "type": self.type.value, "body": self.dump().decode()}
+
 
 _OF_STATE = {
     MessageState.SENT: EventType.MESSAGE_SENT,
@@ -98,61 +102,6 @@ def signature(secret: str, timestamp: int, body: bytes) -> str:
     return "v1=" + hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
 
 
-#: `keep(names, id, type, body, after)`. `names`: wa:webhook:<id>, wa:webhooks; `after`: ms until it is tried first. To be
-#: put behind LUA_OWNER.
-LUA_KEEP = f"""
-local function keep(names, id, type, body, after)
-  redis.call('HSET', names[1], 'type', type, 'body', body, 'since', now_ms(), 'tries', 0)
-  redis.call('PEXPIRE', names[1], {keys.WEBHOOK_TTL})
-  redis.call('ZADD', names[2], now_ms() + after, id)
-  redis.call('PEXPIRE', names[2], {keys.WEBHOOK_TTL})
-end
-"""
-
-# KEYS webhook, webhooks   ARGV id, type, body, ms until it is tried first
-_PUT = (
-    LUA_OWNER
-    + LUA_KEEP
-    + """
-if ARGV[4] ~= '0' and redis.call('EXISTS', KEYS[1]) == 1 then return end
-keep(KEYS, ARGV[1], ARGV[2], ARGV[3], ARGV[4])
-"""
-)
-
-# KEYS webhook, webhooks   ARGV id, early ms, held ms
-# Returns type, body, age (ms) and the number of this try, from 1; or nothing, when it is not due or no more.
-_TAKE = (
-    LUA_OWNER
-    + """
-local due, now = redis.call('ZSCORE', KEYS[2], ARGV[1]), now_ms()
-if not due or tonumber(due) > now + ARGV[2] then return nil end
-local kept = redis.call('HMGET', KEYS[1], 'type', 'body', 'since')
-if not kept[2] then
-  redis.call('ZREM', KEYS[2], ARGV[1])
-  return nil
-end
-redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
-return {kept[1], kept[2], now - kept[3], redis.call('HINCRBY', KEYS[1], 'tries', 1)}
-"""
-)
-
-# KEYS webhook, webhooks, stats   ARGV id, counter, pause until the next try (ms), '' when it was the last
-_SETTLE = (
-    LUA_OWNER
-    + f"""
-if not redis.call('ZSCORE', KEYS[2], ARGV[1]) then return end
-redis.call('HINCRBY', KEYS[3], ARGV[2], 1)
-if ARGV[3] == '' then
-  redis.call('ZREM', KEYS[2], ARGV[1])
-  redis.call('DEL', KEYS[1])
-else
-  redis.call('ZADD', KEYS[2], now_ms() + ARGV[3], ARGV[1])
-  redis.call('PEXPIRE', KEYS[2], {keys.WEBHOOK_TTL})
-end
-"""
-)
-
-
 class Result(StrEnum):
     """How a try ended."""
 
@@ -176,35 +125,30 @@ class EventShelf:
     """The events that wait, over one Redis."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._put = redis.register_script(_PUT)
-        self._take = redis.register_script(_TAKE)
-        self._settle = redis.register_script(_SETTLE)
+        self._wa = Wa(redis)
 
     async def put(self, event: Event, *, after_ms: int = 0) -> None:
         """Keep it, to be tried at once, in place of an older one of its id. Idempotent. With `after_ms`: to be tried
         only then, unless another of its id is there, or comes meanwhile."""
-        await self._put(
-            keys=[keys.webhook(event.id), keys.WEBHOOKS], args=[event.id, event.type.value, event.dump(), after_ms]
-        )
+        await self._wa("put_event", names=_names(event.id), event=event.script_fields(), after=after_ms)
 
     async def take(self, event_id: str) -> Due | None:
         """The event, if it is due and nobody else has it; for `HELD_MS` nobody else gets it."""
-        taken = await self._take(keys=[keys.webhook(event_id), keys.WEBHOOKS], args=[event_id, EARLY_MS, HELD_MS])
-        if taken is None:
+        taken = await self._wa("take_event", names=_names(event_id), id=event_id, early=EARLY_MS, held=HELD_MS)
+        if not taken:
             return None
-        kind, body, age, tries = taken
-        return Due(event_id, EventType(kind.decode()), body, int(age), int(tries))
+        body = taken["body"].encode()
+        return Due(event_id, EventType(taken["type"]), body, int(taken["age"]), int(taken["tries"]))
 
     async def settle(self, due: Due, result: Result, *, pause_ms: int | None = None) -> None:
         """Count how the try ended, and forget the event, or have it tried again after `pause_ms`."""
         counter = field(Counter.WEBHOOKS, result=result.value, type=due.type.value)
-        await self._settle(
-            keys=[keys.webhook(due.id), keys.WEBHOOKS, keys.STATS],
-            args=[due.id, counter, "" if pause_ms is None else pause_ms],
-        )
+        await self._wa("settle_event", names=_names(due.id), id=due.id, counter=counter, pause=pause_ms)
 
     async def forgotten(self, most: int) -> list[str]:
         """The ids of events that should have been tried long ago, the oldest first."""
-        found = await self._redis.zrangebyscore(keys.WEBHOOKS, "-inf", now_ms() - LATE_MS, start=0, num=most)
-        return [one.decode() for one in found]
+        return many(await self._wa("forgotten_events", looks=True, late=LATE_MS, most=most))
+
+
+def _names(event_id: str) -> dict[str, str]:
+    return {"webhook": keys.webhook(event_id)}

@@ -1,125 +1,31 @@
-"""Ownership of a session: a lease with a fencing token, renewed for all sessions of a worker at once.
+"""Ownership of a session: a lease with a fencing token, which lives by its worker's heartbeat.
 
-Whether a lease is alive is said by one number, its score (expiry, ms by Redis' clock) in `wa:leases`; the string
-`wa:lease:<session>` says whose it is and under which token. So a worker renews any number of leases with one script of
-five commands, and the sweeper finds the lapsed ones with one range (docs/adr/0005).
+`wa:lease:<session>` names the owner and its token. `wa:alive:<worker>` is the worker's heartbeat: a key that lapses, and
+with it all leases of the worker. So a heartbeat costs the same with any number of sessions, and the sweeper looks at
+dead workers only: `wa:held:<worker>` says what there is to take over (docs/adr/0012).
 
 The token comes from `wa:fence:<session>`, which only grows. Every write about a session names its lease; a stale
 writer changes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from redis.asyncio import Redis
 
 from shared.core import keys
 from shared.core.ids import SessionId, WorkerId
+from shared.state.pool import answer
+from shared.wa import LEASE_MS, Wa, batches, many
 
-LEASE_MS = 7_000
+__all__ = ["GIVE_UP_MS", "HEARTBEAT_MS", "LEASE_MS", "NOBODY", "Beat", "Lease", "Leases", "Looked"]
+
 HEARTBEAT_MS = 2_000
 GIVE_UP_MS = 5_000
 """A worker that could not renew for this long stops its sessions: before the lease lapses, never after."""
-
-#: Shared by every script that must know the owner. Redis' own clock, since hosts' clocks differ.
-LUA_OWNER = """
-local function now_ms()
-  local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
-end
--- Tokens only grow, also over a Redis that lost its memory: a new counter begins at the ms since 2026.
-local function next_token(fence_key)
-  local token = redis.call('INCR', fence_key)
-  if token > 1 then return token end
-  token = now_ms() - 1767225600000
-  redis.call('SET', fence_key, token)
-  return token
-end
-local function owner_of(lease_key, leases_key, session)
-  local expiry = redis.call('ZSCORE', leases_key, session)
-  return expiry and tonumber(expiry) > now_ms() and redis.call('GET', lease_key)
-end
-local function owned(lease_key, leases_key, session, owner)
-  return owner_of(lease_key, leases_key, session) == owner
-end
-"""
-
-# KEYS lease, leases, fence, claim
-# ARGV session, worker, lease ms, key ttl, attempt ('' for a new token), token held before ('' for none)
-# Returns the token, or 0 when somebody owns it, when the attempt is no longer the one that is claimed, or when the
-# fence has moved on from the token held before: a Redis that lost its memory has no fence.
-_ACQUIRE = (
-    LUA_OWNER
-    + """
-local now = now_ms()
-local expiry = redis.call('ZSCORE', KEYS[2], ARGV[1])
-if expiry and tonumber(expiry) > now and redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-local fence = redis.call('GET', KEYS[3])
-if ARGV[6] ~= '' and fence and fence ~= ARGV[6] then return 0 end
-local token
-if ARGV[5] ~= '' then
-  if redis.call('GET', KEYS[4]) ~= ARGV[5] or fence ~= ARGV[5] then return 0 end
-  token = ARGV[5]
-else
-  token = next_token(KEYS[3])
-end
-redis.call('SET', KEYS[1], ARGV[2] .. ':' .. token, 'PX', ARGV[4])
-redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
-redis.call('PEXPIRE', KEYS[2], ARGV[4])
-return tonumber(token)
-"""
-)
-
-# KEYS lease, leases, fence, claim   ARGV session, owner, worker, key ttl, claim ttl
-# A new attempt under the same ownership. Returns its token, or 0 when the lease is gone.
-_ADVANCE = (
-    LUA_OWNER
-    + """
-if not owned(KEYS[1], KEYS[2], ARGV[1], ARGV[2]) then return 0 end
-local token = next_token(KEYS[3])
-redis.call('SET', KEYS[1], ARGV[3] .. ':' .. token, 'PX', ARGV[4])
-redis.call('SET', KEYS[4], token, 'XX', 'PX', ARGV[5])
-return token
-"""
-)
-
-# KEYS lease, leases   ARGV session, owner
-_RELEASE = """
-if redis.call('GET', KEYS[1]) ~= ARGV[2] then return 0 end
-redis.call('DEL', KEYS[1])
-redis.call('ZREM', KEYS[2], ARGV[1])
-return 1
-"""
-
-# KEYS leases, workers, lease...   ARGV worker, lease ms, session, owner, session, owner ...
-# The worker's heartbeat. Returns {sessions that others own, sessions of which Redis knows no owner, whether anybody's
-# lease has lapsed}.
-_RENEW = (
-    LUA_OWNER
-    + """
-local now = now_ms()
-redis.call('ZADD', KEYS[2], now, ARGV[1])
-local lost, unknown, renewed = {}, {}, {}
-if #KEYS > 2 then
-  local owners = redis.call('MGET', unpack(KEYS, 3))
-  local scores = redis.call('ZMSCORE', KEYS[1], unpack(ARGV, 3 + (#ARGV - 2) / 2))
-  for i, owner in ipairs(owners) do
-    local session = ARGV[2 + (#ARGV - 2) / 2 + i]
-    if owner == ARGV[2 + i] and scores[i] and tonumber(scores[i]) > now then
-      renewed[#renewed + 1] = now + ARGV[2]
-      renewed[#renewed + 1] = session
-    elseif owner then
-      lost[#lost + 1] = session
-    else
-      unknown[#unknown + 1] = session
-    end
-  end
-  if #renewed > 0 then redis.call('ZADD', KEYS[1], 'XX', unpack(renewed)) end
-end
-local lapsed = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 1)
-return {lost, unknown, #lapsed}
-"""
-)
+NOBODY = WorkerId("nobody")
+"""Never lives, and so is swept: it has the leases whose owner may have left something undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +43,22 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """What a heartbeat found: leases that lapsed or that others have now, leases that Redis knows nothing of (it lost
-    its memory), and whether anybody's lease has lapsed."""
+class Beat:
+    """Redis' answer to a heartbeat: the number of the beat before, as Redis knows it (None: it knows of none), how many
+    sessions are the worker's, how many were ever taken from it, and whether some worker has lapsed."""
+
+    before: int | None
+    held: int
+    taken: int
+    lapsed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Of some leases those that others have now, and those that Redis knows nothing of (it lost its memory)."""
 
     lost: tuple[SessionId, ...]
     unknown: tuple[SessionId, ...]
-    lapsed: bool
 
 
 class Leases:
@@ -151,10 +66,7 @@ class Leases:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._acquire = redis.register_script(_ACQUIRE)
-        self._advance = redis.register_script(_ADVANCE)
-        self._release = redis.register_script(_RELEASE)
-        self._renew = redis.register_script(_RENEW)
+        self._wa = Wa(redis)
 
     async def acquire(
         self, session: SessionId, worker: WorkerId, *, attempt: int | None = None, held: int | None = None
@@ -162,76 +74,111 @@ class Leases:
         """The lease, or None when somebody owns the session.
 
         With `attempt`, only for as long as that attempt is the claimed one, and its number becomes the token. With
-        `held`, the token of a lease that Redis seems to have forgotten, only if it has forgotten the fence as well:
-        else somebody has ended that ownership.
+        `held`, the token of a lease that Redis seems to have forgotten, only if the fence has not moved on: else
+        somebody has ended that ownership.
         """
-        token = await self._acquire(
-            keys=[keys.lease(session), keys.LEASES, keys.fence(session), keys.claim(session)],
-            args=[
-                session,
-                worker,
-                LEASE_MS,
-                keys.LEASE_KEY_TTL,
-                "" if attempt is None else attempt,
-                "" if held is None else held,
-            ],
-        )
+        token = await self._wa("acquire", session, worker=worker, attempt=attempt, held=held)
         return Lease(session, worker, int(token)) if token else None
 
     async def advance(self, lease: Lease) -> Lease | None:
         """A new token under the same ownership, for a new attempt; None when the lease is gone."""
-        token = await self._advance(
-            keys=[keys.lease(lease.session), keys.LEASES, keys.fence(lease.session), keys.claim(lease.session)],
-            args=[lease.session, lease.owner, lease.worker, keys.LEASE_KEY_TTL, keys.CLAIM_TTL],
-        )
+        token = await self._wa("advance", lease.session, owner=lease.owner, worker=lease.worker, held=lease.token)
         return Lease(lease.session, lease.worker, int(token)) if token else None
 
     async def release(self, lease: Lease) -> None:
         """Give it up. Idempotent; somebody else's lease is left alone."""
-        await self._release(keys=[keys.lease(lease.session), keys.LEASES], args=[lease.session, lease.owner])
+        await self._wa("release", lease.session, owner=lease.owner)
 
-    async def heartbeat(self, worker: WorkerId, leases: Sequence[Lease]) -> Heartbeat:
-        """Say that `worker` lives and renew its leases."""
-        lost, unknown, lapsed = await self._renew(
-            keys=[keys.LEASES, keys.WORKERS, *(keys.lease(lease.session) for lease in leases)],
-            args=[worker, LEASE_MS, *(lease.owner for lease in leases), *(lease.session for lease in leases)],
-        )
-        return Heartbeat(
-            tuple(SessionId(one.decode()) for one in lost),
-            tuple(SessionId(one.decode()) for one in unknown),
-            bool(lapsed),
-        )
+    async def abandon(self, lease: Lease) -> None:
+        """The same, but something may be left undone: a sweep looks after the session."""
+        await self._wa("abandon", lease.session, owner=lease.owner)
 
-    async def keep_names(self, leases: Sequence[Lease]) -> None:
+    async def abandon_stray(self, session: SessionId, worker: WorkerId) -> None:
+        """The same for a session of which `worker` knows no lease, though Redis says that it is the worker's."""
+        named = await self._redis.get(keys.lease(session))
+        token = named.decode(errors="replace").rpartition(":")[2] if named else ""
+        if token.isdigit():
+            await self.abandon(Lease(session, worker, int(token)))
+        else:
+            await answer(self._redis.srem(keys.held(worker), session))
+
+    async def beat(self, worker: WorkerId, number: int) -> Beat:
+        """Say that `worker` lives: its leases live with it. Costs the same for any number of them."""
+        said = await self._wa("beat", looks=True, worker=worker, beat=number)
+        before = str(said["before"])
+        return Beat(int(before) if before.isdigit() else None, int(said["held"]), int(said["taken"]), said["lapsed"])
+
+    async def look(self, worker: WorkerId, leases: Sequence[Lease]) -> Looked:
+        """Look at every lease: for when a heartbeat says that something has changed."""
+        lost: list[SessionId] = []
+        unknown: list[SessionId] = []
+        for some in batches(leases):
+            said = await self._wa(
+                "look", looks=True, worker=worker, leases=[[lease.session, lease.owner] for lease in some]
+            )
+            lost += many(said["lost"])
+            unknown += many(said["unknown"])
+        return Looked(tuple(lost), tuple(unknown))
+
+    async def keep_names(self, worker: WorkerId, leases: Sequence[Lease]) -> None:
         """Push the key TTLs ahead, also those of what the sessions show; to be called now and then, since a heartbeat
-        touches the scores only."""
+        touches none of them."""
+        for some in batches(leases):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for lease in some:
+                    pipe.pexpire(keys.lease(lease.session), keys.LEASE_KEY_TTL)
+                    pipe.pexpire(keys.snapshot(lease.session), keys.SNAPSHOT_TTL)
+                    pipe.pexpire(keys.timeline(lease.session), keys.TIMELINE_TTL)
+                await pipe.execute()
         async with self._redis.pipeline(transaction=False) as pipe:
-            for name in (keys.LEASES, keys.WORKERS, *(keys.lease(lease.session) for lease in leases)):
+            for name in (keys.WORKERS, keys.held(worker), keys.taken(worker)):
                 pipe.pexpire(name, keys.LEASE_KEY_TTL)
-            for lease in leases:
-                pipe.pexpire(keys.snapshot(lease.session), keys.SNAPSHOT_TTL)
-                pipe.pexpire(keys.timeline(lease.session), keys.TIMELINE_TTL)
             await pipe.execute()
 
-    async def lapsed(self) -> list[SessionId]:
-        """Sessions whose lease has lapsed, the longest ago first, at most 1,000."""
-        seconds, micros = await self._redis.time()
-        found = await self._redis.zrangebyscore(keys.LEASES, "-inf", seconds * 1000 + micros // 1000, start=0, num=1000)
-        return [SessionId(one.decode()) for one in found]
+    async def held_by(self, worker: WorkerId, most: int = 200) -> list[SessionId]:
+        """Some of the sessions whose lease names this worker."""
+        found = await answer(self._redis.srandmember(keys.held(worker), most))
+        return [SessionId(one.decode(errors="replace")) for one in cast("list[bytes]", found or [])]
 
-    async def alive(self) -> list[SessionId]:
-        """Every session that somebody owns now."""
-        seconds, micros = await self._redis.time()
-        found = await self._redis.zrangebyscore(keys.LEASES, f"({seconds * 1000 + micros // 1000}", "+inf")
-        return [SessionId(one.decode()) for one in found]
+    async def dead(self) -> list[WorkerId]:
+        """Workers that have stopped beating, the longest silent first; and `NOBODY`, if it has something."""
+        return [WorkerId(one) for one in many(await self._wa("dead_workers", looks=True))]
+
+    async def anybody(self) -> list[WorkerId]:
+        """The living workers that hold a session."""
+        found = []
+        for worker in (WorkerId(one.decode()) for one in await self._redis.zrange(keys.WORKERS, 0, -1)):
+            alive = await self._redis.exists(keys.alive(worker))
+            if alive and await answer(self._redis.scard(keys.held(worker))):
+                found.append(worker)
+        return found
+
+    async def free(self, worker: WorkerId, sessions: Sequence[SessionId]) -> list[SessionId]:
+        """Free sessions of a dead worker, so that anybody may take them up; those that were still its own."""
+        freed: list[SessionId] = []
+        for some in batches(sessions):
+            freed += many(await self._wa("free", worker=worker, sessions=list(some)))
+        return freed
+
+    async def unowned(self, sessions: Iterable[SessionId]) -> list[SessionId]:
+        """Those that anybody may take up: nobody owns them, and no dead worker's leavings are to be seen to first."""
+        found: list[SessionId] = []
+        for some in batches(sessions):
+            found += many(await self._wa("unowned", looks=True, sessions=list(some)))
+        return found
 
     async def owner(self, session: SessionId) -> WorkerId | None:
         """The worker that owns the session now."""
-        seconds, micros = await self._redis.time()
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.get(keys.lease(session))
-            pipe.zscore(keys.LEASES, session)
-            value, expiry = await pipe.execute()
-        if value is None or expiry is None or expiry <= seconds * 1000 + micros // 1000:
-            return None
-        return WorkerId(value.decode().rsplit(":", 1)[0])
+        return (await self.owners([session]))[0]
+
+    async def owners(self, sessions: Sequence[SessionId]) -> list[WorkerId | None]:
+        """The worker that owns each session now."""
+        found: list[WorkerId | None] = []
+        for some in batches(sessions):
+            leases = await self._redis.mget([keys.lease(one) for one in some])
+            workers = [WorkerId(one.decode(errors="replace").rpartition(":")[0]) if one else None for one in leases]
+            named = sorted({one for one in workers if one})
+            beats = await self._redis.mget([keys.alive(one) for one in named]) if named else []
+            living = {one for one, beat in zip(named, beats, strict=True) if beat is not None}
+            found += [one if one in living else None for one in workers]
+        return found

@@ -18,10 +18,10 @@ from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
 from shared.core.messages import Fate, MessageState, NotSent
-from shared.state import outbox_lua as lua
 from shared.state.events import Event
 from shared.state.lease import Lease
 from shared.state.pool import answer
+from shared.wa import Wa
 
 MOST_WAITING = 200
 """So many texts of a session may wait."""
@@ -92,10 +92,7 @@ class Outbox:
         self._redis = redis
         self._rate = rate
         self._news = news
-        self._accept = redis.register_script(lua.ACCEPT)
-        self._begin = redis.register_script(lua.BEGIN)
-        self._requeue = redis.register_script(lua.REQUEUE)
-        self._settle = redis.register_script(lua.SETTLE)
+        self._wa = Wa(redis)
 
     @property
     def most(self) -> int:
@@ -109,31 +106,32 @@ class Outbox:
         """
         # Under the key, which nobody else knows: no hash of a phone alone is kept.
         told = hashlib.sha256(f"{key}\0{message.to}\0{message.text}".encode()).hexdigest() if key else ""
-        once = [keys.once(session, hashlib.sha256(key.encode()).hexdigest())] if key else []
+        once = keys.once(session, hashlib.sha256(key.encode()).hexdigest()) if key else None
         found = await self._put(session, secrets.token_hex(8), message, self.most, once, told)
-        if found == b"full":
+        if found == "full":
             raise OutboxFull(max(1, round(10 * 60 / self._rate)) if self._rate else 5)
-        message_id, _, known = found.decode().partition(":")
+        message_id, _, known = found.partition(":")
         if known != told:
             raise KeyReused
         return message_id
 
     async def restore(self, session: SessionId, message_id: str, message: Message) -> None:
         """Keep a text again that Redis has forgotten. Nothing happens if it has not."""
-        await self._put(session, message_id, message, 10 * MOST_WAITING, [], "")
+        await self._put(session, message_id, message, 10 * MOST_WAITING, None, "")
 
     async def _put(
-        self, session: SessionId, message_id: str, message: Message, most: int, once: list[str], told: str
-    ) -> bytes:
-        found: bytes = await self._accept(
-            keys=[
-                keys.outbox(session),
-                keys.message(session, message_id),
-                keys.text(session, message_id),
-                keys.OUTBOXES,
-                *once,
-            ],
-            args=[session, message_id, message.to, message.text, most, told, LOOK_MS],
+        self, session: SessionId, message_id: str, message: Message, most: int, once: str | None, told: str
+    ) -> str:
+        found: str = await self._wa(
+            "accept_text",
+            session,
+            names=_names(session, message_id) | ({"once": once} if once else {}),
+            id=message_id,
+            to=message.to,
+            text=message.text,
+            most=most,
+            digest=told,
+            look=LOOK_MS,
         )
         return found
 
@@ -164,21 +162,20 @@ class Outbox:
         """
         session = lease.session
         cost = round(60_000 / self._rate * weight) if self._rate else 0
-        word, ms = await self._begin(
-            keys=[
-                keys.lease(session),
-                keys.LEASES,
-                keys.message(session, message_id),
-                keys.pace(session),
-                keys.OUTBOXES,
-            ],
-            args=[session, lease.owner, cost, RESERVE_MINUTES * keys.MINUTE, LOOK_MS],
+        said = await self._wa(
+            "begin_text",
+            session,
+            names=_names(session, message_id) | {"pace": keys.pace(session)},
+            owner=lease.owner,
+            cost=cost,
+            reserve=RESERVE_MINUTES * keys.MINUTE,
+            look=LOOK_MS,
         )
-        return Begun(word.decode()), int(ms) / 1000
+        return Begun(said["word"]), int(said["wait"]) / 1000
 
     async def requeue(self, session: SessionId, message_id: str) -> None:
         """A text that was to be sent has not been: it waits again."""
-        await self._requeue(keys=[keys.message(session, message_id)], args=[])
+        await self._wa("requeue_text", session, names=_names(session, message_id))
 
     async def settle(self, session: SessionId, message_id: str, fate: Fate) -> bool:
         """Write what has become of a text, and keep the event of it; whether it had not been written before.
@@ -186,25 +183,28 @@ class Outbox:
         What is said twice, or after another end, changes nothing.
         """
         event = self._news.text(session, message_id, fate) if self._news else None
-        first = await self._settle(
-            keys=[
-                keys.message(session, message_id),
-                keys.outbox(session),
-                keys.text(session, message_id),
-                keys.OUTBOXES,
-                keys.sent(session, fate.whatsapp_id) if fate.whatsapp_id else "",
-                *([keys.webhook(event.id), keys.WEBHOOKS] if event else []),
-            ],
-            args=[
-                session,
-                message_id,
-                fate.state.value,
-                fate.at or now_ms(),
-                fate.reason.value if fate.reason else "",
-                fate.status or "",
-                fate.whatsapp_id,
-                *([event.id, event.type.value, event.dump()] if event else []),
-            ],
+        names = _names(session, message_id)
+        if fate.whatsapp_id:
+            names["sent"] = keys.sent(session, fate.whatsapp_id)
+        if event:
+            names["webhook"] = keys.webhook(event.id)
+        first = await self._wa(
+            "settle_text",
+            session,
+            names=names,
+            id=message_id,
+            state=fate.state.value,
+            at=fate.at or None,
+            about={
+                name: str(value)
+                for name, value in (
+                    ("reason", fate.reason and fate.reason.value),
+                    ("status", fate.status),
+                    ("whatsappId", fate.whatsapp_id),
+                )
+                if value
+            },
+            event=event and event.script_fields(),
         )
         if first and event and self._news:
             self._news.kept(event)
@@ -235,3 +235,12 @@ class Outbox:
         """Where a text stands, field by field; nothing for one that was never heard of."""
         found = await answer(self._redis.hgetall(keys.message(session, message_id)))
         return {name.decode(): value.decode() for name, value in found.items()}
+
+
+def _names(session: SessionId, message_id: str) -> dict[str, str]:
+    return {
+        "outbox": keys.outbox(session),
+        "message": keys.message(session, message_id),
+        "text": keys.text(session, message_id),
+        "outboxes": keys.OUTBOXES,
+    }

@@ -26,6 +26,7 @@ from redis.exceptions import RedisError
 from shared.core import keys
 from shared.core.webversion import VersionWish, parse_wish
 from shared.state.pool import PASSING
+from shared.wa import Wa
 
 log = structlog.get_logger()
 
@@ -43,40 +44,6 @@ MEANING: dict[str, str] = {
     LOG_LEVEL: f"{', '.join(LEVELS)} instead of LOG_LEVEL",
     "drain:<worker>": "this worker hands over and ends",
 }
-
-# KEYS switch, seen, operators   ARGV who, why, ttl of the timeline (ms), its length, then name, value ... (value ''
-# throws a switch off). Returns the switches as they are now: name, value, ...
-_THROW = """
-for i = 5, #ARGV, 2 do
-  if ARGV[i + 1] == '' then redis.call('HDEL', KEYS[1], ARGV[i])
-  else redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
-end
-local function read(key)
-  local flat, found = redis.call('HGETALL', key), {}
-  for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
-  return flat, found
-end
-local flat, now = read(KEYS[1])
-local _, seen = read(KEYS[2])
-local function record(name, event, detail)
-  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], '*', 'event', event, 'what', name, 'detail', detail,
-    'by', ARGV[1], 'why', ARGV[2])
-  redis.call('PEXPIRE', KEYS[3], ARGV[3])
-end
-for name, value in pairs(now) do
-  if seen[name] ~= value then
-    redis.call('HSET', KEYS[2], name, value)
-    record(name, 'switch.on', value)
-  end
-end
-for name, _ in pairs(seen) do
-  if not now[name] then
-    redis.call('HDEL', KEYS[2], name)
-    record(name, 'switch.off', '')
-  end
-end
-return flat
-"""
 
 
 class UnknownSwitch(ValueError):
@@ -143,7 +110,7 @@ class Switches:
     """A process' view of the switches, and the way to throw them."""
 
     def __init__(self, redis: Redis, on_change: Callable[[Board], None] = lambda _: None) -> None:
-        self._throw = redis.register_script(_THROW)
+        self._wa = Wa(redis)
         self._redis = redis
         self._on_change = on_change
         self._look = asyncio.Event()
@@ -151,14 +118,14 @@ class Switches:
 
     async def look(self) -> Board:
         """The switches as they are now; what changed since anybody last looked is on record afterwards."""
-        return await self._run("redis-cli", "", [])
+        return await self._run("redis-cli", "")
 
     async def throw(self, name: str, value: str, *, by: str, why: str = "") -> Board:
         """Throw a switch on (to `value`) or off (''), on record, and have every process look. Raises `UnknownSwitch`
         for what is no switch, except to throw it off: what was thrown by hand can be taken back."""
         if value:
             name, value = checked(name, value)
-        board = await self._run(by, why, [name, value])
+        board = await self._run(by, why, name, value)
         await self._redis.publish(keys.SWITCH_CHANNEL, name)
         return board
 
@@ -178,13 +145,10 @@ class Switches:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._look.wait()
 
-    async def _run(self, by: str, why: str, thrown: list[str]) -> Board:
-        flat = await self._throw(
-            keys=[keys.SWITCH, keys.SWITCH_SEEN, keys.OPERATORS],
-            args=[by, why, keys.TIMELINE_TTL, keys.TIMELINE_LENGTH, *thrown],
-        )
-        texts = [one.decode() for one in flat]
-        board = Board(dict(zip(texts[::2], texts[1::2], strict=True)))
+    async def _run(self, by: str, why: str, name: str | None = None, value: str | None = None) -> Board:
+        names = {"switch": keys.SWITCH, "switch_seen": keys.SWITCH_SEEN, "operators": keys.OPERATORS}
+        on = await self._wa("throw", names=names, looks=name is None, by=by, why=why, name=name, value=value)
+        board = Board(dict(on))
         if board != self.board:
             self.board = board
             self._on_change(board)

@@ -61,11 +61,12 @@ class Stage(StrEnum):
 
 
 class Swept(StrEnum):
-    """What the sweeper puts right: an attempt begun anew, one that ended after the phone's yes, one past its deadline,
-    a session that was told to be linked and has no device, a worker taken for dead."""
+    """What the sweeper puts right: an attempt begun anew, one that ended after the phone's yes, one that was linked and
+    not told of, one past its deadline, a session that was told to be linked and has no device, a dead worker."""
 
     ATTEMPT = "attempt"
     DEVICE = "device"
+    LINKED = "linked"
     LINKING = "linking"
     OVERDUE = "overdue"
     WORKER = "worker"
@@ -143,50 +144,3 @@ def parse_field(text: str) -> tuple[str, dict[str, str]]:
     name, _, inside = text.partition("{")
     pairs = (pair.partition("=") for pair in inside.rstrip("}").split(",") if pair)
     return name, {key: value.strip('"') for key, _, value in pairs}
-
-
-def _lua_buckets() -> str:
-    rows = (f"{one.value} = {{{', '.join(str(bound) for bound in bounds)}}}" for one, bounds in BUCKETS.items())
-    return "{" + ", ".join(rows) + "}"
-
-
-#: `tally(stats, subject, change)` counts `change[5]` and what follows. A histogram is kept as one field for each bucket
-#: that was hit (not cumulated) and one for the sum in ms. Marks are only set in a subject that knows its click.
-LUA_TALLY = f"""
-local BUCKETS = {_lua_buckets()}
-local function observe(stats, name, ms)
-  local base, labels = string.match(name, '^([%a_]+){{(.*)}}$')
-  local le = '+Inf'
-  for _, bound in ipairs(BUCKETS[base]) do
-    if ms <= bound then le = string.format('%g', bound / 1000) break end
-  end
-  redis.call('HINCRBY', stats, base .. '_bucket{{' .. labels .. ',le="' .. le .. '"}}', 1)
-  redis.call('HINCRBY', stats, base .. '_ms{{' .. labels .. '}}', ms)
-end
-local function tally(stats, subject, change)
-  local have, reached = nil, {{}}
-  for i = 5, #change do
-    local mark, since, name = string.match(change[i], '^@(%a+)<?(%a*) (.+)$')
-    if not mark then
-      redis.call('HINCRBY', stats, change[i], 1)
-    else
-      if not have then
-        have = {{}}
-        local all = redis.call('HGETALL', subject)
-        for j = 1, #all, 2 do have[all[j]] = all[j + 1] end
-      end
-      if not have[mark] then
-        reached[mark] = now_ms()
-        if since == '' then
-          redis.call('HINCRBY', stats, name, 1)
-        elseif have[since] then
-          observe(stats, name, reached[mark] - have[since])
-        end
-      end
-    end
-  end
-  if have and have.clicked then
-    for mark, at in pairs(reached) do redis.call('HSET', subject, mark, at) end
-  end
-end
-"""

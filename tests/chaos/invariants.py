@@ -12,8 +12,7 @@ from redis.exceptions import RedisError
 
 from emulator.client import Emulator
 from shared.core import keys
-from shared.core.clock import now_ms
-from shared.core.ids import SessionId
+from shared.core.ids import SessionId, WorkerId
 from tests.e2e.stack import Stack
 
 WITHOUT_TTL = ("wa:fence:", keys.STATS, keys.SWITCH)
@@ -89,11 +88,19 @@ async def all_quiet(stack: Stack) -> None:
             immortal.append(name)
     assert not immortal, immortal
 
-    alive = {one.decode() for one in await redis.zrangebyscore(keys.WORKERS, now_ms() - 8000, "+inf")}
-    for session in await redis.zrange(keys.LEASES, 0, -1):
-        owner = await redis.get(keys.lease(SessionId(session.decode())))
-        assert owner is not None, f"a lease without an owner: {session}"
-        assert owner.decode().rsplit(":", 1)[0] in alive, f"{session} is owned by the dead: {owner}"
+    prefix = keys.alive(WorkerId(""))
+    alive = {one.decode().removeprefix(prefix) async for one in redis.scan_iter(match=f"{prefix}*")}
+    leases = keys.lease(SessionId(""))
+    async for key in redis.scan_iter(match=f"{leases}*"):
+        session, owner = key.decode().removeprefix(leases), (await redis.get(key) or b"").decode()
+        worker = WorkerId(owner.rpartition(":")[0])
+        assert worker in alive, f"{session} is owned by the dead: {owner}"
+        assert await redis.sismember(keys.held(worker), session), f"nobody would take {session} over"
+    async for key in redis.scan_iter(match=f"{keys.held(WorkerId(''))}*"):
+        for session in await redis.smembers(key):
+            owner = (await redis.get(keys.lease(SessionId(session.decode()))) or b"").decode()
+            assert key.decode() == keys.held(WorkerId(owner.rpartition(":")[0])), f"{key!r} has {session!r} of {owner}"
+    assert await redis.zcard(keys.CLAIMS) == 0
     async for key in redis.scan_iter(match="arq:queue:worker:*"):
         if (await redis.type(key)) == b"zset":
             assert key.decode().removeprefix("arq:queue:worker:") in alive, f"nobody reads {key}"

@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from shared.core import keys
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, MessageType
-from shared.state.lease import Leases
+from shared.state.lease import NOBODY, Leases
 from shared.state.snapshots import Snapshots
 from shared.tasks import cancelled
 from tests.unit.world import ONE, SESSION
@@ -64,12 +64,11 @@ async def test_an_attempt_that_ended_without_a_word_is_let_go(jobs, ownership, r
         assert raised is error
     assert ownership.owner(SESSION) is None
     assert jobs._places.free == 5
-    # What it has left undone is found by the sweep once the lease has lapsed, which nobody renews.
-    expiry = await operator.zscore(keys.LEASES, SESSION)
+    # What it has left undone is found by the sweep: from the next heartbeat on the lease is nobody's.
     await ownership._beat()
-    assert await operator.zscore(keys.LEASES, SESSION) == expiry
-    await operator.zadd(keys.LEASES, {SESSION: 1})
-    assert await Leases(redis).lapsed() == [SESSION]
+    assert await Leases(redis).owner(SESSION) is None
+    assert await Leases(redis).dead() == [NOBODY]
+    assert await Leases(redis).held_by(NOBODY) == [SESSION]
     # And after the sweep has thrown the lease away, nobody takes it up again.
     await operator.delete(keys.lease(SESSION))
     await ownership._beat()

@@ -3,18 +3,20 @@
 import asyncio
 import signal
 
+import orjson
 import pytest
 
 from app.local import redis as local_redis
 from shared.core import keys
-from shared.core.clock import now_ms
 from shared.core.ids import SessionId
 from shared.jobs.queue import client
 from shared.state import pool as redis_pool
-from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, Leases
+from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, NOBODY, Leases
+from shared.state.rescue import Rescue
 from shared.tasks import cancelled
-from tests.unit.world import ONE, OTHER, SESSION
+from tests.unit.world import ONE, OTHER, SESSION, stop_beating
 from tests.waiting import until
+from workers import ownership as ownership_module
 from workers.ownership import Ownership
 
 
@@ -59,30 +61,59 @@ async def test_a_lease_is_kept_for_as_long_as_its_worker_beats(redis, operator):
     async with Beating(redis) as worker:
         owner = Acting()
         await worker.ownership.acquire(SESSION, owner)
-        await operator.zadd(keys.LEASES, {SESSION: now_ms() + 3000})
+        await operator.pexpire(keys.alive(ONE), 3000)
         await until(lambda: is_renewed(operator))
         assert owner.lost_at is None
         assert worker.ownership.owner(SESSION) is owner
 
 
 async def is_renewed(operator):
-    return await operator.zscore(keys.LEASES, SESSION) > now_ms() + 4500
+    return await operator.pttl(keys.alive(ONE)) > 4500
 
 
-@pytest.mark.parametrize("how", ["taken over", "lapsed"])
+@pytest.mark.parametrize("how", ["taken over", "closed", "freed"])
 async def test_a_lost_lease_is_told_once_and_not_fought_for(redis, operator, how):
     async with Beating(redis) as worker:
         owner, other = Acting(), Acting()
-        await worker.ownership.acquire(SESSION, owner)
+        lease = await worker.ownership.acquire(SESSION, owner)
         await worker.ownership.acquire(SessionId("company_other"), other)
-        await operator.zadd(keys.LEASES, {SESSION: now_ms() - 1})
-        if how == "taken over":
-            assert await worker.leases.acquire(SESSION, OTHER)
+        if how == "closed":  # past its deadline, though its worker lives
+            body = {"state": "connecting", "method": "qr", "deadline": 1}
+            await operator.hset(keys.snapshot(SESSION), mapping={"attempt": 1, "seq": 1, "body": orjson.dumps(body)})
+            assert await Rescue(redis).close_overdue(SESSION)
+        else:
+            await operator.delete(keys.alive(ONE))
+            if how == "taken over":
+                assert await worker.leases.acquire(SESSION, OTHER)
+            else:
+                assert await worker.leases.free(ONE, [SESSION]) == [SESSION]
         await until(lambda: owner.lost_at)
         assert worker.ownership.owner(SESSION) is None
         assert other.lost_at is None
         assert await worker.leases.owner(SESSION) == (OTHER if how == "taken over" else None)
         assert owner.leases == []
+        assert await worker.leases.advance(lease) is None
+
+
+async def test_a_worker_whose_heartbeat_lapsed_keeps_what_nobody_has_taken(redis, operator):
+    async with Beating(redis) as worker:
+        owner = Acting()
+        await worker.ownership.acquire(SESSION, owner)
+        await operator.delete(keys.alive(ONE))
+        await until(lambda: operator.exists(keys.alive(ONE)))
+        count = len(worker.beats)
+        await until(lambda: len(worker.beats) > count + 1)
+        assert owner.lost_at is None
+        assert await worker.leases.owner(SESSION) == ONE
+
+
+async def test_a_session_that_is_ours_by_redis_alone_is_given_up(redis, operator, monkeypatch):
+    monkeypatch.setattr(ownership_module, "DIFFERING_BEATS", 1)
+    monkeypatch.setattr(ownership_module, "STRAY_BEATS", 1)
+    async with Beating(redis) as worker:
+        assert await worker.leases.acquire(SESSION, ONE)  # and the answer was lost for good
+        await until(lambda: worker.leases.held_by(NOBODY))
+        assert await worker.leases.owner(SESSION) is None
 
 
 async def test_what_a_flushed_redis_forgot_is_retaken_under_a_higher_token(redis, operator):
@@ -111,7 +142,7 @@ async def test_what_another_took_in_a_flushed_redis_is_lost(redis, operator):
 async def test_a_worker_hears_that_somebodys_lease_has_lapsed(redis, operator):
     async with Beating(redis) as worker:
         await worker.leases.acquire(SESSION, OTHER)
-        await operator.zadd(keys.LEASES, {SESSION: now_ms() - 1})
+        await stop_beating(operator, OTHER)
         await until(lambda: worker.lapsed)
 
 
@@ -132,14 +163,33 @@ async def test_what_was_advanced_or_given_back_during_a_beat_is_not_lost(redis, 
     async with Beating(redis) as worker:
         owner = Acting()
         lease = await worker.ownership.acquire(SESSION, owner)
-        beat = worker.leases.heartbeat
+        look = worker.leases.look
 
         async def overtaken(who, leases):
             assert await worker.ownership.advance(lease)
-            return await beat(who, leases)
+            return await look(who, leases)
 
-        monkeypatch.setattr(worker.leases, "heartbeat", overtaken)
-        await worker.ownership._beat()
+        monkeypatch.setattr(worker.leases, "look", overtaken)
+        await worker.ownership._look()
+        assert owner.lost_at is None
+        assert worker.ownership.owner(SESSION) is owner
+
+
+async def test_the_answer_of_a_look_may_overtake_that_of_an_advance(redis, monkeypatch):
+    """Two connections: Redis has advanced the token, and the worker hears the later answer first."""
+    async with Beating(redis) as worker:
+        owner = Acting()
+        lease = await worker.ownership.acquire(SESSION, owner)
+        advance = worker.leases.advance
+
+        async def late(one):
+            newer = await advance(one)
+            await worker.ownership._look()
+            return newer
+
+        monkeypatch.setattr(worker.leases, "advance", late)
+        newer = await worker.ownership.advance(lease)
+        assert newer.token > lease.token
         assert owner.lost_at is None
         assert worker.ownership.owner(SESSION) is owner
 
@@ -263,7 +313,7 @@ async def test_a_fault_that_takes_its_time_does_not_make_giving_up_late(redis, m
             await asyncio.sleep(0.4)
             raise ConnectionResetError
 
-        monkeypatch.setattr(worker.leases, "heartbeat", failing)
+        monkeypatch.setattr(worker.leases, "beat", failing)
         await until(lambda: owner.lost_at, 12)
         assert owner.lost_at is not None
         assert owner.lost_at - renewed < GIVE_UP_MS / 1000 + 0.6

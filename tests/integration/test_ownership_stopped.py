@@ -64,7 +64,7 @@ def stoppable(redis_server):
 async def test_an_owner_that_was_stopped_past_its_lease_loses_it_and_is_told(stoppable, redis):
     leases = Leases(redis)
     stoppable.send_signal(signal.SIGSTOP)
-    await until(leases.lapsed, LEASE_MS / 1000 + 3)
+    await until(leases.dead, LEASE_MS / 1000 + 3)
     taken = await leases.acquire(SESSION, WorkerId("another"))
     assert taken is not None
     stoppable.send_signal(signal.SIGCONT)

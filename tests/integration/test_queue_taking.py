@@ -6,7 +6,9 @@ import pytest
 from arq.worker import Worker
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.integration.queues import Shop, is_empty
+from shared.core import keys
+from shared.core.ids import WorkerId
+from tests.integration.queues import QUEUE, Shop, is_empty
 from tests.waiting import until
 
 
@@ -21,7 +23,7 @@ async def test_a_fault_while_a_job_is_taken_costs_no_place(redis, monkeypatch):
         patch.setattr(redis, "evalsha", broken)
         for _ in range(3):
             with pytest.raises(RedisConnectionError):
-                await shop.worker.start_jobs([b"job"])
+                await shop.worker.start_due()
     assert shop.worker.job_counter == 0
     assert shop.worker.sem._value == shop.worker.max_jobs + 1
 
@@ -56,12 +58,46 @@ async def test_a_job_that_a_fault_interrupted_is_run_again_at_once(shop, redis, 
     assert shop.worker.job_counter == 0
 
 
+async def test_jobs_are_taken_in_the_order_in_which_they_are_due_and_no_more_than_there_is_room_for(redis):
+    shop = Shop(redis, free=lambda: 3)
+    for number in range(6):
+        await shop.put("slow", f"job{number}")
+    await shop.worker.start_due()
+    assert list(shop.worker.tasks) == ["job0", "job1", "job2"]
+    await shop.worker.start_due()
+    assert len(shop.worker.tasks) == 3
+    shop.go_on.set()
+    await asyncio.gather(*shop.worker.tasks.values())
+
+
+async def test_a_job_of_a_dead_worker_is_taken_as_soon_as_its_heartbeat_has_lapsed(redis, operator):
+    await Shop(redis).put("quick", "job")
+    await operator.set("arq:in-progress:job", "dead-worker:00ff", px=30_000)
+    shop = Shop(redis)
+    await operator.set(keys.alive(WorkerId("dead-worker")), 1)
+    await shop.worker.start_due()
+    assert not shop.worker.tasks
+    await operator.delete(keys.alive(WorkerId("dead-worker")))
+    await shop.worker.start_due()
+    assert list(shop.worker.tasks) == ["job"]
+    await asyncio.gather(*shop.worker.tasks.values())
+
+
+async def test_a_job_id_that_is_no_text_is_thrown_away_and_stops_nobody(redis, operator):
+    shop = Shop(redis)
+    await operator.zadd(QUEUE, {b"\xff\xfe": 1})
+    await shop.put("quick", "job")
+    await shop.worker.start_due()
+    assert list(shop.worker.tasks) == ["job"]
+    await asyncio.gather(*shop.worker.tasks.values())
+    assert await is_empty(redis)
+
+
 async def test_two_workers_never_run_a_job_at_the_same_time(redis):
     one, two = Shop(redis), Shop(redis)
     for number in range(50):
         await one.put("slow", f"job{number}")
-    names = [f"job{number}".encode() for number in range(50)]
-    await asyncio.gather(one.worker.start_jobs(names), two.worker.start_jobs(names))
+    await asyncio.gather(one.worker.start_due(), two.worker.start_due())
     assert not one.worker.tasks.keys() & two.worker.tasks.keys()
     assert len(one.worker.tasks) + len(two.worker.tasks) == 50
     for shop in (one, two):

@@ -81,7 +81,7 @@ async def test_a_queue_is_not_touched_while_there_is_no_room_so_its_size_is_the_
         assert await redis.zcard(QUEUE) == 4
         room = 10
         shop.worker.wake()
-        assert [await shop.next_begun() for _ in range(4)] == ["job2", "job3", "job4", "job5"]
+        assert sorted([await shop.next_begun() for _ in range(4)]) == ["job2", "job3", "job4", "job5"]
         await until(lambda: is_empty(redis))
 
 

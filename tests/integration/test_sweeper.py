@@ -57,6 +57,7 @@ async def test_one_that_waited_for_a_worker_in_vain_is_closed(sweep, world, redi
     await world.ask()
     body = b'{"state":"queued","method":"qr","deadline":1}'
     await redis.hset(keys.snapshot(SESSION), "body", body)
+    await redis.zadd(keys.CLAIMS, {SESSION: 1})
     await sweep()
     assert await failure(world) == (State.FAILED, "worker-lost")
 
@@ -71,7 +72,7 @@ async def test_one_in_its_time_goes_on(sweep, world, redis):
 @pytest.mark.parametrize("state", sorted(DEVICE))
 async def test_a_session_whose_device_was_forgotten_may_be_linked_again(sweep, world, redis, state):
     """Its worker died between forgetting the device and saying so."""
-    lease = await world.serve()
+    lease = await world.serve(state=state)
     await world.snapshots.save(lease, change(state, ending=True))
     await world.lapse()
     await sweep()

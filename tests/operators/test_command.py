@@ -11,6 +11,7 @@ from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
 from shared.jobs.queue import client, enqueue
+from shared.state.lease import LEASE_MS, Leases
 from tests.e2e.stack import Stack, new_number
 from tests.operators.conftest import ROOT, Command
 from tests.waiting import until
@@ -78,7 +79,7 @@ async def test_doctor_finds_what_is_ill_and_puts_it_right(own: Stack, command: C
     redis = client(own.redis.connection_pool)
     await enqueue(redis, keys.QUEUE_SESSIONS, "resume", "company_nobody", job_id="resume:late")
     await own.redis.zadd(keys.QUEUE_SESSIONS, {"resume:late": now_ms() - 120_000})
-    await until(lambda: own.redis.zcount(keys.LEASES, "-inf", now_ms()))
+    await until(Leases(own.redis).dead, LEASE_MS / 1000 + 3)
     found = (await command("doctor", "--json", well=False)).json
     kinds = {one["check"] for one in found}
     assert kinds >= {

@@ -15,6 +15,7 @@ from app.local.redis import LocalRedis
 from bench.postgres import Postgres, binaries
 from emulator.client import Emulator
 from shared.core import keys
+from shared.state.lease import Leases
 from tests.e2e.stack import Socket, Stack
 from tests.operators.transcript import ROOT, Document, Shell
 from tests.waiting import until
@@ -202,9 +203,8 @@ async def _take_all(server: Postgres, database: str) -> list[asyncpg.Connection]
 
 
 async def _all_well(stack: Stack) -> bool:
-    return bool(await stack.redis.zcount(keys.LEASES, "(0", "+inf")) and not await stack.redis.zcount(
-        keys.LEASES, "-inf", (await stack.redis.time())[0] * 1000
-    )
+    leases = Leases(stack.redis)
+    return bool(await leases.anybody()) and not await leases.dead()
 
 
 async def _reported(stack: Stack, *wanted: bytes) -> bool:

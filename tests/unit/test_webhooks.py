@@ -143,7 +143,7 @@ def linked():
 
 
 async def test_a_change_and_its_event_are_kept_together_and_a_job_with_its_id_alone_follows(telling, spawned):
-    lease = await telling.serve()
+    lease = await telling.serve(state=State.LINKING)
     assert await waiting(telling.redis) == []
     assert await telling.snapshots.save(lease, linked())
     (event_id,) = await waiting(telling.redis)
@@ -174,13 +174,13 @@ async def test_an_owner_that_is_none_any_more_tells_nobody(telling, spawned):
 
 
 async def test_without_a_webhook_nothing_is_kept(world):
-    lease = await world.serve()
+    lease = await world.serve(state=State.LINKING)
     assert await world.snapshots.save(lease, linked())
     assert await world.redis.keys("wa:webhook*") == []
 
 
 async def test_no_event_carries_a_phone_a_qr_or_a_code(telling):
-    lease = await telling.serve()
+    lease = await telling.serve(state=State.LINKING)
     qr = QrView(text="2@" + "secret" * 9, svg="<svg/>", number=1, of=6, expires_at=1)
     body = Body(
         state=State.LINKED, device=DEVICE, qr=qr, code=CodeView(text="K7QX-2MHD", expires_at=1, phone=masked(PHONE))

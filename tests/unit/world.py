@@ -8,10 +8,10 @@ from redis.asyncio import Redis
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
-from shared.core.lifecycle import State
+from shared.core.lifecycle import STEPS, State
 from shared.core.protocol import Body, MessageType, Method
 from shared.state.claims import Claims, Requested, Subject, queued
-from shared.state.lease import Lease, Leases
+from shared.state.lease import LEASE_MS, Lease, Leases
 from shared.state.pool import answer
 from shared.state.rescue import Rescue
 from shared.state.snapshots import Change, Snapshots
@@ -26,6 +26,24 @@ def change(
 ) -> Change:
     """A change that says nothing but its state."""
     return Change(Body(state=state, **body), MessageType.STATUS, "test.changed", "", counters, ending)
+
+
+def way(start: State, goal: State) -> list[State]:
+    """The states on the shortest way that the lifecycle allows, without the first."""
+    ways: dict[State, list[State]] = {start: []}
+    open_ = [start]
+    for state in open_:
+        for follower in STEPS[state]:
+            if follower not in ways:
+                ways[follower] = [*ways[state], follower]
+                open_.append(follower)
+    return ways[goal] or [goal]
+
+
+async def stop_beating(redis: Redis, worker: WorkerId) -> None:
+    """As if this worker had been silent for longer than its leases live."""
+    await redis.delete(keys.alive(worker))
+    await redis.zadd(keys.WORKERS, {worker: now_ms() - LEASE_MS - 1000})
 
 
 class World:
@@ -49,12 +67,21 @@ class World:
         asked = await self.ask()
         lease = await self.leases.acquire(SESSION, worker, attempt=asked.attempt)
         assert lease is not None
+        for step in way(State.QUEUED, state)[:-1]:
+            assert await self.snapshots.save(lease, change(step, method=Method.QR))
         assert await self.snapshots.save(lease, change(state, method=Method.QR, **body))
         return lease
 
+    async def lead(self, lease: Lease, state: State) -> None:
+        """Bring the session to `state`, by the steps that the lifecycle allows."""
+        for step in way(await self.state(), state):
+            assert await self.snapshots.save(lease, change(step))
+
     async def lapse(self, session: SessionId = SESSION) -> None:
-        """As if the lease's time were over."""
-        await self.redis.zadd(keys.LEASES, {session: now_ms() - 1})
+        """As if the worker that owns the session had stopped beating."""
+        owner = await self.redis.get(keys.lease(session))
+        if owner is not None:
+            await stop_beating(self.redis, WorkerId(owner.decode().rpartition(":")[0]))
 
     async def state(self) -> State:
         return (await self.snapshots.read(SESSION)).body.state
@@ -63,6 +90,8 @@ class World:
         """All that Redis holds, to compare."""
         found: dict[bytes, Any] = {}
         for key in await self.redis.keys("*"):
+            if key.startswith(keys.said("").encode()):
+                continue  # what scripts answered, for those who ask twice
             kind = (await self.redis.type(key)).decode()
             match kind:
                 case "string":
@@ -71,6 +100,10 @@ class World:
                     found[key] = await answer(self.redis.hgetall(key))
                 case "zset":
                     found[key] = await self.redis.zrange(key, 0, -1, withscores=True)
+                case "set":
+                    found[key] = await answer(self.redis.smembers(key))
+                case "list":
+                    found[key] = await answer(self.redis.lrange(key, 0, -1))
                 case _:
                     found[key] = await self.redis.xrange(key)
         return found

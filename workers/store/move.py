@@ -80,11 +80,11 @@ async def refuse_while_in_use(folder: Path, redis: Redis) -> None:
     if in_use(folder):
         raise CannotMove(f"A worker still uses {folder}: stop all workers first.")
     try:
-        alive = await Leases(redis).alive()
+        alive = await Leases(redis).anybody()
     except (RedisError, OSError, TimeoutError) as error:
         raise CannotMove(f"Redis cannot be asked whether sessions are held ({type(error).__name__}).") from error
     if alive:
-        raise CannotMove(f"{len(alive)} sessions are held, {alive[0]} for one: stop all workers, then wait 10 s.")
+        raise CannotMove(f"Sessions are held, by {', '.join(alive)}: stop all workers, then wait 10 s.")
 
 
 async def move(folder: Path, connections: Connections, *, dry: bool) -> Counter[Fate]:

@@ -220,7 +220,7 @@ async def with_a_bug(service, operation):
     def broken(*_args, **_options):
         raise AttributeError("a bug")
 
-    for name in ("set", "get", "hmget", "hgetall", "zscore", "pipeline", "execute_command"):
+    for name in ("set", "get", "mget", "hmget", "hgetall", "zscore", "pipeline", "execute_command"):
         setattr(service.redis, name, broken)
     return await as_it_is(service, operation)
 

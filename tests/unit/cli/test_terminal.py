@@ -2,6 +2,7 @@
 
 import io
 
+import orjson
 import pytest
 from rich.console import Console
 
@@ -40,7 +41,8 @@ async def test_a_reason_of_any_kind_is_shown_in_the_timeline_and_beside_its_swit
     await Switches(op.redis).throw("pause", "on", by="anna@laptop", why=NASTY)
     assert NASTY in shown((await fleet.switches(op)).show)
     assert NASTY in shown((await story.timeline(op, company="operators", last=5, follow=False)).show)
-    await op.redis.xadd(keys.timeline(SESSION), {"attempt": 1, "event": "[/red]", "detail": NASTY})
+    line = orjson.dumps({"at": 1, "attempt": 1, "event": "[/red]", "detail": NASTY})
+    await op.redis.rpush(keys.timeline(SESSION), line, b"no line of ours")
     assert NASTY in shown((await story.timeline(op, company=SESSION, last=5, follow=False)).show)
 
 

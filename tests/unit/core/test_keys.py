@@ -17,6 +17,7 @@ ARGUMENTS = {
     "link_id": "abc_DEF-123",
     "revision": 1_047_769_893,
     "event_id": "message-00ff00ff00ff00ff",
+    "mark": "00ff00ff00ff00ff",
 }
 FUNCTIONS = [
     one
@@ -24,7 +25,10 @@ FUNCTIONS = [
     if one.__module__ == keys.__name__ and one is not keys.wake
 ]
 CONSTANTS = [
-    keys.LEASES,
+    keys.CLAIMS,
+    keys.SWEEP,
+    keys.SWEEP_AGAIN,
+    keys.SWEPT,
     keys.WORKERS,
     keys.STATS,
     keys.SWITCH,
@@ -38,6 +42,7 @@ CONSTANTS = [
     keys.LINKS_CHANNEL,
     keys.QUEUE_LINKING,
     keys.QUEUE_SESSIONS,
+    keys.QUEUE_RESUME,
 ]
 
 

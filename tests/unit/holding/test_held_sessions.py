@@ -18,6 +18,7 @@ from shared.state.lease import Leases
 from shared.state.outbox import Outbox
 from shared.state.pool import answer
 from shared.state.snapshots import Snapshots
+from tests.unit.world import stop_beating
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed
 from workers.holding import session as held_module
@@ -445,7 +446,7 @@ async def test_what_is_said_while_the_lease_is_being_retaken_ends_nothing(house,
 
 async def test_what_is_somebody_elses_is_neither_held_nor_owned_any_more(house):
     await house.up()
-    await house.redis.delete(keys.LEASES)
+    await stop_beating(house.redis, WorkerId("w"))
     await house.leases.acquire(SESSION, WorkerId("another"))
     await house.holders.hear(pipe.Dropped(session=SESSION))
     await house.settled()
@@ -649,7 +650,7 @@ async def test_what_is_forgotten_late_does_not_take_out_the_session_that_was_tak
     losing = asyncio.ensure_future(house.lose(R.LOGGED_OUT))
     await asked.wait()
     house.links.ownership._drop([SESSION], "taken over")
-    await house.redis.delete(keys.LEASES)
+    await stop_beating(house.redis, WorkerId("w"))
     await house.sessions.resume(SESSION)
     answer.set()
     await losing

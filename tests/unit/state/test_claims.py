@@ -104,7 +104,7 @@ async def test_after_a_refused_code_another_phone_may_be_asked_for(world):
 
 @pytest.mark.parametrize("state", sorted(DEVICE))
 async def test_where_a_device_is_linked_nothing_starts(world, state):
-    lease = await world.serve()
+    lease = await world.serve(state=state)
     await world.snapshots.save(lease, change(state, ending=True))
     before = await world.everything()
     assert (await world.ask(PHONE)).outcome is Outcome.LINKED
@@ -155,8 +155,7 @@ async def test_what_a_worker_serves_is_cancelled_by_that_worker(world):
 
 @pytest.mark.parametrize("state", sorted(set(State) - CANCELLABLE - {State.UNLINKED}))
 async def test_nothing_else_can_be_cancelled(world, state):
-    lease = await world.serve()
-    await world.snapshots.save(lease, change(state))
+    lease = await world.serve(state=state)
     await world.leases.release(lease)
     before = await world.everything()
     cancelled = await world.claims.cancel(SESSION, change(State.CANCELLED))
@@ -184,8 +183,7 @@ async def test_an_attempt_begins_anew_only_when_its_owner_is_gone(world):
 
 @pytest.mark.parametrize("state", sorted(set(State) - CANCELLABLE))
 async def test_what_is_past_the_phones_yes_is_not_begun_anew(world, state):
-    lease = await world.serve()
-    await world.snapshots.save(lease, change(state))
+    await world.serve(state=state)
     await world.lapse()
     assert await world.rescue.restart(SESSION, queued(Method.QR, "again")) is None
 
@@ -199,7 +197,7 @@ async def test_a_running_onboarding_is_closed_only_past_its_deadline_and_grace(w
     assert await world.rescue.close_overdue(SESSION) is closed
     assert (await world.state() is State.FAILED) is closed
     assert bool(await world.redis.exists(keys.claim(SESSION))) is not closed
-    assert (await world.snapshots.save(lease, change()) is None) is closed
+    assert (await world.snapshots.save(lease, change(State.FAILED)) is None) is closed
 
 
 async def test_of_many_who_close_one_does(world):
@@ -214,8 +212,7 @@ async def test_of_many_who_close_one_does(world):
 
 @pytest.mark.parametrize("state", sorted(set(State) - RUNNING - {State.UNLINKED}))
 async def test_what_has_ended_is_never_overdue(world, state):
-    lease = await world.serve()
-    await world.snapshots.save(lease, change(state, deadline=1))
+    await world.serve(state=state, deadline=1)
     assert not await world.rescue.close_overdue(SESSION)
 
 

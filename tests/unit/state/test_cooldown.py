@@ -100,13 +100,13 @@ async def test_redis_holds_no_phone_no_address_and_forgets_in_time(cooldowns, re
     one = asker(cooldowns, host="192.0.2.77")
     await cooldowns.refused(one)
     await cooldowns.take_code(one, 160_000)
-    names = await redis.keys("*")
+    names = await redis.keys("wa:cooldown:*")
     assert len(names) == 4
+    assert {name for name in await redis.keys("*") if not name.startswith(b"wa:said:")} == set(names)
     for name in names:
         value = await redis.get(name)
         for secret in (PHONE.lstrip("+"), SAME_PHONE.lstrip("+"), "192.0.2.77"):
             assert secret.encode() not in name + value
-        assert name.startswith(b"wa:cooldown:")
         assert 0 < await redis.pttl(name) <= LADDERS[Whose.PHONE].waits[0] + MEMORY_MS
         assert value == MINE.encode() or set(orjson.loads(value)) == {"refusals", "until"}
 

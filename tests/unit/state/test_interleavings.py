@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from shared.core.lifecycle import State
+from shared.core.lifecycle import DEVICE, STEPS, IllegalStep, State
 from shared.core.protocol import Method
 from shared.state.claims import queued
 from shared.state.lease import Lease
@@ -76,11 +76,18 @@ class TwoWorkers(RuleBasedStateMachine):
         if lease is None:
             return
         owner, before = self.is_owner(lease), self.do(self.world.everything())
-        newest = self.do(self.world.snapshots.read(SESSION)).attempt
+        stored = self.do(self.world.snapshots.read(SESSION))
+        newest = stored.attempt
         self.hear()
         if not self.do(self.fake.exists(f"wa:snapshot:{SESSION}", f"wa:lease:{SESSION}")):
             # Given back before anything was written: for all that Redis knows, it was emptied.
             with pytest.raises(Forgotten):
+                self.do(self.world.snapshots.save(lease, change(state, ending=ending)))
+            assert self.do(self.world.everything()) == before
+            return
+        legal = newest == 0 or state in STEPS[stored.body.state] or (lease.token > newest and state in DEVICE)
+        if owner and newest <= lease.token and not legal:
+            with pytest.raises(IllegalStep):
                 self.do(self.world.snapshots.save(lease, change(state, ending=ending)))
             assert self.do(self.world.everything()) == before
             return
@@ -106,8 +113,13 @@ class TwoWorkers(RuleBasedStateMachine):
     def a_worker_beats(self, worker):
         lease = self.believed.get(worker)
         owner = lease is not None and self.is_owner(lease)
-        beat = self.do(self.world.leases.heartbeat(worker, [lease] if lease else []))
-        assert owner is (lease is not None and SESSION not in beat.lost + beat.unknown)
+        if lease is not None and owner:
+            self.do(self.world.leases.beat(worker, 1))
+            looked = self.do(self.world.leases.look(worker, [lease]))
+            assert SESSION not in looked.lost + looked.unknown
+        elif lease is not None and self.do(self.fake.get(f"wa:lease:{SESSION}")) != lease.owner.encode():
+            looked = self.do(self.world.leases.look(worker, [lease]))
+            assert SESSION in looked.lost + looked.unknown
 
     @rule(worker=WORKERS)
     def a_worker_gives_back(self, worker):
@@ -119,8 +131,7 @@ class TwoWorkers(RuleBasedStateMachine):
 
     @rule()
     def time_passes_over_the_lease(self):
-        if self.do(self.fake.zscore("wa:leases", SESSION)) is not None:
-            self.do(self.world.lapse())
+        self.do(self.world.lapse())
 
     @rule()
     def the_sweeper_begins_anew(self):

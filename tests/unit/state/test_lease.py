@@ -7,8 +7,8 @@ import pytest
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
-from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, Lease
-from tests.unit.world import ONE, OTHER, SESSION
+from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, NOBODY, Beat, Lease, Looked
+from tests.unit.world import ONE, OTHER, SESSION, stop_beating
 
 
 def test_the_limits_are_in_order():
@@ -22,18 +22,20 @@ async def test_of_many_workers_one_gets_the_lease(world):
     ]
     assert len(leases) == 1
     assert await world.leases.owner(SESSION) == leases[0].worker
-    assert await world.leases.alive() == [SESSION]
+    assert await world.leases.anybody() == [leases[0].worker]
 
 
 async def test_a_lapsed_lease_can_be_taken_under_a_higher_token(world):
     first = await world.leases.acquire(SESSION, ONE)
     await world.lapse()
     assert await world.leases.owner(SESSION) is None
-    assert await world.leases.lapsed() == [SESSION]
+    assert await world.leases.dead() == [ONE]
+    assert await world.leases.held_by(ONE) == [SESSION]
     second = await world.leases.acquire(SESSION, OTHER)
     assert second.token > first.token
     assert await world.leases.owner(SESSION) == OTHER
-    assert await world.leases.lapsed() == []
+    assert await world.leases.held_by(ONE) == []
+    assert await world.leases.held_by(OTHER) == [SESSION]
 
 
 async def test_a_lease_for_an_attempt_takes_the_attempts_number(world):
@@ -117,63 +119,103 @@ async def test_the_first_token_after_a_loss_counts_the_milliseconds_since_2026(w
     assert lease.token < 2**53, "JavaScript counts no further"
 
 
-async def test_a_heartbeat_renews_what_is_ours_and_says_that_we_live(world):
-    lease = await world.leases.acquire(SESSION, ONE)
-    await world.redis.zadd(keys.LEASES, {SESSION: now_ms() + 100})
-    beat = await world.leases.heartbeat(ONE, [lease])
-    assert (beat.lost, beat.unknown, beat.lapsed) == ((), (), False)
-    assert await world.redis.zscore(keys.LEASES, SESSION) > now_ms() + LEASE_MS - 2000
+async def test_a_heartbeat_says_that_a_worker_lives_and_its_leases_with_it(world):
+    await world.leases.acquire(SESSION, ONE)
+    assert await world.leases.beat(ONE, 1) == Beat(before=0, held=1, taken=0, lapsed=False)
+    await world.redis.pexpire(keys.alive(ONE), 100)
+    assert await world.leases.beat(ONE, 2) == Beat(before=1, held=1, taken=0, lapsed=False)
+    assert await world.redis.pttl(keys.alive(ONE)) > LEASE_MS - 2000
     assert await world.redis.zscore(keys.WORKERS, ONE) > now_ms() - 2000
+    assert await world.leases.owner(SESSION) == ONE
 
 
-async def test_a_heartbeat_without_leases_only_says_that_we_live(world):
-    beat = await world.leases.heartbeat(ONE, [])
-    assert (beat.lost, beat.unknown, beat.lapsed) == ((), (), False)
-    assert await world.redis.zcard(keys.WORKERS) == 1
+async def test_a_heartbeat_tells_of_a_lapse_and_of_a_redis_that_has_gone_back(world):
+    assert (await world.leases.beat(ONE, 1)).before is None
+    assert (await world.leases.beat(ONE, 2)).before == 1
+    await stop_beating(world.redis, ONE)
+    assert (await world.leases.beat(ONE, 3)).before is None
+    await world.redis.set(keys.alive(ONE), 2)
+    assert (await world.leases.beat(ONE, 4)).before == 2
 
 
-async def test_a_heartbeat_tells_apart_what_is_lost_unknown_and_ours(world):
-    taken, lapsed, forgotten, kept = (SessionId(f"company_{name}") for name in ("taken", "lapsed", "forgotten", "kept"))
-    leases = [await world.leases.acquire(one, ONE) for one in (taken, lapsed, forgotten, kept)]
+async def test_a_look_tells_apart_what_is_lost_unknown_and_ours(world):
+    taken, forgotten, older, kept = (SessionId(f"company_{name}") for name in ("taken", "forgotten", "older", "kept"))
+    leases = [await world.leases.acquire(one, ONE) for one in (taken, forgotten, older, kept)]
     await world.lapse(taken)
     await world.leases.acquire(taken, OTHER)
-    await world.lapse(lapsed)
     await world.redis.delete(keys.lease(forgotten))
-    await world.redis.zrem(keys.LEASES, forgotten)
-    before = await world.redis.zscore(keys.LEASES, taken)
-    beat = await world.leases.heartbeat(ONE, leases)
-    assert set(beat.lost) == {taken, lapsed}
-    assert beat.unknown == (forgotten,)
-    assert beat.lapsed
-    assert await world.redis.zscore(keys.LEASES, taken) == before, "another's lease is not renewed by us"
-    assert await world.redis.zscore(keys.LEASES, lapsed) < now_ms(), "what has lapsed stays lapsed"
+    await world.redis.set(keys.lease(older), f"{ONE}:1")
+    beat = await world.leases.beat(ONE, 1)
+    assert beat.taken == 1
+    looked = await world.leases.look(ONE, leases)
+    assert looked.lost == (taken,)
+    assert looked.unknown == (forgotten, older)
+    retaken = await world.leases.acquire(older, ONE, held=leases[2].token)
+    assert retaken.token > leases[2].token, "it grows over a Redis that has gone back"
 
 
-async def test_a_heartbeat_sees_that_somebody_elses_lease_has_lapsed(world):
+async def test_a_heartbeat_sees_that_another_worker_is_dead(world):
     await world.leases.acquire(SESSION, OTHER)
-    assert not (await world.leases.heartbeat(ONE, [])).lapsed
+    assert not (await world.leases.beat(ONE, 1)).lapsed
     await world.lapse()
-    assert (await world.leases.heartbeat(ONE, [])).lapsed
+    assert (await world.leases.beat(ONE, 2)).lapsed
 
 
-@pytest.mark.parametrize("count", [1, 150, 1000])
-async def test_one_heartbeat_renews_any_number_of_leases(world, count):
-    leases = [Lease(SessionId(f"company_{number}"), ONE, 1) for number in range(count)]
-    await world.redis.mset({keys.lease(lease.session): lease.owner for lease in leases})
-    await world.redis.zadd(keys.LEASES, {lease.session: now_ms() + 1000 for lease in leases})
-    beat = await world.leases.heartbeat(ONE, leases)
-    assert (beat.lost, beat.unknown) == ((), ())
-    assert await world.redis.zcount(keys.LEASES, now_ms() + 3000, "+inf") == count
+async def test_a_lease_that_is_abandoned_is_left_to_the_sweep_and_to_nobody_else(world):
+    lease = await world.leases.acquire(SESSION, ONE)
+    await world.leases.abandon(lease)
+    assert await world.leases.owner(SESSION) is None
+    assert (await world.leases.beat(ONE, 1)) == Beat(before=0, held=0, taken=0, lapsed=True)
+    assert await world.leases.dead() == [NOBODY]
+    assert await world.leases.held_by(NOBODY) == [SESSION]
+    assert await world.leases.unowned([SESSION]) == []
+    taken = await world.leases.acquire(SESSION, OTHER)
+    assert taken.token > lease.token
+    assert await world.leases.held_by(NOBODY) == []
+
+
+@pytest.mark.parametrize("count", [10, 100, 1000])
+async def test_a_heartbeat_costs_the_same_for_any_number_of_sessions(world, count):
+    sessions = [SessionId(f"company_{number}") for number in range(count)]
+    await world.redis.mset({keys.lease(session): f"{ONE}:1" for session in sessions})
+    await world.redis.sadd(keys.held(ONE), *sessions)
+    await world.leases.beat(ONE, 1)
+    asked = []
+    wa = world.leases._wa._run
+
+    async def counting(keys, args):
+        asked.append(len(keys) + len(args))
+        return await wa(keys=keys, args=args)
+
+    world.leases._wa._run = counting
+    beat = await world.leases.beat(ONE, 2)
+    assert beat.held == count
+    assert len(asked) == 1
+    assert asked[0] < 25, "names and arguments of one script"
 
 
 async def test_the_names_of_owners_are_kept_as_long_as_somebody_beats(world):
     lease = await world.leases.acquire(SESSION, ONE)
-    await world.leases.heartbeat(ONE, [lease])
-    for name in (keys.LEASES, keys.WORKERS, keys.lease(SESSION)):
+    await world.leases.beat(ONE, 1)
+    names = (keys.held(ONE), keys.WORKERS, keys.lease(SESSION))
+    for name in names:
         await world.redis.pexpire(name, 1000)
-    await world.leases.keep_names([lease])
-    for name in (keys.LEASES, keys.WORKERS, keys.lease(SESSION)):
+    await world.leases.keep_names(ONE, [lease])
+    for name in names:
         assert await world.redis.pttl(name) > keys.DAY
+
+
+async def test_what_a_dead_worker_held_is_freed_at_once_and_is_lost_to_it(world):
+    sessions = [SessionId(f"company_{number}") for number in range(3)]
+    leases = [await world.leases.acquire(one, ONE) for one in sessions]
+    assert await world.leases.free(ONE, sessions) == [], "it lives"
+    await stop_beating(world.redis, ONE)
+    await world.leases.acquire(sessions[0], OTHER)
+    assert await world.leases.free(ONE, sessions) == sessions[1:]
+    assert await world.leases.unowned(sessions) == sessions[1:]
+    await world.leases.beat(ONE, 1)
+    assert await world.leases.look(ONE, leases) == Looked(lost=(sessions[0],), unknown=tuple(sessions[1:]))
+    assert await world.leases.acquire(sessions[1], ONE, held=leases[1].token) is None, "its fence has moved on"
 
 
 async def test_a_worker_whose_name_has_colons_is_still_itself(world):

@@ -1,8 +1,10 @@
 """The snapshot is saved, announced, written into the timeline and counted in one step, or not at all."""
 
+import orjson
 import pytest
 
 from shared.core import keys
+from shared.core.clock import now_ms
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, MessageType
 from shared.state.snapshots import Change, Forgotten, Stored, announced, nothing
@@ -28,8 +30,9 @@ async def test_what_is_saved_is_what_is_read_and_what_is_heard(world):
     assert (last["type"], last["attempt"], last["seq"]) == ("qr-update", lease.token, seq)
     assert last["body"] == {"state": "awaiting_phone", "deadline": 5}
     assert await world.redis.hget(keys.STATS, "qr_codes_shown") == b"1"
-    _, newest = (await world.redis.xrevrange(keys.timeline(SESSION), count=1))[0]
-    assert newest == {b"attempt": str(lease.token).encode(), b"event": b"qr.shown", b"detail": b"1"}
+    newest = orjson.loads((await world.redis.lrange(keys.timeline(SESSION), -1, -1))[0])
+    assert abs(newest.pop("at") - now_ms()) < 5000
+    assert newest == {"attempt": lease.token, "event": "qr.shown", "detail": "1"}
 
 
 async def test_an_announcement_is_read_as_what_was_saved(world):
@@ -65,7 +68,7 @@ async def made_stale(world, how):
         case "advanced":
             await world.leases.advance(lease)
         case "forgotten":
-            await world.redis.delete(keys.lease(SESSION), keys.LEASES)
+            await world.redis.delete(keys.lease(SESSION))
         case "newer attempt":
             await world.redis.hincrby(keys.snapshot(SESSION), "attempt", 1)
     return lease
@@ -105,8 +108,8 @@ async def test_an_ending_frees_the_claim_and_forgets_the_phone_and_nothing_else_
 async def test_everything_that_is_written_expires_but_counters_and_the_queue(world):
     lease = await world.serve()
     await world.snapshots.save(lease, change(counters=("linked",)))
-    await world.leases.heartbeat(ONE, [lease])
-    await world.leases.keep_names([lease])
+    await world.leases.beat(ONE, 1)
+    await world.leases.keep_names(ONE, [lease])
     everlasting = {key.decode() for key in await world.redis.keys("*") if await world.redis.pttl(key) == -1}
     assert everlasting == {keys.fence(SESSION), keys.STATS, keys.QUEUE_LINKING}
 
@@ -115,7 +118,7 @@ async def test_what_a_held_session_shows_does_not_expire_however_long_nothing_ha
     lease = await world.serve()
     for name in (keys.snapshot(SESSION), keys.timeline(SESSION)):
         await world.redis.pexpire(name, 1000)
-    await world.leases.keep_names([lease])
+    await world.leases.keep_names(ONE, [lease])
     assert await world.redis.pttl(keys.snapshot(SESSION)) > keys.SNAPSHOT_TTL - 1000
     assert await world.redis.pttl(keys.timeline(SESSION)) > keys.TIMELINE_TTL - 1000
 
@@ -124,7 +127,16 @@ async def test_the_timeline_does_not_grow_without_end(world):
     lease = await world.serve()
     for _ in range(2 * keys.TIMELINE_LENGTH + 1):
         await world.snapshots.save(lease, change())
-    assert await world.redis.xlen(keys.timeline(SESSION)) < 2 * keys.TIMELINE_LENGTH
+    assert await world.redis.llen(keys.timeline(SESSION)) == keys.TIMELINE_LENGTH
+
+
+async def test_what_another_program_has_put_in_place_of_the_timeline_is_thrown_away(world):
+    """As the stream of an older version of us."""
+    lease = await world.serve()
+    await world.redis.delete(keys.timeline(SESSION))
+    await world.redis.xadd(keys.timeline(SESSION), {"event": "of old"})
+    assert await world.snapshots.save(lease, change())
+    assert await world.redis.llen(keys.timeline(SESSION)) == 1
 
 
 @pytest.mark.parametrize("text", ['"', "\\", "\n", "%", "]]", "'; redis.call('FLUSHALL')", "ü🙂", "\x00", "</script>"])
@@ -132,6 +144,7 @@ async def test_no_text_in_a_body_can_break_the_announcement(world, text):
     async with Ear(world.redis) as ear:
         lease = await world.serve()
         device = {"phone": "+7", "name": text, "linked_at": 1}
+        await world.lead(lease, State.LINKED)
         await world.snapshots.save(lease, change(State.LINKED, device=device))
         heard = (await ear.heard())[-1]
     stored = await world.snapshots.read(SESSION)

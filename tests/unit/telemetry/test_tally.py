@@ -32,6 +32,7 @@ async def test_what_is_reached_for_the_first_time_counts_once_also_for_the_next_
     assert attempt
     again = await world.leases.acquire(SESSION, OTHER, attempt=attempt)
     assert again
+    assert await world.snapshots.save(again, change(State.CONNECTING))
     assert await world.snapshots.save(again, change(State.AWAITING_PHONE, counters=shown))
     after = await stats(world)
     assert after["qr_codes_shown"] == 2

@@ -1,0 +1,768 @@
+-- Every script of the product: one file, so that its guarantees are read in one place.
+--
+-- shared/wa.py sends it, with `facts` (the lifecycle, lives of keys, buckets) put before it:
+--   KEYS     the names, in the order of their roles
+--   ARGV[1]  the script's name; it says what is done, below under "Scripts"
+--   ARGV[2]  the roles of KEYS, joined by commas: `key.claim` is the name of the session's claim
+--   ARGV[3]  one JSON object of named arguments: `arg`
+--   ARGV[4]  a mark of this one call; empty for a script that only looks
+-- The answer is JSON.
+--
+-- A script that is said twice under one mark is done once, and answers the same again: redis-py repeats a command whose
+-- answer was lost. All times are Redis' own; a caller hands in durations.
+
+local call, pcall_redis = redis.call, redis.pcall
+local key, arg = {}, {}
+
+local NOBODY = 'nobody' -- a worker that never lives: it has the leases whose owner went away in the middle of something
+
+-- Small help -----------------------------------------------------------------------------------------------------------
+
+local function now_ms()
+  local time = call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Numbers of more than 14 digits would else be written in short.
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+local function decoded(text)
+  local fine, value = pcall(cjson.decode, text)
+  return fine and type(value) == 'table' and value or nil
+end
+
+local function read_hash(name)
+  local flat, found = call('HGETALL', name), {}
+  for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
+  return found
+end
+
+-- What another program has put under our name, of another type, is thrown away.
+local function append(list, text)
+  local pushed = pcall_redis('RPUSH', list, text)
+  if type(pushed) == 'table' and pushed.err then
+    call('DEL', list)
+    call('RPUSH', list, text)
+  end
+  call('LTRIM', list, -facts.timeline_length, -1)
+  call('PEXPIRE', list, facts.timeline)
+end
+
+-- Workers and leases ---------------------------------------------------------------------------------------------------
+
+local function worker_of(owner)
+  return owner and string.match(owner, '^(.*):%x+$')
+end
+
+-- The heartbeat of a worker is one key; with it all leases of the worker live and lapse.
+local function lives(worker)
+  return worker and call('EXISTS', key.alive_of .. worker) == 1
+end
+
+local function sign_of_life(worker, beat)
+  local name = key.alive_of .. worker
+  if beat then
+    -- A Redis without room for new values still takes a longer life.
+    local set = pcall_redis('SET', name, beat, 'PX', facts.lease)
+    if type(set) == 'table' and set.err then call('PEXPIRE', name, facts.lease) end
+    pcall_redis('ZADD', key.workers, whole(now_ms()), worker)
+  elseif call('PEXPIRE', name, facts.lease) == 0 then
+    call('SET', name, '0', 'PX', facts.lease)
+    call('ZADD', key.workers, whole(now_ms()), worker)
+  end
+end
+
+-- The session's owner, as `worker:token`: its lease names it, and its worker lives.
+local function owner_of_session()
+  local owner = call('GET', key.lease)
+  return owner and lives(worker_of(owner)) and owner or nil
+end
+
+-- Tokens only grow, also over a Redis that lost its memory: a new counter begins at the ms since 2026. `held`: a token
+-- that was given before, which a Redis that went back may have forgotten.
+local function next_token(fence, held)
+  local token = call('INCR', fence)
+  local least = token == 1 and now_ms() - 1767225600000 or 0
+  if held then least = math.max(least, held + 1) end
+  if token < least then
+    token = least
+    call('SET', fence, whole(token))
+  end
+  return token
+end
+
+-- `by` is the worker that ends or takes the ownership. A living owner learns at its next heartbeat that it was another.
+local function note_taking(worker)
+  if worker == NOBODY then return end
+  call('INCR', key.taken_from .. worker)
+  call('PEXPIRE', key.taken_from .. worker, facts.lease_name)
+end
+
+local function forget_holder(by)
+  local worker = worker_of(call('GET', key.lease))
+  if not worker then return end
+  call('SREM', key.held_by .. worker, arg.session)
+  if worker ~= by then note_taking(worker) end
+end
+
+local function name_owner(worker, token)
+  forget_holder(worker)
+  call('SET', key.lease, worker .. ':' .. whole(token), 'PX', facts.lease_name)
+  call('SADD', key.held_by .. worker, arg.session)
+  call('PEXPIRE', key.held_by .. worker, facts.lease_name)
+end
+
+-- The fence moves with it: an owner that wakes up late and finds no lease must not take Redis for a forgetful one.
+local function end_ownership()
+  forget_holder(nil)
+  call('DEL', key.lease)
+  return next_token(key.fence)
+end
+
+-- Jobs -----------------------------------------------------------------------------------------------------------------
+
+-- Puts a job into its queue, unless it is there already. `delay` and `kept` are ms: until it is due, and for how long its
+-- body outlives that.
+local function enqueue(job)
+  local name = key.job_of .. job.id
+  if call('EXISTS', name) == 0 then
+    call('SET', name, job.body, 'PX', whole(job.delay + job.kept))
+    call('ZADD', key.queue, whole(now_ms() + job.delay), job.id)
+  end
+end
+
+-- The job that serves an attempt which the script itself has just numbered.
+local function enqueue_link(attempt)
+  local number = whole(attempt)
+  enqueue({
+    id = arg.job.id .. number,
+    body = arg.job.before .. number .. arg.job.after,
+    delay = 0,
+    kept = arg.job.kept,
+  })
+  call('PUBLISH', key.wake, '1')
+end
+
+-- Counters: the notation is that of shared/telemetry/metrics.py ----------------------------------------------------------
+
+-- A histogram is one field for each bucket that was hit (not cumulated), and one for the sum in ms.
+local function observe(name, ms)
+  local base, labels = string.match(name, '^([%a_]+){(.*)}$')
+  local le = '+Inf'
+  for _, bound in ipairs(facts.buckets[base]) do
+    if ms <= bound then
+      le = string.format('%g', bound / 1000)
+      break
+    end
+  end
+  call('HINCRBY', key.stats, base .. '_bucket{' .. labels .. ',le="' .. le .. '"}', 1)
+  call('HINCRBY', key.stats, base .. '_ms{' .. labels .. '}', whole(ms))
+end
+
+-- Marks are only set in a subject that knows its click.
+local function tally(counters)
+  local have, reached = nil, {}
+  for _, counter in ipairs(counters) do
+    local mark, since, name = string.match(counter, '^@(%a+)<?(%a*) (.+)$')
+    if not mark then
+      call('HINCRBY', key.stats, counter, 1)
+    else
+      have = have or read_hash(key.subject)
+      if not have[mark] then
+        reached[mark] = now_ms()
+        if since == '' then
+          call('HINCRBY', key.stats, name, 1)
+        elseif tonumber(have[since]) then
+          observe(name, reached[mark] - have[since])
+        end
+      end
+    end
+  end
+  if have and have.clicked then
+    for mark, at in pairs(reached) do call('HSET', key.subject, mark, whole(at)) end
+  end
+end
+
+-- Snapshots ------------------------------------------------------------------------------------------------------------
+
+-- The newest snapshot: attempt, seq, body. A session of which Redis knows nothing is `unlinked`, with attempt 0.
+local function present()
+  local have = call('HMGET', key.snapshot, 'attempt', 'seq', 'body')
+  local body = have[3] and decoded(have[3])
+  if not body or not facts.steps[body.state] then body = { state = 'unlinked' } end
+  return tonumber(have[1] or 0) or 0, tonumber(have[2] or 0) or 0, body
+end
+
+-- The lifecycle's one guard: no script writes a state but by `announce`. Where Redis knows nothing, or has gone back
+-- (`restated`), the owner knows better; and who holds a device under a newer token may always say so.
+local function check_step(attempt)
+  local state, known, _, body = arg.change.state, present()
+  if known == 0 or arg.restated or facts.steps[body.state][state] then return end
+  if attempt > known and facts.device[state] then return end
+  error('ILLEGAL ' .. body.state .. ' ' .. state .. '!', 0)
+end
+
+-- A line for people, oldest first.
+local function write_timeline(attempt, event, detail)
+  local line = '{"at":%s,"attempt":%s,"event":%s,"detail":%s}'
+  append(key.timeline, string.format(line, whole(now_ms()), attempt, cjson.encode(event), cjson.encode(detail)))
+end
+
+-- Saves a snapshot, announces it, writes the timeline and counts: all of it or nothing.
+local function announce(attempt, seq)
+  local change = arg.change
+  check_step(attempt)
+  local number, place = whole(attempt), whole(seq)
+  call('HSET', key.snapshot, 'attempt', number, 'seq', place, 'body', change.body)
+  call('PEXPIRE', key.snapshot, facts.snapshot)
+  call('PUBLISH', key.events,
+    '{"type":"' .. change.type .. '","attempt":' .. number .. ',"seq":' .. place .. ',"body":' .. change.body .. '}')
+  write_timeline(number, change.event, change.detail)
+  if facts.running[change.state] then
+    call('ZADD', key.claims, whole(now_ms() + (change.left or facts.claim)), arg.session)
+    call('PEXPIRE', key.claims, facts.lease_name)
+  else
+    call('ZREM', key.claims, arg.session)
+  end
+  tally(change.counters)
+end
+
+-- Events for the integrator ----------------------------------------------------------------------------------------------
+
+local function keep_event(event, after)
+  call('HSET', key.webhook, 'type', event.type, 'body', event.body, 'since', whole(now_ms()), 'tries', 0)
+  call('PEXPIRE', key.webhook, facts.webhook)
+  call('ZADD', key.webhooks, whole(now_ms() + after), event.id)
+  call('PEXPIRE', key.webhooks, facts.webhook)
+end
+
+-- Scripts: requests and their ends -------------------------------------------------------------------------------------
+
+local script = {}
+
+local function write_subject()
+  local subject, now = arg.subject, whole(now_ms())
+  call('DEL', key.subject)
+  call('HSET', key.subject, 'phone', subject.phone, 'expected', subject.expected, 'link', subject.link,
+    'address', subject.address, 'clicked', now, 'asked', now)
+  call('PEXPIRE', key.subject, facts.subject)
+end
+
+local function begin_attempt()
+  check_step(math.huge)
+  if call('INCR', key.starts) == 1 then call('PEXPIRE', key.starts, arg.starts_ms) end
+  local attempt = next_token(key.fence)
+  call('SET', key.claim, whole(attempt), 'PX', facts.claim)
+  write_subject()
+  announce(attempt, 1)
+  enqueue_link(attempt)
+  return { outcome = 'started', attempt = attempt }
+end
+
+-- Of any number of requests one begins an attempt, with its job; the others join it, and may bring a phone.
+function script.request()
+  local number, _, body = present()
+  if facts.device[body.state] then return { outcome = 'linked', attempt = 0 } end
+  local attempt = tonumber(call('GET', key.claim) or nil)
+  if not attempt and not facts.steps[body.state].queued then
+    attempt = number -- its claim has run out, and its end is near
+  elseif not attempt then
+    if tonumber(call('GET', key.starts) or 0) >= arg.most_starts then
+      return { outcome = 'limited', attempt = 0, retry_at = now_ms() + call('PTTL', key.starts) }
+    end
+    return begin_attempt()
+  end
+  local joined, phone = { outcome = 'joined', attempt = attempt, owner = owner_of_session() }, arg.subject.phone
+  if phone == '' then return joined end
+  local known = call('HGET', key.subject, 'phone')
+  if known and known ~= '' and known ~= phone then
+    joined.outcome = 'differs'
+    return joined
+  end
+  if known ~= phone then
+    call('HSET', key.subject, 'phone', phone, 'asked', whole(now_ms()), 'address', arg.subject.address)
+  end
+  call('PEXPIRE', key.subject, facts.subject)
+  return joined
+end
+
+-- Ends an attempt that nobody owns (any more), or says who must end it.
+function script.cancel()
+  local attempt, seq, body = present()
+  if not facts.cancellable[body.state] then return { done = false, attempt = attempt } end
+  local owner = owner_of_session()
+  if owner then return { done = false, attempt = attempt, owner = owner } end
+  announce(attempt, seq + 1)
+  end_ownership()
+  call('DEL', key.claim, key.subject)
+  return { done = true, attempt = attempt }
+end
+
+-- Puts back what Redis forgot of a running attempt.
+function script.reclaim()
+  local subject = arg.subject
+  call('SET', key.claim, whole(arg.token), 'PX', facts.claim)
+  call('HSET', key.subject, 'phone', subject.phone, 'expected', subject.expected, 'link', subject.link,
+    'address', subject.address)
+  call('PEXPIRE', key.subject, facts.subject)
+  return true
+end
+
+-- A link has done its work, unless it was revoked meanwhile. Answers what the link is then.
+function script.spend_link()
+  local left = arg.expires_at - now_ms()
+  if left > 0 then call('SET', key.link, arg.spent, 'NX', 'PX', whole(left)) end
+  return call('GET', key.link)
+end
+
+local function is_overdue(body)
+  local deadline = tonumber(call('ZSCORE', key.claims, arg.session) or body.deadline)
+  return deadline and now_ms() >= deadline + facts.grace
+end
+
+-- Closes a running onboarding that is past its deadline; an owner that still believes in it is fenced off.
+function script.close_overdue()
+  local attempt, seq, body = present()
+  if not facts.running[body.state] then
+    call('ZREM', key.claims, arg.session)
+    return false
+  end
+  if not is_overdue(body) then return false end
+  announce(attempt, seq + 1)
+  end_ownership()
+  call('DEL', key.claim, key.subject)
+  return true
+end
+
+-- Begins a running onboarding anew whose owner is gone, under a higher token, for the same page. Answers the attempt, or
+-- 0 if there is none to begin: it has ended, it is owned, or the phone has already agreed.
+function script.restart()
+  local _, _, body = present()
+  if not facts.cancellable[body.state] or owner_of_session() then return 0 end
+  check_step(math.huge)
+  local attempt = end_ownership()
+  call('SET', key.claim, whole(attempt), 'PX', facts.claim)
+  announce(attempt, 1)
+  enqueue_link(attempt)
+  return attempt
+end
+
+-- The owner's write. Answers the new seq; 0 if the writer is not the owner, or something newer is there; -1 if Redis knows
+-- nothing at all of the session. A change is known by its mark: saved again, it is done and counted once.
+function script.save()
+  if call('EXISTS', key.snapshot, key.lease) == 0 then return -1 end
+  if owner_of_session() ~= arg.owner then return 0 end
+  local attempt, seq = present()
+  if attempt > arg.attempt then return 0 end
+  if attempt == arg.attempt and call('HGET', key.snapshot, 'mark') == arg.mark then return seq end
+  seq = attempt == arg.attempt and seq + 1 or 1
+  announce(arg.attempt, seq)
+  call('HSET', key.snapshot, 'mark', arg.mark)
+  if arg.ending then call('DEL', key.claim, key.subject) end
+  if arg.event then keep_event(arg.event, 0) end
+  return seq
+end
+
+-- Scripts: leases ------------------------------------------------------------------------------------------------------
+
+-- Answers the token, or 0 if somebody owns the session, if `attempt` is no longer the claimed one, or if the fence has
+-- moved on from `held`, the token of a lease that Redis seems to have forgotten.
+function script.acquire()
+  local owner = owner_of_session()
+  if owner and not (arg.held and worker_of(owner) == arg.worker) then return 0 end
+  local fence = tonumber(call('GET', key.fence) or nil)
+  if arg.held and fence and fence > arg.held then return 0 end
+  local token = arg.attempt
+  if not token then
+    token = next_token(key.fence, arg.held)
+  elseif tonumber(call('GET', key.claim) or nil) ~= token or fence ~= token then
+    return 0
+  end
+  sign_of_life(arg.worker)
+  name_owner(arg.worker, token)
+  return token
+end
+
+-- A new attempt under the same ownership. Answers its token, or 0 if the lease is gone.
+function script.advance()
+  if owner_of_session() ~= arg.owner then return 0 end
+  local token = next_token(key.fence, arg.held)
+  name_owner(arg.worker, token)
+  call('SET', key.claim, whole(token), 'XX', 'PX', facts.claim)
+  return token
+end
+
+-- Gives a lease up. Somebody else's is left alone.
+function script.release()
+  if call('GET', key.lease) ~= arg.owner then return false end
+  forget_holder(worker_of(arg.owner))
+  call('DEL', key.lease)
+  return true
+end
+
+-- Gives a lease up whose owner may have left something undone: a sweep looks after the session.
+function script.abandon()
+  if call('GET', key.lease) ~= arg.owner then return false end
+  forget_holder(worker_of(arg.owner))
+  call('DEL', key.lease)
+  name_owner(NOBODY, string.match(arg.owner, ':(%d+)$'))
+  return true
+end
+
+-- The same for many sessions of a dead worker at once, whose devices anybody may take up now.
+function script.free()
+  if lives(arg.worker) then return {} end
+  local freed = {}
+  for _, session in ipairs(arg.sessions) do
+    if worker_of(call('GET', key.lease_of .. session)) == arg.worker then
+      call('DEL', key.lease_of .. session)
+      next_token(key.fence_of .. session)
+      freed[#freed + 1] = session
+    end
+    call('SREM', key.held_by .. arg.worker, session)
+  end
+  note_taking(arg.worker)
+  return freed
+end
+
+-- A worker's heartbeat: the same few commands for any number of sessions. Answers what was the number of the last beat
+-- that Redis knows of ('' after a lapse, or a loss of memory; an older one if Redis has gone back), how many sessions
+-- it has by Redis, how many were ever taken from it, and whether some worker has lapsed.
+function script.beat()
+  local before = call('GET', key.alive_of .. arg.worker)
+  sign_of_life(arg.worker, whole(arg.beat))
+  local oldest = call('ZRANGE', key.workers, 0, 0, 'WITHSCORES')
+  return {
+    before = before or '',
+    held = call('SCARD', key.held_by .. arg.worker),
+    taken = call('GET', key.taken_from .. arg.worker) or '0',
+    lapsed = (oldest[2] and tonumber(oldest[2]) < now_ms() - facts.lease or false)
+      or call('EXISTS', key.held_by .. NOBODY) == 1,
+  }
+end
+
+local function token_of(owner)
+  return tonumber(string.match(owner, ':(%d+)$') or nil) or 0
+end
+
+-- Some leases of a worker, each as {session, owner}. Answers which are another's now, and which Redis does not know: it
+-- has forgotten them, or has gone back to an older one of nobody else who lives.
+function script.look()
+  local lost, unknown = {}, {}
+  for _, lease in ipairs(arg.leases) do
+    local owner = call('GET', key.lease_of .. lease[1])
+    local named = worker_of(owner)
+    if not owner or (token_of(owner) < token_of(lease[2]) and (named == arg.worker or not lives(named))) then
+      unknown[#unknown + 1] = lease[1]
+    elseif owner ~= lease[2] then
+      lost[#lost + 1] = lease[1]
+    end
+  end
+  return { lost = lost, unknown = unknown }
+end
+
+-- The workers that have stopped beating, the longest silent first; and `nobody`, if it has something.
+function script.dead_workers()
+  local dead = {}
+  for _, worker in ipairs(call('ZRANGEBYSCORE', key.workers, '-inf', whole(now_ms() - facts.lease), 'LIMIT', 0, 1000)) do
+    if not lives(worker) then dead[#dead + 1] = worker end
+  end
+  if call('EXISTS', key.held_by .. NOBODY) == 1 then dead[#dead + 1] = NOBODY end
+  return dead
+end
+
+-- Of some sessions those that anybody may take up: no lease, or that of a worker of which Redis knows nothing.
+function script.unowned()
+  local found = {}
+  for _, session in ipairs(arg.sessions) do
+    local owner = call('GET', key.lease_of .. session)
+    local worker = worker_of(owner)
+    local known = worker and (worker == NOBODY or call('ZSCORE', key.workers, worker) or lives(worker))
+    if not known then found[#found + 1] = session end
+  end
+  return found
+end
+
+-- A worker that is gone (`by` itself, or another): its jobs go to all others, and it is forgotten once nothing is left that
+-- it held. Answers whether it is.
+function script.bury()
+  if arg.worker ~= arg.by and lives(arg.worker) then return { jobs = 0, gone = false } end
+  call('DEL', key.alive_of .. arg.worker)
+  local jobs = call('ZRANGE', key.from, 0, -1, 'WITHSCORES')
+  for i = 1, #jobs, 2 do
+    call('ZADD', key.queue, jobs[i + 1], jobs[i])
+    call('ZREM', key.from, jobs[i])
+  end
+  if #jobs > 0 then call('PUBLISH', key.wake, '1') end
+  if call('EXISTS', key.held_by .. arg.worker) == 1 then return { jobs = #jobs / 2, gone = false } end
+  call('DEL', key.worker, key.taken_from .. arg.worker)
+  return { jobs = #jobs / 2, gone = call('ZREM', key.workers, arg.worker) == 1 }
+end
+
+-- Scripts: one sweep at a time -------------------------------------------------------------------------------------------
+
+-- Answers whether `worker` may sweep now. If another is at it, that one begins again when it is done.
+function script.begin_sweep()
+  local by = call('GET', key.sweep)
+  if by and by ~= arg.worker and lives(by) then
+    call('SET', key.sweep_again, '1', 'PX', facts.minute)
+    return false
+  end
+  sign_of_life(arg.worker)
+  call('SET', key.sweep, arg.worker, 'PX', facts.minute)
+  call('DEL', key.sweep_again)
+  return true
+end
+
+-- Answers whether somebody has called for another meanwhile.
+function script.end_sweep()
+  if call('GET', key.sweep) == arg.worker then call('DEL', key.sweep) end
+  call('SET', key.swept, '1', 'PX', arg.rest)
+  return call('DEL', key.sweep_again) == 1
+end
+
+-- Scripts: events ------------------------------------------------------------------------------------------------------
+
+-- With `after`: unless one of its id is there.
+function script.put_event()
+  if arg.after > 0 and call('EXISTS', key.webhook) == 1 then return false end
+  keep_event(arg.event, arg.after)
+  return true
+end
+
+-- Answers the event, for nobody else to have it for `held` ms; nothing if it is not due, or no more.
+function script.take_event()
+  local due, now = call('ZSCORE', key.webhooks, arg.id), now_ms()
+  if not due or tonumber(due) > now + arg.early then return false end
+  local kept = call('HMGET', key.webhook, 'type', 'body', 'since')
+  if not kept[2] then
+    call('ZREM', key.webhooks, arg.id)
+    return false
+  end
+  call('ZADD', key.webhooks, whole(now + arg.held), arg.id)
+  local tries = call('HINCRBY', key.webhook, 'tries', 1)
+  return { type = kept[1], body = kept[2], age = now - (tonumber(kept[3]) or now), tries = tries }
+end
+
+-- Counts how a try ended; without `pause` it was the last.
+function script.settle_event()
+  if not call('ZSCORE', key.webhooks, arg.id) then return false end
+  call('HINCRBY', key.stats, arg.counter, 1)
+  if arg.pause then
+    call('ZADD', key.webhooks, whole(now_ms() + arg.pause), arg.id)
+    call('PEXPIRE', key.webhooks, facts.webhook)
+  else
+    call('ZREM', key.webhooks, arg.id)
+    call('DEL', key.webhook)
+  end
+  return true
+end
+
+function script.forgotten_events()
+  return call('ZRANGEBYSCORE', key.webhooks, '-inf', whole(now_ms() - arg.late), 'LIMIT', 0, arg.most)
+end
+
+-- Scripts: texts on their way out ----------------------------------------------------------------------------------------
+
+local function mark_text(...)
+  call('HSET', key.message, ...)
+  call('PEXPIRE', key.message, facts.message)
+end
+
+local function look_later()
+  call('ZADD', key.outboxes, whole(now_ms() + arg.look), arg.session)
+  call('PEXPIRE', key.outboxes, facts.outbox)
+end
+
+-- Keeps a text at the end of its outbox, once for each Idempotency-Key. Answers `id:digest` of the text that is kept, or
+-- `full`.
+function script.accept_text()
+  local mine = arg.id .. ':' .. arg.digest
+  if call('EXISTS', key.message) == 1 then return mine end
+  local known = key.once and call('GET', key.once)
+  if known then return known end
+  if call('LLEN', key.outbox) >= arg.most then return 'full' end
+  if key.once then call('SET', key.once, mine, 'PX', facts.once) end
+  mark_text('state', 'queued', 'acceptedAt', whole(now_ms()))
+  call('HSET', key.text, 'to', arg.to, 'text', arg.text)
+  call('PEXPIRE', key.text, facts.subject)
+  call('RPUSH', key.outbox, arg.id)
+  call('PEXPIRE', key.outbox, facts.outbox)
+  look_later()
+  return mine
+end
+
+-- Marks a text as under way, if its turn has come. Answers a word of Begun, and ms to wait. A text that Redis has
+-- forgotten is as good as one that waits.
+function script.begin_text()
+  if owner_of_session() ~= arg.owner then return { word = 'lost', wait = 0 } end
+  local state, by = unpack(call('HMGET', key.message, 'state', 'by'))
+  if state == 'sending' and by == arg.owner then return { word = 'go', wait = 0 } end
+  if state and state ~= 'queued' then return { word = 'over', wait = 0 } end
+  look_later()
+  local now = now_ms()
+  if arg.cost > 0 then
+    local used = math.max(now, tonumber(call('GET', key.pace) or 0) or 0) + arg.cost
+    local over = used - now - arg.reserve
+    if over > 0 then return { word = 'wait', wait = over } end
+    call('SET', key.pace, whole(used), 'PX', whole(used - now))
+  end
+  mark_text('state', 'sending', 'by', arg.owner, 'sendingAt', whole(now))
+  return { word = 'go', wait = 0 }
+end
+
+function script.requeue_text()
+  local under_way = call('HGET', key.message, 'state') == 'sending'
+  if under_way then mark_text('state', 'queued') end
+  return under_way
+end
+
+-- Writes what has become of a text, and keeps the event of it. Answers whether this end is the first.
+function script.settle_text()
+  local state = call('HGET', key.message, 'state')
+  if state and state ~= 'queued' and state ~= 'sending' then return false end
+  mark_text('state', arg.state, arg.state .. 'At', whole(arg.at or now_ms()))
+  for field, value in pairs(arg.about) do call('HSET', key.message, field, value) end
+  call('LREM', key.outbox, 1, arg.id)
+  call('DEL', key.text)
+  if call('EXISTS', key.outbox) == 0 then call('ZREM', key.outboxes, arg.session) end
+  if key.sent then call('SET', key.sent, arg.id, 'PX', facts.message) end
+  if arg.event then keep_event(arg.event, 0) end
+  return true
+end
+
+-- Scripts: cool-downs --------------------------------------------------------------------------------------------------
+
+-- Counts a refusal for each subject, as {name, free refusals, waits}; answers until when the last of them waits, or 0.
+function script.refuse()
+  local now, latest = now_ms(), 0
+  for _, subject in ipairs(arg.subjects) do
+    local name = key[subject.role]
+    local known = decoded(call('GET', name) or '') or {}
+    local refusals, till = (tonumber(known.refusals) or 0) + 1, tonumber(known['until']) or 0
+    local step = refusals - subject.free
+    if step > 0 then till = math.max(till, now + subject.waits[math.min(step, #subject.waits)]) end
+    call('SET', name, string.format('{"refusals":%d,"until":%.0f}', refusals, till),
+      'PX', whole(math.max(till - now, 0) + arg.memory))
+    if till > now then latest = math.max(latest, till) end
+  end
+  return latest
+end
+
+-- Answers 0 if the session may have the phone's one living code now, otherwise how many ms another's still lives.
+function script.take_code()
+  local holder = call('GET', key.code)
+  if holder and holder ~= arg.session then return math.max(call('PTTL', key.code), 1) end
+  call('SET', key.code, arg.session, 'PX', arg.life)
+  return 0
+end
+
+function script.give_code_back()
+  return call('GET', key.code) == arg.session and call('DEL', key.code) == 1
+end
+
+-- Scripts: jobs --------------------------------------------------------------------------------------------------------
+
+function script.enqueue()
+  for _, job in ipairs(arg.jobs) do enqueue(job) end
+  call('PUBLISH', key.wake, '1')
+  return true
+end
+
+-- Takes jobs that are due and that nobody alive runs, at most `room`; answers {id, score} of each. A job's mark names the
+-- worker that runs it, and is worth nothing when that worker is dead.
+function script.take_jobs()
+  sign_of_life(arg.worker)
+  local due = call('ZRANGEBYSCORE', key.queue, '-inf', whole(now_ms()), 'WITHSCORES', 'LIMIT', 0, arg.look)
+  local taken = {}
+  for i = 1, #due, 2 do
+    if #taken >= arg.room then break end
+    local id = due[i]
+    local mark = call('GET', key.in_progress_of .. id)
+    if string.find(id, '[^\32-\126]') then
+      call('ZREM', key.queue, id) -- no job of ours is named so
+    elseif not mark or (worker_of(mark) and not lives(worker_of(mark))) then
+      call('SET', key.in_progress_of .. id, arg.mark, 'PX', arg.life)
+      taken[#taken + 1] = { id, math.floor(tonumber(due[i + 1])) }
+    end
+  end
+  return taken
+end
+
+-- Which of some queues (roles) have a job that is due.
+function script.due_queues()
+  local due, now = {}, whole(now_ms())
+  for i, role in ipairs(arg.queues) do
+    due[i] = #call('ZRANGEBYSCORE', key[role], '-inf', now, 'LIMIT', 0, 1) > 0
+  end
+  return due
+end
+
+-- Scripts: what operators steer and read ----------------------------------------------------------------------------------
+
+local function record(stream, fields)
+  local flat = {}
+  for _, field in ipairs(fields) do
+    flat[#flat + 1] = field[1]
+    flat[#flat + 1] = field[2]
+  end
+  call('XADD', stream, 'MAXLEN', '~', facts.timeline_length, '*', unpack(flat))
+  call('PEXPIRE', stream, facts.timeline)
+end
+
+-- Writes a line for the operators (`fields`: {name, value} pairs), and counts it. With `event`, also into the timeline of
+-- the session that it is about.
+function script.record()
+  record(key.stream, arg.fields)
+  if arg.event then write_timeline('0', arg.event, arg.detail) end
+  for _, counter in ipairs(arg.counters) do call('HINCRBY', key.stats, counter, 1) end
+  return true
+end
+
+-- Throws a switch (value '' throws it off), and records whatever differs from what was last seen: also what was thrown by
+-- hand. Answers the switches.
+function script.throw()
+  if arg.name then
+    if arg.value == '' then
+      call('HDEL', key.switch, arg.name)
+    else
+      call('HSET', key.switch, arg.name, arg.value)
+    end
+  end
+  local now, seen = read_hash(key.switch), read_hash(key.switch_seen)
+  local function note(name, event, detail)
+    local fields = { { 'event', event }, { 'what', name }, { 'detail', detail }, { 'by', arg.by }, { 'why', arg.why } }
+    record(key.operators, fields)
+  end
+  for name, value in pairs(now) do
+    if seen[name] ~= value then
+      call('HSET', key.switch_seen, name, value)
+      note(name, 'switch.on', value)
+    end
+  end
+  for name in pairs(seen) do
+    if not now[name] then
+      call('HDEL', key.switch_seen, name)
+      note(name, 'switch.off', '')
+    end
+  end
+  return now
+end
+
+-- The call ---------------------------------------------------------------------------------------------------------------
+
+local index = 0
+for role in string.gmatch(ARGV[2], '[^,]+') do
+  index = index + 1
+  key[role] = KEYS[index]
+end
+arg = cjson.decode(ARGV[3])
+
+local said = ARGV[4] ~= '' and key.said .. ARGV[4]
+local before = said and call('GET', said)
+if before then return before end
+local answer = cjson.encode(script[ARGV[1]]())
+if said then call('SET', said, answer, 'PX', facts.said) end
+return answer
