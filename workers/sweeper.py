@@ -26,7 +26,7 @@ from shared.telemetry import sentry
 from shared.telemetry.metrics import UNKNOWN_REGION, Counter, Swept, field
 from shared.wa import Wa
 from workers import reasons, tallies
-from workers.store.device import DeviceStore, StoreAway, StoredDevice
+from workers.store.device import DeviceStore, Fence, StoreAway, StoredDevice
 
 log = structlog.get_logger()
 
@@ -173,7 +173,7 @@ class Sweeper:
         subject = await self._claims.subject(lease.session)
         if not await self._claims.spend(subject):
             # Its link was revoked meanwhile: what it led to must not be kept.
-            await self._store.park(device, REVOKED)
+            await self._store.park(device, REVOKED, Fence(lease.token))
             await self._end(lease, body, State.FAILED, FailureCode.WRONG_NUMBER, Swept.LINKING)
             job_id = soon_again(f"unlink:{lease.session}", after=1)
             await enqueue(self._redis, keys.QUEUE_SESSIONS, "unlink", lease.session, job_id=job_id, after=1)
