@@ -101,8 +101,7 @@ class Player:
                 if failure is not None and effect.alert and FAILURES[failure.code].alerts:
                     self.alerts.append(failure.code.value)
             case c.AlertNoCode():
-                if FAILURES[effect.code].alerts:
-                    self.alerts.append(effect.code.value)
+                self.alerts.append(effect.code.value)
             case c.ReportDeath():
                 self.alerts.append("engine")
             case c.Learn(whole=whole):

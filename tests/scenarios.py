@@ -98,6 +98,13 @@ class Scenario:
         return f"failure.{self.failure.value}.title" if self.failure else f"step.{_STEPS[self.ending]}.title"
 
     @property
+    def level(self) -> str | None:
+        """The level at which Sentry hears of it: every code that WhatsApp did not give is at least a warning."""
+        if self.sentry:
+            return "error"
+        return "warning" if any(arm.fault == "code-refused" for arm in self.arms) else None
+
+    @property
     def tagged(self) -> bool:
         """Whether it needs a service of its own: something strikes before the phone is known."""
         return bool(self.settings) or any(arm.tag for arm in self.arms)

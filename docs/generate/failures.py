@@ -73,7 +73,9 @@ def page() -> str:
         "* **states**: in order, without repetitions; `refused` is a command that is answered by an error.\n"
         "* **failure**: the code; with *when*, the answer carries the moment from which it may be tried again.\n"
         "* **the page says**: the key of the words in `frontend/locales/`, and their English.\n"
-        "* **counted**: the field of `wa:stats` that moves by one; behind `/metrics` it is called `wa_<name>_total`.",
+        "* **counted**: the field of `wa:stats` that moves by one; behind `/metrics` it is called `wa_<name>_total`.\n"
+        "* **Sentry**: the level at which it hears. Each code that WhatsApp did not give is told, grouped by WhatsApp's answer; a "
+        "warning where nobody of us can act.",
     )
 
 
@@ -88,7 +90,7 @@ def _row(scenario: Scenario) -> tuple[str, ...]:
         failure + (", *when*" if scenario.retry_at else ""),
         f"`{scenario.text}`: {words(scenario)}",
         f"`{scenario.counts}`",
-        _cell(scenario.sentry),
+        scenario.level or "no",
     )
 
 

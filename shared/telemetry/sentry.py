@@ -1,11 +1,11 @@
 """Errors go to Sentry scrubbed, tagged, once, and only when somebody of us can do something about them.
 
-Tags: component (web, worker, engine), operation, companyId, method, failure. Extras, where known: the phone, masked; the
+Tags: component (web, worker, engine), operation, companyId, method, failure, status. Extras, where known: the phone, masked; the
 type of the error; the library's or WhatsApp's own word. The mistakes of people (`Refused`) and failures of which
 shared/core/failures.py says that nobody is to be woken never arrive.
 """
 
-from typing import Any, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 import sentry_sdk
 import structlog
@@ -103,6 +103,24 @@ def ending(operation: str, code: FailureCode, **about: Unpack[About]) -> None:
         scope.set_tag("failure", code.value)
         scope.fingerprint = [operation, code.value]
         sentry_sdk.capture_message(f"{operation}: {code.value}", level="error")
+
+
+def no_code(code: FailureCode, **about: Unpack[About]) -> None:
+    """Tell Sentry of a pairing code that WhatsApp did not give: each, grouped by its answer (`429`, `no-answer`).
+
+    A warning where nobody of us can act: many of them at once are news, and one is none.
+    """
+    status = (about.get("raw") or "").split(" ", 1)[0]
+    answer = status if status.isdecimal() else "no-answer"
+    about.setdefault("error_type", "CodeRefused")
+    about.setdefault("method", "code")
+    with sentry_sdk.new_scope() as scope:
+        _tag(scope, "code", about)
+        scope.set_tag("failure", code.value)
+        scope.set_tag("status", answer)
+        scope.fingerprint = ["code", answer]
+        level: Literal["error", "warning"] = "error" if FAILURES[code].alerts else "warning"
+        sentry_sdk.capture_message(f"code: {code.value} ({answer})", level=level)
 
 
 def engine_died(role: str, *, code: int | None, signal: int | None, panic: str | None, **about: Unpack[About]) -> None:

@@ -153,8 +153,10 @@ async def test_it_ends_as_the_table_says(season: Season, scenario: Scenario) -> 
     def about_it(event: Event) -> bool:
         return event.get("tags", {}).get("companyId") == outcome.company
 
-    if scenario.sentry:
-        assert outcome.phone not in str(await season.sink.event(about_it))
+    if scenario.level:
+        event = await season.sink.event(about_it)
+        assert event["level"] == scenario.level
+        assert outcome.phone not in str(event)
     else:
         assert [event.get("message") for event in season.sink.events if about_it(event)] == []
 

@@ -262,7 +262,7 @@ class Attempt:
         await self._parts.claims.forget_phone(self._session)
 
     async def _alert_no_code(self, effect: c.AlertNoCode) -> None:
-        sentry.ending("code", effect.code, session=self._session, method=Method.CODE.value, raw=effect.raw)
+        sentry.no_code(effect.code, session=self._session, phone=effect.phone, raw=effect.raw)
 
     async def _report_death(self, effect: c.ReportDeath) -> None:
         end = effect.exited

@@ -255,10 +255,11 @@ class ForgetPhone:
 
 @dataclass(frozen=True, slots=True)
 class AlertNoCode:
-    """Tell Sentry of a code that could not be had."""
+    """Tell Sentry of a code that could not be had, for which phone, and WhatsApp's answer."""
 
     code: FailureCode
     raw: str
+    phone: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -265,6 +265,7 @@ def tell_no_code(turn: T) -> None:
     """The QR, if alive, stays."""
     denied = turn.event
     assert isinstance(denied, c.CodeDenied)  # noqa: S101 - the row says so
+    number = turn.course.subject.phone
     turn.set(subject=replace(turn.course.subject, phone=None), asker=None)
     _change(turn, code=None, failure=reasons.view(denied.code, retry_at=denied.retry_at))
     counters = tallies.code_refused(denied.code)
@@ -273,7 +274,7 @@ def tell_no_code(turn: T) -> None:
         c.Show(MessageType.PAIRING_CODE_ERROR, "code.refused", denied.code.value, counters),
     )
     if denied.raw:
-        turn.add(c.AlertNoCode(denied.code, denied.raw))
+        turn.add(c.AlertNoCode(denied.code, denied.raw, number))
 
 
 def hang_up(turn: T) -> None:

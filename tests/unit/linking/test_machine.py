@@ -50,7 +50,7 @@ def test_a_row_of_the_scenario_table(scenario):
     assert failure(player) == scenario.failure
     pattern = scenario.counts.replace("{}", "")
     assert [one for one in player.counted if one.startswith(pattern) or pattern in one], player.counted
-    assert bool(player.alerts) == scenario.sentry
+    assert bool(player.alerts) == (scenario.level is not None)
     body = player.ending or player.course.body
     if scenario.retry_at:
         assert body.failure.retry_at is not None

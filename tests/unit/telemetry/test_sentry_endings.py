@@ -59,3 +59,22 @@ def test_the_raw_word_arrives_without_the_secrets_in_it(heard):
     for secret in ("79001234567", "ABCD-EFGH", "secret"):
         assert secret not in str(event)
     assert event["extra"]["raw"].startswith("failed for")
+
+
+@pytest.mark.parametrize("code", FailureCode)
+@pytest.mark.parametrize(
+    ("raw", "answer"), [("429 rate-overlimit", "429"), ("None no answer within 20 s", "no-answer")]
+)
+def test_every_code_that_could_not_be_had_is_told_grouped_by_the_answer(heard, code, raw, answer):
+    for phone in ("+79001234567", "+4915112345678"):
+        sentry.no_code(code, session=SESSION, phone=phone, raw=f"{raw} for {phone}")
+    first, second = heard
+    assert first["fingerprint"] == second["fingerprint"] == ["code", answer]
+    assert first["level"] == ("error" if FAILURES[code].alerts else "warning")
+    assert first["tags"]["failure"] == code.value
+    assert first["tags"]["status"] == answer
+    assert first["tags"]["companyId"] == "salon-1"
+    assert first["extra"]["phone"].startswith("+7 ")
+    assert first["extra"]["errorType"] == "CodeRefused"
+    assert "79001234567" not in str(heard)
+    assert "4915112345678" not in str(heard)
