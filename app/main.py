@@ -169,6 +169,7 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
         exception_handlers={HTTPException: http_problem, Exception: http_problem},
     )
     app.browser = browser
+    app.router.redirect_slashes = False  # an address has one form, and a redirect would lose a POST's body
     return app
 
 

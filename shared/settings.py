@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 import phonenumbers
-from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, FilePath, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.core import webversion
@@ -86,6 +86,10 @@ class Settings(BaseSettings):
     )
     webhook_url: HttpUrl | None = Field(default=None, description="Where your platform hears of sessions and messages.")
     webhook_secret: SecretStr | None = Field(default=None, description="Signs the webhooks.")
+    webhook_ca: FilePath | None = Field(
+        default=None,
+        description="File of certificates (PEM) that may sign your server's, beside the public authorities.",
+    )
     max_attempts: int | None = Field(
         default=None, ge=1, le=200, description="Onboardings that one worker serves at once; by its memory if not set."
     )

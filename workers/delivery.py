@@ -8,7 +8,9 @@ kept by the script that saves the snapshot, and delivered by tasks of their own,
 import asyncio
 import random
 import secrets
+import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Self
 
 import structlog
@@ -72,7 +74,7 @@ def kind_of(change: Change) -> EventType | None:
 class Webhooks:
     """Delivers the events of one Redis to one URL, from this worker."""
 
-    def __init__(self, url: str, secret: str, redis: ArqRedis, spawn: Spawn) -> None:
+    def __init__(self, url: str, secret: str, redis: ArqRedis, spawn: Spawn, certificates: Path | None = None) -> None:
         self._url = url
         self._secret = secret
         self._redis = redis
@@ -82,14 +84,17 @@ class Webhooks:
         self._under_way: set[str] = set()
         import httpx  # some 3 MB, which a worker without webhooks has no use for
 
-        self._http = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=TIMEOUT_SECONDS)
+        trusted = httpx.create_ssl_context(trust_env=False)
+        if certificates is not None:
+            trusted.load_verify_locations(certificates)
+        self._http = httpx.AsyncClient(verify=trusted, trust_env=False, follow_redirects=False, timeout=TIMEOUT_SECONDS)
 
     @classmethod
     def wanted(cls, config: Settings, redis: ArqRedis, spawn: Spawn) -> Self | None:
         """None when the integrator wants none."""
         if config.webhook_url is None or config.webhook_secret is None:
             return None
-        return cls(str(config.webhook_url), config.webhook_secret.get_secret_value(), redis, spawn)
+        return cls(str(config.webhook_url), config.webhook_secret.get_secret_value(), redis, spawn, config.webhook_ca)
 
     # --- what has happened --------------------------------------------------------------------------------------------
 
@@ -180,8 +185,18 @@ class Webhooks:
             ):
                 return None if answer.is_success else f"status {answer.status_code}"
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
-            return type(error).__name__  # its text may hold the URL, and that a password
+            return _word(error)
 
     async def close(self) -> None:
         """Close the connections to the receiver."""
         await self._http.aclose()
+
+
+def _word(error: BaseException) -> str:
+    """The kind of a fault; its text may hold the URL, and that a password."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(cause):
+            return "certificate refused: see WEBHOOK_CA"
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__

@@ -9,7 +9,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -128,6 +128,9 @@ async def _answered(handling: Awaitable[Response], path: str) -> Response:
         return await handling
     except Problem as problem:
         return problem.response()
+    except ClientDisconnect:
+        log.info("api.hung-up", path=path)
+        return Response(status_code=400)  # nobody reads it
     except PASSING as error:
         log.warning("api.interrupted", path=path, error=reason(error))
         return problems.of_redis(error).response()

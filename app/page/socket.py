@@ -86,6 +86,9 @@ class Browser:
             # Redis is away or the socket is stuck: the browser reconnects and finds the present state.
             log.warning("socket.lost", error=reason(error))
             await self._close(socket, CloseCode.RESTART)
+        except Exception as error:  # noqa: BLE001 - a socket goes past the middleware that would report its bugs
+            sentry.report("socket", error)
+            await self._close(socket, CloseCode.RESTART)
 
     async def _hello(self, socket: WebSocket) -> Link:
         """The link that the first message names."""

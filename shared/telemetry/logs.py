@@ -25,6 +25,11 @@ def _scrubbed(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDi
     return {key: value if key in _OURS else scrub.deep(value) for key, value in event.items()}
 
 
+def _is_ours(record: logging.LogRecord) -> bool:
+    """False for what a stranger can have uvicorn say with a traceback: a text on a socket that is not UTF-8."""
+    return not record.getMessage().startswith("Invalid UTF-8 sequence")
+
+
 def set_level(level: str) -> None:
     """Log from this level on (`debug`, `info`, `warning`, `error`), at once."""
     root, wanted = logging.getLogger(), logging.getLevelNamesMapping()[level.upper()]
@@ -58,6 +63,7 @@ def configure(settings: Settings, component: str) -> None:
     root.setLevel(settings.log_level.upper())
     for name, level in _QUIET.items():
         logging.getLogger(name).setLevel(level)
+    logging.getLogger("uvicorn.error").addFilter(_is_ours)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -11,7 +11,7 @@ from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
-from tests.integration.web import ORIGIN
+from tests.integration.web import API_KEY, ORIGIN
 from tests.unit.world import SESSION, World, change
 from tests.waiting import until
 
@@ -213,3 +213,26 @@ async def test_it_is_alive_and_not_ready_without_a_worker_and_ready_with_one(web
         assert (await http.get("/readyz")).status_code == 200
         await redis.zadd(keys.WORKERS, {"w": now_ms() - 60_000})
         assert (await http.get("/readyz")).status_code == 503
+
+
+@pytest.mark.parametrize(
+    "path", ["/link/", "/api/v1/links/", "/api/v1/companies/a/", "/readyz/", "/healthz/", "/api/v1/"]
+)
+async def test_an_address_has_one_form(web, path):
+    async with web.http() as http:
+        for method in ("GET", "POST"):
+            assert (await http.request(method, path)).status_code == 404
+
+
+async def test_a_client_that_hangs_up_is_no_bug(web):
+    head = (
+        f"POST {LINKS} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {API_KEY}\r\n"
+        "content-type: application/json\r\ncontent-length: 100\r\n\r\n{"
+    )
+    _reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
+    writer.write(head.encode())
+    await writer.drain()
+    writer.close()
+    await until(lambda: "api.hung-up" in web.log.read_text())
+    assert "Traceback" not in web.log.read_text()
+    assert "operation.crashed" not in web.log.read_text()

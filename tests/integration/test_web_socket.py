@@ -228,3 +228,14 @@ async def test_garbage_on_the_wire_harms_only_its_own_connection(web):
             writer.close()
         await tab.say("request-qr")
         await tab.snapshot(state="queued")
+
+
+async def test_a_text_that_is_not_utf_8_closes_its_socket_and_nobody_is_told(web):
+    async with web.tab() as tab:
+        async with tab.connection.send_context():
+            tab.connection.protocol.send_text(b'{"type":"\xff\xfe"}')
+        assert await tab.closed() == 1007
+    async with web.tab():  # the process serves on
+        log = web.log.read_text()
+    assert "Invalid UTF-8" not in log
+    assert "Traceback" not in log
