@@ -10,7 +10,7 @@ from fakeredis import FakeAsyncRedis
 
 from app.access import Access
 from app.main import Application
-from app.page.onboarding import Onboarding
+from app.onboarding import Onboarding
 from app.page.relay import Relay
 from app.page.socket import Browser
 from shared.core.ids import CompanyId
