@@ -99,7 +99,8 @@ class Jobs:
         self._webhooks = webhooks
         self._resuming = asyncio.Semaphore(RESUMES_AT_ONCE)
         self.linking: list[Job] = [_reported(self.link)]
-        self.here: list[Job] = [_reported(job) for job in (self.code, self.cancel, self.unlink, self.send, self.phone)]
+        commands = (self.code, self.cancel, self.unlink, self.send, self.look, self.phone)
+        self.here: list[Job] = [_reported(job) for job in commands]
         self.anywhere: list[Job] = [*self.here, *(_reported(job) for job in (self.sweep, self.webhook, self.resume))]
         self.resuming: list[Job] = [_reported(self.resume)]
 
@@ -170,6 +171,14 @@ class Jobs:
         device = await self._parts.store.device(sid)
         if device is not None and not device.parked:
             await Phones(self._redis).write(sid, device.linked_at, device.phone)
+
+    async def look(self, _ctx: dict[str, Any], session: str, ticket: str) -> None:
+        """Somebody waits at the ticket for what WhatsApp says of a number."""
+        sid = _session(session)
+        if isinstance(self._ownership.owner(sid), HeldSession):
+            self._spawn(self._sessions.answer(sid, ticket), "look")
+        else:
+            await self._elsewhere(sid, "look", ticket)
 
     async def resume(self, _ctx: dict[str, Any], session: str) -> None:
         """Hold a registered device that nobody holds. The queue is looked at only while there is room for another."""

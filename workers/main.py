@@ -22,6 +22,7 @@ from shared.jobs.wake import listen_for_calls
 from shared.settings import Settings
 from shared.state import pool as redis_pool
 from shared.state.claims import Claims
+from shared.state.contacts import Contacts
 from shared.state.cooldowns import Cooldowns
 from shared.state.lease import Leases
 from shared.state.outbox import Outbox
@@ -136,7 +137,8 @@ class Worker:
         device_name = self._config.device_name
         sweeper = Sweeper(redis, leases, Rescue(redis), snapshots, store, self.id, outbox, device_name)
         cooldowns = Cooldowns(redis, self._config.secret_key)
-        links = Links(snapshots, ownership, store, outbox, cooldowns, self.spawn, self._config.device_name)
+        contacts = Contacts(redis, self._config.secret_key)
+        links = Links(snapshots, ownership, store, outbox, contacts, cooldowns, self.spawn, self._config.device_name)
         sessions = Sessions(links, Holders(engines, self.spawn), version, most=most.sessions)
         version.listen(sessions.newer, sessions.try_refused)
 

@@ -117,6 +117,11 @@ def sent(session: SessionId, whatsapp_id: str) -> str:
     return f"wa:sent:{session}:{whatsapp_id}"
 
 
+def contact(digest: str) -> str:
+    """String PX: whether a number is on WhatsApp, by keyed hash of session and number."""
+    return f"wa:contact:{digest}"
+
+
 def pace(session: SessionId) -> str:
     """String PX: the moment (ms) up to which the session's texts have used its rate."""
     return f"wa:pace:{session}"
@@ -240,6 +245,7 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:outboxes", "zset", "1 h", "sessions with texts that wait, by the moment when a sweep looks (ms)"),
     KeyDoc("wa:message:<session>:<message>", "hash", "7 days", "where a text stands: state, times, reason"),
     KeyDoc("wa:sent:<session>:<id>", "string PX", "7 days", "our id of a text, for its receipts"),
+    KeyDoc("wa:contact:<hash>", "string PX", "1 day", "whether a number is on WhatsApp, by keyed hash; no phone in it"),
     KeyDoc("wa:pace:<session>", "string PX", "15 min", "up to when (ms) the session's texts have used MAX_RATE"),
     KeyDoc("wa:once:<session>:<hash>", "string PX", "1 day", "the message that was asked for under an Idempotency-Key"),
     KeyDoc("wa:lease:<session>", "string", "7 days", "owner of the session as `worker:token`"),

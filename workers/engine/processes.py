@@ -41,6 +41,7 @@ from workers.engine.protocol import (
     FromLinker,
     Hold,
     LogOut,
+    Look,
     Probe,
     Ready,
     Release,
@@ -120,7 +121,7 @@ class Linker(Process[FromLinker]):
 class Holder(Process[FromHolder]):
     """A process that holds many sessions."""
 
-    async def send(self, message: Hold | Release | LogOut | Send | Probe) -> None:
+    async def send(self, message: Hold | Release | LogOut | Send | Look | Probe) -> None:
         """Raises `PipeClosed` when the process is gone."""
         await self.send_line(message)
 

@@ -1,8 +1,8 @@
 """What travels over the pipe between the worker and one of its engine processes: JSON, one message a line.
 
     -> linker   start, request-code                   <- ready, qr, code, code-refused, word, paired, connected, ended
-    -> holder   hold, release, log-out, send, probe   <- ready, held, dropped, restored, lost, sent, send-failed,
-                                                          released, probed
+    -> holder   hold, release, log-out, send, look,   <- ready, held, dropped, restored, lost, sent, send-failed,
+                probe                                     looked, released, probed
 
 A linker runs exactly one attempt and is then gone; a holder keeps many sessions. Raw words of the library (`word`,
 `reason`) are translated in one place on the worker's side (workers/reasons.py); here they only travel.
@@ -172,14 +172,23 @@ class Send(Line):
     volley: int = 0
 
 
+class Look(Line):
+    """Ask WhatsApp about E.164 `numbers`. Answered by `looked` with the same `question`."""
+
+    type: Literal["look"] = "look"
+    session: str
+    question: str
+    numbers: list[str]
+
+
 class Probe(Line):
     """Is the process alive, and how big is it? Answered by `probed`."""
 
     type: Literal["probe"] = "probe"
 
 
-ToHolder = Annotated[Hold | Release | LogOut | Send | Probe, Field(discriminator="type")]
-to_holder: TypeAdapter[Hold | Release | LogOut | Send | Probe] = TypeAdapter(ToHolder)
+ToHolder = Annotated[Hold | Release | LogOut | Send | Look | Probe, Field(discriminator="type")]
+to_holder: TypeAdapter[Hold | Release | LogOut | Send | Look | Probe] = TypeAdapter(ToHolder)
 
 
 # --- holder → worker --------------------------------------------------------------------------------------------------
@@ -250,6 +259,28 @@ class SendFailed(Line):
     reason: str
 
 
+class Person(Line):
+    """What WhatsApp says of a number. `exists`: null if it did not say; `account`: E.164 of the account's own name.
+
+    `known`: the library knew the person before it asked.
+    """
+
+    number: str
+    exists: bool | None
+    account: str = ""
+    lid: str = ""
+    known: bool = False
+
+
+class Looked(Line):
+    """The answer to `look`: of each number once, or of none if the session has no connection."""
+
+    type: Literal["looked"] = "looked"
+    session: str
+    question: str
+    people: list[Person]
+
+
 class Probed(Line):
     """Counts for the supervisor: sessions now, starts since birth (a holder is recycled after some hundred), threads
     that will never end."""
@@ -261,8 +292,9 @@ class Probed(Line):
 
 
 FromHolder = Annotated[
-    Ready | Held | Dropped | Restored | Lost | Released | Sent | SendFailed | Probed, Field(discriminator="type")
+    Ready | Held | Dropped | Restored | Lost | Released | Sent | SendFailed | Looked | Probed,
+    Field(discriminator="type"),
 ]
-from_holder: TypeAdapter[Ready | Held | Dropped | Restored | Lost | Released | Sent | SendFailed | Probed] = (
+from_holder: TypeAdapter[Ready | Held | Dropped | Restored | Lost | Released | Sent | SendFailed | Looked | Probed] = (
     TypeAdapter(FromHolder)
 )

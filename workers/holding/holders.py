@@ -125,7 +125,7 @@ class Holders:
                 break  # its death moves this one with the rest
         await worn.holder.kill()
 
-    async def send(self, session: SessionId, order: pipe.Send | pipe.LogOut) -> bool:
+    async def send(self, session: SessionId, order: pipe.Send | pipe.Look | pipe.LogOut) -> bool:
         """Tell the process that holds the session; whether one does."""
         running = self._of(session)
         return running is not None and await self._tell(running, order)

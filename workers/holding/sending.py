@@ -1,264 +1,24 @@
-"""The texts of a worker's sessions on their way out.
-
-One task for each session with texts: it reads them from the outbox, hands two to the holder at a time, one that is
-under way and one that follows it, and writes down how each has ended. What Redis knows of a text comes first: a text
-is marked before it is handed over, so it is sent at most once whatever dies.
-"""
+"""The texts of a worker's sessions: one queue for each session that has some, and what is heard of them."""
 
 import asyncio
-import itertools
-import random
-import time
-from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import structlog
-from redis.exceptions import RedisError
 
 from shared.core.ids import SessionId
 from shared.core.lifecycle import DEVICE
-from shared.core.messages import Fate, MessageState, NotSent
-from shared.state.outbox import WAIT_MS, Begun, Message, Waiting
+from shared.core.messages import Fate, MessageState
+from shared.state.contacts import Contact
 from workers import reasons
 from workers.engine import protocol as pipe
 from workers.holding.holders import Holders
+from workers.holding.outgoing import TextQueue
 from workers.holding.session import HeldSession, Links
 
 log = structlog.get_logger()
 
-IN_HAND = 2
-"""Texts of a session that its holder has: one under way, and one so that the library need not wait for Redis."""
-WAIT_SECONDS = WAIT_MS / 1000
-AGAIN_SECONDS = 1.0
-"""Until Redis is asked again, while it is away."""
-TRIES = 5
-"""A text that the library could not send so many times, though the session was online, is given up."""
-LAST_SECONDS = 1.5
-"""A worker that stops waits so long for answers to what its holders have in hand."""
-
-
-@dataclass(slots=True)
-class Text:
-    """A text of the session. `place`: its number in the queue; `since`: when it was accepted, by the monotonic clock."""
-
-    id: str
-    message: Message
-    place: int
-    since: float
-    tries: int = 0
-
-
-class TextQueue:
-    """The texts of one session that this worker knows of, the oldest first."""
-
-    def __init__(self, session: SessionId, links: Links, holders: Holders) -> None:
-        self.session = session
-        self.held: HeldSession | None = None
-        self._links = links
-        self._holders = holders
-        self._waiting: deque[Text] = deque()
-        self._hand: deque[Text] = deque()
-        self._ended: deque[tuple[str, Fate | None]] = deque()  # to be written down; None: it waits again
-        self._places = itertools.count()
-        self._volley = 0
-        self._stale = True  # the outbox may have more than we know of
-        self._online_at: float | None = None  # when the session was seen online last
-        self._pause_until = 0.0
-        self._news = asyncio.Event()
-        self._quiet = asyncio.Event()  # an end was heard
-        self._task: asyncio.Task[None] | None = None
-
-    @property
-    def busy(self) -> bool:
-        """Whether its holder has a text in hand, or an end is to be written yet."""
-        return bool(self._hand or self._ended)
-
-    def wake(self, *, stale: bool = True) -> None:
-        """Something has changed: texts, the connection, the owner."""
-        self._stale = self._stale or stale
-        self._news.set()
-        if self._task is None:
-            self._links.spawn(self._run(), "send")
-
-    def heard(self, message: str, fate: Fate | None) -> None:
-        """How a text has ended; None: it has not left, and neither have those behind it."""
-        text = next((one for one in self._hand if one.id == message), None)
-        if text is None:
-            return
-        if fate is None:
-            self._take_back(text)
-        else:
-            self._hand.remove(text)
-            self._ended.append((text.id, fate))
-        self._quiet.set()
-        self.wake(stale=False)
-
-    def cut(self) -> None:
-        """The holder is gone. The first text in its hands may have been sent; the one behind it was not."""
-        if self._hand:
-            first = self._hand.popleft()
-            self._ended.append((first.id, Fate(MessageState.FAILED, NotSent.UNKNOWN)))
-        for text in list(self._hand):
-            self._take_back(text)
-        self.wake(stale=False)
-
-    def _take_back(self, text: Text) -> None:
-        self._hand.remove(text)
-        self._volley += 1
-        if self._online:  # the library itself had trouble
-            text.tries += 1
-            self._pause_until = time.monotonic() + AGAIN_SECONDS
-        if text.tries >= TRIES:
-            self._ended.append((text.id, Fate(MessageState.FAILED, NotSent.NOT_ONLINE)))
-            return
-        self._ended.append((text.id, None))
-        if self.held is not None:
-            self._waiting.insert(sum(one.place < text.place for one in self._waiting), text)
-
-    @property
-    def _online(self) -> bool:
-        return self.held is not None and self.held.online.is_set()
-
-    # --- the task -----------------------------------------------------------------------------------------------------
-
-    async def _run(self) -> None:
-        if self._task is not None:
-            return
-        self._task = asyncio.current_task()
-        try:
-            while True:
-                self._news.clear()
-                try:
-                    pause = await self._step()
-                except (RedisError, OSError, TimeoutError) as error:
-                    log.warning("texts.delayed", session=self.session, error=type(error).__name__)
-                    pause = AGAIN_SECONDS
-                if pause == 0:
-                    continue
-                if pause is None and not (self._news.is_set() or self.busy):
-                    return
-                try:
-                    async with asyncio.timeout(pause):
-                        await self._news.wait()
-                except TimeoutError:
-                    pass
-        finally:
-            self._task = None
-
-    async def _step(self) -> float | None:
-        """Do what can be done now; for how long there is nothing more to do. None: until something happens."""
-        await self._write_ends()
-        if self.held is None:
-            return None
-        if self._stale:
-            await self._learn()
-        now = time.monotonic()
-        if self._online:
-            self._online_at = now
-        if not self._waiting:
-            return None
-        text = self._waiting[0]
-        if not self._online:
-            left = max(text.since, self._online_at or 0.0) + WAIT_SECONDS - now
-            if left > 0:
-                return left
-            self._waiting.popleft()
-            self._ended.append((text.id, Fate(MessageState.FAILED, NotSent.NOT_ONLINE)))
-            return 0
-        if len(self._hand) >= IN_HAND:
-            return None
-        if (left := self._pause_until - now) > 0:
-            return left
-        return await self._begin(self.held, text)
-
-    async def _begin(self, held: HeldSession, text: Text) -> float | None:
-        word, seconds = await self._links.outbox.begin(held.lease, text.id)
-        if word is Begun.WAIT:
-            # Not in step with a clock: even gaps are what machines have.
-            return seconds * random.uniform(1.0, 1.5)  # noqa: S311 - spreading, not secrecy
-        if word is Begun.LOST:
-            return AGAIN_SECONDS  # it is let go of, or retaken, any moment
-        if not self._waiting or self._waiting[0] is not text:
-            # Another was put before it meanwhile, or the session is another's: this one has not left.
-            self._ended.append((text.id, None))
-            return 0
-        self._waiting.popleft()
-        if word is Begun.OVER:
-            return 0
-        self._hand.append(text)
-        order = pipe.Send(
-            session=self.session, message=text.id, to=text.message.to, text=text.message.text, volley=self._volley
-        )
-        if not await self._holders.send(self.session, order) and text in self._hand:
-            self._take_back(text)  # its holder is gone, or going: the text has not left
-            return AGAIN_SECONDS
-        return 0
-
-    async def _learn(self) -> None:
-        self._stale = False
-        known = {one.id for one in (*self._waiting, *self._hand)} | {message for message, _ in self._ended}
-        try:
-            found = await self._links.outbox.waiting(self.session, known)
-        except BaseException:
-            self._stale = True
-            raise
-        now = time.monotonic()
-        for one in found:
-            if (fate := _lost(one)) is not None:
-                self._ended.append((one.id, fate))
-            elif one.message is not None:
-                self._waiting.append(Text(one.id, one.message, next(self._places), now - one.age / 1000))
-        await self._write_ends()
-
-    async def _write_ends(self) -> None:
-        while self._ended:
-            message, fate = self._ended[0]
-            if fate is None:
-                await self._links.outbox.requeue(self.session, message)
-                self._ended.popleft()
-                continue
-            told = await self._links.outbox.settle(self.session, message, fate)
-            self._ended.popleft()
-            if told and fate.state is MessageState.SENT:
-                log.info("message.sent", session=self.session, message=message)
-            elif told:
-                log.warning(
-                    "message.failed", session=self.session, message=message, why=fate.reason, status=fate.status
-                )
-
-    async def restore(self) -> None:
-        """Redis has lost its memory: keep there again what waits here."""
-        for one in list(self._waiting):
-            await self._links.outbox.restore(self.session, one.id, one.message)
-        self.wake()
-
-    def stop(self) -> None:
-        """The session is held here no more. What has not left waits for whoever holds it next."""
-        self.held = None
-        self._waiting.clear()
-        self._stale = True
-        self.wake()
-
-    async def finish(self) -> None:
-        """Stop, and wait a little for answers to what the holder has in hand. Of what is left nobody knows."""
-        self.stop()
-        try:
-            async with asyncio.timeout(LAST_SECONDS):
-                while self._hand:
-                    self._quiet.clear()
-                    await self._quiet.wait()
-        except TimeoutError:
-            self._ended.extend((one.id, Fate(MessageState.FAILED, NotSent.UNKNOWN)) for one in self._hand)
-            self._hand.clear()
-        await self._write_ends()
-
-
-def _lost(one: Waiting) -> Fate | None:
-    """The end of a text that nobody can send any more: its worker has died with it, or the text was kept too long."""
-    if one.sending:
-        return Fate(MessageState.FAILED, NotSent.UNKNOWN)
-    return Fate(MessageState.FAILED, NotSent.BUSY) if one.message is None else None
+ASK_SECONDS = 8.0
+"""For WhatsApp's answer to whoever waits for it at the API."""
 
 
 class Sending:
@@ -269,11 +29,15 @@ class Sending:
         self._holders = holders
         self._queues: dict[SessionId, TextQueue] = {}
 
+    def _queue(self, session: SessionId) -> TextQueue:
+        queue = self._queues.get(session)
+        if queue is None:
+            queue = self._queues[session] = TextQueue(session, self._links, self._holders)
+        return queue
+
     def wake(self, held: HeldSession) -> None:
         """Look at the texts of a session: there may be more, or it has come online."""
-        queue = self._queues.get(held.session)
-        if queue is None:
-            queue = self._queues[held.session] = TextQueue(held.session, self._links, self._holders)
+        queue = self._queue(held.session)
         queue.held = held
         queue.wake()
 
@@ -297,6 +61,32 @@ class Sending:
             case pipe.SendFailed(reason=raw):
                 log.info("message.unsent", session=event.session, message=event.message, raw=raw)
                 queue.heard(event.message, reasons.of_unsent(raw))
+
+    def looked(self, event: pipe.Looked) -> None:
+        """What WhatsApp says of people."""
+        queue = self._queue(SessionId(event.session))
+        queue.people.heard(event)
+        queue.wake(stale=False)
+
+    async def answer(self, session: SessionId, ticket: str) -> None:
+        """Tell whoever waits at the ticket what WhatsApp says of a number. Without an answer in time it is told that
+        there is none."""
+        contacts, people = self._links.contacts, self._queue(session).people
+        to = await contacts.asked(session, ticket)
+        if to is None:
+            return
+        contact = None
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                while (contact := people.of(to)) is None:
+                    people.changed.clear()
+                    await people.look([to])
+                    if people.of(to) is None:
+                        await people.changed.wait()
+        except TimeoutError:
+            log.warning("contact.unanswered", session=session)
+        await contacts.reply(session, ticket, contact or Contact(None))
+        await people.look(())  # keeps the answer for a day
 
     def cut(self, session: SessionId) -> None:
         """The session's holder is gone, and with it the answers to what it had in its hands."""

@@ -14,6 +14,7 @@ from shared.core.failures import FailureCode
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, DeviceView, MessageType
+from shared.state.contacts import Contacts
 from shared.state.cooldowns import Cooldowns
 from shared.state.lease import Lease
 from shared.state.outbox import Outbox
@@ -120,6 +121,7 @@ class Links:
     ownership: Ownership
     store: DeviceStore
     outbox: Outbox
+    contacts: Contacts
     cooldowns: Cooldowns
     spawn: Callable[[Awaitable[None], str], None]
     device_name: str

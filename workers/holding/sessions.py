@@ -209,6 +209,10 @@ class Sessions:
         """Look at the texts that wait in the session's outbox: there is a new one."""
         await self._sending.send(session, self._held.get(session))
 
+    async def answer(self, session: SessionId, ticket: str) -> None:
+        """Tell whoever waits at the ticket what WhatsApp says of a number."""
+        await self._sending.answer(session, ticket)
+
     async def restore(self, held: HeldSession) -> None:
         """Keep again what Redis has forgotten of the session's texts."""
         await self._sending.restore(held.session)
@@ -298,6 +302,9 @@ class Sessions:
             return
         if isinstance(event, pipe.Sent | pipe.SendFailed):
             self._sending.heard(event)
+            return
+        if isinstance(event, pipe.Looked):
+            self._sending.looked(event)
             return
         held = self._held.get(SessionId(event.session))
         if held is None:

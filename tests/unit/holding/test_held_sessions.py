@@ -12,6 +12,7 @@ from shared.core.clock import now_ms
 from shared.core.failures import FailureCode
 from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import State
+from shared.state.contacts import Contacts
 from shared.state.cooldowns import Asker, Cooldowns
 from shared.state.events import message_event
 from shared.state.lease import Leases
@@ -139,7 +140,7 @@ class House:
         self.cooldowns = Cooldowns(redis, SecretStr("x" * 40))
         self.ownership = Ownership(self.leases, WorkerId("w"), on_lapsed=self._nothing, on_beat=lambda _: None)
         self.ended = []
-        self.outbox = Outbox(redis, news=self)
+        self.outbox, self.contacts = Outbox(redis, news=self), Contacts(redis, SecretStr("x" * 40))
         self.tasks = set()
         self.done = asyncio.Event()
         self.links = self._links(self.ownership)
@@ -155,6 +156,7 @@ class House:
             "spawn": self.spawn,
             "device_name": "Salon",
             "outbox": self.outbox,
+            "contacts": self.contacts,
         }
         return Links(**{name: known.get(name) for name in Links.__dataclass_fields__})
 

@@ -10,16 +10,47 @@ from shared.core.ids import WorkerId
 from shared.core.lifecycle import State
 from shared.core.messages import Fate, MessageState, NotSent
 from shared.state.outbox import RESERVE_MINUTES, WAIT_MS, Message
-from tests.unit.holding.test_held_sessions import HOUR_AGO, SESSION, House
+from tests.unit.holding.test_held_sessions import HOUR_AGO, SESSION, FakeHolders, House
 from workers.engine import protocol as pipe
-from workers.holding import sending as module
+from workers.holding import outgoing as module
+from workers.holding import people as people_module
+from workers.holding.sessions import Sessions
 from workers.jobs import Jobs, Places
 
 TO = "+79001234567"
 
 
+class Holder(FakeHolders):
+    """Answers questions about people at once, unless it is `silent`; texts are answered by the test."""
+
+    def __init__(self):
+        super().__init__()
+        self.silent, self.nobody, self.accounts = False, set(), {}
+
+    async def send(self, session, order):
+        told = await super().send(session, order)
+        if isinstance(order, pipe.Look) and told and not self.silent:
+            people = [self.person(number) for number in order.numbers]
+            await self.hear(pipe.Looked(session=session, question=order.question, people=people))
+        return told
+
+    def person(self, number):
+        there = number not in self.nobody
+        account = self.accounts.get(number, number)
+        return pipe.Person(number=number, exists=there, account=account, lid="9@lid" if there else "")
+
+
 class Line(House):
     """A session whose holder is asked for each text by the test."""
+
+    def __init__(self, redis, linked_at):
+        super().__init__(redis, linked_at)
+        self.holders = Holder()
+        self.sessions = Sessions(self.links, self.holders, most=10)  # type: ignore[arg-type]
+
+    @property
+    def asked(self):
+        return [one.numbers for one in self.holders.sent if isinstance(one, pipe.Look)]
 
     async def texts(self, count):
         return [await self.outbox.accept(SESSION, Message(TO, str(number))) for number in range(count)]
@@ -243,3 +274,79 @@ async def test_the_first_end_that_is_written_counts(line):
     await line.outbox.requeue(SESSION, text)
     assert line.ended == [(text, NotSent.UNKNOWN)]
     assert await line.stands(text) == "failed"
+
+
+NOBODY, MEXICO = "+79001230404", "+5215512345678"
+
+
+async def test_a_number_without_whatsapp_is_not_sent_to_and_those_behind_it_go_on(line):
+    line.holders.nobody.add(NOBODY)
+    first = await line.outbox.accept(SESSION, Message(NOBODY, "0"))
+    second = await line.outbox.accept(SESSION, Message(TO, "1"))
+    await line.up()
+    await line.handing(1)
+    assert line.asked == [[NOBODY, TO]], "all who wait are asked about at once"
+    await line.says(line.orders[0])
+    assert await line.told(2) == [(first, NotSent.NOT_ON_WHATSAPP), (second, None)]
+
+
+async def test_whatsapp_says_which_of_a_numbers_names_the_account_has(line):
+    line.holders.nobody.add(MEXICO)
+    await line.outbox.accept(SESSION, Message(MEXICO, "0"))
+    await line.up()
+    await line.handing(1)
+    assert sorted(line.asked[0]) == sorted(["+525512345678", MEXICO])
+    assert line.orders[0].to == "+525512345678"
+
+
+async def test_the_name_that_was_written_goes_first(line):
+    await line.outbox.accept(SESSION, Message(MEXICO, "0"))
+    await line.up()
+    await line.handing(1)
+    assert line.orders[0].to == MEXICO
+
+
+async def test_an_answer_is_kept_for_a_day_without_the_phone(line, redis):
+    await line.outbox.accept(SESSION, Message(MEXICO, "0"))
+    await line.up()
+    await line.handing(1)
+    await line.says(line.orders[0])
+    await line.told(1)
+    await line.outbox.accept(SESSION, Message(MEXICO, "1"))
+    line.sessions._sending.wake(line.sessions._held[SESSION])
+    await line.handing(2)
+    assert len(line.asked) == 1
+    (key,) = await redis.keys("wa:contact:*")
+    assert keys.DAY - keys.MINUTE < await redis.pttl(key) <= keys.DAY
+    assert MEXICO[1:] not in key.decode() + (await redis.get(key)).decode()
+    kept = (await line.contacts.known(SESSION, [MEXICO]))[MEXICO]
+    assert (kept.exists, kept.account, kept.lid) == (True, MEXICO, "9@lid")
+    await redis.set(key, b"[]")
+    assert (await line.contacts.known(SESSION, [MEXICO]))[MEXICO].exists is None
+
+
+async def test_a_question_that_nobody_answers_delays_a_text_for_seconds_only(line, monkeypatch):
+    monkeypatch.setattr(people_module, "LOOK_SECONDS", 0.05)
+    line.holders.silent = True
+    await line.texts(1)
+    await line.up()
+    await line.handing(1)
+    assert line.orders[0].to == TO
+
+
+@pytest.mark.parametrize("to", ["123456789012345@lid", "120363000000000001@g.us"])
+async def test_nobody_is_asked_about_a_lid_or_a_group(line, to):
+    await line.outbox.accept(SESSION, Message(to, "0"))
+    await line.up()
+    await line.handing(1)
+    assert (line.asked, line.orders[0].to) == ([], to)
+
+
+async def test_who_asks_at_a_ticket_is_answered(line, jobs):
+    await line.up()
+    ticket = await line.contacts.ask(SESSION, MEXICO)
+    await jobs.look({}, SESSION, ticket)
+    await line.settled()
+    found = await line.contacts.replied(SESSION, ticket)
+    assert (found.exists, found.account, found.lid) == (True, MEXICO, "9@lid")
+    assert await line.contacts.asked(SESSION, "gone") is None

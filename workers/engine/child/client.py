@@ -142,9 +142,35 @@ class Client:
         Raises `ClientError`. As a finished message: given a string, neonize looks for mentions in it and asks the server
         for groups.
         """
-        jid = parse_jid(to if "@" in to else f"{to.lstrip('+')}@s.whatsapp.net")
+        jid = parse_jid(to) if "@" in to else _of_number(to)
         answer = await self._enter(self._neonize.send_message(jid, Message(conversation=text)))
         return str(answer.ID), _ms(answer.Timestamp)
+
+    async def on_whatsapp(self, numbers: list[str]) -> list[tuple[str, str, bool]]:
+        """For each E.164 number that the server knows of: the number as asked, its JID, whether it is on WhatsApp.
+
+        Raises `ClientError`, also if the server names none of them.
+        """
+        found = await self._enter(self._neonize.is_on_whatsapp(*numbers))
+        return [(str(one.Query), format_jid(one.JID), bool(one.IsIn)) for one in found]
+
+    async def lid_of(self, number: str) -> str:
+        """The LID of an E.164 number by the client's own store, or nothing. Raises `ClientError`."""
+        found = await self._enter(self._neonize.get_lid_from_pn(_of_number(number)))
+        return format_jid(found) if found.User else ""
+
+    async def number_of(self, lid: str) -> str:
+        """The JID with the number of a LID by the client's own store, or nothing. Raises `ClientError`."""
+        found = await self._enter(self._neonize.get_pn_from_lid(parse_jid(lid)))
+        return format_jid(found) if found.User else ""
+
+    async def learn(self, numbers: list[str]) -> None:
+        """Fetch the LIDs of E.164 numbers into the client's own store. Raises `ClientError`."""
+        await self._enter(self._neonize.get_user_info(*map(_of_number, numbers)))
+
+    async def devices(self, jids: list[str]) -> int:
+        """Fetch the devices of people into the library's memory; how many there are. Raises `ClientError`."""
+        return len(await self._enter(self._neonize.get_user_devices(*map(parse_jid, jids))))
 
     async def log_out(self) -> None:
         """Unlink at WhatsApp, which also deletes the device from its store. Raises `ClientError`."""
@@ -263,6 +289,11 @@ def _text(error: BaseException) -> str:
 def _without_password(word: str) -> str:
     scheme, mark, rest = word.partition("://")
     return f"{scheme}://…@{rest.rpartition('@')[2]}" if mark and "@" in rest else word
+
+
+def _of_number(number: str) -> Any:
+    """The JID of an E.164 number."""
+    return parse_jid(f"{number.lstrip('+')}@s.whatsapp.net")
 
 
 def parse_jid(jid: str) -> Any:

@@ -9,6 +9,7 @@ import socket
 from typing import assert_never
 
 from workers.engine.child.client import Library
+from workers.engine.child.contacts import look
 from workers.engine.child.process import leave, raise_descriptor_limit
 from workers.engine.child.session import Session
 from workers.engine.orders import Options
@@ -16,6 +17,8 @@ from workers.engine.pipe import Pipe
 from workers.engine.protocol import (
     Hold,
     LogOut,
+    Look,
+    Looked,
     Lost,
     LostReason,
     Probe,
@@ -45,7 +48,7 @@ async def main(sock: socket.socket, options: Options) -> None:
 class Holding:
     """The sessions of the process."""
 
-    def __init__(self, library: Library, pipe: Pipe[Hold | Release | LogOut | Send | Probe]) -> None:
+    def __init__(self, library: Library, pipe: Pipe[Hold | Release | LogOut | Send | Look | Probe]) -> None:
         self._library = library
         self._pipe = pipe
         self._sessions: dict[str, Session] = {}
@@ -66,6 +69,8 @@ class Holding:
                         group.create_task(self._log_out(name))
                     case Send():
                         group.create_task(self._send(message))
+                    case Look():
+                        group.create_task(self._look(message))
                     case Probe():
                         await self._pipe.send(
                             Probed(sessions=len(self._sessions), starts=self._library.starts, stuck=len(self._stuck))
@@ -124,3 +129,8 @@ class Holding:
             await self._pipe.send(SendFailed(session=send.session, message=send.message, reason="not held"))
         else:
             await session.texts.send(send)
+
+    async def _look(self, asked: Look) -> None:
+        session = self._sessions.get(asked.session)
+        people = await look(session.client, asked.numbers) if session is not None and session.up else []
+        await self._pipe.send(Looked(session=asked.session, question=asked.question, people=people))

@@ -1,0 +1,112 @@
+"""Whether numbers are on WhatsApp and under which account name: what WhatsApp has answered, for a day.
+
+A number may have two names (Brazil's ninth digit, Mexico's 1), and only WhatsApp knows which one the account has. Keys
+are HMACs under SECRET_KEY, and the values name the account by its place among the number's own readings: so Redis holds
+no phone. The one who asks from outside waits at a ticket: minutes in `wa:subject`, like everything with a phone.
+"""
+
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from shared.core import keys, phone
+from shared.core.ids import SessionId
+from shared.state.pool import answer
+
+_NUMBER_JID = re.compile(r"(\d{5,20})@s\.whatsapp\.net")
+TICKET_TTL = 1 * keys.MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """What WhatsApp says of a number. `exists`: None if it did not say; `account`: E.164 of the account's name.
+
+    `known`: this session knew the person before it was asked.
+    """
+
+    exists: bool | None
+    account: str = ""
+    lid: str = ""
+    known: bool = False
+
+
+def candidates(to: str) -> tuple[str, ...]:
+    """The E.164 numbers that may be the receiver's account, the one that was written first. Nothing for a LID and for a
+    group."""
+    if found := _NUMBER_JID.fullmatch(to):
+        return (f"+{found[1]}",)
+    if "@" in to:
+        return ()
+    return (to, *(one for one in phone.variants(to) if one != to))
+
+
+class Contacts:
+    """Over one Redis, with the service's secret."""
+
+    def __init__(self, redis: Redis, secret: SecretStr) -> None:
+        self._redis = redis
+        self._secret = secret.get_secret_value().encode()
+
+    def _key(self, session: SessionId, to: str) -> str:
+        return keys.contact(hmac.digest(self._secret, f"contact:{session}:{to}".encode(), "sha256").hex()[:32])
+
+    async def known(self, session: SessionId, receivers: Sequence[str]) -> dict[str, Contact]:
+        """What was answered within the last day."""
+        if not receivers:
+            return {}
+        found = await self._redis.mget([self._key(session, to) for to in receivers])
+        return {to: _read(to, value) for to, value in zip(receivers, found, strict=True) if value}
+
+    async def keep(self, session: SessionId, to: str, contact: Contact) -> None:
+        """Remember an answer for a day, if WhatsApp gave one."""
+        names = candidates(to)
+        if contact.exists is None or (contact.exists and contact.account not in names):
+            return
+        value = {"exists": contact.exists, "lid": contact.lid, "known": contact.known}
+        if contact.exists:
+            value["account"] = names.index(contact.account)
+        await self._redis.set(self._key(session, to), orjson.dumps(value), px=keys.DAY)
+
+    async def ask(self, session: SessionId, to: str) -> str:
+        """Ask whoever holds the session; the ticket at which the answer will be."""
+        ticket = secrets.token_hex(8)
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hset(keys.text(session, ticket), mapping={"to": to})
+            pipe.pexpire(keys.text(session, ticket), TICKET_TTL)
+            await pipe.execute()
+        return ticket
+
+    async def asked(self, session: SessionId, ticket: str) -> str | None:
+        """The number that is asked for; None if nobody waits any more."""
+        (to,) = await answer(self._redis.hmget(keys.text(session, ticket), ["to"]))
+        return to.decode() if to else None
+
+    async def reply(self, session: SessionId, ticket: str, contact: Contact) -> None:
+        """The answer to a question, for the one who asked."""
+        value = [contact.exists, contact.account, contact.lid, contact.known]
+        key = keys.text(session, ticket)
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hset(key, "answer", orjson.dumps(value).decode())
+            pipe.pexpire(key, TICKET_TTL)
+            await pipe.execute()
+
+    async def replied(self, session: SessionId, ticket: str) -> Contact | None:
+        """The answer, if it is there."""
+        (value,) = await answer(self._redis.hmget(keys.text(session, ticket), ["answer"]))
+        return Contact(*orjson.loads(value)) if value else None
+
+
+def _read(to: str, value: bytes) -> Contact:
+    """A kept answer; of no use if somebody has tampered with it."""
+    try:
+        kept = orjson.loads(value)
+        account = candidates(to)[kept["account"]] if kept["exists"] else ""
+        return Contact(bool(kept["exists"]), account, str(kept["lid"]), bool(kept["known"]))
+    except (ValueError, LookupError, TypeError):
+        return Contact(None)

@@ -1,0 +1,89 @@
+"""Questions about people, asked of WhatsApp before a text is sent to them.
+
+The answers also fill the library's own caches (the LID, the devices), so that a text to somebody new needs two ways to
+WhatsApp less when its turn comes. The keys of the devices are fetched by the text itself: neonize cannot ask for them.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable
+from typing import Protocol, TypeVar
+
+from workers.engine.child.happenings import ClientError
+from workers.engine.protocol import Person
+
+LID_SERVER = "lid"
+
+T = TypeVar("T")
+
+
+class Asks(Protocol):
+    """The part of a client that answers questions."""
+
+    async def on_whatsapp(self, numbers: list[str]) -> list[tuple[str, str, bool]]:
+        """For each number that the server knows of: the number as asked, its JID, whether it is on WhatsApp."""
+        ...
+
+    async def lid_of(self, number: str) -> str:
+        """The LID of a number by the client's own store, or nothing."""
+        ...
+
+    async def number_of(self, lid: str) -> str:
+        """The number of a LID by the client's own store, or nothing."""
+        ...
+
+    async def learn(self, jids: list[str]) -> None:
+        """Fetch the LIDs of numbers."""
+        ...
+
+    async def devices(self, jids: list[str]) -> int:
+        """Fetch the devices of people; how many there are."""
+        ...
+
+
+async def look(client: Asks, numbers: list[str]) -> list[Person]:
+    """What WhatsApp says of these E.164 numbers. Raises nothing: a question without an answer is `exists=None`."""
+    known = {number: await _quiet(client.lid_of(number), "") for number in numbers}
+    new = [number for number in numbers if not known[number]]
+    answers, _ = await asyncio.gather(
+        _quiet(client.on_whatsapp(numbers), []), _quiet(client.learn(new) if new else _nothing(), None)
+    )
+    said = {_digits(asked): (jid, there) for asked, jid, there in answers}
+    people = []
+    for number in numbers:
+        jid, there = said.get(_digits(number), ("", None))
+        people.append(await _person(client, number, jid, there, known=bool(known[number])))
+    if lids := [one.lid for one in people if one.lid]:
+        await _quiet(client.devices(lids), 0)
+    return people
+
+
+async def _person(client: Asks, number: str, jid: str, there: bool | None, *, known: bool) -> Person:
+    if there is False:
+        return Person(number=number, exists=False, known=known)
+    if jid.endswith(f"@{LID_SERVER}"):
+        account, lid = await _quiet(client.number_of(jid), "") or number, jid
+    else:
+        account = f"+{_digits(jid)}" if jid else number
+        lid = await _quiet(client.lid_of(account), "")
+        if not lid and there:
+            await _quiet(client.learn([account]), None)
+            lid = await _quiet(client.lid_of(account), "")
+    # The server may know a number that it does not answer for: who has a LID is there.
+    return Person(
+        number=number, exists=there or (True if lid else None), account=f"+{_digits(account)}", lid=lid, known=known
+    )
+
+
+async def _nothing() -> None: ...
+
+
+def _digits(text: str) -> str:
+    return re.sub(r"\D", "", text.partition("@")[0].partition(":")[0])
+
+
+async def _quiet(call: Awaitable[T], otherwise: T) -> T:
+    try:
+        return await call
+    except ClientError:
+        return otherwise
