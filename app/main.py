@@ -24,6 +24,7 @@ from app.api.attempts import Attempts
 from app.api.companies import Companies, Views
 from app.api.linking import LinkRoutes
 from app.api.routes import Api
+from app.api.texts import Texts
 from app.http.border import Border, Named
 from app.http.problems import http_problem
 from app.onboarding import Endings, Onboarding
@@ -135,7 +136,7 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
         LinkRoutes(config, redis, border, access, endings),
         Companies(redis, border, views, leases),
         Attempts(redis, border, access, views, onboarding, endings),
-        Api(config, redis, border, snapshots, leases, outbox),
+        Api(border, Texts(config, redis, snapshots, leases, outbox)),
         Description(border),
         Ops(redis, border, lambda: relay.sockets),
     )

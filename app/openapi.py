@@ -133,6 +133,10 @@ def _parameters(one: Operation[Any]) -> Iterator[JSON]:
     if one.id is not None:
         schema = {"type": "string", "pattern": one.id.pattern}
         yield {"name": "id", "in": "path", "required": True, "description": one.id.says, "schema": schema}
+    if one.item is not None:
+        name, item = one.item
+        schema = {"type": "string", "pattern": item.pattern}
+        yield {"name": name, "in": "path", "required": True, "description": item.says, "schema": schema}
     for query in one.query:
         yield {"name": query.name, "in": "query", "description": query.says, "schema": query.schema}
     if any(answer.status == 304 for answer in one.answers):

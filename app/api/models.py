@@ -1,7 +1,7 @@
 """What the integrator sends and gets, field by field; the API's description is made from it (app/openapi.py)."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
 import phonenumbers
@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, HttpUrl
 
 from shared.core.ids import COMPANY_PATTERN
 from shared.core.lifecycle import State
+from shared.core.messages import MessageState, Reason
 from shared.core.plain import check_shown
 from shared.core.protocol import DeviceView, FailureView, Hint, Method, Queue, Snapshot, Wire
 from shared.settings import origin_of
@@ -157,7 +158,11 @@ class AttemptView(Snapshot):
 class NewMessage(Wire):
     """A text message."""
 
-    to: str = Field(max_length=64, description="The phone, best with its country: `+79001234567`.")
+    to: str = Field(
+        max_length=64,
+        description="The phone, best with its country: `+79001234567`; or a WhatsApp name: `<digits>@s.whatsapp.net`, "
+        "`<digits>@lid`, or `<id>@g.us` of a group with the company in it.",
+    )
     text: str = Field(min_length=1, max_length=4096)
 
 
@@ -165,3 +170,37 @@ class MessageView(Wire):
     """The message is on its way; the webhooks `message.sent` and `message.failed` tell how it went."""
 
     id: str = Field(description="Names the message in the webhooks.")
+
+
+class MessageStatus(Wire):
+    """Where a message stands. Times are in ms since the epoch; those of WhatsApp are WhatsApp's own."""
+
+    FIELDS: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("state", "whatsappId", "reason", "status", "acceptedAt", "sendingAt", "sentAt"),
+            *("deliveredAt", "readAt", "failedAt", "undeliveredAt"),
+        }
+    )
+
+    id: str = Field(description="As `POST …/messages` answered it.")
+    state: MessageState
+    whatsapp_id: str | None = Field(default=None, description="WhatsApp's own id, once it has taken the message.")
+    reason: Reason | None = Field(default=None, description="Of `failed` and `undelivered`.")
+    status: int | None = Field(default=None, description="WhatsApp's own number, when it has refused the message.")
+    advice: str | None = Field(default=None, description="The next thing to do after WhatsApp's refusal.")
+    accepted_at: int | None = Field(default=None, description="When the API took it.")
+    sending_at: int | None = Field(default=None, description="When its turn came.")
+    sent_at: int | None = Field(default=None, description="When WhatsApp took it.")
+    delivered_at: int | None = Field(default=None, description="When the receiver's phone got it.")
+    read_at: int | None = Field(default=None, description="When the receiver read it.")
+    failed_at: int | None = None
+    undelivered_at: int | None = None
+
+
+class ContactView(Wire):
+    """What WhatsApp says of a number."""
+
+    exists: bool = Field(description="Whether somebody has WhatsApp under this number.")
+    number: str = Field(description="The account's number, in E.164: not always the one that is dialled.")
+    jid: str | None = Field(default=None, description="The account's name, as `to` of a message takes it.")
+    lid: str | None = Field(default=None, description="The account's name that is no number, if WhatsApp tells it.")

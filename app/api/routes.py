@@ -1,87 +1,58 @@
-"""The integrator's REST API: links, the state of a company, log-out, messages. Errors are RFC 9457 problem JSON."""
+"""The integrator's REST API: messages and contacts of a company. Errors are RFC 9457 problem JSON."""
 
-from typing import TypeVar
-
-import structlog
-from arq.connections import ArqRedis
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.api.models import MessageView, NewMessage
+from app.api.models import ContactView, MessageStatus, MessageView, NewMessage
+from app.api.texts import Texts
 from app.http import problems
 from app.http.body import read_body
 from app.http.border import Border
 from app.http.operations import (
     COMPANY_ID,
     IDEMPOTENCY_KEY,
+    MESSAGE_ID,
     MESSAGES,
+    NUMBER,
     Answer,
     Operation,
     company_in,
 )
 from app.http.problems import Problem
-from shared.core import keys, phone
-from shared.core.failures import Refused
-from shared.core.ids import SessionId, session_of
-from shared.core.lifecycle import DEVICE
-from shared.jobs.queue import enqueue
-from shared.settings import Settings
-from shared.state.lease import Leases
-from shared.state.outbox import KeyReused, Message, Outbox, OutboxFull
-from shared.state.snapshots import Snapshots
-
-log = structlog.get_logger()
-
-T = TypeVar("T", bound=BaseModel)
+from shared.core.ids import session_of
 
 
 class Api:
     """The routes, over one Redis."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        redis: ArqRedis,
-        border: Border,
-        snapshots: Snapshots,
-        leases: Leases,
-        outbox: Outbox,
-    ) -> None:
-        self._settings = settings
+    def __init__(self, border: Border, texts: Texts) -> None:
         self._border = border
-        self._redis = redis
-        self._snapshots = snapshots
-        self._leases = leases
-        self._outbox = outbox
+        self._texts = texts
 
     def routes(self) -> list[Route]:
-        """Everything below `/api/v1`."""
+        """Everything below `/api/v1` that is about messages."""
         return [self._border.route(one, self) for one in OPERATIONS]
 
     async def send(self, request: Request) -> Response:
         """Send a text through the company's WhatsApp."""
         session = session_of(company_in(request))
         asked = await read_body(request, NewMessage)
-        number = _number(asked.to, self._settings.default_region, "to")
-        key = IDEMPOTENCY_KEY.of(request)
-        if (await self._snapshots.read(session)).body.state not in DEVICE:
-            raise Problem(problems.NOT_LINKED)
-        owner = await self._leases.owner(session)  # nobody for the moment of a hand-over: the job follows its session
-        queue = keys.queue_worker(owner) if owner else keys.QUEUE_SESSIONS
-        message = await self._kept(session, Message(number, asked.text), key)
-        # Also when it was asked for before: who asked may have died before this line. Nothing is sent twice.
-        await enqueue(self._redis, queue, "send", session, message, job_id=f"send:{message}")
+        message = await self._texts.send(session, asked.to, asked.text, IDEMPOTENCY_KEY.of(request))
         return JSONResponse(MessageView(id=message).model_dump(by_alias=True), 202)
 
-    async def _kept(self, session: SessionId, message: Message, key: str | None) -> str:
-        try:
-            return await self._outbox.accept(session, message, key)
-        except KeyReused:
-            raise Problem(problems.KEY_REUSED) from None
-        except OutboxFull as full:
-            raise Problem(problems.OUTBOX_FULL, retry_after=full.seconds) from None
+    async def message(self, request: Request) -> Response:
+        """What has become of a text."""
+        session, message = session_of(company_in(request)), request.path_params["message"]
+        if not MESSAGE_ID.fits(message):
+            raise Problem(problems.NO_MESSAGE)
+        status = await self._texts.status(session, message)
+        return JSONResponse(status.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+    async def contact(self, request: Request) -> Response:
+        """Whether a number is on WhatsApp."""
+        view = await self._texts.contact(session_of(company_in(request)), request.path_params["number"])
+        return JSONResponse(view.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
 _BODY = (problems.TOO_LARGE, problems.NOT_UNDERSTOOD)
@@ -91,7 +62,7 @@ OPERATIONS: tuple[Operation[Api], ...] = (
         "POST",
         "/api/v1/companies/{id}/messages",
         Api.send,
-        "Send a text through the company's WhatsApp.",
+        "Send a text through the company's WhatsApp. Texts of a company leave in the order of their answers.",
         (Answer(202, "It is on its way.", MessageView),),
         (
             problems.NO_COMPANY,
@@ -107,12 +78,27 @@ OPERATIONS: tuple[Operation[Api], ...] = (
         headers=(IDEMPOTENCY_KEY,),
         scopes=MESSAGES,
     ),
+    Operation(
+        "GET",
+        "/api/v1/companies/{id}/messages/{message}",
+        Api.message,
+        "Tell what has become of a message, for 7 days.",
+        (Answer(200, "Where it stands.", MessageStatus),),
+        (problems.NO_COMPANY, problems.NO_MESSAGE, problems.AWAY),
+        id=COMPANY_ID,
+        item=("message", MESSAGE_ID),
+        scopes=MESSAGES,
+    ),
+    Operation(
+        "GET",
+        "/api/v1/companies/{id}/contacts/{number}",
+        Api.contact,
+        "Ask WhatsApp whether a number is there, and under which name. An answer is kept for a day.",
+        (Answer(200, "What WhatsApp says.", ContactView),),
+        (problems.NO_COMPANY, problems.NOT_A_PHONE, problems.NOT_LINKED, problems.NO_ANSWER, problems.AWAY),
+        id=COMPANY_ID,
+        item=("number", NUMBER),
+        scopes=MESSAGES,
+    ),
 )
-"""Everything below `/api/v1` that is the integrator's, as it is routed and as it is described."""
-
-
-def _number(text: str, region: str, field: str) -> str:
-    try:
-        return phone.recipient(text, region)
-    except Refused as refused:
-        raise Problem(problems.NOT_A_PHONE, code=refused.code, field=field) from None
+"""Everything about messages, as it is routed and as it is described."""

@@ -32,6 +32,8 @@ class Id:
 LINKS, COMPANIES, MESSAGES, OPS = (frozenset({one}) for one in Scope)
 
 COMPANY_ID = Id("The company, as you name it.", COMPANY_PATTERN)
+MESSAGE_ID = Id("The message's `id`.", r"^[0-9a-f]{16}$")
+NUMBER = Id("The number, best with its country, as `+79001234567`; or `<digits>@s.whatsapp.net`.", r"^[^/]{1,64}$")
 LINK_ID = Id("The link's `id`.", r"^[A-Za-z0-9_-]{1,64}$")
 
 
@@ -128,6 +130,7 @@ class Operation(Generic[Owner]):
     answers: tuple[Answer, ...]
     problems: tuple[Kind, ...] = ()
     id: Id | None = None
+    item: tuple[str, Id] | None = None
     body: type[BaseModel] | None = None
     headers: tuple[Header, ...] = ()
     query: tuple[Query, ...] = ()

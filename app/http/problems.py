@@ -69,6 +69,16 @@ NO_COMPANY = Kind(
     "A company id is 1-64 letters, digits, '_', '.' or '-', and begins with a letter or digit.",
 )
 NO_LINK = Kind(404, "no-such-link", "No such link", "A link's id is in the answer that created it.")
+NO_MESSAGE = Kind(
+    404, "no-such-message", "No such message", "A message's id is in the answer that took it; it is known for 7 days."
+)
+NO_ANSWER = Kind(
+    503,
+    "whatsapp-did-not-answer",
+    "WhatsApp did not answer",
+    "The company's session is not online, or WhatsApp is slow; try again in some seconds.",
+    (("Retry-After", "5"),),
+)
 NOT_LINKED = Kind(
     409, "not-linked", "Not linked", "This company has no linked WhatsApp; create a link and have it linked."
 )

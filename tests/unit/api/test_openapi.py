@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from app import openapi
 from app.access import WRONG_KEYS
+from app.api import texts
 from app.api.models import CompanyView
 from app.http import problems
 from app.http.problems import MAX_BODY_BYTES
@@ -22,10 +23,11 @@ from shared.core.apikeys import Scope
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
-from shared.core.messages import Fate, MessageState
+from shared.core.messages import Fate, MessageState, NotSent
 from shared.core.protocol import Snapshot
 from shared.jobs.queue import client, link_job_id
 from shared.state.claims import MOST_STARTS
+from shared.state.contacts import Contact, Contacts
 from shared.state.events import EventType
 from shared.state.outbox import Message, Outbox
 from shared.state.switches import Switches
@@ -45,12 +47,15 @@ class Service:
         self.redis = client(FakeAsyncRedis(server=server, version=(7,)).connection_pool)
         self.app = create_app(CONFIG, redis=self.redis)
 
-    async def __call__(self, operation, *, key=KEY, name=COMPANY, **given):
+    async def __call__(self, operation, *, key=KEY, name=COMPANY, item=None, **given):
         headers = {"authorization": f"Bearer {key}"} if key else {}
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         headers |= given.pop("headers", {})
         async with httpx.AsyncClient(transport=transport, base_url="http://web", headers=headers) as http:
-            return await http.request(operation.method, operation.path.replace("{id}", name), **given)
+            path = operation.path.replace("{id}", name)
+            if operation.item is not None:
+                path = path.replace(f"{{{operation.item[0]}}}", item or ITEMS[operation.item[0]])
+            return await http.request(operation.method, path, **given)
 
     async def link(self):
         """The company has a linked device, held by a worker."""
@@ -122,6 +127,9 @@ def named(name):
     return next(one for one in openapi.ALL if one.name == name)
 
 
+ITEMS = {"message": "00ff00ff00ff00ff", "number": "+79001234567"}
+"""The second id in a path."""
+
 BODIES = {
     "create_link": {"companyId": COMPANY},
     "send": {"to": "+79001234567", "text": "hello"},
@@ -164,6 +172,8 @@ async def with_rubbish(service, operation):
 
 
 async def with_a_number_that_is_none(service, operation):
+    if operation.name == "contact":
+        return await service(operation, item="12")
     field = {"send": "to"}.get(operation.name, "phoneNumber")
     return await service(operation, json=BODIES[operation.name] | {field: "12"})
 
@@ -210,6 +220,13 @@ async def over_no_redis(service, operation):
     return await as_it_is(service, operation)
 
 
+async def while_nobody_asks_whatsapp(service, operation):
+    await service.link()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(texts, "ANSWER_SECONDS", 0.05)
+        return await as_it_is(service, operation)
+
+
 async def with_a_full_outbox(service, operation):
     await service.link()
     await fill_outbox(service)
@@ -232,6 +249,8 @@ WAYS = {
     problems.NO_COMPANY: for_an_impossible_id,
     problems.NO_LINK: for_an_impossible_id,
     problems.NOT_LINKED: as_it_is,
+    problems.NO_MESSAGE: as_it_is,
+    problems.NO_ANSWER: while_nobody_asks_whatsapp,
     problems.TOO_LARGE: with_too_much,
     problems.NOT_UNDERSTOOD: with_rubbish,
     problems.NOT_A_PHONE: with_a_number_that_is_none,
@@ -285,6 +304,11 @@ async def test_every_operation_that_is_described_answers_as_described(service, o
         await service.link()
     await service.redis.zadd(keys.WORKERS, {ONE: now_ms()})
     name = COMPANY
+    session = SessionId(f"company_{COMPANY}")
+    await Contacts(service.redis, CONFIG.secret_key).keep(
+        session, ITEMS["number"], Contact(True, ITEMS["number"], "9@lid")
+    )
+    await Outbox(service.redis).settle(session, ITEMS["message"], Fate(MessageState.FAILED, NotSent.REFUSED, 463))
     if operation.name == "link":
         name = (await service(named("create_link"), json=BODIES["create_link"])).json()["id"]
     answer = await service(operation, name=name, **given(operation))
@@ -304,7 +328,7 @@ def test_programs_know_a_problem_by_a_name_that_no_rewording_changes():
     assert types == {
         f"/problems/{name}"
         for name in (
-            "not-allowed", "not-in-scope", "too-many-wrong-keys", "no-such-company", "no-such-link", "not-linked", "too-large", "not-understood",
+            "no-such-message", "whatsapp-did-not-answer", "not-allowed", "not-in-scope", "too-many-wrong-keys", "no-such-company", "no-such-link", "not-linked", "too-large", "not-understood",
             "already-linked", "refused", "cool-down", "paused", "not-a-phone-number", "key-reused", "outbox-full", "our-fault", "redis-is-away",
         )
     }  # fmt: skip
@@ -381,3 +405,42 @@ async def test_a_link_tags_no_company(service, monkeypatch):
     await service(named("revoke_link"), name="abc")
     await service(named("company"), name="abc")
     assert tagged == [("api.revoke_link", None), ("api.company", SessionId("company_abc"))]
+
+
+async def test_a_message_is_told_of_with_its_times_and_what_to_do_after_a_refusal(service):
+    await service.link()
+    message = (await say(service, None)).json()["id"]
+    outbox, session = Outbox(service.redis), SessionId(f"company_{COMPANY}")
+    waiting = (await service(named("message"), item=message)).json()
+    assert (waiting["state"], "sentAt" in waiting) == ("queued", False)
+    await outbox.settle(session, message, Fate(MessageState.FAILED, NotSent.REFUSED, 463, at=7))
+    told = (await service(named("message"), item=message)).json()
+    assert (told["state"], told["reason"], told["status"], told["failedAt"]) == ("failed", "refused", 463, 7)
+    assert "let the receiver write first" in told["advice"]
+    assert (await service(named("message"), item="../x")).status_code == 404
+
+
+async def test_a_contact_has_the_accounts_own_name(service):
+    session, contacts = SessionId(f"company_{COMPANY}"), Contacts(service.redis, CONFIG.secret_key)
+    await contacts.keep(session, "+5215512345678", Contact(True, "+525512345678", "9@lid"))
+    told = (await service(named("contact"), item="+5215512345678")).json()
+    assert told == {"exists": True, "number": "+525512345678", "jid": "525512345678@s.whatsapp.net", "lid": "9@lid"}
+    await contacts.keep(session, "+79001230404", Contact(False))
+    assert (await service(named("contact"), item="%2B79001230404")).json() == {
+        "exists": False,
+        "number": "+79001230404",
+    }
+
+
+@pytest.mark.parametrize("to", ["79001234567@s.whatsapp.net", "123456789012345@lid", "120363000000000001@g.us"])
+async def test_a_receiver_may_be_whatsapps_own_name(service, to):
+    await service.link()
+    message = (await say(service, None, to=to)).json()["id"]
+    (kept,) = await Outbox(service.redis).waiting(SessionId(f"company_{COMPANY}"))
+    assert (kept.id, kept.message.to) == (message, to)
+
+
+@pytest.mark.parametrize("to", ["x@s.whatsapp.net", "1@c.us", "status@broadcast", "12@lid", "1@newsletter"])
+async def test_other_names_are_no_receivers(service, to):
+    await service.link()
+    assert (await say(service, None, to=to)).status_code == 422

@@ -133,9 +133,11 @@ class FakeVersions:
 class House:
     """A worker's sessions over a pretended Redis."""
 
+    HOLDERS = FakeHolders
+
     def __init__(self, redis, linked_at):
         self.redis = redis
-        self.holders, self.store = FakeHolders(), FakeStore(linked_at)
+        self.holders, self.store = self.HOLDERS(), FakeStore(linked_at)
         self.snapshots, self.leases = Snapshots(redis), Leases(redis)
         self.cooldowns = Cooldowns(redis, SecretStr("x" * 40))
         self.ownership = Ownership(self.leases, WorkerId("w"), on_lapsed=self._nothing, on_beat=lambda _: None)

@@ -14,7 +14,6 @@ from tests.unit.holding.test_held_sessions import HOUR_AGO, SESSION, FakeHolders
 from workers.engine import protocol as pipe
 from workers.holding import outgoing as module
 from workers.holding import people as people_module
-from workers.holding.sessions import Sessions
 from workers.jobs import Jobs, Places
 
 TO = "+79001234567"
@@ -43,10 +42,7 @@ class Holder(FakeHolders):
 class Line(House):
     """A session whose holder is asked for each text by the test."""
 
-    def __init__(self, redis, linked_at):
-        super().__init__(redis, linked_at)
-        self.holders = Holder()
-        self.sessions = Sessions(self.links, self.holders, most=10)  # type: ignore[arg-type]
+    HOLDERS = Holder
 
     @property
     def asked(self):

@@ -1,0 +1,108 @@
+"""What a company sends: texts, what became of them, and whether a number is on WhatsApp."""
+
+import asyncio
+import re
+
+from arq.connections import ArqRedis
+
+from app.api.models import ContactView, MessageStatus
+from app.http import problems
+from app.http.problems import Problem
+from shared.core import keys, phone
+from shared.core.failures import Refused
+from shared.core.ids import SessionId
+from shared.core.lifecycle import DEVICE
+from shared.core.messages import advice
+from shared.jobs.queue import enqueue
+from shared.settings import Settings
+from shared.state.contacts import Contact, Contacts
+from shared.state.lease import Leases
+from shared.state.outbox import KeyReused, Message, Outbox, OutboxFull
+from shared.state.snapshots import Snapshots
+
+RECEIVER = re.compile(r"\d{5,20}@s\.whatsapp\.net|\d{5,20}@lid|\d{5,25}(?:-\d{5,15})?@g\.us")
+ANSWER_SECONDS = 10.0
+LOOK_AGAIN_SECONDS = 0.05
+
+
+class Texts:
+    """Texts and contacts of companies, over one Redis."""
+
+    def __init__(
+        self, settings: Settings, redis: ArqRedis, snapshots: Snapshots, leases: Leases, outbox: Outbox
+    ) -> None:
+        self._region = settings.default_region
+        self._redis = redis
+        self._snapshots = snapshots
+        self._leases = leases
+        self._outbox = outbox
+        self._contacts = Contacts(redis, settings.secret_key)
+
+    def receiver(self, text: str, field: str) -> str:
+        """A receiver as the outbox takes it: an E.164 number, or a JID. Raises `Problem`."""
+        text = text.strip()
+        if RECEIVER.fullmatch(text):
+            return text
+        try:
+            return phone.recipient(text, self._region)
+        except Refused as refused:
+            raise Problem(problems.NOT_A_PHONE, code=refused.code, field=field) from None
+
+    async def send(self, session: SessionId, to: str, text: str, key: str | None) -> str:
+        """Accept a text; its id. Raises `Problem`."""
+        receiver = self.receiver(to, "to")
+        await self._linked(session)
+        try:
+            message = await self._outbox.accept(session, Message(receiver, text), key)
+        except KeyReused:
+            raise Problem(problems.KEY_REUSED) from None
+        except OutboxFull as full:
+            raise Problem(problems.OUTBOX_FULL, retry_after=full.seconds) from None
+        # Also when it was asked for before: who asked may have died before this line. Nothing is sent twice.
+        await self._call(session, "send", message)
+        return message
+
+    async def status(self, session: SessionId, message: str) -> MessageStatus:
+        """What has become of a text. Raises `Problem`."""
+        found = await self._outbox.look(session, message)
+        if not found:
+            raise Problem(problems.NO_MESSAGE)
+        known = {name: value for name, value in found.items() if name in MessageStatus.FIELDS}
+        status = MessageStatus.model_validate({"id": message, **known})
+        return status.model_copy(update={"advice": advice(status.status) if status.status else None})
+
+    async def contact(self, session: SessionId, number: str) -> ContactView:
+        """Whether a number is on WhatsApp, as WhatsApp says, or has said within a day. Raises `Problem`."""
+        to = self.receiver(number, "number")
+        if to.endswith(("@lid", "@g.us")):
+            raise Problem(problems.NOT_A_PHONE, field="number")
+        contact = (await self._contacts.known(session, [to])).get(to)
+        if contact is None or contact.exists is None:
+            await self._linked(session)
+            contact = await self._ask(session, to)
+        if contact is None or contact.exists is None:
+            raise Problem(problems.NO_ANSWER)
+        jid = f"{contact.account.lstrip('+')}@s.whatsapp.net" if contact.exists else None
+        return ContactView(
+            exists=contact.exists, jid=jid, lid=contact.lid or None, number=contact.account or to.partition("@")[0]
+        )
+
+    async def _ask(self, session: SessionId, to: str) -> Contact | None:
+        ticket = await self._contacts.ask(session, to)
+        await self._call(session, "look", ticket)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                while (found := await self._contacts.replied(session, ticket)) is None:  # noqa: ASYNC110 - it is in Redis
+                    await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        except TimeoutError:
+            return None
+        return found
+
+    async def _linked(self, session: SessionId) -> None:
+        if (await self._snapshots.read(session)).body.state not in DEVICE:
+            raise Problem(problems.NOT_LINKED)
+
+    async def _call(self, session: SessionId, job: str, name: str) -> None:
+        owner = await self._leases.owner(session)  # nobody for the moment of a hand-over: the job follows its session
+        queue = keys.queue_worker(owner) if owner else keys.QUEUE_SESSIONS
+        await enqueue(self._redis, queue, job, session, name, job_id=f"{job}:{name}")
