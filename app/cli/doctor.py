@@ -11,11 +11,12 @@ from app.cli.fleet import jobs
 from app.cli.records import SessionRecord
 from app.cli.terminal import Operator, Output, line, table
 from app.ops import gauges
-from app.ops.gauges import Moment
+from app.ops.gauges import Moment, WorkerView
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import WorkerId
 from shared.core.lifecycle import DEVICE, RUNNING, State
+from shared.core.webversion import ClientHealth, version_text
 from shared.jobs.queue import enqueue, link_job_id
 from shared.state.rescue import SWEEP_GRACE_MS, Rescue
 from shared.state.switches import Switches
@@ -42,6 +43,7 @@ async def doctor(op: Operator, *, repair: bool, by: str) -> Output:
     known = await records.everything(op.redis)
     findings = [
         *_workers(op, moment),
+        *_clients(moment),
         *_leases(op, moment, known),
         *await _jobs_overdue(op),
         *_stuck(op, known),
@@ -109,6 +111,26 @@ def _workers(op: Operator, moment: Moment) -> list[Finding]:
     if not moment.living:
         found.append(Finding("no worker is alive", "-", "nobody serves", None, "start one"))
     return found
+
+
+def _clients(moment: Moment) -> list[Finding]:
+    """Clients that WhatsApp refuses, or soon will."""
+    told = {
+        ClientHealth.REFUSED: ("client is refused", "onboarding switch on web-version 2.3000.N (docs/operations.md)"),
+        ClientHealth.UNKNOWN: ("client's version is unknown", "nothing helps when WhatsApp refuses it: mend neonize"),
+        ClientHealth.OLD: ("client is old", "deploy a newer neonize before WhatsApp refuses this one"),
+    }
+    return [
+        Finding(check, one.id, _client(one), None, remedy)
+        for health, (check, remedy) in told.items()
+        for one in moment.with_client(health)
+    ]
+
+
+def _client(worker: WorkerView) -> str:
+    waiting = worker.number("outdated")
+    claimed = f"{version_text(worker.number('webRevision'))}, {worker.number('clientAgeDays')} days old"
+    return f"{claimed}; {waiting} session(s) wait" if waiting else claimed
 
 
 def _leases(op: Operator, moment: Moment, known: list[SessionRecord]) -> list[Finding]:

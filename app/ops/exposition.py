@@ -16,6 +16,7 @@ from app.ops.gauges import Moment
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import STARTABLE, State
 from shared.core.protocol import Method
+from shared.core.webversion import ClientHealth
 from shared.state.events import EventType, Result
 from shared.telemetry.metrics import BUCKETS, HELP, UNKNOWN_REGION, Counter, Histogram, Swept, parse_field
 
@@ -114,6 +115,14 @@ def _gauges(moment: Moment, sockets: int) -> Iterator[Metric]:
         ("wa_leases_without_heartbeat", "Leases that nobody renewed and nobody has swept yet.", moment.lapsed),
         ("wa_workers", "Workers with a recent heartbeat.", len(moment.living)),
         ("wa_workers_without_store", "Living workers that cannot reach the device store.", len(moment.ill_stores)),
+        ("wa_client_age_days", "Age of the web version that workers claim; the oldest.", moment.worst("clientAgeDays")),
+        ("wa_web_revision", "Revision of the web version that workers claim; the newest.", moment.worst("webRevision")),
+        (
+            "wa_workers_refused",
+            "Living workers whose web version WhatsApp refuses, and which know no newer one.",
+            len(moment.with_client(ClientHealth.REFUSED)),
+        ),
+        ("wa_sessions_outdated", "Sessions that wait for a version that WhatsApp takes.", moment.total("outdated")),
         ("wa_sockets", "Browser sockets on this web process.", sockets),
     ):
         yield GaugeMetricFamily(name, told, value=value)

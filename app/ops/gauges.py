@@ -6,6 +6,7 @@ from redis.asyncio import Redis
 
 from shared.core import keys
 from shared.core.ids import WorkerId
+from shared.core.webversion import ClientHealth
 from shared.state.lease import NOBODY
 
 WORKER_ALIVE_MS = 10_000
@@ -56,6 +57,25 @@ class Moment:
     def total(self, name: str) -> int:
         """A number summed over the living workers."""
         return sum(one.number(name) for one in self.living)
+
+    def worst(self, name: str) -> int:
+        """The highest of the living workers' numbers."""
+        return max((one.number(name) for one in self.living), default=0)
+
+    def with_client(self, health: ClientHealth) -> list[WorkerView]:
+        """Living workers that say so of their client."""
+        return [one for one in self.living if one.fields.get("client") == health.value]
+
+    @property
+    def client(self) -> str:
+        """The state of the client that logs in at WhatsApp, in a few words: of the worker that fares worst."""
+        if self.with_client(ClientHealth.REFUSED):
+            return "WhatsApp refuses its version, and no newer one helps"
+        if self.with_client(ClientHealth.UNKNOWN):
+            return "its version is not where it should be in the library"
+        if self.with_client(ClientHealth.OLD):
+            return f"its version is {self.worst('clientAgeDays')} days old"
+        return "ok" if self.living else "unknown"
 
     @property
     def ill_stores(self) -> list[WorkerId]:

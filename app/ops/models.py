@@ -21,3 +21,4 @@ class ReadyView(Wire):
     redis: str
     workers: str
     store: str = Field(description="Whether a worker reaches the device store.")
+    client: str = Field(description="Whether WhatsApp takes our client's version; 503 does not follow from it.")

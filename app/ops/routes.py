@@ -53,8 +53,9 @@ class Ops:
             async with asyncio.timeout(READY_SECONDS):
                 parts = await self._parts()
         except TimeoutError:
-            parts = {"redis": "does not answer", "workers": "unknown", "store": "unknown"}
-        ready = all(value == "ok" for value in parts.values())
+            parts = {"redis": "does not answer", "workers": "unknown", "store": "unknown", "client": "unknown"}
+        # An ageing or refused client takes no web out of service: the page says what is the matter, and what to do.
+        ready = all(value == "ok" for part, value in parts.items() if part != "client")
         view = ReadyView(status="ok" if ready else "ill", **parts)
         return JSONResponse(view.model_dump(by_alias=True), 200 if ready else 503)
 
@@ -65,7 +66,7 @@ class Ops:
         except (RedisError, *PASSING) as error:
             redis = reason(error)
             if not isinstance(error, RedisRefuses) or error.word not in READABLE:
-                return {"redis": redis, "workers": "unknown", "store": "unknown"}
+                return {"redis": redis, "workers": "unknown", "store": "unknown", "client": "unknown"}
         moment = await gauges.read(self._redis)
         living, ill = len(moment.living), len(moment.ill_stores)
         workers, store = "ok", "ok"
@@ -73,7 +74,7 @@ class Ops:
             workers = store = "none alive"
         elif ill == living:
             store = "away from every worker"
-        return {"redis": redis, "workers": workers, "store": store}
+        return {"redis": redis, "workers": workers, "store": store, "client": moment.client}
 
     async def metrics(self, _request: Request) -> Response:
         """Prometheus text, for holders of an API key."""

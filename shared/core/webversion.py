@@ -5,6 +5,7 @@ WhatsApp refuses a revision some 126 to 150 days after its day (failure 405), fo
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 
 from shared.core import keys
 
@@ -18,6 +19,15 @@ GROWTH = 40_000_000
 PER_DAY = 60_000
 """The growth of the revision in a day (measured: 51,000 to 72,000)."""
 _VERSION = re.compile(r"2\.3000\.(\d{9,10})")
+
+
+class ClientHealth(StrEnum):
+    """The state of a worker's client in a word. `unknown`: the version is not where it should be in the library."""
+
+    OK = "ok"
+    OLD = "old"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

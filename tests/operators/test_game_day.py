@@ -212,3 +212,25 @@ async def _reported(stack: Stack, *wanted: bytes) -> bool:
     beats = await stack.redis.zrange(keys.WORKERS, 0, -1)
     found = await stack.redis.hmget(f"wa:worker:{beats[0].decode()}", ["attempts", "sessions"])
     return len(beats) == 1 and found == list(wanted)
+
+
+async def test_6_whatsapp_refuses_our_version(own: Stack) -> None:
+    day = Day(own)
+    await day.linked("aurora", "+79160000002")
+    for fault in ("web-page-refused", "web-script-refused"):
+        await own.emulator.arm(fault, tag=own.tag, times=None)
+    await own.emulator.settings(own.tag, minimum_revision=1_052_000_000)
+    await own.emulator.cut(tag=own.tag)
+    await until(lambda: _client(own, b"refused"), seconds=60)
+    await day.play("### 6a. What is seen")
+    await day.play("### 6b. What is typed")
+    await until(lambda: _client(own, b"ok"), seconds=60)
+    await own.worker.said("session.logged-in", session="company_aurora")
+    await day.play("### 6c. When it has helped")
+
+
+async def _client(stack: Stack, health: bytes) -> bool:
+    (worker,) = await stack.redis.zrange(keys.WORKERS, 0, -1)
+    name = f"wa:worker:{worker.decode()}"
+    sessions, told = await stack.redis.hmget(name, ["outdated", "client"])
+    return told == health and (int(sessions or 0) > 0) is (health == b"refused")

@@ -32,7 +32,7 @@ async def test_every_line_of_the_operations_page_says_what_stands_there(
             await emulator.phone("+79160000000").scan(shown["qr"]["text"])
             await socket.state("linked")
         await stack.worker.said("session.logged-in", session="company_aurora")
-        await emulator.arm("connect-refused", tag=stack.tag, status=405)
+        await emulator.arm("connect-refused", tag=stack.tag, status=403)
         async with stack.socket(await stack.link("dune")) as socket:
             await socket.send("request-qr")
             await socket.state("failed")

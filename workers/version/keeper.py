@@ -8,7 +8,6 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
@@ -16,7 +15,16 @@ import structlog
 from redis.exceptions import RedisError
 
 from shared.core.clock import now_ms
-from shared.core.webversion import AGEING_DAYS, VersionWish, age_days, choose, is_credible, is_search_due, version_text
+from shared.core.webversion import (
+    AGEING_DAYS,
+    ClientHealth,
+    VersionWish,
+    age_days,
+    choose,
+    is_credible,
+    is_search_due,
+    version_text,
+)
 from shared.state.pool import PASSING
 from shared.state.webrevision import WebRevisions
 from shared.telemetry import sentry
@@ -37,15 +45,6 @@ FIRST_HOUR = 3600.0
 """A worker asks for the day's revision only when it has lived for so long."""
 
 Fetch = Callable[[], Awaitable[FoundRevision]]
-
-
-class ClientHealth(StrEnum):
-    """The state of the client in a word. `unknown`: the version is not where it should be in the library."""
-
-    OK = "ok"
-    OLD = "old"
-    REFUSED = "refused"
-    UNKNOWN = "unknown"
 
 
 class WebVersion:

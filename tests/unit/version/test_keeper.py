@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from shared.core import webversion
-from shared.core.webversion import VersionWish, choose, is_search_due, parse_wish
+from shared.core.webversion import ClientHealth, VersionWish, choose, is_search_due, parse_wish
 from shared.state.webrevision import WebRevisions
 from shared.telemetry import sentry
 from workers.engine.library import LibraryFile
 from workers.engine.processes import EngineFailed
 from workers.version import keeper
-from workers.version.keeper import ClientHealth, WebVersion
+from workers.version.keeper import WebVersion
 from workers.version.source import FoundRevision, NoRevision
 
 OWN, NEWER, NEWEST = 1_047_769_893, 1_050_000_000, 1_051_000_000
