@@ -13,6 +13,7 @@ export const FAILURES = {
   "wrong-number": { act: "retry", retryable: true },
   "pairing-refused": { act: "retry", retryable: true },
   "temporarily-banned": { act: "wait", retryable: true },
+  "account-restricted": { act: "retry", retryable: true },
   "logged-out": { act: "retry", retryable: true },
   "dropped-after-linking": { act: "retry", retryable: true },
   "connection-failed": { act: "retry", retryable: true },

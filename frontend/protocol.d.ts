@@ -37,6 +37,7 @@ export type FailureCode =
   | "wrong-number"
   | "pairing-refused"
   | "temporarily-banned"
+  | "account-restricted"
   | "logged-out"
   | "dropped-after-linking"
   | "connection-failed"

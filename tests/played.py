@@ -161,8 +161,8 @@ def ended(reason: str, refusal: LostReason | None = None, until: int | None = No
 _REFUSALS = {
     401: LostReason.LOGGED_OUT,
     402: LostReason.BANNED,
-    403: LostReason.MAIN_DEVICE_GONE,
-    406: LostReason.MAIN_DEVICE_GONE,
+    403: LostReason.RESTRICTED,
+    406: LostReason.RESTRICTED,
     405: LostReason.OUTDATED,
     409: LostReason.REFUSED,
 }

@@ -68,7 +68,7 @@ _CODE_STATUS: dict[int, CodeRefusal] = {
 #: A held session that is gone. `replaced`: the same keys log in elsewhere, so somebody runs us twice: a fault of ours.
 _LOST: dict[LostReason, FailureCode] = {
     LostReason.LOGGED_OUT: FailureCode.LOGGED_OUT,
-    LostReason.MAIN_DEVICE_GONE: FailureCode.LOGGED_OUT,
+    LostReason.RESTRICTED: FailureCode.ACCOUNT_RESTRICTED,
     LostReason.REPLACED: FailureCode.INTERNAL,
     LostReason.BANNED: FailureCode.TEMPORARILY_BANNED,
     LostReason.OUTDATED: FailureCode.CLIENT_OUTDATED,
@@ -79,7 +79,7 @@ _LOST: dict[LostReason, FailureCode] = {
 #: The first login after the phone has agreed. Whatever ends it before it began is a pairing that WhatsApp took back.
 _FIRST_LOGIN: dict[LostReason, FailureCode] = {
     LostReason.LOGGED_OUT: FailureCode.PAIRING_REFUSED,
-    LostReason.MAIN_DEVICE_GONE: FailureCode.PAIRING_REFUSED,
+    LostReason.RESTRICTED: FailureCode.ACCOUNT_RESTRICTED,
     LostReason.REPLACED: FailureCode.INTERNAL,
     LostReason.BANNED: FailureCode.TEMPORARILY_BANNED,
     LostReason.OUTDATED: FailureCode.CLIENT_OUTDATED,

@@ -27,6 +27,7 @@ EVENTS: dict[str, str] = {
     "session.verified": "still there after the first minute",
     "session.unlinked": "logged out by us",
     "session.logged-out": "logged out on the phone",
+    "session.restricted": "WhatsApp has restricted the account",
     "session.replaced": "its keys are in use elsewhere",
     "session.banned": "banned by WhatsApp",
     "holder.died": "its engine process died",

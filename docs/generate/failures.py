@@ -20,6 +20,7 @@ MEANING: dict[FailureCode, str] = {
     FailureCode.WRONG_NUMBER: "The phone that agreed is not the one that this link was made for.",
     FailureCode.PAIRING_REFUSED: "WhatsApp refused the pairing after the phone had agreed.",
     FailureCode.TEMPORARILY_BANNED: "WhatsApp has banned the account for a time.",
+    FailureCode.ACCOUNT_RESTRICTED: "WhatsApp has locked (403) or banned (406) the account; the owner learns more in the phone's app.",
     FailureCode.LOGGED_OUT: "The device was unlinked on the phone.",
     FailureCode.DROPPED_AFTER_LINKING: "The device was linked and lost again at once.",
     FailureCode.CONNECTION_FAILED: "WhatsApp could not be reached, or the connection broke.",

@@ -22,6 +22,7 @@ class FailureCode(StrEnum):
     WRONG_NUMBER = "wrong-number"
     PAIRING_REFUSED = "pairing-refused"
     TEMPORARILY_BANNED = "temporarily-banned"
+    ACCOUNT_RESTRICTED = "account-restricted"
     LOGGED_OUT = "logged-out"
     DROPPED_AFTER_LINKING = "dropped-after-linking"
     CONNECTION_FAILED = "connection-failed"
@@ -88,6 +89,7 @@ FAILURES: dict[FailureCode, Failure] = {
     FailureCode.WRONG_NUMBER: Failure(Blame.OWNER, True, Act.RETRY, False, Again.NOW),
     FailureCode.PAIRING_REFUSED: Failure(Blame.WHATSAPP, True, Act.RETRY, False, Again.NOW),
     FailureCode.TEMPORARILY_BANNED: Failure(Blame.WHATSAPP, True, Act.WAIT, False, Again.LATER),
+    FailureCode.ACCOUNT_RESTRICTED: Failure(Blame.WHATSAPP, True, Act.RETRY, False, Again.CHANGED),
     FailureCode.LOGGED_OUT: Failure(Blame.OWNER, True, Act.RETRY, False, Again.NOW),
     FailureCode.DROPPED_AFTER_LINKING: Failure(Blame.WHATSAPP, True, Act.RETRY, True, Again.NOW),
     FailureCode.CONNECTION_FAILED: Failure(Blame.WHATSAPP, True, Act.RETRY, True, Again.NOW),

@@ -147,8 +147,8 @@ async def test_an_owner_who_unlinks_ends_the_session(linked: Linked, holder: Hol
     ("status", "reason"),
     [
         (401, LostReason.LOGGED_OUT),
-        (403, LostReason.MAIN_DEVICE_GONE),
-        (406, LostReason.MAIN_DEVICE_GONE),
+        (403, LostReason.RESTRICTED),
+        (406, LostReason.RESTRICTED),
         (405, LostReason.OUTDATED),
         (409, LostReason.REFUSED),
         (400, LostReason.REFUSED),

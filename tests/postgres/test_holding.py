@@ -99,7 +99,7 @@ async def test_what_the_phone_logs_out_is_gone_from_the_store(steps, store):
         await link.phone.logout()
         async with asyncio.timeout(20):
             [lost] = [event async for event in until_lost(holder)]
-        assert lost.reason in {LostReason.LOGGED_OUT, LostReason.MAIN_DEVICE_GONE}
+        assert lost.reason in {LostReason.LOGGED_OUT, LostReason.RESTRICTED}
     assert not await store.holds(device)
 
 

@@ -46,8 +46,13 @@ def test_refusals_of_a_code(status, code, throttle):
 @pytest.mark.parametrize("fresh", [True, False])
 def test_every_loss_has_a_name(reason, fresh):
     code = reasons.of_loss(reason, fresh=fresh)
-    logged_out = reason in {LostReason.LOGGED_OUT, LostReason.MAIN_DEVICE_GONE}
-    assert (code is FailureCode.DROPPED_AFTER_LINKING) == (fresh and logged_out)
+    assert (code is FailureCode.DROPPED_AFTER_LINKING) == (fresh and reason is LostReason.LOGGED_OUT)
+
+
+def test_a_locked_or_banned_account_is_told_as_such_and_never_as_unlinked_on_the_phone():
+    assert reasons.of_ending("", LostReason.RESTRICTED) is FailureCode.ACCOUNT_RESTRICTED
+    for fresh in (True, False):
+        assert reasons.of_loss(LostReason.RESTRICTED, fresh=fresh) is FailureCode.ACCOUNT_RESTRICTED
 
 
 @pytest.mark.parametrize("reason", LostReason)

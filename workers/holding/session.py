@@ -19,7 +19,7 @@ from shared.state.cooldowns import Cooldowns
 from shared.state.lease import Lease
 from shared.state.outbox import Outbox
 from shared.state.snapshots import Change, Snapshots
-from shared.telemetry import sentry
+from shared.telemetry import scrub, sentry
 from shared.telemetry.metrics import ENGINE, Counter, field
 from workers import reasons, tallies
 from workers.ownership import Ownership, save
@@ -27,6 +27,8 @@ from workers.store.device import DeviceStore, StoredDevice
 
 log = structlog.get_logger()
 
+MOST_SAID = 200
+"""So many characters of what WhatsApp said reach the timeline."""
 SAY_AGAIN_SECONDS = 2.0
 """Between tries to save where a session stands, while Redis is away."""
 
@@ -68,6 +70,7 @@ class HeldSession:
         self.tries = 0
         self.trouble: FailureCode | None = None
         self.retry_at: int | None = None  # when the trouble may be over, if that is known
+        self.said = ""  # what WhatsApp said to it, for the timeline
         self.timers: list[asyncio.TimerHandle] = []
         self.gone = asyncio.Event()
         self.online = asyncio.Event()
@@ -149,7 +152,8 @@ class SnapshotWriter:
         failure = reasons.view(held.trouble, retry_at=held.retry_at) if held.trouble else None
         held.body = held.body.model_copy(update={"state": state, "failure": failure})
         kind = MessageType.WHATSAPP_CONNECTED if state is State.LINKED else MessageType.STATUS
-        change = Change(held.body, kind, event, held.trouble or "", counters)
+        detail = f"{held.trouble.value}: {held.said}" if held.trouble and held.said else held.trouble or ""
+        change = Change(held.body, kind, event, detail, counters)
         try:
             ours = await self._write(held, change) is not None
         except (RedisError, OSError, TimeoutError) as error:
@@ -161,11 +165,19 @@ class SnapshotWriter:
         return ours
 
     async def trouble(
-        self, held: HeldSession, code: FailureCode, event: str, raw: str, *, alert: bool, retry_at: int | None = None
+        self,
+        held: HeldSession,
+        code: FailureCode,
+        event: str,
+        raw: str,
+        *,
+        alert: bool,
+        retry_at: int | None = None,
+        said: str = "",
     ) -> None:
         """It cannot be connected for now: say why, and count each trouble once."""
         news = held.trouble is not code
-        held.trouble, held.retry_at = code, retry_at
+        held.trouble, held.retry_at, held.said = code, retry_at, scrub.text(said)[:MOST_SAID]
         region = phone.region_of(held.device.phone)
         counted = (tallies.failed(code, region),) if news else ()
         if await self.show(held, State.RECONNECTING, event, counted) and alert:

@@ -4,7 +4,8 @@ A session is an owner of its lease; its connection lives in a holder process. Wh
 and its sessions are taken up again; when the lease is lost, the connection is closed before anything else. What a loss
 leads to:
 
-    logged out, main device gone    forgotten; `unlinked`, or within the dwell `failed` (dropped-after-linking)
+    logged out                      forgotten; `unlinked`, or within the dwell `failed` (dropped-after-linking)
+    restricted                      forgotten, as the library has deleted the device; `failed`
     replaced, banned                parked: kept, but held no more until it is linked anew; `failed`
     refused, unreachable            `reconnecting` with the reason; tried again with growing pauses
     outdated                        `reconnecting`; tried again with a newer version, one session first (outdated.py)
@@ -372,11 +373,13 @@ class Sessions:
             case pipe.LostReason.START_FAILED | pipe.LostReason.REFUSED:
                 unreachable = event.reason is pipe.LostReason.START_FAILED
                 alert = held.tries == (ALERT_AT_TRY - 1 if unreachable else 0)
-                await self._record.trouble(held, code, what, raw, alert=alert)
+                said = "" if unreachable else event.detail
+                await self._record.trouble(held, code, what, raw, alert=alert, said=said)
                 self._try_later(held)
-            case pipe.LostReason.LOGGED_OUT | pipe.LostReason.MAIN_DEVICE_GONE:
+            case pipe.LostReason.LOGGED_OUT | pipe.LostReason.RESTRICTED:
                 await self._forget(held)
-                state = State.FAILED if held.fresh else State.UNLINKED
+                unlinked = event.reason is pipe.LostReason.LOGGED_OUT and not held.fresh
+                state = State.UNLINKED if unlinked else State.FAILED
                 await self._record.last(held, state, what, code, raw=raw)
             case pipe.LostReason.REPLACED | pipe.LostReason.BANNED:
                 # Never fight back: the device is kept, and held no more until it is linked anew.

@@ -199,8 +199,8 @@ class House:
         await self.sessions.resume(SESSION)
         await self.holders.hear(pipe.Held(session=SESSION))
 
-    async def lose(self, reason, until=None):
-        await self.holders.hear(pipe.Lost(session=SESSION, reason=reason, until=until, detail="said so"))
+    async def lose(self, reason, until=None, detail="said so"):
+        await self.holders.hear(pipe.Lost(session=SESSION, reason=reason, until=until, detail=detail))
         await self.settled()
 
     async def body(self):
@@ -220,10 +220,28 @@ def fresh(redis):
     return House(redis, now_ms())
 
 
-@pytest.mark.parametrize("reason", [R.LOGGED_OUT, R.MAIN_DEVICE_GONE])
-async def test_logged_out_is_told_and_forgotten(house, reason):
+@pytest.mark.parametrize("linked_at", [0, HOUR_AGO])
+async def test_a_restricted_account_is_told_as_such_and_its_device_is_forgotten(redis, linked_at):
+    house = House(redis, now_ms() - linked_at)
     await house.up()
-    await house.lose(reason)
+    await house.lose(R.RESTRICTED)
+    body = await house.body()
+    assert (body.state, body.failure.code) == (State.FAILED, FailureCode.ACCOUNT_RESTRICTED)
+    assert house.store.devices == {}
+    assert await house.counted('failures{code="account-restricted",region="RU"}') == 1
+
+
+async def test_what_whatsapp_says_to_a_refusal_is_in_the_timeline_without_a_number(house):
+    await house.up()
+    await house.lose(R.REFUSED, detail="BAD_REQUEST call 79001234567")
+    said = str(await house.redis.lrange(keys.timeline(SESSION), 0, -1))
+    assert "connection-failed: BAD_REQUEST call" in said
+    assert "79001234567" not in said
+
+
+async def test_logged_out_is_told_and_forgotten(house):
+    await house.up()
+    await house.lose(R.LOGGED_OUT)
     body = await house.body()
     assert (body.state, body.failure.code) == (State.UNLINKED, FailureCode.LOGGED_OUT)
     assert house.store.devices == {}
@@ -231,10 +249,9 @@ async def test_logged_out_is_told_and_forgotten(house, reason):
     assert await house.counted('failures{code="logged-out",region="RU"}') == 1
 
 
-@pytest.mark.parametrize("reason", [R.LOGGED_OUT, R.MAIN_DEVICE_GONE])
-async def test_within_the_dwell_it_is_a_drop(fresh, reason):
+async def test_within_the_dwell_it_is_a_drop(fresh):
     await fresh.up()
-    await fresh.lose(reason)
+    await fresh.lose(R.LOGGED_OUT)
     body = await fresh.body()
     assert (body.state, body.failure.code) == (State.FAILED, FailureCode.DROPPED_AFTER_LINKING)
     assert await fresh.counted("dropped") == 1

@@ -272,7 +272,7 @@ def _logged_out(message: Any) -> Happening:
         ConnectFailureReason.Value("MAIN_DEVICE_GONE"),
         ConnectFailureReason.Value("UNKNOWN_LOGOUT"),
     )
-    return happen.LoginRefused(Refusal.MAIN_DEVICE_GONE if gone else Refusal.LOGGED_OUT, reason)
+    return happen.LoginRefused(Refusal.RESTRICTED if gone else Refusal.LOGGED_OUT, reason)
 
 
 def _ms(moment: int) -> int:

@@ -63,7 +63,7 @@ class Refusal(StrEnum):
     """Why WhatsApp ended a paired session; nothing reconnects after any of these."""
 
     LOGGED_OUT = "logged-out"
-    MAIN_DEVICE_GONE = "main-device-gone"
+    RESTRICTED = "restricted"
     REPLACED = "replaced"
     BANNED = "banned"
     OUTDATED = "outdated"

@@ -7,7 +7,7 @@ from workers.engine.protocol import LostReason
 
 REASONS = {
     Refusal.LOGGED_OUT: LostReason.LOGGED_OUT,
-    Refusal.MAIN_DEVICE_GONE: LostReason.MAIN_DEVICE_GONE,
+    Refusal.RESTRICTED: LostReason.RESTRICTED,
     Refusal.REPLACED: LostReason.REPLACED,
     Refusal.BANNED: LostReason.BANNED,
     Refusal.OUTDATED: LostReason.OUTDATED,
