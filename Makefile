@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 TYPED := app docs emulator shared tests workers .ci/lock.py
-CHECKS := check-lock check-format check-lint check-imports check-generated check-types check-page
+CHECKS := check-lock check-format check-lint check-imports check-generated check-types check-page check-lua
 
 .PHONY: help setup run demo test quick chaos bench check lock docs screenshots sbom format clean $(CHECKS)
 
@@ -80,6 +80,10 @@ check-types:
 
 check-page:
 	@.ci/page
+
+check-lua:
+	@if command -v luacheck >/dev/null; then luacheck --quiet --no-color shared/state/wa.lua; \
+	else echo "SKIPPED: wa.lua is not looked at, as luacheck is not installed (Debian: apt install lua-check)"; fi
 
 format: setup
 	@ruff format --quiet .

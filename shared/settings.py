@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +41,12 @@ class Settings(BaseSettings):
     redis_tls_verify: bool = Field(
         default=True,
         description="`false` accepts the self-signed certificate that Heroku-style hosts give their Redis.",
+    )
+    namespace: str = Field(
+        default="",
+        max_length=32,
+        description="Begins every name in Redis, as `x:`, so that two stacks share one database. Empty: none; but `db1:` in"
+        " database 1, since the databases of one server share their channels.",
     )
     database_url: SecretStr | None = Field(
         default=None, description="Postgres for linked devices; without it one SQLite file a session in `DATA_DIR`."
@@ -116,6 +123,13 @@ class Settings(BaseSettings):
     @classmethod
     def _redis(cls, value: SecretStr) -> SecretStr:
         redis_place(value.get_secret_value())
+        return value
+
+    @field_validator("namespace")
+    @classmethod
+    def _one_word(cls, value: str) -> str:
+        if not re.fullmatch(r"[\w.-]*", value, re.ASCII):
+            raise ValueError("is one word of letters, digits, `-`, `_` and `.`")
         return value
 
     @field_validator("database_url")
@@ -198,6 +212,10 @@ class Settings(BaseSettings):
         if self.webhook_url and not self.webhook_secret:
             raise ValueError("WEBHOOK_URL needs WEBHOOK_SECRET, by which your platform knows that we sent it")
         return self
+
+    def names_in(self, database: int) -> str:
+        """The word that begins every name in this database of Redis; empty for none."""
+        return self.namespace or (f"db{database}" if database else "")
 
     @property
     def known_keys(self) -> tuple[ApiKey, ...]:

@@ -99,5 +99,5 @@ async def read(redis: ArqRedis, sessions: list[SessionId]) -> list[SessionRecord
 
 async def everything(redis: ArqRedis) -> list[SessionRecord]:
     """Every session of which there is a snapshot, by name."""
-    names = [key.decode().removeprefix(_PREFIX) async for key in redis.scan_iter(match=f"{_PREFIX}*", count=_BATCH)]
+    names = [key.decode().rpartition(_PREFIX)[2] async for key in redis.scan_iter(match=f"{_PREFIX}*", count=_BATCH)]
     return await read(redis, sorted({SessionId(name) for name in names}))

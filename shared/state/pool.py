@@ -17,6 +17,7 @@ from redis.backoff import ExponentialBackoff
 
 from shared.core.urls import RedisPlace, redis_place
 from shared.settings import Settings
+from shared.state.namespace import Namespace
 from shared.state.refusals import PoolBusy, RedisRefuses, refusal
 
 POOL_SIZE = 3
@@ -73,6 +74,16 @@ class _Heeding(AbstractConnection):
 
     _greeting = False
 
+    def __init__(self, *, namespace: str = "", listening: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self._namespace = Namespace(namespace) if namespace else None
+        self._listening = listening
+
+    def pack_command(self, *args: Any) -> Any:
+        if self._namespace is not None:
+            args = tuple(self._namespace.within(args))
+        return super().pack_command(*args)
+
     async def on_connect(self) -> None:
         # redis-py itself passes over what an old server does not know, such as CLIENT SETINFO.
         self._greeting = True
@@ -85,7 +96,8 @@ class _Heeding(AbstractConnection):
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         try:
-            return await super().read_response(*args, **options)
+            answer = await super().read_response(*args, **options)
+            return self._namespace.heard(answer) if self._namespace is not None and self._listening else answer
         except exceptions.RedisError as error:
             found = None if self._greeting else refusal(error)
             if found is None:
@@ -174,6 +186,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "db": place.database,
         "username": place.username,
         "password": place.password,
+        "namespace": settings.names_in(place.database),
     }
     if place.socket is not None:
         return options | {"connection_class": Local, "path": place.socket}
@@ -210,5 +223,5 @@ def subscriber(settings: Settings) -> Redis:
 
     It does not retry by itself: a silent reconnect would hide that messages were lost (docs/adr).
     """
-    options = _options(settings) | {"retry": None, "retry_on_error": [], "socket_timeout": None}
+    options = _options(settings) | {"retry": None, "retry_on_error": [], "socket_timeout": None, "listening": True}
     return Redis(connection_pool=ConnectionPool(**options))
