@@ -31,7 +31,10 @@ def _parse(arguments: list[str]) -> tuple[argparse.ArgumentParser, argparse.Name
     parser.add_argument(
         "--chaos", type=float, default=0.0, metavar="RATE", help="share of occasions that go wrong, 0 to 1"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the chaos: the same seed, the same misfortunes")
+    parser.add_argument(
+        "--life", type=float, default=0.0, metavar="RATE", help="share of occasions at which something ordinary happens"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of chaos and life: the same seed, the same choices")
     return parser, parser.parse_args(arguments)
 
 
@@ -41,7 +44,8 @@ async def _run(options: Options) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with serving(options) as ready:
-        line = asdict(ready) | ({"chaos": options.chaos, "seed": options.seed} if options.chaos else {})
+        random = {"chaos": options.chaos, "life": options.life, "seed": options.seed}
+        line = asdict(ready) | (random if options.chaos or options.life else {})
         sys.stdout.write(json.dumps({"ready": True, **line}) + "\n")
         sys.stdout.flush()
         await stop.wait()
@@ -54,8 +58,8 @@ def main(arguments: list[str]) -> int:
         require_loopback(parsed.host)
     except NotLoopback as error:
         parser.error(str(error))
-    if not 0 <= parsed.chaos <= 1:
-        parser.error("--chaos is a share between 0 and 1")
+    if not (0 <= parsed.chaos <= 1 and 0 <= parsed.life <= 1):
+        parser.error("--chaos and --life are shares between 0 and 1")
     with tempfile.TemporaryDirectory(prefix="emulator-") as forgotten:
         options = Options(
             state_directory=parsed.state_dir or Path(forgotten),
@@ -63,6 +67,7 @@ def main(arguments: list[str]) -> int:
             proxy_port=parsed.proxy_port,
             control_port=parsed.control_port,
             chaos=parsed.chaos,
+            life=parsed.life,
             seed=parsed.seed,
         )
         try:

@@ -73,11 +73,12 @@ class Emulator:
         proxy_port: int = 0,
         control_port: int = 0,
         chaos: float = 0.0,
+        life: float = 0.0,
         seed: int = 0,
     ) -> AsyncIterator[Emulator]:
         """An emulator in a process of its own, ended with the block. Without `state_directory` it forgets everything."""
         emulator = await Emulator.launch(
-            state_directory, proxy_port=proxy_port, control_port=control_port, chaos=chaos, seed=seed
+            state_directory, proxy_port=proxy_port, control_port=control_port, chaos=chaos, life=life, seed=seed
         )
         try:
             yield emulator
@@ -91,6 +92,7 @@ class Emulator:
         proxy_port: int = 0,
         control_port: int = 0,
         chaos: float = 0.0,
+        life: float = 0.0,
         seed: int = 0,
     ) -> Emulator:
         """Like `start`, for those who stop it themselves."""
@@ -98,6 +100,7 @@ class Emulator:
             f"--proxy-port={proxy_port}",
             f"--control-port={control_port}",
             f"--chaos={chaos}",
+            f"--life={life}",
             f"--seed={seed}",
         ]
         if state_directory is not None:

@@ -6,6 +6,7 @@ import base64
 from typing import Any, Protocol
 
 from emulator.faults import Fault
+from emulator.life import Life
 from emulator.phone.phone import Outcome
 
 
@@ -67,6 +68,10 @@ class Phone:
     async def delete(self, to: str, target: str) -> str:
         """Deletes for everyone what this phone wrote."""
         return await self.say(to, kind="deletion", target=target)
+
+    async def live(self, life: Life | str, *, times: int = 1, **more: int) -> None:
+        """Something of ordinary life (life.py) happens now to its linked devices; `more`: device, messages, chats."""
+        await self._call("POST", "/live", {"life": str(life), "times": times, **more})
 
     async def receipt(self, sender: str, message_id: str, kind: str = "read") -> None:
         """Says of a message of `sender`'s linked device: delivered, read, played, or retry (it could not be opened)."""

@@ -47,6 +47,9 @@ class Kind(StrEnum):
         "receipt.sent"  # message_id, type (delivered, read, played, retry), by: of a phone, for a linked device
     )
     RECEIPT_RECEIVED = "receipt.received"  # message_id, type, to: of a linked device, for what a phone wrote
+    LIFE = "life"  # life, device: something of ordinary life happened (life.py)
+    APP_STATE_FETCHED = "app-state.fetched"  # collection, asked, version: a device that had `asked` got what came since
+    MEDIA_SERVED = "media.served"  # path, bytes
     STANZA_UNKNOWN = "stanza.unknown"  # stanza
     FAULT_FIRED = "fault.fired"  # fault, rule
     EMULATOR_FAILED = "emulator.failed"  # reason: a bug of the emulator

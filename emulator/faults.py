@@ -99,6 +99,9 @@ class Fault(StrEnum):
     MESSAGE_LATE = "message-late"
     MESSAGE_REFUSED = "message-refused"
     RETRY_RECEIPT = "retry-receipt"
+    MEDIA_UNREACHABLE = "media-unreachable"
+    MEDIA_HTTP_ERROR = "media-http-error"
+    MEDIA_SILENCE = "media-silence"
     RECEIPT_SILENCE = "receipt-silence"
     RECEIPT_LATE = "receipt-late"
 
@@ -242,6 +245,15 @@ FAULTS: dict[Fault, FaultDoc] = {
     Fault.MESSAGE_REFUSED: FaultDoc(
         "a message is refused (421 463 475 479); `phone` may be the receiver's", "status=463", "SendMessageError"
     ),
+    Fault.MEDIA_UNREACHABLE: FaultDoc(
+        "the proxy leads to WhatsApp, not to its media host",
+        "",
+        "nothing; more than 32 history notices block what comes after",
+    ),
+    Fault.MEDIA_HTTP_ERROR: FaultDoc(
+        "the media host answers with an error", "status=404", "nothing; history is missing"
+    ),
+    Fault.MEDIA_SILENCE: FaultDoc("the media host never answers", "", "nothing; what comes after the notice waits"),
     Fault.RETRY_RECEIPT: FaultDoc(
         "the receiver's phone cannot open a message and asks for it again; `phone` may be the receiver's",
         "",

@@ -14,7 +14,8 @@ import uvicorn
 
 from emulator.control.routes import control_app
 from emulator.environment import Ready
-from emulator.phone.talk import Talk
+from emulator.life import Course
+from emulator.phone.living import Phones
 from emulator.rules import Chaos, Rules
 from emulator.server.proxy import Proxy
 from emulator.server.state import State
@@ -31,13 +32,15 @@ class NotLoopback(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Port 0 means any free one. `chaos` is the share (0 to 1) of occasions at which something goes wrong by itself."""
+    """Port 0 means any free one. `chaos` is the share (0 to 1) of occasions at which something goes wrong by itself,
+    `life` of those at which something ordinary happens."""
 
     state_directory: Path
     host: str = "127.0.0.1"
     proxy_port: int = 0
     control_port: int = 0
     chaos: float = 0.0
+    life: float = 0.0
     seed: int = 0
 
 
@@ -82,7 +85,8 @@ async def serving(options: Options) -> AsyncIterator[Ready]:
     tls, ca_path = tls_context(options.state_directory)
     state = State(options.state_directory)
     world = World(load_words(), state, Rules(Chaos(options.chaos, options.seed)))
-    world.phones = talk = Talk(world)
+    world.phones = talk = Phones(world)
+    world.course = Course(options.life, options.seed)
     proxy = Proxy(world, tls)
     with (
         _listen(options.host, options.proxy_port) as proxy_socket,

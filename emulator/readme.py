@@ -1,11 +1,11 @@
-"""`python -m emulator.readme` writes the catalogue of faults and the list of events into README.md; a test compares."""
+"""`python -m emulator.readme` writes the catalogues of faults and of ordinary life into README.md; a test compares."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from emulator.faults import FAULTS
+from emulator.life import LIFE
 
 _README = Path(__file__).with_name("README.md")
 
@@ -16,13 +16,19 @@ def catalogue() -> str:
     return "| fault | what happens | parameters | how neonize shows it |\n|---|---|---|---|\n" + rows
 
 
+def ordinary_life() -> str:
+    """The table of what happens without anybody's fault."""
+    return "| life | what happens |\n|---|---|\n" + "".join(f"| `{life}` | {what} |\n" for life, what in LIFE.items())
+
+
 def main() -> None:
-    """Writes the table between its marks."""
+    """Writes each table between its marks."""
     text = _README.read_text()
-    new = re.sub(
-        r"(<!-- faults -->\n).*?(<!-- /faults -->)", lambda m: m[1] + catalogue() + m[2], text, flags=re.DOTALL
-    )
-    _README.write_text(new)
+    for mark, table in (("faults", catalogue()), ("life", ordinary_life())):
+        start, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
+        before, _, rest = text.partition(start)
+        text = before + start + table + end + rest.partition(end)[2]
+    _README.write_text(text)
 
 
 if __name__ == "__main__":

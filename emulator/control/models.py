@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from emulator.faults import Fault
+from emulator.life import Life
 
 Number = Annotated[str, Field(pattern=r"^(\d{5,15})?$")]
 
@@ -96,6 +97,16 @@ class SayBody(_Strict):
         return self
 
 
+class LifeBody(_Strict):
+    """What shall happen now to the linked devices of a phone, `times` times; `messages` and `chats` say how much of it."""
+
+    life: Life
+    device: int | None = None
+    messages: int = Field(default=20, ge=0, le=200_000)
+    chats: int = Field(default=5, ge=1, le=2000)
+    times: int = Field(default=1, ge=1, le=10_000)
+
+
 class ReceiptBody(_Strict):
     """What a phone says of the message `message_id` that a linked device of `sender` sent."""
 
@@ -132,5 +143,6 @@ class SettingsBody(_Strict):
     restart_delay: float = Field(default=0.0, ge=0)
     goodbye_delay: float = Field(default=0.5, ge=0)
     answer_delay: float = Field(default=0.0, ge=0)
+    life: float | None = Field(default=None, ge=0, le=1)
     minimum_revision: int = Field(default=0, ge=0)
     web_revision: int = Field(default=1_047_769_893, ge=0)

@@ -11,6 +11,9 @@ from starlette.routing import Route
 
 from emulator.control import models
 from emulator.control.reading import BadRequest, number_in, read_body
+from emulator.life import LIFE
+from emulator.phone.living import happen
+from emulator.phone.scene import Scene
 from emulator.phone.talk import Talk
 from emulator.server.directory import group_address
 from emulator.server.state import now_ms
@@ -67,6 +70,8 @@ class Talking:
         return [
             Route("/phones/{number:int}/say", self.say, methods=["POST"]),
             Route("/phones/{number:int}/receipt", self.receipt, methods=["POST"]),
+            Route("/phones/{number:int}/live", self.live, methods=["POST"]),
+            Route("/life", self.life),
             Route("/groups", self.groups),
             Route("/groups/{group:int}", self.group, methods=["PUT", "DELETE"]),
         ]
@@ -96,6 +101,19 @@ class Talking:
             raise BadRequest(f"{body.sender} sent no message {body.message_id}")
         self._talk.receipt(self._world.state.account(number_in(request)), message, body.type)
         return JSONResponse({})
+
+    async def live(self, request: Request) -> Response:
+        """Something of ordinary life happens to the linked devices of a phone."""
+        body, owner = await read_body(request, models.LifeBody), self._world.state.account(number_in(request))
+        wanted = [device for device in owner.devices.values() if body.device in (None, device.id)]
+        for device in wanted * body.times:
+            scene = Scene(self._world, self._talk, owner, device, self._world.course.dice, body.messages, body.chats)
+            happen(scene, body.life)
+        return JSONResponse({"devices": [device.id for device in wanted]})
+
+    async def life(self, _: Request) -> Response:
+        course = self._world.course
+        return JSONResponse({"rate": course.rate, "seed": course.seed, "life": LIFE})
 
     async def groups(self, _: Request) -> Response:
         return JSONResponse({"groups": [asdict(group) for group in self._world.groups.values()]})

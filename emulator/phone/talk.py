@@ -218,6 +218,27 @@ class Talk:
             self._deliver(_Sent(writer, copy, own), writer, device, message_id)
         return message_id
 
+    def say_garbled(self, writer: Account, to: Account, device: Device, plain: bytes) -> str:
+        """A text that the device cannot open; when it asks for it again, it gets it whole. The message's id."""
+        message_id = _new_id()
+        attrs: dict[str, str | Jid] = {
+            "from": Jid(writer.lid, LID_SERVER),
+            "sender_pn": Jid(writer.number),
+            "type": "text",
+        }
+        self._sent[writer.number, message_id, to.number, device.id] = _Sent(writer, plain, attrs)
+        node = Node("enc", {"v": "2", "type": "msg"}, os.urandom(80))
+        stanza = Node("message", {**attrs, "id": message_id, "t": str(now_ms() // 1000)}, (node,))
+        mail.deliver(self._world, (to.number, device.id), stanza)
+        return message_id
+
+    def reinstall(self, account: Account) -> None:
+        """The account moves to a new phone: new keys, no session of the old one."""
+        account.identity_seed, account.signed_prekey_seed = os.urandom(32).hex(), os.urandom(32).hex()
+        self._world.state.save(account)
+        for key in [key for key in self._sessions if key[0] == account.number]:
+            del self._sessions[key]
+
     def say_in(self, writer: Account, group: Group, plain: bytes, *, kind: str = "text", edit: str = "") -> str:
         """A member's phone writes to a group: the linked devices of all members get it. The message's id."""
         message_id, address = _new_id(), Jid(group.id, GROUP_SERVER)

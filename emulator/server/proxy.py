@@ -15,11 +15,13 @@ from typing import NoReturn
 from emulator.events import Kind
 from emulator.faults import DEFAULT_DELAY, Fault
 from emulator.rules import Rule
+from emulator.server import media
 from emulator.server.connection import Connection
 from emulator.server.world import World
 from emulator.wire.websocket import Websocket, WebsocketClosed, accept_response, read_http_head
 
 TARGET = "web.whatsapp.com:443"
+MEDIA_TARGET = f"{media.HOST}:443"
 PATH = "/ws/chat"
 PAGES = {
     "/": (
@@ -113,8 +115,10 @@ class Proxy:
         target = rest.partition(" ")[0]
         if method != "CONNECT":
             await self._reject(writer, tag, 405, f"{method} is not CONNECT")
-        if target != TARGET:
+        if target not in (TARGET, MEDIA_TARGET):
             await self._reject(writer, tag, 502, f"{target} does not exist here, only {TARGET}")
+        if target == MEDIA_TARGET and self._strike(Fault.MEDIA_UNREACHABLE, tag) is not None:
+            await self._reject(writer, tag, 502, "as armed")
         if (rule := self._strike(Fault.CONNECT_HTTP_ERROR, tag)) is not None:
             await self._reject(writer, tag, rule.status or 502, "as armed")
         if self._strike(Fault.CONNECT_CUT, tag) is not None:
@@ -131,6 +135,8 @@ class Proxy:
 
     async def _upgrade(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tag: str) -> None:
         first, headers = await read_http_head(reader)
+        if headers.get("host", "").partition(":")[0] == media.HOST:
+            await self._serve_file(reader, writer, tag, first)
         if (page := first.removeprefix("GET ").removesuffix(" HTTP/1.1")) in PAGES:
             await self._show(writer, tag, page, headers)
         if first != f"GET {PATH} HTTP/1.1":
@@ -143,6 +149,24 @@ class Proxy:
             await self._reject(writer, tag, rule.status or 503, "as armed")
         writer.write(accept_response(headers.get("sec-websocket-key", "")))
         await writer.drain()
+
+    async def _serve_file(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tag: str, first: str
+    ) -> NoReturn:
+        if self._strike(Fault.MEDIA_SILENCE, tag) is not None:
+            await reader.read()
+            raise _Refused
+        if (rule := self._strike(Fault.MEDIA_HTTP_ERROR, tag)) is not None:
+            await self._reject(writer, tag, rule.status or 404, "as armed")
+        path = first.removeprefix("GET ").partition(" ")[0].partition("?")[0]
+        body = self._world.media.get(path)
+        if body is None:
+            await self._reject(writer, tag, 404, f"{path[:80]} is not on the media host")
+        self._world.events.add(Kind.MEDIA_SERVED, tag=tag, path=path, bytes=len(body))
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        writer.write(head.encode() + body)
+        await writer.drain()
+        raise _Refused
 
     async def _show(self, writer: asyncio.StreamWriter, tag: str, page: str, headers: dict[str, str]) -> NoReturn:
         fault, text = PAGES[page]

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from emulator.events import Kind
 from emulator.faults import Fault, Step, refusal_text
-from emulator.server import directory, groups, login, mail, messaging, pairing_code, prekeys
+from emulator.server import app_state, directory, groups, login, mail, media, messaging, pairing_code, prekeys
 from emulator.server.world import Linked, Peer, Status
 from emulator.wire.nodes import Node
 
@@ -14,8 +14,18 @@ _SILENT = {"ack", "chatstate", "ib", "presence", "receipt"}
 """Stanzas that want no answer."""
 
 
+_AFTERWARDS = {"ack", "receipt"}
+"""What a client says of what it got: no occasion, or life would beget life."""
+
+
 async def handle(connection: Peer, node: Node) -> None:
-    """Answers one stanza."""
+    """Answers one stanza; then something of ordinary life may happen."""
+    await _handle(connection, node)
+    if connection.linked is not None and connection.status is Status.ONLINE and node.tag not in _AFTERWARDS:
+        connection.world.phones.live(connection, connection.linked)
+
+
+async def _handle(connection: Peer, node: Node) -> None:
     if node.tag == "iq":
         await _query(connection, node)
     elif node.tag == "message" and connection.linked is not None:
@@ -69,6 +79,7 @@ async def _passive(connection: Peer, linked: Linked, query: Node) -> None:
         return
     connection.answer(query)
     if query.child("active") is not None and connection.status is not Status.ONLINE:
+        connection.world.phones.live(connection, linked, arriving=True)
         connection.status = Status.ONLINE
         waited = mail.hand_over(connection, linked)
         connection.log(Kind.DEVICE_CONNECTED, device=linked.device.id, waited=waited)
@@ -117,6 +128,8 @@ _HANDLERS: dict[tuple[str, str], Handler] = {
     ("w", "get"): _holds(Node("props", {"version": "1", "hash": "1"}, ())),
     ("blocklist", "get"): _holds(Node("list", {}, ())),
     ("w:profile:picture", "get"): _picture,
+    ("w:m", "set"): media.answer,
+    ("w:sync:app:state", "set"): app_state.answer,
     ("w:stats", "set"): _accept,
     ("urn:xmpp:whatsapp:push", "set"): _accept,
     ("urn:xmpp:whatsapp:dirty", "set"): _accept,

@@ -20,6 +20,7 @@ class TagSettings:
     restart_delay: from the client's signature to the 515.
     goodbye_delay: from a failure or stream error to the close.
     answer_delay: every frame from the server is under way for so long, as if it were that far away; 0.1 is usual.
+    life: at which share of occasions (stanzas of a client) something of ordinary life happens; None: as `--life` says.
     minimum_revision: a client whose web version 2.3000.N has a lower N is refused (405), linked or not.
     web_revision: the N that WhatsApp's own page and its worker script name (`GET /`, `GET /sw.js`).
     """
@@ -35,6 +36,7 @@ class TagSettings:
     goodbye_delay: float = 0.5
     answer_delay: float = 0.0
     minimum_revision: int = 0
+    life: float | None = None
     web_revision: int = 1_047_769_893
 
     def shown_seconds(self, index: int) -> float:

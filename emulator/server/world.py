@@ -12,9 +12,11 @@ from typing import Protocol
 
 from emulator.events import EventLog, Kind
 from emulator.faults import Fault, Step
+from emulator.life import Course
 from emulator.rules import Rule, Rules
 from emulator.server.settings import TagSettings
 from emulator.server.state import Account, Device, State
+from emulator.wire.app_state import Collection
 from emulator.wire.content import Content
 from emulator.wire.nodes import Node
 from emulator.wire.payload import Registration
@@ -170,6 +172,8 @@ class Phones(Protocol):
 
     def forget(self, number: str, device: int | None = None) -> None: ...
 
+    def live(self, peer: Peer, linked: Linked, *, arriving: bool = False) -> None: ...
+
 
 @dataclass(slots=True)
 class World:
@@ -192,6 +196,11 @@ class World:
     mail: dict[tuple[str, int], dict[tuple[str, str, str, str], Node]] = field(default_factory=dict)
     """What each linked device has not acknowledged yet (mail.py)."""
     groups: dict[str, Group] = field(default_factory=dict)
+    media: dict[str, bytes] = field(default_factory=dict)
+    """What lies on the media host, by path."""
+    app_state: dict[str, dict[str, Collection]] = field(default_factory=dict)
+    """What the devices of each number share, by collection."""
+    course: Course = field(default_factory=Course)
     phones: Phones = field(init=False)
     """Set by whoever makes the world: the phones need it to be there."""
     ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))

@@ -33,6 +33,7 @@ _TOLD = (
     events.ConnectedEv,
     events.ConnectFailureEv,
     events.DisconnectedEv,
+    events.HistorySyncEv,
     events.KeepAliveRestoredEv,
     events.KeepAliveTimeoutEv,
     events.LoggedOutEv,

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from emulator.client import Emulator, EmulatorError, running
-from emulator.readme import catalogue
+from emulator.readme import catalogue, ordinary_life
 
 ROOT = Path(__file__).parents[2]
 
@@ -138,3 +138,10 @@ def test_the_readme_holds_the_catalogue_of_faults():
     printed = re.search(r"<!-- faults -->\n(.*?)<!-- /faults -->", text, re.DOTALL)
     assert printed is not None
     assert printed[1] == catalogue(), "run: python -m emulator.readme"
+
+
+def test_the_readme_holds_the_catalogue_of_ordinary_life():
+    text = (ROOT / "emulator/README.md").read_text()
+    printed = re.search(r"<!-- life -->\n(.*?)<!-- /life -->", text, re.DOTALL)
+    assert printed is not None
+    assert printed[1] == ordinary_life(), "run: python -m emulator.readme"

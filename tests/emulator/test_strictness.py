@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from emulator.phone.living import Phones
 from emulator.phone.phone import Phone
-from emulator.phone.talk import Talk
 from emulator.rules import Chaos, Rules
 from emulator.server.settings import TagSettings
 from emulator.server.state import Device, State
@@ -27,7 +27,7 @@ def world(tmp_path):
         Rules(Chaos(0, 0)),
         default_settings=TagSettings(goodbye_delay=0, restart_delay=0),
     )
-    made.phones = Talk(made)
+    made.phones = Phones(made)
     return made
 
 
