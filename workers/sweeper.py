@@ -89,6 +89,7 @@ class Sweeper:
         await asyncio.sleep(max(0, REDIS_YOUNG_SECONDS - server["uptime_in_seconds"]))
         await self._take_up_the_unheld(registry)
         await self._end_texts()
+        await self._outbox.end_unconfirmed()
         if away is not None:
             raise away
 

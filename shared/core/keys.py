@@ -61,6 +61,7 @@ PROBE = "wa:probe"
 WEB_REVISION = "wa:web-revision"
 WEBHOOKS = "wa:webhooks"
 OUTBOXES = "wa:outboxes"
+UNCONFIRMED = "wa:unconfirmed"
 
 QUEUE_LINKING = "arq:queue:linking"
 QUEUE_SESSIONS = "arq:queue:sessions"
@@ -243,6 +244,7 @@ KEYS: tuple[KeyDoc, ...] = (
     ),
     KeyDoc("wa:outbox:<session>", "list", "1 h", "ids of texts that wait or are under way, the oldest first"),
     KeyDoc("wa:outboxes", "zset", "1 h", "sessions with texts that wait, by the moment when a sweep looks (ms)"),
+    KeyDoc("wa:unconfirmed", "zset", "8 days", "texts that no phone has confirmed, by when (ms) that is told"),
     KeyDoc("wa:message:<session>:<message>", "hash", "7 days", "where a text stands: state, times, reason"),
     KeyDoc("wa:sent:<session>:<id>", "string PX", "7 days", "our id of a text, for its receipts"),
     KeyDoc("wa:contact:<hash>", "string PX", "1 day", "whether a number is on WhatsApp, by keyed hash; no phone in it"),

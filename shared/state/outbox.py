@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
-from shared.core.messages import Fate, MessageState, NotSent
+from shared.core.messages import Fate, MessageState, NotDelivered, NotSent
 from shared.state.events import Event
 from shared.state.lease import Lease
 from shared.state.pool import answer
@@ -29,6 +29,10 @@ WAIT_MS = 120_000
 """A text waits so long for its session to come online. After that it is told as not sent."""
 LOOK_MS = WAIT_MS + 30_000
 """A sweep looks at an outbox this long after its worker was last seen at it."""
+CONFIRM_MS = 24 * keys.HOUR
+"""A text that no phone has confirmed for so long is told as undelivered."""
+DOUBT_MS = 30_000
+"""The same for one that a phone could not decrypt. The library sends it again at once, if it remembers it."""
 RESERVE_MINUTES = 15
 """A session that was silent for this long may send what it has saved up at once."""
 
@@ -195,6 +199,7 @@ class Outbox:
             id=message_id,
             state=fate.state.value,
             at=fate.at or None,
+            confirm=CONFIRM_MS,
             about={
                 name: str(value)
                 for name, value in (
@@ -209,6 +214,49 @@ class Outbox:
         if first and event and self._news:
             self._news.kept(event)
         return bool(first)
+
+    async def by_whatsapp_id(self, session: SessionId, whatsapp_id: str) -> str | None:
+        """Our id of a text, if it is one of ours."""
+        found = await self._redis.get(keys.sent(session, whatsapp_id))
+        return found.decode() if found else None
+
+    async def confirm(self, session: SessionId, message_id: str, fate: Fate) -> bool:
+        """Write what a receiver's phone says of a text that was sent, and keep the event of it; whether it is news."""
+        event = self._news.text(session, message_id, fate) if self._news else None
+        names = _names(session, message_id)
+        if event:
+            names["webhook"] = keys.webhook(event.id)
+        news = await self._wa(
+            "confirm_text",
+            session,
+            names=names,
+            id=message_id,
+            state=fate.state.value,
+            at=fate.at or None,
+            reason=fate.reason and fate.reason.value,
+            event=event and event.script_fields(),
+        )
+        if news and event and self._news:
+            self._news.kept(event)
+        return bool(news)
+
+    async def doubt(self, session: SessionId, message_id: str) -> bool:
+        """A phone could not decrypt a text. It is told as undelivered soon, unless the phone confirms it."""
+        names = _names(session, message_id)
+        return bool(await self._wa("doubt_text", session, names=names, id=message_id, soon=DOUBT_MS))
+
+    async def end_unconfirmed(self, most: int = 500) -> int:
+        """Tell of texts that no phone has confirmed in time; how many there were."""
+        found = await self._redis.zrangebyscore(keys.UNCONFIRMED, "-inf", now_ms(), start=0, num=most)
+        for one in found:
+            name, _, message_id = one.decode().partition(" ")
+            session = SessionId(name)
+            stands = await self.look(session, message_id)
+            reason = NotDelivered.UNREADABLE if "doubt" in stands else NotDelivered.UNCONFIRMED
+            fate = Fate(MessageState.UNDELIVERED, reason, whatsapp_id=stands.get("whatsappId", ""))
+            await self.confirm(session, message_id, fate)
+            await self._redis.zrem(keys.UNCONFIRMED, one)
+        return len(found)
 
     async def give_up(self, session: SessionId, *, older_ms: int = 0) -> int:
         """End the texts of a session that nobody sends, if they have waited so long; how many."""
@@ -243,4 +291,5 @@ def _names(session: SessionId, message_id: str) -> dict[str, str]:
         "message": keys.message(session, message_id),
         "text": keys.text(session, message_id),
         "outboxes": keys.OUTBOXES,
+        "unconfirmed": keys.UNCONFIRMED,
     }

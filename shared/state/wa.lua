@@ -629,7 +629,33 @@ function script.settle_text()
   call('DEL', key.text)
   if call('EXISTS', key.outbox) == 0 then call('ZREM', key.outboxes, arg.session) end
   if key.sent then call('SET', key.sent, arg.id, 'PX', facts.message) end
+  if arg.state == 'sent' then
+    call('ZADD', key.unconfirmed, whole(now_ms() + arg.confirm), arg.session .. ' ' .. arg.id)
+    call('PEXPIRE', key.unconfirmed, facts.message)
+  end
   if arg.event then keep_event(arg.event, 0) end
+  return true
+end
+
+-- What the phone of a text's receiver says goes on from sent to delivered and read, or to undelivered; never back, but
+-- for a text that was told as undelivered.
+local TOLD = { sent = 1, undelivered = 2, delivered = 3, read = 4 }
+
+function script.confirm_text()
+  local state = call('HGET', key.message, 'state')
+  if not TOLD[state or ''] or TOLD[arg.state] <= TOLD[state] then return false end
+  mark_text('state', arg.state, arg.state .. 'At', whole(arg.at or now_ms()))
+  if arg.reason then call('HSET', key.message, 'reason', arg.reason) else call('HDEL', key.message, 'reason') end
+  call('ZREM', key.unconfirmed, arg.session .. ' ' .. arg.id)
+  if arg.event then keep_event(arg.event, 0) end
+  return true
+end
+
+-- The phone could not decrypt the text. Unless it confirms it within `soon` ms, the text is told as undelivered.
+function script.doubt_text()
+  if call('HGET', key.message, 'state') ~= 'sent' then return false end
+  mark_text('doubt', 'unreadable')
+  call('ZADD', key.unconfirmed, 'LT', whole(now_ms() + arg.soon), arg.session .. ' ' .. arg.id)
   return true
 end
 

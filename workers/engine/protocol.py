@@ -2,7 +2,7 @@
 
     -> linker   start, request-code                   <- ready, qr, code, code-refused, word, paired, connected, ended
     -> holder   hold, release, log-out, send, look,   <- ready, held, dropped, restored, lost, sent, send-failed,
-                probe                                     looked, released, probed
+                probe                                     looked, confirmed, released, probed
 
 A linker runs exactly one attempt and is then gone; a holder keeps many sessions. Raw words of the library (`word`,
 `reason`) are translated in one place on the worker's side (workers/reasons.py); here they only travel.
@@ -259,6 +259,25 @@ class SendFailed(Line):
     reason: str
 
 
+class Receipt(StrEnum):
+    """What a receiver's phone says of a text, or WhatsApp's silence."""
+
+    DELIVERED = "delivered"
+    READ = "read"
+    UNREADABLE = "unreadable"  # the phone could not decrypt it; the library sends it again, if it remembers it
+    NO_KEYS = "no-keys"  # the keys of the phone could not be had: the text went to our own phone only
+
+
+class Confirmed(Line):
+    """Receipts of texts, by WhatsApp's ids. Some may be of texts that another device of the account has sent."""
+
+    type: Literal["confirmed"] = "confirmed"
+    session: str
+    receipt: Receipt
+    whatsapp_ids: list[str]
+    at: int | None = None
+
+
 class Person(Line):
     """What WhatsApp says of a number. `exists`: null if it did not say; `account`: E.164 of the account's own name.
 
@@ -292,9 +311,9 @@ class Probed(Line):
 
 
 FromHolder = Annotated[
-    Ready | Held | Dropped | Restored | Lost | Released | Sent | SendFailed | Looked | Probed,
+    Ready | Held | Dropped | Restored | Lost | Released | Sent | SendFailed | Looked | Confirmed | Probed,
     Field(discriminator="type"),
 ]
-from_holder: TypeAdapter[Ready | Held | Dropped | Restored | Lost | Released | Sent | SendFailed | Looked | Probed] = (
-    TypeAdapter(FromHolder)
-)
+from_holder: TypeAdapter[
+    Ready | Held | Dropped | Restored | Lost | Released | Sent | SendFailed | Looked | Confirmed | Probed
+] = TypeAdapter(FromHolder)

@@ -10,15 +10,15 @@ import itertools
 import random
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from redis.exceptions import RedisError
 
 from shared.core.ids import SessionId
-from shared.core.messages import Fate, MessageState, NotSent
+from shared.core.messages import Fate, MessageState, NotDelivered, NotSent
 from shared.state.contacts import Contact
-from shared.state.outbox import WAIT_MS, Begun, Message, Waiting
+from shared.state.outbox import DOUBT_MS, WAIT_MS, Begun, Message, Waiting
 from workers.engine import protocol as pipe
 from workers.holding.holders import Holders
 from workers.holding.people import People
@@ -39,6 +39,13 @@ TRIES = 5
 """A text that the library could not send so many times, though the session was online, is given up."""
 LAST_SECONDS = 1.5
 """A worker that stops waits so long for answers to what its holders have in hand."""
+
+MOST_RECEIPTS = 2000
+_OF_RECEIPT = {
+    pipe.Receipt.DELIVERED: Fate(MessageState.DELIVERED),
+    pipe.Receipt.READ: Fate(MessageState.READ),
+    pipe.Receipt.NO_KEYS: Fate(MessageState.UNDELIVERED, NotDelivered.NO_KEYS),
+}
 
 
 @dataclass(slots=True)
@@ -63,6 +70,7 @@ class TextQueue:
         self._waiting: deque[Text] = deque()
         self._hand: deque[Text] = deque()
         self._ended: deque[tuple[str, Fate | None]] = deque()  # to be written down; None: it waits again
+        self._receipts: deque[pipe.Confirmed] = deque(maxlen=MOST_RECEIPTS)
         self._places = itertools.count()
         self.people = People(session, links.contacts, holders)
         self._volley = 0
@@ -76,7 +84,7 @@ class TextQueue:
     @property
     def busy(self) -> bool:
         """Whether its holder has a text in hand, or an end is to be written yet."""
-        return bool(self._hand or self._ended)
+        return bool(self._hand or self._ended or self._receipts)
 
     def wake(self, *, stale: bool = True) -> None:
         """Something has changed: texts, the connection, the owner."""
@@ -98,6 +106,11 @@ class TextQueue:
             if fate.state is MessageState.SENT:
                 self.people.met(text.message.to)
         self._quiet.set()
+        self.wake(stale=False)
+
+    def confirmed(self, event: pipe.Confirmed) -> None:
+        """What a receiver's phone says of texts; written down after their ends."""
+        self._receipts.append(event)
         self.wake(stale=False)
 
     def cut(self) -> None:
@@ -155,6 +168,7 @@ class TextQueue:
     async def _step(self) -> float | None:
         """Do what can be done now; for how long there is nothing more to do. None: until something happens."""
         await self._write_ends()
+        await self._write_receipts()
         if (held := self.held) is None:
             return None
         if self._stale:
@@ -242,6 +256,27 @@ class TextQueue:
                 log.warning(
                     "message.failed", session=self.session, message=message, why=fate.reason, status=fate.status
                 )
+
+    async def _write_receipts(self) -> None:
+        outbox = self._links.outbox
+        while self._receipts:
+            event = self._receipts[0]
+            for whatsapp_id in event.whatsapp_ids:
+                message = await outbox.by_whatsapp_id(self.session, whatsapp_id)
+                if message is None:
+                    continue
+                if event.receipt is pipe.Receipt.UNREADABLE:
+                    if await outbox.doubt(self.session, message):
+                        self._links.spawn(self._look_at_doubts(), "send")
+                else:
+                    fate = replace(_OF_RECEIPT[event.receipt], whatsapp_id=whatsapp_id, at=event.at)
+                    await outbox.confirm(self.session, message, fate)
+            if self._receipts and self._receipts[0] is event:
+                self._receipts.popleft()
+
+    async def _look_at_doubts(self) -> None:
+        await asyncio.sleep(DOUBT_MS / 1000 + 0.5)
+        await self._links.outbox.end_unconfirmed()
 
     async def restore(self) -> None:
         """Redis has lost its memory: keep there again what waits here."""

@@ -62,6 +62,10 @@ class Sending:
                 log.info("message.unsent", session=event.session, message=event.message, raw=raw)
                 queue.heard(event.message, reasons.of_unsent(raw))
 
+    def confirmed(self, event: pipe.Confirmed) -> None:
+        """What a receiver's phone says of texts."""
+        self._queue(SessionId(event.session)).confirmed(event)
+
     def looked(self, event: pipe.Looked) -> None:
         """What WhatsApp says of people."""
         queue = self._queue(SessionId(event.session))

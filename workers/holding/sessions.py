@@ -304,6 +304,9 @@ class Sessions:
         if isinstance(event, pipe.Sent | pipe.SendFailed):
             self._sending.heard(event)
             return
+        if isinstance(event, pipe.Confirmed):
+            self._sending.confirmed(event)
+            return
         if isinstance(event, pipe.Looked):
             self._sending.looked(event)
             return

@@ -38,6 +38,7 @@ CONSTANTS = [
     keys.PROBE,
     keys.WEBHOOKS,
     keys.OUTBOXES,
+    keys.UNCONFIRMED,
     keys.WEB_REVISION,
     keys.LINKS_CHANNEL,
     keys.QUEUE_LINKING,

@@ -1,13 +1,15 @@
 """The texts of a held session on their way into the library: one at a time, and none before one that could not leave."""
 
 import asyncio
+import logging
 
 import pytest
 
 from workers.engine.child import texts as module
 from workers.engine.child.happenings import ClientError
 from workers.engine.child.texts import Texts
-from workers.engine.protocol import Send, SendFailed, Sent
+from workers.engine.child.unsealed import Unsealed
+from workers.engine.protocol import Confirmed, Receipt, Send, SendFailed, Sent
 
 
 class FakeSession:
@@ -15,7 +17,7 @@ class FakeSession:
 
     def __init__(self):
         self.up, self.restarts, self.lines, self.sent = True, 0, [], []
-        self.client = self
+        self.client, self.name = self, "s"
         self.answers: asyncio.Queue[object] = asyncio.Queue()
 
     async def send_text(self, _to, text):
@@ -42,8 +44,8 @@ def session():
 
 
 @pytest.fixture
-def texts(session):
-    return Texts(session)
+async def texts(session):
+    return Texts(session, Unsealed(asyncio.get_running_loop()))
 
 
 async def test_a_text_waits_for_the_end_of_the_one_before(session, texts):
@@ -94,3 +96,37 @@ async def test_a_session_that_is_released_sends_what_is_under_way_and_nothing_mo
     await asyncio.gather(first, second, stopping)
     assert [line.message for line in session.lines if isinstance(line, Sent)] == ["a"]
     assert session.lines[1] == SendFailed(session="s", message="b", reason="stopped")
+
+
+async def test_a_receipt_that_overtakes_the_end_of_its_text_is_told_after_it(session, texts):
+    sending = asyncio.create_task(texts.send(order("a")))
+    await asyncio.sleep(0)
+    await texts.confirmed(Receipt.DELIVERED, ["3EB0"], 2)
+    assert session.lines == []
+    session.answers.put_nowait(("3EB0", 1))
+    await sending
+    delivered = Confirmed(session="s", receipt=Receipt.DELIVERED, whatsapp_ids=["3EB0"], at=2)
+    assert session.lines == [Sent(session="s", message="a", whatsapp_id="3EB0", at=1), delivered]
+    await texts.confirmed(Receipt.READ, ["3EB0"], 3)
+    assert session.lines[2].receipt is Receipt.READ
+
+
+@pytest.mark.parametrize("when", ["before the text is acknowledged", "after it"])
+async def test_a_text_that_left_without_its_receiver_is_told(session, when):
+    unsealed = Unsealed(asyncio.get_running_loop())
+    texts = Texts(session, unsealed)
+    line = "Failed to encrypt 3EB0 for 79001239999@lid: can't encrypt message for device: no signal session established"
+    record = logging.LogRecord("whatsmeow.Client", logging.WARNING, "", 0, line, None, None)
+    own = logging.LogRecord("x", logging.WARNING, "", 0, line.replace("79001239999@", "79001239999:3@"), None, None)
+    unsealed.emit(own)
+    if when.startswith("before"):
+        unsealed.emit(record)
+        await asyncio.sleep(0)
+    session.answers.put_nowait(("3EB0", 1))
+    await texts.send(order("a"))
+    if when.startswith("after"):
+        unsealed.emit(record)
+    async with asyncio.timeout(5):
+        while len(session.lines) < 2:
+            await asyncio.sleep(0)
+    assert session.lines[1:] == [Confirmed(session="s", receipt=Receipt.NO_KEYS, whatsapp_ids=["3EB0"])]

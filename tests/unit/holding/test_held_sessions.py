@@ -14,7 +14,7 @@ from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import State
 from shared.state.contacts import Contacts
 from shared.state.cooldowns import Asker, Cooldowns
-from shared.state.events import message_event
+from shared.state.events import EventType, message_event
 from shared.state.lease import Leases
 from shared.state.outbox import Outbox
 from shared.state.pool import answer
@@ -141,7 +141,7 @@ class House:
         self.snapshots, self.leases = Snapshots(redis), Leases(redis)
         self.cooldowns = Cooldowns(redis, SecretStr("x" * 40))
         self.ownership = Ownership(self.leases, WorkerId("w"), on_lapsed=self._nothing, on_beat=lambda _: None)
-        self.ended = []
+        self.ended, self.events = [], []
         self.outbox, self.contacts = Outbox(redis, news=self), Contacts(redis, SecretStr("x" * 40))
         self.tasks = set()
         self.done = asyncio.Event()
@@ -170,7 +170,9 @@ class House:
         return message_event(session, message, fate)
 
     def kept(self, event):
-        self.ended.append((event.message_id, event.reason))
+        self.events.append(event)
+        if event.type in {EventType.MESSAGE_SENT, EventType.MESSAGE_FAILED}:
+            self.ended.append((event.message_id, event.reason))
         self.done.set()
 
     def spawn(self, work, _name):

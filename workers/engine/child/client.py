@@ -19,8 +19,10 @@ from uuid import uuid4
 
 from workers.engine.child import happenings as happen
 from workers.engine.child.happenings import ClientError, Happening, Refusal
+from workers.engine.child.unsealed import Unsealed
 from workers.engine.devices import is_postgres
 from workers.engine.orders import Options
+from workers.engine.protocol import Receipt
 
 # Before the import: neonize calls logging.basicConfig(INFO), which does nothing if there is a handler. Nothing that the
 # library logs is passed on: phones, JIDs and whole stanzas are in it.
@@ -63,6 +65,8 @@ class Library:
         self.lock = asyncio.Lock()
         self.starts = 0
         self.kept: list[Any] = []
+        self.unsealed = Unsealed(asyncio.get_running_loop())
+        logging.getLogger("whatsmeow.Client").addHandler(self.unsealed)
         self.executor = ThreadPoolExecutor(threads, "neonize")
         asyncio.get_running_loop().set_default_executor(self.executor)
 
@@ -78,6 +82,7 @@ class Client:
         new_device: bool = False,
         jid: str | None = None,
         proxy_url: str | None = None,
+        receipts: bool = False,
     ) -> None:
         """`name` is the library's name of the store (`devices.py`); `proxy_url` overrides that of the options.
 
@@ -101,7 +106,7 @@ class Client:
         self._neonize._stop_finalizer.detach()  # noqa: SLF001  (see above; there is no other way)
         if jid is not None:
             self._neonize.jid = parse_jid(jid)
-        self._listen()
+        self._listen(receipts=receipts)
 
     async def start(self) -> None:
         """Begin to connect; returns at the first sign of life, at the latest after `FIRST_SIGN`."""
@@ -190,7 +195,7 @@ class Client:
             await asyncio.wait({task}, timeout=ENTRY)
         return await task
 
-    def _listen(self) -> None:
+    def _listen(self, *, receipts: bool) -> None:
         """Subscribe to what matters only: other events are not even serialised by the Go side."""
         client = self._neonize
         put = self.happenings.put_nowait
@@ -218,6 +223,15 @@ class Client:
             ev.ConnectFailureEv,
             lambda m: happen.LoginRefused(Refusal.OTHER, f"{ConnectFailureReason.Name(m.Reason)} {m.Message}".strip()),
         )
+
+        if receipts:
+
+            async def on_receipt(_: Any, message: Any) -> None:
+                receipt = _RECEIPTS.get(message.Type)
+                if receipt is not None and not message.MessageSource.IsFromMe:
+                    put(happen.Receipted(receipt, tuple(message.MessageIDs), _ms(message.Timestamp)))
+
+            client.event(ev.ReceiptEv)(on_receipt)
 
         async def on_qr(_: Any, text: bytes) -> None:
             put(happen.QrShown(text.decode()))
@@ -264,6 +278,14 @@ class Client:
         else:
             self.happenings.put_nowait(happen.Over(detail))
         self._seen.set()
+
+
+_RECEIPTS = {
+    ev.ReceiptEv.DELIVERED: Receipt.DELIVERED,
+    ev.ReceiptEv.READ: Receipt.READ,
+    ev.ReceiptEv.PLAYED: Receipt.READ,
+    ev.ReceiptEv.RETRY: Receipt.UNREADABLE,
+}
 
 
 def _logged_out(message: Any) -> Happening:

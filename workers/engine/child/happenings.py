@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from workers.engine.protocol import Receipt
+
 
 class ClientError(Exception):
     """A call into the library failed; the text is the library's own."""
@@ -80,6 +82,15 @@ class LoginRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class Receipted:
+    """A receiver's phone has said something of texts. `at` in ms since the epoch."""
+
+    receipt: Receipt
+    whatsapp_ids: tuple[str, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Deaf:
     """A text got no answer in time. The library sends no other text of the session until it gives this one up."""
 
@@ -92,5 +103,16 @@ class Over:
 
 
 Happening = (
-    QrShown | WordSaid | PairingDone | PairingRefused | LoggedIn | Cut | Silent | Answering | LoginRefused | Deaf | Over
+    Receipted
+    | QrShown
+    | WordSaid
+    | PairingDone
+    | PairingRefused
+    | LoggedIn
+    | Cut
+    | Silent
+    | Answering
+    | LoginRefused
+    | Deaf
+    | Over
 )

@@ -28,7 +28,7 @@ class Session:
         self.up = False
         #: The client shows a QR: its thread will never end, and it must not be stopped.
         self.stuck = False
-        self.texts = Texts(self)
+        self.texts = Texts(self, library.unsealed)
         self.gone = asyncio.Event()
         self._database = hold.database
         self._jid = hold.jid
@@ -42,7 +42,7 @@ class Session:
     def _another(self) -> Client:
         # In a file with one device no jid: should it be gone, a QR shows; with a jid the whole process would abort.
         jid = self._jid if is_postgres(self._database) else None
-        return Client(self._library, held_name(self._database), jid=jid)
+        return Client(self._library, held_name(self._database), jid=jid, receipts=True)
 
     @property
     def leaving(self) -> bool:
@@ -118,6 +118,8 @@ class Session:
                     return self._lost(LostReason.LOGGED_OUT, "the store holds no device any more")
                 case happen.Over(detail=detail):
                     return self._release or self._lost(LostReason.START_FAILED, detail)
+                case happen.Receipted(receipt=receipt, whatsapp_ids=ids, at=at):
+                    await self.texts.confirmed(receipt, ids, at)
                 case happen.Deaf():
                     await self._fall()
                     return None

@@ -1,10 +1,12 @@
 """The texts of one held session, on their way into the library: one at a time, in the order in which they came."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from workers.engine.child.happenings import ClientError
-from workers.engine.protocol import Send, SendFailed, Sent
+from workers.engine.child.unsealed import Unsealed
+from workers.engine.protocol import Confirmed, Receipt, Send, SendFailed, Sent
 
 if TYPE_CHECKING:
     from workers.engine.child.session import Session
@@ -13,21 +15,42 @@ ANSWER_LIMIT = 40.0
 """For WhatsApp's answer to a text, in seconds. The library waits for 75 s at each of its steps, and sends no other text
 of the session meanwhile: so the session is connected anew then. A text without an answer may still arrive."""
 
+MOST_RECEIPTS = 1000
+"""Receipts that wait for a text."""
+
 
 class Texts:
     """The texts of one session."""
 
-    def __init__(self, session: "Session") -> None:
+    def __init__(self, session: "Session", unsealed: Unsealed) -> None:
         self._session = session
+        self._unsealed = unsealed
+        self._receipts: list[Confirmed] = []  # until the text that is under way, which they may be of, has its id
         self._turn = asyncio.Lock()
         self._refused = -1  # the volley of the last text that could not leave, and all before it
         self._stopped = False
+        self._telling: asyncio.Future[None] | None = None
 
     async def send(self, send: Send) -> None:
         """Send a text when its turn comes, and tell the worker how it went."""
         async with self._turn:
             line = await self._sent(send)
             await self._session.tell(line)
+            if isinstance(line, Sent) and not send.to.endswith("@g.us"):
+                self._unsealed.sent(line.whatsapp_id, self._left_out)
+            while self._receipts:
+                await self._session.tell(self._receipts.pop(0))
+
+    async def confirmed(self, receipt: Receipt, ids: Sequence[str], at: int | None = None) -> None:
+        """Tell the worker of receipts, after the texts that they may be of."""
+        line = Confirmed(session=self._session.name, receipt=receipt, whatsapp_ids=list(ids), at=at)
+        if not self._turn.locked():
+            await self._session.tell(line)
+        elif len(self._receipts) < MOST_RECEIPTS:
+            self._receipts.append(line)
+
+    def _left_out(self, whatsapp_id: str) -> None:
+        self._telling = asyncio.ensure_future(self.confirmed(Receipt.NO_KEYS, [whatsapp_id]))
 
     async def stop(self, seconds: float) -> None:
         """Let no more texts leave; wait so long for the one that is under way."""
