@@ -17,6 +17,7 @@ from tests.engine.conftest import FAKE, OPTIONS
 from tests.engine.steps import Linked, Steps, story, until
 from workers.engine.processes import Engines, Exited, Holder
 from workers.engine.protocol import (
+    Confirmed,
     Dropped,
     Held,
     LogOut,
@@ -45,8 +46,11 @@ async def holder(steps: Steps) -> AsyncIterator[Holder]:
 
 
 async def next_of(holder: Holder, seconds: float = 20) -> object:
+    """The next line, but for receipts, which come when they like."""
     async with asyncio.timeout(seconds):
-        return await anext(holder)
+        while isinstance(line := await anext(holder), Confirmed):
+            pass
+        return line
 
 
 async def hold(holder: Holder, linked: Linked, session: str = "s") -> None:

@@ -108,6 +108,8 @@ class Holders:
         """Move a worn process' sessions to a fresh one, one after the other: released first, then held."""
         log.info("holder.recycling", sessions=len(worn.sessions))
         for session, order in list(worn.sessions.items()):
+            # Its connection is closed: texts wait meanwhile, and are not handed to a process that lets the session go.
+            await self._heard(worn, pipe.Dropped(session=session))
             released = worn.released[session] = asyncio.Event()
             await self._tell(worn, pipe.Release(session=session))
             try:

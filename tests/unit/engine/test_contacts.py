@@ -6,6 +6,7 @@ from workers.engine.child.contacts import look
 from workers.engine.child.happenings import ClientError
 from workers.engine.protocol import Person
 
+OWN = "+79001239999"
 HERE, ALSO, NOBODY = "+79001230001", "+79001230002", "+79001230404"
 
 
@@ -14,7 +15,8 @@ class FakeClient:
 
     def __init__(self, accounts, *, silent=()):
         self.accounts, self.silent = accounts, silent
-        self.lids, self.asked = {}, []
+        self.lids: dict[str, str] = {}
+        self.asked: list[str] = []
 
     def _say(self, what):
         self.asked.append(what)
@@ -50,23 +52,23 @@ def person(number, exists, account="", known=False):
 
 async def test_three_ways_to_the_server_say_all_of_many():
     client = FakeClient({HERE: HERE, ALSO: ALSO})
-    assert await look(client, [HERE, ALSO, NOBODY]) == [
+    assert await look(client, [HERE, ALSO, NOBODY], OWN) == [
         person(HERE, True, HERE),
         person(ALSO, True, ALSO),
         Person(number=NOBODY, exists=False),
     ]
     assert client.asked == ["contact", "lid", "devices of 2"]
-    assert [one.known for one in await look(client, [HERE])] == [True]
+    assert [one.known for one in await look(client, [HERE], OWN)] == [True]
 
 
 async def test_the_servers_own_name_of_an_account_counts():
     client = FakeClient({"+5215512345678": "+525512345678"})
-    assert await look(client, ["+5215512345678"]) == [person("+5215512345678", True, "+525512345678")]
+    assert await look(client, ["+5215512345678"], OWN) == [person("+5215512345678", True, "+525512345678")]
 
 
 @pytest.mark.parametrize(
     ("silent", "exists"), [(("contact",), True), (("contact", "lid"), None), (("lid", "devices of 1"), True)]
 )
 async def test_a_question_without_an_answer_is_no_obstacle(silent, exists):
-    (found,) = await look(FakeClient({HERE: HERE}, silent=silent), [HERE])
+    (found,) = await look(FakeClient({HERE: HERE}, silent=silent), [HERE], OWN)
     assert (found.exists, found.account) == (exists, HERE)

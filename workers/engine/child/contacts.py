@@ -41,8 +41,8 @@ class Asks(Protocol):
         ...
 
 
-async def look(client: Asks, numbers: list[str]) -> list[Person]:
-    """What WhatsApp says of these E.164 numbers. Raises nothing: a question without an answer is `exists=None`."""
+async def look(client: Asks, numbers: list[str], own: str) -> list[Person]:
+    """What WhatsApp says of these E.164 numbers, for the account with the `own` number. Raises nothing: a question without an answer is `exists=None`."""
     known = {number: await _quiet(client.lid_of(number), "") for number in numbers}
     new = [number for number in numbers if not known[number]]
     answers, _ = await asyncio.gather(
@@ -54,7 +54,8 @@ async def look(client: Asks, numbers: list[str]) -> list[Person]:
         jid, there = said.get(_digits(number), ("", None))
         people.append(await _person(client, number, jid, there, known=bool(known[number])))
     if lids := [one.lid for one in people if one.lid]:
-        await _quiet(client.devices(lids), 0)
+        # A text goes to our own other devices as well.
+        await _quiet(client.devices([*lids, *filter(None, [await _quiet(client.lid_of(own), "")])]), 0)
     return people
 
 

@@ -132,5 +132,5 @@ class Holding:
 
     async def _look(self, asked: Look) -> None:
         session = self._sessions.get(asked.session)
-        people = await look(session.client, asked.numbers) if session is not None and session.up else []
+        people = await look(session.client, asked.numbers, session.number) if session is not None and session.up else []
         await self._pipe.send(Looked(session=asked.session, question=asked.question, people=people))

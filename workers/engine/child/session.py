@@ -45,6 +45,11 @@ class Session:
         return Client(self._library, held_name(self._database), jid=jid, receipts=True)
 
     @property
+    def number(self) -> str:
+        """The account's own E.164 number."""
+        return f"+{self._jid.partition('@')[0].partition(':')[0]}"
+
+    @property
     def leaving(self) -> bool:
         """Whether it has been asked to go."""
         return self._release is not None
