@@ -67,8 +67,8 @@ async def test_linked_a_message_sent_and_dropped_are_told_signed_and_without_a_p
         assert "booked" not in one.body.decode()
     ids = [one.event["id"] for one in receiver.received]
     assert len(ids) == len(set(ids))
-    told = {one.event["type"] for one in receiver.received}
-    assert told - {"message.delivered"} == {"session.linked", "message.sent", "session.dropped"}
+    kinds = {one.event["type"] for one in receiver.received}
+    assert kinds - {"message.delivered"} == {"session.linked", "message.sent", "session.dropped"}
 
 
 async def test_a_log_out_by_the_api_is_told_as_unlinked(told: Stack, receiver: Receiver) -> None:
