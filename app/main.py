@@ -41,6 +41,7 @@ from shared.settings import Settings
 from shared.state import pool as redis_pool
 from shared.state.claims import Claims
 from shared.state.cooldowns import Cooldowns
+from shared.state.events import News
 from shared.state.lease import Leases
 from shared.state.outbox import Outbox
 from shared.state.rescue import Rescue
@@ -119,14 +120,15 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
     """The application with all its parts; over the Redis of the settings, if none is given."""
     redis = redis or client(redis_pool.pool(config))
     subscriber = redis_pool.subscriber(config)
+    news = News(config.told_events)
     snapshots, claims, leases, outbox = (
         Snapshots(redis),
-        Claims(redis),
+        Claims(redis, news),
         Leases(redis),
         Outbox(redis, rate=config.max_rate),
     )
     access = Access(config, redis)
-    relay = Relay(redis, subscriber, snapshots, Rescue(redis))
+    relay = Relay(redis, subscriber, snapshots, Rescue(redis, news))
     cooldowns = Cooldowns(redis, config.secret_key)
     onboarding = Onboarding(redis, snapshots, claims, cooldowns, region=config.default_region)
     browser = Browser(config, access, relay, onboarding)

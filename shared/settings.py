@@ -12,11 +12,22 @@ from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 import phonenumbers
-from pydantic import Field, FilePath, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    FilePath,
+    HttpUrl,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.core import webversion
 from shared.core.apikeys import MIN_LENGTH, ApiKey, read_api_keys
+from shared.core.events import DEFAULT_EVENTS, EventType
+from shared.core.signing import key_of
 from shared.core.urls import redis_place, split
 
 MIN_SECRET = 32
@@ -92,10 +103,23 @@ class Settings(BaseSettings):
         " newer one when WhatsApp refuses the library's.",
     )
     webhook_url: HttpUrl | None = Field(default=None, description="Where your platform hears of sessions and messages.")
-    webhook_secret: SecretStr | None = Field(default=None, description="Signs the webhooks.")
+    webhook_secret: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(),
+        description="Secrets of the webhooks, best `whsec_` and base64 of 32 random bytes; separated by commas or blanks. "
+        "The first signs.",
+    )
     webhook_ca: FilePath | None = Field(
         default=None,
         description="File of certificates (PEM) that may sign your server's, beside the public authorities.",
+    )
+    webhook_events: Annotated[tuple[EventType, ...], NoDecode] = Field(
+        default=DEFAULT_EVENTS,
+        description="The kinds of events that go to `WEBHOOK_URL`; separated by commas or blanks.",
+    )
+    webhook_networks: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
+        default=(),
+        description="Private networks, such as `10.0.0.0/8`, in which a company's own webhook may be; public addresses "
+        "always may.",
     )
     max_attempts: int | None = Field(
         default=None, ge=1, le=200, description="Onboardings that one worker serves at once; by its memory if not set."
@@ -114,7 +138,16 @@ class Settings(BaseSettings):
         description="Serves the page's files as they stand, and the gallery of its states at /states; never in production.",
     )
 
-    @field_validator("api_keys", "allowed_origins", "embed_origins", "return_origins", mode="before")
+    @field_validator(
+        "api_keys",
+        "allowed_origins",
+        "embed_origins",
+        "return_origins",
+        "webhook_secret",
+        "webhook_events",
+        "webhook_networks",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
@@ -200,6 +233,13 @@ class Settings(BaseSettings):
         read_api_keys(key.get_secret_value() for key in value)
         return value
 
+    @field_validator("webhook_secret")
+    @classmethod
+    def _signing(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for secret in value:
+            key_of(secret.get_secret_value())
+        return value
+
     @field_validator("default_region")
     @classmethod
     def _known_region(cls, value: str) -> str:
@@ -221,6 +261,16 @@ class Settings(BaseSettings):
     def known_keys(self) -> tuple[ApiKey, ...]:
         """The API keys, by their digests."""
         return read_api_keys(key.get_secret_value() for key in self.api_keys)
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """The secrets of the webhooks, the one that signs first."""
+        return tuple(one.get_secret_value() for one in self.webhook_secret)
+
+    @property
+    def told_events(self) -> frozenset[EventType]:
+        """The kinds of events that the service's own receiver wants; none without a receiver."""
+        return frozenset(self.webhook_events) if self.webhook_url else frozenset()
 
     @property
     def base_url(self) -> str:

@@ -37,8 +37,13 @@ _OF_THE_SERVICE: dict[str, str] = {
     "workers": keys.WORKERS,
     "claims": keys.CLAIMS,
     "webhooks": keys.WEBHOOKS,
+    "dead": keys.DEAD_WEBHOOKS,
+    "feed": keys.FEED,
+    "offline": keys.OFFLINE,
+    "sessions": keys.SESSIONS,
     # Beginnings of names: what comes behind them is known to the script alone.
     "said": keys.said(""),
+    "webhook_of": keys.webhook(""),
     "alive_of": keys.alive(WorkerId("")),
     "held_by": keys.held(WorkerId("")),
     "taken_from": keys.taken(WorkerId("")),
@@ -57,6 +62,7 @@ _OF_A_SESSION: dict[str, Callable[[SessionId], str]] = {
     "subject": keys.subject,
     "lease": keys.lease,
     "fence": keys.fence,
+    "receiver": keys.receiver,
 }
 
 
@@ -81,6 +87,10 @@ def facts() -> dict[str, Any]:
         "claim": keys.CLAIM_TTL,
         "subject": keys.SUBJECT_TTL,
         "webhook": keys.WEBHOOK_TTL,
+        "dead": keys.DEAD_TTL,
+        "feed": keys.FEED_TTL,
+        "feed_length": keys.FEED_LENGTH,
+        "offline": keys.OFFLINE_MS,
         "message": keys.MESSAGE_TTL,
         "outbox": keys.OUTBOX_TTL,
         "once": keys.ONCE_TTL,

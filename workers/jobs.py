@@ -23,7 +23,6 @@ from shared.state.pool import PASSING
 from shared.telemetry import sentry
 from shared.telemetry.metrics import Counter, field
 from shared.wa import Wa
-from workers.delivery import Webhooks
 from workers.holding.session import HeldSession
 from workers.holding.sessions import Sessions
 from workers.linking.attempt import Attempt, Order, Parts
@@ -86,7 +85,6 @@ class Jobs:
         sweeper: Sweeper,
         places: Places,
         spawn: Spawn,
-        webhooks: Webhooks | None = None,
     ) -> None:
         self._redis = redis
         self._leases = leases
@@ -96,12 +94,11 @@ class Jobs:
         self._sweeper = sweeper
         self._places = places
         self._spawn = spawn
-        self._webhooks = webhooks
         self._resuming = asyncio.Semaphore(RESUMES_AT_ONCE)
         self.linking: list[Job] = [_reported(self.link)]
         commands = (self.code, self.cancel, self.unlink, self.send, self.look, self.phone)
         self.here: list[Job] = [_reported(job) for job in commands]
-        self.anywhere: list[Job] = [*self.here, *(_reported(job) for job in (self.sweep, self.webhook, self.resume))]
+        self.anywhere: list[Job] = [*self.here, *(_reported(job) for job in (self.sweep, self.resume))]
         self.resuming: list[Job] = [_reported(self.resume)]
 
     async def link(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
@@ -193,14 +190,7 @@ class Jobs:
 
     async def sweep(self, _ctx: dict[str, Any]) -> None:
         """Put right what the dead have left."""
-        if self._webhooks is not None:
-            await self._webhooks.remind()
         await self._sweeper.sweep()
-
-    async def webhook(self, _ctx: dict[str, Any], event: str) -> None:
-        """Tell the integrator's server of an event."""
-        if self._webhooks is not None:
-            self._spawn(self._webhooks.deliver(event), "webhook")
 
     async def _elsewhere(self, session: SessionId, job: str, *ids: str | int) -> bool:
         """Send a command after its session, to the worker that owns it now; whether there is another."""

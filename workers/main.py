@@ -24,8 +24,10 @@ from shared.state import pool as redis_pool
 from shared.state.claims import Claims
 from shared.state.contacts import Contacts
 from shared.state.cooldowns import Cooldowns
+from shared.state.events import EventShelf, News
 from shared.state.lease import Leases
 from shared.state.outbox import Outbox
+from shared.state.receivers import Receivers
 from shared.state.rescue import Rescue
 from shared.state.snapshots import Snapshots
 from shared.state.switches import Board, Switches
@@ -112,8 +114,9 @@ class Worker:
         linkers: LinkerPool,
         store: DeviceStore,
     ) -> None:
-        webhooks = Webhooks.wanted(self._config, redis, self.spawn)
-        leases, claims, snapshots = Leases(redis), Claims(redis), Snapshots(redis, webhooks)
+        news = News(self._config.told_events)
+        webhooks = Webhooks(self._config, EventShelf(redis, news), Receivers(self._config, redis), self.spawn)
+        leases, claims, snapshots = Leases(redis), Claims(redis, news), Snapshots(redis, news)
 
         async def call_sweep() -> None:
             await enqueue(redis, keys.QUEUE_SESSIONS, "sweep", job_id=soon_again("sweep"))
@@ -133,9 +136,9 @@ class Worker:
         switches = Switches(redis, lambda board: self._obey(board, stop, version))
         most = capacity(self._config, memory_mb())
         ownership = Ownership(leases, self.id, on_lapsed=call_sweep, on_beat=engines.alive)
-        outbox = Outbox(redis, rate=self._config.max_rate, news=webhooks)
+        outbox = Outbox(redis, rate=self._config.max_rate, news=news)
         device_name = self._config.device_name
-        sweeper = Sweeper(redis, leases, Rescue(redis), snapshots, store, self.id, outbox, device_name)
+        sweeper = Sweeper(redis, leases, Rescue(redis, news), snapshots, store, self.id, outbox, device_name)
         cooldowns = Cooldowns(redis, self._config.secret_key)
         contacts = Contacts(redis, self._config.secret_key)
         links = Links(snapshots, ownership, store, outbox, contacts, cooldowns, self.spawn, self._config.device_name)
@@ -164,7 +167,7 @@ class Worker:
             version,
         )
         places = Places(most.attempts)
-        jobs = Jobs(redis, leases, ownership, parts, sessions, sweeper, places, self.spawn, webhooks)
+        jobs = Jobs(redis, leases, ownership, parts, sessions, sweeper, places, self.spawn)
         linking = QueueWorker(keys.QUEUE_LINKING, jobs.linking, redis, worker=self.id, free=lambda: places.free)
         anywhere = QueueWorker(keys.QUEUE_SESSIONS, jobs.anywhere, redis, worker=self.id)
         resuming = QueueWorker(
@@ -179,8 +182,9 @@ class Worker:
             asyncio.create_task(work)
             for work in (
                 ownership.run(),
-                listen_for_calls(calls, queues, {keys.SWITCH_CHANNEL: switches.call}),
+                listen_for_calls(calls, queues, {keys.SWITCH_CHANNEL: switches.call, keys.WEBHOOKS: webhooks.call}),
                 switches.run(),
+                webhooks.run(),
                 version.run(),
                 Report(redis, self.id, places, sessions, store, version, most.sessions).run(),
                 self._sweep_now_and_then(redis, call_sweep),
@@ -200,8 +204,7 @@ class Worker:
         except (TimeoutError, RedisError, OSError) as error:
             log.warning("worker.stop-cut-short", error=type(error).__name__)
         await asyncio.gather(*(cancelled(task) for task in (*background, *self._tasks, stopping)))
-        if webhooks is not None:
-            await webhooks.close()
+        await webhooks.close()
         for task in done - {stopping}:
             task.result()  # a background task that ended by itself is a bug: let it be seen
 

@@ -26,6 +26,7 @@ from shared.core.lifecycle import DEVICE, State
 from shared.jobs.queue import enqueue
 from shared.state.claims import MOST_STARTS, Claims
 from shared.state.cooldowns import Cooldowns, Whose
+from shared.state.events import News
 from shared.state.lease import Leases
 from shared.state.links import LinkBook, MadeLink
 from shared.wa import Wa
@@ -145,7 +146,7 @@ async def revoke_link(op: Operator, *, id_or_url: str, by: str) -> Output:
         link_id, session = link.id, link.session
     elif len(link_id) > 64 or not link_id.replace("-", "").replace("_", "").isalnum():
         raise Cannot(f"{id_or_url!r} is no link's id.")
-    await Endings(op.redis, Claims(op.redis)).revoke_link(link_id)
+    await Endings(op.redis, Claims(op.redis, News(op.settings.settings.told_events))).revoke_link(link_id)
     await record(op, "link.revoked", link_id, by, session=session, detail=link_id)
     return Output({"id": link_id, "session": session}, line(f"Link {link_id} is useless now."))
 

@@ -18,6 +18,7 @@ from shared.core.ids import WorkerId
 from shared.core.lifecycle import DEVICE, RUNNING, State
 from shared.core.webversion import ClientHealth, version_text
 from shared.jobs.queue import enqueue, link_job_id
+from shared.state.events import News
 from shared.state.rescue import SWEEP_GRACE_MS, Rescue
 from shared.state.switches import Switches
 
@@ -189,7 +190,7 @@ def _stuck(op: Operator, known: list[SessionRecord]) -> list[Finding]:
             "onboarding is stuck",
             one.session,
             f"{one.state.value}, {words.span(one.overdue_ms)} past its deadline",
-            partial(Rescue(op.redis).close_overdue, one.session),
+            partial(Rescue(op.redis, News(op.settings.settings.told_events)).close_overdue, one.session),
             "--repair ends it; the owner can begin anew",
         )
         for one in known

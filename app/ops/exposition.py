@@ -13,11 +13,12 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from app.ops.gauges import Moment
+from shared.core.events import EventType
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import STARTABLE, State
 from shared.core.protocol import Method
 from shared.core.webversion import ClientHealth
-from shared.state.events import EventType, Result
+from shared.state.events import Result
 from shared.telemetry.metrics import BUCKETS, HELP, UNKNOWN_REGION, Counter, Histogram, Swept, parse_field
 
 Samples = dict[str, list[tuple[dict[str, str], int]]]

@@ -29,6 +29,12 @@ WEB_REVISION_TTL = 180 * DAY
 """Longer than WhatsApp takes any revision."""
 WEBHOOK_TTL = 25 * HOUR
 """Longer than an event is tried."""
+DEAD_TTL = 7 * DAY
+"""How long an event is kept that no receiver has taken."""
+FEED_TTL = 7 * DAY
+FEED_LENGTH = 10_000
+OFFLINE_MS = 2 * MINUTE
+"""A session without connection for so long is told to be offline."""
 MESSAGE_TTL = 7 * DAY
 """How long the API tells what has become of a text."""
 OUTBOX_TTL = 1 * HOUR
@@ -60,6 +66,10 @@ FAILED_JOBS = "wa:failed-jobs"
 PROBE = "wa:probe"
 WEB_REVISION = "wa:web-revision"
 WEBHOOKS = "wa:webhooks"
+DEAD_WEBHOOKS = "wa:webhooks:dead"
+FEED = "wa:feed"
+OFFLINE = "wa:offline"
+SESSIONS = "wa:sessions"
 OUTBOXES = "wa:outboxes"
 UNCONFIRMED = "wa:unconfirmed"
 
@@ -203,6 +213,11 @@ def web_revision_told(revision: int) -> str:
     return f"wa:web-revision:{revision}"
 
 
+def receiver(session: SessionId) -> str:
+    """Hash: where the company's own webhooks go, and under which secret."""
+    return f"wa:receiver:{session}"
+
+
 def queue_worker(worker_id: WorkerId) -> str:
     """Commands for the sessions that this worker holds."""
     return f"arq:queue:worker:{worker_id}"
@@ -228,7 +243,8 @@ KEYS: tuple[KeyDoc, ...] = (
         "wa:snapshot:<session>",
         "hash",
         "30 days",
-        "attempt, seq and body: the whole present state; `mark`: the last change's own",
+        "attempt, seq and body: the whole present state; `mark`: the last change's own; `link`: the last one that began an "
+        "attempt; `offline`: there is no connection, `noted` or `told`",
     ),
     KeyDoc("wa:events:<session>", "channel", "", "announcements of new snapshots"),
     KeyDoc("wa:timeline:<session>", "list", "30 days, 200 entries", "what happened, for people: a JSON object each"),
@@ -284,8 +300,25 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:made-link:<id>", "hash", "until it expires, and 30 days", "whose a link is, and until when"),
     KeyDoc("wa:asked:<hash>", "string PX", "24 h", "what came of a request with an Idempotency-Key"),
     KeyDoc("wa:links", "channel", "", "the id of a link that was revoked just now: its sockets are closed"),
-    KeyDoc("wa:webhook:<id>", "hash", "25 h, or until it was taken", "an event for the integrator: type, body, tries"),
-    KeyDoc("wa:webhooks", "zset", "25 h", "events that wait, by the moment of their next try (ms)"),
+    KeyDoc(
+        "wa:webhook:<id>",
+        "hash",
+        "25 h, or until it was taken; dead: 7 days",
+        "an event for the integrator: type, body, tries",
+    ),
+    KeyDoc(
+        "wa:webhooks", "zset", "25 h", "events that wait, by the moment of their next try (ms); also a channel: look"
+    ),
+    KeyDoc("wa:webhooks:dead", "zset", "7 days", "events that no receiver has taken for a day, by the moment (ms)"),
+    KeyDoc(
+        "wa:feed",
+        "stream",
+        "7 days, 10,000 entries",
+        "the newest events, for `GET /api/v1/events`; also a channel: look",
+    ),
+    KeyDoc("wa:offline", "zset", "7 days", "sessions without connection, by the moment when that is told (ms)"),
+    KeyDoc("wa:sessions", "zset", "30 days", "the names of all sessions, in order"),
+    KeyDoc("wa:receiver:<session>", "hash", "none", "where a company's own webhooks go: url, secret, events"),
     KeyDoc("arq:queue:linking", "zset", "arq's", "link jobs that wait: its size is the number of people waiting"),
     KeyDoc("arq:queue:sessions", "zset", "arq's", "sweep, webhooks, unlink: work that any worker can do"),
     KeyDoc("arq:queue:resume", "zset", "arq's", "sessions that nobody holds: looked at while a worker has room"),

@@ -15,6 +15,7 @@ from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, MessageType, Method
 from shared.jobs.queue import link_job, link_queue
+from shared.state.events import News
 from shared.state.lease import Lease
 from shared.state.pool import answer
 from shared.state.snapshots import Change
@@ -93,7 +94,8 @@ def queued(method: Method, event: str, *counters: str) -> Change:
 class Claims:
     """The scripts over one Redis."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, news: News | None = None) -> None:
+        self._news = news or News()
         self._redis = redis
         self._wa = Wa(redis)
 
@@ -108,6 +110,7 @@ class Claims:
             names=link_queue(),
             subject=subject.dump(),
             change=change.dump(),
+            event=self._news.of(session, change.told, change.body),
             job=link_job(session),
             most_starts=MOST_STARTS,
             starts_ms=keys.STARTS_TTL,
@@ -117,7 +120,9 @@ class Claims:
 
     async def cancel(self, session: SessionId, change: Change) -> Cancelled:
         """End an attempt that waits in the queue or whose worker is gone, or say who must end it."""
-        said = await self._wa("cancel", session, change=change.dump())
+        said = await self._wa(
+            "cancel", session, change=change.dump(), event=self._news.of(session, change.told, change.body)
+        )
         return Cancelled(said["done"], int(said["attempt"]), _owner(said.get("owner")))
 
     async def reclaim(self, lease: Lease, subject: Subject) -> None:

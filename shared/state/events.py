@@ -1,73 +1,33 @@
-"""What the integrator is told of, and where it is kept until his server has taken it.
+"""The events of the integrator in Redis: the feed of all, and the shelf of those that a receiver has not taken yet.
 
-An event lies in `wa:webhook:<id>` from the moment of the change that it tells of: for a session it is written by the
-very script that saves the snapshot (shared/state/snapshots.py), so a worker that dies then loses none. `wa:webhooks` says
-when each is to be tried next. Delivery (workers/delivery.py) is at least once; the receiver dedupes by `id`.
+An event is written by the very script that saves its change (shared/state/wa.lua), so a process that dies then loses
+none. The feed (`wa:feed`) has the newest for whoever reads along. `wa:webhooks` says when each event of the shelf is to
+be tried next; workers/delivery.py delivers at least once, and the receiver dedupes by `id`. An event that nobody took
+for a day lies among the dead (`wa:webhooks:dead`) for a week.
 """
 
-import hashlib
-import hmac
+import secrets
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-from pydantic import Field
+import orjson
 from redis.asyncio import Redis
 
 from shared.core import keys
-from shared.core.clock import now_ms
-from shared.core.ids import SessionId, company_of
-from shared.core.messages import Fate, MessageState, Reason, advice
-from shared.core.protocol import DeviceView, FailureView, Wire
+from shared.core.events import Event, EventType
+from shared.core.ids import CompanyId, SessionId, company_of, session_of
+from shared.core.messages import Fate, MessageState, advice
+from shared.core.protocol import Body
 from shared.telemetry.metrics import Counter, field
 from shared.wa import Wa, many
 
 HELD_MS = 30_000
-"""How long an event is the matter of whoever took it; then it is another's. Longer than a try can last."""
-EARLY_MS = 2_000
-"""Clocks differ: a job that comes so much before its time is on time."""
-LATE_MS = 5_000
-"""An event that is so late has been forgotten: its job is lost, or its worker dead."""
+"""An event is in the hands of whoever took it for so long; then it is another's. Longer than a try can last."""
 
-
-class EventType(StrEnum):
-    """What the integrator is told of."""
-
-    SESSION_LINKED = "session.linked"
-    SESSION_VERIFIED = "session.verified"
-    SESSION_DROPPED = "session.dropped"
-    SESSION_UNLINKED = "session.unlinked"
-    MESSAGE_SENT = "message.sent"
-    MESSAGE_FAILED = "message.failed"
-    MESSAGE_DELIVERED = "message.delivered"
-    MESSAGE_READ = "message.read"
-    MESSAGE_UNDELIVERED = "message.undelivered"
-
-
-class Event(Wire):
-    """The body of a webhook. `at` is the moment of the change (ms since the epoch, UTC), and stays the same in every
-    try. `device.phone` is masked: no event carries a phone number, a text, a QR or a code."""
-
-    id: str = Field(description="Names the event: the same in every try.")
-    type: EventType
-    company_id: str
-    session_id: str
-    at: int
-    device: DeviceView | None = Field(default=None, description="Of `session.linked` and `session.verified`.")
-    failure: FailureView | None = Field(default=None, description="Of `session.dropped`, and others that have one.")
-    message_id: str | None = Field(default=None, description="The `id` that the API answered for the message.")
-    whatsapp_id: str | None = Field(default=None, description="WhatsApp's own id of a message that it has taken.")
-    reason: Reason | None = Field(default=None, description="Of `message.failed` and `message.undelivered`.")
-    status: int | None = Field(default=None, description="WhatsApp's own number, when it has refused a message.")
-    advice: str | None = Field(default=None, description="The next thing to do after WhatsApp's refusal.")
-
-    def dump(self) -> bytes:
-        """As it travels and as it is signed."""
-        return self.model_dump_json(by_alias=True, exclude_none=True).encode()
-
-    def script_fields(self) -> dict[str, str]:
-        """As the scripts take it."""
-        return {"id": self.id, "type": self.type.value, "body": self.dump().decode()}
-
+Told = dict[str, Any]
+"""An event as the scripts take it."""
 
 _OF_STATE = {
     MessageState.SENT: EventType.MESSAGE_SENT,
@@ -78,28 +38,54 @@ _OF_STATE = {
 }
 
 
-def message_event(session: SessionId, message_id: str, fate: Fate) -> Event:
-    """The event of what has become of a message. Whatever is told of one step of a message, even twice and by two
-    workers, has one id; sent or not sent is one step."""
-    kind = _OF_STATE[fate.state]
-    step = "" if fate.state in {MessageState.SENT, MessageState.FAILED} else f"-{fate.state.value}"
-    return Event(
-        id=f"message-{message_id}{step}",
-        type=kind,
-        company_id=company_of(session),
-        session_id=session,
-        at=fate.at or now_ms(),
-        message_id=message_id,
-        whatsapp_id=fate.whatsapp_id or None,
-        reason=fate.reason,
-        status=fate.status,
-        advice=advice(fate.status) if fate.status else None,
-    )
+class News:
+    """Says of changes what the integrator is told. `wanted`: the kinds that the service's own receiver wants; a
+    company's own receiver is known to Redis."""
 
+    def __init__(self, wanted: Collection[EventType] = ()) -> None:
+        self._wanted = frozenset(wanted)
 
-def signature(secret: str, timestamp: int, body: bytes) -> str:
-    """`v1=` and the HMAC-SHA256, in hex, of `<timestamp>.<body>`. `timestamp`: ms since the epoch, of this try."""
-    return "v1=" + hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+    def event(
+        self,
+        session: SessionId,
+        kind: EventType,
+        about: Mapping[str, Any],
+        *,
+        event_id: str = "",
+        at: int | None = None,
+    ) -> Told:
+        """An event of a session. `about`: its own fields, by their names in JSON."""
+        inside = orjson.dumps({name: value for name, value in about.items() if value is not None}).decode()[1:-1]
+        return {
+            "id": event_id or secrets.token_hex(12),
+            "type": kind.value,
+            "company": company_of(session),
+            "wanted": kind in self._wanted,
+            "about": f",{inside}" if inside else "",
+            **({"at": at} if at is not None else {}),
+        }
+
+    def of(self, session: SessionId, kind: EventType | None, body: Body) -> Told | None:
+        """The event of a change to this body; None for a change that is no event. Every change may bring a session back
+        that was told to be offline."""
+        if kind is None:
+            back = self.event(session, EventType.SESSION_ONLINE, {})
+            return back | {"back": True}
+        said = body.model_dump(mode="json", by_alias=True, include={"device", "failure"})
+        return self.event(session, kind, said)
+
+    def text(self, session: SessionId, message_id: str, fate: Fate) -> Told:
+        """The event of what has become of a message. Whatever is told of one step of a message, even twice and by two
+        workers, has one id; sent or not sent is one step."""
+        step = "" if fate.state in {MessageState.SENT, MessageState.FAILED} else f"-{fate.state.value}"
+        about = {
+            "messageId": message_id,
+            "whatsappId": fate.whatsapp_id or None,
+            "reason": fate.reason.value if fate.reason else None,
+            "status": fate.status,
+            "advice": advice(fate.status) if fate.status else None,
+        }
+        return self.event(session, _OF_STATE[fate.state], about, event_id=f"message-{message_id}{step}", at=fate.at)
 
 
 class Result(StrEnum):
@@ -115,7 +101,8 @@ class Due:
     """An event that is to be tried now, by nobody else. `age` in ms; `tries` counts this one."""
 
     id: str
-    type: EventType
+    type: str
+    company: CompanyId
     body: bytes
     age: int
     tries: int
@@ -124,31 +111,53 @@ class Due:
 class EventShelf:
     """The events that wait, over one Redis."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, news: News | None = None) -> None:
+        self._redis = redis
         self._wa = Wa(redis)
+        self._news = news or News()
 
-    async def put(self, event: Event, *, after_ms: int = 0) -> None:
-        """Keep it, to be tried at once, in place of an older one of its id. Idempotent. With `after_ms`: to be tried
-        only then, unless another of its id is there, or comes meanwhile."""
-        await self._wa("put_event", names=_names(event.id), event=event.script_fields(), after=after_ms)
+    async def put(self, session: SessionId, told: Told) -> None:
+        """Keep an event that belongs to no change, to be tried at once. The same id again is the same event."""
+        await self._wa("tell", session, event=told)
 
-    async def take(self, event_id: str) -> Due | None:
-        """The event, if it is due and nobody else has it; for `HELD_MS` nobody else gets it."""
-        taken = await self._wa("take_event", names=_names(event_id), id=event_id, early=EARLY_MS, held=HELD_MS)
-        if not taken:
-            return None
-        body = taken["body"].encode()
-        return Due(event_id, EventType(taken["type"]), body, int(taken["age"]), int(taken["tries"]))
+    async def take(self, most: int) -> tuple[list[Due], float]:
+        """Events that are due, which nobody else gets for `HELD_MS`; and in how many seconds the next is due."""
+        said = await self._wa("take_events", most=most, held=HELD_MS)
+        due = [
+            Due(one["id"], one["type"], CompanyId(one["company"]), one["body"].encode(), one["age"], one["tries"])
+            for one in many(said["events"])
+        ]
+        return due, float(max(0, said["wait"])) / 1000
 
-    async def settle(self, due: Due, result: Result, *, pause_ms: int | None = None) -> None:
-        """Count how the try ended, and forget the event, or have it tried again after `pause_ms`."""
-        counter = field(Counter.WEBHOOKS, result=result.value, type=due.type.value)
-        await self._wa("settle_event", names=_names(due.id), id=due.id, counter=counter, pause=pause_ms)
+    async def settle(self, due: Due, result: Result, *, fault: str = "", pause_ms: int = 0, keep: bool = True) -> None:
+        """Count how the try ended; then forget the event, have it tried again after `pause_ms`, or, if nobody takes it,
+        `keep` it among the dead."""
+        counter = field(Counter.WEBHOOKS, result=result.value, type=due.type)
+        await self._wa(
+            "settle_event", id=due.id, counter=counter, result=result.value, fault=fault, pause=pause_ms, keep=keep
+        )
 
-    async def forgotten(self, most: int) -> list[str]:
-        """The ids of events that should have been tried long ago, the oldest first."""
-        return many(await self._wa("forgotten_events", looks=True, late=LATE_MS, most=most))
+    async def give_back(self, due: Due, pause_ms: int) -> None:
+        """The event was not tried after all."""
+        await self._wa("give_event_back", id=due.id, pause=pause_ms)
+
+    async def resend(self, event_id: str) -> bool:
+        """Have an event tried anew that waits or is dead; whether there is one."""
+        return bool(await self._wa("resend_event", id=event_id))
+
+    async def tell_offline(self, most: int) -> float:
+        """Tell of the sessions that have had no connection for `keys.OFFLINE_MS`; in how many seconds to look again."""
+        said = await self._wa("offline_sessions", most=most)
+        for name in many(said["sessions"]):
+            try:
+                session = session_of(company_of(SessionId(name)))
+            except ValueError:  # written by somebody else
+                await self._redis.zrem(keys.OFFLINE, name)
+                continue
+            await self._wa("tell_offline", session, event=self._news.event(session, EventType.SESSION_OFFLINE, {}))
+        return float(max(0, said["wait"])) / 1000
 
 
-def _names(event_id: str) -> dict[str, str]:
-    return {"webhook": keys.webhook(event_id)}
+def read_event(body: bytes) -> Event:
+    """An event from its body. Raises ValueError."""
+    return Event.model_validate_json(body, extra="ignore")

@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 from redis.asyncio import Redis
 
@@ -18,7 +17,7 @@ from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
 from shared.core.messages import Fate, MessageState, NotDelivered, NotSent
-from shared.state.events import Event
+from shared.state.events import News
 from shared.state.lease import Lease
 from shared.state.pool import answer
 from shared.wa import Wa
@@ -77,25 +76,13 @@ class OutboxFull(Exception):
         self.seconds = seconds
 
 
-class TextNews(Protocol):
-    """Tells the integrator of texts."""
-
-    def text(self, session: SessionId, message_id: str, fate: Fate) -> Event | None:
-        """The event to be kept with the change; None if nobody wants to hear of it."""
-        ...
-
-    def kept(self, event: Event) -> None:
-        """The event was kept: have it delivered."""
-        ...
-
-
 class Outbox:
     """The outboxes of all sessions, over one Redis. `rate`: texts a minute for each session; 0 for any number."""
 
-    def __init__(self, redis: Redis, *, rate: int = 0, news: TextNews | None = None) -> None:
+    def __init__(self, redis: Redis, *, rate: int = 0, news: News | None = None) -> None:
         self._redis = redis
         self._rate = rate
-        self._news = news
+        self._news = news or News()
         self._wa = Wa(redis)
 
     @property
@@ -186,12 +173,9 @@ class Outbox:
 
         What is said twice, or after another end, changes nothing.
         """
-        event = self._news.text(session, message_id, fate) if self._news else None
         names = _names(session, message_id)
         if fate.whatsapp_id:
             names["sent"] = keys.sent(session, fate.whatsapp_id)
-        if event:
-            names["webhook"] = keys.webhook(event.id)
         first = await self._wa(
             "settle_text",
             session,
@@ -209,10 +193,8 @@ class Outbox:
                 )
                 if value
             },
-            event=event and event.script_fields(),
+            event=self._news.text(session, message_id, fate),
         )
-        if first and event and self._news:
-            self._news.kept(event)
         return bool(first)
 
     async def by_whatsapp_id(self, session: SessionId, whatsapp_id: str) -> str | None:
@@ -222,10 +204,7 @@ class Outbox:
 
     async def confirm(self, session: SessionId, message_id: str, fate: Fate) -> bool:
         """Write what a receiver's phone says of a text that was sent, and keep the event of it; whether it is news."""
-        event = self._news.text(session, message_id, fate) if self._news else None
         names = _names(session, message_id)
-        if event:
-            names["webhook"] = keys.webhook(event.id)
         news = await self._wa(
             "confirm_text",
             session,
@@ -234,10 +213,8 @@ class Outbox:
             state=fate.state.value,
             at=fate.at or None,
             reason=fate.reason and fate.reason.value,
-            event=event and event.script_fields(),
+            event=self._news.text(session, message_id, fate),
         )
-        if news and event and self._news:
-            self._news.kept(event)
         return bool(news)
 
     async def doubt(self, session: SessionId, message_id: str) -> bool:

@@ -13,6 +13,7 @@ from shared.core.ids import SessionId
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, FailureView, MessageType
 from shared.jobs.queue import link_job, link_queue
+from shared.state.events import News
 from shared.state.snapshots import Change
 from shared.telemetry import sentry
 from shared.telemetry.metrics import UNKNOWN_REGION, Counter, field
@@ -36,7 +37,8 @@ def lost_worker() -> Change:
 class Rescue:
     """The scripts over one Redis."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, news: News | None = None) -> None:
+        self._news = news or News()
         self._redis = redis
         self._wa = Wa(redis)
 
@@ -51,7 +53,9 @@ class Rescue:
         """Close a running onboarding that is past its deadline and grace; whether that was so. Anybody may call."""
         ended = lost_worker()
         change = replace(ended, counters=(*ended.counters, *counters))
-        closed = await self._wa("close_overdue", session, change=change.dump())
+        closed = await self._wa(
+            "close_overdue", session, change=change.dump(), event=self._news.of(session, change.told, change.body)
+        )
         if closed:
             sentry.ending("overdue", FailureCode.WORKER_LOST, session=session)
         return bool(closed)

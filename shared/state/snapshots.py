@@ -7,7 +7,7 @@ the body, so that a script can raise them without parsing it.
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import orjson
 from redis.asyncio import Redis
@@ -15,10 +15,11 @@ from redis.exceptions import RedisError
 
 from shared.core import keys
 from shared.core.clock import now_ms
+from shared.core.events import EventType
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, MessageType, Snapshot
-from shared.state.events import Event
+from shared.state.events import News
 from shared.state.lease import Lease
 from shared.state.pool import answer
 from shared.wa import Wa, batches
@@ -45,6 +46,31 @@ class Change:
     ending: bool = False
     restated: bool = False
     mark: str = field(default_factory=lambda: secrets.token_hex(4), compare=False)
+
+    @property
+    def told(self) -> EventType | None:
+        """What the change means to the integrator; None for one that concerns the page and the operators alone.
+
+        `session.dropped` will not come back by itself, and nobody of us has asked for that.
+        """
+        match self.body.state:
+            case State.QUEUED if self.event == "attempt.requested":
+                return EventType.ONBOARDING_STARTED
+            case State.LINKED if self.ending:  # the end of an attempt
+                return EventType.SESSION_LINKED
+            case State.LINKED if self.event == "session.verified":
+                return EventType.SESSION_VERIFIED
+            case State.FAILED:
+                of_session = self.type is MessageType.STATUS  # of an attempt it is `error`
+                return EventType.SESSION_DROPPED if of_session else EventType.ONBOARDING_FAILED
+            case State.EXPIRED:
+                return EventType.ONBOARDING_EXPIRED
+            case State.CANCELLED:
+                return EventType.ONBOARDING_CANCELLED
+            case State.UNLINKED:
+                return EventType.SESSION_UNLINKED
+            case _:
+                return None
 
     def dump(self) -> dict[str, Any]:
         """As the scripts take it. `left`: ms until the deadline, since Redis' clock may be another than ours."""
@@ -105,24 +131,12 @@ def announced(session: SessionId, payload: bytes) -> tuple[MessageType, Stored]:
     return MessageType(value["type"]), Stored(session, value["attempt"], value["seq"], body)
 
 
-class News(Protocol):
-    """Tells the integrator of changes (workers/delivery.py)."""
-
-    def of(self, session: SessionId, change: Change) -> Event | None:
-        """The event to be kept with the change; None for a change that he is not told of."""
-        ...
-
-    def kept(self, event: Event) -> None:
-        """It was saved together with its change: have it delivered. Waits for nothing."""
-        ...
-
-
 class Snapshots:
-    """Reading and saving over one Redis. `news`: who is told of what was saved."""
+    """Reading and saving over one Redis."""
 
     def __init__(self, redis: Redis, news: News | None = None) -> None:
         self._redis = redis
-        self._news = news
+        self._news = news or News()
         self._wa = Wa(redis)
 
     async def read(self, session: SessionId) -> Stored:
@@ -145,21 +159,17 @@ class Snapshots:
 
         Raises `Forgotten` and `IllegalStep`; then nothing was changed."""
         session = lease.session
-        event = self._news.of(session, change) if self._news else None
         seq = await self._wa(
             "save",
             session,
-            names={"webhook": keys.webhook(event.id)} if event else {},
             owner=lease.owner,
             attempt=lease.token,
             change=change.dump(),
             mark=change.mark,
             ending=change.ending or None,
-            event=event and event.script_fields(),
+            event=self._news.of(session, change.told, change.body),
             restated=change.restated or None,
         )
         if seq < 0:
             raise Forgotten
-        if seq and event and self._news:
-            self._news.kept(event)
         return int(seq) or None

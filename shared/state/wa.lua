@@ -210,7 +210,59 @@ local function write_timeline(attempt, event, detail)
   append(key.timeline, string.format(line, whole(now_ms()), attempt, cjson.encode(event), cjson.encode(detail)))
 end
 
--- Saves a snapshot, announces it, writes the timeline and counts: all of it or nothing.
+-- Events for the integrator ----------------------------------------------------------------------------------------------
+
+local function link_of_session()
+  local link = call('HGET', key.subject, 'link') or call('HGET', key.snapshot, 'link')
+  link = link and string.match(link, '^[^:]*')
+  return link and link ~= '' and string.find(link, '^[%w_-]+$') and link or nil
+end
+
+-- Puts an event into the feed, and, if a receiver wants it, on the shelf: the service's own, or the company's. One that is
+-- told a second time, after it was delivered, is delivered again.
+local function tell(event, attempt, seq)
+  local link = link_of_session()
+  local body = string.format(
+    '{"id":"%s","type":"%s","companyId":"%s","sessionId":"%s","at":%s,"version":{"attempt":%s,"seq":%s}%s%s}',
+    event.id, event.type, event.company, arg.session, whole(event.at or now_ms()), whole(attempt), whole(seq),
+    link and ',"linkId":"' .. link .. '"' or '', event.about)
+  if not event.unfed then
+    call('XADD', key.feed, 'MAXLEN', '~', facts.feed_length, '*', 'type', event.type, 'body', body)
+    call('PEXPIRE', key.feed, facts.feed)
+    call('PUBLISH', key.feed, '1')
+  end
+  if not event.wanted and call('EXISTS', key.receiver) == 0 then return end
+  local name = key.webhook_of .. event.id
+  call('HSET', name, 'type', event.type, 'company', event.company, 'body', body, 'since', whole(now_ms()), 'tries', 0)
+  call('PEXPIRE', name, facts.webhook)
+  call('ZADD', key.webhooks, whole(now_ms()), event.id)
+  call('PEXPIRE', key.webhooks, facts.webhook)
+  call('PUBLISH', key.webhooks, '1')
+end
+
+-- An event that is no change of the snapshot.
+local function tell_beside()
+  local attempt, seq = present()
+  tell(arg.event, attempt, seq)
+end
+
+-- Remembers since when a session is without connection. Answers whether it is back that was told to be offline.
+local function watch_connection(state)
+  local known = call('HGET', key.snapshot, 'offline')
+  if state == 'reconnecting' then
+    if known then return false end
+    call('HSET', key.snapshot, 'offline', 'noted')
+    call('ZADD', key.offline, whole(now_ms() + facts.offline), arg.session)
+    call('PEXPIRE', key.offline, facts.lease_name)
+    return false
+  end
+  if not known then return false end
+  call('HDEL', key.snapshot, 'offline')
+  call('ZREM', key.offline, arg.session)
+  return known == 'told' and state == 'linked'
+end
+
+-- Saves a snapshot, announces it, writes the timeline, tells the integrator and counts: all of it or nothing.
 local function announce(attempt, seq)
   local change = arg.change
   check_step(attempt)
@@ -226,16 +278,13 @@ local function announce(attempt, seq)
   else
     call('ZREM', key.claims, arg.session)
   end
+  if seq == 1 then
+    call('ZADD', key.sessions, 0, arg.session)
+    call('PEXPIRE', key.sessions, facts.snapshot)
+  end
+  local back = watch_connection(change.state)
+  if arg.event and (back or not arg.event.back) then tell(arg.event, attempt, seq) end
   tally(change.counters)
-end
-
--- Events for the integrator ----------------------------------------------------------------------------------------------
-
-local function keep_event(event, after)
-  call('HSET', key.webhook, 'type', event.type, 'body', event.body, 'since', whole(now_ms()), 'tries', 0)
-  call('PEXPIRE', key.webhook, facts.webhook)
-  call('ZADD', key.webhooks, whole(now_ms() + after), event.id)
-  call('PEXPIRE', key.webhooks, facts.webhook)
 end
 
 -- Scripts: requests and their ends -------------------------------------------------------------------------------------
@@ -252,6 +301,7 @@ end
 
 local function begin_attempt()
   check_step(math.huge)
+  call('HSET', key.snapshot, 'link', arg.subject.link)
   if call('INCR', key.starts) == 1 then call('PEXPIRE', key.starts, arg.starts_ms) end
   local attempt = next_token(key.fence)
   call('SET', key.claim, whole(attempt), 'PX', facts.claim)
@@ -361,7 +411,6 @@ function script.save()
   announce(arg.attempt, seq)
   call('HSET', key.snapshot, 'mark', arg.mark)
   if arg.ending then call('DEL', key.claim, key.subject) end
-  if arg.event then keep_event(arg.event, 0) end
   return seq
 end
 
@@ -525,43 +574,106 @@ end
 
 -- Scripts: events ------------------------------------------------------------------------------------------------------
 
--- With `after`: unless one of its id is there.
-function script.put_event()
-  if arg.after > 0 and call('EXISTS', key.webhook) == 1 then return false end
-  keep_event(arg.event, arg.after)
+-- Tells of something that is no change of a snapshot.
+function script.tell()
+  tell_beside()
   return true
 end
 
--- Answers the event, for nobody else to have it for `held` ms; nothing if it is not due, or no more.
-function script.take_event()
-  local due, now = call('ZSCORE', key.webhooks, arg.id), now_ms()
-  if not due or tonumber(due) > now + arg.early then return false end
-  local kept = call('HMGET', key.webhook, 'type', 'body', 'since')
-  if not kept[2] then
-    call('ZREM', key.webhooks, arg.id)
-    return false
-  end
-  call('ZADD', key.webhooks, whole(now + arg.held), arg.id)
-  local tries = call('HINCRBY', key.webhook, 'tries', 1)
-  return { type = kept[1], body = kept[2], age = now - (tonumber(kept[3]) or now), tries = tries }
+local function first_due(zset)
+  local first = call('ZRANGE', zset, 0, 0, 'WITHSCORES')
+  return first[2] and tonumber(first[2]) - now_ms() or facts.minute
 end
 
--- Counts how a try ended; without `pause` it was the last.
+-- Takes events that are due, for nobody else to have them for `held` ms; and says in how many ms the next is due.
+function script.take_events()
+  local taken, now = {}, now_ms()
+  for _, id in ipairs(call('ZRANGEBYSCORE', key.webhooks, '-inf', whole(now), 'LIMIT', 0, arg.most)) do
+    local name = key.webhook_of .. id
+    local kept = pcall_redis('HMGET', name, 'type', 'company', 'body', 'since')
+    if kept.err or not (kept[1] and kept[2] and kept[3]) or string.find(id, '[^\32-\126]') then
+      call('ZREM', key.webhooks, id) -- forgotten, or no event of ours
+    else
+      call('ZADD', key.webhooks, whole(now + arg.held), id)
+      call('HINCRBY', name, 'tries', 1)
+      taken[#taken + 1] = {
+        id = id,
+        type = kept[1],
+        company = kept[2],
+        body = kept[3],
+        age = now - (tonumber(kept[4]) or now),
+        tries = tonumber(call('HGET', name, 'tries')),
+      }
+    end
+  end
+  return { events = taken, wait = first_due(key.webhooks) }
+end
+
+-- Counts how a try ended. Nothing happens if the event has come to its end meanwhile.
 function script.settle_event()
+  local name = key.webhook_of .. arg.id
   if not call('ZSCORE', key.webhooks, arg.id) then return false end
   call('HINCRBY', key.stats, arg.counter, 1)
-  if arg.pause then
+  if arg.result == 'retried' then
     call('ZADD', key.webhooks, whole(now_ms() + arg.pause), arg.id)
     call('PEXPIRE', key.webhooks, facts.webhook)
-  else
-    call('ZREM', key.webhooks, arg.id)
-    call('DEL', key.webhook)
+    call('HSET', name, 'fault', arg.fault, 'triedAt', whole(now_ms()))
+    return true
   end
+  call('ZREM', key.webhooks, arg.id)
+  if arg.result == 'delivered' or not arg.keep then
+    call('DEL', name)
+    return true
+  end
+  call('HSET', name, 'fault', arg.fault, 'triedAt', whole(now_ms()))
+  call('PEXPIRE', name, facts.dead)
+  call('ZREMRANGEBYSCORE', key.dead, '-inf', whole(now_ms() - facts.dead))
+  call('ZADD', key.dead, whole(now_ms()), arg.id)
+  call('PEXPIRE', key.dead, facts.dead)
   return true
 end
 
-function script.forgotten_events()
-  return call('ZRANGEBYSCORE', key.webhooks, '-inf', whole(now_ms() - arg.late), 'LIMIT', 0, arg.most)
+function script.give_event_back()
+  if not call('ZSCORE', key.webhooks, arg.id) then return false end
+  call('ZADD', key.webhooks, whole(now_ms() + arg.pause), arg.id)
+  call('HINCRBY', key.webhook_of .. arg.id, 'tries', -1)
+  return true
+end
+
+-- Has an event tried anew at once, with a day before it.
+function script.resend_event()
+  local name = key.webhook_of .. arg.id
+  if not call('HGET', name, 'body') then return false end
+  call('ZREM', key.dead, arg.id)
+  call('HSET', name, 'since', whole(now_ms()), 'tries', 0)
+  call('PEXPIRE', name, facts.webhook)
+  call('ZADD', key.webhooks, whole(now_ms()), arg.id)
+  call('PEXPIRE', key.webhooks, facts.webhook)
+  call('PUBLISH', key.webhooks, '1')
+  return true
+end
+
+-- The sessions that have been without connection for long; and in how many ms to look again.
+function script.offline_sessions()
+  local sessions = {}
+  for _, session in ipairs(call('ZRANGEBYSCORE', key.offline, '-inf', whole(now_ms()), 'LIMIT', 0, arg.most)) do
+    if string.find(session, '[^\32-\126]') then
+      call('ZREM', key.offline, session) -- no session of ours is named so
+    else
+      sessions[#sessions + 1] = session
+    end
+  end
+  return { sessions = sessions, wait = first_due(key.offline) }
+end
+
+-- Tells that a session is offline, once, if it still is.
+function script.tell_offline()
+  call('ZREM', key.offline, arg.session)
+  local attempt, seq, body = present()
+  if body.state ~= 'reconnecting' or call('HGET', key.snapshot, 'offline') ~= 'noted' then return false end
+  call('HSET', key.snapshot, 'offline', 'told')
+  tell(arg.event, attempt, seq)
+  return true
 end
 
 -- Scripts: texts on their way out ----------------------------------------------------------------------------------------
@@ -633,7 +745,7 @@ function script.settle_text()
     call('ZADD', key.unconfirmed, whole(now_ms() + arg.confirm), arg.session .. ' ' .. arg.id)
     call('PEXPIRE', key.unconfirmed, facts.message)
   end
-  if arg.event then keep_event(arg.event, 0) end
+  if arg.event then tell_beside() end
   return true
 end
 
@@ -647,7 +759,7 @@ function script.confirm_text()
   mark_text('state', arg.state, arg.state .. 'At', whole(arg.at or now_ms()))
   if arg.reason then call('HSET', key.message, 'reason', arg.reason) else call('HDEL', key.message, 'reason') end
   call('ZREM', key.unconfirmed, arg.session .. ' ' .. arg.id)
-  if arg.event then keep_event(arg.event, 0) end
+  if arg.event then tell_beside() end
   return true
 end
 

@@ -1,29 +1,33 @@
-"""Events go over real HTTP to a receiver that fails, hangs, redirects: by the jobs of a real queue."""
+"""Events go over real HTTP to a receiver that fails, hangs, redirects, or that may not be reached at all."""
 
 import asyncio
 import contextlib
+import socket
 
 import httpx
 import pytest
 
 from shared.core import keys
 from shared.core.clock import now_ms
-from shared.core.ids import WorkerId
-from shared.jobs import queue
-from shared.jobs.queue import QueueWorker
+from shared.core.events import EventType
+from shared.core.ids import CompanyId
+from shared.core.signing import new_secret, signed_headers
 from shared.jobs.wake import listen_for_calls
-from shared.state import events as webhooks
+from shared.settings import Settings
 from shared.state import pool as redis_pool
-from shared.state.events import Event, EventShelf, EventType, signature
+from shared.state.events import Due, EventShelf, News
+from shared.state.receivers import Receiver as Target
+from shared.state.receivers import Receivers
 from shared.tasks import cancelled
 from tests.receiver import HANG, Receiver
 from tests.unit.world import SESSION
 from tests.waiting import until
-from workers import delivery
+from workers import delivery, sender
 from workers.delivery import Webhooks
-from workers.jobs import Jobs
+from workers.sender import Sender
 
-SECRET = "the integrator's own secret"
+SECRET = new_secret()
+NEWS = News(tuple(EventType))
 
 
 @pytest.fixture
@@ -35,14 +39,18 @@ async def calls(config):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Pauses of milliseconds, and a queue that is looked at as often."""
+    """Pauses of milliseconds."""
     monkeypatch.setattr(delivery, "FIRST_PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr(delivery, "TIMEOUT_SECONDS", 0.5)
-    monkeypatch.setattr(queue, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(sender, "TIMEOUT_SECONDS", 0.5)
+
+
+def settings_for(url="http://127.0.0.1:9/", **more):
+    given = {"secret_key": "s" * 32, "api_keys": "k" * 16, "webhook_url": url, "webhook_secret": SECRET}
+    return Settings.model_validate(given | more)
 
 
 @contextlib.asynccontextmanager
-async def worker(redis, calls, url):
+async def worker(redis, calls, url, **more):
     """A worker that does nothing but deliver."""
     tasks: set[asyncio.Task[None]] = set()
 
@@ -51,58 +59,52 @@ async def worker(redis, calls, url):
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    hooks = Webhooks(url, SECRET, redis, spawn)
-    jobs = Jobs(redis, None, None, None, None, None, None, spawn, hooks)
-    working = QueueWorker(keys.QUEUE_SESSIONS, jobs.anywhere, redis, worker=WorkerId("w"))
-    running = [asyncio.create_task(work) for work in (working.async_run(), listen_for_calls(calls, [working]))]
+    config, shelf = settings_for(url, **more), EventShelf(redis, NEWS)
+    hooks = Webhooks(config, shelf, Receivers(config, redis), spawn)
+    listening = listen_for_calls(calls, [], {keys.WEBHOOKS: hooks.call})
+    running = [asyncio.create_task(work) for work in (hooks.run(), listening)]
     try:
-        yield hooks
+        yield shelf
     finally:
-        await working.drain(0)
         for task in (*running, *tasks):
             await cancelled(task)
         await hooks.close()
 
 
-async def kept(redis, name="e1"):
-    """An event that lies there with no job for it, as after a worker's death."""
-    event = Event(id=name, type=EventType.SESSION_LINKED, company_id="salon", session_id="company_salon", at=now_ms())
-    await EventShelf(redis).put(event)
-    return event
+async def put(shelf, name="e1", kind=EventType.SESSION_LINKED):
+    await shelf.put(SESSION, NEWS.event(SESSION, kind, {}, event_id=name))
 
 
 async def counted(redis, result, kind="session.linked"):
     return int(await redis.hget(keys.STATS, f'webhooks{{result="{result}",type="{kind}"}}') or 0)
 
 
-async def test_a_receiver_that_fails_twice_gets_the_same_event_a_third_time_each_time_freshly_signed(redis, calls):
-    async with Receiver.running(500, 503) as receiver, worker(redis, calls, receiver.url) as hooks:
-        hooks.message(SESSION, "00ff00ff00ff00ff", None)
-        tries = await receiver.requests(3)
-        await until(lambda: is_settled(redis))
-        assert len({one.body for one in tries}) == 1
-        assert {(one.method, one.path, one.headers["x-webhook-id"]) for one in tries} == {
-            ("POST", "/hooks", "message-00ff00ff00ff00ff")
-        }
-        stamps = [int(one.headers["x-webhook-timestamp"]) for one in tries]
-        assert stamps == sorted(stamps)
-        assert abs(stamps[2] - now_ms()) < 5000
-        for one, stamp in zip(tries, stamps, strict=True):
-            assert one.headers["x-webhook-signature"] == signature(SECRET, stamp, one.body)
-            assert one.headers["content-type"] == "application/json"
-        assert await counted(redis, "retried", "message.sent") == 2
-        assert await counted(redis, "delivered", "message.sent") == 1
-    assert len(receiver.received) == 3
-    assert await redis.keys("arq:*webhook*") == []
-
-
 async def is_settled(redis):
     return not await redis.exists(keys.WEBHOOKS)
 
 
+async def test_a_receiver_that_fails_twice_gets_the_same_event_a_third_time_each_time_freshly_signed(redis, calls):
+    async with Receiver.running(500, 503) as receiver, worker(redis, calls, receiver.url) as shelf:
+        await put(shelf)
+        tries = await receiver.requests(3)
+        await until(lambda: is_settled(redis))
+        assert len({one.body for one in tries}) == 1
+        assert {(one.method, one.path, one.headers["webhook-id"]) for one in tries} == {("POST", "/hooks", "e1")}
+        stamps = [int(one.headers["x-webhook-timestamp"]) for one in tries]
+        assert stamps == sorted(stamps)
+        assert abs(stamps[2] - now_ms()) < 5000
+        for one, stamp in zip(tries, stamps, strict=True):
+            signed = signed_headers(SECRET, "e1", stamp, one.body)
+            assert {name: one.headers[name] for name in signed} == signed
+            assert one.headers["content-type"] == "application/json"
+        assert await counted(redis, "retried") == 2
+        assert await counted(redis, "delivered") == 1
+    assert len(receiver.received) == 3
+
+
 async def test_a_receiver_that_hangs_is_left_after_the_timeout_and_tried_again(redis, calls):
-    async with Receiver.running(HANG) as receiver, worker(redis, calls, receiver.url) as hooks:
-        hooks.message(SESSION, "00ff00ff00ff00ff", None)
+    async with Receiver.running(HANG) as receiver, worker(redis, calls, receiver.url) as shelf:
+        await put(shelf)
         first, second = await receiver.requests(2)
         assert first.body == second.body
         waited = int(second.headers["x-webhook-timestamp"]) - int(first.headers["x-webhook-timestamp"])
@@ -110,77 +112,97 @@ async def test_a_receiver_that_hangs_is_left_after_the_timeout_and_tried_again(r
         await until(lambda: is_settled(redis))
 
 
-async def test_many_events_for_a_receiver_that_hangs_hold_up_no_other_job(redis, calls, monkeypatch):
-    monkeypatch.setattr(delivery, "TIMEOUT_SECONDS", 20)
-    async with Receiver.running(then=HANG) as receiver, worker(redis, calls, receiver.url) as hooks:
-        for number in range(120):  # more than a queue's worker takes at once
-            hooks.message(SESSION, f"{number:016x}", None)
-        await receiver.requests(delivery.AT_ONCE)
-        async with asyncio.timeout(10):  # far less than the timeouts of all of them
-            await until(lambda: is_empty(redis))
-        assert len(receiver.received) == delivery.AT_ONCE
-        assert await redis.zcard(keys.WEBHOOKS) == 120
-
-
-async def is_empty(redis):
-    return await redis.zcard(keys.QUEUE_SESSIONS) == 0
-
-
 async def test_a_redirect_is_not_followed_and_counts_as_a_refusal(redis, calls):
-    async with Receiver.running(302, 307) as receiver, worker(redis, calls, receiver.url) as hooks:
-        hooks.message(SESSION, "00ff00ff00ff00ff", None)
+    async with Receiver.running(302, 307) as receiver, worker(redis, calls, receiver.url) as shelf:
+        await put(shelf)
         await receiver.requests(3)
         await until(lambda: is_settled(redis))
         assert {(one.method, one.path) for one in receiver.received} == {("POST", "/hooks")}
 
 
-async def test_what_a_dead_worker_had_taken_is_delivered_by_another(redis, calls, monkeypatch):
-    monkeypatch.setattr(webhooks, "HELD_MS", 1)
-    monkeypatch.setattr(webhooks, "LATE_MS", 0)
-    await kept(redis)
-    assert await EventShelf(redis).take("e1")  # and then it was killed
-    async with Receiver.running() as receiver, worker(redis, calls, receiver.url) as hooks:
-        await until(lambda: EventShelf(redis).forgotten(1))
-        await hooks.remind()
+async def test_what_a_dead_worker_had_taken_is_delivered_by_another(redis, calls):
+    shelf = EventShelf(redis, NEWS)
+    await put(shelf)
+    assert (await shelf.take(1))[0]  # and then it was killed
+    await redis.zadd(keys.WEBHOOKS, {"e1": now_ms() - 1})  # as if its time had passed
+    async with Receiver.running() as receiver, worker(redis, calls, receiver.url):
         (one,) = await receiver.requests(1)
         assert one.event["id"] == "e1"
         await until(lambda: is_settled(redis))
 
 
-async def test_two_jobs_for_one_event_are_one_delivery(redis, calls):
-    await kept(redis)
-    async with Receiver.running() as receiver, worker(redis, calls, receiver.url):
-        for number in range(5):
-            await queue.enqueue(redis, keys.QUEUE_SESSIONS, "webhook", "e1", job_id=f"again{number}")
-        await receiver.requests(1)
-        await until(lambda: is_empty(redis))
-        await until(lambda: is_settled(redis))
-    assert len(receiver.received) == 1
+async def test_two_workers_deliver_each_of_many_events_once(redis, calls, config):
+    more = redis_pool.subscriber(config)
+    async with Receiver.running() as receiver:
+        async with worker(redis, calls, receiver.url) as shelf, worker(redis, more, receiver.url):
+            for number in range(60):
+                await put(shelf, f"e{number}")
+            await receiver.requests(60)
+            await until(lambda: is_settled(redis))
+        assert sorted(one.event["id"] for one in receiver.received) == sorted(f"e{number}" for number in range(60))
+    await more.aclose(close_connection_pool=True)
 
 
-async def test_nobody_listens_or_speaks_no_http(redis, calls, monkeypatch):
+DUE = Due("e1", "session.linked", CompanyId("salon-1"), b"{}", 0, 1)
+
+
+async def tried(url, *, own=False, **more):
+    one = Sender(settings_for(**more))
+    try:
+        return await one.send(Target(url, SECRET, frozenset(), own=own), DUE)
+    finally:
+        await one.close()
+
+
+async def test_nobody_listens_or_speaks_no_http():
     async def rubbish(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"\x00\xff rubbish\r\n\r\n")
         writer.close()
 
     server = await asyncio.start_server(rubbish, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    await kept(redis)
-    async with worker(redis, calls, f"http://127.0.0.1:{port}/") as hooks:
-        due = await EventShelf(redis).take("e1")
-        assert await hooks._post(due) == "RemoteProtocolError"
-        server.close()
-        await server.wait_closed()
-        assert await hooks._post(due) == "ConnectError"
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    assert await tried(url) == "RemoteProtocolError"
+    server.close()
+    await server.wait_closed()
+    assert await tried(url) == "ConnectError"
 
 
-async def test_proxies_of_the_environment_are_not_asked(redis, calls, monkeypatch):
+async def test_a_companys_receiver_is_not_reached_in_private_networks_unless_they_are_allowed():
+    async with Receiver.running() as receiver:
+        local = receiver.url.replace("127.0.0.1", "localhost")
+        for url in (receiver.url, local, receiver.url.replace("127.0.0.1", "[::ffff:127.0.0.1]")):
+            assert await tried(url, own=True) == "NotAllowed", url
+        assert receiver.received == []
+        assert await tried(receiver.url, own=True, webhook_networks="127.0.0.0/8") is None
+        assert await tried(local, own=True, webhook_networks="127.0.0.0/8 ::1/128") is None
+        assert [one.headers["host"] for one in receiver.received] == [
+            url.split("/")[2] for url in (receiver.url, local)
+        ]
+
+
+async def test_a_name_that_leads_to_both_is_reached_at_the_public_address_alone(monkeypatch):
+    async with Receiver.running() as receiver:
+        port = int(receiver.url.split(":")[2].split("/")[0])
+        asked = []
+
+        async def answers(_self, host, at, **_options):
+            asked.append(host)
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, at)) for one in ("169.254.169.254", "127.0.0.1")]
+
+        monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "getaddrinfo", answers)
+        # 127/8 plays the public address.
+        fault = await tried(f"http://hooks.example:{port}/x", own=True, webhook_networks="127.0.0.0/8")
+        assert fault is None
+        assert asked == ["hooks.example"], "asked once: what is connected to is what was checked"
+        assert receiver.received[0].headers["host"] == f"hooks.example:{port}"
+
+
+async def test_proxies_of_the_environment_are_not_asked(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
-    async with Receiver.running() as receiver, worker(redis, calls, receiver.url) as hooks:
+    async with Receiver.running() as receiver:
         with pytest.raises(httpx.ConnectError):
             async with httpx.AsyncClient() as believing:
                 await believing.get(receiver.url)
-        hooks.message(SESSION, "00ff00ff00ff00ff", None)
-        await receiver.requests(1)
+        assert await tried(receiver.url) is None

@@ -1,11 +1,16 @@
 """Whatever WhatsApp and the library say is translated in one place, and what nobody knows is said to be that."""
 
+from pathlib import Path
+
 import pytest
 
 from shared.core.failures import FAILURES, FailureCode
+from shared.core.messages import Fate, MessageState, NotSent
 from workers import reasons
 from workers.engine.protocol import LostReason
 from workers.reasons import Verdict
+
+ROOT = Path(__file__).parents[2]
 
 #: Of workers/engine/child/linker.py, which cannot be imported here: it loads the library.
 FINAL_WORDS = {"timeout", "error", "err-client-outdated", "err-unexpected-state"}
@@ -76,3 +81,40 @@ def test_every_refusal_of_the_first_login_has_a_name(reason):
 )
 def test_texts_of_errors(text, code):
     assert reasons.of_ending(text, None) is code
+
+
+@pytest.mark.parametrize(
+    ("word", "reason", "status"),
+    [
+        ("server returned error 463", NotSent.REFUSED, 463),
+        ("server returned error 429", NotSent.RATE_LIMITED, 429),
+        ("no LID found for 79001230404@s.whatsapp.net from server", NotSent.NOT_ON_WHATSAPP, None),
+        ("failed to get group members: info query returned status 403: forbidden", NotSent.REFUSED, None),
+        ("no answer within 40 s", NotSent.UNKNOWN, None),
+        ("timed out waiting for message send response", NotSent.UNKNOWN, None),
+        ("internal: KeyError", NotSent.UNKNOWN, None),
+        ("", NotSent.UNKNOWN, None),
+    ],
+)
+def test_only_what_is_known_not_to_have_been_sent_is_said_so(word, reason, status):
+    assert reasons.of_unsent(word) == Fate(MessageState.FAILED, reason, status)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "not held",
+        "not connected",
+        "stopped",
+        "failed to get device list: failed to send usync query: websocket disconnected before info query returned response",
+        "failed to get user info for 1@s.whatsapp.net to fill LID cache: info query timed out",
+    ],
+)
+def test_a_text_that_has_not_left_has_not_ended(word):
+    assert reasons.of_unsent(word) is None
+
+
+def test_the_holders_own_words_are_those_that_are_understood():
+    child = ROOT / "workers" / "engine" / "child"
+    source = (child / "holder.py").read_text() + (child / "texts.py").read_text()
+    assert all(f'"{word}"' in source for word in ("not held", "not connected", "stopped"))

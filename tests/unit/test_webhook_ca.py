@@ -3,18 +3,18 @@
 import asyncio
 import ssl
 
-from structlog.testing import capture_logs
+from pydantic import SecretStr
 
-from shared.core import keys
-from shared.core.clock import now_ms
-from shared.core.ids import company_of
-from shared.state.events import Event, EventShelf, EventType
+from shared.core.ids import CompanyId
+from shared.core.signing import new_secret
+from shared.settings import Settings
+from shared.state.events import Due
+from shared.state.receivers import Receiver
 from tests.operators.host import certificate
-from tests.unit.world import SESSION
-from workers.delivery import Webhooks
+from workers.sender import Sender
 
 
-async def test_a_private_authority_is_trusted_once_it_is_named(redis, tmp_path):
+async def test_a_private_authority_is_trusted_once_it_is_named(tmp_path):
     own, key = certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(own, key)
@@ -28,20 +28,14 @@ async def test_a_private_authority_is_trusted_once_it_is_named(redis, tmp_path):
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
     url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/hooks"
-    told = Event(
-        id="e1", type=EventType.SESSION_LINKED, company_id=company_of(SESSION), session_id=SESSION, at=now_ms()
-    )
+    receiver = Receiver(url, new_secret(), frozenset(), own=False)
+    due = Due("e1", "session.linked", CompanyId("salon"), b"{}", 0, 1)
     try:
-        for trusted in (None, own):
-            hooks = Webhooks(url, "s" * 40, redis, lambda _work, _name: None, trusted)
-            await EventShelf(redis).put(told)
-            with capture_logs() as lines:
-                await hooks.deliver(told.id)
-            await hooks.close()
-            if trusted is None:
-                assert not asked
-                assert [line["fault"] for line in lines if "fault" in line] == ["certificate refused: see WEBHOOK_CA"]
-                await redis.zadd(keys.WEBHOOKS, {told.id: 0})
+        for trusted, fault in ((None, "certificate refused: see WEBHOOK_CA"), (own, None)):
+            config = Settings(secret_key=SecretStr("s" * 32), api_keys=(SecretStr("k" * 16),), webhook_ca=trusted)
+            sender = Sender(config)
+            assert await sender.send(receiver, due) == fault
+            await sender.close()
         assert len(asked) == 1
     finally:
         server.close()

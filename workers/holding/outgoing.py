@@ -243,19 +243,24 @@ class TextQueue:
 
     async def _write_ends(self) -> None:
         while self._ended:
-            message, fate = self._ended[0]
+            message, fate = end = self._ended[0]
             if fate is None:
                 await self._links.outbox.requeue(self.session, message)
-                self._ended.popleft()
+                self._forget_end(end)
                 continue
             told = await self._links.outbox.settle(self.session, message, fate)
-            self._ended.popleft()
+            self._forget_end(end)
             if told and fate.state is MessageState.SENT:
                 log.info("message.sent", session=self.session, message=message)
             elif told:
                 log.warning(
                     "message.failed", session=self.session, message=message, why=fate.reason, status=fate.status
                 )
+
+    def _forget_end(self, end: tuple[str, Fate | None]) -> None:
+        """Strike an end that is written; at SIGTERM two may write the same one."""
+        if self._ended and self._ended[0] is end:
+            self._ended.popleft()
 
     async def _write_receipts(self) -> None:
         outbox = self._links.outbox

@@ -21,6 +21,7 @@ from app.openapi import document, problems_of
 from shared.core import keys
 from shared.core.apikeys import Scope
 from shared.core.clock import now_ms
+from shared.core.events import EventType
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
 from shared.core.messages import Fate, MessageState, NotSent
@@ -28,7 +29,6 @@ from shared.core.protocol import Snapshot
 from shared.jobs.queue import client, link_job_id
 from shared.state.claims import MOST_STARTS
 from shared.state.contacts import Contact, Contacts
-from shared.state.events import EventType
 from shared.state.outbox import Message, Outbox
 from shared.state.switches import Switches
 from tests.unit.api.conftest import CONFIG, KEY, NARROW

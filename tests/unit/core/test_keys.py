@@ -37,6 +37,10 @@ CONSTANTS = [
     keys.FAILED_JOBS,
     keys.PROBE,
     keys.WEBHOOKS,
+    keys.DEAD_WEBHOOKS,
+    keys.FEED,
+    keys.OFFLINE,
+    keys.SESSIONS,
     keys.OUTBOXES,
     keys.UNCONFIRMED,
     keys.WEB_REVISION,
@@ -82,7 +86,12 @@ def test_only_counters_switches_and_channels_live_for_ever():
     for row in keys.KEYS:
         assert row.purpose
         if row.ttl in {"", "none"}:
-            assert row.type in {"counter", "channel"} or row.name in {keys.STATS, keys.SWITCH, keys.SWITCH_SEEN}
+            assert row.type in {"counter", "channel"} or row.name in {
+                keys.STATS,
+                keys.SWITCH,
+                keys.SWITCH_SEEN,
+                "wa:receiver:<session>",
+            }
 
 
 def test_a_queue_is_woken_on_a_channel_of_its_own():

@@ -14,7 +14,7 @@ from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import State
 from shared.state.contacts import Contacts
 from shared.state.cooldowns import Asker, Cooldowns
-from shared.state.events import EventType, message_event
+from shared.state.events import read_event
 from shared.state.lease import Leases
 from shared.state.outbox import Outbox
 from shared.state.pool import answer
@@ -130,6 +130,32 @@ class FakeVersions:
         pass
 
 
+class HeardOutbox(Outbox):
+    """Tells the house of each end, and of each step after it, that is the first of its kind."""
+
+    def __init__(self, redis, house, **options):
+        super().__init__(redis, **options)
+        self._house = house
+
+    async def settle(self, session, message_id, fate):
+        first = await super().settle(session, message_id, fate)
+        if first:
+            self._house.ended.append((message_id, fate.reason))
+        await self._hear(first)
+        return first
+
+    async def confirm(self, session, message_id, fate):
+        first = await super().confirm(session, message_id, fate)
+        await self._hear(first)
+        return first
+
+    async def _hear(self, first):
+        if first:
+            ((_, newest),) = await self._redis.xrevrange(keys.FEED, count=1)
+            self._house.events.append(read_event(newest[b"body"]))
+            self._house.done.set()
+
+
 class House:
     """A worker's sessions over a pretended Redis."""
 
@@ -142,7 +168,7 @@ class House:
         self.cooldowns = Cooldowns(redis, SecretStr("x" * 40))
         self.ownership = Ownership(self.leases, WorkerId("w"), on_lapsed=self._nothing, on_beat=lambda _: None)
         self.ended, self.events = [], []
-        self.outbox, self.contacts = Outbox(redis, news=self), Contacts(redis, SecretStr("x" * 40))
+        self.outbox, self.contacts = HeardOutbox(redis, self), Contacts(redis, SecretStr("x" * 40))
         self.tasks = set()
         self.done = asyncio.Event()
         self.links = self._links(self.ownership)
@@ -164,16 +190,6 @@ class House:
 
     async def _nothing(self):
         pass
-
-    def text(self, session, message, fate):
-        """Heard when the end of a text is written; told by `kept` if it is the first."""
-        return message_event(session, message, fate)
-
-    def kept(self, event):
-        self.events.append(event)
-        if event.type in {EventType.MESSAGE_SENT, EventType.MESSAGE_FAILED}:
-            self.ended.append((event.message_id, event.reason))
-        self.done.set()
 
     def spawn(self, work, _name):
         task = asyncio.ensure_future(work)

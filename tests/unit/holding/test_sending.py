@@ -251,7 +251,7 @@ async def test_a_text_that_the_library_cannot_send_again_and_again_holds_up_nobo
 
 
 async def test_a_session_sends_no_faster_than_its_rate_for_long(line, redis):
-    slow = type(line.outbox)(redis, rate=60)
+    slow = type(line.outbox)(redis, line, rate=60)
     texts = [await slow.accept(SESSION, Message(TO, "x")) for _ in range(3)]
     lease = await line.leases.acquire(SESSION, WorkerId("w"))
     await redis.set(keys.pace(SESSION), now_ms() + RESERVE_MINUTES * keys.MINUTE - 1500)

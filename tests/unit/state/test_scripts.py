@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from shared import wa as wa_module
 from shared.core import keys
 from shared.core.clock import now_ms
+from shared.core.events import EventType
 from shared.core.ids import SessionId
 from shared.core.lifecycle import CANCELLABLE, DEVICE, RUNNING, STEPS, IllegalStep, State
 from shared.core.messages import Fate, MessageState
@@ -22,7 +23,7 @@ from shared.core.protocol import Body, MessageType
 from shared.jobs.queue import enqueue
 from shared.state.claims import Subject
 from shared.state.cooldowns import Asker, Cooldowns
-from shared.state.events import Event, EventShelf, EventType, Result
+from shared.state.events import EventShelf, News, Result, Told
 from shared.state.lease import NOBODY
 from shared.state.outbox import Message, Outbox
 from shared.state.rescue import SWEEP_GRACE_MS
@@ -36,8 +37,8 @@ SCRIPTS = sorted(re.findall(r"^function script\.(\w+)", wa_module._SOURCE.read_t
 SECOND = SessionId("company_second")
 
 
-def event(event_id: str = "e1") -> Event:
-    return Event(id=event_id, type=EventType.SESSION_LINKED, company_id="salon-1", session_id=SESSION, at=1)
+def event(event_id: str = "e1") -> Told:
+    return News(tuple(EventType)).event(SESSION, EventType.SESSION_LINKED, {}, event_id=event_id)
 
 
 def ours(world: World) -> ArqRedis:
@@ -155,27 +156,45 @@ async def a_sweeps_end(world: World) -> Callable[[], Awaitable[object]]:
 
 
 async def an_event(world: World) -> Callable[[], Awaitable[object]]:
-    return lambda: EventShelf(world.redis).put(event(), after_ms=1000)
+    return lambda: EventShelf(world.redis).put(SESSION, event())
 
 
-async def an_events_taking(world: World) -> Callable[[], Awaitable[object]]:
+async def the_events_that_are_due(world: World) -> Callable[[], Awaitable[object]]:
     shelf = EventShelf(world.redis)
-    await shelf.put(event())
-    return lambda: shelf.take("e1")
+    await shelf.put(SESSION, event())
+    return lambda: shelf.take(1)
 
 
 async def an_events_settling(world: World) -> Callable[[], Awaitable[object]]:
     shelf = EventShelf(world.redis)
-    await shelf.put(event())
-    due = await shelf.take("e1")
-    assert due is not None
+    await shelf.put(SESSION, event())
+    ((due,), _) = await shelf.take(1)
     return lambda: shelf.settle(due, Result.RETRIED, pause_ms=1000)
 
 
-async def a_search_for_events(world: World) -> Callable[[], Awaitable[object]]:
-    await EventShelf(world.redis).put(event())
-    await world.redis.zadd(keys.WEBHOOKS, {"e1": 1})
-    return lambda: EventShelf(world.redis).forgotten(10)
+async def an_event_not_tried(world: World) -> Callable[[], Awaitable[object]]:
+    shelf = EventShelf(world.redis)
+    await shelf.put(SESSION, event())
+    ((due,), _) = await shelf.take(1)
+    return lambda: shelf.give_back(due, 1000)
+
+
+async def an_event_sent_anew(world: World) -> Callable[[], Awaitable[object]]:
+    shelf = EventShelf(world.redis)
+    await shelf.put(SESSION, event())
+    return lambda: shelf.resend("e1")
+
+
+async def the_offline(world: World) -> Callable[[], Awaitable[object]]:
+    await world.redis.zadd(keys.OFFLINE, {SESSION.encode(): 1, b"\xff": 1})
+    return lambda: Wa(world.redis)("offline_sessions", most=10)
+
+
+async def an_offline_session(world: World) -> Callable[[], Awaitable[object]]:
+    lease = await world.serve()
+    for state in (State.AWAITING_PHONE, State.LINKING, State.LINKED, State.RECONNECTING):
+        await world.snapshots.save(lease, change(state))
+    return lambda: Wa(world.redis)("tell_offline", SESSION, event=event("o1"))
 
 
 async def a_text(world: World) -> Callable[[], Awaitable[object]]:
@@ -201,6 +220,20 @@ async def a_texts_end(world: World) -> Callable[[], Awaitable[object]]:
     outbox = Outbox(world.redis)
     text = await outbox.accept(SESSION, Message(PHONE, "hello"))
     return lambda: outbox.settle(SESSION, text, Fate(MessageState.SENT, at=1))
+
+
+async def a_confirmation(world: World) -> Callable[[], Awaitable[object]]:
+    outbox = Outbox(world.redis)
+    text = await outbox.accept(SESSION, Message(PHONE, "hello"))
+    await outbox.settle(SESSION, text, Fate(MessageState.SENT, at=1))
+    return lambda: outbox.confirm(SESSION, text, Fate(MessageState.DELIVERED, at=2))
+
+
+async def a_doubt(world: World) -> Callable[[], Awaitable[object]]:
+    outbox = Outbox(world.redis)
+    text = await outbox.accept(SESSION, Message(PHONE, "hello"))
+    await outbox.settle(SESSION, text, Fate(MessageState.SENT, at=1))
+    return lambda: outbox.doubt(SESSION, text)
 
 
 def cooling(world: World) -> tuple[Cooldowns, Asker]:
@@ -269,14 +302,19 @@ SAID = {
     "bury": a_burial,
     "begin_sweep": a_sweeps_begin,
     "end_sweep": a_sweeps_end,
-    "put_event": an_event,
-    "take_event": an_events_taking,
+    "tell": an_event,
+    "take_events": the_events_that_are_due,
     "settle_event": an_events_settling,
-    "forgotten_events": a_search_for_events,
+    "give_event_back": an_event_not_tried,
+    "resend_event": an_event_sent_anew,
+    "offline_sessions": the_offline,
+    "tell_offline": an_offline_session,
     "accept_text": a_text,
     "begin_text": a_texts_beginning,
     "requeue_text": a_texts_requeueing,
     "settle_text": a_texts_end,
+    "confirm_text": a_confirmation,
+    "doubt_text": a_doubt,
     "refuse": a_refusal,
     "take_code": a_codes_taking,
     "give_code_back": a_codes_return,

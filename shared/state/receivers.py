@@ -1,0 +1,76 @@
+"""Where webhooks go: the service's own receiver, and those of companies that have their own."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+
+from shared.core import keys
+from shared.core.events import DEFAULT_EVENTS, EventType
+from shared.core.hosts import Network, is_address, may_reach
+from shared.core.ids import CompanyId, session_of
+from shared.core.signing import key_of
+from shared.settings import Settings
+from shared.state.pool import answer
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """A server that takes events. `own`: it is a company's, who chose its address, so that not every one may be
+    reached."""
+
+    url: str
+    secret: str
+    events: frozenset[str]
+    own: bool
+
+    def wants(self, kind: str) -> bool:
+        """Whether events of this kind go there. A test always does."""
+        return kind in self.events or kind == EventType.TEST.value
+
+
+class Receivers:
+    """Over one Redis."""
+
+    def __init__(self, config: Settings, redis: Redis) -> None:
+        self._redis = redis
+        self._ours = None
+        if config.webhook_url is not None:
+            events = frozenset(kind.value for kind in config.webhook_events)
+            self._ours = Receiver(str(config.webhook_url), config.webhook_secrets[0], events, own=False)
+
+    async def of(self, company: CompanyId) -> Receiver | None:
+        """The receiver of a company's events: its own before the service's; None for neither."""
+        return await self.own(company) or self._ours
+
+    async def own(self, company: CompanyId) -> Receiver | None:
+        """The company's own receiver."""
+        found = await answer(self._redis.hmget(keys.receiver(session_of(company)), ["url", "secret", "events"]))
+        url, secret, events = (value.decode(errors="replace") if value else "" for value in found)
+        try:
+            key_of(secret)
+            urlsplit(url).port  # noqa: B018 - raises for what is no port
+        except ValueError:  # written by somebody else
+            return None
+        return Receiver(url, secret, frozenset(events.split()), own=True) if url and secret else None
+
+    async def put(self, company: CompanyId, url: str, secret: str, events: frozenset[EventType] | None) -> Receiver:
+        """Give the company a receiver of its own. Idempotent."""
+        kinds = sorted(kind.value for kind in (events if events is not None else DEFAULT_EVENTS))
+        name = keys.receiver(session_of(company))
+        await answer(self._redis.hset(name, mapping={"url": url, "secret": secret, "events": " ".join(kinds)}))
+        return Receiver(url, secret, frozenset(kinds), own=True)
+
+    async def forget(self, company: CompanyId) -> bool:
+        """Take the company's own receiver back; whether there was one."""
+        return bool(await self._redis.delete(keys.receiver(session_of(company))))
+
+
+def check_target(url: str, allowed: tuple[Network, ...]) -> None:
+    """Raise ValueError for a URL that a company's events may not go to. A name is looked up only when it is used."""
+    parts = urlsplit(url)
+    if parts.username or parts.password:
+        raise ValueError("a URL here names no user")
+    host = parts.hostname or ""
+    if (is_address(host) and not may_reach(host, allowed)) or host == "localhost" or host.endswith(".localhost"):
+        raise ValueError("this address is not public, and not in WEBHOOK_NETWORKS")

@@ -1,0 +1,40 @@
+"""Addresses that somebody else has named: only public ones are reached, in whatever wrapping."""
+
+import ipaddress
+
+import pytest
+
+from shared.core.hosts import is_address, may_reach
+
+PRIVATE = [
+    "127.0.0.1", "127.255.255.254", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
+    "192.0.2.1", "198.18.0.1", "224.0.0.1", "255.255.255.255", "240.0.0.1", "::", "::1", "fe80::1", "fe80::1%eth0",
+    "fc00::1", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::", "2002:a9fe:a9fe::",
+    "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2001:db8::1", "", "localhost", "hooks.example", "0x7f000001", "2130706433",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_what_is_not_public_is_not_reached(address):
+    assert not may_reach(address, ())
+
+
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "64:ff9b::808:808"]
+)
+def test_what_is_public_is_reached(address):
+    assert may_reach(address, ())
+
+
+def test_a_network_that_is_allowed_is_reached_in_every_wrapping_and_no_other_is():
+    allowed = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")]
+    assert may_reach("10.1.2.3", allowed)
+    assert may_reach("::ffff:10.1.2.3", allowed)
+    assert may_reach("fd00::1", allowed)
+    assert not may_reach("192.168.1.1", allowed)
+
+
+def test_an_address_is_told_from_a_name():
+    assert is_address("10.0.0.1")
+    assert is_address("[::1]")
+    assert not is_address("hooks.example")
