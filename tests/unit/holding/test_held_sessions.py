@@ -652,8 +652,8 @@ async def test_a_loss_that_the_store_cannot_take_is_written_down_when_it_is_back
     house.store.fault = StoreAway("Postgres is away")
     await house.lose(R.REPLACED)
     assert house.store.devices[SESSION].parked == ""
-    await house.until(lambda: house.store.devices[SESSION].parked == R.REPLACED.value)
-    await house.settled()
+    await house.until(lambda: house.ownership.owner(SESSION) is None)  # its end is said, and its lease given back
+    assert house.store.devices[SESSION].parked == R.REPLACED.value
     assert (await house.body()).state is State.FAILED
     assert house.holders.held == [SESSION], "and meanwhile it did not fight back"
 
