@@ -16,7 +16,7 @@ from bench.result import Line
 from bench.run import Run
 from tests.e2e.processes import Service
 from tests.e2e.stack import Stack
-from workers.holding.holders import SESSIONS_EACH
+from workers.capacity import SESSIONS_EACH
 
 SESSIONS = 200
 MANY = 600

@@ -17,7 +17,7 @@ from pathlib import Path
 from app.local import redis as local_redis
 from emulator.client import Emulator
 from tests.e2e.stack import Stack
-from workers.holding.holders import SESSIONS_EACH
+from workers.capacity import SESSIONS_EACH
 from workers.report import memory_bytes, processes
 
 STEPS = 4

@@ -15,6 +15,12 @@ ATTEMPTS_PER_MB = 10 / 512
 SESSIONS_PER_MB = 150 / 512
 MOST_ATTEMPTS = 50
 MOST_SESSIONS = 1000
+SESSIONS_EACH = 300
+"""One process holds so many: about 220 MB, and a death costs no more than these. Each further process is 31 MB more."""
+LEAST_HEAP_MB = 60
+HEAP_PER_SESSION_MB = 0.6
+"""Measured: about 0.4 MB of live heap for a session with traffic."""
+HOLDER_SLACK_MB = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,17 @@ class Capacity:
 
     attempts: int
     sessions: int
+
+    @property
+    def heap_mb(self) -> int:
+        """What Go is told to keep below in each process: well above the live heap of the sessions that one process
+        holds, or it would collect without end, and well below what history leaves behind."""
+        return LEAST_HEAP_MB + round(HEAP_PER_SESSION_MB * min(self.sessions, SESSIONS_EACH))
+
+    @property
+    def holder_mb(self) -> int:
+        """A process of held sessions that is larger than this has outgrown what its sessions need."""
+        return self.heap_mb + HOLDER_SLACK_MB
 
 
 def memory_mb(root: Path = Path("/")) -> int:

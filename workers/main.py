@@ -65,15 +65,8 @@ class Worker:
 
     def __init__(self, config: Settings) -> None:
         self._config = config
-        self._pool = redis_pool.pool(config)
         self.id = WorkerId(f"{os.uname().nodename[:24]}-{os.getpid()}-{secrets.token_hex(3)}")
         self._tasks: set[asyncio.Task[None]] = set()
-
-    def _watching_redis(self, ownership: Ownership, sessions: Sessions) -> Sessions:
-        """The sessions, looked after when Redis is away, and when it is another one."""
-        ownership.on_alone = sessions.ask_store
-        self._pool.identity.on_change(ownership.another_server)
-        return sessions
 
     def spawn(self, work: Awaitable[None], name: str) -> None:
         """Run something beside everything else; its bugs are reported and end nothing but itself."""
@@ -96,8 +89,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         for one in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(one, stop.set)
-        redis, calls = client(self._pool), redis_pool.subscriber(self._config)
-        redis_pool.follow(self._pool, calls)
+        redis = client(redis_pool.pool(self._config))
+        calls = redis_pool.subscriber(self._config)
         proxy = self._config.whatsapp_proxy_url
         options = Options(
             device_name=self._config.device_name, proxy_url=proxy.get_secret_value() if proxy is not None else None
@@ -105,7 +98,11 @@ class Worker:
         try:
             async with opened(self._config, self.id, stop) as store:
                 if store is not None:
-                    async with Engines(options) as engines, LinkerPool(engines, SPARE_LINKERS) as linkers:
+                    heap_mb = capacity(self._config, memory_mb()).heap_mb
+                    async with (
+                        Engines(options, heap_mb=heap_mb) as engines,
+                        LinkerPool(engines, SPARE_LINKERS) as linkers,
+                    ):
                         await self._work(stop, redis, calls, engines, linkers, store)
         finally:
             await redis.aclose(close_connection_pool=True)
@@ -128,18 +125,7 @@ class Worker:
         async def call_sweep() -> None:
             await enqueue(redis, keys.QUEUE_SESSIONS, "sweep", job_id=soon_again("sweep"))
 
-        async def fetch() -> FoundRevision:
-            proxy = self._config.whatsapp_proxy_url
-            return await fetch_revision(proxy.get_secret_value() if proxy is not None else None)
-
-        version = await WebVersion.find(
-            engines,
-            linkers,
-            WebRevisions(redis),
-            fetch,
-            self._config.data_dir.resolve() / "engine",
-            parse_wish(self._config.whatsapp_web_version),
-        )
+        version = await self._version(redis, engines, linkers)
         switches = Switches(redis, lambda board: self._obey(board, stop, version))
         most = capacity(self._config, memory_mb())
         ownership = Ownership(leases, self.id, on_lapsed=call_sweep, on_beat=engines.alive)
@@ -149,9 +135,8 @@ class Worker:
         cooldowns = Cooldowns(redis, self._config.secret_key)
         contacts = Contacts(redis, self._config.secret_key)
         links = Links(snapshots, ownership, store, outbox, contacts, cooldowns, self.spawn, self._config.device_name)
-        sessions = self._watching_redis(
-            ownership, Sessions(links, Holders(engines, self.spawn), version, most=most.sessions)
-        )
+        holders = Holders(engines, self.spawn)
+        sessions = Sessions(links, holders, version, most=most.sessions, memory_mb=memory_mb())
         version.listen(sessions.newer, sessions.try_refused)
 
         async def restart(session: SessionId, method: Method) -> None:
@@ -195,6 +180,7 @@ class Worker:
                 switches.run(),
                 webhooks.run(),
                 version.run(),
+                holders.watch(most.holder_mb),
                 Report(redis, self.id, places, sessions, store, version, most.sessions).run(),
                 self._sweep_now_and_then(redis, call_sweep),
                 *(one.async_run() for one in queues),
@@ -228,6 +214,15 @@ class Worker:
                 await asyncio.sleep(0.5)
             else:
                 return
+
+    async def _version(self, redis: Redis, engines: Engines, linkers: LinkerPool) -> WebVersion:
+        proxy = self._config.whatsapp_proxy_url
+
+        async def fetch() -> FoundRevision:
+            return await fetch_revision(proxy.get_secret_value() if proxy is not None else None)
+
+        folder, wish = self._config.data_dir.resolve() / "engine", parse_wish(self._config.whatsapp_web_version)
+        return await WebVersion.find(engines, linkers, WebRevisions(redis), fetch, folder, wish)
 
     @staticmethod
     async def _sweep_now_and_then(redis: Redis, call_sweep: Callable[[], Awaitable[None]]) -> None:

@@ -106,6 +106,7 @@ class Report:
             "webRevision": self._version.in_use,
             "webSource": self._version.source,
             "outdated": self._sessions.outdated,
+            "quarantined": ",".join(self._sessions.quarantined),
         }
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.hset(keys.worker(self._worker), mapping=fields)

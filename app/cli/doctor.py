@@ -45,6 +45,7 @@ async def doctor(op: Operator, *, repair: bool, by: str) -> Output:
     findings = [
         *_workers(op, moment),
         *_clients(moment),
+        *_quarantined(moment),
         *_leases(op, moment, known),
         *await _jobs_overdue(op),
         *_stuck(op, known),
@@ -125,6 +126,21 @@ def _clients(moment: Moment) -> list[Finding]:
         Finding(check, one.id, _client(one), None, remedy)
         for health, (check, remedy) in told.items()
         for one in moment.with_client(health)
+    ]
+
+
+def _quarantined(moment: Moment) -> list[Finding]:
+    """Sessions whose logins seem to kill the process that holds them."""
+    return [
+        Finding(
+            "session kills its process",
+            session,
+            f"it has one of its own, at {one.id}",
+            None,
+            "report the panic in the worker's log to neonize; or onboarding unlink, and link anew",
+        )
+        for one in moment.living
+        for session in filter(None, one.fields.get("quarantined", "").split(","))
     ]
 
 

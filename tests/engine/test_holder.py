@@ -31,6 +31,7 @@ from workers.engine.protocol import (
     Send,
     SendFailed,
     Sent,
+    Starting,
 )
 
 
@@ -48,7 +49,7 @@ async def holder(steps: Steps) -> AsyncIterator[Holder]:
 async def next_of(holder: Holder, seconds: float = 20) -> object:
     """The next line, but for receipts, which come when they like."""
     async with asyncio.timeout(seconds):
-        while isinstance(line := await anext(holder), Confirmed):
+        while isinstance(line := await anext(holder), Confirmed | Starting):
             pass
         return line
 

@@ -290,3 +290,19 @@ async def test_a_zygote_that_cannot_start_is_an_error_and_not_an_endless_wait(mo
     async with Engines(Options(device_name="x"), environment) as engines:
         with pytest.raises(EngineFailed, match="it ended with 1"):
             await engines.linker()
+
+
+async def test_gos_memory_is_bounded_and_an_operators_own_word_wins():
+    """Go reads its environment as it was when the zygote started, so that is where it must stand."""
+
+    async def environment(given: dict[str, str]) -> dict[str, str]:
+        async with Engines(
+            Options(device_name="x"), os.environ | {"HTTPS_PROXY": "http://127.0.0.1:1"} | given, heap_mb=150
+        ) as engines:
+            await (await engines.linker()).kill()
+            lines = Path(f"/proc/{engines.pid}/environ").read_bytes().split(b"\0")
+        return dict(line.decode().partition("=")[::2] for line in lines if b"=" in line)
+
+    ours, theirs = await environment({}), await environment({"GOMEMLIMIT": "1GiB"})
+    assert (ours["GOMEMLIMIT"], ours["GOGC"], ours["NEONIZE_BOT_TAG"]) == ("150MiB", "50", "off")
+    assert theirs["GOMEMLIMIT"] == "1GiB"

@@ -25,8 +25,6 @@ from shared.settings import Settings
 from workers.ownership import Ownership
 
 class Acting:
-    outlasts_redis = False
-
     def lost(self):
         print("lost", flush=True)
     async def renewed(self, lease):

@@ -19,7 +19,9 @@ T_co = TypeVar("T_co", covariant=True)
 
 #: For the library, which reads its environment as it was when the process started. By default it marks each text to one
 #: person with `<bot biz_bot="1"/>`, for which the recipient sees an "AI" label.
-_FOR_THE_LIBRARY = {"NEONIZE_BOT_TAG": "off"}
+_NO_MARK = {"NEONIZE_BOT_TAG": "off"}
+#: How much of a heap's live part may be garbage, in percent; Go's own choice is 100. History is read once and thrown away.
+_GARBAGE = "50"
 #: Until a killed child must be gone, in seconds, before its pid is signalled directly.
 KILL_LIMIT = 0.8
 #: Between the end of a child's pipe and its death, in seconds.
@@ -176,8 +178,10 @@ class ZygoteHandle:
             return await self._process.wait()
 
     @classmethod
-    async def start(cls, environment: Mapping[str, str] | None) -> Self:
-        """A new zygote with this environment, or with the worker's own. Raises OSError."""
+    async def start(cls, environment: Mapping[str, str] | None, heap_mb: int | None = None) -> Self:
+        """A new zygote with this environment, or with the worker's own. `heap_mb` is what Go shall try to keep below in
+        each of its children, unless the environment says so itself. Raises OSError."""
+        limits = {} if heap_mb is None else {"GOMEMLIMIT": f"{heap_mb}MiB", "GOGC": _GARBAGE}
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         with theirs:
@@ -191,7 +195,7 @@ class ZygoteHandle:
                 stdout=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
                 cwd=Path(__file__).parents[2],
-                env={**(os.environ if environment is None else environment), **_FOR_THE_LIBRARY},
+                env={**limits, **(os.environ if environment is None else environment), **_NO_MARK},
                 # Its own session: Ctrl-C in the worker's terminal is the worker's business.
                 start_new_session=True,
             )

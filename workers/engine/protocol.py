@@ -1,7 +1,7 @@
 """What travels over the pipe between the worker and one of its engine processes: JSON, one message a line.
 
     -> linker   start, request-code                   <- ready, qr, code, code-refused, word, paired, connected, ended
-    -> holder   hold, release, log-out, send, look,   <- ready, held, dropped, restored, lost, sent, send-failed,
+    -> holder   hold, release, log-out, send, look,   <- ready, starting, held, dropped, restored, lost, sent, send-failed,
                 probe                                     looked, confirmed, released, probed
 
 A linker runs exactly one attempt and is then gone; a holder keeps many sessions. Raw words of the library (`word`,
@@ -194,6 +194,13 @@ to_holder: TypeAdapter[Hold | Release | LogOut | Send | Look | Probe] = TypeAdap
 # --- holder → worker --------------------------------------------------------------------------------------------------
 
 
+class Starting(Line):
+    """The library is about to log in; should the process die now, this session may be why."""
+
+    type: Literal["starting"] = "starting"
+    session: str
+
+
 class Held(Line):
     """Logged in for the first time since `hold`. `library`: see `lost`."""
 
@@ -311,9 +318,9 @@ class Probed(Line):
 
 
 FromHolder = Annotated[
-    Ready | Held | Dropped | Restored | Lost | Released | Sent | SendFailed | Looked | Confirmed | Probed,
+    Ready | Starting | Held | Dropped | Restored | Lost | Released | Sent | SendFailed | Looked | Confirmed | Probed,
     Field(discriminator="type"),
 ]
 from_holder: TypeAdapter[
-    Ready | Held | Dropped | Restored | Lost | Released | Sent | SendFailed | Looked | Confirmed | Probed
+    Ready | Starting | Held | Dropped | Restored | Lost | Released | Sent | SendFailed | Looked | Confirmed | Probed
 ] = TypeAdapter(FromHolder)

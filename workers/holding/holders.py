@@ -2,19 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from enum import Enum
 
 import structlog
 
 from shared.core.ids import SessionId
 from shared.tasks import cancelled
 from shared.telemetry import sentry
+from workers.capacity import SESSIONS_EACH
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed, Engines, Exited, Holder, PipeClosed, WrongMessage
+from workers.holding.memory import memory_of
 
 log = structlog.get_logger()
-
-SESSIONS_EACH = 300
-"""A process holds this many: about 220 MB, and a death costs no more than these. Each further process is 31 MB more."""
 
 MOST_WEAR = 500
 START_WEAR = 1
@@ -22,14 +22,30 @@ START_WEAR = 1
 STUCK_WEAR = 10
 """A thread that never ends costs a little processor as well."""
 RELEASE_SECONDS = 10.0
+MOVE_SECONDS = 60.0
+"""A release waits for a dial that is under way, and for the answer to a text."""
+WATCH_SECONDS = 30.0
+RECYCLE_PAUSE_SECONDS = 3600.0
 
 Hear = Callable[[pipe.FromHolder], Awaitable[None]]
 Died = Callable[[list[SessionId]], Awaitable[None]]
 
 
+class Room(Enum):
+    """With whom a session shares its process: with all others, with fresh devices only, or with nobody."""
+
+    ORDINARY = "ordinary"
+    SETTLING = "settling"
+    ALONE = "alone"
+
+
+_PLACES = {Room.ORDINARY: SESSIONS_EACH, Room.SETTLING: SESSIONS_EACH, Room.ALONE: 1}
+
+
 class _Running:
-    def __init__(self, holder: Holder) -> None:
+    def __init__(self, holder: Holder, room: Room) -> None:
         self.holder = holder
+        self.room = room
         self.sessions: dict[SessionId, pipe.Hold] = {}
         self.wear = 0
         self.reader: asyncio.Task[None]
@@ -54,34 +70,67 @@ class Holders:
         self._hear = hear
         self._died = died
 
-    async def hold(self, order: pipe.Hold) -> None:
-        """Have a session held by some process, unless it is released before one is found. Raises the engine's
-        `EngineFailed`."""
+    async def hold(self, order: pipe.Hold, room: Room = Room.ORDINARY) -> None:
+        """Have a session held by some process of this room, unless it is released before one is found; a session that is
+        held already stays where it is. Raises the engine's `EngineFailed`."""
         session = SessionId(order.session)
         if self._closed:
             return
         self._wanted[session] = order
         async with self._starting:
-            running = self._of(session) or self._with_room()
+            running = self._of(session) or self._with_place(room)
             if running is None and self._wanted.get(session) is order:
-                running = await self._another()
+                running = await self._another(room)
             if running is None or self._wanted.get(session) is not order:
                 return
             running.sessions[session] = order
         await self._tell(running, order)
         self._wear(running, START_WEAR)
 
-    def _with_room(self) -> _Running | None:
+    def _with_place(self, room: Room) -> _Running | None:
         fresh = (one for one in self._running if one.wear < MOST_WEAR and not self._is_outdated(one))
-        return next((one for one in fresh if len(one.sessions) < SESSIONS_EACH), None)
+        return next((one for one in fresh if one.room is room and len(one.sessions) < _PLACES[room]), None)
+
+    def settling(self, session: SessionId) -> int | None:
+        """The process in which a session settles; None if it does not."""
+        running = self._of(session)
+        return running.holder.pid if running is not None and running.room is Room.SETTLING else None
+
+    async def move_in(self, session: SessionId) -> None:
+        """Move a session that has settled in with the others."""
+        running = self._of(session)
+        if running is None or running.room is not Room.SETTLING:
+            return
+        try:
+            if not await self._move(running, session, Room.ORDINARY, MOVE_SECONDS):
+                await running.holder.kill()  # it does not answer: its death moves all
+        except EngineFailed:
+            running.sessions.pop(session, None)
+            self._spawn(self._died([session]), "holder")  # tried again, like those of a dead process
+        self.retire()
+
+    async def watch(self, most_mb: int) -> None:
+        """Replace processes that have grown too large, one an hour at most, until cancelled."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            for running in self._running:
+                if running.room is Room.ORDINARY and (size := memory_of(running.holder.pid)) > most_mb:
+                    log.warning("holder.too-large", holder=running.holder.pid, mb=size, most=most_mb)
+                    self._running.remove(running)
+                    self._running.append(running)  # the others first, next time
+                    self._wear(running, MOST_WEAR)
+                    await asyncio.sleep(RECYCLE_PAUSE_SECONDS)
+                    break
 
     def _is_outdated(self, running: _Running) -> bool:
         """It has loaded another library than fresh processes do: it keeps what it holds, and gets nothing more."""
         return running.holder.library != self._engines.library
 
     def retire(self) -> None:
-        """End the outdated processes that hold nothing any more."""
-        for running in [one for one in self._running if self._is_outdated(one) and not one.sessions]:
+        """End the processes that hold nothing any more, and shall get nothing: their memory goes with them."""
+        for running in [one for one in self._running if not one.sessions]:
+            if running.room is Room.ORDINARY and not self._is_outdated(running):
+                continue
             self._running.remove(running)
             self._spawn(self._end(running), "retire")
 
@@ -89,13 +138,13 @@ class Holders:
     async def _end(running: _Running) -> None:
         await running.holder.kill()
 
-    async def _another(self) -> _Running | None:
-        running = _Running(await self._engines.holder())
+    async def _another(self, room: Room) -> _Running | None:
+        running = _Running(await self._engines.holder(), room)
         if self._closed:
             await running.holder.kill()
             return None
         self._running.append(running)
-        log.info("holder.started", holder=running.holder.pid)
+        log.info("holder.started", holder=running.holder.pid, room=room.value)
         running.reader = asyncio.create_task(self._read(running))
         return running
 
@@ -107,25 +156,38 @@ class Holders:
     async def _recycle(self, worn: _Running) -> None:
         """Move a worn process' sessions to a fresh one, one after the other: released first, then held."""
         log.info("holder.recycling", sessions=len(worn.sessions))
-        for session, order in list(worn.sessions.items()):
-            # Its connection is closed: texts wait meanwhile, and are not handed to a process that lets the session go.
-            await self._heard(worn, pipe.Dropped(session=session))
-            released = worn.released[session] = asyncio.Event()
-            await self._tell(worn, pipe.Release(session=session))
+        for session in list(worn.sessions):
             try:
-                async with asyncio.timeout(RELEASE_SECONDS):
-                    await released.wait()
-            except TimeoutError:
-                break  # it does not answer: its death moves the rest
-            if worn.sessions.pop(session, None) is None:
-                continue
-            try:
-                await self.hold(order)
+                if not await self._move(worn, session, worn.room):
+                    break  # it does not answer: its death moves the rest
             except EngineFailed:
-                if self._wanted.get(session) is order:
-                    worn.sessions[session] = order
                 break  # its death moves this one with the rest
         await worn.holder.kill()
+
+    async def _move(self, running: _Running, session: SessionId, room: Room, seconds: float = RELEASE_SECONDS) -> bool:
+        """Have a session held by another process; whether this one answers. Its texts that are under way are answered
+        before it is released. Raises `EngineFailed`; then it counts as held here."""
+        order = running.sessions.get(session)
+        if order is None:
+            return True
+        # Its connection is closed: texts wait meanwhile, and are not handed to a process that lets the session go.
+        await self._heard(running, pipe.Dropped(session=session))
+        released = running.released[session] = asyncio.Event()
+        await self._tell(running, pipe.Release(session=session))
+        try:
+            async with asyncio.timeout(seconds):
+                await released.wait()
+        except TimeoutError:
+            return False
+        if running.sessions.pop(session, None) is None:
+            return True
+        try:
+            await self.hold(order, room)
+        except EngineFailed:
+            if self._wanted.get(session) is order:
+                running.sessions[session] = order
+            raise
+        return True
 
     async def send(self, session: SessionId, order: pipe.Send | pipe.Look | pipe.LogOut) -> bool:
         """Tell the process that holds the session; whether one does."""

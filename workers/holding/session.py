@@ -68,6 +68,10 @@ class HeldSession:
         self.due = False  # the dwell is over, but the connection is away: verified when it is back
         self.verified: tuple[str, ...] = ()
         self.tries = 0
+        self.settled = True  # its history has been read, as far as we know
+        self.logging_in = False
+        self.deaths = 0  # of its process, while it was logging in
+        self.quarantined = False  # it has a process of its own
         self.trouble: FailureCode | None = None
         self.retry_at: int | None = None  # when the trouble may be over, if that is known
         self.said = ""  # what WhatsApp said to it, for the timeline
@@ -81,11 +85,6 @@ class HeldSession:
     def session(self) -> SessionId:
         """Whose device it is."""
         return self.device.session
-
-    @property
-    def outlasts_redis(self) -> bool:
-        """A linked session is worth more than the certainty that nobody has taken it over."""
-        return True
 
     def lost(self) -> None:
         """Somebody else's now: close the connection, write nothing."""
@@ -160,8 +159,6 @@ class SnapshotWriter:
         detail = f"{held.trouble.value}: {held.said}" if held.trouble and held.said else held.trouble or ""
         change = Change(held.body, kind, event, detail, counters)
         try:
-            if self._links.ownership.cut_off:  # it would only wait, and hold up what else the holder says
-                raise ConnectionError
             ours = await self._write(held, change) is not None
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("session.unsaved", session=held.session, error=type(error).__name__)

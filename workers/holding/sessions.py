@@ -7,7 +7,6 @@ leads to:
     logged out                      forgotten; `unlinked`, or within the dwell `failed` (dropped-after-linking)
     restricted                      forgotten, as the library has deleted the device; `failed`
     replaced, banned                parked: kept, but held no more until it is linked anew; `failed`
-    … by one who has taken it over  let go of, without a word: the store names another, or nobody can tell
     refused, unreachable            `reconnecting` with the reason; tried again with growing pauses
     outdated                        `reconnecting`; tried again with a newer version, one session first (outdated.py)
     keys not in the store           forgotten; `unlinked` (internal)
@@ -30,10 +29,11 @@ from shared.telemetry import sentry
 from workers import reasons, tallies
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed
-from workers.holding.holders import Holders
+from workers.holding.holders import Holders, Room
 from workers.holding.outdated import Outdated
 from workers.holding.sending import Sending
 from workers.holding.session import HeldSession, Links, SnapshotWriter
+from workers.holding.settling import MB_PER_LOUD, Settling
 from workers.store.device import Fence, StoreAway, StoredDevice, StoreFenced
 from workers.version.port import Versions
 
@@ -50,6 +50,10 @@ ALERT_AT_TRY = 4
 STORE_SECONDS = 5.0
 """Until a loss is written down again that could not be, as the store or Redis was away."""
 UNLINK_SECONDS = 30.0
+SUSPECT_DEATHS = 2
+"""A session that was logging in at so many deaths of its process gets one of its own."""
+MOST_ALONE = 4
+"""A process takes 31 MB: should more sessions be suspected, something else is wrong."""
 CLAIMS = 50
 """A Redis that went back is behind the store by the sessions' take-overs of a second or so."""
 
@@ -60,12 +64,15 @@ Job = Literal["resume", "unlink"]
 class Sessions:
     """Everything that this worker holds."""
 
-    def __init__(self, links: Links, holders: Holders, versions: Versions, *, most: int) -> None:
+    def __init__(
+        self, links: Links, holders: Holders, versions: Versions, *, most: int, memory_mb: int = MB_PER_LOUD
+    ) -> None:
         self._links = links
         self._holders = holders
         self._most = most
         self._record = SnapshotWriter(links, self)
         self._sending = Sending(links, holders)
+        self._settling = Settling(holders, memory_mb, links.spawn)
         self._outdated = Outdated(versions, self.holds, self._try_again, links.spawn)
         self._held: dict[SessionId, HeldSession] = {}
         self._over = False  # all have been handed over: nothing is started any more
@@ -103,6 +110,7 @@ class Sessions:
         """Hold a device that was linked a moment ago, under the attempt's own lease. `verified`: what is counted when
         it has outlived the dwell."""
         held = HeldSession(self, lease, device, body, fresh=True)
+        held.settled = False
         held.verified = verified
         present = self._links.ownership.hand_over(device.session, held)
         if present is None:
@@ -275,7 +283,7 @@ class Sessions:
             elif not self.holds(held):
                 log.info("session.not-started", session=device.session)
             elif there:
-                await self._holders.hold(pipe.Hold(session=device.session, database=device.database, jid=device.jid))
+                await self._place(held, pipe.Hold(session=device.session, database=device.database, jid=device.jid))
             else:
                 log.error("device.missing", session=device.session)
                 await self._forget(held)
@@ -286,6 +294,16 @@ class Sessions:
         except BaseException:  # the limit of a job, too
             self._try_later(held)
             raise
+
+    async def _place(self, held: HeldSession, order: pipe.Hold) -> None:
+        """Have it held in the company that it may have."""
+        if held.quarantined:
+            await self._holders.hold(order, Room.ALONE)
+        elif held.settled:
+            await self._holders.hold(order)
+        else:
+            held.settled = True  # what it is started for later finds the history read
+            await self._settling.hold(order)
 
     async def _start_if_ours(self, held: HeldSession, event: str) -> None:
         """Start only after a fenced write: a worker that slept past its lease must not take its sessions up again."""
@@ -320,11 +338,15 @@ class Sessions:
                 await self._came_online(held)
             case pipe.Restored():
                 await self._came_online(held)
+            case pipe.Starting():
+                held.logging_in = True
             case pipe.Dropped():
+                held.logging_in = True  # the library connects again by itself
                 held.online.clear()
                 if not held.leaving:
                     await self.show(held, State.RECONNECTING, "session.dropped")
             case pipe.Lost():
+                held.logging_in = False
                 held.gone.set()
                 held.online.clear()
                 if not held.leaving:
@@ -340,6 +362,7 @@ class Sessions:
     async def _came_online(self, held: HeldSession) -> None:
         log.info("session.logged-in", session=held.session)
         held.tries = 0
+        held.logging_in = False
         held.online.set()
         self._outdated.online(held)
         self._sending.wake(held)
@@ -385,8 +408,6 @@ class Sessions:
                 unlinked = event.reason is pipe.LostReason.LOGGED_OUT and not held.fresh
                 state = State.UNLINKED if unlinked else State.FAILED
                 await self._record.last(held, state, what, code, raw=raw)
-            case pipe.LostReason.REPLACED if await self._is_overtaken(held):
-                self._yield(held, "replaced")
             case pipe.LostReason.REPLACED | pipe.LostReason.BANNED:
                 # Never fight back: the device is kept, and held no more until it is linked anew.
                 if event.reason is pipe.LostReason.BANNED and event.until is not None:
@@ -396,26 +417,6 @@ class Sessions:
                 await self._record.last(held, State.FAILED, what, code, retry_at=event.until, raw=raw)
             case _:
                 assert_never(event.reason)
-
-    async def ask_store(self) -> None:
-        """Redis is away: let go of what others have taken over, by the word of the device store."""
-        tokens = {held.session: held.device.token for held in self._held.values()}
-        for session in await self._links.store.overtaken(tokens) if tokens else ():
-            held = self._held.get(session)
-            if held is not None and held.device.token == tokens[session]:
-                self._yield(held, "store")
-
-    async def _is_overtaken(self, held: HeldSession) -> bool:
-        """Whether WhatsApp's `replaced` means a worker of ours. Who is cut off cannot know, and takes it for that."""
-        if self._links.ownership.cut_off:
-            return True
-        return bool(await self._links.store.overtaken({held.session: held.device.token}))
-
-    def _yield(self, held: HeldSession, why: str) -> None:
-        """Another has it: close the connection, write nothing, fight nobody."""
-        log.warning("session.yielded", session=held.session, why=why)
-        self._links.ownership.forget(held.session, held)
-        self.drop(held)
 
     def _try_later(self, held: HeldSession) -> None:
         if not self.holds(held):
@@ -443,14 +444,33 @@ class Sessions:
             self._sending.cut(session)
         present = [self._held[session] for session in sessions if session in self._held]
         for held in present:
+            self._suspect(held)
             held.online.clear()
         for held in present:
             if not self.holds(held):
+                continue
+            if held.quarantined and held.deaths > SUSPECT_DEATHS:
+                self._try_later(held)  # it harms nobody but itself, and shall not keep us busy
                 continue
             try:
                 await self._start_if_ours(held, "holder.died")
             except Exception as error:  # noqa: BLE001 - one session's trouble must not keep the others waiting
                 sentry.report("holder", error, session=held.session)
+
+    def _suspect(self, held: HeldSession) -> None:
+        """Whoever was logging in when its process died may have killed it; whoever was so twice gets one of its own."""
+        if not held.logging_in:
+            return
+        held.logging_in = False
+        held.deaths += 1
+        if held.deaths >= SUSPECT_DEATHS and not held.quarantined and len(self.quarantined) < MOST_ALONE:
+            held.quarantined = True
+            log.error("session.quarantined", session=held.session, deaths=held.deaths)
+
+    @property
+    def quarantined(self) -> list[SessionId]:
+        """The sessions that have a process of their own, as their logins seem to kill it."""
+        return sorted(session for session, held in self._held.items() if held.quarantined)
 
     async def _log_out(self, held: HeldSession) -> None:
         held.leaving = True

@@ -18,13 +18,13 @@ from shared.state.events import read_event
 from shared.state.lease import Leases
 from shared.state.outbox import Outbox
 from shared.state.pool import answer
-from shared.state.rescue import Rescue
 from shared.state.snapshots import Snapshots
 from tests.unit.world import stop_beating
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed
 from workers.holding import session as held_module
 from workers.holding import sessions as module
+from workers.holding.holders import Room
 from workers.holding.session import Links
 from workers.holding.sessions import Sessions
 from workers.ownership import Ownership
@@ -41,6 +41,7 @@ class FakeHolders:
 
     def __init__(self):
         self.held, self.released, self.sent = [], [], []
+        self.rooms, self.moved = [], []
         self.heard = asyncio.Event()  # that it was told something
         self.closed = asyncio.Event()
         self.fault = None  # raised by the next hold
@@ -51,11 +52,18 @@ class FakeHolders:
     def retire(self):
         pass
 
-    async def hold(self, order):
+    async def hold(self, order, room=Room.ORDINARY):
         fault, self.fault = self.fault, None
         if fault is not None:
             raise fault
         self.held.append(order.session)
+        self.rooms.append(room)
+
+    def settling(self, _session):
+        return None
+
+    async def move_in(self, session):
+        self.moved.append(session)
 
     async def send(self, session, order):
         self.sent.append(order)
@@ -101,10 +109,6 @@ class FakeStore:
             raise StoreFenced(device.token)
         self.devices[session] = replace(device, token=fence.token)
         return self.devices[session]
-
-    async def overtaken(self, tokens):
-        self.fails()
-        return [one for one, device in self.devices.items() if device.token > tokens.get(one, device.token)]
 
     def check(self, device, fence):
         there = self.devices.get(device.session)
@@ -340,6 +344,32 @@ async def test_an_outdated_client_is_told_with_a_time_and_tried_again_when_there
     house.versions.newer = True
     await house.lose(R.OUTDATED)
     await house.until(lambda: len(house.holders.held) == 3)
+
+
+async def test_who_was_logging_in_at_two_deaths_of_its_process_gets_one_of_its_own(house, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    await house.up()
+    for deaths in (1, 2):
+        await house.holders.hear(pipe.Starting(session=SESSION))
+        await house.holders.died([SESSION])
+        await house.until(lambda deaths=deaths: len(house.holders.held) == deaths + 1)
+    assert house.holders.rooms == [Room.ORDINARY, Room.ORDINARY, Room.ALONE]
+    assert house.sessions.quarantined == [SESSION]
+    await house.holders.hear(pipe.Starting(session=SESSION))
+    await house.holders.died([SESSION])  # tried again later, not at once: it would keep us busy
+    assert len(house.holders.held) == 3
+    await house.until(lambda: len(house.holders.held) == 4)
+    assert house.holders.rooms[-1] is Room.ALONE
+
+
+async def test_who_was_online_when_its_process_died_is_not_suspected(house):
+    await house.up()
+    for deaths in range(1, 4):
+        await house.holders.hear(pipe.Starting(session=SESSION))
+        await house.holders.hear(pipe.Held(session=SESSION))
+        await house.holders.died([SESSION])
+        await house.until(lambda deaths=deaths: len(house.holders.held) == deaths + 1)
+    assert house.sessions.quarantined == []
 
 
 async def test_a_lost_keepalive_is_shown_until_it_is_back(house):
@@ -652,8 +682,8 @@ async def test_a_loss_that_the_store_cannot_take_is_written_down_when_it_is_back
     house.store.fault = StoreAway("Postgres is away")
     await house.lose(R.REPLACED)
     assert house.store.devices[SESSION].parked == ""
-    await house.until(lambda: house.ownership.owner(SESSION) is None)  # its end is said, and its lease given back
-    assert house.store.devices[SESSION].parked == R.REPLACED.value
+    await house.until(lambda: house.store.devices[SESSION].parked == R.REPLACED.value)
+    await house.settled()
     assert (await house.body()).state is State.FAILED
     assert house.holders.held == [SESSION], "and meanwhile it did not fight back"
 
@@ -725,66 +755,3 @@ async def test_a_worker_that_was_overtaken_in_the_store_neither_parks_nor_tells(
     assert (await house.body()).state is State.LINKED
     assert house.holders.released == [SESSION]
     assert len(house.sessions) == 0
-
-
-async def cut_off(house):
-    """Redis stays away for so long that others may have taken over."""
-    await house.up()
-    house.ownership._cut_off = True
-    house.ownership.on_alone = house.sessions.ask_store
-
-
-async def test_without_redis_a_session_is_held_until_the_store_names_another(house):
-    await cut_off(house)
-    await house.ownership._stand_alone()
-    assert house.holders.released == []
-    house.store.devices[SESSION] = replace(house.store.devices[SESSION], token=10**12)
-    await house.ownership._stand_alone()
-    await house.settled()
-    assert house.holders.released == [SESSION]
-    assert house.store.devices[SESSION].parked == ""
-
-
-async def test_without_redis_and_without_the_store_a_session_is_held(house):
-    await cut_off(house)
-    house.store.fault = StoreAway("Postgres is away")
-    await house.ownership._stand_alone()
-    assert house.sessions.holds(house.sessions._held[SESSION])
-    assert house.holders.released == []
-
-
-@pytest.mark.parametrize("away", [False, True])
-async def test_without_redis_whoever_is_replaced_yields_and_parks_nothing(house, away):
-    await cut_off(house)
-    if away:
-        house.store.fault = StoreAway("Postgres is away")
-    await house.lose(R.REPLACED)
-    assert house.holders.released == [SESSION]
-    assert house.store.devices[SESSION].parked == ""
-    assert (await house.body()).state is State.LINKED, "nothing was written"
-
-
-async def test_without_redis_what_a_connection_says_waits_and_holds_up_nobody(house, monkeypatch):
-    monkeypatch.setattr(held_module, "SAY_AGAIN_SECONDS", 0.01)
-    await cut_off(house)
-    await house.holders.hear(pipe.Dropped(session=SESSION))
-    assert (await house.body()).state is State.LINKED
-    house.ownership._cut_off = False
-    await house.until(lambda: not house.sessions._held[SESSION].timers)
-    assert (await house.body()).state is State.RECONNECTING
-
-
-async def test_a_linked_session_outlives_a_redis_that_knows_its_lease_and_an_older_snapshot(house):
-    """Redis went back by less than a lease: the owner says where it stands all the same, and no sweep ends it."""
-    await house.up()
-    lease = house.sessions._held[SESSION].lease
-    old = await house.redis.hgetall(keys.snapshot(SESSION))
-    await house.redis.hset(keys.snapshot(SESSION), mapping=old | {"seq": 1, "body": b'{"state":"awaiting_phone"}'})
-    await house.redis.zadd(keys.CLAIMS, {SESSION: 1})
-    house.ownership.another_server()
-    await house.ownership._beat()
-    await house.until(lambda: not house.ownership._telling)
-    assert not await Rescue(house.redis).close_overdue(SESSION)
-    assert (await house.body()).state is State.LINKED
-    assert house.sessions._held[SESSION].lease.token > lease.token
-    assert house.holders.released == []

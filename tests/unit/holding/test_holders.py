@@ -78,8 +78,8 @@ class World:
         while any(not task.done() for task in self._tasks):
             await asyncio.gather(*self._tasks)
 
-    async def hold(self, session: str) -> None:
-        await self.holders.hold(pipe.Hold(session=session, database="/d", jid="1:1@s.whatsapp.net"))
+    async def hold(self, session: str, room: holders.Room = holders.Room.ORDINARY) -> None:
+        await self.holders.hold(pipe.Hold(session=session, database="/d", jid="1:1@s.whatsapp.net"), room)
 
     async def _hear(self, event: pipe.FromHolder) -> None:
         if isinstance(event, pipe.Dropped):
@@ -128,6 +128,50 @@ async def test_a_newer_library_is_for_fresh_processes_and_an_older_one_ends_when
     async with asyncio.timeout(5):
         await world.made[0].exited
     assert not world.made[1].exited.done()
+
+
+async def test_fresh_devices_settle_among_themselves_and_move_in_later(world: World) -> None:
+    await world.hold("company_a")
+    for name in ("company_b", "company_c"):
+        await world.hold(name, holders.Room.SETTLING)
+    assert world.diary == ["1 holds company_a", "2 holds company_b", "2 holds company_c"]
+    assert world.holders.settling(SessionId("company_a")) is None
+    assert world.holders.settling(SessionId("company_b")) == 2
+    for name in ("company_a", "company_b", "company_b"):
+        await world.holders.move_in(SessionId(name))
+    assert world.diary[3:] == ["company_b is away", "2 releases company_b", "1 holds company_b"]
+    assert not world.made[1].exited.done()
+    await world.holders.move_in(SessionId("company_c"))
+    await world.settle()
+    assert world.made[1].exited.done(), "an empty one ends, and its memory with it"
+    assert world.died == []
+
+
+async def test_a_session_that_finds_no_process_to_move_in_is_taken_up_like_one_of_a_dead_process(world: World) -> None:
+    await world.hold("company_a", holders.Room.SETTLING)
+    world.fails = True
+    await world.holders.move_in(SessionId("company_a"))
+    await world.settle()
+    assert world.died == ["company_a"]
+
+
+async def test_a_session_that_is_suspected_shares_its_process_with_nobody(world: World) -> None:
+    await world.hold("company_a", holders.Room.ALONE)
+    await world.hold("company_b")
+    await world.hold("company_c", holders.Room.ALONE)
+    assert world.diary == ["1 holds company_a", "2 holds company_b", "3 holds company_c"]
+
+
+async def test_a_process_that_has_grown_too_large_is_replaced(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holders, "WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(holders, "memory_of", lambda pid: 500 if pid == 1 else 100)
+    await world.hold("company_a")
+    watching = asyncio.ensure_future(world.holders.watch(300))
+    async with asyncio.timeout(5):
+        await world.made[0].exited
+    watching.cancel()
+    await world.settle()
+    assert world.diary == ["1 holds company_a", "company_a is away", "1 releases company_a", "2 holds company_a"]
 
 
 async def test_a_thread_that_never_ends_wears_a_process_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

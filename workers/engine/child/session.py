@@ -10,7 +10,7 @@ from workers.engine.child.happenings import ClientError, Refusal
 from workers.engine.child.refusals import REASONS, ends_at
 from workers.engine.child.texts import Texts
 from workers.engine.devices import device_in, held_name, is_postgres
-from workers.engine.protocol import Dropped, Held, Hold, Line, Lost, LostReason, Released, Restored
+from workers.engine.protocol import Dropped, Held, Hold, Line, Lost, LostReason, Released, Restored, Starting
 
 #: For the answer to a log-out, in seconds.
 LOG_OUT_LIMIT = 20.0
@@ -59,6 +59,7 @@ class Session:
         if not is_postgres(self._database) and not await asyncio.to_thread(device_in, self._database, self._jid):
             return self._lost(LostReason.LOGGED_OUT, "the store does not hold the device")
         while True:
+            await self.tell(Starting(session=self.name))
             await self.client.start()
             end = await self._follow()
             self.up = False

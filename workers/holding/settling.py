@@ -1,0 +1,71 @@
+"""A device that was linked a moment ago gets months of history poured in. It settles in a process of its own.
+
+Measured: a chunk of 20,000 messages takes 80 MB while it is read, and five companies at once took 677 MB. So only a few
+sessions are loud at the same time, none of them beside those that have been linked for long, and when the process of the
+settled ones is empty it ends, and all its memory with it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from shared.core.ids import SessionId
+from workers.engine import protocol as pipe
+from workers.holding.holders import Holders, Room
+from workers.holding.memory import memory_of
+
+LOOK_SECONDS = 2.0
+GROWTH_MB = 2
+"""A process that grows by less between two looks is at rest."""
+LOUD_SECONDS = 15.0
+"""A session is loud for so long at least, and for as long as its process grows: the history begins within seconds."""
+REST_SECONDS = 60.0
+"""After so long without growth a session moves in with the others."""
+MOST_SECONDS = 600.0
+PATIENCE_SECONDS = 60.0
+"""A fresh device waits for its turn to be loud no longer than this: the phone wants to see it online."""
+MB_PER_LOUD = 256
+"""One loud session for each so many MB of the worker's memory."""
+
+
+class Settling:
+    """The fresh devices of one worker."""
+
+    def __init__(self, holders: Holders, memory_mb: int, spawn: Callable[[Awaitable[None], str], None]) -> None:
+        self._holders = holders
+        self._spawn = spawn
+        self._loud = asyncio.Semaphore(max(1, memory_mb // MB_PER_LOUD))
+
+    async def hold(self, order: pipe.Hold) -> None:
+        """Have a fresh device held, when it is its turn to be loud. Raises `EngineFailed`."""
+        turn = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                turn = await self._loud.acquire()
+        try:
+            await self._holders.hold(order, Room.SETTLING)
+        except BaseException:
+            if turn:
+                self._loud.release()
+            raise
+        self._spawn(self._settle(SessionId(order.session), turn=turn), "settle")
+
+    async def _settle(self, session: SessionId, *, turn: bool) -> None:
+        clock = asyncio.get_running_loop().time
+        began = grew = clock()
+        size = memory_of(self._holders.settling(session))
+        try:
+            while (pid := self._holders.settling(session)) is not None:
+                await asyncio.sleep(LOOK_SECONDS)
+                now, before, size = clock(), size, memory_of(pid)
+                if size >= before + GROWTH_MB:
+                    grew = now
+                if turn and now - max(began, grew) >= LOUD_SECONDS:
+                    turn = False
+                    self._loud.release()
+                if now - max(began, grew) >= REST_SECONDS or now - began >= MOST_SECONDS:
+                    break
+        finally:
+            if turn:
+                self._loud.release()
+        await self._holders.move_in(session)
