@@ -22,9 +22,11 @@ from starlette.websockets import WebSocket
 from app.access import Access
 from app.api.attempts import Attempts
 from app.api.companies import Companies, Views
+from app.api.feed import Feed
 from app.api.linking import LinkRoutes
 from app.api.routes import Api
 from app.api.texts import Texts
+from app.api.webhooks import WebhookRoutes
 from app.http.border import Border, Named
 from app.http.problems import http_problem
 from app.onboarding import Endings, Onboarding
@@ -104,6 +106,7 @@ class Application(Starlette):
     wait around each for its whole life: 6 KiB, a fifth of what a socket weighs."""
 
     browser: Browser
+    feed: Feed
 
     def build_middleware_stack(self) -> ASGIApp:
         """The stack, with the request's id outermost: the answer to a bug carries it too."""
@@ -133,12 +136,16 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
     onboarding = Onboarding(redis, snapshots, claims, cooldowns, region=config.default_region)
     browser = Browser(config, access, relay, onboarding)
     border = Border(config, redis)
+    feed = Feed(redis, border)
+    relay.on_feed = feed.call
     endings, views = Endings(redis, claims), Views(redis, snapshots, relay.newer)
     parts = (
         LinkRoutes(config, redis, border, access, endings),
         Companies(redis, border, views, leases),
         Attempts(redis, border, access, views, onboarding, endings),
         Api(border, Texts(config, redis, snapshots, leases, outbox)),
+        feed,
+        WebhookRoutes(config, redis, border, news),
         Description(border),
         Ops(redis, border, lambda: relay.sockets),
     )
@@ -171,7 +178,7 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
         lifespan=lifespan,
         exception_handlers={HTTPException: http_problem, Exception: http_problem},
     )
-    app.browser = browser
+    app.browser, app.feed = browser, feed
     app.router.redirect_slashes = False  # an address has one form, and a redirect would lose a POST's body
     return app
 
@@ -184,6 +191,12 @@ class WebServer(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             log.info("web.started", port=self.config.port)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, which would not end by themselves, then the rest."""
+        if isinstance(self.config.app, Application):
+            self.config.app.feed.close()
+        await super().shutdown(sockets)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.api import attempts, companies, linking
+from app.api import attempts, companies, feed, linking, webhooks
 from app.api import routes as api
 from app.http import problems
 from app.http.border import Border
@@ -80,6 +80,8 @@ ALL: tuple[Operation[Any], ...] = (
     *linking.OPERATIONS,
     *companies.OPERATIONS,
     *attempts.OPERATIONS,
+    *feed.OPERATIONS,
+    *webhooks.OPERATIONS,
     *api.OPERATIONS,
     *OPERATIONS,
     *ops.OPERATIONS,
@@ -218,7 +220,7 @@ def _example(kind: Kind) -> JSON:
 
 
 def _tag(path: str) -> str:
-    found = re.match(r"/api/v1/(links|companies)", path)
+    found = re.match(r"/api/v1/(links|companies|webhooks|events)", path)
     return found[1] if found else "service"
 
 

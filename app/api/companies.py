@@ -8,18 +8,26 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.api.models import CompanyView
+from app.api.models import CompaniesPage, CompanyView
 from app.http import problems
 from app.http.border import Border
-from app.http.operations import COMPANIES, COMPANY_ID, LINKS, MESSAGES, WAIT, Answer, Operation, company_in
+from app.http.operations import COMPANIES, COMPANY_ID, LINKS, MESSAGES, WAIT, Answer, Operation, Query, company_in
 from shared.core import keys
 from shared.core.apikeys import Scope
-from shared.core.ids import SessionId, session_of
+from shared.core.ids import COMPANY_PATTERN, CompanyId, SessionId, company_of, session_of
 from shared.core.lifecycle import DEVICE, State
 from shared.jobs.queue import enqueue, link_job_id
 from shared.state.lease import Leases
 from shared.state.phones import Phones
 from shared.state.snapshots import Snapshots, Stored
+
+DEFAULT_LIMIT, MOST_LISTED = 50, 200
+_MOST_LOOKS = 50
+"""A page looks at so many limits of companies at most; then it may be short, and has a next one all the same."""
+
+STATE = Query("state", "Only companies in this state.", {"type": "string", "enum": [one.value for one in State]})
+CURSOR = Query("cursor", "The `next` of the page before.", {"type": "string", "pattern": COMPANY_PATTERN})
+LIMIT = Query("limit", "So many at most; else 50.", {"type": "integer", "minimum": 1, "maximum": MOST_LISTED})
 
 Version = tuple[int, int]
 Newer = Callable[[SessionId, Version, float], Awaitable[None]]
@@ -47,6 +55,27 @@ class Views:
     async def present(self, session: SessionId) -> Stored:
         """The newest snapshot."""
         return await self._snapshots.read(session)
+
+    async def after(self, session: SessionId | None, most: int) -> tuple[list[Stored], bool]:
+        """The newest snapshots of the next sessions by name, and whether there are more names. Names without a snapshot
+        are struck."""
+        start = f"({session}" if session else "-"
+        names = await self._redis.zrangebylex(keys.SESSIONS, start, "+", start=0, num=most)
+        found = []
+        for name in names:
+            stored = await self._readable(name)
+            if stored is None or stored.attempt == 0:
+                await self._redis.zrem(keys.SESSIONS, name)
+            else:
+                found.append(stored)
+        return found, len(names) == most
+
+    async def _readable(self, name: bytes) -> Stored | None:
+        try:
+            session = session_of(company_of(SessionId(name.decode())))
+            return await self._snapshots.read(session)
+        except ValueError:  # written by somebody else
+            return None
 
     async def _read(self, session: SessionId) -> tuple[Stored, int | None, str]:
         stored = await self._snapshots.read(session)
@@ -77,6 +106,27 @@ class Companies:
     def routes(self) -> list[Route]:
         """As the application takes them."""
         return [self._border.route(one, self) for one in OPERATIONS]
+
+    async def companies(self, request: Request) -> Response:
+        """A page of the companies that the service has heard of."""
+        wanted, cursor = STATE.text_of(request), CURSOR.text_of(request)
+        most, found = LIMIT.number_of(request) or DEFAULT_LIMIT, list[CompanyView]()
+        after: SessionId | None = session_of(CompanyId(cursor)) if cursor else None
+        more = True
+        for _ in range(_MOST_LOOKS):
+            stored, more = await self._views.after(after, most)
+            for one in stored:
+                after = one.session
+                if wanted is None or one.body.state.value == wanted:
+                    found.append(CompanyView.model_validate(one.snapshot().model_dump(exclude={"qr", "code"})))
+                if len(found) == most:
+                    more = more or one is not stored[-1]
+                    break
+            if not more or len(found) == most:
+                break
+        after = after if more else None
+        page = CompaniesPage(companies=found, next=company_of(after) if after else None)
+        return JSONResponse(page.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     async def company(self, request: Request) -> Response:
         """The present snapshot of the company's session, without what only the owner may see."""
@@ -110,6 +160,16 @@ class Companies:
 
 
 OPERATIONS: tuple[Operation[Companies], ...] = (
+    Operation(
+        "GET",
+        "/api/v1/companies",
+        Companies.companies,
+        "List the companies that the service has heard of in the last month, by name.",
+        (Answer(200, "A page of them.", CompaniesPage),),
+        (problems.NOT_UNDERSTOOD, problems.AWAY),
+        query=(STATE, CURSOR, LIMIT),
+        scopes=COMPANIES,
+    ),
     Operation(
         "GET",
         "/api/v1/companies/{id}",

@@ -7,12 +7,14 @@ from urllib.parse import urlsplit
 import phonenumbers
 from pydantic import AfterValidator, Field, HttpUrl
 
+from shared.core.events import Event, EventType
 from shared.core.ids import COMPANY_PATTERN
 from shared.core.lifecycle import State
 from shared.core.messages import MessageState, Reason
 from shared.core.plain import check_shown
 from shared.core.protocol import DeviceView, FailureView, Hint, Method, Queue, Snapshot, Wire
 from shared.settings import origin_of
+from shared.state.deliveries import Standing
 
 DEFAULT_TTL_SECONDS = 24 * 3600
 MAX_TTL_SECONDS = 7 * 24 * 3600
@@ -140,6 +142,63 @@ class CompanyView(Wire):
     failure: FailureView | None = None
     hint: Hint | None = None
     device: DeviceView | None = None
+
+
+class CompaniesPage(Wire):
+    """Companies in the order of their names."""
+
+    companies: list[CompanyView]
+    next: str | None = Field(default=None, description="The `cursor` of the next page; absent on the last.")
+
+
+class NewReceiver(Wire):
+    """A company's own receiver of events."""
+
+    url: Url = Field(description="Where its events go. Public, or in one of `WEBHOOK_NETWORKS`.")
+    secret: str | None = Field(
+        default=None,
+        min_length=16,
+        max_length=200,
+        description="Signs its events, best `whsec_` and base64 of 32 random bytes; without it one is made.",
+    )
+    events: list[EventType] | None = Field(default=None, max_length=40, description="The kinds it wants; else all.")
+
+
+class ReceiverView(Wire):
+    """A company's own receiver of events."""
+
+    url: str
+    events: list[str]
+    secret: str | None = Field(default=None, description="Only in the answer that sets it.")
+
+
+class DeliveryView(Wire):
+    """An event that no receiver has taken yet."""
+
+    state: Standing
+    tries: int
+    fault: str | None = Field(default=None, description="What went wrong at the last try.")
+    next_at: int | None = Field(default=None, description="When it is tried next, in ms; of one that waits.")
+    died_at: int | None = Field(default=None, description="When it was given up, in ms; of a dead one.")
+    event: Event
+
+
+class DeliveryPage(Wire):
+    """Events that no receiver has taken yet."""
+
+    deliveries: list[DeliveryView]
+
+
+class NewTest(Wire):
+    """A test of a receiver."""
+
+    company_id: str = Field(pattern=COMPANY_PATTERN, description="Whose receiver: the company's own, or the service's.")
+
+
+class TestView(Wire):
+    """The event that was sent as a test."""
+
+    id: str
 
 
 class NewAttempt(Wire):

@@ -159,6 +159,49 @@ def completion(shell: str) -> None:
 
 
 @main.group()
+def webhooks() -> None:
+    """See what your server has not taken yet, and send it anew."""
+
+
+@webhooks.command("list")
+@_json
+def webhooks_list(as_json: bool) -> None:
+    """What waits for its next try."""
+    _go("hooks", "deliveries", as_json, standing="waiting")
+
+
+@webhooks.command("dead")
+@_json
+def webhooks_dead(as_json: bool) -> None:
+    """What nobody took for a day; kept for a week."""
+    _go("hooks", "deliveries", as_json, standing="dead")
+
+
+@webhooks.command("show")
+@click.argument("event")
+@_json
+def webhooks_show(event: str, as_json: bool) -> None:
+    """One EVENT that waits or is dead."""
+    _go("hooks", "show", as_json, event=event)
+
+
+@webhooks.command("resend")
+@click.argument("event")
+@_json
+def webhooks_resend(event: str, as_json: bool) -> None:
+    """Send EVENT at once, and try for another day; one of the newest 10,000 as well."""
+    _go("hooks", "resend", as_json, event=event, by=who())
+
+
+@webhooks.command("test")
+@click.option("--company", required=True, help="Whose receiver: the company's own, or the service's.")
+@_json
+def webhooks_test(company: str, as_json: bool) -> None:
+    """Send a test to the receiver of a company."""
+    _go("hooks", "test", as_json, company=company, by=who())
+
+
+@main.group()
 def key() -> None:
     """Make keys for the API."""
 

@@ -34,6 +34,7 @@ LINKS, COMPANIES, MESSAGES, OPS = (frozenset({one}) for one in Scope)
 COMPANY_ID = Id("The company, as you name it.", COMPANY_PATTERN)
 MESSAGE_ID = Id("The message's `id`.", r"^[0-9a-f]{16}$")
 NUMBER = Id("The number, best with its country, as `+79001234567`; or `<digits>@s.whatsapp.net`.", r"^[^/]{1,64}$")
+EVENT_ID = Id("The event's `id`.", r"^[A-Za-z0-9_-]{1,100}$")
 LINK_ID = Id("The link's `id`.", r"^[A-Za-z0-9_-]{1,64}$")
 
 

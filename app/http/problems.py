@@ -79,6 +79,19 @@ NO_ANSWER = Kind(
     "The company's session is not online, or WhatsApp is slow; try again in some seconds.",
     (("Retry-After", "5"),),
 )
+NO_RECEIVER = Kind(
+    404, "no-receiver", "No receiver", "This company has no receiver of its own, and the service has none either."
+)
+NO_EVENT = Kind(
+    404, "no-such-event", "No such event", "An event that was taken and is no longer in the feed is forgotten."
+)
+TOO_MANY_STREAMS = Kind(
+    429,
+    "too-many-streams",
+    "Too many streams",
+    "This process serves as many streams as it can; connect again after `Retry-After` seconds.",
+    (("Retry-After", "5"),),
+)
 NOT_LINKED = Kind(
     409, "not-linked", "Not linked", "This company has no linked WhatsApp; create a link and have it linked."
 )

@@ -44,7 +44,7 @@ UNREADABLE = (ValueError, TypeError, KeyError)
 """What a snapshot or announcement raises that is none: another version's, or written by hand."""
 
 #: There is always this one: a redis-py subscription without any channel does not listen.
-_SWITCH, _LINKS = keys.SWITCH_CHANNEL.encode(), keys.LINKS_CHANNEL.encode()
+_SWITCH, _LINKS, _FEED = keys.SWITCH_CHANNEL.encode(), keys.LINKS_CHANNEL.encode(), keys.FEED.encode()
 _LINKS_AT_ONCE = 500
 
 
@@ -72,6 +72,7 @@ class Relay:
         self._heard = 0.0
         self._waiting = 0
         self.on_switch: Callable[[], None] = lambda: None
+        self.on_feed: Callable[[], None] = lambda: None
 
     @property
     def sockets(self) -> int:
@@ -141,7 +142,7 @@ class Relay:
             try:
                 async with self._subscriber.pubsub() as pubsub:
                     known = set(self._watched)
-                    await pubsub.subscribe(_SWITCH, _LINKS, *map(keys.events, known))
+                    await pubsub.subscribe(_SWITCH, _LINKS, _FEED, *map(keys.events, known))
                     self._pubsub, self._heard, pause = pubsub, _clock(), 0.05
                     if (
                         came := set(self._watched) - known
@@ -165,6 +166,9 @@ class Relay:
             self._heard = _clock()
             if message["channel"] == _SWITCH:
                 self.on_switch()
+                continue
+            if message["channel"] == _FEED:
+                self.on_feed()
                 continue
             if message["channel"] == _LINKS:
                 is_one = message["type"] == "message"

@@ -243,7 +243,8 @@ end
 -- An event that is no change of the snapshot.
 local function tell_beside()
   local attempt, seq = present()
-  tell(arg.event, attempt, seq)
+  local version = arg.event.version or { attempt = attempt, seq = seq }
+  tell(arg.event, version.attempt, version.seq)
 end
 
 -- Remembers since when a session is without connection. Answers whether it is back that was told to be offline.

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from app import openapi
 from app.access import WRONG_KEYS
 from app.api import texts
+from app.api.feed import MOST_READERS
 from app.api.models import CompanyView
 from app.http import problems
 from app.http.problems import MAX_BODY_BYTES
@@ -22,14 +23,18 @@ from shared.core import keys
 from shared.core.apikeys import Scope
 from shared.core.clock import now_ms
 from shared.core.events import EventType
-from shared.core.ids import SessionId
+from shared.core.ids import CompanyId, SessionId
 from shared.core.lifecycle import State
 from shared.core.messages import Fate, MessageState, NotSent
 from shared.core.protocol import Snapshot
+from shared.core.signing import new_secret
 from shared.jobs.queue import client, link_job_id
 from shared.state.claims import MOST_STARTS
 from shared.state.contacts import Contact, Contacts
+from shared.state.deliveries import Deliveries
+from shared.state.events import News
 from shared.state.outbox import Message, Outbox
+from shared.state.receivers import Receivers
 from shared.state.switches import Switches
 from tests.unit.api.conftest import CONFIG, KEY, NARROW
 from tests.unit.world import ONE, SESSION, World
@@ -108,7 +113,7 @@ def test_every_webhook_is_described():
 
 def test_only_bodies_are_closed_so_that_answers_may_grow():
     schemas = document()["components"]["schemas"]
-    bodies = {"NewAttempt", "NewBrand", "NewLink", "NewMessage"}
+    bodies = {"NewAttempt", "NewBrand", "NewLink", "NewMessage", "NewReceiver", "NewTest"}
     assert {name for name, one in schemas.items() if "additionalProperties" in one} == bodies
 
 
@@ -134,8 +139,15 @@ BODIES = {
     "create_link": {"companyId": COMPANY},
     "send": {"to": "+79001234567", "text": "hello"},
     "start_attempt": {"method": "code", "phoneNumber": "+79001234567"},
+    "put_receiver": {"url": "https://hooks.example/in"},
+    "test_receiver": {"companyId": COMPANY},
 }
-OTHERS = {"create_link": {"companyName": "X"}, "send": {"text": "x"}, "start_attempt": {"phoneNumber": "+79007654321"}}
+OTHERS = {
+    "create_link": {"companyName": "X"},
+    "send": {"text": "x"},
+    "start_attempt": {"phoneNumber": "+79007654321"},
+    "test_receiver": {"companyId": "another"},
+}
 """Other bodies of the same kind."""
 
 
@@ -168,7 +180,12 @@ async def with_too_much(service, operation):
 
 
 async def with_rubbish(service, operation):
-    return await service(operation, content=b"{}", params={one.name: "rubbish" for one in operation.query})
+    return await service(
+        operation,
+        content=b"{}",
+        params={one.name: "!" for one in operation.query},
+        headers={one.name: "rubbish" for one in operation.headers},
+    )
 
 
 async def with_a_number_that_is_none(service, operation):
@@ -186,9 +203,20 @@ async def fill_outbox(service):
 async def under_a_key_of_another_request(service, operation):
     if operation.name == "send":
         await service.link()
+    for company in (COMPANY, "another"):
+        await receiver_of(service, company)
     headers = {"idempotency-key": "k"}
     await service(operation, json=BODIES[operation.name], headers=headers)
     return await service(operation, json=BODIES[operation.name] | OTHERS[operation.name], headers=headers)
+
+
+async def receiver_of(service, company):
+    await Receivers(CONFIG, service.redis).put(CompanyId(company), "https://hooks.example/", new_secret(), None)
+
+
+async def with_all_streams_taken(service, operation):
+    service.app.feed._readers = MOST_READERS
+    return await as_it_is(service, operation)
 
 
 async def of_a_linked_company(service, operation):
@@ -256,6 +284,9 @@ WAYS = {
     problems.NOT_A_PHONE: with_a_number_that_is_none,
     problems.OUTBOX_FULL: with_a_full_outbox,
     problems.KEY_REUSED: under_a_key_of_another_request,
+    problems.NO_RECEIVER: as_it_is,
+    problems.NO_EVENT: for_an_impossible_id,
+    problems.TOO_MANY_STREAMS: with_all_streams_taken,
     problems.ALREADY_LINKED: of_a_linked_company,
     problems.REFUSED: while_a_code_for_another_phone_runs,
     problems.COOLING_DOWN: after_many_attempts,
@@ -311,6 +342,12 @@ async def test_every_operation_that_is_described_answers_as_described(service, o
     await Outbox(service.redis).settle(session, ITEMS["message"], Fate(MessageState.FAILED, NotSent.REFUSED, 463))
     if operation.name == "link":
         name = (await service(named("create_link"), json=BODIES["create_link"])).json()["id"]
+    await receiver_of(service, COMPANY)
+    if operation.name in {"delivery", "resend"}:
+        name = "e1"
+        await Deliveries(service.redis, News()).test(CompanyId(COMPANY), name)
+    if operation.name == "events":
+        service.app.feed.close()  # else it does not end
     answer = await service(operation, name=name, **given(operation))
     assert answer.status_code == operation.answers[0].status, answer.text
     assert_fits(operation, answer)
@@ -329,7 +366,7 @@ def test_programs_know_a_problem_by_a_name_that_no_rewording_changes():
         f"/problems/{name}"
         for name in (
             "no-such-message", "whatsapp-did-not-answer", "not-allowed", "not-in-scope", "too-many-wrong-keys", "no-such-company", "no-such-link", "not-linked", "too-large", "not-understood",
-            "already-linked", "refused", "cool-down", "paused", "not-a-phone-number", "key-reused", "outbox-full", "our-fault", "redis-is-away",
+            "no-receiver", "no-such-event", "too-many-streams", "already-linked", "refused", "cool-down", "paused", "not-a-phone-number", "key-reused", "outbox-full", "our-fault", "redis-is-away",
         )
     }  # fmt: skip
 

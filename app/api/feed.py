@@ -1,0 +1,129 @@
+"""The events of all companies as they happen: server-sent events, to be taken up again where they broke off."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from app.http import problems
+from app.http.border import Border
+from app.http.operations import COMPANIES, Answer, Header, Operation
+from app.http.problems import Problem
+from shared.core import keys
+from shared.state.pool import PASSING
+
+log = structlog.get_logger()
+
+MOST_READERS = 50
+"""Streams of one web process at a time."""
+QUIET_SECONDS = 15.0
+"""A stream without events says so often that it lives; hosts cut what is silent for 30 s."""
+_AT_ONCE = 100
+
+LAST_EVENT_ID = Header(
+    "Last-Event-ID",
+    "The `id` of the last event that you have seen: what came after it is sent first. Without it, what comes from now on.",
+    r"^[0-9]{1,15}-[0-9]{1,10}$",
+)
+
+
+class Feed:
+    """What answers `/api/v1/events`."""
+
+    def __init__(self, redis: Redis, border: Border) -> None:
+        self._redis = redis
+        self._border = border
+        self._readers = 0
+        self._closing = False
+        self._news = asyncio.Event()
+
+    def routes(self) -> list[Route]:
+        """As the application takes them."""
+        return [self._border.route(one, self) for one in OPERATIONS]
+
+    def call(self) -> None:
+        """Something is new in the feed."""
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    def close(self) -> None:
+        """End all streams: the process stops, and their readers go on elsewhere."""
+        self._closing = True
+        self.call()
+
+    async def events(self, request: Request) -> Response:
+        """A stream of events that does not end by itself."""
+        last = LAST_EVENT_ID.of(request)
+        if self._readers >= MOST_READERS:
+            raise Problem(problems.TOO_MANY_STREAMS)
+        oldest = await self._redis.xrange(keys.FEED, count=1)
+        gap = last is not None and bool(oldest) and _place(oldest[0][0].decode()) > _place(last) > (0, 0)
+        if gap and await self._redis.xlen(keys.FEED) < keys.FEED_LENGTH:
+            gap = False  # nothing was trimmed: the feed has begun anew
+        if last is None:
+            newest = await self._redis.xrevrange(keys.FEED, count=1)
+            last = newest[0][0].decode() if newest else "0-0"
+        stream = self._stream(last, gap=gap)
+        return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+    async def _stream(self, last: str, *, gap: bool) -> AsyncIterator[bytes]:
+        self._readers += 1
+        try:
+            yield b"retry: 3000\n\n"
+            if gap:
+                yield b"event: feed.gap\ndata: {}\n\n"
+            while not self._closing:
+                news = self._news
+                entries = await self._redis.xrange(keys.FEED, min=f"({last}", count=_AT_ONCE)
+                for place, entry in entries:
+                    last = place.decode()
+                    yield _text(last, entry)
+                if not entries:
+                    yield b"" if await _came(news) else b": \n\n"
+        except (RedisError, *PASSING) as error:
+            log.warning("feed.broken", error=type(error).__name__)  # the reader comes back with its last id
+        finally:
+            self._readers -= 1
+
+
+def _place(text: str) -> tuple[int, int]:
+    moment, _, number = text.partition("-")
+    return int(moment), int(number)
+
+
+def _text(place: str, entry: dict[bytes, bytes]) -> bytes:
+    kind, body = (entry.get(name, b"").replace(b"\n", b" ").replace(b"\r", b" ") for name in (b"type", b"body"))
+    return b"id: " + place.encode() + b"\nevent: " + kind + b"\ndata: " + body + b"\n\n"
+
+
+async def _came(news: asyncio.Event) -> bool:
+    try:
+        async with asyncio.timeout(QUIET_SECONDS):
+            return await news.wait()
+    except TimeoutError:
+        return False
+
+
+OPERATIONS: tuple[Operation[Feed], ...] = (
+    Operation(
+        "GET",
+        "/api/v1/events",
+        Feed.events,
+        "Read the events of all companies as they happen, as server-sent events: those that webhooks tell.",
+        (
+            Answer(
+                200,
+                "A stream. `data` is an Event, `event` its type; `feed.gap` says that events after `Last-Event-ID` are gone.",
+                media="text/event-stream",
+            ),
+        ),
+        (problems.NOT_UNDERSTOOD, problems.TOO_MANY_STREAMS, problems.AWAY),
+        headers=(LAST_EVENT_ID,),
+        scopes=COMPANIES,
+    ),
+)

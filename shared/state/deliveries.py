@@ -1,0 +1,102 @@
+"""What is on the shelf of events and among the dead, for operators and integrators: looked at, sent anew, tried out."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from redis.asyncio import Redis
+
+from shared.core import keys
+from shared.core.events import EventType
+from shared.core.ids import CompanyId, company_id, session_of
+from shared.state.events import EventShelf, News, read_event
+from shared.state.pool import answer
+
+_LOOK_AT = 1_000
+"""So many entries of the feed are read at once."""
+
+
+class Standing(StrEnum):
+    """Where an event stands. `waiting`: it is tried again. `dead`: no receiver took it for a day."""
+
+    WAITING = "waiting"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event that no receiver has taken yet. `next_at`: when it is tried next; of a dead one, when it died (ms)."""
+
+    id: str
+    type: str
+    company: str
+    standing: Standing
+    next_at: int
+    tries: int
+    fault: str
+    body: str
+
+
+_SHELVES = {Standing.WAITING: keys.WEBHOOKS, Standing.DEAD: keys.DEAD_WEBHOOKS}
+
+
+class Deliveries:
+    """Over one Redis."""
+
+    def __init__(self, redis: Redis, news: News) -> None:
+        self._redis = redis
+        self._news = news
+        self._shelf = EventShelf(redis, news)
+
+    async def list(self, standing: Standing, most: int = 100) -> list[Delivery]:
+        """The events that stand so, the next, or the longest dead, first."""
+        ids = await self._redis.zrange(_SHELVES[standing], 0, most - 1, withscores=True)
+        found = [await self._read(name.decode(errors="replace"), standing, score) for name, score in ids]
+        return [one for one in found if one is not None]
+
+    async def show(self, event_id: str) -> Delivery | None:
+        """One event that waits or is dead."""
+        for standing, shelf in _SHELVES.items():
+            if (score := await self._redis.zscore(shelf, event_id)) is not None:
+                return await self._read(event_id, standing, score)
+        return None
+
+    async def _read(self, event_id: str, standing: Standing, score: float) -> Delivery | None:
+        fields = ["type", "company", "body", "tries", "fault"]
+        found = await answer(self._redis.hmget(keys.webhook(event_id), fields))
+        kind, company, body, tries, fault = (one.decode(errors="replace") if one else "" for one in found)
+        if not body:
+            return None
+        count = int(tries) if tries.isdecimal() else 0
+        return Delivery(event_id, kind, company, standing, int(score), count, fault, body)
+
+    async def resend(self, event_id: str) -> bool:
+        """Have an event tried at once, and for another day: one that waits, that is dead, or that is still in the feed;
+        whether there is such a one. Raises ValueError for an entry of the feed that is no event."""
+        if await self._shelf.resend(event_id):
+            return True
+        newest: Any = "+"
+        while entries := await self._redis.xrevrange(keys.FEED, max=newest, count=_LOOK_AT):
+            for _, entry in entries:
+                body = entry.get(b"body", b"")
+                if f'"id":"{event_id}"'.encode() in body[:200]:
+                    await self._put_again(event_id, body)
+                    return True
+            newest = f"({entries[-1][0].decode()}"
+        return False
+
+    async def _put_again(self, event_id: str, body: bytes) -> None:
+        event = read_event(body)
+        said = event.model_dump(mode="json", by_alias=True, exclude_none=True)
+        own = {"id", "type", "companyId", "sessionId", "at", "version", "linkId"}
+        about = {name: value for name, value in said.items() if name not in own}
+        session = session_of(company_id(event.company_id))
+        told = self._news.event(session, event.type, about, event_id=event_id, at=event.at)
+        version = event.version.model_dump()
+        await self._shelf.put(session, told | {"wanted": True, "unfed": True, "version": version})
+
+    async def test(self, company: CompanyId, event_id: str) -> None:
+        """Have the company's receiver, or the service's, told of a test."""
+        session = session_of(company)
+        told = self._news.event(session, EventType.TEST, {}, event_id=event_id)
+        await self._shelf.put(session, told | {"wanted": True, "unfed": True})
