@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -364,6 +365,24 @@ def _running(folder: Path) -> dict[str, str]:
         return {}
 
 
+def _beside(folders: Sequence[Path]) -> dict[str, str]:
+    """The settings of the first service that runs in `folders`. Ends the process if there is none."""
+    if found := next(filter(None, map(_running, folders)), None):
+        return found
+    sys.stderr.write(
+        "No service runs here. Start one with `make run` or `make demo`, or set REDIS_URL to that of yours.\n"
+    )
+    raise SystemExit(2)
+
+
+def environment_for_operator(folders: Sequence[Path] = RUN_FOLDERS) -> dict[str, str]:
+    """The environment of a further process of the operators' command: this one's, completed as `read_for_operator` does."""
+    here = dict(os.environ)
+    if here.get("REDIS_URL"):
+        return here
+    return {name.upper(): value for name, value in _beside(folders).items()} | {n: v for n, v in here.items() if v}
+
+
 def read_for_operator(folders: Sequence[Path] = RUN_FOLDERS) -> OperatorSettings:
     """Settings of the operators' command, which needs Redis alone.
 
@@ -374,12 +393,7 @@ def read_for_operator(folders: Sequence[Path] = RUN_FOLDERS) -> OperatorSettings
     filled = {name: token_urlsafe(MIN_SECRET) for name in ("secret_key", "api_keys")}
     may_sign = "secret_key" in given
     if "redis_url" not in given:
-        beside = next(filter(None, map(_running, folders)), None)
-        if beside is None:
-            sys.stderr.write(
-                "No service runs here. Start one with `make run` or `make demo`, or set REDIS_URL to that of yours.\n"
-            )
-            raise SystemExit(2)
+        beside = _beside(folders)
         filled |= beside
         may_sign = may_sign or "secret_key" in beside
     try:

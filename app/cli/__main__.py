@@ -3,8 +3,10 @@
 import getpass
 import importlib
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -12,6 +14,7 @@ import click
 import app.cli
 from shared import VERSION
 
+ROOT = Path(__file__).resolve().parents[2]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -32,6 +35,19 @@ def _go(module: str, function: str, as_json: bool, **arguments: Any) -> None:
 
     work = getattr(importlib.import_module(f"app.cli.{module}"), function)
     sys.exit(terminal.run(work, as_json=as_json, **arguments))
+
+
+def _go_moving(command: str, words: tuple[str, ...]) -> None:
+    """Run `workers.moving`, which knows the device store, in a process of its own, with this command's settings."""
+    from shared.settings import environment_for_operator
+
+    asks = {"-h", "--help"} & set(words)
+    start = (
+        f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); runpy.run_module('workers.moving', run_name='__main__')"
+    )
+    line = [sys.executable, "-c", start, command, *words, *(() if asks else ("--by", who()))]
+    environment = None if asks else environment_for_operator()
+    sys.exit(subprocess.run(line, env=environment, check=False).returncode)
 
 
 def _json(function: F) -> F:
@@ -144,6 +160,20 @@ def link_revoke(id_or_url: str, as_json: bool) -> None:
 def open_page(company: str, name: str | None, only_print: bool) -> None:
     """Make a link for COMPANY and open it in this machine's browser."""
     _go("acting", "open_link", False, company=company, name=name, show_page=not only_print, by=who())
+
+
+@main.command("import", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def import_(words: tuple[str, ...]) -> None:
+    """Take over devices that another client linked, without a scan (docs/moving-in.md)."""
+    _go_moving("import", words)
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def export(words: tuple[str, ...]) -> None:
+    """Write one device for another client, so that nobody is locked in (docs/moving-in.md)."""
+    _go_moving("export", words)
 
 
 @main.command()

@@ -27,6 +27,10 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 FIRST_PORT, LAST_PORT = 8000, 8099
 
 
+ALSO_TOLD = ("DATABASE_URL", "DATA_DIR", "DEFAULT_REGION", "NAMESPACE", "PUBLIC_URL")
+"""Settings that the operators' command takes from a running service, if they are set."""
+
+
 class CannotStartError(Exception):
     """The text is one sentence for the person at the terminal."""
 
@@ -169,7 +173,7 @@ def run(asked: Arguments, given: Mapping[str, str]) -> int:
             redis = stack.enter_context(local_redis.running(asked.folder / "redis", in_child=die_with_parent))
             env["REDIS_URL"] = redis.url
         told = {name: env[name] for name in ("REDIS_URL", "SECRET_KEY", "API_KEYS", "HOST", "PORT")}
-        told |= {name: env[name] for name in ("PUBLIC_URL", "NAMESPACE", "DEFAULT_REGION") if name in env}
+        told |= {name: env[name] for name in ALSO_TOLD if name in env}
         _write_private(asked.folder / "running.json", json.dumps(told))
         stack.callback((asked.folder / "running.json").unlink, missing_ok=True)
         stack.enter_context(greeting(env, asked.folder, asked.also))

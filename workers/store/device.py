@@ -96,12 +96,17 @@ class DeviceStore(Protocol):
         before each start: the library aborts the whole process when they are not."""
         ...
 
+    async def registered(self) -> list[StoredDevice]:
+        """Every registered device, parked ones as well."""
+        ...
+
     async def held_by_nobody(self, owned: Callable[[SessionId], bool]) -> list[StoredDevice]:
         """Registered devices that are to be held and for which `owned` says no."""
         ...
 
     async def park(self, device: StoredDevice, why: str, fence: Fence) -> None:
-        """Keep the device but hold it no more, until it is linked anew. Nothing happens to another of its session."""
+        """Keep the device but hold it no more, until it is linked anew. Without a reason it is to be held again. Nothing
+        happens to another of its session."""
         ...
 
     async def forget(self, device: StoredDevice, fence: Fence) -> None:

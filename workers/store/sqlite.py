@@ -78,6 +78,9 @@ class SqliteStore:
         with _translated():
             return await asyncio.to_thread(device_in, device.database, device.jid)
 
+    async def registered(self) -> list[StoredDevice]:
+        return await asyncio.to_thread(self._rows, "", ())
+
     async def held_by_nobody(self, owned: Callable[[SessionId], bool]) -> list[StoredDevice]:
         rows = await asyncio.to_thread(self._rows, "WHERE parked = ''", ())
         return [device for device in rows if not owned(device.session)]

@@ -138,6 +138,10 @@ class PostgresStore:
             await self._pace.wait()
         return bool(await self._run(lambda connection: connection.fetchval(_HOLDS, device.session, device.jid)))
 
+    async def registered(self) -> list[StoredDevice]:
+        rows = await self._run(lambda connection: connection.fetch(_DEVICE))
+        return [self._device(*row) for row in rows]
+
     async def held_by_nobody(self, owned: Callable[[SessionId], bool]) -> list[StoredDevice]:
         rows = await self._run(lambda connection: connection.fetch(f"{_DEVICE} WHERE parked = ''"))
         return [device for device in (self._device(*row) for row in rows) if not owned(device.session)]

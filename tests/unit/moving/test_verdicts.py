@@ -1,0 +1,71 @@
+"""What becomes of each device is decided by a table of reasons."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from workers.moving.verdicts import Finding, Known, Level, Registered, Rules, Verdict, judge
+
+NOW = 2_000_000_000.0
+JID = "79001230001:7@s.whatsapp.net"
+OTHER = "79001230002:3@s.whatsapp.net"
+
+
+def one(name="aurora", jid=JID, age=3600.0, findings=()):
+    return SimpleNamespace(name=name, jid=jid, findings=list(findings), touched=NOW - age if age else 0.0)
+
+
+def known(*registered, running=()):
+    return Known(registered, frozenset(running), NOW, lambda text: text.isidentifier())
+
+
+def verdicts(found, here=None, **rules):
+    return judge(found, here or known(), Rules(**rules))
+
+
+CASES: dict = {
+    "a good one": (one(), known(), {}, Verdict.TAKE, ""),
+    "its keys do not fit": (one(findings=[Finding(Level.STOP, "spoilt")]), known(), {}, Verdict.REFUSED, "spoilt"),
+    "still running": (one(age=60), known(), {}, Verdict.REFUSED, "the old service still runs it"),
+    "age unknown": (one(age=0), known(), {}, Verdict.TAKE, ""),
+    "no company's name": (one(name="a b"), known(), {}, Verdict.REFUSED, "can be no company's id"),
+    "not in the map": (one(), known(), {"companies": {"x": "y"}}, Verdict.REFUSED, "does not name it"),
+    "named by the map": (one(name="a b"), known(), {"companies": {"a b": "lotus"}}, Verdict.TAKE, ""),
+    "named by its jid": (one(name="a b"), known(), {"companies": {JID: "lotus"}}, Verdict.TAKE, ""),
+    "there already": (one(age=1), known(Registered("aurora", JID)), {}, Verdict.THERE, ""),
+    "parked": (one(age=1), known(Registered("aurora", JID, "replaced")), {}, Verdict.REFUSED, "--again"),
+    "parked, again": (one(age=1), known(Registered("aurora", JID, "replaced")), {"again": True}, Verdict.AGAIN, ""),
+    "another company's": (one(), known(Registered("lotus", JID)), {}, Verdict.REFUSED, "lotus has this device"),
+    "another device": (one(), known(Registered("aurora", OTHER)), {}, Verdict.REFUSED, "--replace"),
+    "another device, replaced": (one(), known(Registered("aurora", OTHER)), {"replace": True}, Verdict.TAKE, ""),
+    "linking now": (one(), known(running=["aurora"]), {}, Verdict.REFUSED, "linking it just now"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_reason_has_its_verdict(case):
+    found, here, rules, verdict, said = CASES[case]
+    (judged,) = judge([found], here, Rules(**rules))
+    assert judged.verdict is verdict
+    assert said in judged.why
+    assert bool(judged.why) is (verdict is Verdict.REFUSED)
+
+
+def test_of_two_copies_of_a_device_the_later_used_one_counts():
+    old, new = one("backup", age=90_000), one("aurora")
+    assert [judged.verdict for judged in verdicts([new, old])] == [Verdict.TAKE, Verdict.REFUSED]
+    same = [one("a"), one("b")]
+    assert [judged.verdict for judged in verdicts(same)].count(Verdict.TAKE) == 1
+
+
+def test_a_company_gets_one_device():
+    found = [one("a"), one("b", jid=OTHER)]
+    judged = verdicts(found, companies={"a": "aurora", "b": "aurora"})
+    assert [each.verdict for each in judged] == [Verdict.TAKE, Verdict.REFUSED]
+    assert "a is for the same company" in judged[1].why
+
+
+def test_an_old_device_is_taken_with_a_remark():
+    (judged,) = verdicts([one(age=30 * 86400)])
+    assert judged.verdict is Verdict.TAKE
+    assert "not used for 30 days" in judged.remarks

@@ -1,0 +1,61 @@
+"""Takes over devices that another client linked, without a scan; and hands one back.
+
+    python -m workers.moving import SOURCE   (onboarding import)
+    python -m workers.moving export COMPANY  (onboarding export)
+
+docs/moving-in.md has the evening, step by step. Stop the old service first, and for good: two clients of one device replace
+each other for ever. Never use the old service's own log-out or delete, which unlinks the device on the phone.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from workers.moving.baileys import NotImportable
+from workers.moving.command import hand_back, take_over
+from workers.store.device import StoreAway, StoreRefused
+
+CANNOT, STOPPED = 3, 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Exit code: 0 all were taken over, 1 some, 2 none, 3 it could not begin."""
+    asked = _parser().parse_args(arguments)
+    try:
+        return asyncio.run(take_over(asked) if asked.command == "import" else hand_back(asked))
+    except (NotImportable, StoreAway, StoreRefused) as error:
+        sys.stderr.write(f"{str(error)[:1].upper()}{str(error)[1:]}.\n")
+        return CANNOT
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped. What was taken over stays; say the command again for the rest.\n")
+        return STOPPED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="onboarding", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    take = commands.add_parser("import", help="take devices over from another client")
+    take.add_argument("source", help="a folder, a file, a database of whatsmeow, postgres://… or redis://…?hash=…")
+    take.add_argument("--company-map", type=Path, metavar="FILE", help="CSV: the old system's name or jid, company")
+    take.add_argument("--dry-run", action="store_true", help="judge every device and write nothing")
+    take.add_argument("--only", action="append", default=[], metavar="NAME", help="only this one; repeatable")
+    take.add_argument("--batch", type=float, default=5.0, metavar="N", help="at most so many a minute (5)")
+    take.add_argument("--replace", action="store_true", help="in place of a parked device of the same company")
+    take.add_argument("--again", action="store_true", help="try parked devices of an earlier import again")
+    take.add_argument("--yes-stopped", action="store_true", help="the old service is stopped, and stays so")
+    take.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
+    take.add_argument("--by", default="", help=argparse.SUPPRESS)
+    back = commands.add_parser("export", help="write one device for another client")
+    back.add_argument("company")
+    back.add_argument("--to", choices=["baileys"], required=True, help="the other client")
+    back.add_argument("--folder", type=Path, required=True, help="the new folder to write")
+    back.add_argument("--by", default="", help=argparse.SUPPRESS)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

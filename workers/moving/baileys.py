@@ -1,0 +1,164 @@
+"""Sessions of Baileys, in the stores that keep its JSON: a folder, one file, or named values of a table or hash.
+
+The forms were read from Baileys (`useMultiFileAuthState`), Evolution API 2.3, WAHA NOWEB and Whaticket. A session is `creds`
+and, by kind and id, its keys. Nothing is written here, and no text of an error holds a secret.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CREDS = "creds.json"
+#: Kinds of keys as they stand in names; a kind that begins another comes after it.
+KINDS = (
+    "app-state-sync-key",
+    "app-state-sync-version",
+    "sender-key-memory",
+    "sender-key",
+    "pre-key",
+    "session",
+    "lid-mapping",
+    "device-list",
+    "identity-key",
+    "tctoken",
+)
+#: Kinds as the one-file form spells them.
+_OLD_KINDS = {
+    "preKeys": "pre-key",
+    "sessions": "session",
+    "senderKeys": "sender-key",
+    "senderKeyMemory": "sender-key-memory",
+    "appStateSyncKeys": "app-state-sync-key",
+    "appStateVersions": "app-state-sync-version",
+}
+
+
+class NotImportable(ValueError):
+    """The session cannot be taken over. The text says why, in one sentence without a secret."""
+
+
+@dataclass(slots=True)
+class BaileysSession:
+    """One session: `creds`, `keys` by kind and id, when it was last written (seconds since the epoch), and how many values
+    were damaged and left out."""
+
+    name: str
+    creds: Mapping[str, Any]
+    keys: dict[str, dict[str, Any]] = field(default_factory=dict)
+    touched: float = 0.0
+    damaged: int = 0
+
+    def of(self, kind: str) -> dict[str, Any]:
+        """The keys of one kind, by id."""
+        return self.keys.get(kind, {})
+
+
+def decode(value: object) -> bytes:
+    """Bytes, in whichever way JSON has them. Raises NotImportable.
+
+    Seen: `{"type": "Buffer", "data": base64 or a list}`, `{"0": 1, "1": 2, …}`, a list, base64 text with or without
+    padding.
+    """
+    match value:
+        case bytes():
+            return value
+        case str():
+            try:
+                return base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
+            except binascii.Error:
+                raise NotImportable("a key is no base64") from None
+        case list():
+            return _of_numbers(value)
+        case {"type": "Buffer", "data": data} | {"buffer": True, "data": data} | {"buffer": True, "value": data}:
+            return decode(data)
+        case dict() if all(isinstance(key, str) and key.isdecimal() for key in value):
+            return _of_numbers([value[key] for key in sorted(value, key=int)])
+        case _:
+            raise NotImportable("a value that should be bytes is something else")
+
+
+def _of_numbers(values: list[object]) -> bytes:
+    if not all(isinstance(one, int) and 0 <= one < 256 for one in values):
+        raise NotImportable("a list that should be bytes holds something else")
+    return bytes(values)  # type: ignore[arg-type] # just checked
+
+
+def read_folder(folder: Path) -> BaileysSession:
+    """A folder of one session. In file names `/` is `__` and `:` is `-`. Raises NotImportable, and OSError."""
+    creds = _parse(_text(folder / CREDS))
+    if not isinstance(creds, dict):
+        raise NotImportable("creds.json is damaged (half written?)")
+    files = sorted(folder.glob("*.json"))
+    session = BaileysSession(folder.name, creds, touched=max(file.stat().st_mtime for file in files))
+    for file in files:
+        if file.name != CREDS:
+            _keep(session, file.stem, _text(file))
+    return session
+
+
+def read_single(name: str, text: str) -> BaileysSession:
+    """The one-file form `{creds, keys: {preKeys: …}}`, also as JSON inside a JSON string. Raises NotImportable."""
+    whole = _parse(text, times=2)
+    match whole:
+        case {"creds": dict(creds), **rest}:
+            session = BaileysSession(name, creds)
+        case _:
+            raise NotImportable("the file holds no creds")
+    keys = rest.get("keys")
+    for kind, found in (keys if isinstance(keys, dict) else {}).items():
+        if isinstance(found, dict):
+            session.keys[_OLD_KINDS.get(str(kind), str(kind))] = found
+    return session
+
+
+def read_pairs(name: str, creds: object, pairs: Iterable[tuple[str, object]]) -> BaileysSession:
+    """A session whose keys are named values, such as `("session-123.0", JSON text)`. Raises NotImportable."""
+    parsed = _parse(creds, times=2)
+    if not isinstance(parsed, dict):
+        raise NotImportable("the creds are damaged")
+    session = BaileysSession(name, parsed)
+    for key, value in pairs:
+        if key.removesuffix(".json") != "creds":
+            _keep(session, key.removesuffix(".json"), value)
+    return session
+
+
+def find_folders(top: Path) -> list[Path]:
+    """Every folder at or below `top` that holds a session, in order of its name."""
+    return sorted({file.parent for file in top.rglob(CREDS)})
+
+
+def _keep(session: BaileysSession, name: str, value: object) -> None:
+    kind = next((kind for kind in KINDS if name.startswith(f"{kind}-")), None)
+    if kind is None:
+        return
+    parsed = _parse(value)
+    if parsed is None:
+        session.damaged += 1
+    else:
+        session.keys.setdefault(kind, {})[name[len(kind) + 1 :].replace("__", "/")] = parsed
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise NotImportable(f"there is no {file.name}") from None
+    except UnicodeDecodeError:
+        return ""  # damaged, as a text that is no JSON
+
+
+def _parse(value: object, *, times: int = 1) -> object:
+    """JSON text parsed, `times` over if it is text inside text, or what is parsed already; None if it is damaged."""
+    for _ in range(times):
+        if not isinstance(value, (str, bytes)):
+            break
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    return value

@@ -1,0 +1,144 @@
+"""A device file: the one-device SQLite database that the library opens, filled from rows; and rows out of any whatsmeow database."""
+
+import asyncio
+import re
+import shutil
+import sqlite3
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+from workers.engine.devices import pairing_name, settle
+from workers.moving.baileys import NotImportable
+from workers.moving.rows import Row, Rows
+
+ROOT = Path(__file__).resolve().parents[2]
+MAKING_SECONDS = 60
+PREFIX = "whatsmeow_"
+#: Tables that no device owns: the versions are the library's, lids are shared.
+_VERSION, _LIDS = "version", "lid_map"
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class Template:
+    """An empty device file of the installed library, made once (it starts the library: seconds) and copied for each device."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "template.sqlite3"
+
+    @property
+    def file(self) -> Path:
+        """The empty file; `make` makes it."""
+        return self._file
+
+    async def make(self) -> None:
+        """Have the library make its tables. Raises NotImportable if it does not."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "workers.engine.child.tables"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            cwd=ROOT,
+        )
+        try:
+            async with asyncio.timeout(MAKING_SECONDS):
+                await process.communicate(f"{pairing_name(str(self._file))}\n".encode())
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        await asyncio.to_thread(settle, str(self._file))
+        if version_of(self._file) is None:
+            raise NotImportable("the WhatsApp library did not make its tables")
+
+
+def write_device(template: Path, rows: Rows, target: Path) -> None:
+    """Write the device file `target`, whole or not at all. Columns that the library does not have are left out.
+
+    Raises NotImportable if the library's tables do not take the rows.
+    """
+    with tempfile.TemporaryDirectory(prefix="moving-", dir=target.parent) as folder:
+        new = Path(folder, "new.sqlite3")
+        shutil.copyfile(template, new)
+        new.chmod(0o600)
+        try:
+            with closing(sqlite3.connect(new)) as file, file:
+                file.execute("PRAGMA foreign_keys=ON")
+                for table in sorted(rows, key=lambda name: name != "device"):
+                    _insert(file, PREFIX + table, rows[table])
+                broken = file.execute("PRAGMA foreign_key_check").fetchall()
+        except sqlite3.Error as error:
+            raise NotImportable(f"the library's tables do not take it ({type(error).__name__})") from None
+        if broken:
+            raise NotImportable("its rows belong to more than one device")
+        new.replace(target)
+
+
+def _insert(file: sqlite3.Connection, table: str, rows: list[Row]) -> None:
+    known = _columns(file, table)
+    for row in rows:
+        columns = [column for column in row if column in known]
+        marks = ", ".join("?" * len(columns))
+        file.execute(
+            f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES ({marks})",  # noqa: S608 - checked names
+            [row[column] for column in columns],
+        )
+
+
+def _columns(file: sqlite3.Connection, table: str) -> set[str]:
+    if not _NAME.fullmatch(table):
+        raise NotImportable("a table has a strange name")
+    return {row[1] for row in file.execute(f"PRAGMA table_info({table})")}
+
+
+def version_of(database: Path) -> int | None:
+    """The version of the whatsmeow tables in a SQLite file; None if it holds none."""
+    try:
+        with closing(read_only(database)) as file:
+            (version,) = file.execute(f"SELECT max(version) FROM {PREFIX}{_VERSION}").fetchone()  # noqa: S608
+            return int(version) if version is not None else None
+    except sqlite3.Error:
+        return None
+
+
+def read_only(database: Path) -> sqlite3.Connection:
+    """A connection that changes nothing, neither the file nor what lies beside it."""
+    return sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+
+
+def jids_in(database: Path) -> list[str]:
+    """Every device of a whatsmeow database. Raises NotImportable if it is none."""
+    try:
+        with closing(read_only(database)) as file:
+            return [jid for (jid,) in file.execute(f"SELECT jid FROM {PREFIX}device ORDER BY jid")]  # noqa: S608
+    except sqlite3.Error:
+        raise NotImportable("this is no whatsmeow database") from None
+
+
+def read_device_rows(database: Path, jid: str) -> Rows:
+    """Every row of one device of a whatsmeow database, and all lids. Raises NotImportable.
+
+    Its tables name their device in the column `jid` or `our_jid`.
+    """
+    rows: Rows = {}
+    try:
+        with closing(read_only(database)) as file:
+            file.row_factory = sqlite3.Row
+            names = [row[0] for row in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            for table in (name for name in names if name.startswith(PREFIX)):
+                short = table.removeprefix(PREFIX)
+                owner = next((column for column in ("our_jid", "jid") if column in _columns(file, table)), None)
+                if short == _LIDS:
+                    found = file.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608
+                elif owner and short != _VERSION:
+                    found = file.execute(f"SELECT * FROM {table} WHERE {owner} = ?", (jid,)).fetchall()  # noqa: S608
+                else:
+                    continue
+                if found:
+                    rows[short] = [dict(row) for row in found]
+    except sqlite3.Error:
+        raise NotImportable("this database cannot be read") from None
+    if len(rows.get("device", [])) != 1:
+        raise NotImportable("the database does not hold this device")
+    return rows

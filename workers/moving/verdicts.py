@@ -1,0 +1,172 @@
+"""What becomes of each device of a source: a pure decision over what was found and what is known here."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+QUIET_SECONDS = 600.0
+"""An old client that wrote this lately may still run. Two clients of one device replace each other for ever."""
+OLD_SECONDS = 13 * 86400.0
+"""WhatsApp unlinks devices that stay away for about two weeks."""
+
+
+class Level(StrEnum):
+    """Weight of a finding: a device with a `stop` is not taken over."""
+
+    STOP = "stop"
+    WARN = "warn"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that an operator must know of a device before it is taken over."""
+
+    level: Level
+    text: str
+
+
+class Verdict(StrEnum):
+    """The decision for one device."""
+
+    TAKE = "take"
+    """It can be taken over."""
+    AGAIN = "again"
+    """It was taken over and is parked; it is tried again."""
+    THERE = "there"
+    """It is held here already; nothing is to be done."""
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A device that is registered here: for which company, and why it is parked, if it is."""
+
+    company: str
+    jid: str
+    parked: str = ""
+
+
+class Found(Protocol):
+    """What a verdict needs to know of a candidate."""
+
+    name: str
+    jid: str
+    findings: list[Finding]
+    touched: float
+
+
+class CompanyCheck(Protocol):
+    """True for a text that can be a company's id."""
+
+    def __call__(self, text: str, /) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the operator asked for. `companies` maps the old system's names, or jids, to companies; without it a name is the
+    company."""
+
+    companies: Mapping[str, str] | None = None
+    replace: bool = False
+    again: bool = False
+
+    def company_of(self, one: Found) -> str:
+        """The company of a device; empty if the map does not name it."""
+        if self.companies is None:
+            return one.name
+        return self.companies.get(one.name) or self.companies.get(one.jid) or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known here: the registered devices, the companies whose onboarding runs, and the time (seconds since the
+    epoch)."""
+
+    registered: Sequence[Registered]
+    running: frozenset[str]
+    now: float
+    is_company: CompanyCheck
+
+    def of_jid(self, jid: str) -> Registered | None:
+        """The registered device of this name."""
+        return next((one for one in self.registered if jid and one.jid == jid), None)
+
+    def of_company(self, company: str) -> Registered | None:
+        """The registered device of a company."""
+        return next((one for one in self.registered if company and one.company == company), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One device, its company (empty if it has none) and its verdict."""
+
+    found: Found
+    company: str
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """Why it is refused; empty if it is not."""
+        return "; ".join(one.text for one in self.findings if one.level is Level.STOP)
+
+    @property
+    def remarks(self) -> str:
+        """Whatever else is worth knowing."""
+        return "; ".join(one.text for one in self.findings if one.level is not Level.STOP)
+
+
+def judge(found: Sequence[Found], known: Known, rules: Rules) -> list[Judged]:
+    """A verdict for each candidate, in their order."""
+    first: dict[str, Found] = {}
+    judged = []
+    for one in found:
+        company = rules.company_of(one)
+        own = known.of_jid(one.jid)
+        if own is not None and own.company == company and not own.parked:
+            judged.append(Judged(one, company, Verdict.THERE))
+            continue
+        stops = [*_stops(one, company, known, rules), *_rivals(one, company, found, first)]
+        findings = (*one.findings, *(Finding(Level.STOP, text) for text in stops), *_remarks(one, known.now))
+        refused = any(finding.level is Level.STOP for finding in findings)
+        verdict = Verdict.REFUSED if refused else Verdict.AGAIN if own is not None else Verdict.TAKE
+        judged.append(Judged(one, company, verdict, findings))
+    return judged
+
+
+def _stops(one: Found, company: str, known: Known, rules: Rules) -> Iterator[str]:
+    own, theirs = known.of_jid(one.jid), known.of_company(company)
+    if not company:
+        yield "the company map does not name it"
+    elif not known.is_company(company):
+        yield f"{company!r} can be no company's id: name it in a company map"
+    if own is not None and own.company != company:
+        yield f"{own.company} has this device already"
+    if own is not None and own.company == company and not rules.again:
+        yield f"it is parked here ({own.parked}): stop the old service, then import with --again"
+    if theirs is not None and theirs.jid != one.jid and not rules.replace:
+        yield "the company has another device here: unlink that, or import with --replace"
+    if company in known.running:
+        yield "its owner is linking it just now"
+    if one.touched and known.now - one.touched < QUIET_SECONDS and own is None:
+        yield f"written {max(0, known.now - one.touched) / 60:.0f} min ago: the old service still runs it"
+
+
+def _rivals(one: Found, company: str, found: Sequence[Found], first: dict[str, Found]) -> Iterator[str]:
+    """Other entries for the same device or the same company. `first` remembers the first entry of each company."""
+    if one.jid and any(other.jid == one.jid and _is_newer(other, one, found) for other in found if other is not one):
+        yield "another entry holds the same device, and was used later"
+    elif company and one.jid and (other := first.setdefault(company, one)) is not one:
+        yield f"{other.name} is for the same company"
+
+
+def _is_newer(other: Found, one: Found, found: Sequence[Found]) -> bool:
+    return (other.touched, found.index(other)) > (one.touched, found.index(one))
+
+
+def _remarks(one: Found, now: float) -> Iterator[Finding]:
+    if one.touched and now - one.touched > OLD_SECONDS:
+        days = (now - one.touched) / 86400
+        yield Finding(Level.WARN, f"not used for {days:.0f} days: WhatsApp may have unlinked it")
