@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 TYPED := app docs emulator shared tests workers .ci/lock.py
 CHECKS := check-lock check-format check-lint check-imports check-generated check-types check-page check-lua
 
-.PHONY: help setup run demo test quick chaos bench check lock docs screenshots sbom format clean $(CHECKS)
+.PHONY: help setup run demo test quick chaos gallery bench check lock docs screenshots sbom format clean $(CHECKS)
 
 help: ## this list
 	@echo "make setup   a virtual environment with everything, in $(VENV)"
@@ -25,6 +25,7 @@ help: ## this list
 	@echo "make check   format, lint, types, imports, generated files"
 	@echo "make quick   the unit and integration tests, in under two minutes: before every commit"
 	@echo "make chaos   kills everything, at length: SOAK=1000 onboardings in SOAK_MINUTES=60, SOAK_SEED=1"
+	@echo "make gallery  every state of the page in every language, size and theme, in Chromium"
 	@echo "make bench   the benchmark: a table, and bench/results.json"
 	@echo "make format  put the code into shape"
 	@echo "make docs    generate docs and the page's types anew"
@@ -52,6 +53,10 @@ quick: setup
 
 chaos: setup
 	@SOAK=$${SOAK:-1000} SOAK_MINUTES=$${SOAK_MINUTES:-60} $(PY) -m pytest tests/chaos --timeout=0 -s
+
+gallery: setup
+	@.ci/chromium >/dev/null
+	@GALLERY=1 $(PY) -m pytest -q -n 2 tests/page/test_states.py --timeout=600
 
 bench: setup
 	@exec $(PY) -m bench

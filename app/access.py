@@ -24,6 +24,14 @@ class BadToken(Exception):
     """Not a token of ours, or one whose time is over, or revoked."""
 
 
+class DeadLink(BadToken):
+    """A token of ours whose time is over: it opens nothing, and still says whose it was."""
+
+    def __init__(self, link: "Link") -> None:
+        super().__init__()
+        self.link = link
+
+
 @dataclass(frozen=True, slots=True)
 class Brand:
     """How a link's page looks, where that differs from the service's own look."""
@@ -103,21 +111,28 @@ class Access:
         return jwt.encode({k: v for k, v in claims.items() if v is not None}, self._secret, _ALGORITHM)
 
     def verify(self, token: str) -> Link:
-        """The link behind a token. Raises `BadToken`."""
+        """The link behind a token. Raises `BadToken`, and of that `DeadLink` for one whose time is over."""
         try:
             claims = jwt.decode(
-                token, self._secret, [_ALGORITHM], audience=_PURPOSE, options={"require": ["exp", "jti", "sub", "name"]}
+                token,
+                self._secret,
+                [_ALGORITHM],
+                audience=_PURPOSE,
+                options={"require": ["exp", "jti", "sub", "name"], "verify_exp": False},
             )
             said: dict[str, Any] = {name: claims.get(claim) for name, claim in _CLAIMS.items()}
             known = {field.name for field in fields(Brand)}
             brand = {name: value for name, value in claims.get("brand", {}).items() if name in known}
-            return Link(
+            link = Link(
                 **said | {"company": company_id(claims["sub"])},
-                expires_at=claims["exp"] * 1000,
+                expires_at=int(claims["exp"]) * 1000,
                 brand=Brand(**brand) if brand else None,
             )
         except (jwt.InvalidTokenError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadToken from error
+        if link.expires_at <= now_ms():
+            raise DeadLink(link)
+        return link
 
     async def standing(self, link_id: str) -> str | None:
         """`SPENT`, `REVOKED`, or None for a link that may be used."""

@@ -33,6 +33,7 @@ from app.onboarding import Endings, Onboarding
 from app.openapi import Description
 from app.ops.routes import Ops
 from app.page.assets import Assets
+from app.page.paint import Platform
 from app.page.relay import Relay
 from app.page.socket import Browser
 from app.page.whereabouts import elsewhere
@@ -166,7 +167,12 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
     routes = [
         Route("/", _home),
         *(route for part in parts for route in part.routes()),
-        *Assets(gallery=config.development, fresh=config.development, elsewhere=elsewhere(config)).routes(),
+        *Assets(
+            platform=Platform.of(config),
+            gallery=config.development,
+            fresh=config.development,
+            elsewhere=elsewhere(config),
+        ).routes(),
     ]
     middleware = [
         Middleware(SecurityHeaders, framed_by_us=config.development, only_https=config.base_url.startswith("https:")),

@@ -81,14 +81,15 @@ class Onboarding:
         requested = await self._request(link, Method.QR, Subject(link.id, link.expires_at, expected=link.phone))
         return requested.outcome is Outcome.STARTED
 
-    async def request_code(self, link: Link, typed: str, host: str) -> bool:
-        """A code for the phone as typed, on the attempt that runs or on a new one; `host` is the browser's address.
+    async def request_code(self, link: Link, typed: str, host: str, region: str | None = None) -> bool:
+        """A code for the phone as typed, on the attempt that runs or on a new one; `host` is the browser's address,
+        `region` the country that its owner saw beside the number.
 
         Raises `Refused`.
         """
         _in_time(link)
         home = phone.region_of(link.phone) if link.phone else UNKNOWN_REGION
-        number = phone.parse(typed, (link.region or self._region) if home == UNKNOWN_REGION else home)
+        number = phone.parse(typed, region or (link.region or self._region if home == UNKNOWN_REGION else home))
         if link.phone and not phone.same_account(link.phone, number):
             raise Refused(FailureCode.WRONG_NUMBER, field=phone.FIELD)
         await self._check(link, Method.CODE, number)

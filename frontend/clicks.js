@@ -24,15 +24,15 @@ export function asked(model, message, afterwards = null) {
   );
 }
 
-/** The primary button. @param {Model} model @param {import("./types.d.ts").Main} main @param {string | null} number @returns {Outcome} */
-export function pressed(model, main, number) {
+/** The primary button. @param {Model} model @param {import("./types.d.ts").Main} main @param {import("./types.d.ts").Given | null} given @returns {Outcome} */
+export function pressed(model, main, given) {
   const fresh = { ...model, renewals: 0 };
   switch (main) {
     case "show-qr":
       return asked({ ...fresh, chosen: "qr" }, { type: "request-qr" });
     case "retry":
       if (front(fresh) === "qr") return asked(fresh, { type: "request-qr" });
-      if (number) return asked(fresh, { type: "request-pairing-code", phoneNumber: number });
+      if (given) return asked(fresh, { type: "request-pairing-code", ...given });
       // After a refresh the field is empty.
       return isCancellable(fresh) ? asked(fresh, { type: "cancel" }, "number") : outcome({ ...fresh, askAgain: true });
     case "fresh":

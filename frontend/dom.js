@@ -1,6 +1,18 @@
-/** Small tools to make and change nodes. Text is only ever text; what has not changed is not touched. */
+/** Small tools to find, make and change nodes. Text is only ever text; what has not changed is not touched. */
 
 /** @typedef {string | Node | null | false} Child */
+
+/**
+ * A part of the page, which stands in `skeleton.html` under `data-part`.
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {ParentNode} root @param {K} tag @param {string} name
+ * @returns {HTMLElementTagNameMap[K]}
+ */
+export function part(root, tag, name) {
+  const node = root.querySelector(`${tag}[data-part="${name}"]`);
+  if (!node) throw new Error(`no part ${name}`);
+  return /** @type {HTMLElementTagNameMap[K]} */ (node);
+}
 
 /**
  * @template {keyof HTMLElementTagNameMap} K
@@ -25,6 +37,11 @@ export function attr(node, name, value) {
   else if (node.getAttribute(name) !== (value === true ? "" : value)) node.setAttribute(name, value === true ? "" : value);
 }
 
+/** @param {Element} node @param {string} name @param {unknown} wanted */
+export function mark(node, name, wanted) {
+  if (node.classList.contains(name) !== Boolean(wanted)) node.classList.toggle(name, Boolean(wanted));
+}
+
 /** @param {Node} node @param {string} value */
 export function text(node, value) {
   if (node.textContent !== value) node.textContent = value;
@@ -32,13 +49,11 @@ export function text(node, value) {
 
 /** Text in pieces, every second one bold. @param {Element} node @param {string[]} pieces */
 export function rich(node, pieces) {
-  const same = JSON.stringify(pieces);
-  if (drawn.get(node) === same) return;
-  drawn.set(node, same);
-  node.replaceChildren(...pieces.map((piece, i) => (i % 2 ? h("b", {}, piece) : piece)));
+  const shown = Array.from(node.childNodes, (child) => child.textContent);
+  const wanted = pieces.filter((piece, i) => piece || i % 2);
+  if (shown.length === wanted.length && shown.every((one, i) => one === wanted[i])) return;
+  node.replaceChildren(...pieces.map((piece, i) => (i % 2 ? h("b", {}, piece) : piece)).filter((piece) => piece !== ""));
 }
-/** @type {WeakMap<Element, string>} */
-const drawn = new WeakMap();
 
 /** @param {HTMLElement} node @param {unknown} wanted */
 export function show(node, wanted) {
@@ -46,37 +61,20 @@ export function show(node, wanted) {
   if (node.hidden !== hidden) node.hidden = hidden;
 }
 
-/** The drawings of the page, in a box of 24. @type {Record<string, string>} */
-const PATHS = {
-  check: "M4.5 12.5l5 5 10-11",
-  cross: "M6 6l12 12M18 6L6 18",
-  undo: "M8 5L4 9l4 4M4 9h10a5.5 5.5 0 0 1 0 11h-4",
-  shield: "M12 3l7.5 3v5.5c0 4.6-3.1 7.9-7.5 9.5-4.4-1.6-7.5-4.9-7.5-9.5V6zM12 8.5v4.5M12 16h.01",
-  send: "M4 5.5h16v11H9.5L5.5 20v-3.5H4z",
-  phone: "M7.5 2.5h9v19h-9zM11 18.5h2",
-  alert: "M12 3.5l9.5 16.5h-19zM12 10v4.5M12 17.2h.01",
-  wait: "M12 3.5a8.5 8.5 0 1 1 0 17a8.5 8.5 0 0 1 0-17M12 7.5V12l3 2",
-  stop: "M12 3.5a8.5 8.5 0 1 1 0 17a8.5 8.5 0 0 1 0-17M8.5 12h7",
-  copy: "M9 9h11v11H9zM15 5.5V4H4v11h1.5",
-  open: "M13 5h6v6M19 5l-9 9M9.5 5H5v14h14v-4.5",
-};
+/** @param {ParentNode} root @param {string} marked the attribute that names what is wanted */
+const all = (root, marked) => /** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll(`[${marked}]`));
 
-const SVG = "http://www.w3.org/2000/svg";
-
-/** A drawing, for eyes only: words always stand beside it. @param {string} name */
-export function icon(name) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", "0 0 24 24");
-  svg.setAttribute("class", "icon");
-  svg.setAttribute("aria-hidden", "true");
-  svg.append(document.createElementNS(SVG, "path"));
-  redraw(svg, name);
-  return svg;
-}
-
-/** @param {SVGElement} svg @param {string} name */
-export function redraw(svg, name) {
-  const path = PATHS[name];
-  if (!path) throw new Error(`no icon ${name}`);
-  attr(/** @type {Element} */ (svg.firstElementChild), "d", path);
+/**
+ * The words that are the same in every state: each stands under its key in `skeleton.html`, in `data-w`, perhaps with
+ * values of its own behind it (`linkDevice=menu.linkDevice.iphone`).
+ * @param {ParentNode} root @param {import("./types.d.ts").T} t @param {Record<string, string>} values
+ */
+export function reword(root, t, values) {
+  const known = { ...t.menu, ...values };
+  for (const node of all(root, "data-w")) {
+    const [key = "", ...own] = (node.dataset.w ?? "").split(" ");
+    const more = own.map((pair) => pair.split("=")).map(([name = "", other = ""]) => [name, t(/** @type {any} */ (other))]);
+    rich(node, t.pieces(/** @type {any} */ (key), { ...known, ...Object.fromEntries(more) }));
+  }
+  for (const node of all(root, "data-w-label")) attr(node, "aria-label", t(/** @type {any} */ (node.dataset.wLabel), known));
 }

@@ -21,6 +21,10 @@ export const PROFILE = {
   returnUrl: "https://bookwell.example/settings",
   deviceName: "Bookwell",
   phoneHint: null,
+  linkRegion: "MX",
+  refreshUrl: null,
+  supportUrl: null,
+  privacyUrl: "https://bookwell.example/privacy",
 };
 
 /** @param {number} now @returns {Fixture[]} */
@@ -80,6 +84,7 @@ export function fixtures(now) {
     { name: "banned-for-days", messages: [
       status({ state: "failed", failure: { code: "temporarily-banned", retryable: true, retryAt: now + 50 * 3_600_000 } }),
     ] },
+    { name: "qr-hint-on-phone", phone: true, messages: [status({ ...showing, qr: { ...qr, number: 4 }, hint: "no-answer" })], model: { chosen: "qr" } },
     { name: "qr-on-phone", phone: true, messages: [status(showing)], model: { chosen: "qr" } },
     { name: "qr-over", messages: [status({ ...showing, qr: { ...qr, expiresAt: now - 5_000 } })] },
     { name: "qr-no-code", messages: [status(ofCode), {
@@ -111,6 +116,15 @@ export function fixtures(now) {
     { name: "spent-banned", phone: true, messages: [
       spent({ state: "failed", failure: { code: "temporarily-banned", retryable: true, retryAt: now + 95_000 } }),
     ] },
+    { name: "linked-to-close", messages: [{ ...status({ state: "linked", device }), profile: { ...PROFILE, returnUrl: null } }] },
+    { name: "link-refreshed", phone: true, messages: [
+      { type: "error", error: { code: "link-spent" }, profile: { ...PROFILE, refreshUrl: "https://bookwell.example/again" } },
+    ], model: { link: "closed", closeCode: 4401 } },
+    { name: "link-broken", messages: [], model: { link: "closed", closeCode: 4401 } },
+    { name: "failed-with-support", phone: true, messages: [{
+      ...status({ state: "failed", failure: { code: "passkey-required", retryable: false } }),
+      profile: { ...PROFILE, supportUrl: "https://bookwell.example/help" },
+    }] },
     { name: "link-closed", messages: [status({})], model: { link: "closed", closeCode: 4401 } },
     { name: "lost", messages: [status(showing)], model: { link: "lost", lasting: true } },
     { name: "stuck", messages: [], model: { link: "lost", stuck: true } },

@@ -2,51 +2,41 @@
  * The words of the page. Every text for people goes through `t()`.
  *
  * A text may have placeholders, `{name}`, and may be a set of plural forms that `{count}` chooses from. A missing value
- * throws: better a red test than "null before you".
+ * throws: better a red test than "null before you". The words of the first language stand in the page itself; those of
+ * another come when it is chosen.
  */
 
-import { browser } from "./memory.js";
-
 /** @typedef {import("./types.d.ts").Messages} Messages */
-/** @typedef {import("./types.d.ts").Locale} Locale */
 /** @typedef {keyof Messages} Key */
 /** @typedef {Record<string, string | number>} Values */
 
-/** @type {Record<Locale, string>} */
-export const LOCALES = { en: "English", ru: "Русский", "pt-BR": "Português", es: "Español" };
+const A_YEAR_S = 31_536_000;
 
-const KEY = "locale";
+/** The language that was chosen here: told to the server, too, so that its first page is in it. */
+export const chosenLocale = () => /(?:^|; )lang=([\w-]+)/.exec(document.cookie)?.[1] ?? null;
 
-/**
- * The language of the page: what was chosen here, else what the link says, else the browser, else English.
- * @param {string | null} chosen
- * @param {string | null | undefined} fromLink
- * @param {readonly string[]} fromBrowser
- * @returns {Locale}
- */
-export function pickLocale(chosen, fromLink, fromBrowser) {
-  const ours = /** @type {Locale[]} */ (Object.keys(LOCALES));
-  for (const wish of [chosen, fromLink, ...fromBrowser]) {
-    const language = wish?.slice(0, 2).toLowerCase();
-    const found = ours.find((locale) => locale.slice(0, 2) === language);
-    if (found) return found;
-  }
-  return "en";
+/** @param {string} locale */
+export function rememberLocale(locale) {
+  document.cookie = `lang=${locale}; path=/; max-age=${A_YEAR_S}; samesite=lax`;
 }
 
-export const rememberedLocale = () => browser.get(KEY);
+/** Of the languages that there are, the one that fits a wish; null without one. @param {string | null | undefined} wish @param {string[]} ours */
+export function fitting(wish, ours) {
+  const language = wish?.slice(0, 2).toLowerCase();
+  return ours.find((one) => one === wish) ?? ours.find((one) => one.slice(0, 2) === language) ?? null;
+}
 
-/** @param {Locale} locale */
-export const rememberLocale = (locale) => browser.set(KEY, locale);
+/** The words that came with the page. @returns {Messages} */
+export const firstMessages = () => JSON.parse(document.querySelector("#words")?.textContent ?? "{}");
 
-/** @param {Locale} locale @returns {Promise<Messages>} */
-export async function loadMessages(locale) {
-  const response = await fetch(new URL(`./locales/${locale}.json`, import.meta.url));
-  if (!response.ok) throw new Error(`no texts for ${locale}: ${response.status}`);
+/** @param {string} url @returns {Promise<Messages>} */
+export async function loadMessages(url) {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`no words: ${response.status}`);
   return response.json();
 }
 
-/** @param {Locale} locale @param {Messages} messages */
+/** @param {string} locale @param {Messages} messages */
 export function createT(locale, messages) {
   const plurals = new Intl.PluralRules(locale);
 
@@ -81,6 +71,11 @@ export function createT(locale, messages) {
    */
   t.pieces = (key, values = {}) => template(key, values).split("**").map((piece) => fill(piece, key, values));
 
+  /** The names in WhatsApp's menus, by the last part of their keys. @type {Record<string, string>} */
+  t.menu = Object.fromEntries(
+    Object.entries(messages).filter(([key]) => /^menu\.\w+$/.test(key)).map(([key, value]) => [key.slice(5), String(value)]),
+  );
   t.locale = locale;
+  t.dir = messages["language.dir"];
   return t;
 }

@@ -3,11 +3,12 @@
 import { isOwedNews, isPhone, nextMove } from "./autopilot.js";
 import { asked, heard, pressed, turnedOver } from "./clicks.js";
 import { createClock, toNextSecond } from "./clock.js";
-import { createT, loadMessages, pickLocale, rememberLocale, rememberedLocale } from "./i18n.js";
+import { part } from "./dom.js";
+import { chosenLocale, createT, firstMessages, fitting, loadMessages, rememberLocale } from "./i18n.js";
 import { linkWith, tab, takeToken } from "./memory.js";
 import { initialModel, isBeforeTheQr, isRunning } from "./model.js";
 import { scene } from "./scene.js";
-import { createSocket } from "./socket.js";
+import { canUnpack, createSocket } from "./socket.js";
 import { createView, drawTab } from "./view.js";
 
 /** @typedef {import("./protocol.d.ts").ClientMessage} ClientMessage */
@@ -32,9 +33,14 @@ let model = initialModel({
   visible: document.visibilityState === "visible",
   chosen: chosen === "qr" || chosen === "code" ? chosen : null,
 });
-let locale = pickLocale(rememberedLocale(), null, navigator.languages);
-/** @type {import("./types.d.ts").T | null} */
-let t = null;
+const root = /** @type {HTMLElement} */ (document.querySelector("#app"));
+/** Where the words of each language are. @type {Map<string, string>} */
+const languages = new Map(Array.from(root.querySelectorAll("option"), (one) => [one.value, one.dataset.words ?? ""]));
+/** The language that is wanted; `t` follows when its words are here. */
+let locale = document.documentElement.lang;
+let t = createT(locale, firstMessages());
+/** Whose page it is, as the server has painted it. */
+const painted = part(root, "span", "platform").textContent ?? "";
 /** The command under way: sent again if the socket breaks before its answer; done twice it does what it does once.
  * @type {ClientMessage | null} */
 let underWay = null;
@@ -46,7 +52,7 @@ let owed = "";
 const socket = createSocket({
   url: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/v1`,
   clock,
-  hello: () => ({ type: "hello", token: token ?? "", locale }),
+  hello: () => ({ type: "hello", token: token ?? "", locale, packed: canUnpack }),
   onMessage: hear,
   onLink(link, closeCode, unopened) {
     if (link === "ready") clock.clear("lasting");
@@ -56,12 +62,12 @@ const socket = createSocket({
 });
 
 const view = createView({
-  root: /** @type {HTMLElement} */ (document.querySelector("#app")),
+  root,
   clock,
   redraw: draw,
   actions: {
-    main: (main, number) => follow(pressed(model, main, number)),
-    getCode: (phoneNumber) => follow(asked(model, { type: "request-pairing-code", phoneNumber })),
+    main: (main, given) => follow(pressed(model, main, given)),
+    getCode: (phoneNumber, region) => follow(asked(model, { type: "request-pairing-code", phoneNumber, region })),
     switchMethod: () => follow(turnedOver(model)),
     cancel: () => follow(asked(model, { type: "cancel" })),
     changeNumber: () => follow(asked(model, { type: "cancel" }, "number")),
@@ -89,8 +95,9 @@ function hear(message, first) {
     // The server has heard it; the code comes with the first QR, however long that takes.
     clock.clear("answer");
   }
-  const wish = pickLocale(rememberedLocale(), outcome.model.profile?.locale, navigator.languages);
-  if (wish !== locale) speak(wish);
+  // The address names the link's language; links of old do not.
+  const wish = chosenLocale() === null && message.profile ? fitting(message.profile.locale, [...languages.keys()]) : null;
+  if (wish && wish !== locale) speak(wish);
   follow(outcome);
 }
 
@@ -138,23 +145,22 @@ function sayIfItLasts() {
   clock.set("lasting", SAID_AFTER_MS, () => change({ lasting: true }));
 }
 
-/** @param {import("./types.d.ts").Locale} wish */
+/** @param {string} wish */
 async function speak(wish) {
   locale = wish;
   try {
-    const messages = await loadMessages(wish);
+    const messages = await loadMessages(languages.get(wish) ?? "");
     if (wish !== locale) return;
     t = createT(wish, messages);
   } catch {
-    clock.set("words", WORDS_AGAIN_MS, () => speak(wish));
+    clock.set("words", WORDS_AGAIN_MS, () => wish === locale && speak(wish));
   }
   draw();
 }
 
 function draw() {
-  if (!t) return;
   const now = clock.now();
-  const picture = { model, scene: scene(model, now), t, now };
+  const picture = { model, scene: scene(model, now), t, now, platform: model.profile?.platform ?? painted };
   view.draw(picture);
   drawTab(picture);
 
@@ -198,4 +204,4 @@ if (token !== null) {
   socket.open();
   sayIfItLasts();
 }
-await speak(locale);
+draw();

@@ -23,9 +23,6 @@ const remembering = (area) => ({
 
 /** For this tab, over a refresh. */
 export const tab = remembering(() => sessionStorage);
-/** For this browser. */
-export const browser = remembering(() => localStorage);
-
 const TOKEN_KEY = "link-token";
 
 /**
@@ -46,5 +43,5 @@ export function takeToken() {
 
 /** The whole link again, for somebody who wants to go on with it on another screen. @param {string} token */
 export function linkWith(token) {
-  return `${location.origin}${location.pathname}#${token}`;
+  return `${location.origin}${location.pathname}${location.search}#${token}`;
 }

@@ -121,6 +121,10 @@ export interface Profile {
   deviceName: string;
   phoneHint?: string | null;
   spent?: boolean;
+  linkRegion?: string | null;
+  refreshUrl?: string | null;
+  supportUrl?: string | null;
+  privacyUrl?: string | null;
 }
 
 export interface ServerMessage {
@@ -134,6 +138,7 @@ export interface Hello {
   type: "hello";
   token: string;
   locale?: string | null;
+  packed?: boolean;
 }
 
 export interface RequestQr {
@@ -143,6 +148,7 @@ export interface RequestQr {
 export interface RequestPairingCode {
   type: "request-pairing-code";
   phoneNumber: string;
+  region?: string | null;
 }
 
 export interface Cancel {

@@ -57,6 +57,7 @@ export function scene(model, now) {
     canCancel: isCancellable(model),
     canSwitch: canSwitch(step, failure) && !spent,
     spent,
+    broken: failure === "link-spent" && model.link === "closed" && model.profile === null,
     elsewhere: notice === "in-progress" && isElsewhere(model),
     reference: ["failed", "stalled", "expired"].includes(step),
     checks: hint !== null || step === "expired" || step === "stalled" || (failure !== null && ON_PHONE.includes(failure)),
@@ -180,7 +181,7 @@ function mainOfFailure(model, failure) {
     case "fix-phone":
       return "fix-phone";
     case "new-link":
-      return model.profile?.returnUrl ? "return" : null;
+      return model.profile?.refreshUrl ? "new-link" : model.profile?.returnUrl ? "return" : null;
     case "support":
       return "support";
   }

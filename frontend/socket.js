@@ -32,6 +32,21 @@ export function pauseBefore(tries, code, random) {
   return shortest + random * (longest - shortest);
 }
 
+/** Whether packed messages can be read here. */
+export const canUnpack = (() => {
+  try {
+    return Boolean(new DecompressionStream("deflate-raw"));
+  } catch {
+    return false;
+  }
+})();
+
+/** @param {ArrayBuffer} packed @returns {Promise<string>} */
+function unpacked(packed) {
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+  return new Response(stream).text();
+}
+
 /**
  * @param {{
  *   url: string,
@@ -51,12 +66,15 @@ export function createSocket({ url, clock, hello, onMessage, onLink }) {
   /** Not begun yet, or over for good. */
   let over = true;
   let leftAt = 0;
+  /** Messages are taken one after the other; unpacking one takes a moment. */
+  let taken = Promise.resolve();
 
   function open() {
     clock.clear("reconnect");
     drop();
     ready = over = false;
     const mine = new WebSocket(url);
+    mine.binaryType = "arraybuffer";
     socket = mine;
     clock.set("hello", HELLO_MS, () => {
       drop();
@@ -67,14 +85,22 @@ export function createSocket({ url, clock, hello, onMessage, onLink }) {
       mine.send(JSON.stringify(hello()));
     };
     mine.onmessage = (event) => {
-      const first = !ready;
-      ready = true;
-      tries = 0;
-      clock.clear("hello");
-      if (first) onLink("ready", 0, 0);
-      onMessage(JSON.parse(event.data), first);
+      const text = typeof event.data === "string" ? event.data : unpacked(event.data);
+      taken = taken.then(() => text).then((words) => (socket === mine ? take(words) : undefined), renew);
     };
-    mine.onclose = (event) => lost(event.code);
+    mine.onclose = (event) => {
+      taken = taken.then(() => (socket === mine ? lost(event.code) : undefined));
+    };
+  }
+
+  /** @param {string} words */
+  function take(words) {
+    const first = !ready;
+    ready = true;
+    tries = 0;
+    clock.clear("hello");
+    if (first) onLink("ready", 0, 0);
+    onMessage(JSON.parse(words), first);
   }
 
   /** Forget the present socket, without a word. */

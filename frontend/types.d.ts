@@ -7,7 +7,8 @@ import type {
 export type Link = "connecting" | "ready" | "lost" | "closed";
 export type Command = "request-qr" | "request-pairing-code" | "cancel";
 export type App = "android" | "iphone" | "business";
-export type Locale = "en" | "ru" | "pt-BR" | "es";
+/** A number, and the country in which it is to be read. */
+export type Given = Omit<RequestPairingCode, "type">;
 export type Messages = typeof import("./locales/en.json");
 export type T = ReturnType<typeof import("./i18n.js").createT>;
 export type Clock = ReturnType<typeof import("./clock.js").createClock>;
@@ -69,7 +70,7 @@ export interface Countdown {
 }
 
 /** The one primary button. */
-export type Main = "show-qr" | "get-code" | "retry" | "fresh" | "fix-phone" | "support" | "return";
+export type Main = "show-qr" | "get-code" | "retry" | "fresh" | "fix-phone" | "support" | "return" | "new-link";
 
 /** What is to be seen, as plain data. */
 export interface Scene {
@@ -98,6 +99,8 @@ export interface Scene {
   canSwitch: boolean;
   /** Whether it goes on by a new link only. */
   spent: boolean;
+  /** Whether not even who asks could be read from the link. */
+  broken: boolean;
   /** Whether the notice is about somebody else's attempt with the same number. */
   elsewhere: boolean;
   /** Whether support may ask for the attempt. */
@@ -125,14 +128,16 @@ export interface Picture {
   model: Model;
   scene: Scene;
   t: T;
+  /** Whose page it is. */
+  platform: string;
   /** Server time. */
   now: number;
 }
 
 /** What a person can do on the page. */
 export interface Actions {
-  main: (main: Main, number: string | null) => void;
-  getCode: (phoneNumber: string) => void;
+  main: (main: Main, given: Given | null) => void;
+  getCode: (phoneNumber: string, region: string) => void;
   switchMethod: () => void;
   cancel: () => void;
   /** The number was mistyped: take the attempt back, and ask for it again. */
@@ -140,7 +145,7 @@ export interface Actions {
   /** The whole link, to go on with on another screen. */
   link: () => string;
   reconnect: () => void;
-  locale: (locale: Locale) => void;
+  locale: (locale: string) => void;
 }
 
 export interface Country {
@@ -149,6 +154,10 @@ export interface Country {
   /** What stands before a number at home and is dropped abroad. */
   trunk: string;
   groups: number[];
+  /** How many there are in the groups. */
+  digits: number;
+  /** How a national number begins, where several countries share a code. */
+  lead: RegExp | null;
 }
 
 /** A number as it was typed. */

@@ -1,35 +1,37 @@
-/** The page, drawn from a picture: made once, then only changed where the picture changed. */
+/** The page, drawn from a picture: its nodes stand in `skeleton.html`, and only what the picture changed is changed. */
 
-import { attr, h, text } from "./dom.js";
-import { createBar, createOther, createProgress, createToast, createTrust } from "./view/frame.js";
+import { attr, mark, part, reword, show, text } from "./dom.js";
+import { createBar, createProgress, createToast, createTrust } from "./view/frame.js";
 import { createGuide } from "./view/guide.js";
 import { createPanel } from "./view/panel.js";
 import { createSpeaker } from "./view/speaker.js";
 
 /** @typedef {import("./types.d.ts").Picture} Picture */
 
-let made = 0;
+/** In the place of a name that is not known yet, as in `app/page/paint.py`. */
+const COMPANY = `…${"\u00a0".repeat(14)}`;
 
 /**
  * @param {{root: HTMLElement, clock: import("./types.d.ts").Clock, redraw: () => void, actions: import("./types.d.ts").Actions}} tools
  */
 export function createView({ root, clock, redraw, actions }) {
-  made += 1;
-  const uid = `v${made}-`;
-  const bar = createBar({ onLocale: actions.locale });
-  const trust = createTrust();
-  const progress = createProgress();
-  const panel = createPanel({ uid, clock, redraw, actions });
-  const other = createOther({ onSwitch: actions.switchMethod });
-  const guide = createGuide({ uid, redraw });
-  const toast = createToast({ onNow: actions.reconnect });
-  const work = h("div", { class: "work" }, progress.root, panel.root, other.root, guide.root);
-  const unexpected = h("p", { class: "unexpected" });
+  const bar = createBar({ root, onLocale: actions.locale });
+  const trust = createTrust({ root });
+  const progress = createProgress({ root });
+  const panel = createPanel({ root, clock, redraw, actions });
+  const guide = createGuide({ root });
+  const toast = createToast({ root, onNow: actions.reconnect });
+  const other = part(root, "div", "other");
+  const turn = part(root, "button", "turn");
+  const work = part(root, "div", "work");
+  const unexpected = part(root, "p", "unexpected");
   const speaker = createSpeaker({
-    workplace: work, title: panel.title, phone: panel.phone, toast: (picture) => toast.words(picture),
+    root: part(root, "p", "speaker"), workplace: work, title: panel.title, phone: panel.phone, toast: (picture) => toast.words(picture),
   });
-  const main = h("main", { "data-state": "" }, trust.root, work, unexpected, speaker.root, toast.root);
-  root.replaceChildren(bar.root, main);
+  const main = part(root, "main", "main");
+  const called = part(root, "div", "page").dataset.device ?? "…";
+  turn.addEventListener("click", actions.switchMethod);
+  let worded = "";
 
   return {
     main,
@@ -38,29 +40,54 @@ export function createView({ root, clock, redraw, actions }) {
 
     /** @param {Picture} picture */
     draw(picture) {
-      const { model, scene, t } = picture;
-      const { snapshot } = model;
+      const { model, scene, t, platform } = picture;
+      const { snapshot, profile } = model;
       attr(main, "data-state", snapshot?.state ?? "");
       attr(main, "data-failure", snapshot?.failure?.code ?? model.error?.code ?? scene.failure ?? "");
       attr(main, "data-attempt", String(snapshot?.attempt ?? ""));
       attr(main, "data-seq", String(snapshot?.seq ?? ""));
       attr(main, "data-step", scene.step);
       attr(main, "data-method", scene.front);
+      attr(main, "data-mood", scene.mood);
       attr(main, "data-link", model.link);
+      attr(main, "data-on", model.onPhone ? "phone" : "desktop");
       attr(main, "lang", t.locale);
+      const values = {
+        platform, company: profile?.company ?? COMPANY,
+        device: snapshot?.device?.name ?? profile?.deviceName ?? called,
+      };
+      const words = JSON.stringify([t.locale, values]);
+      if (words !== worded) reword(root, t, values);
+      worded = words;
       // After a final failure there is no way to be shown.
       attr(work, "data-alone", scene.final);
-      attr(unexpected, "class", `unexpected${scene.agreed || scene.spent ? " gone" : ""}`);
-      text(unexpected, t("trust.unexpected"));
-      for (const part of [bar, trust, progress, panel, other, guide, toast, speaker]) part.draw(picture);
+      mark(unexpected, "gone", scene.agreed || scene.spent);
+      mark(other, "gone", !scene.canSwitch);
+      text(turn, t(scene.front === "qr" ? "act.use-code" : "act.use-qr"));
+      foot(root, profile);
+      for (const one of [bar, progress, panel, guide, toast, speaker]) one.draw(picture);
     },
   };
 }
 
+/** Whom to ask, and what is done with what is known here. @param {HTMLElement} root @param {import("./protocol.d.ts").Profile | null} profile */
+function foot(root, profile) {
+  if (!profile) return;
+  const links = /** @type {const} */ ([["support", profile.supportUrl], ["privacy", profile.privacyUrl]]);
+  for (const [name, url] of links) {
+    const link = part(root, "a", name);
+    show(link, url);
+    attr(link, "href", url ?? null);
+  }
+  show(part(root, "p", "foot"), profile.supportUrl || profile.privacyUrl);
+}
+
 /** The words of the tab, which an owner sees from another tab. @param {Picture} picture */
-export function drawTab({ model, t }) {
+export function drawTab({ model, t, platform }) {
   const state = model.snapshot?.state;
   attr(document.documentElement, "lang", t.locale);
-  const title = t("page.title");
-  text(/** @type {HTMLElement} */ (document.querySelector("title")), state ? [t(`state.${state}`), title].join(" · ") : title);
+  attr(document.documentElement, "dir", t.dir);
+  const words = [state && t(`state.${state}`), t("page.title"), platform];
+  const title = /** @type {HTMLElement} */ (document.querySelector("title"));
+  text(title, words.filter(Boolean).join(" · "));
 }

@@ -94,6 +94,8 @@ class Settings(BaseSettings):
         default="Booking assistant", max_length=60, description="The linked device's name on the owner's phone."
     )
     default_region: str = Field(default="RU", description="Country by which numbers without a + are read.")
+    support_url: HttpUrl | None = Field(default=None, description="Where owners find help; the page links to it.")
+    privacy_url: HttpUrl | None = Field(default=None, description="Your privacy notice; the page links to it.")
     sentry_dsn: SecretStr | None = Field(default=None, description="Where errors are reported.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
     log_format: Literal["json", "console"] = Field(default="json", description="Log lines for machines or for people.")

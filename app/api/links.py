@@ -1,6 +1,7 @@
 """Making a link, for the API and for the operators' command: the same limits, and the same answer."""
 
 from collections.abc import Iterator
+from urllib.parse import quote
 
 from pydantic import HttpUrl
 
@@ -51,7 +52,10 @@ def make_link(access: Access, settings: Settings, asked: NewLink) -> Link:
 def show_link(access: Access, settings: Settings, link: Link) -> LinkView:
     """The answer to whoever has a link made."""
     token = access.sign(link)
-    return LinkView(id=link.id, url=f"{settings.base_url}/link#{token}", token=token, expires_at=link.expires_at)
+    # The token stays in the fragment, which no server sees; its language is told, so that the first paint is in it.
+    language = f"?lang={quote(link.locale)}" if link.locale else ""
+    url = f"{settings.base_url}/link{language}#{token}"
+    return LinkView(id=link.id, url=url, token=token, expires_at=link.expires_at)
 
 
 def _urls(asked: NewLink) -> Iterator[tuple[str, str]]:

@@ -79,7 +79,8 @@ def status(company: str | None, as_json: bool) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on as they happen, until Ctrl-C.")
 @_json
 def timeline(company: str, last: int, follow: bool, as_json: bool) -> None:
-    """What happened to COMPANY (or company_<id>; `operators` for what operators did)."""
+    """What happened to COMPANY (or company_<id>, or the reference that its owner reads out, such as K7M-2QX;
+    `operators` for what operators did)."""
     _go("story", "timeline", as_json, company=company, last=last, follow=follow)
 
 

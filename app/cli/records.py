@@ -11,10 +11,13 @@ from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId, company_id, company_of, session_of
 from shared.core.lifecycle import RUNNING, State
+from shared.core.reference import reference_of
 from shared.state.lease import Leases
 
 _PREFIX = keys.snapshot(SessionId(""))
 _BATCH = 500
+_ATTEMPTS_BACK = 50
+"""So far back a reference is looked for: who reads it out has it from one of the last attempts."""
 
 
 def session_named(text: str) -> SessionId:
@@ -101,3 +104,12 @@ async def everything(redis: ArqRedis) -> list[SessionRecord]:
     """Every session of which there is a snapshot, by name."""
     names = [key.decode().rpartition(_PREFIX)[2] async for key in redis.scan_iter(match=f"{_PREFIX}*", count=_BATCH)]
     return await read(redis, sorted({SessionId(name) for name in names}))
+
+
+async def find_referred(redis: ArqRedis, reference: str) -> tuple[SessionId, int] | None:
+    """The session and the attempt to which a reference belongs; the newest attempt if two share one."""
+    for record in await everything(redis):
+        for attempt in range(record.attempt, max(-1, record.attempt - _ATTEMPTS_BACK), -1):
+            if reference_of(record.session, attempt) == reference:
+                return record.session, attempt
+    return None

@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.text import Text
 
 from app.cli import words
-from app.cli.records import session_named
+from app.cli.records import find_referred, session_named
 from app.cli.terminal import Cannot, Operator, Output, line, table
 from shared.core import keys
 from shared.core.ids import SessionId
+from shared.core.reference import read_reference
 from shared.state.pool import answer
 
 FOLLOW_SECONDS = 0.5
@@ -27,6 +28,13 @@ async def timeline(op: Operator, *, company: str, last: int, follow: bool) -> Ou
     of_operators = company == "operators"
     read = partial(_of_operators, op) if of_operators else partial(_of_session, op, session_named(company))
     entries = await read(last)
+    # A company of that name comes first; what an owner has read out is no company.
+    reference = None if entries or of_operators else read_reference(company)
+    if reference and (found := await find_referred(op.redis, reference)):
+        session, attempt = found
+        read = partial(_of_session, op, session)
+        entries = await read(last)
+        company = f"{session}: {reference} is attempt {attempt}"
     if not entries and not follow:
         raise Cannot(f"Nothing is known of {company}: its timeline is empty, or older than 30 days.")
     if not follow:

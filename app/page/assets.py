@@ -1,7 +1,8 @@
-"""The page's files: read and made small once, at the start, so that an answer is a look into a table.
+"""The page's files: read, joined and made small once, so that an answer is a look into a table.
 
-Only what is in the table is served, so no path leads out of it. Fresh files, for development, are read anew for each
-request and go out as they stand, so that an edit shows and a line number is right.
+Only what is in the table is served, so no path leads out of it. Each name holds a hash of what it names, so that a
+browser asks for it once in its life; only the page itself is asked for each time. Fresh files, for development, are
+read anew for each request and go out as they stand, so that an edit shows and a line number is right.
 """
 
 import base64
@@ -10,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import brotli
@@ -21,18 +22,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from app.page.modules import joined
+from app.page.paint import Languages, Painter, Platform, Reader
 from app.page.whereabouts import Elsewhere
 
 FRONTEND = Path(__file__).resolve().parents[2] / "frontend"
 
-#: What a browser asks for. Not the types, the settings of tools and the READMEs that lie beside it.
-SERVED = ("*.html", "*.js", "*.svg", "view/*.js", "styles/*.css", "locales/*.json")
+#: What a browser asks for. Not the markup, the types, the settings of tools and the READMEs that lie beside it.
+SERVED = ("*.js", "*.svg", "view/*.js", "styles/*.css", "locales/*.json")
 #: All of `styles/`, in the order of their names: three answers would carry the same headers thrice.
 STYLES = "styles.css"
+#: What is joined from the modules behind it.
+ENTRIES = ("main.js", "states.js")
 #: The gallery of states, and what only it loads.
-GALLERY = frozenset({"states.html", "states.js", "fixtures.js", "fixtures-qr.js", "styles/gallery.css"})
+GALLERY = frozenset({"states.js", "fixtures.js", "fixtures-qr.js", "styles/gallery.css"})
 PAGES = {"/link": "index.html", "/states": "states.html"}
-#: Each byte of a header is paid for thirty times. Modules and JSON are UTF-8 without being told so.
+#: Each byte of a header is paid for. Modules and JSON are UTF-8 without being told so.
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -40,6 +45,10 @@ MEDIA_TYPES = {
     ".json": "application/json",
     ".svg": "image/svg+xml",
 }
+#: A name with a hash in it says one thing for ever.
+FOR_EVER = "public, max-age=31536000, immutable"
+#: The page is asked for each time: what it is depends on who asks.
+EACH_TIME = "private, no-cache"
 
 
 def stripped(name: str, text: str) -> str:
@@ -54,27 +63,30 @@ def stripped(name: str, text: str) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
 class Asset:
-    """A file as it travels: its body in each encoding, the best first."""
+    """A file as it travels. It is packed when somebody first asks for it: a web process starts at once."""
 
-    media_type: str
-    bodies: Mapping[str, bytes]
-    etag: str
+    def __init__(self, name: str, body: bytes, *, packs: bool = True) -> None:
+        self.media_type = MEDIA_TYPES[Path(name).suffix]
+        self.etag = base64.urlsafe_b64encode(hashlib.sha256(body).digest()[:6]).decode()
+        self._body = body
+        self._packs = packs
 
-    @classmethod
-    def made(cls, name: str, body: bytes, encodings: Mapping[str, bytes]) -> "Asset":
-        """With the encodings that pay; the plain body always is the last."""
-        digest = base64.urlsafe_b64encode(hashlib.sha256(body).digest()[:6]).decode()
-        paying = {encoding: packed for encoding, packed in encodings.items() if len(packed) < len(body)}
-        return cls(MEDIA_TYPES[Path(name).suffix], paying | {"identity": body}, digest)
+    @cached_property
+    def bodies(self) -> Mapping[str, bytes]:
+        """The body in each encoding that pays, the best first; the plain one always is the last."""
+        body = self._body
+        if not self._packs:
+            return {"identity": body}
+        packed = {"br": brotli.compress(body, quality=11), "gzip": gzip.compress(body, 9, mtime=0)}
+        return {name: one for name, one in packed.items() if len(one) < len(body)} | {"identity": body}
 
-    def answer(self, asked: Headers) -> Response:
+    def answer(self, asked: Headers, cache: str) -> Response:
         """The best that the browser takes; 304 when it has that."""
         encoding = next(one for one in self.bodies if one == "identity" or _accepts(asked, one))
         # Strong: another encoding is another representation, with a tag of its own.
         tag = f'"{self.etag}{encoding[0]}"'
-        headers = {"etag": tag, "cache-control": "no-cache", "vary": "accept-encoding"}
+        headers = {"etag": tag, "cache-control": cache, "vary": "accept-encoding"}
         known = {one.strip().removeprefix("W/") for one in asked.get("if-none-match", "").split(",")}
         if known & {tag, "*"}:
             return Response(status_code=304, headers=headers)
@@ -96,35 +108,65 @@ class Assets:
     browser that asks for the page to another address."""
 
     def __init__(
-        self, *, gallery: bool, fresh: bool, folder: Path = FRONTEND, elsewhere: Elsewhere = lambda _request: None
+        self,
+        *,
+        platform: Platform,
+        gallery: bool,
+        fresh: bool,
+        folder: Path = FRONTEND,
+        elsewhere: Elsewhere = lambda _request: None,
     ) -> None:
         self._elsewhere = elsewhere
+        self._platform = platform
         self._folder = folder
         self._gallery = gallery
         self._fresh = fresh
-        self._prepared = {} if fresh else {name: self._prepare(name) for name in self._names()}
+        self._files: dict[str, Asset] = {}
+        self._addresses: dict[str, str] = {}
+        if not fresh:
+            for name in sorted(self._names()):
+                self._prepare(name)
+        self._painter = None if fresh else self._make_painter()
+        self._painted: dict[tuple[str, Reader], Asset] = {}
 
     def routes(self) -> list[BaseRoute]:
         """`/link`, perhaps `/states`, and `/static/...`."""
-        pages = [path for path, name in PAGES.items() if self._gallery or name not in GALLERY]
+        pages = [path for path in PAGES if self._gallery or path == "/link"]
         return [*(Route(path, self._page) for path in pages), Route("/static/{name:path}", self._file)]
 
     async def _page(self, request: Request) -> Response:
-        return self._elsewhere(request) or self._answer(PAGES[request.url.path], request)
+        if away := self._elsewhere(request):
+            return away
+        page = PAGES[request.url.path]
+        languages, painter = self._painter or self._make_painter()
+        reader = languages.reader(request)
+        asset = self._painted.get((page, reader))
+        if asset is None:  # made when somebody needs it: there are many languages
+            asset = Asset(page, painter.paint(page, reader).encode(), packs=not self._fresh)
+            if not self._fresh:
+                self._painted[page, reader] = asset
+        answer = asset.answer(request.headers, EACH_TIME)
+        answer.headers["vary"] = "accept-encoding, accept-language, cookie, user-agent, sec-ch-ua-mobile"
+        return answer
 
     async def _file(self, request: Request) -> Response:
         name: str = request.path_params["name"]
-        if name in PAGES.values():
-            raise HTTPException(404)
-        return self._answer(name, request)
-
-    def _answer(self, name: str, request: Request) -> Response:
-        asset = self._prepared.get(name)
+        asset = self._files.get(name)
         if self._fresh and name in self._names():
-            asset = Asset.made(name, self._text(name).encode(), {})
+            asset = Asset(name, self._text(name).encode(), packs=False)
         if asset is None:
             raise HTTPException(404)
-        return asset.answer(request.headers)
+        return asset.answer(request.headers, FOR_EVER if f"/static/{name}" in self._addresses.values() else EACH_TIME)
+
+    def _make_painter(self) -> tuple[Languages, Painter]:
+        languages = Languages(self._folder / "locales")
+        return languages, Painter(self._markup, languages, self._platform, self._address)
+
+    def _markup(self, name: str) -> str:
+        return re.sub(r"\s*\n\s*", "\n", self._text(name))
+
+    def _address(self, name: str) -> str:
+        return f"/static/{name}" if self._fresh else self._addresses[name]
 
     def _names(self) -> set[str]:
         found = {path.relative_to(self._folder).as_posix() for glob in SERVED for path in self._folder.glob(glob)}
@@ -136,7 +178,15 @@ class Assets:
             return "\n".join(self._text(part) for part in parts)
         return (self._folder / name).read_text(encoding="utf-8")
 
-    def _prepare(self, name: str) -> Asset:
-        body = stripped(name, self._text(name)).encode()
-        packed = {"br": brotli.compress(body, quality=11), "gzip": gzip.compress(body, 9, mtime=0)}
-        return Asset.made(name, body, packed)
+    def _prepare(self, name: str) -> None:
+        """Put a file into the table, under a name that changes with it. A part of something larger is not there."""
+        path = Path(name)
+        if path.suffix == ".js" and name not in ENTRIES:
+            return
+        if path.parent.name == "styles" and name not in GALLERY:
+            return
+        text = joined(name, self._text) if name in ENTRIES else self._text(name)
+        asset = Asset(name, stripped(name, text).encode())
+        hashed = f"{path.stem}.{asset.etag}{path.suffix}"
+        self._files[hashed] = asset
+        self._addresses[name] = f"/static/{hashed}"

@@ -5,14 +5,16 @@ whatever goes wrong here ends this socket, not the process.
 """
 
 import asyncio
-from typing import assert_never
+import zlib
+from functools import lru_cache
+from typing import NamedTuple, assert_never
 
 import structlog
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from app.access import Access, BadToken, Link
+from app.access import Access, BadToken, Brand, DeadLink, Link
 from app.http.address import neighbourhood
 from app.onboarding import Onboarding
 from app.page.gc import Garbage
@@ -47,8 +49,17 @@ SEND_SECONDS = 5.0
 """A socket that takes nothing for this long is closed; the browser comes back by itself."""
 LAST_WORDS_SECONDS = 5.0
 """For what a browser said before it went: who presses "cancel" may close the tab with it."""
+PACK_FROM = 1000
+"""Shorter texts are sent as they are: packing would save less than a network's packet."""
 SOCKETS_PER_LINK = 20
 SOCKETS_PER_ADDRESS = 100
+
+
+class Guest(NamedTuple):
+    """Who has said hello: by which link, and whether it takes packed messages."""
+
+    link: Link
+    packed: bool
 
 
 class Browser:
@@ -75,9 +86,9 @@ class Browser:
         address = _address(socket)
         try:
             async with self._limits.place(f"address:{address}", SOCKETS_PER_ADDRESS):
-                link = await self._hello(socket)
-                async with self._limits.place(f"link:{link.id}", SOCKETS_PER_LINK):
-                    await self._converse(socket, link)
+                guest = await self._hello(socket)
+                async with self._limits.place(f"link:{guest.link.id}", SOCKETS_PER_LINK):
+                    await self._converse(socket, guest)
         except (SocketEnded, Close) as end:
             await self._close(socket, end.code)
         except WebSocketDisconnect:
@@ -90,8 +101,8 @@ class Browser:
             sentry.report("socket", error)
             await self._close(socket, CloseCode.RESTART)
 
-    async def _hello(self, socket: WebSocket) -> Link:
-        """The link that the first message names."""
+    async def _hello(self, socket: WebSocket) -> Guest:
+        """Who says hello, by the link that the first message names."""
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 message = client_message.validate_json(await _receive(socket))
@@ -104,19 +115,24 @@ class Browser:
         if not isinstance(message, Hello):
             raise Close(CloseCode.NO_HELLO)
         try:
-            return self._access.verify(message.token)
+            return Guest(self._access.verify(message.token), message.packed)
+        except DeadLink as dead:
+            await self._say_whose(socket, dead.link)
+            raise Close(CloseCode.TOKEN) from None
         except BadToken:
             raise Close(CloseCode.TOKEN) from None
 
-    async def _converse(self, socket: WebSocket, link: Link) -> None:
+    async def _converse(self, socket: WebSocket, guest: Guest) -> None:
+        link = guest.link
         async with self._relay.watch(link.session, link.id) as slot:
             # Not before it would hear of a revocation: what came before is read, and what comes later closes it.
             standing = await self._access.standing(link.id)
             if standing == REVOKED:
+                await self._say_whose(socket, link)
                 raise Close(CloseCode.TOKEN)
-            await self._greet(socket, slot, self._profile(link, spent=standing is not None))
+            await self._greet(socket, slot, self._profile(link, spent=standing is not None), packed=guest.packed)
             reader = asyncio.create_task(self._read(socket, link, slot))
-            writer = asyncio.create_task(_write(socket, slot))
+            writer = asyncio.create_task(_write(socket, slot, packed=guest.packed))
             try:
                 done, _ = await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
                 if reader not in done and isinstance(writer.exception(), WebSocketDisconnect):
@@ -129,10 +145,16 @@ class Browser:
                         await cancelled(task)
                 await asyncio.gather(reader, writer, return_exceptions=True)  # what they raised has been seen
 
-    async def _greet(self, socket: WebSocket, slot: Slot, profile: Profile) -> None:
+    async def _greet(self, socket: WebSocket, slot: Slot, profile: Profile, *, packed: bool) -> None:
         """The first message. Apart, so that it does not stay in memory for as long as the socket lives."""
         hello = ServerMessage(type=MessageType.STATUS, snapshot=await slot.first(), profile=profile)
-        await _send(socket, text_of(hello))
+        await _send(socket, text_of(hello), packed=packed)
+
+    async def _say_whose(self, socket: WebSocket, link: Link) -> None:
+        """The only message for a link that works no more: who had sent it, and where to ask for another."""
+        error = ErrorView(code=FailureCode.LINK_SPENT)
+        message = ServerMessage(type=MessageType.ERROR, error=error, profile=self._profile(link, spent=False))
+        await _send(socket, text_of(message))
 
     async def _read(self, socket: WebSocket, link: Link, slot: Slot) -> None:
         pace = Pace()
@@ -163,8 +185,8 @@ class Browser:
         match message:
             case RequestQr():
                 return await self._onboarding.request_qr(link)
-            case RequestPairingCode(phone_number=typed):
-                return await self._onboarding.request_code(link, typed, address)
+            case RequestPairingCode(phone_number=typed, region=region):
+                return await self._onboarding.request_code(link, typed, address, region)
             case Cancel():
                 return await self._onboarding.cancel(link)
             case Hello():
@@ -173,15 +195,20 @@ class Browser:
                 assert_never(message)
 
     def _profile(self, link: Link, *, spent: bool) -> Profile:
+        brand, config = link.brand or Brand(), self._settings
         return Profile(
             company=link.company_name,
-            platform=self._settings.platform_name,
+            platform=brand.name or config.platform_name,
             locale=link.locale,
-            region=link.region or self._settings.default_region,
+            region=link.region or config.default_region,
             return_url=link.return_url,
-            device_name=self._settings.device_name,
+            device_name=config.device_name,
             phone_hint=link.phone,
             spent=spent,
+            link_region=link.region,
+            refresh_url=link.refresh_url,
+            support_url=brand.support_url or (str(config.support_url) if config.support_url else None),
+            privacy_url=brand.privacy_url or (str(config.privacy_url) if config.privacy_url else None),
         )
 
     @staticmethod
@@ -209,11 +236,22 @@ async def _receive(socket: WebSocket) -> str:
     return text
 
 
-async def _write(socket: WebSocket, slot: Slot) -> None:
+async def _write(socket: WebSocket, slot: Slot, *, packed: bool) -> None:
     while True:
-        await _send(socket, await slot.next())
+        await _send(socket, await slot.next(), packed=packed)
 
 
-async def _send(socket: WebSocket, text: str) -> None:
+async def _send(socket: WebSocket, text: str, *, packed: bool = False) -> None:
     async with asyncio.timeout(SEND_SECONDS):
-        await socket.send_text(text)
+        if packed and len(text) >= PACK_FROM:
+            await socket.send_bytes(_packed(text))
+        else:
+            await socket.send_text(text)
+
+
+@lru_cache(maxsize=32)
+def _packed(text: str) -> bytes:
+    """Raw deflate: a third of a QR's text. The sockets of a session are sent the same text, which is packed once;
+    compression by the websocket itself would keep a window for each."""
+    packer = zlib.compressobj(level=9, wbits=-zlib.MAX_WBITS)
+    return packer.compress(text.encode()) + packer.flush()

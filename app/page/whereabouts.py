@@ -2,6 +2,7 @@
 browser is sent to where it works."""
 
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
@@ -11,6 +12,8 @@ from shared.settings import Settings
 #: Put behind the address that we send to. Behind a router that tells us another host than the browser's, every request
 #: looks foreign: this one is answered all the same, or the browser would go round for ever.
 MARK = "moved"
+LANGUAGE = "lang"
+"""The link's language, which its address tells; it goes along."""
 
 Elsewhere = Callable[[Request], RedirectResponse | None]
 
@@ -24,6 +27,9 @@ def elsewhere(config: Settings) -> Elsewhere:
         if home is None or f"{at.scheme}://{at.netloc}" in origins or MARK in request.query_params:
             return None
         # 308 keeps the fragment with the token, which no server sees. It is not to be remembered: settings change.
-        return RedirectResponse(home, 308, {"cache-control": "no-store"})
+        language = request.query_params.get(LANGUAGE)
+        return RedirectResponse(
+            f"{home}&{urlencode({LANGUAGE: language})}" if language else home, 308, {"cache-control": "no-store"}
+        )
 
     return look

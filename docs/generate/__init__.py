@@ -7,7 +7,7 @@ python -m docs.generate --check   say which ones are stale; exit code 1 when any
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.generate import api, environment, failures, keys, lifecycle, protocol, typescript
+from docs.generate import api, countries, environment, failures, keys, lifecycle, protocol, typescript
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,6 +21,7 @@ FILES: dict[str, Callable[[], str]] = {
     "docs/environment.md": environment.page,
     "frontend/protocol.d.ts": typescript.types,
     "frontend/failures.generated.js": typescript.failures,
+    "frontend/countries.generated.js": countries.table,
 }
 """Every generated file, and what it should hold."""
 

@@ -1,31 +1,31 @@
 /** A quiet clock: m:ss and a thin bar for eyes; a few words, rarely, for ears. */
 
-import { attr, h, rich, show } from "../dom.js";
+import { attr, mark, part, rich, show } from "../dom.js";
 import { dayAndTime, minutesAndSeconds } from "../clock.js";
 
 const HURRY_MS = 10_000;
 const FAR_MS = 3_600_000;
 const SPOKEN_AT = [60, 30, 10];
 
-export function createCountdown() {
-  const words = h("span", { "data-testid": "countdown" });
-  const rest = h("span", {});
-  const track = h("span", { class: "track", "aria-hidden": "true" }, rest);
-  const root = h("p", { class: "countdown" }, words, track);
+/** @param {{root: HTMLElement}} place */
+export function createCountdown({ root }) {
+  const box = part(root, "p", "countdown");
+  const words = part(root, "span", "clock");
+  const track = part(root, "span", "track");
+  const rest = /** @type {HTMLElement} */ (track.firstElementChild);
   return {
-    root,
     /** @param {import("../types.d.ts").Picture} picture */
     draw({ scene, t, now }) {
       const { countdown } = scene;
-      attr(root, "class", `countdown${countdown ? "" : " gone"}`);
-      show(root, countdown || scene.mood === "run");
+      mark(box, "gone", !countdown);
+      show(box, countdown || scene.mood === "run");
       if (!countdown) return;
       const left = countdown.until - now;
       rich(words, countdown.kind === "retry" && left > FAR_MS
         ? t.pieces("countdown.retry-at", { time: dayAndTime(countdown.until, t.locale) })
         : t.pieces(`countdown.${countdown.kind}`, { time: minutesAndSeconds(left) }));
       show(track, countdown.total > 0);
-      attr(root, "data-hurry", countdown.kind !== "retry" && left <= HURRY_MS);
+      attr(box, "data-hurry", countdown.kind !== "retry" && left <= HURRY_MS);
       rest.style.transform = `scaleX(${Math.max(0, Math.min(1, left / countdown.total || 0))})`;
     },
   };

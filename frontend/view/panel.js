@@ -1,40 +1,44 @@
 /** The work: what to do, the thing itself, how long it lives, the button, the other way. */
 
-import { attr, h, show, text } from "../dom.js";
+import { attr, mark, part, show, text } from "../dom.js";
+import { referenceOf } from "../reference.js";
 import { createCode } from "./code.js";
 import { createCopy } from "./copy.js";
 import { createCountdown } from "./countdown.js";
 import { createPhoneField } from "./phone-field.js";
 import { createPlate } from "./plate.js";
-import { headWords, mainWords, noticeWords } from "./words.js";
+import { headWords, mainWords, noticeWords, wayOn } from "./words.js";
 
 /** @typedef {import("../types.d.ts").Picture} Picture */
 
 /**
- * @param {{uid: string, clock: import("../types.d.ts").Clock, redraw: () => void, actions: import("../types.d.ts").Actions}} tools
+ * @param {{root: HTMLElement, clock: import("../types.d.ts").Clock, redraw: () => void, actions: import("../types.d.ts").Actions}} tools
  */
-export function createPanel({ uid, clock, redraw, actions }) {
+export function createPanel({ root, clock, redraw, actions }) {
   /** @type {Picture} */
   let last;
-  const title = h("h2", { id: `${uid}title`, tabindex: "-1", "aria-describedby": `${uid}text ${uid}notice`, "data-testid": "title" });
-  const words = h("p", { id: `${uid}text`, class: "lead" });
-  const notice = h("p", { id: `${uid}notice`, class: "notice", "data-testid": "notice" });
-  const plate = createPlate({ onRetry: () => press() });
+  const panel = part(root, "section", "panel");
+  const title = part(root, "h2", "title");
+  const words = part(root, "p", "lead");
+  const notice = part(root, "p", "notice");
+  const device = part(root, "p", "device");
+  const main = part(root, "button", "act");
+  const way = part(root, "a", "way");
+  const copyLink = part(root, "button", "copyLink");
+  const another = part(root, "button", "another");
+  const cancel = part(root, "button", "cancel");
+  const change = part(root, "button", "changeNumber");
+  const reference = part(root, "p", "reference");
+  const plate = createPlate({ root, onRetry: () => press() });
   const copying = createCopy({ clock, redraw });
-  const code = createCode({ copying });
-  const phone = createPhoneField({ uid, redraw, onSubmit: (number) => actions.getCode(number) });
-  const device = h("p", { class: "device", "data-testid": "device" }, h("b", {}), h("span", {}));
-  const slot = h("div", { class: "slot" }, plate.root, code.root, phone.root, device);
-  const countdown = createCountdown();
-  const main = h("button", { type: "button", class: "button main", click: () => press() });
-  const back = h("a", { class: "button main", "data-testid": "return" });
-  const copyLink = h("button", { type: "button", class: "button", "data-testid": "copy-link", click: () => copying.copy("link", actions.link()) });
-  const cancel = h("button", { type: "button", class: "text", "data-testid": "cancel", click: () => actions.cancel() });
-  const change = h("button", { type: "button", class: "text", "data-testid": "change-number", click: () => actions.changeNumber() });
-  const reference = h("p", { class: "reference", "data-testid": "reference" });
-  const acts = h("div", { class: "acts" }, main, back, copyLink);
-  const root = h("section", { class: "panel", "aria-labelledby": `${uid}title` }, h("div", { class: "head" }, title, words, notice), slot,
-    countdown.root, acts, h("div", { class: "texts" }, change, cancel), reference);
+  const code = createCode({ root, copying });
+  const phone = createPhoneField({ root, redraw, onSubmit: actions.getCode });
+  const countdown = createCountdown({ root });
+  main.addEventListener("click", () => press());
+  copyLink.addEventListener("click", () => copying.copy("link", actions.link()));
+  cancel.addEventListener("click", actions.cancel);
+  change.addEventListener("click", actions.changeNumber);
+  another.addEventListener("click", () => copying.copy("support", reference.textContent ?? "", reference));
 
   /** The primary button of the scene that is drawn. */
   function press() {
@@ -45,7 +49,6 @@ export function createPanel({ uid, clock, redraw, actions }) {
   }
 
   return {
-    root,
     title,
     phone,
 
@@ -62,43 +65,43 @@ export function createPanel({ uid, clock, redraw, actions }) {
       text(notice, said);
       show(notice, said);
       show(words, !said);
-      attr(root, "data-front", scene.front);
-      attr(root, "data-mood", scene.mood);
+      attr(panel, "data-front", scene.front);
+      attr(panel, "data-mood", scene.mood);
 
       plate.draw(picture);
       code.draw(picture);
       phone.draw(picture);
-      show(plate.root, !["form", "code", "code-wait", "code-over"].includes(step));
       const linked = model.snapshot?.device;
       show(device, linked && (step === "linked" || step === "reconnecting"));
       text(/** @type {Node} */ (device.firstChild), linked?.phone ?? "");
       text(/** @type {Node} */ (device.lastChild), linked?.name ?? "");
       countdown.draw(picture);
 
-      const button = scene.main && !["get-code", "return"].includes(scene.main) && !plate.hasButton(picture);
+      const leads = wayOn(picture);
+      const button = scene.main && !leads && !["get-code", "return", "new-link"].includes(scene.main) && !plate.hasButton(picture);
+      const copied = t(copying.has("support") ? "act.copied" : "act.support");
       show(main, button);
       attr(main, "data-testid", button && scene.main);
       attr(main, "aria-disabled", scene.busy || scene.held ? "true" : null);
-      text(main, scene.main === "support" && copying.has("support") ? t("act.copied") : mainWords(picture));
-      const url = model.profile?.returnUrl ?? "";
-      const returns = scene.main === "return" && /^https?:/.test(url);
-      show(back, returns);
-      if (returns) attr(back, "href", url);
-      text(back, t("act.return", { platform: model.profile?.platform ?? "…" }));
+      text(main, scene.main === "support" ? copied : mainWords(picture));
+      show(way, leads);
+      if (leads) attr(way, "href", leads.url);
+      text(way, leads?.words ?? "");
       show(copyLink, step === "qr" && model.onPhone);
       text(copyLink, t(copying.has("link") ? "act.copied" : "act.copy-link"));
 
       // Its place is kept while something runs, and given up to the button of an ending.
-      attr(cancel, "class", `text${scene.canCancel ? "" : " gone"}`);
-      show(cancel, scene.canCancel || scene.mood === "run");
-      text(cancel, t("act.cancel"));
+      mark(cancel, "gone", !scene.canCancel);
+      show(cancel, scene.canCancel || (scene.mood === "run" && scene.stage < 2));
       show(change, scene.canCancel && ["code", "code-wait", "code-over"].includes(step));
-      text(change, t("act.fix-phone"));
       const cancelling = model.pending?.type === "cancel" ? "true" : null;
-      for (const button of [cancel, change]) attr(button, "aria-disabled", cancelling);
+      for (const one of [cancel, change]) attr(one, "aria-disabled", cancelling);
       const { snapshot } = model;
       show(reference, scene.reference && snapshot);
-      if (snapshot) text(reference, t("reference", { reference: `${snapshot.sessionId}/${snapshot.attempt}` }));
+      if (snapshot) text(reference, t("reference", { reference: referenceOf(snapshot.sessionId, snapshot.attempt) }));
+      // Where support is a link, what is to be told there is a tap away.
+      show(another, scene.main === "support" && leads && snapshot);
+      text(another, copied);
     },
   };
 }

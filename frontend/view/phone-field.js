@@ -1,34 +1,34 @@
 /** The number: formatted while it is typed, shown back with its country, its mistakes told beside it. */
 
-import { attr, h, show, text } from "../dom.js";
-import { countryByDial, flag } from "../countries.js";
+import { attr, part, show, text } from "../dom.js";
+import { countryByDial, countryOf, flag, regionOf } from "../countries.js";
 import { caretAfter, readPhone } from "../phone-number.js";
+import { createCountryList } from "./country-list.js";
 
-/** @param {{uid: string, onSubmit: (phoneNumber: string) => void, redraw: () => void}} tools */
-export function createPhoneField({ uid, onSubmit, redraw }) {
-  const label = h("label", { for: `${uid}phone` });
-  const chip = h("span", { class: "chip", "aria-hidden": "true" });
-  const input = h("input", {
-    id: `${uid}phone`, type: "tel", inputmode: "tel", autocomplete: "tel", maxlength: "40", "data-testid": "phone",
-    "aria-describedby": `${uid}fault ${uid}reads`, input: typed, blur: () => redraw(),
-  });
-  const fault = h("p", { id: `${uid}fault`, class: "fault", "data-testid": "phone-error" });
-  const reads = h("p", { id: `${uid}reads`, class: "quiet" });
-  const button = h("button", { type: "submit", class: "button main", "data-testid": "get-code" });
-  const root = h(
-    "form",
-    { novalidate: true, submit },
-    label,
-    h("div", { class: "field" }, chip, input),
-    h("div", { class: "below" }, fault, reads),
-    button,
-  );
+/** @param {{root: HTMLElement, onSubmit: (phoneNumber: string, region: string) => void, redraw: () => void}} tools */
+export function createPhoneField({ root, onSubmit, redraw }) {
+  const form = part(root, "form", "form");
+  const chip = part(root, "button", "chip");
+  const input = part(root, "input", "phone");
+  const fault = part(root, "p", "fault");
+  const reads = part(root, "p", "reads");
+  const button = part(root, "button", "getCode");
+  const list = createCountryList({ onChoice: choose });
+  const guessed = regionOf(navigator.languages, Intl.DateTimeFormat().resolvedOptions().timeZone);
+  /** The country chosen by hand. */
+  let chosen = "";
   let home = "";
   let touched = false;
   /** @type {import("../types.d.ts").Typed["fault"]} */
   let own = null;
   let serverFault = "";
   let blocked = false;
+  /** @type {import("../types.d.ts").T} */
+  let words;
+  form.addEventListener("submit", submit);
+  input.addEventListener("input", typed);
+  input.addEventListener("blur", () => redraw());
+  chip.addEventListener("click", () => list.open(words, readPhone(input.value, home).country?.region ?? home));
 
   function typed() {
     touched = true;
@@ -45,6 +45,18 @@ export function createPhoneField({ uid, onSubmit, redraw }) {
     redraw();
   }
 
+  /** @param {string} region */
+  function choose(region) {
+    const { country, international } = readPhone(input.value, home);
+    const isAbroad = /^\s*(\+|00)/.test(input.value);
+    chosen = home = region;
+    // What was written for another country is this country's now.
+    if (isAbroad && country && country.region !== region)
+      input.value = `+${countryOf(region)?.dial ?? ""}${international.replace(/\D/g, "").slice(country.dial.length)}`;
+    typed();
+    input.focus();
+  }
+
   /** @param {Event} event */
   function submit(event) {
     event.preventDefault();
@@ -55,18 +67,17 @@ export function createPhoneField({ uid, onSubmit, redraw }) {
       input.focus();
       redraw();
     } else {
-      onSubmit(send);
+      onSubmit(send, home);
     }
   }
 
   return {
-    root,
     focus: () => input.focus(),
 
-    /** The number, when it can be sent as it stands. */
+    /** The number and the country in which it is read, when it can be sent as it stands. */
     ready() {
       const { fault: found, send } = readPhone(input.value, home);
-      return found ? null : send;
+      return found ? null : { phoneNumber: send, region: home };
     },
 
     /** The server had the last word on this number. @param {string} about anything that names the refusal */
@@ -76,23 +87,25 @@ export function createPhoneField({ uid, onSubmit, redraw }) {
 
     /** @param {import("../types.d.ts").Picture} picture */
     draw({ scene, model, t }) {
+      words = t;
       const { profile } = model;
       // A hint may be masked; then it only says which number is meant.
       const hint = profile?.phoneHint ?? "";
-      home = homeOf(hint, profile?.region);
+      home = chosen || homeOf(hint, profile?.linkRegion ?? null, guessed ?? profile?.region ?? null);
       if (hint && !touched && input.value === "" && /^[+\d\s()-]+$/.test(hint)) input.value = readPhone(hint, home).shown;
       const number = readPhone(input.value, home);
       const country = number.country;
-      show(root, scene.step === "form");
-      text(label, t("phone.label"));
+      const names = new Intl.DisplayNames(t.locale, { type: "region" });
+      const name = country && names.of(country.region);
+      show(form, scene.step === "form");
       text(chip, country ? `${flag(country.region)} +${country.dial}` : "+");
+      attr(chip, "aria-label", t("country.chip", { country: name ?? "+" }));
       attr(input, "placeholder", /[•*]/.test(hint) ? hint : null);
       const bad = own ?? (scene.phoneFault && serverFault);
       text(fault, !bad ? "" : own ? t(`phone.${own}`) : refusal(t, scene.notice ?? "invalid-phone"));
       attr(input, "aria-invalid", bad ? "true" : null);
-      const name = country && new Intl.DisplayNames(t.locale, { type: "region" }).of(country.region);
       const understood = name && number.international.length > 6;
-      text(reads, bad ? "" : understood ? t("phone.reads", { country: name, number: number.international }) : t("phone.other"));
+      text(reads, bad ? "" : understood ? t("phone.reads", { country: name, number: number.international }) : "");
       blocked = scene.busy || scene.held;
       attr(button, "aria-disabled", blocked ? "true" : null);
       text(button, !scene.busy ? t("act.get-code") : t(model.link === "ready" ? "act.busy" : "act.connecting"));
@@ -101,10 +114,10 @@ export function createPhoneField({ uid, onSubmit, redraw }) {
 }
 
 /** Where a number without a country code is at home: where the expected one is, else where the link or the browser says.
- * @param {string} hint @param {string | undefined} region */
-function homeOf(hint, region) {
-  const expected = hint.startsWith("+") ? countryByDial(hint.replace(/\D/g, ""), region ?? "") : null;
-  return expected?.region ?? region ?? new Intl.Locale(navigator.language).region ?? "RU";
+ * @param {string} hint @param {string | null} link @param {string | null} guess */
+function homeOf(hint, link, guess) {
+  const expected = hint.startsWith("+") ? countryByDial(hint.replace(/\D/g, ""), link ?? guess ?? "") : null;
+  return expected?.region ?? link ?? guess ?? "";
 }
 
 /** @param {import("../types.d.ts").T} t @param {import("../protocol.d.ts").FailureCode} code */

@@ -1,6 +1,6 @@
 /** The square in the middle: the QR on white, or a drawing of what is going on. It never changes its size. */
 
-import { attr, h, icon, redraw, show, text } from "../dom.js";
+import { attr, part, show, text } from "../dom.js";
 
 /** @typedef {import("../types.d.ts").Step} Step */
 
@@ -17,19 +17,18 @@ const VEILED = ["qr-over", "expired", "prepare", "stalled"];
 /** @param {import("../types.d.ts").Scene} scene @param {import("../types.d.ts").Model} model */
 const isDead = (scene, model) => scene.front === "qr" && VEILED.includes(scene.step) && model.lastQr !== null;
 
-/** @param {{onRetry: () => void}} actions */
-export function createPlate({ onRetry }) {
-  const image = h("img", { "data-testid": "qr", width: "264", height: "264", alt: "", draggable: "false" });
-  const ring = h("span", { class: "ring" }, h("span", {}));
-  const drawing = icon("phone");
-  const disc = h("span", { class: "disc" }, drawing);
-  const renew = h("button", { type: "button", class: "button main", click: onRetry });
-  const veil = h("div", { class: "veil" }, renew);
-  const root = h("div", { class: "plate" }, image, ring, disc, veil);
+/** @param {{root: HTMLElement, onRetry: () => void}} tools */
+export function createPlate({ root, onRetry }) {
+  const plate = part(root, "div", "plate");
+  const image = part(root, "img", "qr");
+  const ring = part(root, "span", "ring");
+  const disc = part(root, "span", "disc");
+  const renew = part(root, "button", "renew");
+  const veil = part(root, "div", "veil");
+  renew.addEventListener("click", onRetry);
   let drawn = "";
 
   return {
-    root,
     /** Whether the button of this scene stands on the veil. @param {import("../types.d.ts").Picture} picture */
     hasButton: ({ scene, model }) => isDead(scene, model) && (scene.step === "qr-over" || scene.step === "expired"),
 
@@ -40,7 +39,8 @@ export function createPlate({ onRetry }) {
       const qr = scene.step === "qr" ? model.snapshot?.qr ?? null : dead ? model.lastQr : null;
       const hasButton = this.hasButton(picture);
       const kept = qr !== null || scene.step === "start" || (BUSY.includes(scene.step) && scene.stage < 2 && scene.front === "qr");
-      attr(root, "class", `plate ${scene.mood}${dead ? " dead" : ""}${kept ? "" : " sign"}`);
+      attr(plate, "class", `plate ${scene.mood}${dead ? " dead" : ""}${kept ? "" : " sign"}`);
+      show(plate, !["form", "code", "code-wait", "code-over"].includes(scene.step));
       show(image, qr);
       if (qr && drawn !== qr.svg) {
         drawn = qr.svg;
@@ -55,7 +55,7 @@ export function createPlate({ onRetry }) {
       show(ring, BUSY.includes(scene.step));
       const name = dead ? undefined : DRAWINGS[scene.step];
       show(disc, name);
-      if (name) redraw(drawing, name);
+      if (name) attr(disc, "data-drawing", name);
     },
   };
 }

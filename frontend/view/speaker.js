@@ -4,15 +4,14 @@
  * the countdown, this node speaks. Nothing is said twice.
  */
 
-import { h, text } from "../dom.js";
+import { text } from "../dom.js";
 import { createMarks } from "./countdown.js";
 import { headWords, noticeWords } from "./words.js";
 
 /**
- * @param {{workplace: HTMLElement, title: HTMLElement, phone: {focus: () => void}, toast: (picture: import("../types.d.ts").Picture) => string}} places
+ * @param {{root: HTMLElement, workplace: HTMLElement, title: HTMLElement, phone: {focus: () => void}, toast: (picture: import("../types.d.ts").Picture) => string}} places
  */
-export function createSpeaker({ workplace, title, phone, toast }) {
-  const root = h("p", { class: "unseen", role: "status", "aria-live": "polite" });
+export function createSpeaker({ root, workplace, title, phone, toast }) {
   const mark = createMarks();
   let step = "";
   let notice = "";
@@ -25,7 +24,6 @@ export function createSpeaker({ workplace, title, phone, toast }) {
   };
 
   return {
-    root,
     /** @param {import("../types.d.ts").Picture} picture */
     draw(picture) {
       const { scene, t } = picture;

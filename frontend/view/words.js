@@ -3,10 +3,9 @@
 /** @typedef {import("../types.d.ts").Picture} Picture */
 
 /** @param {Picture} picture @returns {{title: string, text: string}} */
-export function headWords({ scene, model, t }) {
-  const platform = model.profile?.platform ?? "…";
+export function headWords({ scene, model, t, platform }) {
   const { step, failure } = scene;
-  const why = scene.spent && failure !== "link-spent" ? "spent" : null;
+  const why = scene.spent && failure !== "link-spent" ? "spent" : scene.broken ? "failure.link-spent.broken" : null;
   if (failure) return { title: t(`failure.${failure}.title`), text: t(why ?? `failure.${failure}.text`) };
   if (step === "failed") return { title: t("step.failed.title"), text: "" };
   const title = t(`step.${step}.title`);
@@ -17,9 +16,10 @@ export function headWords({ scene, model, t }) {
   const trouble = step === "reconnecting" ? model.snapshot?.failure : null;
   if (trouble) return { title, text: t(`failure.${trouble.code}.text`) };
   if (step === "qr" && model.onPhone) return { title, text: t("step.qr.text.phone") };
+  if (step === "linked" && !model.profile?.returnUrl) return { title, text: t("step.linked.close", { platform }) };
   if (step === "form" && model.snapshot?.state === "cancelled" && !model.askAgain)
     return { title, text: `${t("step.cancelled.title")}. ${t("step.cancelled.text")}` };
-  const talking = step === "code-wait" || step === "opening" || step === "prepare";
+  const talking = step === "code-wait" || step === "prepare";
   if (talking && model.link !== "ready") return { title, text: t("act.connecting") };
   return { title, text: t(`step.${step}.text`, { platform }) };
 }
@@ -34,6 +34,19 @@ export function noticeWords({ scene, model, t }) {
   if (scene.front === "qr" && scene.notice === model.turned) return t("turned", { reason: `${reason}.` });
   const advice = t(`failure.${scene.notice}.text`);
   return `${reason}. ${advice}`;
+}
+
+/** A button that leads away from here: where to, and its words. @param {Picture} picture */
+export function wayOn({ scene, model, t, platform }) {
+  const { profile } = model;
+  /** @type {Partial<Record<NonNullable<import("../types.d.ts").Main>, {url: string | null | undefined, words: string}>>} */
+  const ways = {
+    return: { url: profile?.returnUrl, words: t("act.return", { platform }) },
+    "new-link": { url: profile?.refreshUrl, words: t("act.new-link") },
+    support: { url: profile?.supportUrl, words: t("act.ask-support") },
+  };
+  const { url, words = "" } = (scene.main && ways[scene.main]) || {};
+  return url && /^(https?|mailto):/.test(url) ? { url, words } : null;
 }
 
 /** @param {Picture} picture */

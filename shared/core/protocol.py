@@ -13,7 +13,8 @@ epoch, UTC. Commands are idempotent: sent twice, they do what they do once.
 from enum import IntEnum, StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+import phonenumbers
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.alias_generators import to_camel
 
 from shared.core.failures import FailureCode
@@ -49,15 +50,22 @@ class Method(StrEnum):
     CODE = "code"
 
 
+def _known_region(text: str) -> str:
+    if text not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError("is not a country of two letters, such as MX")
+    return text
+
+
 # --- browser → server -------------------------------------------------------------------------------------------------
 
 
 class Hello(Wire):
-    """The first message on a socket, within 5 s."""
+    """The first message on a socket, within 5 s. `packed`: long answers may come as raw deflate in a binary message."""
 
     type: Literal["hello"]
     token: str = Field(min_length=1, max_length=MAX_TOKEN_LENGTH)
     locale: str | None = Field(default=None, max_length=35)
+    packed: bool = False
 
 
 class RequestQr(Wire):
@@ -67,10 +75,12 @@ class RequestQr(Wire):
 
 
 class RequestPairingCode(Wire):
-    """A code for this phone: on the attempt that runs, or on a new one."""
+    """A code for this phone: on the attempt that runs, or on a new one. `region` is the country in which the number is
+    to be read, as the owner has chosen or seen it."""
 
     type: Literal["request-pairing-code"]
     phone_number: str = Field(max_length=64)
+    region: Annotated[str, AfterValidator(_known_region)] | None = None
 
 
 class Cancel(Wire):
@@ -181,7 +191,9 @@ class ErrorView(Wire):
 
 class Profile(Wire):
     """Who asks, as the link says it: shown by the page, decided by the integrator. `spent`: the link has linked a
-    device; it may look, and ask again only if that was lost at once (`dropped-after-linking`)."""
+    device; it may look, and ask again only if that was lost at once (`dropped-after-linking`). `region` is where
+    numbers are at home if the page knows nothing better; `linkRegion` is there when the link itself says so.
+    `refreshUrl` is where a link that works no more sends its owner."""
 
     company: str
     platform: str
@@ -191,6 +203,10 @@ class Profile(Wire):
     device_name: str
     phone_hint: str | None = None
     spent: bool = False
+    link_region: str | None = None
+    refresh_url: str | None = None
+    support_url: str | None = None
+    privacy_url: str | None = None
 
 
 class ServerMessage(Wire):

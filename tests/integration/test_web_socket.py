@@ -3,16 +3,19 @@
 import asyncio
 import json
 import secrets
+import zlib
 
 import pytest
 import websockets
 
 from app.page.limits import MESSAGES_AT_ONCE
 from app.page.socket import SOCKETS_PER_ADDRESS, SOCKETS_PER_LINK
-from shared.core import keys
+from shared.core import keys, qr
 from shared.core.clock import now_ms
-from shared.core.protocol import MAX_TOKEN_LENGTH
+from shared.core.lifecycle import State
+from shared.core.protocol import MAX_TOKEN_LENGTH, Method, QrView
 from tests.integration.web import SECRET
+from tests.unit.world import ONE, SESSION, change
 from tests.waiting import until
 
 
@@ -55,21 +58,56 @@ async def test_whose_first_word_is_no_hello_is_sent_away(web, first):
         assert socket.close_code == 4408
 
 
-async def test_an_expired_forged_or_revoked_token_is_sent_away(web, redis):
-    expired = web.link(ttl_seconds=-60)
-    revoked = web.link()
-    await redis.set(keys.link(revoked.id), "revoked")
-    for token in (
-        "rubbish",
-        web.access.sign(expired),
-        web.access.sign(revoked),
-        web.access.sign(web.link())[:-4] + "AAAA",
-    ):
+async def test_a_forged_token_is_sent_away_without_a_word(web):
+    for token in ("rubbish", web.access.sign(web.link())[:-4] + "AAAA"):
         async with web.connect() as socket:
             await socket.send(json.dumps({"type": "hello", "token": token}))
             with pytest.raises(websockets.ConnectionClosed):
                 await socket.recv()
             assert socket.close_code == 4401
+
+
+async def test_an_expired_or_revoked_link_is_sent_away_and_told_whose_it_was(web, redis):
+    expired = web.link(ttl_seconds=-60)
+    revoked = web.link()
+    await redis.set(keys.link(revoked.id), "revoked")
+    for link in (expired, revoked):
+        async with web.connect() as socket:
+            await socket.send(json.dumps({"type": "hello", "token": web.access.sign(link)}))
+            told = json.loads(await socket.recv())
+            assert told["type"] == "error"
+            assert told["error"] == {"code": "link-spent"}
+            assert told["profile"]["company"] == "Salon"
+            assert "snapshot" not in told
+            with pytest.raises(websockets.ConnectionClosed):
+                await socket.recv()
+            assert socket.close_code == 4401
+
+
+async def test_who_takes_packed_messages_gets_long_ones_packed(web, world):
+    asked = await world.ask()
+    lease = await world.leases.acquire(SESSION, ONE, attempt=asked.attempt)
+    shown = QrView(text="2@" + "x" * 200, svg=qr.svg("2@" + "x" * 200), number=1, of=6, expires_at=now_ms() + 60_000)
+    ready = change(State.AWAITING_PHONE, method=Method.QR, deadline=now_ms() + 60_000, qr=shown)
+    token = web.access.sign(web.link("salon-1"))
+    await world.snapshots.save(lease, change(State.CONNECTING, method=Method.QR))
+    await world.snapshots.save(lease, ready)
+    for packed in (False, True):
+        async with web.connect() as socket:
+            await socket.send(json.dumps({"type": "hello", "token": token, "packed": packed}))
+            answer = await socket.recv()
+            assert isinstance(answer, bytes) is packed
+            text = zlib.decompress(answer, wbits=-zlib.MAX_WBITS) if isinstance(answer, bytes) else answer
+            assert json.loads(text)["snapshot"]["qr"]["svg"] == shown.svg
+            if packed:
+                assert len(answer) < len(text) / 2
+
+
+async def test_a_country_that_is_none_is_refused_by_its_field(web):
+    async with web.tab() as tab:
+        for region in ("XX", "mx", "Mexico", 7):
+            await tab.say("request-pairing-code", phoneNumber="5512345678", region=region)
+            assert (await tab.error())["field"] == "region"
 
 
 @pytest.mark.parametrize("token", ["", "x" * (MAX_TOKEN_LENGTH + 1), 7])

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.page.assets import Assets
+from app.page.paint import Platform
 
 PATIENCE_SECONDS = 10.0
 POLICY = (
@@ -34,7 +35,12 @@ PROFILE = {
     "deviceName": "Bookwell",
     "phoneHint": None,
     "spent": False,
+    "linkRegion": "RU",
+    "refreshUrl": None,
+    "supportUrl": None,
+    "privacyUrl": None,
 }
+PLATFORM = Platform("Bookwell", "Bookwell", None, None)
 
 Json = dict[str, Any]
 
@@ -58,6 +64,7 @@ class Script:
     refusing: int | None = None
     silent: bool = False
     forbidding: bool = False
+    dead: bool = False
     opened: int = 0
     _sockets: set[WebSocket] = field(default_factory=set)
     _news: threading.Condition = field(default_factory=threading.Condition)
@@ -72,6 +79,7 @@ class Script:
         self.refusing = None
         self.silent = False
         self.forbidding = False
+        self.dead = False
         self.opened = 0
 
     # --- told by the test
@@ -162,6 +170,11 @@ class Script:
         try:
             while True:
                 message = json.loads(await ws.receive_text())
+                if self.dead:  # as for a link whose time is over: it says whose it was, and closes
+                    error = {"type": "error", "error": {"code": "link-spent"}, "profile": self.profile}
+                    await ws.send_text(json.dumps(error))
+                    await ws.close(4401)
+                    return
                 if message["type"] == "hello" and not self.silent:
                     answer = {"type": "status", "snapshot": self._stamped(), "profile": self.profile}
                     await ws.send_text(json.dumps(answer))
@@ -195,7 +208,7 @@ def running() -> Iterator[Script]:
     script = Script()
 
     app = Starlette(
-        routes=[WebSocketRoute("/ws/v1", script.serve), *Assets(gallery=True, fresh=False).routes()],
+        routes=[WebSocketRoute("/ws/v1", script.serve), *Assets(platform=PLATFORM, gallery=True, fresh=False).routes()],
         middleware=[Middleware(_Policy)],
     )
     listener = socket.socket()

@@ -11,7 +11,7 @@ from tests.page.pictures import a_code, a_device, a_qr, deadline
 from tests.page.server import Script, now
 from tests.page.test_endings import HIDE
 
-MOST_BYTES_BEFORE_THE_QR = 40 * 1024
+MOST_BYTES_BEFORE_THE_QR = 30 * 1024
 
 
 def counts(cdp: CDPSession) -> dict[str, int]:
@@ -59,7 +59,7 @@ def test_a_cut_is_said_only_when_it_lasts(open_page: OpenPage, script: Script) -
     expect(page.locator("main")).to_have_attribute("data-link", "lost")
     expect(page.get_by_test_id("toast")).to_be_hidden()
     page.clock.run_for(3_500)
-    expect(page.get_by_test_id("toast")).to_contain_text("The connection is away.")
+    expect(page.get_by_test_id("toast")).to_contain_text("Connection lost.")
     expect(page.get_by_test_id("qr")).to_be_visible()
     script.refusing = None
     page.get_by_role("button", name="Try now").click()
@@ -70,7 +70,7 @@ def test_offline_is_told_and_going_online_connects_at_once(desktop: Page, script
     script.become("awaiting_phone", "qr-update", attempt=1, method="qr", qr=a_qr(), deadline=deadline())
     desktop.context.set_offline(True)
     script.cut(1012)
-    expect(desktop.get_by_test_id("toast")).to_contain_text("You are offline.")
+    expect(desktop.get_by_test_id("toast")).to_contain_text("You’re offline.")
     desktop.context.set_offline(False)
     expect(desktop.get_by_test_id("toast")).to_be_hidden()
     script.wait_open(2)
@@ -78,7 +78,7 @@ def test_offline_is_told_and_going_online_connects_at_once(desktop: Page, script
 
 def test_a_final_close_ends_the_page(desktop: Page, script: Script) -> None:
     script.cut(4401)
-    expect(desktop.get_by_test_id("title")).to_have_text("This link is used up")
+    expect(desktop.get_by_test_id("title")).to_have_text("This link no longer works")
     expect(desktop.locator("main")).to_have_attribute("data-link", "closed")
 
 
@@ -148,7 +148,7 @@ def test_clocks_are_right_on_a_computer_whose_clock_is_wrong(open_page: OpenPage
     qr = a_qr(seconds=59)
     script.become("awaiting_phone", method="qr", qr=qr, deadline=deadline())
     page.goto(f"{script.url}/link#the-token")
-    assert abs(seconds_shown_too_many(page, "New one in", qr["expiresAt"])) < 2
+    assert abs(seconds_shown_too_many(page, "New code in", qr["expiresAt"])) < 2
     code = a_code(seconds=119)
     script.become("awaiting_phone", method="code", qr=a_qr(), code=code, deadline=deadline())
     assert abs(seconds_shown_too_many(page, "Valid for", code["expiresAt"])) < 2
@@ -264,16 +264,6 @@ def test_with_storage_forbidden_the_page_works_and_only_forgets(open_page: OpenP
     expect(page.locator("h1")).to_have_text("Vincular WhatsApp")
 
 
-def test_words_that_did_not_arrive_are_fetched_again(
-    open_page: OpenPage, script: Script, complaints: list[str]
-) -> None:
-    page = open_page(DESKTOP)
-    page.route("**/locales/en.json", lambda route: route.abort(), times=1)
-    page.goto(f"{script.url}/link#the-token")
-    expect(page.locator("h1")).to_have_text("Link WhatsApp")
-    assert "ERR_FAILED" in complaints.pop()
-
-
 def test_the_language_is_the_chosen_one_then_the_links_then_the_browsers(open_page: OpenPage, script: Script) -> None:
     page = open_page(PHONE, locale="pt-PT")
     page.goto(f"{script.url}/link#the-token")
@@ -293,6 +283,10 @@ def test_nothing_jumps_when_states_change(open_page: OpenPage, script: Script, s
     page = open_page(screen)
     page.goto(f"{script.url}/link#the-token")
     page.wait_for_selector("main[data-link=ready]")
+    if screen is PHONE:  # who has clicked has moved it: from then on nothing moves
+        page.get_by_test_id("phone").fill("+79001234567")
+        page.get_by_test_id("get-code").tap()
+        expect(page.locator("main")).to_have_attribute("data-step", "code-wait")
     page.evaluate("""() => {
         window.shifts = [];
         new PerformanceObserver((list) => {

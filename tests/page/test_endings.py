@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from shared.core.failures import FAILURES, Act, FailureCode
+from shared.core.reference import reference_of
 from tests.page.conftest import DESKTOP, PHONE, OpenPage
 from tests.page.pictures import a_code, a_device, a_qr, deadline
 from tests.page.server import Script, now
@@ -39,7 +40,9 @@ def test_every_failure_offers_its_next_act(desktop: Page, script: Script) -> Non
         expect(desktop.locator("main")).to_have_attribute("data-failure", code.value)
         expect(desktop.get_by_test_id(MAIN_BUTTON[FAILURES[code].act])).to_be_enabled()
         expect(desktop.locator(".button.main:visible")).to_have_count(1)
-        expect(desktop.get_by_test_id("reference")).to_have_text(f"For support: company_aurora/{attempt}")
+        expect(desktop.get_by_test_id("reference")).to_have_text(
+            f"For support: {reference_of('company_aurora', attempt)}"
+        )
 
 
 def test_the_reference_for_support_is_copied(open_page: OpenPage, script: Script) -> None:
@@ -48,7 +51,7 @@ def test_the_reference_for_support_is_copied(open_page: OpenPage, script: Script
     page.goto(f"{script.url}/link#the-token")
     page.get_by_test_id("support").click()
     expect(page.get_by_test_id("support")).to_have_text("Copied")
-    assert page.evaluate("navigator.clipboard.readText()") == "For support: company_aurora/3"
+    assert page.evaluate("navigator.clipboard.readText()") == f"For support: {reference_of('company_aurora', 3)}"
 
 
 def test_a_retry_waits_for_its_moment(desktop: Page, script: Script) -> None:
@@ -57,7 +60,7 @@ def test_a_retry_waits_for_its_moment(desktop: Page, script: Script) -> None:
     failure = {"code": "cool-down", "retryable": True, "retryAt": now() + 29_000}
     script.become("failed", attempt=1, failure=failure)
     expect(desktop.get_by_test_id("retry")).to_be_disabled()
-    expect(desktop.get_by_test_id("countdown")).to_have_text(re.compile(r"You can go on in 0:[12]\d"))
+    expect(desktop.get_by_test_id("countdown")).to_have_text(re.compile(r"You can continue in 0:[12]\d"))
     desktop.clock.run_for(29_000)
     expect(desktop.get_by_test_id("retry")).to_be_enabled()
     desktop.get_by_test_id("retry").click()
@@ -138,7 +141,7 @@ def test_a_command_without_an_answer_does_not_hold_the_button(open_page: OpenPag
     script.wait_command("request-pairing-code", 2)
     expect(page.get_by_test_id("notice")).to_be_hidden()
     page.clock.fast_forward("00:09")
-    expect(page.get_by_test_id("notice")).to_have_text("No answer yet. Try once more.")
+    expect(page.get_by_test_id("notice")).to_have_text("No answer yet. Try again.")
     expect(page.get_by_test_id("get-code")).to_be_enabled()
 
 
@@ -153,7 +156,7 @@ def test_linked_says_how_to_remove_it_even_when_the_link_is_spent(open_page: Ope
 
 def test_a_spent_link_ends_the_page_with_the_way_back(desktop: Page, script: Script) -> None:
     script.refuse("link-spent")
-    expect(desktop.get_by_test_id("title")).to_have_text("This link is used up")
+    expect(desktop.get_by_test_id("title")).to_have_text("This link no longer works")
     expect(desktop.get_by_test_id("return")).to_have_text("Back to Bookwell")
 
 
@@ -206,8 +209,42 @@ def test_a_spent_link_asks_for_nothing(open_page: OpenPage, script: Script) -> N
     script.profile["spent"] = True
     page = open_page(DESKTOP)
     page.goto(f"{script.url}/link#the-token")
-    expect(page.get_by_test_id("title")).to_have_text("This link is used up")
+    expect(page.get_by_test_id("title")).to_have_text("This link no longer works")
     assert script.commands() == []
+
+
+def test_linked_says_what_happens_now(open_page: OpenPage, script: Script) -> None:
+    page = open_page(PHONE)
+    script.become("linked", device=a_device())
+    page.goto(f"{script.url}/link#the-token")
+    expect(page.get_by_test_id("return")).to_have_text("Back to Bookwell")
+    expect(page.locator(".guide")).to_contain_text("To link another phone, remove this one first.")
+    script.profile["returnUrl"] = None
+    page.reload()
+    expect(page.locator(".lead")).to_contain_text("You can close this page.")
+    expect(page.get_by_test_id("return")).to_be_hidden()
+
+
+def test_a_spent_link_offers_a_new_one_where_there_is_a_place_for_it(open_page: OpenPage, script: Script) -> None:
+    script.profile |= {"spent": True, "refreshUrl": "https://bookwell.example/again"}
+    page = open_page(PHONE)
+    page.goto(f"{script.url}/link#the-token")
+    expect(page.get_by_test_id("return")).to_have_text("Get a new link")
+    expect(page.get_by_test_id("return")).to_have_attribute("href", "https://bookwell.example/again")
+
+
+def test_support_is_a_link_where_there_is_one_and_the_reference_a_tap_away(open_page: OpenPage, script: Script) -> None:
+    script.profile |= {"supportUrl": "https://bookwell.example/help", "privacyUrl": "https://bookwell.example/privacy"}
+    page = open_page(PHONE, permissions=["clipboard-read", "clipboard-write"])
+    script.become("failed", attempt=3, failure={"code": "passkey-required", "retryable": False})
+    page.goto(f"{script.url}/link#the-token")
+    expect(page.get_by_test_id("return")).to_have_text("Contact support")
+    expect(page.get_by_test_id("return")).to_have_attribute("href", "https://bookwell.example/help")
+    page.get_by_test_id("another").tap()
+    expect(page.get_by_test_id("another")).to_have_text("Copied")
+    assert reference_of("company_aurora", 3) in page.evaluate("navigator.clipboard.readText()")
+    expect(page.get_by_test_id("privacy-link")).to_have_attribute("href", "https://bookwell.example/privacy")
+    expect(page.get_by_test_id("support-link")).to_be_visible()
 
 
 def test_a_return_address_that_is_no_web_page_is_not_offered(open_page: OpenPage, script: Script) -> None:

@@ -17,7 +17,7 @@ def test_after_three_qrs_a_fresh_attempt_and_the_code_are_offered(desktop: Page,
     script.become(
         "awaiting_phone", "qr-update", attempt=1, method="qr", qr=a_qr(number=4), deadline=deadline(), hint="no-answer"
     )
-    expect(desktop.get_by_test_id("notice")).to_contain_text("could not link")
+    expect(desktop.get_by_test_id("notice")).to_contain_text("couldn’t link")
     expect(desktop.get_by_test_id("qr")).to_be_visible()
     expect(desktop.get_by_test_id("switch-method")).to_be_visible()
     asked = len([command for command in script.commands() if command["type"] == "request-qr"])
@@ -66,7 +66,7 @@ def test_a_number_that_another_company_links_is_told_so(phone: Page, script: Scr
     script.wait_command("request-pairing-code")
     script.refuse("in-progress", retry_at=now() + 60_000)
     expect(phone.get_by_test_id("notice")).to_have_text(
-        "This number is being linked elsewhere right now. Go on when that has ended."
+        "This number is being linked somewhere else right now. You can continue once that ends."
     )
     expect(phone.get_by_test_id("get-code")).to_be_disabled()
 
@@ -83,13 +83,13 @@ def test_when_only_the_code_is_taken_elsewhere_the_qr_says_so(phone: Page, scrip
         deadline=deadline(),
     )
     expect(phone.get_by_test_id("qr")).to_be_visible()
-    expect(phone.get_by_test_id("notice")).to_contain_text("This number is being linked elsewhere")
+    expect(phone.get_by_test_id("notice")).to_contain_text("This number is being linked somewhere else")
 
 
 def test_a_wait_of_days_is_told_by_its_day_and_time(desktop: Page, script: Script) -> None:
     failure = {"code": "temporarily-banned", "retryable": True, "retryAt": now() + 50 * HOUR}
     script.become("failed", attempt=1, failure=failure)
-    expect(desktop.get_by_test_id("countdown")).to_have_text(re.compile(r"You can go on: .*\d"))
+    expect(desktop.get_by_test_id("countdown")).to_have_text(re.compile(r"You can continue: .*\d"))
     expect(desktop.get_by_test_id("countdown")).not_to_have_text(re.compile(r"\d{3,}:"))
     expect(desktop.get_by_test_id("retry")).to_be_disabled()
 
@@ -108,8 +108,8 @@ def test_a_cool_down_is_told_with_its_time_and_the_form_waits_for_it(phone: Page
     phone.get_by_test_id("get-code").click()
     script.wait_command("request-pairing-code")
     script.refuse("cool-down", retry_at=now() + 29_000)
-    expect(phone.get_by_test_id("notice")).to_contain_text("A short break is needed")
-    expect(phone.get_by_test_id("countdown")).to_have_text(re.compile(r"You can go on in 0:[12]\d"))
+    expect(phone.get_by_test_id("notice")).to_contain_text("Time for a short break")
+    expect(phone.get_by_test_id("countdown")).to_have_text(re.compile(r"You can continue in 0:[12]\d"))
     expect(phone.get_by_test_id("get-code")).to_be_disabled()
     phone.clock.run_for(29_000)
     expect(phone.get_by_test_id("get-code")).to_be_enabled()

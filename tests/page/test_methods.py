@@ -53,11 +53,11 @@ def test_a_dead_qr_is_veiled_and_cannot_be_read(desktop: Page, script: Script) -
 def test_a_desktop_starts_with_the_qr_and_goes_through_every_stage(desktop: Page, script: Script) -> None:
     main = desktop.locator("main")
     script.become("queued", attempt=1, method="qr", deadline=deadline(), queue={"position": 3})
-    expect(desktop.get_by_text("3 people before you, about 3 min.", exact=True)).to_be_visible()
+    expect(desktop.get_by_text("3 people ahead of you, about 3 min.", exact=True)).to_be_visible()
     script.become("connecting", attempt=1, method="qr", deadline=deadline())
     expect(main).to_have_attribute("data-step", "prepare")
     script.become("awaiting_phone", "qr-update", attempt=1, method="qr", qr=a_qr(seconds=49), deadline=deadline())
-    expect(desktop.get_by_test_id("countdown")).to_have_text(re.compile(r"New one in 0:4\d"))
+    expect(desktop.get_by_test_id("countdown")).to_have_text(re.compile(r"New code in 0:4\d"))
     script.become("linking", attempt=1, method="qr", deadline=deadline())
     expect(desktop.get_by_role("heading", name="Your phone agreed")).to_be_visible()
     expect(desktop.get_by_test_id("cancel")).to_be_hidden()
@@ -65,7 +65,7 @@ def test_a_desktop_starts_with_the_qr_and_goes_through_every_stage(desktop: Page
     expect(desktop.get_by_test_id("device")).to_contain_text("45 67")
     expect(desktop.get_by_test_id("device")).to_contain_text("Bookwell")
     expect(desktop.get_by_test_id("return")).to_have_attribute("href", "https://bookwell.example/settings")
-    expect(desktop).to_have_title("Linked · Link WhatsApp")
+    expect(desktop).to_have_title("Linked · Link WhatsApp · Bookwell")
     assert script.commands() == [{"type": "request-qr"}]
 
 
@@ -112,7 +112,7 @@ def test_turning_to_the_other_way_loses_nothing(desktop: Page, script: Script) -
     for _ in range(3):
         desktop.get_by_test_id("switch-method").click()
         expect(desktop.get_by_test_id("qr")).to_be_visible()
-        expect(desktop.get_by_test_id("countdown")).to_have_text(re.compile(r"New one in 0:[34]\d"))
+        expect(desktop.get_by_test_id("countdown")).to_have_text(re.compile(r"New code in 0:[34]\d"))
         desktop.get_by_test_id("switch-method").click()
         expect(desktop.get_by_test_id("code")).to_have_text("ABCD-EFGH")
         expect(desktop.get_by_test_id("countdown")).to_have_text(re.compile(r"Valid for 2:\d\d"))
@@ -136,12 +136,12 @@ def test_when_no_code_can_be_had_the_page_turns_to_the_qr_and_says_why(desktop: 
         deadline=deadline(),
     )
     expect(desktop.get_by_test_id("qr")).to_be_visible()
-    expect(desktop.get_by_test_id("notice")).to_contain_text("WhatsApp gives no code right now")
+    expect(desktop.get_by_test_id("notice")).to_contain_text("WhatsApp isn’t giving out codes right now")
     # The next QR does not make the page forget why; going back to the number is possible.
     script.become(
         "awaiting_phone", "qr-update", attempt=1, method="code", qr=a_qr(number=2), failure=failure, deadline=deadline()
     )
-    expect(desktop.get_by_test_id("notice")).to_contain_text("WhatsApp gives no code right now")
+    expect(desktop.get_by_test_id("notice")).to_contain_text("WhatsApp isn’t giving out codes right now")
     desktop.get_by_test_id("switch-method").click()
     expect(desktop.get_by_test_id("phone")).to_have_value("+7 900 123-45-67")
 
@@ -151,7 +151,7 @@ def test_a_refused_code_turns_to_the_qr_too(phone: Page, script: Script) -> None
     phone.get_by_test_id("get-code").tap()
     script.wait_command("request-pairing-code")
     script.refuse("code-not-available")
-    expect(phone.get_by_test_id("notice")).to_contain_text("No code for this number. So here is the QR code.")
+    expect(phone.get_by_test_id("notice")).to_contain_text("No code for this number. Here is the QR code instead.")
     phone.get_by_test_id("show-qr").tap()
     script.wait_command("request-qr")
 
@@ -161,7 +161,7 @@ def test_the_server_has_the_last_word_on_a_number(phone: Page, script: Script) -
     phone.get_by_test_id("get-code").tap()
     script.wait_command("request-pairing-code")
     script.refuse("invalid-phone", field="phoneNumber")
-    expect(phone.get_by_test_id("phone-error")).to_have_text("Check the number, with its country code.")
+    expect(phone.get_by_test_id("phone-error")).to_have_text("Check the number and the country.")
     expect(phone.get_by_test_id("phone")).to_be_focused()
     expect(phone.get_by_test_id("phone")).to_have_attribute("aria-invalid", "true")
     # It goes when the number is changed, and a second refusal is told again.
@@ -224,7 +224,7 @@ def test_the_qr_by_keyboard_alone(phone: Page, script: Script) -> None:
     script.become("expired", attempt=1)
     script.wait_command("request-qr", 2)
     script.become("failed", attempt=2, failure={"code": "connection-failed", "retryable": True})
-    expect(phone.get_by_test_id("title")).to_have_text("WhatsApp cannot be reached")
+    expect(phone.get_by_test_id("title")).to_have_text("WhatsApp can’t be reached")
     assert focused(phone) == "title"
     tab_to(phone, "retry")
     phone.keyboard.press("Enter")
@@ -241,24 +241,24 @@ def test_what_a_screen_reader_finds(desktop: Page, script: Script) -> None:
         - heading "Scan this with your phone" [level=2]
         - img "QR code for WhatsApp. Can’t scan it? Choose “No camera? Link with a code”."
         - button "Cancel"
-      - button "No camera? Link with a code"
-      - heading "How it goes" [level=2]
-      - group "Your app":
-        - radio "Android" [checked]
-        - radio "iPhone"
-        - radio "Business"
+      - heading "How to link" [level=2]
       - list:
         - listitem: Open WhatsApp on your phone
         - listitem: Tap ⋮, then Linked devices
         - listitem: Tap Link a device
         - listitem: Point the phone at the QR code
+      - group "Your app":
+        - radio "Android" [checked]
+        - radio "iPhone"
+        - radio "Business"
+      - button "No camera? Link with a code"
     """)
     script.become(
         "awaiting_phone", "pairing-code", attempt=1, method="code", code=a_code(), qr=a_qr(), deadline=deadline()
     )
     expect(desktop.get_by_role("region", name="Type this code into WhatsApp")).to_match_aria_snapshot("""
       - heading "Type this code into WhatsApp" [level=2]
-      - paragraph: Only in WhatsApp on your phone. Don’t send it to anybody.
+      - paragraph: Only in WhatsApp on your own phone. Don’t send it to anyone.
       - paragraph: "Your code: A, B, C, D, E, F, G, H"
       - button "Copy"
     """)
@@ -272,14 +272,54 @@ def test_the_focus_is_left_alone_where_somebody_reads(desktop: Page, script: Scr
     assert focused(desktop) == "locale"
 
 
-def test_the_code_is_copied_without_its_dash(open_page: OpenPage, script: Script) -> None:
+def test_the_code_is_copied_without_its_dash_and_then_whatsapp_is_opened(open_page: OpenPage, script: Script) -> None:
     page = open_page(PHONE, permissions=["clipboard-read", "clipboard-write"])
+    qr, code = a_qr(), a_code()
+    script.become("awaiting_phone", "pairing-code", method="code", code=code, qr=qr, deadline=deadline())
+    page.goto(f"{script.url}/link#the-token")
+    copy = page.get_by_test_id("copy")
+    place = copy.bounding_box()
+    copy.tap()
+    # In its place stands what comes next, and it has the focus.
+    opened = page.get_by_test_id("open-app")
+    expect(opened).to_have_text("Open WhatsApp")
+    expect(opened).to_have_attribute("href", "https://wa.me/settings/linked_devices")
+    expect(copy).to_be_hidden()
+    box = opened.bounding_box()
+    assert place is not None
+    assert box is not None
+    assert box["y"] == place["y"]
+    assert page.evaluate("navigator.clipboard.readText()") == "ABCDEFGH"
+    # It stays as long as that code does.
+    script.repeat()
+    expect(opened).to_be_visible()
+    fresh = {"code": a_code(text="WXYZ-1234"), "qr": qr, "deadline": deadline()}
+    script.become("awaiting_phone", "pairing-code", method="code", **fresh)
+    expect(page.get_by_test_id("code")).to_have_text("WXYZ-1234")
+    expect(copy).to_have_text("Copy")
+
+
+def test_on_a_desktop_a_copied_code_says_so_and_can_be_copied_again(open_page: OpenPage, script: Script) -> None:
+    page = open_page(DESKTOP, permissions=["clipboard-read", "clipboard-write"])
     script.become("awaiting_phone", "pairing-code", method="code", code=a_code(), qr=a_qr(), deadline=deadline())
     page.goto(f"{script.url}/link#the-token")
-    page.get_by_test_id("copy").tap()
+    page.get_by_test_id("copy").click()
     expect(page.get_by_test_id("copy")).to_have_text("Copied")
-    assert page.evaluate("navigator.clipboard.readText()") == "ABCDEFGH"
-    expect(page.get_by_role("link", name="Open Linked devices in WhatsApp")).to_be_visible()
+    expect(page.get_by_test_id("open-app")).to_be_hidden()
+    expect(page.get_by_test_id("copy")).to_have_text("Copy")
+
+
+def test_what_a_phone_cannot_do_with_itself_comes_last(phone: Page, script: Script) -> None:
+    script.become("awaiting_phone", "pairing-code", method="code", code=a_code(), qr=a_qr(), deadline=deadline())
+    order = [
+        phone.get_by_test_id("code"),
+        phone.get_by_test_id("copy"),
+        phone.locator(".steps"),
+        phone.get_by_test_id("switch-method"),
+    ]
+    tops = [box["y"] for one in order if (box := one.bounding_box())]
+    assert len(tops) == len(order)
+    assert tops == sorted(tops)
 
 
 def test_the_menus_are_those_of_the_chosen_app(desktop: Page, script: Script) -> None:
@@ -293,5 +333,5 @@ def test_the_menus_are_those_of_the_chosen_app(desktop: Page, script: Script) ->
 def test_a_link_without_a_token_says_so(open_page: OpenPage, script: Script) -> None:
     page = open_page(DESKTOP)
     page.goto(f"{script.url}/link")
-    expect(page.get_by_test_id("title")).to_have_text("This link is not complete")
+    expect(page.get_by_test_id("title")).to_have_text("This link isn’t complete")
     assert script.heard == []

@@ -1,15 +1,22 @@
 """Every state, in every language, at both widths, in both themes: nothing to be found by axe, nothing that overflows."""
 
+import os
 from importlib.resources import files
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
+from app.page.assets import FRONTEND
 from tests.page.conftest import OpenPage
 from tests.page.server import Script
 
-LOCALES = ["en", "ru", "pt-BR", "es"]
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
+#: In `make test`; the product of all is played by `make gallery`.
+LOCALES = ["en", "ru"]
+EVERY_LOCALE = sorted(path.stem for path in (FRONTEND / "locales").glob("*.json"))
+#: Two phones and a desktop.
+SIZES = [(360, 640), (375, 553), (1280, 800)]
+EVERY_SIZE = [*SIZES, (390, 664), (412, 915), (768, 1024)]
 
 RUN_AXE = """async () => (await axe.run(document, {resultTypes: ["violations"], preload: false, iframes: false})).violations
     .map((found) => `${found.id}: ${found.nodes.map((node) => node.target).join(" | ")}`)"""
@@ -48,26 +55,100 @@ MEASURE = """() => {
     return found;
 }"""
 
+#: What there is to do, the code, and the first step under it: all on the first screen. A code is of use on its own phone
+#: only beside the step that it is for.
+FIRST_SCREEN = """() => {
+    const main = document.querySelector("main");
+    const wanted = {
+        "the button": [".button.main"], "the code": ["[data-testid=code]"], "the QR": ["[data-testid=qr]"],
+        "the first step": main.dataset.step === "code" ? [".steps li"] : [],
+    };
+    const seen = (node) => node.checkVisibility({visibilityProperty: true}) && node.textContent + node.tagName !== "";
+    const found = [];
+    for (const [name, selectors] of Object.entries(wanted))
+        for (const selector of selectors) {
+            const node = [...document.querySelectorAll(selector)].find(seen);
+            if (!node) continue;
+            const {top, bottom} = node.getBoundingClientRect();
+            if (top < 0 || bottom > innerHeight + 0.5) found.push(`${name} ends at ${Math.round(bottom)} of ${innerHeight}`);
+        }
+    return found;
+}"""
+
 
 def names_of(page: Page) -> list[str]:
     """The states in the table."""
-    names: list[str] = page.evaluate(
-        "async () => (await import('/static/fixtures.js')).fixtures(0).map((fixture) => fixture.name)"
-    )
-    return names
+    names: str = page.evaluate("document.documentElement.dataset.states")
+    return names.split()
+
+
+def look(page: Page, script: Script, eyes: str, locales: list[str]) -> list[str]:
+    """What these eyes find in any state."""
+    page.goto(f"{script.url}/states?one#start:{locales[0]}")
+    page.wait_for_selector("main[data-fixture]")
+    page.evaluate(AXE)
+    found: list[str] = page.evaluate(LOOK_AT_ALL % eyes, [locales, names_of(page)])
+    return found
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(("width", "height"), SIZES)
 @pytest.mark.parametrize("locale", LOCALES)
 def test_every_state_is_whole_and_accessible(
-    open_page: OpenPage, script: Script, locale: str, width: int, theme: str
+    open_page: OpenPage, script: Script, locale: str, width: int, height: int, theme: str
 ) -> None:
-    page = open_page(viewport={"width": width, "height": 800}, color_scheme=theme, reduced_motion="reduce")
-    page.goto(f"{script.url}/states?one#start:{locale}")
-    page.evaluate(AXE)
-    found = page.evaluate(LOOK_AT_ALL % f"{MEASURE}, {RUN_AXE}", [[locale], names_of(page)])
+    page = open_page(viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce")
+    eyes = f"{MEASURE}, {FIRST_SCREEN}" + (f", {RUN_AXE}" if (width, height) != (375, 553) else "")
+    found = look(page, script, eyes, [locale])
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("locale", [one for one in EVERY_LOCALE if one not in LOCALES])
+def test_every_other_language_fits_the_smallest_phone(open_page: OpenPage, script: Script, locale: str) -> None:
+    page = open_page(viewport={"width": 360, "height": 640}, reduced_motion="reduce")
+    found = look(page, script, f"{MEASURE}, {FIRST_SCREEN}, {RUN_AXE}", [locale])
+    assert not found, "\n".join(found)
+
+
+if "GALLERY" in os.environ:  # an hour's work for two cores: make gallery
+
+    @pytest.mark.parametrize("colours", ["light", "dark", "forced"])
+    @pytest.mark.parametrize(("width", "height"), EVERY_SIZE)
+    @pytest.mark.parametrize("locale", EVERY_LOCALE)
+    def test_the_whole_gallery(
+        open_page: OpenPage, script: Script, locale: str, width: int, height: int, colours: str
+    ) -> None:
+        forced = {"forced_colors": "active"} if colours == "forced" else {"color_scheme": colours}
+        page = open_page(viewport={"width": width, "height": height}, reduced_motion="reduce", **forced)
+        found = look(page, script, f"{MEASURE}, {FIRST_SCREEN}, {RUN_AXE}", [locale])
+        assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("other", [{"forced_colors": "active"}, {"media": "print"}], ids=["forced", "print"])
+def test_in_forced_colours_and_on_paper_every_state_says_the_same(
+    open_page: OpenPage, script: Script, other: dict[str, str]
+) -> None:
+    page = open_page(viewport={"width": 794, "height": 1123}, reduced_motion="reduce")
+    page.goto(f"{script.url}/states?one#start:en")
+    page.wait_for_selector("main[data-fixture]")
+    tell = (
+        LOOK_AT_ALL
+        % """() => [...document.querySelectorAll(".panel :is(h2, p, b, img), .guide :is(h2, li, p)")]
+        .filter((node) => node.checkVisibility({visibilityProperty: true})).map((node) => node.tagName + node.textContent)"""
+    )
+    before = page.evaluate(tell, [["en"], names_of(page)])
+    page.emulate_media(**other)  # type: ignore[arg-type]
+    assert page.evaluate(tell, [["en"], names_of(page)]) == before
+    if "media" in other:
+        return
+    # A colour that says something has a line beside it, which forced colours keep.
+    page.goto(f"{script.url}/states?one#code:en")
+    page.wait_for_selector("main[data-fixture]")
+    lines = page.evaluate("""() => [...document.querySelectorAll(".progress li")].map((item) => {
+        const {height, borderTopWidth, backgroundColor} = getComputedStyle(item, "::before");
+        return [height, borderTopWidth, backgroundColor].join(" ");
+    })""")
+    assert len(set(lines)) == 3, "what is past, what is now and what comes look different"
 
 
 @pytest.mark.parametrize(("width", "bigger_text"), [(320, False), (640, False), (320, True)])
@@ -77,16 +158,33 @@ def test_nothing_is_lost_on_the_narrowest_screen_at_200_percent_and_with_spaced_
     # 1280 px at 200 % are 640; at 400 %, or the smallest phones, 320. The spacing is that of WCAG 1.4.12.
     page = open_page(viewport={"width": width, "height": 700}, bypass_csp=True)
     page.goto(f"{script.url}/states?one#start:en")
+    page.wait_for_selector("main[data-fixture]")
     if bigger_text:
         page.add_style_tag(content="* { line-height: 1.5 !important; letter-spacing: 0.06em; word-spacing: 0.16em; }")
     found = page.evaluate(LOOK_AT_ALL % MEASURE, [["ru", "pt-BR"], names_of(page)])
     assert not found, "\n".join(found)
 
 
-def test_the_gallery_shows_every_state_side_by_side(open_page: OpenPage, script: Script) -> None:
+def test_the_gallery_shows_every_state_side_by_side_and_filters(open_page: OpenPage, script: Script) -> None:
     page = open_page(viewport={"width": 1280, "height": 800})
     page.goto(f"{script.url}/states")
-    frames = page.locator("figure")
-    frames.first.wait_for()
-    assert frames.count() == len(names_of(page))
-    page.frame_locator("iframe").first.locator("main[data-fixture]").wait_for()
+    figures = page.locator("figure")
+    figures.first.wait_for()
+    assert figures.count() == len(names_of(page))
+    assert page.locator("iframe").count() == 0
+    page.get_by_test_id("filter-failure").select_option("wrong-number")
+    expect(figures).to_have_count(1)
+    page.get_by_test_id("filter-lang").select_option("ru")
+    expect(figures.locator("[data-part=title]")).to_have_text("Это был другой телефон")
+    page.get_by_test_id("filter-theme").select_option("dark")
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.get_by_test_id("filter-theme").select_option("light")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
+    # What is wished stands in the address; a state has an address of its own.
+    page.reload()
+    expect(figures).to_have_count(1)
+    page.get_by_test_id("filter-failure").select_option("")
+    expect(figures).to_have_count(len(names_of(page)))
+    page.get_by_role("link", name="linked", exact=True).click()
+    expect(figures).to_have_count(1)
+    assert "only=linked" in page.url

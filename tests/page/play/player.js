@@ -180,7 +180,7 @@ function played(moves, { onPhone, words }) {
 
 /** What is wrong on the screen, or an empty text. */
 export function faultOn(model, now, t, owed) {
-  const picture = { model, scene: scene(model, now), t, now };
+  const picture = { model, scene: scene(model, now), t, now, platform: "Bookwell" };
   const { scene: seen } = picture;
   const { title, text } = headWords(picture);
   const notice = noticeWords(picture);

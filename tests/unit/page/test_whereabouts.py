@@ -54,3 +54,9 @@ def test_who_was_sent_is_not_sent_again_whatever_a_router_makes_of_the_host():
 
 def test_without_a_public_url_there_is_nowhere_to_send_to():
     assert elsewhere(settings(None))(asked("whatever.example", "http")) is None
+
+
+def test_the_link_s_language_goes_along():
+    answer = elsewhere(settings())(asked("foreign.example", query="lang=es%26x"))
+    assert answer is not None
+    assert answer.headers["location"] == f"{HOME}/link?moved&lang=es%26x"

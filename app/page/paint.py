@@ -1,0 +1,185 @@
+"""The page's first paint: its HTML with the words of the right language, the right brand and the likely first scene, so
+that nothing on the screen moves when the modules arrive.
+
+The markup stands in `frontend/*.html`. Here its blanks are filled: `{{name}}` by a value, an element with `data-w="key"`
+by the words of that key, an attribute `{{hidden on phone}}` by `hidden` or by nothing. The modules draw the same words
+into the same nodes later (`frontend/dom.js`), which a test holds them to.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+
+from app.page.whereabouts import LANGUAGE
+from shared.settings import Settings
+
+Words = Mapping[str, Any]
+
+#: Chosen on the page, and kept by its browser for us to see.
+CHOICE = "lang"
+DEFAULT = "en"
+#: In the place of a name that is not known yet: as wide as one, so that no line moves when it comes (`view.js`).
+COMPANY = "…" + "\u00a0" * 14
+
+_PHONE = re.compile(r"iPhone|iPod|Android.*Mobile")
+_APPLE = re.compile(r"iPhone|iPad|iPod|Macintosh")
+_BLANK = re.compile(r"\{\{([^}]+)\}\}")
+_WORDED = re.compile(r'(<(?P<tag>\w+)[^>]*\sdata-w="(?P<spec>[^"]+)"[^>]*>)(</(?P=tag)>)')
+_LABELLED = re.compile(r'data-w-label="([^"]+)"')
+_NAME = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Before whom the page opens: in which language, on what, and with which app in hand."""
+
+    locale: str
+    on_phone: bool
+    app: str
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """Whose page it is, as far as that is known before the link is read."""
+
+    name: str
+    device: str
+    support_url: str | None
+    privacy_url: str | None
+
+    @classmethod
+    def of(cls, config: Settings) -> "Platform":
+        """The platform of the configuration."""
+        support, privacy = (str(url) if url else None for url in (config.support_url, config.privacy_url))
+        return cls(config.platform_name, config.device_name, support, privacy)
+
+
+class Languages:
+    """The languages that there are: one file each in `frontend/locales`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.words: dict[str, Words] = {
+            path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))
+        }
+
+    def reader(self, request: Request) -> Reader:
+        """Who asks. What was chosen here counts first, then the link's language, then the browser's."""
+        agent = request.headers.get("user-agent", "")
+        on_phone = bool(_PHONE.search(agent)) or request.headers.get("sec-ch-ua-mobile") == "?1"
+        wishes = [
+            request.cookies.get(CHOICE, ""),
+            request.query_params.get(LANGUAGE, ""),
+            *_preferred(request.headers.get("accept-language", "")),
+        ]
+        locale = next((found for wish in wishes if (found := self._fitting(wish))), DEFAULT)
+        return Reader(locale, on_phone, "iphone" if _APPLE.search(agent) else "android")
+
+    def _fitting(self, wish: str) -> str | None:
+        if wish in self.words:
+            return wish
+        language = wish[:2].lower()
+        return next((one for one in self.words if one[:2] == language), None) if language else None
+
+
+def _preferred(header: str) -> list[str]:
+    """The languages of an Accept-Language header, the best first."""
+    weighed = []
+    for place, wish in enumerate(header.split(",")[:20]):
+        name, _, weight = wish.partition(";q=")
+        try:
+            weighed.append((-float(weight or 1), place, name.strip()))
+        except ValueError:
+            continue
+    return [name for _, _, name in sorted(weighed)]
+
+
+class Painter:
+    """Fills the markup. `address` gives the address of a file of the page."""
+
+    def __init__(
+        self, read: Callable[[str], str], languages: Languages, platform: Platform, address: Callable[[str], str]
+    ) -> None:
+        self._read = read
+        self._languages = languages
+        self._platform = platform
+        self._address = address
+
+    def paint(self, page: str, reader: Reader) -> str:
+        """The HTML of `page` for this reader."""
+        words = self._languages.words[reader.locale]
+        known = _menu(words) | {"platform": self._platform.name, "device": self._platform.device, "company": COMPANY}
+        html = self._read(page).replace("{{skeleton}}", self._read("skeleton.html"))
+        # The words first: what is put into a blank is never taken for markup of ours.
+        html = _WORDED.sub(lambda found: found[1] + _pieces(words, known, found["spec"]) + found[4], html)
+        html = _LABELLED.sub(lambda found: f'{found[0]} aria-label="{escape(str(words[found[1]]))}"', html)
+        blanks = self._blanks(reader, words, known)
+        return _BLANK.sub(lambda found: blanks[found[1]] if found[1] in blanks else self._static(found[1]), html)
+
+    def _static(self, blank: str) -> str:
+        kind, _, name = blank.partition(" ")
+        if kind != "static":
+            raise KeyError(blank)
+        return escape(self._address(name))
+
+    def _blanks(self, reader: Reader, words: Words, known: Mapping[str, str]) -> dict[str, str]:
+        step = "form" if reader.on_phone else "opening"
+        platform, support, privacy = self._platform.name, self._platform.support_url, self._platform.privacy_url
+        texts = {
+            "lang": reader.locale,
+            "dir": str(words["language.dir"]),
+            "tab": f"{words['page.title']} · {platform}",
+            "platform": platform,
+            "called": self._platform.device,
+            "initial": platform[:1].upper(),
+            "device": "phone" if reader.on_phone else "desktop",
+            "app": reader.app,
+            "step": step,
+            "method": "code" if reader.on_phone else "qr",
+            "title": str(words[f"step.{step}.title"]),
+            "text": _filled(str(words[f"step.{step}.text"]), known),
+            "turn": str(words["act.use-qr" if reader.on_phone else "act.use-code"]),
+        }
+        attributes = {
+            "open": "" if reader.on_phone else " open",
+            "hidden on phone": " hidden" if reader.on_phone else "",
+            "hidden on desktop": "" if reader.on_phone else " hidden",
+            "checked android": " checked" if reader.app == "android" else "",
+            "checked iphone": " checked" if reader.app == "iphone" else "",
+            "hidden without foot": "" if support or privacy else " hidden",
+            "support": f' href="{escape(support)}"' if support else " hidden",
+            "privacy": f' href="{escape(privacy)}"' if privacy else " hidden",
+            "languages": self._options(reader),
+            # It stands in a data block, which only its own end tag ends.
+            "words": json.dumps(words, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
+        }
+        return {name: escape(text) for name, text in texts.items()} | attributes
+
+    def _options(self, reader: Reader) -> str:
+        return "".join(
+            f'<option value="{locale}" lang="{locale}" data-words="{escape(self._address(f"locales/{locale}.json"))}"'
+            f"{' selected' if locale == reader.locale else ''}>{escape(str(words['language.name']))}</option>"
+            for locale, words in self._languages.words.items()
+        )
+
+
+def _menu(words: Words) -> dict[str, str]:
+    """The names in WhatsApp's menus, by the last part of their keys."""
+    return {key[5:]: str(text) for key, text in words.items() if re.fullmatch(r"menu\.\w+", key)}
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    return _NAME.sub(lambda found: values[found[1]], text)
+
+
+def _pieces(words: Words, known: Mapping[str, str], spec: str) -> str:
+    """The words of an element as HTML: every second piece between `**` is bold."""
+    key, *own = spec.split(" ")
+    values = {**known, **{name: str(words[other]) for name, _, other in (pair.partition("=") for pair in own)}}
+    pieces = [escape(_filled(piece, values)) for piece in str(words[key]).split("**")]
+    return "".join(f"<b>{piece}</b>" if place % 2 else piece for place, piece in enumerate(pieces))

@@ -1,0 +1,121 @@
+"""The first paint: the right reader, every blank filled, and nothing that anybody has configured becomes markup."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from starlette.requests import Request
+
+from app.page.assets import FRONTEND, PAGES
+from app.page.paint import Languages, Painter, Platform, Reader
+
+LANGUAGES = Languages(FRONTEND / "locales")
+ANDROID = "Mozilla/5.0 (Linux; Android 14; Pixel 7) AppleWebKit/537.36 Chrome/120.0.0.0 Mobile Safari/537.36"
+IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 Safari/604.1"
+DESKTOP = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/120.0.0.0 Safari/537.36"
+
+
+def asked(query: str = "", **headers: str) -> Request:
+    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return Request({"type": "http", "path": "/link", "query_string": query.encode(), "headers": raw})
+
+
+def painted(page: str, reader: Reader, platform: Platform) -> str:
+    painter = Painter(lambda name: (FRONTEND / name).read_text(), LANGUAGES, platform, lambda name: f"/static/{name}")
+    return painter.paint(page, reader)
+
+
+WISHES = [
+    ({}, "en"),
+    ({"accept_language": "ru-RU,ru;q=0.9,en;q=0.8"}, "ru"),
+    ({"accept_language": "xx,en;q=0.1,es;q=0.7"}, "es"),
+    ({"accept_language": "pt"}, "pt-BR"),
+    ({"accept_language": "PT-pt"}, "pt-BR"),
+    ({"accept_language": "en;q=nonsense, es, *;q=0.1"}, "es"),
+    ({"accept_language": "," * 5000}, "en"),
+    ({"accept_language": "ru", "query": "lang=es"}, "es"),
+    ({"accept_language": "ru", "query": "lang=../../etc"}, "ru"),
+    ({"accept_language": "ru", "query": "lang=es", "cookie": "a=b; lang=pt-BR"}, "pt-BR"),
+    ({"accept_language": "ru", "cookie": "lang=<script>"}, "ru"),
+]
+
+
+@pytest.mark.parametrize(("told", "locale"), WISHES)
+def test_the_reader_s_language(told, locale):
+    assert LANGUAGES.reader(asked(**told)).locale == locale
+
+
+@pytest.mark.parametrize(
+    ("headers", "on_phone", "app"),
+    [
+        ({}, False, "android"),
+        ({"user_agent": ANDROID}, True, "android"),
+        ({"user_agent": IPHONE}, True, "iphone"),
+        ({"user_agent": DESKTOP}, False, "android"),
+        ({"user_agent": DESKTOP.replace("X11; Linux", "Macintosh; Mac")}, False, "iphone"),
+        ({"user_agent": DESKTOP, "sec_ch_ua_mobile": "?1"}, True, "android"),
+    ],
+)
+def test_the_reader_s_device(headers, on_phone, app):
+    reader = LANGUAGES.reader(asked(**headers))
+    assert (reader.on_phone, reader.app) == (on_phone, app)
+
+
+@pytest.mark.parametrize("page", PAGES.values())
+@pytest.mark.parametrize("locale", LANGUAGES.words)
+@pytest.mark.parametrize("on_phone", [True, False])
+def test_every_blank_is_filled_in_every_language(page, locale, on_phone):
+    html = painted(page, Reader(locale, on_phone, "android"), Platform("Bookwell", "Bookwell", None, None))
+    assert not re.search(r"\{\{|\}\}", html.partition('id="words">')[0])
+    assert not re.search(r'data-w="[^"]*"[^>]*></', html), "an element without its words"
+
+
+class Reading(HTMLParser):
+    """What a browser finds: the tags, and the data block."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.words = ""
+        self._in_words = False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self._in_words = dict(attrs).get("id") == "words"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_words = self._in_words and tag != "script"
+
+    def handle_data(self, data: str) -> None:
+        if self._in_words:
+            self.words += data
+
+
+def test_nothing_that_is_configured_becomes_markup():
+    reader = Reader("en", False, "android")
+    plain = Reading(
+        painted("index.html", reader, Platform("Bookwell", "Bookwell", "https://a.example", "https://a.example"))
+    )
+    for evil in (
+        '<script src="//evil">',
+        '"><img onerror=alert(1)>',
+        "</title><b>",
+        "{{words}}",
+        "**bold**",
+        "{platform}",
+    ):
+        platform = Platform(evil, evil, "https://a.example/?a=1&b=\"'<x>", "https://a.example/#</a>")
+        read = Reading(painted("index.html", reader, platform))
+        assert read.tags == plain.tags, evil
+        assert json.loads(read.words) == LANGUAGES.words["en"]
+
+
+def test_the_words_in_the_page_cannot_end_their_block():
+    languages = Languages(FRONTEND / "locales")
+    languages.words["en"] = {**languages.words["en"], "page.title": "</script><b>"}
+    painter = Painter(lambda name: (FRONTEND / name).read_text(), languages, Platform("B", "B", None, None), str)
+    read = Reading(painter.paint("index.html", Reader("en", True, "android")))
+    assert json.loads(read.words)["page.title"] == "</script><b>"
+    assert "b" not in read.tags[-3:]
