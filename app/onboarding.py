@@ -97,17 +97,8 @@ class Onboarding:
         await self._wait(Asker(number, link.session, address))
         subject = Subject(link.id, link.expires_at, phone=number, expected=link.phone, address=address)
         requested = await self._request(link, Method.CODE, subject)
-        if requested.outcome is Outcome.DIFFERS:
-            raise Refused(FailureCode.IN_PROGRESS, field=phone.FIELD)
-        if requested.outcome is Outcome.JOINED and requested.owner is not None:
-            await enqueue(
-                self._redis,
-                keys.queue_worker(requested.owner),
-                "code",
-                link.session,
-                requested.attempt,
-                job_id=f"code:{link.session}:{requested.attempt}",
-            )
+        if requested.outcome is Outcome.JOINED:
+            await self._tell_owner(link.session, requested)
         return requested.outcome is Outcome.STARTED
 
     async def refused(self, code: FailureCode) -> None:
@@ -131,11 +122,22 @@ class Onboarding:
         requested = await self._claims.request(link.session, subject, change)
         if requested.outcome is Outcome.LIMITED:
             raise Refused(FailureCode.COOL_DOWN, retry_at=requested.retry_at)
+        if requested.outcome is Outcome.DIFFERS:
+            raise Refused(FailureCode.IN_PROGRESS, field=phone.FIELD if subject.phone else None)
+        if requested.tightened:
+            await self._tell_owner(link.session, requested)
         if requested.outcome is Outcome.JOINED and requested.owner is None:
             # It came with its job. Should that be lost, a click brings it back; the same id is the same job.
             job_id = link_job_id(link.session, requested.attempt)
             await enqueue(self._redis, keys.QUEUE_LINKING, "link", link.session, requested.attempt, job_id=job_id)
         return requested
+
+    async def _tell_owner(self, session: SessionId, requested: Requested) -> None:
+        """Have the attempt's worker look at its subject again: a code is wanted, or another phone is expected."""
+        if requested.owner is not None:
+            job_id = f"code:{session}:{requested.attempt}"
+            queue = keys.queue_worker(requested.owner)
+            await enqueue(self._redis, queue, "code", session, requested.attempt, job_id=job_id)
 
     async def _wait(self, asker: Asker) -> None:
         """Answer before WhatsApp must: who has to wait is told until when."""

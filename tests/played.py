@@ -115,7 +115,7 @@ class Player:
             case c.ForgetPhone():
                 self.phone = None
             case c.Judge():
-                return c.Judged(self.revoked)
+                return c.Judged(self.revoked, self.expected)
             case c.Adopt(jid=jid, linked_at=at, parked=parked):
                 return c.Adopted(StoredDevice(SESSION, jid, at, "/nowhere", parked, 1))
             case c.SpendLink():

@@ -35,7 +35,7 @@ class Outcome(StrEnum):
 
     STARTED = "started"  # a new attempt, and its job
     JOINED = "joined"  # one runs already
-    DIFFERS = "differs"  # one runs already, with a code for another phone
+    DIFFERS = "differs"  # one runs already, for another phone
     LINKED = "linked"  # there is nothing to do
     LIMITED = "limited"  # too many were started lately
 
@@ -64,12 +64,13 @@ class Subject:
 @dataclass(frozen=True, slots=True)
 class Requested:
     """The outcome, the attempt that runs now (0: none), and its owner when there is one; of `limited`, the moment from
-    which an attempt may start (ms since the epoch)."""
+    which an attempt may start (ms since the epoch). `tightened`: the attempt expects the link's phone from now on."""
 
     outcome: Outcome
     attempt: int
     owner: WorkerId | None
     retry_at: int | None = None
+    tightened: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,13 @@ class Claims:
             starts_ms=keys.STARTS_TTL,
         )
         outcome, retry_at = Outcome(said["outcome"]), said.get("retry_at")
-        return Requested(outcome, int(said["attempt"]), _owner(said.get("owner")), retry_at and int(retry_at))
+        return Requested(
+            outcome,
+            int(said["attempt"]),
+            _owner(said.get("owner")),
+            retry_at and int(retry_at),
+            bool(said.get("tightened")),
+        )
 
     async def cancel(self, session: SessionId, change: Change) -> Cancelled:
         """End an attempt that waits in the queue or whose worker is gone, or say who must end it."""

@@ -312,6 +312,19 @@ local function begin_attempt()
   return { outcome = 'started', attempt = attempt }
 end
 
+-- A link that expects a phone joins an attempt that expects none yet: from then on the attempt expects it. Answers false
+-- if the attempt expects another, or makes a code for another, or if its phone has agreed already.
+local function keep_expectation(body, joined)
+  local wanted, expected = arg.subject.expected, call('HGET', key.subject, 'expected') or ''
+  if wanted == '' or wanted == expected then return true end
+  local coded = call('HGET', key.subject, 'phone') or ''
+  if expected ~= '' or (coded ~= '' and coded ~= wanted) or not facts.cancellable[body.state] then return false end
+  call('HSET', key.subject, 'expected', wanted)
+  call('PEXPIRE', key.subject, facts.subject)
+  joined.tightened = true
+  return true
+end
+
 -- Of any number of requests one begins an attempt, with its job; the others join it, and may bring a phone.
 function script.request()
   local number, _, body = present()
@@ -326,6 +339,10 @@ function script.request()
     return begin_attempt()
   end
   local joined, phone = { outcome = 'joined', attempt = attempt, owner = owner_of_session() }, arg.subject.phone
+  if not keep_expectation(body, joined) then
+    joined.outcome = 'differs'
+    return joined
+  end
   if phone == '' then return joined end
   local known = call('HGET', key.subject, 'phone')
   if known and known ~= '' and known ~= phone then

@@ -276,7 +276,8 @@ class Attempt:
         )
 
     async def _judge(self, _: c.Judge) -> c.Judged:
-        return c.Judged(await self._parts.claims.is_revoked(self._course.subject))
+        known = await self._parts.claims.subject(self._session)  # a link may have joined that expects a phone
+        return c.Judged(await self._parts.claims.is_revoked(self._course.subject), known.expected)
 
     async def _adopt(self, effect: c.Adopt) -> c.Adopted:
         assert self._connection is not None, "it has spoken"  # noqa: S101

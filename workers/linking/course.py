@@ -118,9 +118,10 @@ class CodeDenied:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Whether the link that asked was revoked meanwhile."""
+    """Whether the link that asked was revoked meanwhile, and the phone that must have agreed, if it must be one."""
 
     revoked: bool
+    expected: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -336,8 +336,13 @@ def adopt_parked(turn: T) -> None:
 
 
 def adopt(turn: T) -> None:
-    """Durable first, told second. A device of a revoked link is parked like a stranger's."""
-    _adopt(turn, REVOKED if turn.event.revoked else "")
+    """Durable first, told second. A device of a revoked link is parked like a stranger's; a stranger is as well whom a
+    link does not expect that joined late."""
+    expected, paired = turn.event.expected, turn.course.paired
+    if expected and paired is not None and not phone.same_account(expected, phone.of_jid(paired.jid)):
+        _adopt(turn, FailureCode.WRONG_NUMBER.value)
+    else:
+        _adopt(turn, REVOKED if turn.event.revoked else "")
 
 
 def keep_device(turn: T) -> None:

@@ -299,6 +299,14 @@ def test_a_phone_that_must_not_stay_is_logged_out_before_it_is_told(options, par
     assert order.index("HangUp") < order.index("LogOutDevice") < order.index("End") < order.index("GiveLeaseBack")
 
 
+def test_a_stranger_to_a_link_that_joined_unheard_is_let_go_as_well():
+    player = shown()
+    player.expected = OTHER  # the word of it is still on its way when the phone agrees
+    player.happen(paired(NUMBER), CONNECTED)
+    assert player.did(c.Adopt)[0].parked == "wrong-number"
+    assert failure(player) is FailureCode.WRONG_NUMBER
+
+
 def test_the_expected_phone_stays():
     assert linked(expected=PHONE).states == LINKED_STATES
 
