@@ -32,6 +32,7 @@ from bench import (
     b7_killed,
     b8_workers,
     b9_linked,
+    b11_texts,
 )
 from bench.result import Line, Row, table
 from bench.run import Run
@@ -51,6 +52,7 @@ ROWS: dict[str, tuple[str, Measure]] = {
     "B7": ("a worker is killed", b7_killed.measure),
     "B8": ("more workers", b8_workers.measure),
     "B9": ("scan or code to linked", b9_linked.measure),
+    "B11": ("texts through one session", b11_texts.measure),
 }
 
 

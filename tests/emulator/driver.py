@@ -1,8 +1,8 @@
 """The real neonize in a process of its own, steered by JSON lines: what it says goes to stdout, commands come on stdin.
 
 Lines out: {"event": "qr", "text": ...}, {"event": "status", "word": ...}, {"event": "ended", "error": ...}, and one for each
-neonize event by its name. Commands in: {"do": "code", "phone": ...}, {"do": "send", "to": ..., "text": ...}, {"do": "logout"},
-{"do": "stop"}. Answers carry "event": "code", "sent", "logged-out" or "failed". The process ends by os._exit: an unpaired client's
+neonize event by its name. Commands in: {"do": "code", "phone": ...}, {"do": "send", "to": ..., "text": ...}, {"do": "texts", "to": JSON list},
+{"do": "logout"}, {"do": "stop"}. Answers carry "event": "code", "sent", "logged-out" or "failed". The process ends by os._exit: an unpaired client's
 thread never does.
 """
 
@@ -95,6 +95,10 @@ async def command(client: NewAClient, order: dict[str, str]) -> None:
             case "send":
                 answer = await client.send_message(build_jid(order["to"]), order["text"])
                 tell("sent", id=answer.ID)
+            case "texts":
+                for place, to in enumerate(json.loads(order["to"])):
+                    await client.send_message(build_jid(to), str(place))
+                tell("sent-all")
             case "group":
                 answer = await client.send_message(build_jid(order["to"], "g.us"), order["text"])
                 tell("sent", id=answer.ID)

@@ -1,0 +1,101 @@
+"""B11: texts a second through one session, over a loop of bare neonize: 200 to 20 known people, 60 first ones to 60.
+
+WhatsApp is near, and 100 ms away. Measured at the emulator, from the first text to the last: all of them, in order.
+"""
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bench.floor import Driver
+from bench.result import Line, median
+from bench.run import Run
+from emulator.client import Emulator
+from tests.e2e.stack import Stack, new_number
+
+FAR_SECONDS = 0.1
+KNOWN_BAR, NEW_BAR = 0.95, 1.7
+_people = itertools.count(79_500_000_000)
+
+
+async def measure(run: Run) -> list[Line]:
+    """Both kinds of people, near and far, in turns with bare neonize."""
+    rounds = run.rounds(3, 1)
+    texts, people, new = (200, 20, 60) if rounds > 1 else (60, 10, 20)
+    lines: list[Line] = []
+    async with run.emulator() as emulator:
+        with run.redis() as redis:
+            async with Stack.running(emulator, redis, run.place(), MAX_RATE="0") as stack:
+                link, number = await stack.linked()
+                async with _linked(emulator, run.place()) as (driver, bare):
+                    for where, seconds in (("near", 0.0), ("100 ms away", FAR_SECONDS)):
+                        for tag in (stack.tag, "bare"):
+                            await emulator.settings(tag, answer_delay=seconds)
+                        known = [str(next(_people)) for _ in range(people)]
+                        rates: dict[tuple[str, str], list[float]] = {}
+                        for turn in range(rounds + 1):
+                            strangers = [[str(next(_people)) for _ in range(new)] for _ in range(2)]
+                            receivers = {"known": [known * (texts // people)] * 2, "new": strangers}
+                            for kind, (one, other) in receivers.items():
+                                ours = await _ours(stack, link["company"], number, one)
+                                floor = await _bare(emulator, driver, bare, other)
+                                if turn:  # the first makes them known
+                                    rates.setdefault((kind, "ours"), []).append(ours)
+                                    rates.setdefault((kind, "bare"), []).append(floor)
+                            run.say(f"{where}: round {turn} of {rounds}")
+                        for kind, bar in (("known", KNOWN_BAR), ("new", NEW_BAR if seconds else None)):
+                            ours, floor = median(rates[kind, "ours"]), median(rates[kind, "bare"])
+                            what = f"texts to {kind} people, {where}"
+                            lines += [
+                                Line(what, ours, "/s", floor=floor, samples=rounds),
+                                Line(
+                                    f"{what}: times bare neonize",
+                                    ours / floor,
+                                    "x",
+                                    bar=bar,
+                                    at_least=True,
+                                    samples=rounds,
+                                ),
+                            ]
+    return lines
+
+
+@asynccontextmanager
+async def _linked(emulator: Emulator, folder: Path) -> AsyncIterator[tuple[Driver, str]]:
+    number = new_number().lstrip("+")
+    async with Driver.running(emulator, folder / f"{number}.db") as driver:
+        text = (await driver.said("qr"))["text"]
+        await emulator.phone(number).scan(text)
+        await driver.said("Connected")
+        yield driver, number
+
+
+async def _arrived(emulator: Emulator, number: str, before: int, count: int) -> float:
+    """Texts a second; all that were sent, in their order."""
+    async with asyncio.timeout(240):
+        while len(found := (await emulator.messages(number))[before:]) < count:
+            await asyncio.sleep(0.05)
+    assert [one["text"] for one in found] == [str(place) for place in range(count)], "in order, and none lost"
+    took: int = found[-1]["at"] - found[0]["at"]
+    return (count - 1) * 1000 / took
+
+
+async def _ours(stack: Stack, company: str, number: str, receivers: list[str]) -> float:
+    before = len(await stack.emulator.messages(number.lstrip("+")))
+    for place, to in enumerate(receivers):
+        body = {"to": f"+{to}", "text": str(place)}
+        answer = await stack.http.post(f"/api/v1/companies/{company}/messages", json=body)
+        while answer.status_code == 429:
+            await asyncio.sleep(0.1)
+            answer = await stack.http.post(f"/api/v1/companies/{company}/messages", json=body)
+        assert answer.status_code == 202, answer.text
+    return await _arrived(stack.emulator, number.lstrip("+"), before, len(receivers))
+
+
+async def _bare(emulator: Emulator, driver: Driver, number: str, receivers: list[str]) -> float:
+    before = len(await emulator.messages(number))
+    await driver.order(do="texts", to=json.dumps(receivers))
+    return await _arrived(emulator, number, before, len(receivers))
