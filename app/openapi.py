@@ -40,6 +40,7 @@ WEBHOOKS: dict[EventType, str] = {
     EventType.MESSAGE_DELIVERED: "The receiver's phone has a message.",
     EventType.MESSAGE_READ: "The receiver has read a message.",
     EventType.MESSAGE_UNDELIVERED: "WhatsApp took a message, and the receiver's phone does not show it.",
+    EventType.MESSAGE_RECEIVED: "Somebody has written to the company, or the company on its own phone. Only if asked for.",
     EventType.TEST: "You have asked for it, to see whether your server takes events.",
 }
 

@@ -87,6 +87,7 @@ def facts() -> dict[str, Any]:
         "claim": keys.CLAIM_TTL,
         "subject": keys.SUBJECT_TTL,
         "webhook": keys.WEBHOOK_TTL,
+        "heard": keys.DAY,
         "dead": keys.DEAD_TTL,
         "feed": keys.FEED_TTL,
         "feed_length": keys.FEED_LENGTH,

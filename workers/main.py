@@ -25,6 +25,7 @@ from shared.state.claims import Claims
 from shared.state.contacts import Contacts
 from shared.state.cooldowns import Cooldowns
 from shared.state.events import EventShelf, News
+from shared.state.inbound import InboundShelf
 from shared.state.lease import Leases
 from shared.state.outbox import Outbox
 from shared.state.receivers import Receivers
@@ -39,6 +40,7 @@ from workers.delivery import Webhooks
 from workers.engine.pool import LinkerPool
 from workers.engine.processes import Engines, Options
 from workers.holding.holders import Holders
+from workers.holding.inbox import Inbox
 from workers.holding.sessions import Job, Links, Sessions
 from workers.jobs import Jobs, Places
 from workers.linking.attempt import Attempt, Order, Parts
@@ -134,7 +136,18 @@ class Worker:
         sweeper = Sweeper(redis, leases, Rescue(redis, news), snapshots, store, self.id, outbox, device_name)
         cooldowns = Cooldowns(redis, self._config.secret_key)
         contacts = Contacts(redis, self._config.secret_key)
-        links = Links(snapshots, ownership, store, outbox, contacts, cooldowns, self.spawn, self._config.device_name)
+        links = Links(
+            snapshots,
+            ownership,
+            store,
+            outbox,
+            contacts,
+            Inbox(InboundShelf(redis, news), self.spawn),
+            Receivers(self._config, redis).want_inbound,
+            cooldowns,
+            self.spawn,
+            self._config.device_name,
+        )
         holders = Holders(engines, self.spawn)
         sessions = Sessions(links, holders, version, most=most.sessions, memory_mb=memory_mb())
         version.listen(sessions.newer, sessions.try_refused)

@@ -26,11 +26,12 @@ class EventType(StrEnum):
     MESSAGE_DELIVERED = "message.delivered"
     MESSAGE_READ = "message.read"
     MESSAGE_UNDELIVERED = "message.undelivered"
+    MESSAGE_RECEIVED = "message.received"
     TEST = "webhook.test"
 
 
-DEFAULT_EVENTS = tuple(EventType)
-"""What a receiver is told of that has not said what it wants."""
+DEFAULT_EVENTS = tuple(kind for kind in EventType if kind is not EventType.MESSAGE_RECEIVED)
+"""What a receiver is told of that has not said what it wants. What people write to a company is told only if asked for."""
 
 
 class Version(Wire):
@@ -40,9 +41,34 @@ class Version(Wire):
     seq: int
 
 
+class MediaNotice(Wire):
+    """That a message has something beside text. It is not downloaded."""
+
+    type: str = Field(description="`image`, `video`, `audio`, `document`, `sticker`, `contact`, `location`, `poll` …")
+    mime: str | None = None
+    size: int | None = Field(default=None, description="In bytes, if the sender says it.")
+
+
+class IncomingMessage(Wire):
+    """A message that has come in, or that was written on the company's own phone."""
+
+    id: str = Field(description="WhatsApp's own id.")
+    kind: str = Field(description="`text`, `media`, `reaction`, `edit`, `deletion` or `other`.")
+    chat: str = Field(description="The other side: its number (E.164), its LID, or a group `<id>@g.us`.")
+    sender: str | None = Field(default=None, alias="from", description="The writer's number, if WhatsApp tells it.")
+    from_lid: str | None = Field(default=None, description="The writer's name that is no number.")
+    name: str | None = Field(default=None, description="As the writer calls himself.")
+    own: bool = Field(description="Written on the company's own phone.")
+    at: int = Field(description="WhatsApp's own time, in ms.")
+    text: str | None = Field(default=None, description="The text, a caption, the new text of an edit, an emoji.")
+    target_id: str | None = Field(default=None, description="The message that is edited, deleted or reacted to.")
+    quoted_id: str | None = Field(default=None, description="The message that is answered.")
+    media: MediaNotice | None = None
+
+
 class Event(Wire):
     """The body of a webhook. `at` is the moment of the change (ms since the epoch, UTC), and stays the same in every
-    try. `device.phone` is masked: no event carries a phone number, a QR or a code."""
+    try. `device.phone` is masked: but for `message.received`, no event carries a phone number, a text, a QR or a code."""
 
     id: str = Field(description="Names the event: the same in every try.")
     type: EventType
@@ -58,3 +84,7 @@ class Event(Wire):
     reason: Reason | None = Field(default=None, description="Of `message.failed` and `message.undelivered`.")
     status: int | None = Field(default=None, description="WhatsApp's own number, when it has refused a message.")
     advice: str | None = Field(default=None, description="The next thing to do after WhatsApp's refusal.")
+    message: IncomingMessage | None = Field(default=None, description="Of `message.received`.")
+    lost: int | None = Field(
+        default=None, description="Of `message.received`: so many before it found no room, as nobody took the others."
+    )

@@ -133,6 +133,21 @@ def contact(digest: str) -> str:
     return f"wa:contact:{digest}"
 
 
+def heard(session: SessionId, digest: str) -> str:
+    """String PX: a message that has come in and was told."""
+    return f"wa:heard:{session}:{digest}"
+
+
+def inbox(session: SessionId) -> str:
+    """List: the ids of the events of what has come in, the oldest first."""
+    return f"wa:inbox:{session}"
+
+
+def lost(session: SessionId) -> str:
+    """Counter PX: what has come in and found no room."""
+    return f"wa:lost:{session}"
+
+
 def pace(session: SessionId) -> str:
     """String PX: the moment (ms) up to which the session's texts have used its rate."""
     return f"wa:pace:{session}"
@@ -263,6 +278,21 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:unconfirmed", "zset", "8 days", "texts that no phone has confirmed, by when (ms) that is told"),
     KeyDoc("wa:message:<session>:<message>", "hash", "7 days", "where a text stands: state, times, reason"),
     KeyDoc("wa:sent:<session>:<id>", "string PX", "7 days", "our id of a text, for its receipts"),
+    KeyDoc(
+        "wa:inbox:<session>",
+        "list",
+        "25 h",
+        "events of what has come in, the oldest first: each waits for the one before",
+    ),
+    KeyDoc(
+        "wa:heard:<session>:<hash>",
+        "string PX",
+        "1 day",
+        "a message that has come in and was told, so that it is told once",
+    ),
+    KeyDoc(
+        "wa:lost:<session>", "counter PX", "25 h", "messages that have come in and found no room; the next event tells"
+    ),
     KeyDoc("wa:contact:<hash>", "string PX", "1 day", "whether a number is on WhatsApp, by keyed hash; no phone in it"),
     KeyDoc("wa:pace:<session>", "string PX", "15 min", "up to when (ms) the session's texts have used MAX_RATE"),
     KeyDoc("wa:once:<session>:<hash>", "string PX", "1 day", "the message that was asked for under an Idempotency-Key"),

@@ -133,8 +133,16 @@ class EventShelf:
         """Count how the try ended; then forget the event, have it tried again after `pause_ms`, or, if nobody takes it,
         `keep` it among the dead."""
         counter = field(Counter.WEBHOOKS, result=result.value, type=due.type)
+        in_order = due.type == EventType.MESSAGE_RECEIVED
         await self._wa(
-            "settle_event", id=due.id, counter=counter, result=result.value, fault=fault, pause=pause_ms, keep=keep
+            "settle_event",
+            names={"inbox": keys.inbox(session_of(due.company))} if in_order else {},
+            id=due.id,
+            counter=counter,
+            result=result.value,
+            fault=fault,
+            pause=pause_ms,
+            keep=keep,
         )
 
     async def give_back(self, due: Due, pause_ms: int) -> None:

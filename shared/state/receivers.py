@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from shared.core import keys
 from shared.core.events import DEFAULT_EVENTS, EventType
 from shared.core.hosts import Network, is_address, may_reach
-from shared.core.ids import CompanyId, session_of
+from shared.core.ids import CompanyId, SessionId, company_of, session_of
 from shared.core.signing import key_of
 from shared.settings import Settings
 from shared.state.pool import answer
@@ -42,6 +42,11 @@ class Receivers:
     async def of(self, company: CompanyId) -> Receiver | None:
         """The receiver of a company's events: its own before the service's; None for neither."""
         return await self.own(company) or self._ours
+
+    async def want_inbound(self, session: SessionId) -> bool:
+        """Whether the session's company, or the service, wants to hear of what comes in."""
+        receiver = await self.of(company_of(session))
+        return receiver is not None and receiver.wants(EventType.MESSAGE_RECEIVED.value)
 
     async def own(self, company: CompanyId) -> Receiver | None:
         """The company's own receiver."""

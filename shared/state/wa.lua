@@ -627,6 +627,19 @@ function script.take_events()
   return { events = taken, wait = first_due(key.webhooks) }
 end
 
+-- Of what has come in for a session, the first event alone is on the shelf: the next follows when that one is settled.
+local function next_of_inbox()
+  if arg.id then call('LREM', key.inbox, 1, arg.id) end
+  local first = call('LINDEX', key.inbox, 0)
+  while first and call('EXISTS', key.webhook_of .. first) == 0 do -- forgotten
+    call('LPOP', key.inbox)
+    first = call('LINDEX', key.inbox, 0)
+  end
+  if not first or call('ZSCORE', key.webhooks, first) then return end
+  call('ZADD', key.webhooks, whole(now_ms()), first)
+  call('PUBLISH', key.webhooks, '1')
+end
+
 -- Counts how a try ended. Nothing happens if the event has come to its end meanwhile.
 function script.settle_event()
   local name = key.webhook_of .. arg.id
@@ -639,6 +652,7 @@ function script.settle_event()
     return true
   end
   call('ZREM', key.webhooks, arg.id)
+  if key.inbox then next_of_inbox() end
   if arg.result == 'delivered' or not arg.keep then
     call('DEL', name)
     return true
@@ -787,6 +801,26 @@ function script.doubt_text()
   mark_text('doubt', 'unreadable')
   call('ZADD', key.unconfirmed, 'LT', whole(now_ms() + arg.soon), arg.session .. ' ' .. arg.id)
   return true
+end
+
+-- Tells of what has come in: once, in its order, and together with how many found no room before. Answers `told`, `again`,
+-- `full`, or `unwanted`.
+function script.receive()
+  if not call('SET', key.heard, '1', 'NX', 'PX', facts.heard) then return 'again' end
+  if call('LLEN', key.inbox) >= arg.most then
+    call('INCR', key.lost)
+    call('PEXPIRE', key.lost, facts.webhook)
+    return 'full'
+  end
+  local lost = (tonumber(call('GETDEL', key.lost) or 0) or 0) + arg.lost
+  if lost > 0 then arg.event.about = arg.event.about .. ',"lost":' .. whole(lost) end
+  tell_beside()
+  if not call('ZSCORE', key.webhooks, arg.event.id) then return 'unwanted' end
+  if call('LLEN', key.inbox) > 0 then call('ZREM', key.webhooks, arg.event.id) end
+  call('RPUSH', key.inbox, arg.event.id)
+  call('PEXPIRE', key.inbox, facts.webhook)
+  next_of_inbox()
+  return 'told'
 end
 
 -- Scripts: cool-downs --------------------------------------------------------------------------------------------------

@@ -8,7 +8,20 @@ import pytest
 from emulator.faults import Fault
 from tests.engine.steps import Linked, Steps
 from workers.engine.processes import Holder
-from workers.engine.protocol import Confirmed, Held, Line, Look, Looked, Person, Receipt, Send, SendFailed, Sent
+from workers.engine.protocol import (
+    Came,
+    Confirmed,
+    Held,
+    Line,
+    Look,
+    Looked,
+    Person,
+    Receipt,
+    Received,
+    Send,
+    SendFailed,
+    Sent,
+)
 
 
 @pytest.fixture
@@ -105,3 +118,65 @@ async def test_a_text_goes_to_a_lid_and_to_a_group_of_which_the_session_is_a_mem
     failed = await until(holder, SendFailed)
     assert isinstance(failed, SendFailed)
     assert "failed to get group members" in failed.reason
+
+
+@pytest.fixture
+async def hearing(steps: Steps, linked: Linked) -> AsyncIterator[Holder]:
+    """A holder that tells what comes in."""
+    async with steps.holder() as holder:
+        await holder.send(linked.hold("s").model_copy(update={"inbound": True}))
+        assert await until(holder, Held) == Held(session="s")
+        yield holder
+
+
+async def received(holder: Holder) -> Received:
+    line = await until(holder, Received)
+    assert isinstance(line, Received)
+    return line
+
+
+async def test_what_a_person_writes_comes_in_with_its_kind(steps: Steps, linked: Linked, hearing: Holder):
+    person, company = steps.phone(), linked.phone.number
+    await person.change(name="Ada")
+    first = await person.say(company, "Is tomorrow at 12 free?")
+    text = await received(hearing)
+    assert (text.whatsapp_id, text.came, text.text) == (first, Came.TEXT, "Is tomorrow at 12 free?")
+    assert (text.sender, text.chat, text.own, text.name) == (f"+{person.number}", f"+{person.number}", False, "Ada")
+    await person.say(company, "At 13 as well", quoted=first, quoted_text="Is tomorrow at 12 free?")
+    assert (await received(hearing)).quoted == first
+    await person.say(company, kind="image")
+    image = await received(hearing)
+    assert (image.came, image.media) == (Came.MEDIA, "image")
+    assert image.mime.startswith("image/")
+    await person.edit(company, first, "Is Friday free?")
+    edit = await received(hearing)
+    assert (edit.came, edit.target, edit.text) == (Came.EDIT, first, "Is Friday free?")
+    await person.react(company, first, "👍", own=True)
+    reaction = await received(hearing)
+    assert (reaction.came, reaction.target, reaction.text) == (Came.REACTION, first, "👍")
+    await person.delete(company, first)
+    deletion = await received(hearing)
+    assert (deletion.came, deletion.target) == (Came.DELETION, first)
+
+
+async def test_what_the_owner_writes_on_the_phone_is_marked(steps: Steps, linked: Linked, hearing: Holder):
+    person = steps.phone()
+    await linked.phone.say(person.number, "See you tomorrow")
+    own = await received(hearing)
+    assert (own.own, own.text, own.chat) == (True, "See you tomorrow", f"+{person.number}")
+
+
+async def test_a_group_is_named_and_so_is_who_writes_there(steps: Steps, linked: Linked, hearing: Holder):
+    person = steps.phone()
+    group = await steps.emulator.group(f"1203631{person.number}", [person.number, linked.phone.number])
+    await person.say(group, "Hello all")
+    line = await received(hearing)
+    assert (line.chat, line.sender, line.text) == (group, f"+{person.number}", "Hello all")
+
+
+async def test_who_has_not_asked_for_what_comes_in_is_not_told(steps: Steps, linked: Linked, holder: Holder):
+    person = steps.phone()
+    await person.say(linked.phone.number, "hello")
+    await steps.emulator.wait_for("receipt.received", phone=linked.phone.number)
+    text = await sent(holder, f"+{person.number}")
+    assert await confirmed(holder) == (Receipt.DELIVERED, [text.whatsapp_id])

@@ -135,12 +135,14 @@ from_linker: TypeAdapter[Ready | Qr | Code | CodeRefused | Word | Paired | Conne
 
 class Hold(Line):
     """Log the registered device in and keep it. `database` is an absolute path or a `postgres://` DSN that the worker
-    has just seen to hold `jid`: starting a device that is not there aborts the whole process."""
+    has just seen to hold `jid`: starting a device that is not there aborts the whole process. `inbound`: tell what
+    comes in."""
 
     type: Literal["hold"] = "hold"
     session: str
     database: str
     jid: str
+    inbound: bool = False
 
 
 class Release(Line):
@@ -285,6 +287,42 @@ class Confirmed(Line):
     at: int | None = None
 
 
+class Came(StrEnum):
+    """A kind of incoming message."""
+
+    TEXT = "text"
+    MEDIA = "media"
+    REACTION = "reaction"
+    EDIT = "edit"
+    DELETION = "deletion"
+    OTHER = "other"
+
+
+class Received(Line):
+    """A message has come in, or was written on the phone itself (`own`).
+
+    `chat` and `sender`: E.164, or a JID; `target`: the message that is edited, deleted or reacted to; `quoted`: the one
+    that is answered. The text of a reaction is its emoji, empty if it is taken back.
+    """
+
+    type: Literal["received"] = "received"
+    session: str
+    whatsapp_id: str
+    at: int
+    chat: str
+    sender: str
+    sender_lid: str = ""
+    name: str = ""
+    own: bool = False
+    came: Came
+    text: str = ""
+    target: str = ""
+    quoted: str = ""
+    media: str = ""
+    mime: str = ""
+    size: int | None = None
+
+
 class Person(Line):
     """What WhatsApp says of a number. `exists`: null if it did not say; `account`: E.164 of the account's own name.
 
@@ -318,9 +356,33 @@ class Probed(Line):
 
 
 FromHolder = Annotated[
-    Ready | Starting | Held | Dropped | Restored | Lost | Released | Sent | SendFailed | Looked | Confirmed | Probed,
+    Ready
+    | Starting
+    | Held
+    | Dropped
+    | Restored
+    | Lost
+    | Released
+    | Sent
+    | SendFailed
+    | Looked
+    | Confirmed
+    | Received
+    | Probed,
     Field(discriminator="type"),
 ]
 from_holder: TypeAdapter[
-    Ready | Starting | Held | Dropped | Restored | Lost | Released | Sent | SendFailed | Looked | Confirmed | Probed
+    Ready
+    | Starting
+    | Held
+    | Dropped
+    | Restored
+    | Lost
+    | Released
+    | Sent
+    | SendFailed
+    | Looked
+    | Confirmed
+    | Received
+    | Probed
 ] = TypeAdapter(FromHolder)

@@ -22,6 +22,7 @@ from shared.state.snapshots import Change, Snapshots
 from shared.telemetry import scrub, sentry
 from shared.telemetry.metrics import ENGINE, Counter, field
 from workers import reasons, tallies
+from workers.holding.inbox import Inbox
 from workers.ownership import Ownership, save
 from workers.store.device import DeviceStore, StoredDevice
 
@@ -129,6 +130,8 @@ class Links:
     store: DeviceStore
     outbox: Outbox
     contacts: Contacts
+    inbox: Inbox
+    hears: Callable[[SessionId], Awaitable[bool]]
     cooldowns: Cooldowns
     spawn: Callable[[Awaitable[None], str], None]
     device_name: str

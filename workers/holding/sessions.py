@@ -283,7 +283,9 @@ class Sessions:
             elif not self.holds(held):
                 log.info("session.not-started", session=device.session)
             elif there:
-                await self._place(held, pipe.Hold(session=device.session, database=device.database, jid=device.jid))
+                inbound = await self._links.hears(device.session)
+                order = pipe.Hold(session=device.session, database=device.database, jid=device.jid, inbound=inbound)
+                await self._place(held, order)
             else:
                 log.error("device.missing", session=device.session)
                 await self._forget(held)
@@ -317,17 +319,23 @@ class Sessions:
         else:
             self._try_later(held)
 
+    def _hear_text(self, event: pipe.Sent | pipe.SendFailed | pipe.Looked | pipe.Confirmed | pipe.Received) -> None:
+        """What becomes of texts; their session may be held no more."""
+        match event:
+            case pipe.Sent() | pipe.SendFailed():
+                self._sending.heard(event)
+            case pipe.Looked():
+                self._sending.looked(event)
+            case pipe.Confirmed():
+                self._sending.confirmed(event)
+            case pipe.Received():
+                self._links.inbox.heard(event)
+
     async def _hear(self, event: pipe.FromHolder) -> None:
         if isinstance(event, pipe.Ready | pipe.Probed):
             return
-        if isinstance(event, pipe.Sent | pipe.SendFailed):
-            self._sending.heard(event)
-            return
-        if isinstance(event, pipe.Confirmed):
-            self._sending.confirmed(event)
-            return
-        if isinstance(event, pipe.Looked):
-            self._sending.looked(event)
+        if isinstance(event, pipe.Sent | pipe.SendFailed | pipe.Looked | pipe.Confirmed | pipe.Received):
+            self._hear_text(event)
             return
         held = self._held.get(SessionId(event.session))
         if held is None:

@@ -9,12 +9,14 @@ from pydantic import SecretStr
 
 from shared.core import keys
 from shared.core.clock import now_ms
+from shared.core.events import EventType
 from shared.core.failures import FailureCode
 from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import State
 from shared.state.contacts import Contacts
 from shared.state.cooldowns import Asker, Cooldowns
-from shared.state.events import read_event
+from shared.state.events import News, read_event
+from shared.state.inbound import InboundShelf
 from shared.state.lease import Leases
 from shared.state.outbox import Outbox
 from shared.state.pool import answer
@@ -25,6 +27,7 @@ from workers.engine.processes import EngineFailed
 from workers.holding import session as held_module
 from workers.holding import sessions as module
 from workers.holding.holders import Room
+from workers.holding.inbox import Inbox
 from workers.holding.session import Links
 from workers.holding.sessions import Sessions
 from workers.ownership import Ownership
@@ -194,8 +197,13 @@ class House:
             "device_name": "Salon",
             "outbox": self.outbox,
             "contacts": self.contacts,
+            "inbox": Inbox(InboundShelf(self.redis, News([EventType.MESSAGE_RECEIVED])), self.spawn),
+            "hears": self.hears,
         }
         return Links(**{name: known.get(name) for name in Links.__dataclass_fields__})
+
+    async def hears(self, _session):
+        return False
 
     async def _nothing(self):
         pass
@@ -389,13 +397,13 @@ async def test_keys_that_are_gone_are_our_fault_and_the_library_is_not_started_o
     assert house.store.devices == {}
 
 
-async def test_a_device_that_is_away_when_the_dwell_ends_is_verified_when_it_is_back(redis, monkeypatch):
-    monkeypatch.setattr(module, "DWELL_SECONDS", 0.2)
+async def test_a_device_that_is_away_when_the_dwell_ends_is_verified_when_it_is_back(redis):
     house = House(redis, now_ms())
     await house.up()
     await house.holders.hear(pipe.Dropped(session=SESSION))
     held = house.sessions._held[SESSION]
-    await house.until(lambda: held.due)
+    await house.sessions._dwelt(held)
+    assert held.due
     verified = 'verified{method="qr",region="RU"}'
     assert await house.counted(verified) == 0
     await house.holders.hear(pipe.Restored(session=SESSION))

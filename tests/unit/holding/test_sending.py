@@ -418,3 +418,22 @@ async def test_a_phone_that_reads_a_text_after_all_leaves_no_doubt(line, monkeyp
     assert await line.redis.zcard(keys.UNCONFIRMED) == 0
     for task in line.tasks:
         task.cancel()
+
+
+async def test_what_comes_in_is_put_on_the_shelf_in_its_order(line, redis):
+    await line.up()
+    for number in range(3):
+        await line.holders.hear(
+            pipe.Received(
+                session=SESSION,
+                whatsapp_id=str(number),
+                at=number,
+                chat=TO,
+                sender=TO,
+                came=pipe.Came.TEXT,
+                text=f"text {number}",
+            )
+        )
+    await line.settled()
+    assert await redis.llen(keys.inbox(SESSION)) == 3
+    assert await redis.zcard(keys.WEBHOOKS) == 1, "the others wait for the first"

@@ -83,6 +83,7 @@ class Client:
         jid: str | None = None,
         proxy_url: str | None = None,
         receipts: bool = False,
+        inbound: bool = False,
     ) -> None:
         """`name` is the library's name of the store (`devices.py`); `proxy_url` overrides that of the options.
 
@@ -106,7 +107,7 @@ class Client:
         self._neonize._stop_finalizer.detach()  # noqa: SLF001  (see above; there is no other way)
         if jid is not None:
             self._neonize.jid = parse_jid(jid)
-        self._listen(receipts=receipts)
+        self._listen(receipts=receipts, inbound=inbound)
 
     async def start(self) -> None:
         """Begin to connect; returns at the first sign of life, at the latest after `FIRST_SIGN`."""
@@ -195,7 +196,7 @@ class Client:
             await asyncio.wait({task}, timeout=ENTRY)
         return await task
 
-    def _listen(self, *, receipts: bool) -> None:
+    def _listen(self, *, receipts: bool, inbound: bool) -> None:
         """Subscribe to what matters only: other events are not even serialised by the Go side."""
         client = self._neonize
         put = self.happenings.put_nowait
@@ -232,6 +233,13 @@ class Client:
                     put(happen.Receipted(receipt, tuple(message.MessageIDs), _ms(message.Timestamp)))
 
             client.event(ev.ReceiptEv)(on_receipt)
+
+        if inbound:
+
+            async def on_message(_: Any, message: Any) -> None:
+                put(happen.Mail(message))
+
+            client.event(ev.MessageEv)(on_message)
 
         async def on_qr(_: Any, text: bytes) -> None:
             put(happen.QrShown(text.decode()))

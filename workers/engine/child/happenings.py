@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from workers.engine.protocol import Receipt
 
@@ -91,6 +92,13 @@ class Receipted:
 
 
 @dataclass(frozen=True, slots=True)
+class Mail:
+    """A message has come in, as the library has it."""
+
+    event: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Deaf:
     """A text got no answer in time. The library sends no other text of the session until it gives this one up."""
 
@@ -104,6 +112,7 @@ class Over:
 
 Happening = (
     Receipted
+    | Mail
     | QrShown
     | WordSaid
     | PairingDone

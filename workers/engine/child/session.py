@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import assert_never
 
 from workers.engine.child import happenings as happen
+from workers.engine.child import inbound
 from workers.engine.child.client import Client, Library
 from workers.engine.child.happenings import ClientError, Refusal
 from workers.engine.child.refusals import REASONS, ends_at
@@ -32,6 +33,7 @@ class Session:
         self.gone = asyncio.Event()
         self._database = hold.database
         self._jid = hold.jid
+        self._inbound = hold.inbound
         self._held_before = False
         self._release: Released | None = None
         self._going: asyncio.Task[None] | None = None
@@ -42,7 +44,7 @@ class Session:
     def _another(self) -> Client:
         # In a file with one device no jid: should it be gone, a QR shows; with a jid the whole process would abort.
         jid = self._jid if is_postgres(self._database) else None
-        return Client(self._library, held_name(self._database), jid=jid, receipts=True)
+        return Client(self._library, held_name(self._database), jid=jid, receipts=True, inbound=self._inbound)
 
     @property
     def number(self) -> str:
@@ -126,6 +128,9 @@ class Session:
                     return self._release or self._lost(LostReason.START_FAILED, detail)
                 case happen.Receipted(receipt=receipt, whatsapp_ids=ids, at=at):
                     await self.texts.confirmed(receipt, ids, at)
+                case happen.Mail(event=event):
+                    if (line := inbound.read(self.name, event)) is not None:
+                        await self.tell(line)
                 case happen.Deaf():
                     await self._fall()
                     return None

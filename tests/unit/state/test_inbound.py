@@ -1,0 +1,106 @@
+"""What comes in: told once, in order, one after the other, and with how many found no room."""
+
+import orjson
+import pytest
+
+from shared.core import keys
+from shared.core.events import DEFAULT_EVENTS, Event, EventType
+from shared.core.messages import Incoming
+from shared.state import inbound as module
+from shared.state.events import EventShelf, News, Result
+from shared.state.inbound import InboundShelf
+from tests.unit.world import SESSION
+
+
+@pytest.fixture
+def news():
+    return News([EventType.MESSAGE_RECEIVED, EventType.SESSION_LINKED])
+
+
+@pytest.fixture
+def inbox(redis, news):
+    return InboundShelf(redis, news)
+
+
+@pytest.fixture
+def shelf(redis, news):
+    return EventShelf(redis, news)
+
+
+def message(whatsapp_id, **more):
+    return Incoming(
+        **{"whatsapp_id": whatsapp_id, "at": 5, "chat": "+79001234567", "sender": "+79001234567", "came": "text"} | more
+    )
+
+
+async def due(shelf):
+    found, _ = await shelf.take(100)
+    return found
+
+
+async def test_a_message_is_told_with_what_a_receiver_needs(inbox, shelf):
+    said = message("A", text="at 13?", quoted="Q", media="image", mime="image/jpeg", size=9, name='Ada "x"', own=True)
+    assert await inbox.put(SESSION, said)
+    (one,) = await due(shelf)
+    event = Event.model_validate_json(one.body)
+    told = event.message
+    assert (event.type, event.company_id, event.at) == (EventType.MESSAGE_RECEIVED, "salon-1", 5)
+    assert (told.id, told.kind, told.sender, told.text, told.quoted_id) == ("A", "text", "+79001234567", "at 13?", "Q")
+    assert (told.media.type, told.media.mime, told.media.size, told.own) == ("image", "image/jpeg", 9, True)
+    assert told.name == 'Ada "x"'
+    assert "targetId" not in orjson.loads(one.body)["message"]
+
+
+async def test_the_next_is_tried_when_the_one_before_was_taken(inbox, shelf):
+    for name in ("A", "B", "C"):
+        await inbox.put(SESSION, message(name))
+    order = []
+    for result in (Result.DELIVERED, Result.RETRIED, Result.GIVEN_UP, Result.DELIVERED):
+        (one,) = await due(shelf)
+        order.append(Event.model_validate_json(one.body).message.id)
+        await shelf.settle(one, result, pause_ms=0)
+    assert order == ["A", "B", "B", "C"]
+    assert await due(shelf) == []
+
+
+async def test_two_companies_do_not_wait_for_each_other(inbox, shelf):
+    await inbox.put(SESSION, message("A"))
+    await inbox.put("company_other", message("A"))
+    assert {one.company for one in await due(shelf)} == {"salon-1", "other"}
+
+
+async def test_what_whatsapp_tells_twice_is_told_once(inbox, shelf):
+    await inbox.put(SESSION, message("A"))
+    (one,) = await due(shelf)
+    await shelf.settle(one, Result.DELIVERED)
+    assert await inbox.put(SESSION, message("A"))
+    assert await due(shelf) == []
+
+
+async def test_what_finds_no_room_is_counted_and_told_with_the_next(inbox, shelf, monkeypatch):
+    monkeypatch.setattr(module, "MOST", 2)
+    assert [await inbox.put(SESSION, message(name)) for name in "ABCD"] == [True, True, False, False]
+    for _ in range(2):
+        (one,) = await due(shelf)
+        await shelf.settle(one, Result.DELIVERED)
+    assert await inbox.put(SESSION, message("E"), lost=3)
+    (one,) = await due(shelf)
+    event = Event.model_validate_json(one.body)
+    assert (event.message.id, event.lost) == ("E", 5)
+
+
+async def test_an_event_that_was_forgotten_holds_nobody_up(inbox, shelf, redis):
+    await inbox.put(SESSION, message("A"))
+    await inbox.put(SESSION, message("B"))
+    (one,) = await due(shelf)
+    await redis.delete(keys.webhook(one.id))
+    await redis.zrem(keys.WEBHOOKS, one.id)
+    await inbox.put(SESSION, message("C"))
+    (two,) = await due(shelf)
+    assert Event.model_validate_json(two.body).message.id == "B"
+
+
+async def test_nothing_is_kept_of_what_nobody_wants(redis):
+    await InboundShelf(redis, News(DEFAULT_EVENTS)).put(SESSION, message("A", text="secret"))
+    assert EventType.MESSAGE_RECEIVED not in DEFAULT_EVENTS
+    assert [key for key in await redis.keys("*") if b"said" not in key and b"heard" not in key] == []
