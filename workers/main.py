@@ -42,6 +42,7 @@ from workers.engine.processes import Engines, Options
 from workers.holding.holders import Holders
 from workers.holding.inbox import Inbox
 from workers.holding.sessions import Job, Links, Sessions
+from workers.holding.tidying import Tidying
 from workers.jobs import Jobs, Places
 from workers.linking.attempt import Attempt, Order, Parts
 from workers.ownership import Ownership
@@ -194,6 +195,7 @@ class Worker:
                 webhooks.run(),
                 version.run(),
                 holders.watch(most.holder_mb),
+                Tidying(store, lambda: sessions.devices).run(),
                 Report(redis, self.id, places, sessions, store, version, most.sessions).run(),
                 self._sweep_now_and_then(redis, call_sweep),
                 *(one.async_run() for one in queues),

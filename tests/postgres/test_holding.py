@@ -60,6 +60,23 @@ async def test_a_paired_device_is_held_from_postgres_and_sends(steps, store):
     assert message["text"] == "from Postgres"
 
 
+async def test_what_only_grows_is_thrown_away_for_one_device_while_it_is_held(steps, store, postgres, database):
+    _, device = await linked(steps, store, "company_1")
+    _, other = await linked(steps, store, "company_2")
+    async with steps.holder() as holder:
+        await held(holder, store, device)
+        for one, rows in ((device, 2500), (other, 3)):
+            await postgres.query(
+                "INSERT INTO whatsmeow_message_secrets (our_jid, chat_jid, sender_jid, message_id, key) "
+                f"SELECT '{one.jid}', 'c', 's', n::text, decode(repeat('00', 32), 'hex') FROM generate_series(1, {rows}) n",
+                database=database,
+            )
+        assert await store.tidy(device) == 2500
+        assert await store.tidy(device) == 0
+        assert await store.tidy(other) == 3
+        assert isinstance(await sent(holder, device, "m1"), Sent)
+
+
 async def test_sessions_of_two_companies_are_never_mixed(steps, store):
     links, devices = zip(*[await linked(steps, store, f"company_{n}") for n in (1, 2)], strict=True)
     first, second = devices

@@ -87,6 +87,11 @@ class Sessions:
         return len(self._held)
 
     @property
+    def devices(self) -> list[StoredDevice]:
+        """The devices that are held."""
+        return [held.device for held in self._held.values()]
+
+    @property
     def outdated(self) -> int:
         """How many wait for a version of the client that WhatsApp takes."""
         return len(self._outdated)

@@ -104,6 +104,11 @@ class DeviceStore(Protocol):
         """Registered devices that are to be held and for which `owned` says no."""
         ...
 
+    async def tidy(self, device: StoredDevice) -> int:
+        """Throw away what only grows and nobody reads, while the session is held, and keep its write-ahead log small;
+        the number of rows that went. The secrets of messages serve reactions, polls and edits, which we never open."""
+        ...
+
     async def park(self, device: StoredDevice, why: str, fence: Fence) -> None:
         """Keep the device but hold it no more, until it is linked anew. Without a reason it is to be held again. Nothing
         happens to another of its session."""

@@ -23,6 +23,8 @@ CREATE TABLE IF NOT EXISTS devices (
 """
 #: Columns of the registry that older versions did not make.
 _LATER = {"token": "INTEGER NOT NULL DEFAULT 0"}
+_TIDY_STEP = 1000
+_TIDY = "DELETE FROM whatsmeow_message_secrets WHERE rowid IN (SELECT rowid FROM whatsmeow_message_secrets LIMIT ?)"
 _COLUMNS = "session, jid, linked_at, parked, token"
 
 
@@ -85,6 +87,9 @@ class SqliteStore:
         rows = await asyncio.to_thread(self._rows, "WHERE parked = ''", ())
         return [device for device in rows if not owned(device.session)]
 
+    async def tidy(self, device: StoredDevice) -> int:
+        return await asyncio.to_thread(self._tidy, device)
+
     async def park(self, device: StoredDevice, why: str, fence: Fence) -> None:
         await asyncio.to_thread(self._park, device, why, fence.token)
 
@@ -131,6 +136,20 @@ class SqliteStore:
             StoredDevice(SessionId(s), jid, at, str(self._file(SessionId(s))), parked, token)
             for s, jid, at, parked, token in rows
         ]
+
+    @staticmethod
+    def _tidy(device: StoredDevice) -> int:
+        # In steps: the library waits for the file for 5 s, and then fails.
+        went, step = 0, _TIDY_STEP
+        uri = f"{Path(device.database).absolute().as_uri()}?mode=rw"  # not made anew, should it be gone
+        with _translated(), closing(sqlite3.connect(uri, uri=True, timeout=2, isolation_level=None)) as file:
+            while step == _TIDY_STEP:
+                step = file.execute(_TIDY, (_TIDY_STEP,)).rowcount
+                went += step
+            file.execute(
+                "PRAGMA wal_checkpoint(TRUNCATE)"
+            )  # who reads at this moment keeps it as it is, until next time
+        return went
 
     # A write that comes late must not hit the session's next device: its jid is another.
 

@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,32 @@ async def test_of_a_forgotten_device_nothing_is_left(store, tmp_path):
     await store.forget(device, Fence(1))
     await store.forget(device, Fence(1))
     assert await store.device(SESSION) is None
+    assert list((tmp_path / "devices").iterdir()) == []
+
+
+async def test_what_only_grows_is_thrown_away_and_the_log_is_cut_while_others_have_the_file_open(store):
+    device = await adopted(store, 1, OLD)
+    with closing(sqlite3.connect(device.database, isolation_level=None)) as held:
+        held.execute("PRAGMA journal_mode=WAL")
+        held.execute("CREATE TABLE whatsmeow_message_secrets (our_jid TEXT, message_id TEXT, key BLOB)")
+        rows = [(OLD, str(number), bytes(200)) for number in range(2500)]
+        held.execute("BEGIN")
+        held.executemany("INSERT INTO whatsmeow_message_secrets VALUES (?, ?, ?)", rows)
+        held.execute("COMMIT")
+        log = Path(device.database + "-wal")
+        assert log.stat().st_size > 500_000
+        assert await store.tidy(device) == 2500
+        assert log.stat().st_size == 0
+        assert held.execute("SELECT count(*) FROM whatsmeow_message_secrets").fetchone() == (0,)
+        assert await store.tidy(device) == 0
+    assert await store.holds(device)
+
+
+async def test_a_device_that_is_gone_is_not_made_anew_by_tidying_it(store, tmp_path):
+    device = await adopted(store, 1, OLD)
+    await store.forget(device, Fence(1))
+    with pytest.raises(StoreAway):
+        await store.tidy(device)
     assert list((tmp_path / "devices").iterdir()) == []
 
 

@@ -45,6 +45,11 @@ WHERE wa_devices.token > ours.token
 """
 _NEWEST = "SELECT token FROM wa_devices WHERE session = $1"
 _PARK = "UPDATE wa_devices SET parked = $4, token = $3 WHERE session = $1 AND jid = $2 AND token <= $3"
+_TIDY_STEP = 1000
+_TIDY = """
+DELETE FROM whatsmeow_message_secrets WHERE ctid = ANY(ARRAY(
+  SELECT ctid FROM whatsmeow_message_secrets WHERE our_jid = $1 LIMIT $2)) RETURNING 1
+"""
 _HOLDS = (
     "SELECT EXISTS (SELECT FROM wa_devices JOIN whatsmeow_device USING (jid) "
     "WHERE wa_devices.session = $1 AND wa_devices.jid = $2)"
@@ -145,6 +150,13 @@ class PostgresStore:
     async def held_by_nobody(self, owned: Callable[[SessionId], bool]) -> list[StoredDevice]:
         rows = await self._run(lambda connection: connection.fetch(f"{_DEVICE} WHERE parked = ''"))
         return [device for device in (self._device(*row) for row in rows) if not owned(device.session)]
+
+    async def tidy(self, device: StoredDevice) -> int:
+        went, step = 0, _TIDY_STEP
+        while step == _TIDY_STEP:
+            step = len(await self._run(lambda connection: connection.fetch(_TIDY, device.jid, _TIDY_STEP)))
+            went += step
+        return went
 
     # A write that comes late must not hit the session's next device: its jid is another.
 
