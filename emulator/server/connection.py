@@ -17,7 +17,7 @@ from emulator.server.world import Linked, Status, World
 from emulator.wire.binary_xml import MalformedStanza, decode, encode
 from emulator.wire.keys import KeyPair
 from emulator.wire.nodes import SERVER_JID, Jid, Node
-from emulator.wire.noise import PROLOGUE, HandshakeRefused, SealedChannel, ServerHandshake
+from emulator.wire.noise import EDGE_HEAD, EDGE_MARK, PROLOGUE, HandshakeRefused, SealedChannel, ServerHandshake
 from emulator.wire.payload import BadPayload, Login, Registration, parse
 from emulator.wire.websocket import Socket, WebsocketClosed
 
@@ -203,18 +203,25 @@ class Connection:
 
     async def _frame(self) -> bytes:
         if not self._greeted:
-            while len(self._buffer) < len(PROLOGUE):
-                self._buffer += await self._socket.receive()
+            await self._fill(len(PROLOGUE))
+            if self._buffer.startswith(EDGE_MARK):  # the client comes back to the machine that edge_routing named
+                await self._fill(EDGE_HEAD)
+                skipped = EDGE_HEAD + int.from_bytes(self._buffer[len(EDGE_MARK) : EDGE_HEAD])
+                await self._fill(skipped + len(PROLOGUE))
+                self._buffer = self._buffer[skipped:]
             if not self._buffer.startswith(PROLOGUE):
                 raise HandshakeRefused(f"the prologue is {self._buffer[:4].hex()}, not {PROLOGUE.hex()}")
             self._buffer, self._greeted = self._buffer[len(PROLOGUE) :], True
-        while len(self._buffer) < _FRAME_HEAD or len(self._buffer) < _FRAME_HEAD + int.from_bytes(
-            self._buffer[:_FRAME_HEAD]
-        ):
-            self._buffer += await self._socket.receive()
+        await self._fill(_FRAME_HEAD)
         end = _FRAME_HEAD + int.from_bytes(self._buffer[:_FRAME_HEAD])
+        await self._fill(end)
         frame, self._buffer = self._buffer[_FRAME_HEAD:end], self._buffer[end:]
         return frame
+
+    async def _fill(self, size: int) -> None:
+        """Reads until the buffer holds so many bytes."""
+        while len(self._buffer) < size:
+            self._buffer += await self._socket.receive()
 
     async def _serve(self) -> None:
         authority = self.world.state.authority

@@ -18,6 +18,10 @@ PATTERN = b"Noise_XX_25519_AESGCM_SHA256\x00\x00\x00\x00"
 PROLOGUE = b"WA\x06\x03"
 """Sent once before the first frame: magic, protocol 6, word lists of version 3."""
 
+EDGE_MARK = b"ED\x00\x01"
+EDGE_HEAD = len(EDGE_MARK) + 3
+"""A client may say before all this where it was sent (the mark, three bytes of length, the routing info). Source: Baileys noise-handler."""
+
 
 class HandshakeRefused(Exception):
     """The client's part of the handshake is wrong; the text says how."""
