@@ -40,6 +40,7 @@ class Life(StrEnum):
     PRESENCE = "presence"
     SERVER_PING = "server-ping"
     ODD = "odd"
+    MEDIA_RECEIPT = "media-receipt"
 
 
 LIFE: dict[Life, str] = {
@@ -71,12 +72,14 @@ LIFE: dict[Life, str] = {
     Life.PRESENCE: "a contact comes, goes, types",
     Life.SERVER_PING: "the server asks whether the client is there",
     Life.ODD: "stanzas that make no sense: unknown tags, missing parts, acks of nothing",
+    Life.MEDIA_RECEIPT: "a receipt `server-error` about a file; neonize 0.5.2 with a handler for receipts ends `connect()` over it",
 }
 
 
 AT_LOGIN = (Life.BACKLOG, Life.HISTORY, Life.APP_STATE, Life.LID_MIGRATION)
-AT_ANY_TIME = tuple(life for life in Life if life is not Life.BACKLOG)
-"""What may happen by itself. A backlog needs an absence: in the midst of a connection it happens only when it is told to, and ends that."""
+AT_ANY_TIME = tuple(life for life in Life if life not in (Life.BACKLOG, Life.MEDIA_RECEIPT))
+"""What may happen by itself. A backlog needs an absence: in the midst of a connection it happens only when it is told to, and ends that.
+A receipt that neonize cannot pass on happens only when it is told to."""
 
 
 class Course:

@@ -41,6 +41,7 @@ _ACTS: dict[Life, Callable[[Scene], None]] = {
     Life.PRESENCE: notices.presence,
     Life.SERVER_PING: notices.server_ping,
     Life.ODD: notices.odd,
+    Life.MEDIA_RECEIPT: notices.media_receipt,
 }
 
 

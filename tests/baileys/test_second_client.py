@@ -49,6 +49,18 @@ async def test_texts_go_both_ways(emulator, baileys, phone):
         assert received.detail["text"] == "hello, phone"
 
 
+async def test_it_comes_back_to_the_machine_that_edge_routing_named(emulator, baileys, phone, tag):
+    async with baileys() as client:
+        qr = await client.until("qr")
+        assert await phone.scan(qr["text"]) == "confirmed"
+        await client.until("open")
+        await phone.live("edge-routing")
+        await _send(client, OTHER, "what is sent later is heard later")
+    async with baileys() as client:
+        await client.until("open")
+    assert not [event for event in await emulator.events(tag=tag) if event.kind == "stanza.unknown"]
+
+
 async def _send(client, to, text):
     await client.do("send", to=to, text=text)
     return await client.until("sent")

@@ -8,6 +8,7 @@ import pytest
 from emulator.life import Course, Life
 
 _QUIET = {
+    Life.MEDIA_RECEIPT,
     Life.HISTORY,
     Life.APP_STATE,
     Life.LID_MIGRATION,
