@@ -122,8 +122,9 @@ class Application(Starlette):
 
 def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
     """The application with all its parts; over the Redis of the settings, if none is given."""
-    redis = redis or client(redis_pool.pool(config))
-    subscriber = redis_pool.subscriber(config)
+    pool = redis_pool.pool(config)
+    redis, subscriber = redis or client(pool), redis_pool.subscriber(config)
+    redis_pool.follow(pool, subscriber)
     news = News(config.told_events)
     snapshots, claims, leases, outbox = (
         Snapshots(redis),

@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 LEASE_MS = 7_000
 """A worker whose last heartbeat is older than this owns nothing any more."""
+SETTLING_MS = 5_000
+"""For so long after Redis was away or went back only owners speak: two heartbeats, and what they have to say."""
 SWEEP_GRACE_MS = 20_000
 """Past its deadline by this much, a running onboarding is closed by whoever sees it. Its own worker is always first."""
 
@@ -36,6 +38,7 @@ _OF_THE_SERVICE: dict[str, str] = {
     "stats": keys.STATS,
     "workers": keys.WORKERS,
     "claims": keys.CLAIMS,
+    "settling": keys.SETTLING,
     "webhooks": keys.WEBHOOKS,
     "dead": keys.DEAD_WEBHOOKS,
     "feed": keys.FEED,
@@ -79,6 +82,7 @@ def facts() -> dict[str, Any]:
         "device": _set(DEVICE),
         "buckets": {histogram.value: list(bounds) for histogram, bounds in BUCKETS.items()},
         "lease": LEASE_MS,
+        "settling": SETTLING_MS,
         "grace": SWEEP_GRACE_MS,
         "lease_name": keys.LEASE_KEY_TTL,
         "snapshot": keys.SNAPSHOT_TTL,

@@ -68,8 +68,15 @@ class Worker:
 
     def __init__(self, config: Settings) -> None:
         self._config = config
+        self._pool = redis_pool.pool(config)
         self.id = WorkerId(f"{os.uname().nodename[:24]}-{os.getpid()}-{secrets.token_hex(3)}")
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def _watching_redis(self, ownership: Ownership, sessions: Sessions) -> Sessions:
+        """The sessions, looked after when Redis is away, and when it is another one."""
+        ownership.on_alone = sessions.ask_store
+        self._pool.identity.on_change(ownership.another_server)
+        return sessions
 
     def spawn(self, work: Awaitable[None], name: str) -> None:
         """Run something beside everything else; its bugs are reported and end nothing but itself."""
@@ -92,8 +99,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         for one in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(one, stop.set)
-        redis = client(redis_pool.pool(self._config))
-        calls = redis_pool.subscriber(self._config)
+        redis, calls = client(self._pool), redis_pool.subscriber(self._config)
+        redis_pool.follow(self._pool, calls)
         proxy = self._config.whatsapp_proxy_url
         options = Options(
             device_name=self._config.device_name, proxy_url=proxy.get_secret_value() if proxy is not None else None
@@ -150,7 +157,9 @@ class Worker:
             self._config.device_name,
         )
         holders = Holders(engines, self.spawn)
-        sessions = Sessions(links, holders, version, most=most.sessions, memory_mb=memory_mb())
+        sessions = self._watching_redis(
+            ownership, Sessions(links, holders, version, most=most.sessions, memory_mb=memory_mb())
+        )
         version.listen(sessions.newer, sessions.try_refused)
 
         async def restart(session: SessionId, method: Method) -> None:

@@ -1,7 +1,12 @@
-"""What this worker owns: its leases, renewed together at every heartbeat, and given up before they lapse."""
+"""What this worker owns: its leases, renewed together at every heartbeat.
+
+While Redis is away nobody knows who owns what. Whatever outlasts it (a linked session) goes on and writes nothing, until
+Redis, the device store or WhatsApp says that another has taken over; everything else is given up (docs/adr/0013).
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -11,6 +16,7 @@ from redis.exceptions import RedisError
 from shared.core.ids import SessionId, WorkerId
 from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, Beat, Lease, Leases
 from shared.state.pool import POOL_SIZE
+from shared.state.refusals import reason
 from shared.state.snapshots import Change, Forgotten, Snapshots
 from shared.tasks import cancelled
 from shared.telemetry import sentry
@@ -24,20 +30,25 @@ DIFFERING_BEATS = 3
 """Redis and the worker may count its sessions differently for so many beats: some come and go at any moment."""
 STRAY_BEATS = 10
 """Sessions that are ours by Redis alone for so many beats are given up."""
-SLACK_SECONDS = 0.5
-"""Engine processes outlive our own giving up by this much, and die well before the lease can lapse."""
+ALIVE_SECONDS = GIVE_UP_MS / 1000 + 0.5
+"""Engine processes outlive a silence of this worker by so much, and die well before its leases can lapse."""
 
 
 class Owner(Protocol):
     """Whatever acts under a lease: an attempt, or the holding of a linked session."""
+
+    @property
+    def outlasts_redis(self) -> bool:
+        """Whether to go on while Redis is away for long."""
+        ...
 
     def lost(self) -> None:
         """The lease is somebody else's, or will be in a moment: stop at once, write nothing. Called once."""
         ...
 
     async def renewed(self, lease: Lease) -> None:
-        """Redis lost its memory, and the session is ours again under this new lease: say where it stands. Called
-        again when that fails because Redis is away."""
+        """Redis lost its memory, went back, or was away, and the session is ours again under this new lease: say where
+        it stands. Called again when that fails because Redis is away."""
         ...
 
 
@@ -80,6 +91,20 @@ class Ownership:
         self._taken = 0
         self._differed = 0
         self._resting = False
+        self._cut_off = False
+        self._woken = asyncio.Event()
+        self._went_back = False
+        self.on_alone: Callable[[], Awaitable[None]] = _nothing
+
+    @property
+    def cut_off(self) -> bool:
+        """Redis did not take the last heartbeat: what is written now would only wait."""
+        return self._cut_off
+
+    def another_server(self) -> None:
+        """Redis is another server than before, which may know an older state: look now."""
+        self._went_back = True
+        self._woken.set()
 
     @property
     def worker(self) -> WorkerId:
@@ -206,36 +231,56 @@ class Ownership:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         self._renewed, self._named = loop.time(), -KEEP_NAMES_SECONDS
-        missed = False
+        alone = False
         while not self._resting:
             began = loop.time()
             give_up_at = self._renewed + GIVE_UP_MS / 1000
+            self._woken.clear()
             try:
-                # Even a first try after a stop of the whole process gets half a second to learn the truth.
-                async with asyncio.timeout_at(max(give_up_at, began + 0.5)):
+                # Even a first try after a stop of the whole process gets half a second to learn the truth; and time
+                # enough to connect, once nothing is left to be given up.
+                until = began + HEARTBEAT_MS / 1000 if alone else max(give_up_at, began + 0.5)
+                async with asyncio.timeout_at(until):
+                    was_away = self._cut_off
                     await self._beat()
-                self._renewed = began
-                self._on_beat(GIVE_UP_MS / 1000 + SLACK_SECONDS - (loop.time() - began))
-                if missed:
-                    missed = False
-                    self._named = -KEEP_NAMES_SECONDS  # it may have come back without its memory
-                    await self._look()
+                self._renewed, alone = began, False
+                self._on_beat(ALIVE_SECONDS - (loop.time() - began))
+                if was_away:
+                    log.info("heartbeat.back")
                     await self._on_lapsed()
             except (RedisError, OSError, TimeoutError) as error:
-                missed = True
-                log.warning("heartbeat.missed", error=type(error).__name__)
+                self._cut_off = True
+                log.warning("heartbeat.missed", error=reason(error))
+                # Without Redis as well: this worker lives, and does what is right. Only one that is stopped is silent.
+                self._on_beat(ALIVE_SECONDS)
                 if loop.time() >= give_up_at:
-                    self._left |= {session: owned.lease for session, owned in self._owned.items()}
-                    self._drop(list(self._owned), "redis is away")
-            # While Redis is away, never so long that giving up comes late.
+                    alone = True
+                    await self._stand_alone()
             left = self._renewed + GIVE_UP_MS / 1000 - loop.time()
-            await asyncio.sleep(min(HEARTBEAT_MS / 1000, left) if left > 0 else HEARTBEAT_MS / 1000)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(HEARTBEAT_MS / 1000, left) if left > 0 else HEARTBEAT_MS / 1000):
+                    await self._woken.wait()
+
+    async def _stand_alone(self) -> None:
+        """Redis is away for so long that others may have taken over: what cannot outlast that ends, and the rest asks
+        the device store."""
+        ending = [session for session, owned in self._owned.items() if not owned.owner.outlasts_redis]
+        self._left |= {session: self._owned[session].lease for session in ending}
+        self._drop(ending, "redis is away")
+        try:
+            async with asyncio.timeout(HEARTBEAT_MS / 1000):
+                await self.on_alone()
+        except (OSError, TimeoutError) as error:
+            log.warning("store.unasked", error=type(error).__name__)
 
     async def _beat(self) -> None:
         self._number += 1
         beat = await self._leases.beat(self._worker, self._number)
-        if self._has_changed(beat):
-            await self._look()
+        went_back = self._went_back or self._cut_off or not self._knows_us(beat)
+        self._cut_off = False
+        if went_back or self._has_changed(beat):
+            await self._look(restate=went_back)
+        self._went_back = False
         self._taken = beat.taken
         async with self._beaten:
             self._beaten.notify_all()
@@ -247,23 +292,30 @@ class Ownership:
             await self._leases.keep_names(self._worker, [owned.lease for owned in self._owned.values()])
             self._named = now
 
+    def _knows_us(self, beat: Beat) -> bool:
+        """Whether Redis knows the heartbeat before this one: else it has lapsed us, lost its memory, or gone back."""
+        return beat.before is not None and beat.before in {self._number - 1, self._number}
+
     def _has_changed(self, beat: Beat) -> bool:
-        """Whether Redis knows something else of this worker than the worker itself: somebody has taken a session from
-        it, or Redis has lapsed it, lost its memory, or gone back to an earlier beat. Sessions that come and go at this
-        moment make the counts differ for one beat, or two."""
+        """Whether somebody has taken a session from this worker, or Redis counts its sessions otherwise. Sessions that
+        come and go at this moment make the counts differ for one beat, or two."""
         differs = beat.held != len(self._owned) + len(self._left)
         self._differed = self._differed + 1 if differs else 0
-        known = beat.before is not None and beat.before in {self._number - 1, self._number}
-        return not known or beat.taken != self._taken or self._differed >= DIFFERING_BEATS
+        return beat.taken != self._taken or self._differed >= DIFFERING_BEATS
 
-    async def _look(self) -> None:
-        """Look at every lease. What was advanced or released meanwhile is not lost."""
+    async def _look(self, *, restate: bool = False) -> None:
+        """Look at every lease. What was advanced or released meanwhile is not lost.
+
+        `restate`: Redis may have gone back. Each lease that is not another's is taken anew under a higher token, and its
+        owner says where it stands: Redis may know the lease and an older snapshot.
+        """
         leases = {owned.lease.session: owned.lease for owned in self._owned.values()}
         looked = await self._leases.look(self._worker, list(leases.values()))
         still = {one for one, lease in leases.items() if one in self._owned and self._owned[one].lease == lease}
         still -= self._advancing
         self._drop(still.intersection(looked.lost), "taken over")
-        await asyncio.gather(*(self._retake(leases[session]) for session in still.intersection(looked.unknown)))
+        anew = still.difference(looked.lost) if restate else still.intersection(looked.unknown)
+        await asyncio.gather(*(self._retake(leases[session]) for session in anew))
         if self._differed >= STRAY_BEATS:
             await self._say_strays()
 
@@ -329,6 +381,10 @@ class Ownership:
             if owned is not None:
                 log.warning("lease.lost", session=session, why=why)
                 owned.owner.lost()
+
+
+async def _nothing() -> None:
+    """Nobody is to be asked."""
 
 
 async def save(snapshots: Snapshots, ownership: Ownership, lease: Lease, change: Change) -> int | None:

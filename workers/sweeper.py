@@ -73,6 +73,7 @@ class Sweeper:
                 again = await self._wa("end_sweep", names=names, worker=self._me, rest=REST_MS)
 
     async def _once(self) -> None:
+        await asyncio.sleep(max(0, await self._redis.pttl(keys.SETTLING)) / 1000)
         await self._close_overdue()  # first: what nobody waits for any more is not begun anew
         registry: dict[SessionId, StoredDevice] = {}
         away: StoreAway | None = None

@@ -37,8 +37,8 @@ DEAF_SECONDS = 30.0
 
 MOST_WAITING = 500
 """So many requests of the API wait for news at a time in one process; the others are answered at once."""
-VANISHED_SECONDS = 5.0
-"""How long a session's owner has to put back what Redis has forgotten."""
+BEHIND_SECONDS = 5.0
+"""How long a session's owner has to put back what Redis has forgotten, in whole or in part."""
 
 UNREADABLE = (ValueError, TypeError, KeyError)
 """What a snapshot or announcement raises that is none: another version's, or written by hand."""
@@ -56,7 +56,7 @@ class _Watched:
     last: Stored | None = None
     position: int | None = None
     heard: float = 0.0
-    vanished: float | None = None
+    behind: float | None = None
 
 
 class Relay:
@@ -220,7 +220,7 @@ class Relay:
 
     @staticmethod
     def _is_due(watched: _Watched, now: float) -> bool:
-        if watched.last is None or watched.vanished is not None or watched.last.body.state is State.QUEUED:
+        if watched.last is None or watched.behind is not None or watched.last.body.state is State.QUEUED:
             return True
         patience = SILENCE_SECONDS if watched.last.body.state in RUNNING else 8 * SILENCE_SECONDS
         return now - watched.heard > patience
@@ -244,25 +244,25 @@ class Relay:
         if stored.body.state is State.QUEUED:
             position = await self._redis.zrank(keys.QUEUE_LINKING, link_job_id(session, stored.attempt))
         watched = self._watched.get(session)
-        if watched is None or self._vanished(watched, stored):
+        if watched is None or self._went_back(watched, stored):
             return
         moved = position is not None and position != watched.position
         watched.position = position
         self._deliver(session, MessageType.STATUS, stored, again=moved, again_for=again_for)
 
     @staticmethod
-    def _vanished(watched: _Watched, stored: Stored) -> bool:
-        """Whether Redis has forgotten a session that sockets here have seen: it lost its memory.
+    def _went_back(watched: _Watched, stored: Stored) -> bool:
+        """Whether Redis knows less of the session than sockets here have seen: it lost its memory, or a part of it.
 
-        The owner, if there is one, puts it back under a higher number. If nobody does, the sockets are closed: who
-        comes back gets the truth, which looks older than what they know.
+        The owner, if there is one, says anew where it stands, under a higher number. If nobody does, the sockets are
+        closed: who comes back gets the truth, which looks older than what they know.
         """
-        if stored.attempt > 0 or watched.last is None or watched.last.attempt == 0:
-            watched.vanished = None
+        if watched.last is None or stored.version >= watched.last.version:
+            watched.behind = None
             return False
         now = _clock()
-        watched.vanished = watched.vanished or now
-        if now - watched.vanished > VANISHED_SECONDS:
+        watched.behind = watched.behind or now
+        if now - watched.behind > BEHIND_SECONDS:
             for slot in watched.slots:
                 slot.end()
         return True
@@ -277,10 +277,11 @@ class Relay:
         again_for: Slot | None = None,
     ) -> None:
         watched = self._watched[session]
-        watched.heard = _clock()
         if watched.last is not None and stored.version < watched.last.version:
+            watched.behind = watched.behind or _clock()  # an echo, or a Redis that went back: the next look tells
             return
-        watched.last = stored
+        watched.heard = _clock()
+        watched.last, watched.behind = stored, None
         position = watched.position if stored.body.state is State.QUEUED else None
         text = text_of(ServerMessage(type=kind, snapshot=stored.snapshot(queue_position=position)))
         for slot in watched.slots:

@@ -53,6 +53,7 @@ CLAIMS = "wa:claims"
 SWEEP = "wa:sweep"
 SWEEP_AGAIN = "wa:sweep:again"
 SWEPT = "wa:sweep:done"
+SETTLING = "wa:settling"
 STATS = "wa:stats"
 SWITCH = "wa:switch"
 SWITCH_SEEN = "wa:switch:seen"
@@ -317,6 +318,9 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:said:<mark>", "string PX", "2 min", "what a script answered: said again, it is done once"),
     KeyDoc("wa:sweep", "string PX", "1 min", "the worker that sweeps: one at a time for the fleet"),
     KeyDoc("wa:sweep:again", "string PX", "1 min", "a sweep was called for while one ran"),
+    KeyDoc(
+        "wa:settling", "string PX", "5 s", "Redis was away or went back: owners speak, and nobody is taken for dead"
+    ),
     KeyDoc("wa:sweep:done", "string PX", "50 s", "a sweep has ended lately: none is due by time alone"),
     KeyDoc("wa:stats", "hash", "none", "counters behind /metrics"),
     KeyDoc("wa:switch", "hash", "none", "kill switches, effective at once; also the channel that says: look"),

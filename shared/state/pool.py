@@ -4,11 +4,13 @@ A connection that hears that its server cannot serve is dropped, so that the nex
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
+import structlog
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Redis, SSLConnection
 from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnection
@@ -45,6 +47,9 @@ async def answer(value: Awaitable[T] | T) -> T:
     return await cast("Awaitable[T]", value)
 
 
+log = structlog.get_logger()
+
+_RUN_ID = re.compile(r"^run_id:(\w+)", re.MULTILINE)
 _until: ContextVar[float | None] = ContextVar("until", default=None)
 
 
@@ -69,15 +74,42 @@ class Patience(Retry):
                 _until.reset(token)
 
 
+class Identity:
+    """Which server a process talks to. After a restart, or behind a name that leads elsewhere now, it is another one,
+    which may have gone back to an earlier state."""
+
+    def __init__(self) -> None:
+        self._run_id: str | None = None
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_change(self, call: Callable[[], None]) -> None:
+        """Call this whenever it is another server."""
+        self._listeners.append(call)
+
+    def meet(self, told: bytes | str) -> None:
+        """A new connection was told this by `INFO server`."""
+        found = _RUN_ID.search(_text(told))
+        if found is None or found[1] == self._run_id:
+            return
+        known, self._run_id = self._run_id, found[1]
+        if known is not None:
+            log.warning("redis.another-server")
+            for call in self._listeners:
+                call()
+
+
 class _Heeding(AbstractConnection):
     """Drops itself when the server says that it cannot serve, and says so by one error for all such words."""
 
     _greeting = False
 
-    def __init__(self, *, namespace: str = "", listening: bool = False, **options: Any) -> None:
+    def __init__(
+        self, *, namespace: str = "", listening: bool = False, identity: Identity | None = None, **options: Any
+    ) -> None:
         super().__init__(**options)
         self._namespace = Namespace(namespace) if namespace else None
         self._listening = listening
+        self._identity = identity
 
     def pack_command(self, *args: Any) -> Any:
         if self._namespace is not None:
@@ -89,10 +121,22 @@ class _Heeding(AbstractConnection):
         self._greeting = True
         try:
             await super().on_connect()
+            if self._identity is not None:
+                await self._identify(self._identity)
         except exceptions.RedisError as error:
             raise (refusal(error) or error) from error
         finally:
             self._greeting = False
+
+    async def _identify(self, identity: Identity) -> None:
+        await self.send_command("INFO", "server")
+        try:
+            told = await self.read_response()
+        except exceptions.ResponseError as error:
+            if refusal(error) is None or isinstance(error, exceptions.NoPermissionError):
+                return  # not to be known: then the heartbeats alone notice
+            raise
+        identity.meet(told)
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         try:
@@ -158,7 +202,11 @@ class ElectedEncrypted(_Elected, SSLConnection):
 
 
 class Pool(BlockingConnectionPool):
-    """Says apart that it is exhausted, which is no fault of Redis."""
+    """Says apart that it is exhausted, which is no fault of Redis, and knows when it leads to another server."""
+
+    def __init__(self, *, identity: Identity, **options: Any) -> None:
+        super().__init__(identity=identity, **options)
+        self.identity = identity
 
     async def get_connection(self, *args: Any, **options: Any) -> AbstractConnection:
         try:
@@ -213,9 +261,21 @@ def _tls(place: RedisPlace, *, verified: bool) -> dict[str, Any]:
     return {"ssl_cert_reqs": "required" if verified else "none", "ssl_ca_certs": place.certificates}
 
 
-def pool(settings: Settings) -> ConnectionPool:
+def pool(settings: Settings) -> Pool:
     """A pool of at most `POOL_SIZE` connections; a caller waits up to `WAIT_SECONDS` for a free one."""
-    return Pool(max_connections=POOL_SIZE, timeout=WAIT_SECONDS, **_options(settings))
+    return Pool(max_connections=POOL_SIZE, timeout=WAIT_SECONDS, identity=Identity(), **_options(settings))
+
+
+def follow(pool: Pool, subscriber: Redis) -> None:
+    """Have the subscriber subscribe anew whenever the pool leads to another server: its old one may still talk."""
+    under_way: set[asyncio.Task[None]] = set()
+
+    def leave() -> None:
+        task = asyncio.create_task(subscriber.connection_pool.disconnect())
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
+
+    pool.identity.on_change(leave)
 
 
 def subscriber(settings: Settings) -> Redis:

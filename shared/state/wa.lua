@@ -64,10 +64,10 @@ end
 local function sign_of_life(worker, beat)
   local name = key.alive_of .. worker
   if beat then
-    -- A Redis without room for new values still takes a longer life.
-    local set = pcall_redis('SET', name, beat, 'PX', facts.lease)
-    if type(set) == 'table' and set.err then call('PEXPIRE', name, facts.lease) end
-    pcall_redis('ZADD', key.workers, whole(now_ms()), worker)
+    -- A longer life needs no room. After this first write a full Redis takes the others of the script, too.
+    call('PEXPIRE', name, facts.lease)
+    call('SET', name, beat, 'PX', facts.lease)
+    call('ZADD', key.workers, whole(now_ms()), worker)
   elseif call('PEXPIRE', name, facts.lease) == 0 then
     call('SET', name, '0', 'PX', facts.lease)
     call('ZADD', key.workers, whole(now_ms()), worker)
@@ -119,6 +119,12 @@ local function end_ownership()
   forget_holder(nil)
   call('DEL', key.lease)
   return next_token(key.fence)
+end
+
+-- Redis was away, or went back to an earlier state: it may take the living for the dead, and the linked for the waiting.
+-- Owners speak first; nobody judges them meanwhile.
+local function settles()
+  return call('EXISTS', key.settling) == 1
 end
 
 -- Jobs -----------------------------------------------------------------------------------------------------------------
@@ -397,7 +403,7 @@ function script.close_overdue()
     call('ZREM', key.claims, arg.session)
     return false
   end
-  if not is_overdue(body) then return false end
+  if not is_overdue(body) or settles() then return false end
   announce(attempt, seq + 1)
   end_ownership()
   call('DEL', key.claim, key.subject)
@@ -499,6 +505,10 @@ end
 -- it has by Redis, how many were ever taken from it, and whether some worker has lapsed.
 function script.beat()
   local before = call('GET', key.alive_of .. arg.worker)
+  local known = tonumber(before or nil)
+  if arg.beat > 1 and known ~= arg.beat and known ~= arg.beat - 1 then
+    call('SET', key.settling, arg.worker, 'PX', facts.settling)
+  end
   sign_of_life(arg.worker, whole(arg.beat))
   local oldest = call('ZRANGE', key.workers, 0, 0, 'WITHSCORES')
   return {
@@ -533,6 +543,7 @@ end
 -- The workers that have stopped beating, the longest silent first; and `nobody`, if it has something.
 function script.dead_workers()
   local dead = {}
+  if settles() then return dead end
   for _, worker in ipairs(call('ZRANGEBYSCORE', key.workers, '-inf', whole(now_ms() - facts.lease), 'LIMIT', 0, 1000)) do
     if not lives(worker) then dead[#dead + 1] = worker end
   end
@@ -543,6 +554,7 @@ end
 -- Of some sessions those that anybody may take up: no lease, or that of a worker of which Redis knows nothing.
 function script.unowned()
   local found = {}
+  if settles() then return found end
   for _, session in ipairs(arg.sessions) do
     local owner = call('GET', key.lease_of .. session)
     local worker = worker_of(owner)

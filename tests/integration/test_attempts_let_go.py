@@ -31,6 +31,8 @@ class Over:
         if self.error is not None:
             raise self.error
 
+    outlasts_redis = False
+
     def lost(self) -> None:
         raise AssertionError("nobody is there any more")
 

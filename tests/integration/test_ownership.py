@@ -27,6 +27,8 @@ class Acting:
         self.lost_at: float | None = None
         self.leases = []
 
+    outlasts_redis = False
+
     def lost(self):
         assert self.lost_at is None, "told twice"
         self.lost_at = asyncio.get_running_loop().time()

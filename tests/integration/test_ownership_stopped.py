@@ -25,6 +25,8 @@ from shared.settings import Settings
 from workers.ownership import Ownership
 
 class Acting:
+    outlasts_redis = False
+
     def lost(self):
         print("lost", flush=True)
     async def renewed(self, lease):

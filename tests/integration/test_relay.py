@@ -235,7 +235,7 @@ async def everything_in(slot, *, first=False):
 
 
 async def test_over_a_redis_that_forgot_everything_all_tabs_come_back_to_the_truth(relay, world, operator, monkeypatch):
-    monkeypatch.setattr(relay_module, "VANISHED_SECONDS", 0.3)
+    monkeypatch.setattr(relay_module, "BEHIND_SECONDS", 0.3)
     monkeypatch.setattr(relay_module, "TICK_SECONDS", 0.1)
     await world.ask()
     async with relay.watch(SESSION) as one:
@@ -272,3 +272,41 @@ async def test_an_onboarding_past_its_deadline_is_closed_by_whoever_looks(relay,
     assert first.state is State.FAILED
     assert first.failure is not None
     assert first.failure.code == "worker-lost"
+
+
+async def test_a_redis_that_went_back_a_second_is_believed_once_its_owner_has_had_time(
+    relay, world, operator, monkeypatch
+):
+    monkeypatch.setattr(relay_module, "BEHIND_SECONDS", 0.3)
+    monkeypatch.setattr(relay_module, "TICK_SECONDS", 0.1)
+    lease = await world.serve()
+    before = await operator.hgetall(keys.snapshot(SESSION))
+    for _ in range(5):
+        await world.snapshots.save(lease, change(State.AWAITING_PHONE))
+    async with relay.watch(SESSION) as slot:
+        await slot.first()
+        await operator.delete(keys.snapshot(SESSION))
+        await operator.hset(keys.snapshot(SESSION), mapping=before)
+        # An owner of an older version, which does not notice, goes on: it must not look like life.
+        await world.snapshots.save(lease, change(State.AWAITING_PHONE))
+        await world.snapshots.save(lease, change(State.LINKING))
+        async with asyncio.timeout(5):
+            with pytest.raises(SocketEnded):
+                await everything_in(slot)
+    async with relay.watch(SESSION) as slot, asyncio.timeout(5):
+        assert (await slot.first()).state is State.LINKING
+
+
+async def test_a_redis_that_went_back_and_whose_owner_speaks_keeps_the_tabs(relay, world, operator, monkeypatch):
+    monkeypatch.setattr(relay_module, "TICK_SECONDS", 0.1)
+    lease = await world.serve()
+    before = await operator.hgetall(keys.snapshot(SESSION))
+    await world.snapshots.save(lease, change(State.AWAITING_PHONE))
+    async with relay.watch(SESSION) as slot:
+        await slot.first()
+        await operator.hset(keys.snapshot(SESSION), mapping=before)
+        again = await world.leases.acquire(SESSION, lease.worker, held=lease.token)
+        assert again.token > lease.token
+        assert await world.snapshots.save(again, change(State.AWAITING_PHONE))
+        while await state_in(slot) != "awaiting_phone":
+            pass

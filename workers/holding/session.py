@@ -87,6 +87,11 @@ class HeldSession:
         """Whose device it is."""
         return self.device.session
 
+    @property
+    def outlasts_redis(self) -> bool:
+        """A linked session is worth more than the certainty that nobody has taken it over."""
+        return True
+
     def lost(self) -> None:
         """Somebody else's now: close the connection, write nothing."""
         self._keeper.drop(self)
@@ -162,6 +167,8 @@ class SnapshotWriter:
         detail = f"{held.trouble.value}: {held.said}" if held.trouble and held.said else held.trouble or ""
         change = Change(held.body, kind, event, detail, counters)
         try:
+            if self._links.ownership.cut_off:  # it would only wait, and hold up what else the holder says
+                raise ConnectionError
             ours = await self._write(held, change) is not None
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("session.unsaved", session=held.session, error=type(error).__name__)

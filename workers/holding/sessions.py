@@ -7,6 +7,7 @@ leads to:
     logged out                      forgotten; `unlinked`, or within the dwell `failed` (dropped-after-linking)
     restricted                      forgotten, as the library has deleted the device; `failed`
     replaced, banned                parked: kept, but held no more until it is linked anew; `failed`
+    … by one who has taken it over  let go of, without a word: the store names another, or nobody can tell
     refused, unreachable            `reconnecting` with the reason; tried again with growing pauses
     outdated                        `reconnecting`; tried again with a newer version, one session first (outdated.py)
     keys not in the store           forgotten; `unlinked` (internal)
@@ -421,6 +422,8 @@ class Sessions:
                 unlinked = event.reason is pipe.LostReason.LOGGED_OUT and not held.fresh
                 state = State.UNLINKED if unlinked else State.FAILED
                 await self._record.last(held, state, what, code, raw=raw)
+            case pipe.LostReason.REPLACED if await self._is_overtaken(held):
+                self._yield(held, "replaced")
             case pipe.LostReason.REPLACED | pipe.LostReason.BANNED:
                 # Never fight back: the device is kept, and held no more until it is linked anew.
                 if event.reason is pipe.LostReason.BANNED and event.until is not None:
@@ -430,6 +433,26 @@ class Sessions:
                 await self._record.last(held, State.FAILED, what, code, retry_at=event.until, raw=raw)
             case _:
                 assert_never(event.reason)
+
+    async def ask_store(self) -> None:
+        """Redis is away: let go of what others have taken over, by the word of the device store."""
+        tokens = {held.session: held.device.token for held in self._held.values()}
+        for session in await self._links.store.overtaken(tokens) if tokens else ():
+            held = self._held.get(session)
+            if held is not None and held.device.token == tokens[session]:
+                self._yield(held, "store")
+
+    async def _is_overtaken(self, held: HeldSession) -> bool:
+        """Whether WhatsApp's `replaced` means a worker of ours. Who is cut off cannot know, and takes it for that."""
+        if self._links.ownership.cut_off:
+            return True
+        return bool(await self._links.store.overtaken({held.session: held.device.token}))
+
+    def _yield(self, held: HeldSession, why: str) -> None:
+        """Another has it: close the connection, write nothing, fight nobody."""
+        log.warning("session.yielded", session=held.session, why=why)
+        self._links.ownership.forget(held.session, held)
+        self.drop(held)
 
     def _try_later(self, held: HeldSession) -> None:
         if not self.holds(held):

@@ -107,6 +107,11 @@ class Attempt:
         if attempt is None or attempt >= self._first:
             self._inbox.put_nowait(order)
 
+    @property
+    def outlasts_redis(self) -> bool:
+        """Nobody can be shown anything without Redis, and another worker begins anew."""
+        return False
+
     def lost(self) -> None:
         """The lease is lost: the linker dies now, whatever the driver waits for."""
         if self._connection is not None:

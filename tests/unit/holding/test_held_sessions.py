@@ -20,6 +20,7 @@ from shared.state.inbound import InboundShelf
 from shared.state.lease import Leases
 from shared.state.outbox import Outbox
 from shared.state.pool import answer
+from shared.state.rescue import Rescue
 from shared.state.snapshots import Snapshots
 from tests.unit.world import stop_beating
 from workers.engine import protocol as pipe
@@ -112,6 +113,10 @@ class FakeStore:
             raise StoreFenced(device.token)
         self.devices[session] = replace(device, token=fence.token)
         return self.devices[session]
+
+    async def overtaken(self, tokens):
+        self.fails()
+        return [one for one, device in self.devices.items() if device.token > tokens.get(one, device.token)]
 
     def check(self, device, fence):
         there = self.devices.get(device.session)
@@ -690,8 +695,8 @@ async def test_a_loss_that_the_store_cannot_take_is_written_down_when_it_is_back
     house.store.fault = StoreAway("Postgres is away")
     await house.lose(R.REPLACED)
     assert house.store.devices[SESSION].parked == ""
-    await house.until(lambda: house.store.devices[SESSION].parked == R.REPLACED.value)
-    await house.settled()
+    await house.until(lambda: house.ownership.owner(SESSION) is None)  # its end is said, and its lease given back
+    assert house.store.devices[SESSION].parked == R.REPLACED.value
     assert (await house.body()).state is State.FAILED
     assert house.holders.held == [SESSION], "and meanwhile it did not fight back"
 
@@ -763,3 +768,66 @@ async def test_a_worker_that_was_overtaken_in_the_store_neither_parks_nor_tells(
     assert (await house.body()).state is State.LINKED
     assert house.holders.released == [SESSION]
     assert len(house.sessions) == 0
+
+
+async def cut_off(house):
+    """Redis stays away for so long that others may have taken over."""
+    await house.up()
+    house.ownership._cut_off = True
+    house.ownership.on_alone = house.sessions.ask_store
+
+
+async def test_without_redis_a_session_is_held_until_the_store_names_another(house):
+    await cut_off(house)
+    await house.ownership._stand_alone()
+    assert house.holders.released == []
+    house.store.devices[SESSION] = replace(house.store.devices[SESSION], token=10**12)
+    await house.ownership._stand_alone()
+    await house.settled()
+    assert house.holders.released == [SESSION]
+    assert house.store.devices[SESSION].parked == ""
+
+
+async def test_without_redis_and_without_the_store_a_session_is_held(house):
+    await cut_off(house)
+    house.store.fault = StoreAway("Postgres is away")
+    await house.ownership._stand_alone()
+    assert house.sessions.holds(house.sessions._held[SESSION])
+    assert house.holders.released == []
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_without_redis_whoever_is_replaced_yields_and_parks_nothing(house, away):
+    await cut_off(house)
+    if away:
+        house.store.fault = StoreAway("Postgres is away")
+    await house.lose(R.REPLACED)
+    assert house.holders.released == [SESSION]
+    assert house.store.devices[SESSION].parked == ""
+    assert (await house.body()).state is State.LINKED, "nothing was written"
+
+
+async def test_without_redis_what_a_connection_says_waits_and_holds_up_nobody(house, monkeypatch):
+    monkeypatch.setattr(held_module, "SAY_AGAIN_SECONDS", 0.01)
+    await cut_off(house)
+    await house.holders.hear(pipe.Dropped(session=SESSION))
+    assert (await house.body()).state is State.LINKED
+    house.ownership._cut_off = False
+    await house.until(lambda: not house.sessions._held[SESSION].timers)
+    assert (await house.body()).state is State.RECONNECTING
+
+
+async def test_a_linked_session_outlives_a_redis_that_knows_its_lease_and_an_older_snapshot(house):
+    """Redis went back by less than a lease: the owner says where it stands all the same, and no sweep ends it."""
+    await house.up()
+    lease = house.sessions._held[SESSION].lease
+    old = await house.redis.hgetall(keys.snapshot(SESSION))
+    await house.redis.hset(keys.snapshot(SESSION), mapping=old | {"seq": 1, "body": b'{"state":"awaiting_phone"}'})
+    await house.redis.zadd(keys.CLAIMS, {SESSION: 1})
+    house.ownership.another_server()
+    await house.ownership._beat()
+    await house.until(lambda: not house.ownership._telling)
+    assert not await Rescue(house.redis).close_overdue(SESSION)
+    assert (await house.body()).state is State.LINKED
+    assert house.sessions._held[SESSION].lease.token > lease.token
+    assert house.holders.released == []

@@ -7,8 +7,12 @@ import pytest
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
+from shared.core.lifecycle import State
 from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, NOBODY, Beat, Lease, Looked
+from shared.wa import SETTLING_MS
 from tests.unit.world import ONE, OTHER, SESSION, stop_beating
+
+OTHER_SESSION = SessionId("company_salon-2")
 
 
 def test_the_limits_are_in_order():
@@ -224,3 +228,23 @@ async def test_a_worker_whose_name_has_colons_is_still_itself(world):
     assert await world.leases.owner(SESSION) == worker
     await world.ask()
     assert (await world.ask()).owner == worker
+
+
+async def test_while_redis_settles_nobody_is_taken_for_dead_and_nothing_is_closed(world, redis):
+    """A heartbeat that Redis does not know the one before of: it was away, or went back. Owners speak first."""
+    await world.serve(state=State.AWAITING_PHONE)
+    await world.leases.beat(OTHER, 1)
+    assert not await redis.exists(keys.SETTLING)
+    await world.leases.beat(OTHER, 2)
+    assert not await redis.exists(keys.SETTLING)
+    await world.leases.beat(OTHER, 7)
+    assert 0 < await redis.pttl(keys.SETTLING) <= SETTLING_MS
+    await redis.delete(keys.alive(ONE))
+    await redis.zadd(keys.WORKERS, {ONE: 1})
+    await redis.zadd(keys.CLAIMS, {SESSION: 1})
+    for settles in (True, False):
+        if not settles:
+            await redis.delete(keys.SETTLING)
+        assert await world.leases.dead() == ([] if settles else [ONE])
+        assert await world.leases.unowned([OTHER_SESSION]) == ([] if settles else [OTHER_SESSION])
+        assert await world.rescue.close_overdue(SESSION) is not settles

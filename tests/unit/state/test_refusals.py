@@ -42,6 +42,7 @@ class Parrot:
         self.line = b"+OK"
         self.refusing = 0
         self.connections = 0
+        self.run_id = 1
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -61,6 +62,9 @@ class Parrot:
                     size = int((await reader.readline())[1:])
                     words.append((await reader.readexactly(size + 2))[:-2])
                 well = words[0] in {b"CLIENT", b"AUTH", b"SELECT", b"PING"} or mine > self.refusing
+                if words[0] == b"INFO":
+                    writer.write(b"$10\r\nrun_id:%03d\r\n" % self.run_id)
+                    continue
                 writer.write((b"+PONG" if words[0] == b"PING" else b"+OK" if well else self.line) + b"\r\n")
                 await writer.drain()
         writer.close()
@@ -170,3 +174,16 @@ async def test_a_caller_is_not_kept_waiting_for_the_tries_of_the_command_times_t
         with pytest.raises(exceptions.ConnectionError):
             await redis.ping()
     await redis.aclose(close_connection_pool=True)
+
+
+async def test_another_server_behind_the_same_name_is_noticed_when_it_is_met(parrot, ours):
+    met = []
+    ours.connection_pool.identity.on_change(lambda: met.append(parrot.run_id))
+    await ours.set("name", "value")
+    await ours.connection_pool.disconnect()
+    await ours.set("name", "value")
+    assert met == []  # a new connection to the same
+    parrot.run_id = 2
+    await ours.connection_pool.disconnect()
+    await ours.set("name", "value")
+    assert met == [2]
