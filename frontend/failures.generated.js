@@ -19,6 +19,7 @@ export const FAILURES = {
   "connection-failed": { act: "retry", retryable: true },
   "worker-lost": { act: "retry", retryable: true },
   "paused": { act: "wait", retryable: true },
+  "no-room": { act: "wait", retryable: true },
   "link-spent": { act: "new-link", retryable: false },
   "forbidden": { act: "new-link", retryable: false },
   "internal": { act: "retry", retryable: true },

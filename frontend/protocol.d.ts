@@ -43,6 +43,7 @@ export type FailureCode =
   | "connection-failed"
   | "worker-lost"
   | "paused"
+  | "no-room"
   | "link-spent"
   | "forbidden"
   | "internal";

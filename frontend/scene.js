@@ -21,7 +21,7 @@ const CODE_LIVES_MS = 160_000;
 /** Failures which the other way does not help. @type {FailureCode[]} */
 const BOTH_WAYS = [
   "client-outdated", "passkey-required", "multidevice-off", "temporarily-banned", "account-restricted", "in-progress",
-  "paused", "link-spent", "forbidden",
+  "paused", "no-room", "link-spent", "forbidden",
 ];
 
 /** Failures whose cause may lie in the phone. @type {FailureCode[]} */

@@ -20,6 +20,7 @@ from workers import rules
 #: The machines: their table's module, the module of their phases and effects, their tests.
 MACHINES = {
     "linking": ("workers.linking.machine", "workers.linking.course", "tests.unit.linking.test_machine"),
+    "holding": ("workers.holding.machine", "workers.holding.tenure", "tests.unit.holding.test_machine"),
 }
 #: Mutants that nobody can tell from the machine, by the reason.
 SAME: dict[str, str] = {}
@@ -35,7 +36,7 @@ class Mutant:
 
 
 def _name_of(rule: Any) -> str:
-    on = str(rule.on) if isinstance(rule.on, Enum) else rule.on.__name__
+    on = str(rule.on) if isinstance(rule.on, Enum) else getattr(rule.on, "__name__", str(rule.on))
     when = f" if {rule.when.__qualname__}" if rule.when else ""
     return f"{on} in {'/'.join(sorted(phase.name for phase in rule.at))}{when}"
 
@@ -51,7 +52,7 @@ def mutants_of(table_name: str, words_name: str) -> Iterator[Mutant]:
     for index, rule in enumerate(table):
         name = _name_of(rule)
         yield Mutant(f"{name}: left out", put(index))
-        for phase in words.Phase:
+        for phase in type(next(iter(rule.at))):
             if phase is not rule.to:
                 yield Mutant(f"{name}: to {phase.name}", put(index, replace(rule, to=phase)))
         if rule.to is not None:
@@ -67,7 +68,7 @@ def mutants_of(table_name: str, words_name: str) -> Iterator[Mutant]:
             )
         for phase in rule.at if len(rule.at) > 1 else ():
             yield Mutant(f"{name}: not in {phase.name}", put(index, replace(rule, at=rule.at - {phase})))
-    for effect in words.Effect.__args__:
+    for effect in (words.Effect if hasattr(words, "Effect") else words.SessionEffect).__args__:
         yield Mutant(f"{effect.__name__} is never done", _never(effect))
 
 

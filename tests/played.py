@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from shared.core.failures import FAILURES
+from shared.core.failures import FAILURES, FailureCode
 from shared.core.ids import SessionId
 from shared.core.protocol import Body, Method
 from shared.state.claims import Subject
@@ -34,7 +34,7 @@ class Player:
     phone: str | None = None
     expected: str | None = None
     warm: bool = True
-    paused: bool = False
+    refused: FailureCode | None = None
     code_denied: c.CodeDenied | None = None
     revoked: bool = False
     spent: bool = True
@@ -51,7 +51,7 @@ class Player:
 
     def begin(self) -> "Player":
         """The worker has taken the attempt."""
-        self.happen(c.Began(self.warm, self.paused))
+        self.happen(c.Began(self.warm, self.refused))
         return self
 
     @property
@@ -107,7 +107,7 @@ class Player:
             case c.Learn(whole=whole):
                 return c.Learned(self.subject, (Method.CODE if self.phone else Method.QR) if whole else None)
             case c.Advance():
-                return c.Began(self.warm, self.paused)
+                return c.Began(self.warm, self.refused)
             case c.ClaimCode(phone=phone):
                 return self.code_denied or c.CodeClaimed(Asker(phone, SESSION, ""))
             case c.BookRefusal(why=why, raw=raw):

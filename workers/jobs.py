@@ -98,15 +98,16 @@ class Jobs:
         self.linking: list[Job] = [_reported(self.link)]
         commands = (self.code, self.cancel, self.unlink, self.send, self.look, self.phone)
         self.here: list[Job] = [_reported(job) for job in commands]
-        self.anywhere: list[Job] = [*self.here, *(_reported(job) for job in (self.sweep, self.resume))]
+        others = (self.sweep, self.resume, self.unpark)
+        self.anywhere: list[Job] = [*self.here, *(_reported(job) for job in others)]
         self.resuming: list[Job] = [_reported(self.resume)]
 
     async def link(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
         """Serve an attempt, if it is still the claimed one and nobody else does."""
         sid = _session(session)
-        run = Attempt(self._parts, sid, first=attempt)
-        self._places.take()
+        self._places.take()  # and with it a place to hold what is linked
         try:
+            run = Attempt(self._parts, sid, first=attempt, room=self._sessions.free >= 0)
             lease = await self._ownership.acquire(sid, run, attempt=attempt)
         except BaseException:
             self._places.give_back()
@@ -143,15 +144,20 @@ class Jobs:
     async def unlink(self, _ctx: dict[str, Any], session: str) -> None:
         """Log a company's device out and forget it."""
         sid = _session(session)
-        if isinstance(self._ownership.owner(sid), HeldSession) or await self._leases.owner(sid) is None:
-            self._spawn(self._unlink(sid), "unlink")  # WhatsApp may take longer to answer than a job
-        else:
-            await self._elsewhere(sid, "unlink")
+        owner = self._ownership.owner(sid)
+        if isinstance(owner, Attempt):
+            owner.order(Order.UNLINK)
+        elif isinstance(owner, HeldSession) or not await self._elsewhere(sid, "unlink"):
+            self._spawn(self._unlink(sid), "unlink")  # the store may take longer to answer than a job
 
     async def _unlink(self, session: SessionId) -> None:
         if not await self._sessions.unlink(session):
             again = soon_again(f"unlink:{session}", after=FULL_SECONDS)
             await enqueue(self._redis, keys.QUEUE_SESSIONS, "unlink", session, job_id=again, after=FULL_SECONDS)
+
+    async def unpark(self, _ctx: dict[str, Any], session: str) -> None:
+        """Have a parked device held again: an operator says so."""
+        await self._sessions.unpark(_session(session))
 
     async def send(self, _ctx: dict[str, Any], session: str, text: str) -> None:
         """A text of the session waits in the outbox. Whoever takes the session up looks there as well."""

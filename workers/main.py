@@ -6,6 +6,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 from arq.connections import ArqRedis
@@ -14,6 +15,7 @@ from redis.exceptions import RedisError
 
 from shared import settings
 from shared.core import keys
+from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
 from shared.core.protocol import Method
 from shared.core.webversion import parse_wish
@@ -144,6 +146,7 @@ class Worker:
         sweeper = Sweeper(redis, leases, Rescue(redis, news), snapshots, store, self.id, outbox, device_name)
         cooldowns = Cooldowns(redis, self._config.secret_key)
         contacts = Contacts(redis, self._config.secret_key)
+        places = Places(most.attempts)
         links = Links(
             snapshots,
             ownership,
@@ -155,18 +158,18 @@ class Worker:
             cooldowns,
             self.spawn,
             self._config.device_name,
+            claims,
+            partial(self._offer_at, redis),
         )
         holders = Holders(engines, self.spawn)
         sessions = self._watching_redis(
-            ownership, Sessions(links, holders, version, most=most.sessions, memory_mb=memory_mb())
+            ownership,
+            Sessions(links, holders, version, most=most.sessions, memory_mb=memory_mb(), reserved=lambda: places.taken),
         )
         version.listen(sessions.newer, sessions.try_refused)
 
         async def restart(session: SessionId, method: Method) -> None:
             await sweeper.restart(session, method)
-
-        async def unlink(session: SessionId) -> None:
-            await self._offer(redis, [("unlink", session)])
 
         parts = Parts(
             claims,
@@ -178,12 +181,11 @@ class Worker:
             sessions.adopt,
             sessions.refuse,
             restart,
-            unlink,
+            lambda session: self._offer(redis, [("unlink", session)]),
             self._config.device_name,
             switches,
             version,
         )
-        places = Places(most.attempts)
         jobs = Jobs(redis, leases, ownership, parts, sessions, sweeper, places, self.spawn)
         linking = QueueWorker(keys.QUEUE_LINKING, jobs.linking, redis, worker=self.id, free=lambda: places.free)
         anywhere = QueueWorker(keys.QUEUE_SESSIONS, jobs.anywhere, redis, worker=self.id)
@@ -282,6 +284,13 @@ class Worker:
         await self._offer(redis, await sessions.hand_over())  # a phone may have agreed meanwhile
         ownership.rest()
         await sweeper.bury(self.id)
+
+    @staticmethod
+    async def _offer_at(redis: ArqRedis, session: SessionId, at: int) -> None:
+        """Have any worker take the session up at that moment (ms since the epoch)."""
+        after = max(0.0, (at - now_ms()) / 1000)
+        job_id = soon_again(f"resume:{session}", after=after)
+        await enqueue(redis, keys.QUEUE_SESSIONS, "resume", session, job_id=job_id, after=after)
 
     @staticmethod
     async def _offer(redis: ArqRedis, jobs: list[tuple[Job, SessionId]]) -> None:

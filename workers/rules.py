@@ -7,6 +7,7 @@ or twice, and changes nothing. A test breaks each row and each act in turn, and 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from types import UnionType
 from typing import Any, Generic, TypeVar
 
 C = TypeVar("C", bound=Any)
@@ -38,7 +39,7 @@ When = Callable[[Turn[C]], bool]
 class Rule(Generic[C]):
     """What is done when `on` happens in one of the phases `at` and `when` holds; `to` is the phase after it."""
 
-    on: type | Enum
+    on: type | UnionType | Enum
     at: frozenset[Enum]
     to: Enum | None
     do: tuple[Act[C], ...]

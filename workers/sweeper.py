@@ -7,6 +7,7 @@ minute. Every step is idempotent. A session is only crossed off once it is seen 
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
 import structlog
 from arq.connections import ArqRedis
@@ -175,7 +176,7 @@ class Sweeper:
         subject = await self._claims.subject(lease.session)
         if not await self._claims.spend(subject):
             # Its link was revoked meanwhile: what it led to must not be kept.
-            await self._store.park(device, REVOKED, Fence(lease.token))
+            await self._store.note(replace(device, parked=REVOKED), Fence(lease.token))
             await self._end(lease, body, State.FAILED, FailureCode.WRONG_NUMBER, Swept.LINKING)
             job_id = soon_again(f"unlink:{lease.session}", after=1)
             await enqueue(self._redis, keys.QUEUE_SESSIONS, "unlink", lease.session, job_id=job_id, after=1)

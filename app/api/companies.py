@@ -1,6 +1,7 @@
 """The companies: where each session stands, now or as soon as something is new, and its log-out."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from arq.connections import ArqRedis
@@ -41,6 +42,7 @@ class Views:
         self._redis = redis
         self._snapshots = snapshots
         self._newer = newer
+        self._leases = Leases(redis)
 
     async def read(self, request: Request, session: SessionId) -> tuple[Stored, int | None, str]:
         """The snapshot, its place in the queue, and its ETag; after the wait that the request asks for."""
@@ -83,6 +85,10 @@ class Views:
         if stored.body.state is State.QUEUED:
             place = await self._redis.zrank(keys.QUEUE_LINKING, link_job_id(session, stored.attempt))
         waits = "" if place is None else f".{place}"
+        if stored.body.state is State.LINKED and await self._leases.owner(session) is None:
+            # The last word of a worker that is dead: nobody holds the session, until another takes it up.
+            stored = replace(stored, body=stored.body.model_copy(update={"state": State.RECONNECTING}))
+            waits = ".unheld"
         return stored, place, f'W/"{stored.attempt}.{stored.seq}{waits}"'
 
     @staticmethod

@@ -262,6 +262,14 @@ def unlink(company: str, yes: bool, wait: bool, as_json: bool) -> None:
 
 @main.command()
 @click.argument("company")
+@_json
+def unpark(company: str, as_json: bool) -> None:
+    """Have COMPANY's device held again, which was parked: its ban is over, or nobody else has its keys any more."""
+    _go("acting", "unpark", as_json, company=company, by=who())
+
+
+@main.command()
+@click.argument("company")
 @click.option("--phone", help="Also this phone's; in E.164, +79001234567.")
 @click.option("--clear", is_flag=True, help="Let them try again at once.")
 @_json

@@ -23,7 +23,7 @@ from shared.core.clock import now_ms
 from shared.core.failures import Refused
 from shared.core.ids import SessionId, company_of
 from shared.core.lifecycle import DEVICE, State
-from shared.jobs.queue import enqueue
+from shared.jobs.queue import enqueue, soon_again
 from shared.state.claims import MOST_STARTS, Claims
 from shared.state.cooldowns import Cooldowns, Whose
 from shared.state.events import News
@@ -167,6 +167,17 @@ async def unlink(op: Operator, *, company: str, wait: bool, by: str) -> Output:
     said = f"{session} is unlinked." if done else f"{session}: told {owner or 'the next free worker'}."
     data = {"session": session, "unlinked": done, "worker": owner}
     return Output(data, line(said), ill=wait and not done)
+
+
+async def unpark(op: Operator, *, company: str, by: str) -> Output:
+    """Have a device that was banned or replaced held again, by any worker."""
+    session = records.session_named(company)
+    found = await records.read(op.redis, [session])
+    if not found or not found[0].parked:
+        raise Cannot(f"{session} has no parked device.")
+    await record(op, "session.unpark", session, by, session=session)
+    await enqueue(op.redis, keys.QUEUE_SESSIONS, "unpark", session, job_id=soon_again(f"unpark:{session}"))
+    return Output({"session": session}, line(f"{session}: a worker tries its device again."))
 
 
 def _unlink_job(session: SessionId) -> str:

@@ -14,7 +14,7 @@ from app.ops import gauges
 from app.ops.gauges import Moment, WorkerView
 from shared.core import keys
 from shared.core.clock import now_ms
-from shared.core.ids import WorkerId
+from shared.core.ids import WorkerId, company_of
 from shared.core.lifecycle import DEVICE, RUNNING, State
 from shared.core.webversion import ClientHealth, version_text
 from shared.jobs.queue import enqueue, link_job_id
@@ -50,6 +50,7 @@ async def doctor(op: Operator, *, repair: bool, by: str) -> Output:
         *await _jobs_overdue(op),
         *_stuck(op, known),
         *_unheld(op, known),
+        *_parked(known),
         *await _drains(op, moment),
     ]
     rows, data, left = [], [], 0
@@ -238,6 +239,21 @@ def _unheld(op: Operator, known: list[SessionRecord]) -> list[Finding]:
         for one in known
         if one.state in RUNNING - {State.QUEUED, State.LINKING} and not one.owned and one.overdue_ms <= SWEEP_GRACE_MS
     ]
+    return found
+
+
+def _parked(known: list[SessionRecord]) -> list[Finding]:
+    """Devices that are kept but not held: banned, or replaced by somebody who has the same keys."""
+    found = []
+    for one in known:
+        if one.parked:
+            failure = one.body.get("failure") or {}
+            again = failure.get("retryAt")
+            detail = (
+                f"{failure.get('code', '?')}, until {words.clock(again)} UTC" if again else str(failure.get("code"))
+            )
+            remedy = f"it is tried again by itself; now: onboarding unpark {company_of(one.session)}"
+            found.append(Finding("device is parked", one.session, detail, None, remedy))
     return found
 
 

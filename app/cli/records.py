@@ -51,6 +51,11 @@ class SessionRecord:
         return State(self.body["state"])
 
     @property
+    def parked(self) -> bool:
+        """Whether its device is kept, but not held: a session that has failed shows a device only then."""
+        return self.state is State.FAILED and "device" in self.body
+
+    @property
     def overdue_ms(self) -> int:
         """How long a running onboarding is past its deadline; 0 when it is not."""
         deadline = self.body.get("deadline")

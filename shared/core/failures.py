@@ -28,6 +28,7 @@ class FailureCode(StrEnum):
     CONNECTION_FAILED = "connection-failed"
     WORKER_LOST = "worker-lost"
     PAUSED = "paused"
+    NO_ROOM = "no-room"
     LINK_SPENT = "link-spent"
     FORBIDDEN = "forbidden"
     INTERNAL = "internal"
@@ -95,6 +96,7 @@ FAILURES: dict[FailureCode, Failure] = {
     FailureCode.CONNECTION_FAILED: Failure(Blame.WHATSAPP, True, Act.RETRY, True, Again.NOW),
     FailureCode.WORKER_LOST: Failure(Blame.US, True, Act.RETRY, True, Again.NOW),
     FailureCode.PAUSED: Failure(Blame.US, True, Act.WAIT, False, Again.LATER),
+    FailureCode.NO_ROOM: Failure(Blame.US, True, Act.WAIT, True, Again.LATER),
     FailureCode.LINK_SPENT: Failure(Blame.OWNER, False, Act.NEW_LINK, False, Again.NEVER),
     FailureCode.FORBIDDEN: Failure(Blame.OWNER, False, Act.NEW_LINK, False, Again.NEVER),
     FailureCode.INTERNAL: Failure(Blame.US, True, Act.RETRY, True, Again.NOW),

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -85,7 +86,7 @@ async def test_a_new_device_replaces_the_old_one_with_all_its_keys(steps, store,
     older = await store.adopt(FIRST, old.database, old.jid, AT, Fence(1))
     once = await count_rows(postgres, database)
     await postgres.query(PRIVACY, old.jid, database=database)
-    await store.park(older, "replaced", Fence(1))
+    await store.note(replace(older, parked="replaced"), Fence(1))
     assert await store.held_by_nobody(lambda _: False) == []
     device = await store.adopt(FIRST, new.database, new.jid, AT + 1, Fence(2))
     assert await store.holds(device)
@@ -95,10 +96,10 @@ async def test_a_new_device_replaces_the_old_one_with_all_its_keys(steps, store,
     once.pop("whatsmeow_lid_map", None)
     assert found == once
     assert await postgres.query("SELECT jid FROM whatsmeow_device", database=database) == [(new.jid,)]
-    for late in (store.park(older, "replaced", Fence(1)), store.forget(older, Fence(1))):
+    for late in (store.note(replace(older, parked="replaced"), Fence(1)), store.forget(older, Fence(1))):
         with pytest.raises(StoreFenced):
             await late
-    await store.park(older, "replaced", Fence(2))  # of the same owner, about a device that is gone
+    await store.note(replace(older, parked="replaced"), Fence(2))  # of the same owner, about a device that is gone
     await store.forget(older, Fence(2))
     assert await store.device(FIRST) == device
     assert await store.holds(device)
@@ -221,7 +222,7 @@ async def test_a_take_over_is_named_in_the_store_and_older_owners_are_refused(st
     assert await store.overtaken({FIRST: 1, SECOND: 1}) == [FIRST]
     assert await store.overtaken({FIRST: 3}) == []
     for late in (
-        store.park(device, "replaced", Fence(1)),
+        store.note(replace(device, parked="replaced"), Fence(1)),
         store.forget(device, Fence(2)),
         store.claim(FIRST, Fence(3)),
     ):

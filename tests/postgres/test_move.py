@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,8 @@ async def deployment(steps, tmp_path) -> Path:
     store = SqliteStore(tmp_path / "data", WorkerId("w1"))
     links = [await steps.link() for _ in range(2)]
     await store.adopt(FIRST, links[0].database, links[0].jid, AT, Fence(1))
-    await store.park(await store.adopt(SECOND, links[1].database, links[1].jid, AT, Fence(1)), "replaced", Fence(1))
+    second = await store.adopt(SECOND, links[1].database, links[1].jid, AT, Fence(1))
+    await store.note(replace(second, parked="replaced"), Fence(1))
     store.close()
     return tmp_path / "data"
 

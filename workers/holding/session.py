@@ -14,6 +14,7 @@ from shared.core.failures import FailureCode
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, DeviceView, MessageType
+from shared.state.claims import Claims
 from shared.state.contacts import Contacts
 from shared.state.cooldowns import Cooldowns
 from shared.state.lease import Lease
@@ -23,6 +24,7 @@ from shared.telemetry import scrub, sentry
 from shared.telemetry.metrics import ENGINE, Counter, field
 from workers import reasons, tallies
 from workers.holding.inbox import Inbox
+from workers.holding.tenure import Tell, TellEnd, Tenure
 from workers.ownership import Ownership, save
 from workers.store.device import DeviceStore, StoredDevice
 
@@ -45,12 +47,8 @@ class Keeper(Protocol):
         """Whether it is still held here."""
         ...
 
-    async def show(self, held: "HeldSession", state: State, event: str) -> bool:
-        """Save where the session stands; whether that proved that it is still ours."""
-        ...
-
-    async def restore(self, held: "HeldSession") -> None:
-        """Keep again what Redis has forgotten of the session's texts."""
+    async def retaken(self, held: "HeldSession") -> None:
+        """Redis has forgotten the session, and knows it again under a new lease: say where it and its texts stand."""
         ...
 
     def ended(self, held: "HeldSession") -> None:
@@ -59,27 +57,30 @@ class Keeper(Protocol):
 
 
 class HeldSession:
-    """One held session, an owner of its lease. `fresh`: within the dwell, during which WhatsApp drops some."""
+    """One held session, an owner of its lease. `verified`: what is counted when it has outlived the dwell."""
 
-    def __init__(self, keeper: Keeper, lease: Lease, device: StoredDevice, body: Body, *, fresh: bool) -> None:
+    def __init__(
+        self,
+        keeper: Keeper,
+        lease: Lease,
+        device: StoredDevice,
+        body: Body,
+        tenure: Tenure,
+        verified: tuple[str, ...] = (),
+    ) -> None:
         self.lease = lease
         self.device = device
         self.body = body
-        self.fresh = fresh
-        self.due = False  # the dwell is over, but the connection is away: verified when it is back
-        self.verified: tuple[str, ...] = ()
-        self.tries = 0
+        self.tenure = tenure
+        self.verified = verified
+        self.timers: list[asyncio.TimerHandle] = []
+        self.online = asyncio.Event()  # texts may be sent
+        self.over = asyncio.Event()  # held here no more
+        self.log_outs = 0  # how often WhatsApp was asked
         self.settled = True  # its history has been read, as far as we know
         self.logging_in = False
         self.deaths = 0  # of its process, while it was logging in
         self.quarantined = False  # it has a process of its own
-        self.trouble: FailureCode | None = None
-        self.retry_at: int | None = None  # when the trouble may be over, if that is known
-        self.said = ""  # what WhatsApp said to it, for the timeline
-        self.timers: list[asyncio.TimerHandle] = []
-        self.gone = asyncio.Event()
-        self.online = asyncio.Event()
-        self.leaving = False  # being logged out by us: what its connection says is no news for the page
         self._keeper = keeper
 
     @property
@@ -100,8 +101,7 @@ class HeldSession:
         """Redis lost its memory: say again where the session stands."""
         self.lease = lease
         if self._keeper.holds(self):
-            await self._keeper.show(self, self.body.state, "session.retaken")
-            await self._keeper.restore(self)
+            await self._keeper.retaken(self)
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """Have something done then, unless the session is let go of before."""
@@ -123,12 +123,13 @@ class HeldSession:
         """It is held here no more. Who waits for it goes on, and finds that no holder has it."""
         self.stop_timers()
         self.online.set()
-        self.gone.set()
+        self.over.set()
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What sessions work with, besides their holders."""
+    """What sessions work with, besides their holders. `offer`: has any worker look at a session at a moment (ms since the
+    epoch)."""
 
     snapshots: Snapshots
     ownership: Ownership
@@ -140,6 +141,8 @@ class Links:
     cooldowns: Cooldowns
     spawn: Callable[[Awaitable[None], str], None]
     device_name: str
+    claims: Claims | None = None
+    offer: Callable[[SessionId, int], Awaitable[None]] | None = None
 
     def body(self, device: StoredDevice) -> Body:
         """What is shown of a registered device before it is connected."""
@@ -154,100 +157,87 @@ class SnapshotWriter:
         self._links = links
         self._keeper = keeper
 
-    async def show(self, held: HeldSession, state: State, event: str, counters: tuple[str, ...] = ()) -> bool:
+    async def show(self, held: HeldSession, effect: Tell, *, retry_at: int | None = None) -> bool:
         """Save where the session stands; whether that proved that it is still ours. If it is not, it is let go of.
 
         Redis may be away while the session lives on: then it is said again, until Redis hears it.
         """
-        if state is State.LINKED:
-            held.trouble = None
-        failure = reasons.view(held.trouble, retry_at=held.retry_at) if held.trouble else None
-        held.body = held.body.model_copy(update={"state": state, "failure": failure})
-        kind = MessageType.WHATSAPP_CONNECTED if state is State.LINKED else MessageType.STATUS
-        detail = f"{held.trouble.value}: {held.said}" if held.trouble and held.said else held.trouble or ""
-        change = Change(held.body, kind, event, detail, counters)
+        code = effect.trouble
+        failure = reasons.view(code, retry_at=retry_at) if code else None
+        held.body = held.body.model_copy(update={"state": effect.state, "failure": failure})
+        kind = MessageType.WHATSAPP_CONNECTED if effect.state is State.LINKED else MessageType.STATUS
+        counters = (tallies.failed(code, phone.region_of(held.device.phone)),) if code and effect.count else ()
+        said = scrub.text(effect.said)[:MOST_SAID]
+        detail = f"{code.value}: {said}" if code and said else code or ""
+        ours = await self._say(held, Change(held.body, kind, effect.event, detail, counters))
+        if ours and code and effect.alert:
+            sentry.ending("session", code, session=held.session, raw=effect.raw, phone=held.device.phone)
+        return ours
+
+    async def again(self, held: HeldSession, event: str) -> bool:
+        """Say once more where the session stands."""
+        kind = MessageType.WHATSAPP_CONNECTED if held.body.state is State.LINKED else MessageType.STATUS
+        code = held.body.failure.code if held.body.failure else ""
+        return await self._say(held, Change(held.body, kind, event, code))
+
+    async def _say(self, held: HeldSession, change: Change) -> bool:
         try:
             if self._links.ownership.cut_off:  # it would only wait, and hold up what else the holder says
                 raise ConnectionError
             ours = await self._write(held, change) is not None
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("session.unsaved", session=held.session, error=type(error).__name__)
-            held.later(SAY_AGAIN_SECONDS, lambda: self._links.spawn(self._show_again(held, event), "show"))
+            held.later(SAY_AGAIN_SECONDS, lambda: self._links.spawn(self._say_again(held, change.event), "show"))
             return False
         if not ours:
             self._keeper.drop(held)
         return ours
 
-    async def trouble(
-        self,
-        held: HeldSession,
-        code: FailureCode,
-        event: str,
-        raw: str,
-        *,
-        alert: bool,
-        retry_at: int | None = None,
-        said: str = "",
-    ) -> None:
-        """It cannot be connected for now: say why, and count each trouble once."""
-        news = held.trouble is not code
-        held.trouble, held.retry_at, held.said = code, retry_at, scrub.text(said)[:MOST_SAID]
-        region = phone.region_of(held.device.phone)
-        counted = (tallies.failed(code, region),) if news else ()
-        if await self.show(held, State.RECONNECTING, event, counted) and alert:
-            sentry.ending("session", code, session=held.session, raw=raw, phone=held.device.phone)
+    async def linked(self, held: HeldSession, body: Body, region: str, counters: tuple[str, ...]) -> None:
+        """The device was linked, and its worker died before it could say so: the ending of that attempt. Raises redis'
+        errors."""
+        what = Change(body, MessageType.WHATSAPP_CONNECTED, "attempt.linked", region, counters, ending=True)
+        await self._write(held, what)
 
-    async def verified(self, held: HeldSession) -> None:
-        """The device has outlived the dwell. Said once; while Redis is away, again."""
-        if not held.fresh:
-            return
-        held.fresh = held.due = False
-        change = Change(held.body, MessageType.STATUS, "session.verified", "", held.verified)
+    async def verified(self, held: HeldSession) -> bool:
+        """The device has outlived the dwell; whether that could be said."""
         try:
-            await self._write(held, change)
+            saved = await self._write(
+                held, Change(held.body, MessageType.STATUS, "session.verified", "", held.verified)
+            )
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("session.unsaved", session=held.session, error=type(error).__name__)
-            held.fresh = held.due = True
-            held.later(SAY_AGAIN_SECONDS, lambda: self._links.spawn(self._verified_again(held), "verified"))
+            return False
+        return saved is not None
 
-    async def last(
-        self,
-        held: HeldSession,
-        state: State,
-        event: str,
-        code: FailureCode | None = None,
-        *,
-        retry_at: int | None = None,
-        raw: str = "",
-    ) -> None:
+    async def last(self, held: HeldSession, end: TellEnd) -> None:
         """The session is held no more: say so, and give the lease back. Redis may be away: then it is said again for
         as long as the lease is ours, since nobody else knows how the session has ended."""
         held.stop_timers()
-        region = phone.region_of(held.device.phone)
+        region, code = phone.region_of(held.device.phone), end.code
         counters: list[str] = []
         if code is not None:
             counters.append(tallies.failed(code, region))
         if code is FailureCode.DROPPED_AFTER_LINKING:
             counters.append(field(Counter.DROPPED))
-        failure = reasons.view(code, retry_at=retry_at) if code else None
-        change = Change(
-            Body(state=state, failure=failure), MessageType.STATUS, event, code or "", tuple(counters), ending=True
-        )
+        failure = reasons.view(code, retry_at=end.retry_at) if code else None
+        body = Body(state=end.state, failure=failure, device=held.body.device if end.kept else None)
+        change = Change(body, MessageType.STATUS, end.event, code or "", tuple(counters), ending=True)
         saved = await self._save(held, change)
         log.info(
             "session.ended",
             session=held.session,
-            state=state.value,
-            why=event,
+            state=end.state.value,
+            why=end.event,
             failure=code.value if code else None,
-            raw=raw or None,
+            raw=end.raw or None,
             region=region,
-            fresh=held.fresh,
+            fresh=held.tenure.fresh,
             days=round((now_ms() - held.device.linked_at) / keys.DAY, 1),
             engine=ENGINE,
         )
         if code is not None and saved is not None:
-            sentry.ending("session", code, session=held.session, raw=raw or event, phone=held.device.phone)
+            sentry.ending("session", code, session=held.session, raw=end.raw or end.event, phone=held.device.phone)
         await self._links.ownership.let_go(held.session, held)
         self._keeper.ended(held)
 
@@ -263,10 +253,6 @@ class SnapshotWriter:
     async def _write(self, held: HeldSession, change: Change) -> int | None:
         return await save(self._links.snapshots, self._links.ownership, held.lease, change)
 
-    async def _show_again(self, held: HeldSession, event: str) -> None:
+    async def _say_again(self, held: HeldSession, event: str) -> None:
         if self._keeper.holds(held):
-            await self.show(held, held.body.state, event)
-
-    async def _verified_again(self, held: HeldSession) -> None:
-        if self._keeper.holds(held) and held.online.is_set():  # else it is said when it is back
-            await self.verified(held)
+            await self.again(held, event)

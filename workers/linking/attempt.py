@@ -66,11 +66,13 @@ class Parts:
 class Attempt:
     """One attempt, an owner of its session's lease."""
 
-    def __init__(self, parts: Parts, session: SessionId, *, first: int) -> None:
-        """`first`: its number when this worker took it; it grows when the attempt begins anew here."""
+    def __init__(self, parts: Parts, session: SessionId, *, first: int, room: bool = True) -> None:
+        """`first`: its number when this worker took it; it grows when the attempt begins anew here. `room`: whether there
+        is a place to hold what it links; if not, its owner is told before he scans."""
         self._parts = parts
         self._session = session
         self._first = first
+        self._room = room
         self._course = Course(parts.limits, parts.device_name)
         self._page = Page(parts.snapshots, parts.ownership, session)
         self._inbox: asyncio.Queue[tuple[LinkerConnection, Heard] | Order] = asyncio.Queue()
@@ -179,7 +181,10 @@ class Attempt:
     # --- carrying effects out -----------------------------------------------------------------------------------------
 
     def _began(self) -> c.Began:
-        return c.Began(warm=self._parts.linkers.is_warm, paused=self._parts.switches.board.paused)
+        refused = FailureCode.PAUSED if self._parts.switches.board.paused else None
+        if not self._room:
+            refused = FailureCode.NO_ROOM
+        return c.Began(self._parts.linkers.is_warm, refused)
 
     async def _dial(self, effect: c.Dial) -> None:
         linker, dead = await self._parts.linkers.take(), self._connection

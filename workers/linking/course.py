@@ -51,7 +51,7 @@ class Course:
     deadline: int = 0
     restarts: int = 0
     dialled: bool = False
-    paused: bool = False
+    refused: FailureCode | None = None
     asker: Asker | None = None
     paired: pipe.Paired | None = None
     revived: bool = False
@@ -86,10 +86,10 @@ class Order(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """A connection may be made. `warm`: a linker waits; `paused`: the operator wants no attempts now."""
+    """A connection may be made. `warm`: a linker waits; `refused`: why there must be none, if so."""
 
     warm: bool
-    paused: bool = False
+    refused: FailureCode | None = None
 
 
 @dataclass(frozen=True, slots=True)

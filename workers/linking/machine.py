@@ -60,12 +60,12 @@ def _subject(turn: T) -> Subject:
 
 def warm(turn: T) -> bool:
     """A linker waits."""
-    return bool(turn.event.warm and not turn.event.paused)
+    return bool(turn.event.warm and turn.event.refused is None)
 
 
-def paused(turn: T) -> bool:
-    """The operator wants no attempts now."""
-    return turn.course.paused
+def refused(turn: T) -> bool:
+    """There must be no attempt: the operator wants none now, or there is no room to hold what it would link."""
+    return turn.course.refused is not None
 
 
 def code_due(turn: T) -> bool:
@@ -171,7 +171,7 @@ def begin_clock(turn: T) -> None:
     """A connection has its own deadline and its own QRs."""
     limits = turn.course.limits
     turn.set(deadline=turn.now + limits.attempt, rotation=Rotation(), asker=None)
-    turn.set(paused=turn.event.paused, dialled=warm(turn))
+    turn.set(refused=turn.event.refused, dialled=warm(turn))
 
 
 def learn_subject(turn: T) -> None:
@@ -434,7 +434,7 @@ def _raw(turn: T) -> str:
         case c.NewerSought(raw=raw):
             return raw
         case c.Learned():
-            return "switch" if turn.course.paused else "too little time for a code"
+            return turn.course.refused.value if turn.course.refused else "too little time for a code"
         case _:
             return f"{type(turn.event).__name__.lower()} in {turn.course.body.state}"
 
@@ -447,6 +447,8 @@ def fail(code: FailureCode | None = None, *, alert: bool = True) -> Act[Course]:
         match turn.event:
             case pipe.Word(word=word) if why is None:
                 why = reasons.of_word(word).code
+            case c.Learned() if why is None:
+                why = course.refused
             case pipe.Ended(reason=reason, refusal=refusal, until=until):
                 why, retry_at = reasons.of_ending(reason, refusal), until
             case c.NewerSought():
@@ -477,7 +479,7 @@ TABLE: tuple[Row, ...] = (
     # A connection begins. Where a linker waits it dials first: the library is under way while the rest is read and told.
     Row(c.Began, _LEARNING, None, (begin_clock, do(c.Dial()), do(c.Learn(whole=True))), warm),
     Row(c.Began, _LEARNING, None, (begin_clock, do(c.Learn(whole=True)))),
-    Row(c.Learned, _LEARNING, P.OVER, (learn_subject, hang_up, fail(F.PAUSED)), paused),
+    Row(c.Learned, _LEARNING, P.OVER, (learn_subject, hang_up, fail()), refused),
     Row(c.Learned, _LEARNING, P.CONNECTING, (learn_subject, tell_connecting, dial)),
     # QRs. With the first one comes the code that was asked for: WhatsApp makes it while the QR is shown.
     Row(pipe.Qr, _CONNECTING, P.SHOWING, (next_qr, turn_to_code, claim_code, tell_qr), code_due),

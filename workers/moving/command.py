@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from arq.connections import ArqRedis
@@ -118,7 +118,7 @@ async def hand_back(asked: argparse.Namespace) -> int:
             rows = await _rows(service, device)
             counts = await asyncio.to_thread(write_folder, rows, asked.folder, now_ms())
             # From now on another client acts as this device, so no worker may.
-            await service.store.park(device, EXPORTED, Fence(lease.token))
+            await service.store.note(replace(device, parked=EXPORTED, again_at=0), Fence(lease.token))
         except FileExistsError:
             raise NotImportable(f"{asked.folder} is there already: name a new folder") from None
         finally:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from workers.moving.baileys import NotImportable
 from workers.moving.files import write_device
 from workers.moving.sources import Candidate
 from workers.moving.verdicts import Judged, Verdict
-from workers.store.device import DeviceStore, Fence, StoreFenced
+from workers.store.device import DeviceStore, Fence, StoreFenced, Told
 
 WATCH_SECONDS = 60.0
 LOOK_SECONDS = 0.25
@@ -119,7 +119,7 @@ class TakeOver:
             device = await self._store.device(lease.session)
             if device is None:
                 raise NotImportable("its device is gone from the store")
-            await self._store.park(device, "", fence)
+            await self._store.note(replace(device, parked="", again_at=0), fence)
             return
         candidate = one.found
         assert isinstance(candidate, Candidate)  # noqa: S101 - the judge was given candidates
@@ -127,7 +127,9 @@ class TakeOver:
         try:
             await asyncio.to_thread(write_device, self._template, candidate.rows(), Path(scratch))
             linked_at = candidate.linked_at or now_ms()
-            await self._store.adopt(lease.session, scratch, candidate.jid, linked_at, fence)
+            device = await self._store.adopt(lease.session, scratch, candidate.jid, linked_at, fence)
+            # Linked long ago, elsewhere: nobody is told of that now.
+            await self._store.note(replace(device, told=Told.VERIFIED), fence)
         finally:
             self._store.discard(scratch)
 

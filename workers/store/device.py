@@ -5,16 +5,29 @@ The registry is the truth about who is linked; Redis only knows what is going on
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Protocol
 
 from shared.core import phone
 from shared.core.ids import SessionId
 
 
+class Told(IntEnum):
+    """What has been told of a device. It is kept beside the device, so that no death loses an event."""
+
+    NOTHING = 0
+    LINKED = 1
+    VERIFIED = 2
+
+
 @dataclass(frozen=True, slots=True)
 class StoredDevice:
-    """A linked device: `jid` is `number:device@s.whatsapp.net`; `database` is what a holder opens. `parked`: why it is
-    not to be held, if so. `token`: the newest fencing token under which anybody has acted for it."""
+    """A linked device: `jid` is `number:device@s.whatsapp.net`; `database` is what a holder opens.
+
+    `parked`: why it is not to be held, if so. `again_at`: when it is tried again all the same (ms since the epoch); 0 for
+    never. `told`: how much of it the integrator has heard. `token`: the newest fencing token under which anybody has
+    acted for it.
+    """
 
     session: SessionId
     jid: str
@@ -22,6 +35,8 @@ class StoredDevice:
     database: str
     parked: str = ""
     token: int = 0
+    again_at: int = 0
+    told: int = Told.VERIFIED
 
     @property
     def phone(self) -> str:
@@ -101,7 +116,8 @@ class DeviceStore(Protocol):
         ...
 
     async def held_by_nobody(self, owned: Callable[[SessionId], bool]) -> list[StoredDevice]:
-        """Registered devices that are to be held and for which `owned` says no."""
+        """Registered devices that are to be held now, also parked ones whose time has come, and for which `owned` says
+        no."""
         ...
 
     async def tidy(self, device: StoredDevice) -> int:
@@ -109,9 +125,8 @@ class DeviceStore(Protocol):
         the number of rows that went. The secrets of messages serve reactions, polls and edits, which we never open."""
         ...
 
-    async def park(self, device: StoredDevice, why: str, fence: Fence) -> None:
-        """Keep the device but hold it no more, until it is linked anew. Without a reason it is to be held again. Nothing
-        happens to another of its session."""
+    async def note(self, device: StoredDevice, fence: Fence) -> None:
+        """Keep `parked`, `again_at` and `told` as they are in `device`. Nothing happens to another of its session."""
         ...
 
     async def forget(self, device: StoredDevice, fence: Fence) -> None:

@@ -61,7 +61,9 @@ class Row:
     jid: str
     linked_at: int
     parked: str
-    token: int
+    token: int = 0
+    again_at: int = 0
+    told: int = 2
 
 
 def rows_of(folder: Path) -> list[Row]:
@@ -71,8 +73,9 @@ def rows_of(folder: Path) -> list[Row]:
         moved = registry.with_name(f"{REGISTRY}.moved").exists()
         raise CannotMove(f"{folder} has been moved already." if moved else f"{folder} has no {REGISTRY}.")
     with closing(sqlite3.connect(registry, timeout=5)) as file:
-        found = file.execute("SELECT * FROM devices ORDER BY session").fetchall()  # an older version made no token
-    return [Row(SessionId(session), *rest, *(0,) * (4 - len(rest))) for session, *rest in found]
+        # Columns stand in the order in which they were added: an older registry has fewer.
+        found = file.execute("SELECT * FROM devices ORDER BY session").fetchall()
+    return [Row(SessionId(session), *rest) for session, *rest in found]
 
 
 async def refuse_while_in_use(folder: Path, redis: Redis) -> None:
@@ -119,7 +122,16 @@ async def _put(connection: Connection, *, row: Row, device: DeviceFile, dry: boo
             raise NotADevice(f"{session} has registered the same device")
         return Fate.THERE if jid == row.jid else Fate.REPLACED
     if not dry:
-        await connection.execute(script(row.session, device, row.linked_at, row.token, parked=row.parked))
+        statements = script(
+            row.session,
+            device,
+            row.linked_at,
+            row.token,
+            parked=row.parked,
+            again_at=row.again_at,
+            told=row.told,
+        )
+        await connection.execute(statements)
     return Fate.MOVED
 
 

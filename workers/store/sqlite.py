@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
 from workers.engine.devices import device_in
-from workers.store.device import Fence, StoreAway, StoredDevice, StoreFenced
+from workers.store.device import Fence, StoreAway, StoredDevice, StoreFenced, Told
 from workers.store.scratch import Scratch
 
 _SCHEMA = """
@@ -18,14 +19,20 @@ CREATE TABLE IF NOT EXISTS devices (
     jid       TEXT NOT NULL,
     linked_at INTEGER NOT NULL,   -- ms since the epoch
     parked    TEXT NOT NULL DEFAULT '',  -- why it is not to be held: its keys are in use elsewhere, say
-    token     INTEGER NOT NULL DEFAULT 0 -- the newest fencing token under which anybody has written
+    token     INTEGER NOT NULL DEFAULT 0, -- the newest fencing token under which anybody has written
+    again_at  INTEGER NOT NULL DEFAULT 0, -- ms since the epoch: when a parked device is tried again; 0 for never
+    told      INTEGER NOT NULL DEFAULT 2  -- what the integrator has heard of it: 0 nothing, 1 linked, 2 verified
 ) STRICT
 """
 #: Columns of the registry that older versions did not make.
-_LATER = {"token": "INTEGER NOT NULL DEFAULT 0"}
 _TIDY_STEP = 1000
 _TIDY = "DELETE FROM whatsmeow_message_secrets WHERE rowid IN (SELECT rowid FROM whatsmeow_message_secrets LIMIT ?)"
-_COLUMNS = "session, jid, linked_at, parked, token"
+_LATER = {
+    "token": "INTEGER NOT NULL DEFAULT 0",
+    "again_at": "INTEGER NOT NULL DEFAULT 0",
+    "told": "INTEGER NOT NULL DEFAULT 2",
+}
+_COLUMNS = "session, jid, linked_at, parked, token, again_at, told"
 
 
 class SqliteStore:
@@ -41,7 +48,7 @@ class SqliteStore:
             registry.execute("BEGIN IMMEDIATE")  # workers of one host may start together
             registry.execute(_SCHEMA)
             there = {row[1] for row in registry.execute("PRAGMA table_info(devices)")}
-            for column in _LATER.keys() - there:
+            for column in [one for one in _LATER if one not in there]:
                 registry.execute(f"ALTER TABLE devices ADD COLUMN {column} {_LATER[column]}")
 
     @property
@@ -61,7 +68,7 @@ class SqliteStore:
     async def adopt(
         self, session: SessionId, scratch: str, jid: str, linked_at: int, fence: Fence, *, parked: str = ""
     ) -> StoredDevice:
-        device = StoredDevice(session, jid, linked_at, str(self._file(session)), parked, fence.token)
+        device = StoredDevice(session, jid, linked_at, str(self._file(session)), parked, fence.token, told=Told.NOTHING)
         await asyncio.to_thread(self._adopt, scratch, device)
         return device
 
@@ -84,14 +91,15 @@ class SqliteStore:
         return await asyncio.to_thread(self._rows, "", ())
 
     async def held_by_nobody(self, owned: Callable[[SessionId], bool]) -> list[StoredDevice]:
-        rows = await asyncio.to_thread(self._rows, "WHERE parked = ''", ())
+        due = "WHERE parked = '' OR again_at BETWEEN 1 AND ?"
+        rows = await asyncio.to_thread(self._rows, due, (now_ms(),))
         return [device for device in rows if not owned(device.session)]
 
     async def tidy(self, device: StoredDevice) -> int:
         return await asyncio.to_thread(self._tidy, device)
 
-    async def park(self, device: StoredDevice, why: str, fence: Fence) -> None:
-        await asyncio.to_thread(self._park, device, why, fence.token)
+    async def note(self, device: StoredDevice, fence: Fence) -> None:
+        await asyncio.to_thread(self._note, device, fence.token)
 
     async def forget(self, device: StoredDevice, fence: Fence) -> None:
         await asyncio.to_thread(self._forget, device, fence.token)
@@ -107,10 +115,11 @@ class SqliteStore:
         _sync(Path(scratch))
         with self._open() as registry:
             written = registry.execute(
-                f"INSERT INTO devices ({_COLUMNS}) VALUES (?, ?, ?, ?, ?) ON CONFLICT (session) DO UPDATE "  # noqa: S608
-                "SET jid = excluded.jid, linked_at = excluded.linked_at, parked = excluded.parked, token = excluded.token "
+                f"INSERT INTO devices ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, 0, ?) ON CONFLICT (session) DO UPDATE "  # noqa: S608
+                "SET jid = excluded.jid, linked_at = excluded.linked_at, parked = excluded.parked, "
+                "token = excluded.token, again_at = excluded.again_at, told = excluded.told "
                 "WHERE token < excluded.token OR (token = excluded.token AND jid = excluded.jid)",
-                (device.session, device.jid, device.linked_at, device.parked, device.token),
+                (device.session, device.jid, device.linked_at, device.parked, device.token, device.told),
             ).rowcount
             if not written:
                 raise StoreFenced(_newest(registry, device.session))
@@ -129,12 +138,12 @@ class SqliteStore:
         found = self._rows("WHERE session = ?", (session,))
         return found[0] if found else None
 
-    def _rows(self, where: str, values: tuple[str, ...]) -> list[StoredDevice]:
+    def _rows(self, where: str, values: tuple[str | int, ...]) -> list[StoredDevice]:
         with self._open() as registry:
             rows = registry.execute(f"SELECT {_COLUMNS} FROM devices {where}", values).fetchall()  # noqa: S608
         return [
-            StoredDevice(SessionId(s), jid, at, str(self._file(SessionId(s))), parked, token)
-            for s, jid, at, parked, token in rows
+            StoredDevice(SessionId(session), jid, linked_at, str(self._file(SessionId(session))), *more)
+            for session, jid, linked_at, *more in rows
         ]
 
     @staticmethod
@@ -153,12 +162,12 @@ class SqliteStore:
 
     # A write that comes late must not hit the session's next device: its jid is another.
 
-    def _park(self, device: StoredDevice, why: str, token: int) -> None:
+    def _note(self, device: StoredDevice, token: int) -> None:
         with self._open() as registry:
             _check_fence(registry, device, token)
             registry.execute(
-                "UPDATE devices SET parked = ?, token = ? WHERE session = ? AND jid = ?",
-                (why, token, device.session, device.jid),
+                "UPDATE devices SET parked = ?, again_at = ?, told = ?, token = ? WHERE session = ? AND jid = ?",
+                (device.parked, device.again_at, device.told, token, device.session, device.jid),
             )
 
     def _forget(self, device: StoredDevice, token: int) -> None:

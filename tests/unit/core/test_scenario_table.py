@@ -14,7 +14,11 @@ from tests.scenarios import SCENARIOS
 LOCALES = sorted((Path(__file__).parents[3] / "frontend" / "locales").glob("*.json"))
 
 #: Failures that no phone and no server can bring about: an operator's switch, and the death of our own processes.
-ELSEWHERE = {FailureCode.PAUSED: "tests/unit", FailureCode.WORKER_LOST: "tests/chaos"}
+ELSEWHERE = {
+    FailureCode.PAUSED: "tests/unit",
+    FailureCode.NO_ROOM: "tests/unit",
+    FailureCode.WORKER_LOST: "tests/chaos",
+}
 
 
 def test_there_are_forty_rows_and_more_and_each_has_a_name_of_its_own():

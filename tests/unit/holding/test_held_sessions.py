@@ -13,6 +13,8 @@ from shared.core.events import EventType
 from shared.core.failures import FailureCode
 from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import State
+from shared.core.protocol import Method
+from shared.state.claims import Claims, Subject, queued
 from shared.state.contacts import Contacts
 from shared.state.cooldowns import Asker, Cooldowns
 from shared.state.events import News, read_event
@@ -22,21 +24,24 @@ from shared.state.outbox import Outbox
 from shared.state.pool import answer
 from shared.state.rescue import Rescue
 from shared.state.snapshots import Snapshots
-from tests.unit.world import stop_beating
+from tests.unit.world import World, change, stop_beating
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed
+from workers.holding import machine
 from workers.holding import session as held_module
 from workers.holding import sessions as module
 from workers.holding.holders import Room
 from workers.holding.inbox import Inbox
 from workers.holding.session import Links
 from workers.holding.sessions import Sessions
+from workers.holding.tenure import Sign
 from workers.ownership import Ownership
-from workers.store.device import StoreAway, StoredDevice, StoreFenced
+from workers.store.device import StoreAway, StoredDevice, StoreFenced, Told
 
 SESSION, OTHER = SessionId("company_salon-1"), SessionId("company_salon-2")
 PHONE = "+79001234567"
 HOUR_AGO = 3_600_000
+DWELL_MS = 60_000
 R = pipe.LostReason
 
 
@@ -85,7 +90,10 @@ class FakeStore:
     """One device; `there` says whether its keys are."""
 
     def __init__(self, linked_at):
-        self.devices = {SESSION: StoredDevice(SESSION, f"{PHONE[1:]}:1@s.whatsapp.net", linked_at, "/nowhere")}
+        told = Told.VERIFIED if now_ms() - linked_at > DWELL_MS else Told.LINKED
+        self.devices = {
+            SESSION: StoredDevice(SESSION, f"{PHONE[1:]}:1@s.whatsapp.net", linked_at, "/nowhere", told=told)
+        }
         self.there = True
         self.fault = None  # raised by whatever is asked next
         self.asked, self.answers = asyncio.Event(), asyncio.Event()
@@ -123,15 +131,18 @@ class FakeStore:
         if there is not None and there.token > fence.token:
             raise StoreFenced(there.token)
 
-    async def park(self, device, why, fence):
+    async def note(self, device, fence):
         self.asked.set()
         self.fails()
         self.check(device, fence)
-        self.devices[device.session] = replace(device, parked=why)
+        there = self.devices.get(device.session)
+        if there is not None and there.jid == device.jid:
+            self.devices[device.session] = replace(device, token=there.token)
 
     async def forget(self, device, fence):
         self.check(device, fence)
-        if self.devices.get(device.session) == device:
+        there = self.devices.get(device.session)
+        if there is not None and there.jid == device.jid:
             del self.devices[device.session]
 
 
@@ -186,6 +197,7 @@ class House:
         self.ownership = Ownership(self.leases, WorkerId("w"), on_lapsed=self._nothing, on_beat=lambda _: None)
         self.ended, self.events = [], []
         self.outbox, self.contacts = HeardOutbox(redis, self), Contacts(redis, SecretStr("x" * 40))
+        self.offered = []
         self.tasks = set()
         self.done = asyncio.Event()
         self.links = self._links(self.ownership)
@@ -204,11 +216,16 @@ class House:
             "contacts": self.contacts,
             "inbox": Inbox(InboundShelf(self.redis, News([EventType.MESSAGE_RECEIVED])), self.spawn),
             "hears": self.hears,
+            "claims": Claims(self.redis),
+            "offer": self._offer,
         }
         return Links(**{name: known.get(name) for name in Links.__dataclass_fields__})
 
     async def hears(self, _session):
         return False
+
+    async def _offer(self, session, at):
+        self.offered.append((session, at))
 
     async def _nothing(self):
         pass
@@ -306,11 +323,134 @@ async def test_replaced_and_banned_are_kept_and_never_fight_back(house, reason, 
     await house.lose(reason, until)
     body = await house.body()
     assert (body.state, body.failure.code, body.failure.retry_at) == (State.FAILED, code, until)
+    assert body.device is not None, "an operator sees that it is kept"
     assert house.store.devices[SESSION].parked == reason.value
     before = list(house.holders.held)
     await house.sessions.resume(SESSION)
     assert house.holders.held == before
     assert await house.leases.owner(SESSION) is None
+
+
+async def test_a_ban_that_is_over_is_over(house):
+    await house.up()
+    await house.lose(R.BANNED, now_ms() - 2_000)
+    [(session, at)] = house.offered
+    assert (session, at) == (SESSION, house.store.devices[SESSION].again_at)
+    await house.up()
+    await house.settled()
+    assert (await house.body()).state is State.LINKED
+    assert house.store.devices[SESSION].parked == ""
+
+
+async def test_who_was_replaced_once_is_tried_again_and_who_was_replaced_twice_is_not(house, monkeypatch):
+    monkeypatch.setattr(machine, "REPLACED_MS", -10)
+    await house.up()
+    await house.lose(R.REPLACED)
+    assert len(house.offered) == 1
+    await house.up()
+    assert (await house.body()).state is State.LINKED
+    assert house.store.devices[SESSION].parked == R.REPLACED.value, "until it has settled"
+    await house.lose(R.REPLACED)
+    assert house.store.devices[SESSION].again_at == 0
+    assert len(house.offered) == 1
+    before = list(house.holders.held)
+    await house.sessions.resume(SESSION)
+    assert house.holders.held == before
+
+
+async def test_who_was_replaced_once_and_has_settled_is_like_any_other(house, monkeypatch):
+    monkeypatch.setattr(machine, "REPLACED_MS", -10)
+    monkeypatch.setattr(module, "SETTLED_SECONDS", 0.01)
+    await house.up()
+    await house.lose(R.REPLACED)
+    await house.up()
+    await house.until(lambda: house.store.devices[SESSION].parked == "")
+
+
+async def test_an_operator_has_a_parked_device_held_again(house):
+    await house.up()
+    await house.lose(R.BANNED, now_ms() + HOUR_AGO)
+    await house.sessions.unpark(SESSION)
+    await house.holders.hear(pipe.Held(session=SESSION))
+    assert (await house.body()).state is State.LINKED
+    assert house.store.devices[SESSION].parked == ""
+
+
+async def test_a_parked_device_is_left_alone_while_its_owner_links_anew(house):
+    await house.up()
+    await house.lose(R.BANNED, now_ms() - 2_000)
+    await Claims(house.redis).request(SESSION, Subject("L", 0), queued(Method.QR, "attempt.requested"))
+    await house.sessions.resume(SESSION)
+    assert (await house.body()).state is State.QUEUED
+    assert house.holders.held == [SESSION]
+
+
+async def test_a_device_whose_worker_died_before_it_was_told_is_told_once(house):
+    """Killed between the durable device and the page's `linked`."""
+    world = World(house.redis)
+    lease = await world.serve()
+    await world.snapshots.save(lease, change(State.AWAITING_PHONE))
+    await world.snapshots.save(lease, change(State.LINKING))
+    await house.leases.release(lease)
+    house.store.devices[SESSION] = replace(house.store.devices[SESSION], told=Told.NOTHING, linked_at=now_ms())
+    told = []
+    save = house.snapshots.save
+
+    async def heard(lease, what):
+        told.append((what.event, what.body.state, what.ending))
+        return await save(lease, what)
+
+    house.snapshots.save = heard
+    await house.up()
+    await house.settled()
+    assert ("attempt.linked", State.LINKED, True) in told
+    assert (await house.body()).state is State.LINKED
+    assert house.store.devices[SESSION].told is Told.LINKED
+    assert not await house.redis.exists(keys.claim(SESSION))
+    assert await house.redis.get(keys.link("L")) == b"spent"
+    assert await house.counted('linked{method="qr",region="RU"}') == 1
+
+
+async def test_a_device_that_was_made_durable_after_its_attempt_was_given_up_is_told_too(house):
+    world = World(house.redis)
+    lease = await world.serve()
+    await world.snapshots.save(lease, change(State.FAILED, ending=True))
+    await house.leases.release(lease)
+    house.store.devices[SESSION] = replace(house.store.devices[SESSION], told=Told.NOTHING)
+    await house.up()
+    await house.settled()
+    assert (await house.body()).state is State.LINKED
+    assert await house.counted('linked{method="qr",region="RU"}') == 1
+
+
+async def test_a_device_that_is_handed_over_late_in_its_dwell_is_verified_all_the_same(redis):
+    house = House(redis, now_ms() - 61_000)
+    house.store.devices[SESSION] = replace(house.store.devices[SESSION], told=Told.LINKED)
+    await house.up()
+    await house.until(lambda: house.store.devices[SESSION].told is Told.VERIFIED)
+    assert await house.counted('verified{method="qr",region="RU"}') == 1
+    await house.sessions.hand_over()
+    house.sessions._over = False
+    await house.up()
+    await house.settled()
+    assert await house.counted('verified{method="qr",region="RU"}') == 1
+
+
+async def test_while_its_holder_is_recycled_a_session_is_not_online(house):
+    await house.up()
+    held = house.sessions._held[SESSION]
+    await house.holders.hear(pipe.Dropped(session=SESSION))
+    assert not held.online.is_set()
+    assert (await house.body()).state is State.RECONNECTING
+    await house.holders.hear(pipe.Held(session=SESSION))
+    assert held.online.is_set()
+
+
+async def test_many_that_are_taken_up_at_once_are_no_more_than_there_is_room_for(house):
+    house.sessions._most = 1
+    house.store.devices[OTHER] = StoredDevice(OTHER, f"{PHONE[1:]}:2@s.whatsapp.net", now_ms() - HOUR_AGO, "/nowhere")
+    await asyncio.gather(house.sessions.resume(SESSION), house.sessions.resume(OTHER))
+    assert len(house.sessions) == 1
 
 
 async def test_a_banned_phone_waits_for_its_code_as_long_as_the_ban(house):
@@ -407,8 +547,8 @@ async def test_a_device_that_is_away_when_the_dwell_ends_is_verified_when_it_is_
     await house.up()
     await house.holders.hear(pipe.Dropped(session=SESSION))
     held = house.sessions._held[SESSION]
-    await house.sessions._dwelt(held)
-    assert held.due
+    await house.sessions._feed(held, Sign.DWELT)
+    assert held.tenure.due
     verified = 'verified{method="qr",region="RU"}'
     assert await house.counted(verified) == 0
     await house.holders.hear(pipe.Restored(session=SESSION))
@@ -434,7 +574,7 @@ async def test_that_a_device_is_verified_is_said_again_when_redis_was_away(redis
 
     monkeypatch.setattr(house.snapshots, "save", failing)
     held = house.sessions._held[SESSION]
-    await house.until(lambda: not faults and not held.fresh)
+    await house.until(lambda: not faults and not held.tenure.fresh)
     await house.settled()
     assert await house.counted('verified{method="qr",region="RU"}') == 1
 
@@ -442,7 +582,7 @@ async def test_that_a_device_is_verified_is_said_again_when_redis_was_away(redis
 async def test_only_what_comes_up_after_the_dwell_is_never_verified_again(house):
     await house.up()
     assert house.sessions._held[SESSION].verified == ()
-    assert not house.sessions._held[SESSION].fresh
+    assert not house.sessions._held[SESSION].tenure.fresh
 
 
 async def test_what_is_lost_while_the_store_is_asked_is_not_started(house):
@@ -640,14 +780,13 @@ async def test_the_keys_are_kept_until_whatsapp_has_answered_the_log_out(house, 
     await house.until(lambda: len(house.holders.held) == 2)
     await house.holders.hear(pipe.Held(session=SESSION))
     task = await unlinking(house)
-    for _ in range(10):
-        await asyncio.sleep(0)
-    assert SESSION in house.store.devices
-    assert not task.done()
-    await house.lose(R.LOGGED_OUT)
     assert await task is True
+    assert SESSION in house.store.devices
+    assert (await house.body()).state is State.LINKED
+    await house.lose(R.LOGGED_OUT)
     assert house.store.devices == {}
-    assert (await house.body()).state is State.UNLINKED
+    body = await house.body()
+    assert (body.state, body.failure) == (State.UNLINKED, None)
 
 
 async def test_what_is_being_unlinked_is_unlinked_once_and_shows_no_trouble_meanwhile(house):
@@ -661,14 +800,80 @@ async def test_what_is_being_unlinked_is_unlinked_once_and_shows_no_trouble_mean
     assert len(house.holders.sent) == 1
 
 
-async def test_an_unlink_that_is_cut_short_leaves_a_session_that_is_held(house, monkeypatch):
+async def test_an_unlink_that_the_store_cannot_keep_is_tried_again(house, monkeypatch):
+    monkeypatch.setattr(module, "STORE_SECONDS", 0.01)
+    await house.up()
+    house.store.fault = StoreAway("Postgres is away")
+    assert await house.sessions.unlink(SESSION) is True
+    await house.until(lambda: house.holders.sent == [pipe.LogOut(session=SESSION)])
+    assert house.store.devices[SESSION].parked.startswith("unlinking:")
+
+
+async def test_while_whatsapp_is_away_an_unlink_waits_and_is_done_when_it_is_back(house, monkeypatch):
     monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
     await house.up()
-    task = await unlinking(house)
-    task.cancel()
-    await asyncio.wait([task])
+    await house.lose(R.START_FAILED)
+    assert await house.sessions.unlink(SESSION) is True
+    for tries in range(2, 5):
+        await house.until(lambda tries=tries: len(house.holders.held) >= tries)
+        await house.lose(R.START_FAILED)
+    assert (await house.body()).state is State.RECONNECTING
+    assert SESSION in house.store.devices
+    await house.holders.hear(pipe.Held(session=SESSION))
+    assert house.holders.sent == [pipe.LogOut(session=SESSION)]
+    await house.lose(R.LOGGED_OUT)
+    assert house.store.devices == {}
+    body = await house.body()
+    assert (body.state, body.failure) == (State.UNLINKED, None)
+
+
+async def test_an_unlink_that_was_tried_for_a_day_says_that_it_was_not_done(house, monkeypatch):
+    monkeypatch.setattr(module, "UNLINK_MS", 100)
+    await house.up()
+    await house.lose(R.START_FAILED)
+    assert await house.sessions.unlink(SESSION) is True
+    await house.until(lambda: len(house.sessions) == 0)
+    await house.settled()
+    body = await house.body()
+    assert (body.state, body.failure.code) == (State.UNLINKED, FailureCode.CONNECTION_FAILED)
+    assert house.store.devices == {}
+
+
+async def test_a_log_out_that_whatsapp_does_not_answer_is_asked_again(house, monkeypatch):
+    monkeypatch.setattr(module, "UNLINK_SECONDS", 0.05)
+    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    await house.up()
+    assert await house.sessions.unlink(SESSION) is True
     await house.until(lambda: len(house.holders.held) == 2)
-    assert not house.sessions._held[SESSION].leaving
+    assert house.holders.released == [SESSION]
+    await house.holders.hear(pipe.Held(session=SESSION))
+    assert len(house.holders.sent) == 2
+    await house.lose(R.LOGGED_OUT)
+    assert (await house.body()).state is State.UNLINKED
+
+
+async def test_an_unlink_outlives_the_worker_that_was_asked(house, redis):
+    await house.up()
+    assert await house.sessions.unlink(SESSION) is True
+    device = house.store.devices[SESSION]
+    assert 0 < device.again_at <= now_ms(), "a sweep offers it"
+    await house.leases.release(house.sessions._held[SESSION].lease)
+    other = House(redis, now_ms() - HOUR_AGO)
+    other.store.devices = house.store.devices
+    await other.up()
+    assert other.holders.sent == [pipe.LogOut(session=SESSION)]
+    assert other.sessions._held[SESSION].tenure.leave_by == int(device.parked.partition(":")[2])
+
+
+async def test_where_there_is_no_device_an_unlink_tells_whoever_believed_in_one(house):
+    await house.up()
+    await house.sessions.hand_over()
+    house.store.devices.clear()
+    house.sessions._over = False
+    assert (await house.body()).state is State.RECONNECTING
+    assert await house.sessions.unlink(SESSION) is True
+    assert (await house.body()).state is State.UNLINKED
+    assert await house.leases.owner(SESSION) is None
 
 
 async def test_an_unlink_that_cannot_be_done_here_says_so(house):
@@ -685,12 +890,12 @@ async def test_what_is_lost_while_it_is_unlinked_keeps_its_keys_and_is_unlinked_
         house.links.ownership._drop([SESSION], "taken over")
     else:
         assert await house.sessions.hand_over() == [("unlink", SESSION)]
-    assert await task is False
-    assert SESSION in house.store.devices
+    await task
+    assert house.store.devices[SESSION].parked.startswith("unlinking:")
 
 
 async def test_a_loss_that_the_store_cannot_take_is_written_down_when_it_is_back(house, monkeypatch):
-    monkeypatch.setattr(module, "STORE_SECONDS", 0.01)
+    monkeypatch.setattr(module, "STORE_SECONDS", 0.3)
     await house.up()
     house.store.fault = StoreAway("Postgres is away")
     await house.lose(R.REPLACED)
@@ -709,7 +914,7 @@ async def test_while_the_store_thinks_about_a_loss_the_holders_other_sessions_ar
         asked.set()
         await answer.wait()
 
-    monkeypatch.setattr(house.store, "park", slow)
+    monkeypatch.setattr(house.store, "note", slow)
     async with asyncio.timeout(5):
         await house.holders.hear(pipe.Lost(session=SESSION, reason=R.REPLACED))
         await asked.wait()
@@ -720,7 +925,7 @@ async def test_while_the_store_thinks_about_a_loss_the_holders_other_sessions_ar
 async def test_a_session_that_could_not_be_connected_for_days_is_still_tried_again(house):
     await house.up()
     held = house.sessions._held[SESSION]
-    held.tries = 10_000
+    held.tenure = replace(held.tenure, tries=10_000)
     await house.lose(R.START_FAILED)
     assert len(held.timers) == 1
 

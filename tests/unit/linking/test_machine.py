@@ -68,11 +68,12 @@ def test_with_a_warm_linker_it_dials_before_it_reads_and_tells():
     assert kinds(Player(warm=False).begin()) == ["Learn", "Show", "Dial"]
 
 
-def test_while_attempts_are_paused_none_dials():
-    player = Player(paused=True).begin()
-    assert failure(player) is FailureCode.PAUSED
+@pytest.mark.parametrize("code", [FailureCode.PAUSED, FailureCode.NO_ROOM])
+def test_where_there_must_be_no_attempt_none_dials(code):
+    player = Player(refused=code).begin()
+    assert failure(player) is code
     assert player.did(c.Dial) == []
-    assert player.did(c.End)[0].raw == "switch"
+    assert player.did(c.End)[0].raw == code.value
     assert player.course.phase is Phase.OVER
     assert player.did(c.GiveLeaseBack)
 
@@ -472,7 +473,7 @@ def test_who_has_lost_the_lease_says_nothing_more(phase):
 EVENTS = [
     *Order,
     c.Began(True),
-    c.Began(False, True),
+    c.Began(False, FailureCode.PAUSED),
     c.Learned(Subject("L", 0, phone=PHONE), Method.CODE),
     c.Learned(Subject("", 0)),
     c.CodeDenied(FailureCode.INTERNAL, raw="418"),

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
 from workers.store import scratch as store_scratch
-from workers.store.device import Fence, StoreAway, StoredDevice, StoreFenced
+from workers.store.device import Fence, StoreAway, StoredDevice, StoreFenced, Told
 from workers.store.scratch import Scratch, in_use
 from workers.store.sqlite import SqliteStore
 
@@ -38,7 +39,7 @@ async def test_whoever_is_late_neither_parks_nor_forgets_the_next_device_of_the_
     old = await adopted(store, 1, OLD)
     new = await adopted(store, 2, NEW)
     for token in (1, 2):  # of the owner before, and of the present one
-        for late in (store.park(old, "replaced", Fence(token)), store.forget(old, Fence(token))):
+        for late in (store.note(replace(old, parked="replaced"), Fence(token)), store.forget(old, Fence(token))):
             with suppress(StoreFenced):
                 await late
     assert await store.device(SESSION) == new
@@ -48,7 +49,7 @@ async def test_whoever_is_late_neither_parks_nor_forgets_the_next_device_of_the_
 
 async def test_of_a_forgotten_device_nothing_is_left(store, tmp_path):
     device = await adopted(store, 1, OLD)
-    await store.park(device, "replaced", Fence(1))
+    await store.note(replace(device, parked="replaced"), Fence(1))
     assert (await store.device(SESSION)).parked == "replaced"
     await store.forget(device, Fence(1))
     await store.forget(device, Fence(1))
@@ -152,7 +153,7 @@ async def test_a_take_over_names_itself_and_the_older_owner_is_refused_from_then
     assert await store.overtaken({SESSION: 1}) == [SESSION]
     assert await store.overtaken({SESSION: 3}) == []
     for late in (
-        store.park(device, "replaced", Fence(1)),
+        store.note(replace(device, parked="replaced"), Fence(1)),
         store.forget(device, Fence(1)),
         store.claim(SESSION, Fence(2)),
     ):
@@ -183,7 +184,19 @@ async def test_a_registry_of_an_older_version_is_upgraded_where_it_stands(tmp_pa
         file.execute("INSERT INTO devices VALUES (?, ?, 1, 'replaced')", (SESSION, OLD))
     made = [SqliteStore(tmp_path, WorkerId(name)) for name in ("one", "two")]
     found = await made[0].device(SESSION)
-    assert (found.jid, found.parked, found.token) == (OLD, "replaced", 0)
+    assert (found.jid, found.parked, found.token, found.told) == (OLD, "replaced", 0, Told.VERIFIED)
     assert (await made[1].claim(SESSION, Fence(1))).token == 1
     for one in made:
         one.close()
+
+
+async def test_a_parked_device_whose_time_has_come_is_offered_again(store):
+    device = await adopted(store, 1, OLD)
+    assert device.told is Told.NOTHING
+    await store.note(replace(device, parked="banned", again_at=now_ms() + 60_000), Fence(1))
+    assert await store.held_by_nobody(lambda _: False) == []
+    due = replace(device, parked="banned", again_at=now_ms(), told=Told.LINKED)
+    await store.note(due, Fence(1))
+    assert await store.held_by_nobody(lambda _: False) == [due]
+    await store.note(replace(device, parked="replaced", again_at=0), Fence(1))
+    assert await store.held_by_nobody(lambda _: False) == []

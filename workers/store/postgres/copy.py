@@ -46,10 +46,10 @@ _INSERT = """
 INSERT INTO "{table}" ({columns}) SELECT {columns} FROM json_populate_recordset(NULL::"{table}", {rows}::json);
 """
 _REGISTER = """
-INSERT INTO wa_devices (session, jid, linked_at, parked, token)
-VALUES ({session}, {jid}, {linked_at}, {parked}, {token})
+INSERT INTO wa_devices (session, jid, linked_at, parked, token, again_at, told)
+VALUES ({session}, {jid}, {linked_at}, {parked}, {token}, {again_at}, {told})
 ON CONFLICT (session) DO UPDATE SET jid = excluded.jid, linked_at = excluded.linked_at, parked = excluded.parked,
-                                    token = excluded.token;
+                                    token = excluded.token, again_at = excluded.again_at, told = excluded.told;
 """
 
 
@@ -98,7 +98,16 @@ def read_file(path: str, jid: str) -> DeviceFile:
     return DeviceFile(jid, {name: table for name, table in tables.items() if table.rows})
 
 
-def script(session: SessionId, device: DeviceFile, linked_at: int, token: int, *, parked: str = "") -> str:
+def script(
+    session: SessionId,
+    device: DeviceFile,
+    linked_at: int,
+    token: int,
+    *,
+    parked: str = "",
+    again_at: int = 0,
+    told: int = 0,
+) -> str:
     """Statements that put the device in place of whatever the session had, and register it. Idempotent.
 
     To be sent as one query: that is one round trip and one transaction, however many rows and however far. Fails with
@@ -121,7 +130,8 @@ def script(session: SessionId, device: DeviceFile, linked_at: int, token: int, *
         table = device.tables[name]
         columns = ", ".join(f'"{column}"' for column in table.columns)
         parts.append(_INSERT.format(table=name, columns=columns, rows=quoted(table.json())))
-    parts.append(_REGISTER.format(**names, linked_at=int(linked_at), parked=quoted(parked)))
+    numbers = {"linked_at": int(linked_at), "again_at": int(again_at), "told": int(told)}
+    parts.append(_REGISTER.format(**names, **numbers, parked=quoted(parked)))
     return "".join(parts)
 
 

@@ -10,13 +10,14 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 import structlog
 
+from shared.core.clock import now_ms
 from shared.core.ids import SessionId
-from workers.store.device import Fence, StoreAway, StoredDevice, StoreFenced
+from workers.store.device import Fence, StoreAway, StoredDevice, StoreFenced, Told
 from workers.store.postgres.connections import Connections, Work
 from workers.store.postgres.copy import FENCED, NotADevice, read_file, script
 from workers.store.scratch import Scratch
@@ -34,22 +35,25 @@ LOOK_AGAIN_SECONDS = 0.5
 PROBE_SECONDS = 30.0
 """Between probes; each occupies a connection of the pool for some seconds."""
 
-_DEVICE = "SELECT session, jid, linked_at, parked, token FROM wa_devices"
+_DEVICE = "SELECT session, jid, linked_at, parked, token, again_at, told FROM wa_devices"
 _CLAIM = (
     "UPDATE wa_devices SET token = $2 WHERE session = $1 AND token < $2 "
-    "RETURNING session, jid, linked_at, parked, token"
+    "RETURNING session, jid, linked_at, parked, token, again_at, told"
 )
 _OVERTAKEN = """
 SELECT session FROM wa_devices JOIN unnest($1::text[], $2::bigint[]) AS ours (session, token) USING (session)
 WHERE wa_devices.token > ours.token
 """
 _NEWEST = "SELECT token FROM wa_devices WHERE session = $1"
-_PARK = "UPDATE wa_devices SET parked = $4, token = $3 WHERE session = $1 AND jid = $2 AND token <= $3"
 _TIDY_STEP = 1000
 _TIDY = """
 DELETE FROM whatsmeow_message_secrets WHERE ctid = ANY(ARRAY(
   SELECT ctid FROM whatsmeow_message_secrets WHERE our_jid = $1 LIMIT $2)) RETURNING 1
 """
+_NOTE = (
+    "UPDATE wa_devices SET parked = $4, again_at = $5, told = $6, token = $3 "
+    "WHERE session = $1 AND jid = $2 AND token <= $3"
+)
 _HOLDS = (
     "SELECT EXISTS (SELECT FROM wa_devices JOIN whatsmeow_device USING (jid) "
     "WHERE wa_devices.session = $1 AND wa_devices.jid = $2)"
@@ -118,7 +122,7 @@ class PostgresStore:
             if error.sqlstate != FENCED:
                 raise
             raise StoreFenced(await self._newest(session)) from None
-        return self._device(session, jid, linked_at, parked, fence.token)
+        return self._device(session, jid, linked_at, parked, fence.token, 0, Told.NOTHING)
 
     async def claim(self, session: SessionId, fence: Fence) -> StoredDevice | None:
         found = await self._run(lambda connection: connection.fetch(_CLAIM, session, fence.token))
@@ -148,7 +152,8 @@ class PostgresStore:
         return [self._device(*row) for row in rows]
 
     async def held_by_nobody(self, owned: Callable[[SessionId], bool]) -> list[StoredDevice]:
-        rows = await self._run(lambda connection: connection.fetch(f"{_DEVICE} WHERE parked = ''"))
+        due = f"{_DEVICE} WHERE parked = '' OR again_at BETWEEN 1 AND $1"
+        rows = await self._run(lambda connection: connection.fetch(due, now_ms()))
         return [device for device in (self._device(*row) for row in rows) if not owned(device.session)]
 
     async def tidy(self, device: StoredDevice) -> int:
@@ -160,8 +165,9 @@ class PostgresStore:
 
     # A write that comes late must not hit the session's next device: its jid is another.
 
-    async def park(self, device: StoredDevice, why: str, fence: Fence) -> None:
-        await self._write(fence, _PARK, device.session, device.jid, fence.token, why)
+    async def note(self, device: StoredDevice, fence: Fence) -> None:
+        values = device.session, device.jid, fence.token, device.parked, device.again_at, int(device.told)
+        await self._write(fence, _NOTE, *values)
         await self._check_fence(device, fence)
 
     async def forget(self, device: StoredDevice, fence: Fence) -> None:
@@ -237,5 +243,5 @@ class PostgresStore:
             log.info("store.back")
         return result
 
-    def _device(self, session: str, jid: str, linked_at: int, parked: str, token: int) -> StoredDevice:
-        return StoredDevice(SessionId(session), jid, linked_at, self._dsn, parked, token)
+    def _device(self, session: str, jid: str, linked_at: int, *more: Any) -> StoredDevice:
+        return StoredDevice(SessionId(session), jid, linked_at, self._dsn, *more)

@@ -29,7 +29,8 @@ _READY = "SELECT EXISTS (SELECT FROM wa_schema WHERE library = $1)"
 _PRESENT = """
 SELECT (SELECT count(*) FROM unnest(ARRAY['wa_schema', 'wa_devices', 'whatsmeow_device', 'whatsmeow_version']) AS name
         WHERE to_regclass(name) IS NOT NULL) = 4
-       AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('wa_devices') AND attname = 'token')
+       AND (SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass('wa_devices') AND NOT attisdropped
+            AND attname IN ('token', 'again_at', 'told')) = 3
 """
 _OUR_TABLES = """
 CREATE TABLE IF NOT EXISTS wa_devices (
@@ -37,9 +38,13 @@ CREATE TABLE IF NOT EXISTS wa_devices (
     jid       text NOT NULL UNIQUE,
     linked_at bigint NOT NULL,          -- ms since the epoch
     parked    text NOT NULL DEFAULT '', -- why it is not to be held: its keys are in use elsewhere, say
-    token     bigint NOT NULL DEFAULT 0 -- the newest fencing token under which anybody has written
+    token     bigint NOT NULL DEFAULT 0,  -- the newest fencing token under which anybody has written
+    again_at  bigint NOT NULL DEFAULT 0,  -- ms since the epoch: when a parked device is tried again; 0 for never
+    told      smallint NOT NULL DEFAULT 2 -- what the integrator has heard of it: 0 nothing, 1 linked, 2 verified
 );
 ALTER TABLE wa_devices ADD COLUMN IF NOT EXISTS token bigint NOT NULL DEFAULT 0;
+ALTER TABLE wa_devices ADD COLUMN IF NOT EXISTS again_at bigint NOT NULL DEFAULT 0;
+ALTER TABLE wa_devices ADD COLUMN IF NOT EXISTS told smallint NOT NULL DEFAULT 2;
 CREATE TABLE IF NOT EXISTS wa_schema (
     library text PRIMARY KEY,           -- a version of the library for which the tables were made
     version integer NOT NULL,           -- what the library calls them

@@ -1,0 +1,274 @@
+"""The machine of a held session: `step(tenure, event, now) -> (tenure, effects)`. No Redis, no pipe, no clock.
+
+The table is the program, as in `workers/linking/machine.py`. What a loss leads to:
+
+    logged out                      forgotten; `unlinked`, or within the dwell `failed` (dropped-after-linking)
+    restricted                      forgotten, as the library has deleted the device; `failed`
+    banned                          parked, and tried again when the ban is over; `failed`
+    replaced                        parked, and tried again once: a second time the keys are in use elsewhere; `failed`
+    refused, unreachable            `reconnecting` with the reason; tried again with growing pauses
+    outdated                        `reconnecting`; tried again with a newer version, one session first (outdated.py)
+    keys not in the store           forgotten; `unlinked` (internal)
+"""
+
+from dataclasses import replace
+
+from shared.core import keys
+from shared.core.failures import FailureCode
+from shared.core.lifecycle import State, check_step
+from workers import reasons
+from workers.engine import protocol as pipe
+from workers.engine.protocol import LostReason
+from workers.holding import tenure as t
+from workers.holding.tenure import UNLINKING, Sign, Standing, Tenure
+from workers.rules import Act, Rule, Turn, When, advance, do
+
+ALERT_AT_TRY = 4
+"""A session that cannot be connected so many times in a row, some 14 s, is no hiccup: Sentry hears of it."""
+BAN_MS = keys.HOUR
+"""How long a ban that does not say how long it lasts is waited for."""
+AFTER_BAN_MS = 1_000
+SOON = 2
+"""The pause after so many tries, some 8 s, is the longest while a device is logged out."""
+REPLACED_MS = 10 * keys.MINUTE
+"""Until a device that was replaced once is tried again."""
+
+T = Turn[Tenure]
+Row = Rule[Tenure]
+
+
+def step(tenure: Tenure, event: t.SessionEvent, now: int) -> tuple[Tenure, tuple[t.SessionEffect, ...]]:
+    """What comes of one event at `now` (ms since the epoch). Raises `IllegalStep` for a row that the lifecycle forbids."""
+    turn = Turn(tenure, event, now)
+    advance(TABLE, turn)
+    for effect in turn.effects:
+        if isinstance(effect, t.TellEnd):
+            check_step(tenure.shown, effect.state)
+    return turn.course, tuple(turn.effects)
+
+
+# --- conditions -----------------------------------------------------------------------------------------------------
+
+
+def lost_by(*reasons_: LostReason) -> When[Tenure]:
+    """The condition that a session was lost for one of these reasons."""
+
+    def condition(turn: T) -> bool:
+        return turn.event.reason in reasons_
+
+    condition.__qualname__ = "_".join(reason.name for reason in reasons_)
+    return condition
+
+
+# --- acts -----------------------------------------------------------------------------------------------------------
+
+
+def calm(turn: T) -> None:
+    """It is connected: what went before is over."""
+    turn.set(tries=0, trouble=None)
+
+
+def tell(state: State, event: str) -> Act[Tenure]:
+    """The act that tells where the session stands, unless it was told already."""
+
+    def act(turn: T) -> None:
+        if turn.course.shown is not state:
+            turn.set(shown=state)
+            turn.add(t.Tell(state, event))
+
+    act.__name__ = f"tell_{state.name}"
+    return act
+
+
+def tell_trouble(turn: T) -> None:
+    """It cannot be connected for now: say why, and count each trouble once."""
+    tenure, event = turn.course, turn.event
+    code = reasons.of_loss(event.reason, fresh=tenure.fresh)
+    alert = tenure.tries == (ALERT_AT_TRY - 1 if event.reason is LostReason.START_FAILED else 0)
+    if event.reason is LostReason.OUTDATED:
+        alert = False  # told once by the keeper of the version, when nothing helps
+    news = tenure.trouble is not code
+    turn.set(shown=State.RECONNECTING, trouble=code)
+    said = event.detail if event.reason is LostReason.REFUSED else ""
+    turn.add(t.Tell(State.RECONNECTING, _what(turn), code, count=news, alert=alert, raw=_raw(turn), said=said))
+
+
+def retry(turn: T) -> None:
+    """Again, after a pause that grows."""
+    turn.add(t.RetryIn(turn.course.tries))
+    turn.set(tries=turn.course.tries + 1)
+
+
+def await_version(turn: T) -> None:
+    """Not each session for itself: hundreds of refused logins from one address help nobody."""
+    turn.add(t.AwaitVersion(turn.event.library))
+
+
+def retry_soon(turn: T) -> None:
+    """Again, after a short pause: somebody waits for the device to be gone."""
+    turn.add(t.RetryIn(min(turn.course.tries, SOON)))
+    turn.set(tries=turn.course.tries + 1)
+
+
+def start_again(event: str) -> Act[Tenure]:
+    """The act that starts a session which has a holder no more."""
+
+    def act(turn: T) -> None:
+        turn.set(shown=State.RECONNECTING)
+        turn.add(t.StartAgain(event))
+
+    act.__name__ = "start_again"
+    return act
+
+
+def verify(turn: T) -> None:
+    """The device has outlived the dwell: said once."""
+    if turn.course.fresh:
+        turn.set(fresh=False, due=False)
+        turn.add(t.TellVerified())
+
+
+def verify_if_due(turn: T) -> None:
+    """The dwell was over while the connection was away."""
+    if turn.course.due:
+        verify(turn)
+
+
+def verify_later(turn: T) -> None:
+    """The connection is away: said when it is back."""
+    turn.set(due=turn.course.fresh)
+
+
+def unpark_banned(turn: T) -> None:
+    """A ban is over with the first login; whether nobody else has the keys shows only in time."""
+    if turn.course.parked == LostReason.BANNED:
+        unpark(turn)
+    elif turn.course.parked:
+        turn.add(t.Settle())
+
+
+def unpark(turn: T) -> None:
+    """Held like any other again."""
+    if turn.course.parked:
+        turn.set(parked="")
+        turn.add(t.UnparkDevice())
+
+
+def park_banned(turn: T) -> None:
+    """Keep the device, and try again when the ban is over."""
+    event = turn.event
+    if event.until is not None:
+        turn.add(t.CoolNumber(event.until))
+    _park(turn, (event.until or turn.now + BAN_MS) + AFTER_BAN_MS, retry_at=event.until)
+
+
+def park_replaced(turn: T) -> None:
+    """Never fight back: try once more, in a while. Who is replaced again has lost its keys to somebody."""
+    once = turn.course.parked != LostReason.REPLACED
+    _park(turn, turn.now + REPLACED_MS if once else 0, retry_at=None)
+
+
+def _park(turn: T, again_at: int, *, retry_at: int | None) -> None:
+    code = reasons.of_loss(turn.event.reason, fresh=turn.course.fresh)
+    turn.add(t.ParkDevice(turn.event.reason.value, again_at))
+    turn.add(t.TellEnd(State.FAILED, _what(turn), code, retry_at, _raw(turn), kept=True))
+    if again_at:
+        turn.add(t.Offer(again_at))
+
+
+def end_lost(turn: T) -> None:
+    """The device is linked no more."""
+    reason, fresh = turn.event.reason, turn.course.fresh
+    state = State.UNLINKED if reason is LostReason.LOGGED_OUT and not fresh else State.FAILED
+    turn.add(t.TellEnd(state, _what(turn), reasons.of_loss(reason, fresh=fresh), raw=_raw(turn)))
+
+
+def end_unlinked(code: FailureCode | None = None) -> Act[Tenure]:
+    """The act that tells that the platform's wish is done, or with a `code`, that it could not be."""
+
+    def act(turn: T) -> None:
+        if not turn.course.silent:
+            turn.add(t.TellEnd(State.UNLINKED, "session.unlinked", code))
+
+    act.__name__ = f"end_unlinked_{code.name if code else 'well'}"
+    return act
+
+
+def leave(turn: T) -> None:
+    """The platform's wish outlives this worker: it is kept beside the device."""
+    by = turn.event.by
+    turn.set(leave_by=by, parked=UNLINKING)
+    turn.add(t.ParkDevice(f"{UNLINKING}:{by}", turn.now), t.GiveUpAt(by))
+
+
+def _what(turn: T) -> str:
+    return f"session.{turn.event.reason.value}"
+
+
+def _raw(turn: T) -> str:
+    return f"{turn.event.reason.value} {turn.event.detail}".strip()
+
+
+# --- the table ------------------------------------------------------------------------------------------------------
+
+S = Standing
+_COMING, _ONLINE, _LEAVING = frozenset({S.COMING}), frozenset({S.ONLINE}), frozenset({S.LEAVING})
+_OFFLINE, _RUNNING = frozenset({S.COMING, S.AWAY}), frozenset({S.COMING, S.ONLINE, S.AWAY})
+_ANY = frozenset({*_RUNNING, S.LEAVING})
+_UNREACHABLE = lost_by(LostReason.START_FAILED, LostReason.REFUSED)
+_OUTDATED = lost_by(LostReason.OUTDATED)
+_GONE = lost_by(LostReason.LOGGED_OUT, LostReason.RESTRICTED)
+
+TABLE: tuple[Row, ...] = (
+    # The connection comes and goes.
+    Row(
+        pipe.Held | pipe.Restored,
+        _OFFLINE,
+        S.ONLINE,
+        (calm, do(t.WakeTexts()), tell(State.LINKED, "session.held"), verify_if_due, unpark_banned),
+    ),
+    Row(pipe.Held | pipe.Restored, _LEAVING, None, (calm, do(t.SendLogOut()))),
+    Row(pipe.Dropped, _RUNNING, S.AWAY, (tell(State.RECONNECTING, "session.dropped"),)),
+    Row(Sign.HOLDER_DIED, _RUNNING, S.COMING, (do(t.CutTexts()), start_again("holder.died"))),
+    Row(Sign.HOLDER_DIED, _LEAVING, None, (do(t.CutTexts()), start_again("holder.died"))),
+    Row(Sign.START_FAILED, _ANY, None, (retry,)),
+    Row(Sign.RETRY, frozenset({S.COMING, S.LEAVING}), None, (start_again("session.retrying"),)),
+    Row(
+        Sign.KEYS_MISSING,
+        _ANY,
+        S.OVER,
+        (do(t.ForgetDevice()), do(t.TellEnd(State.UNLINKED, "device.missing", FailureCode.INTERNAL))),
+    ),
+    # The dwell.
+    Row(Sign.DWELT, _ONLINE, None, (verify,)),
+    Row(Sign.DWELT, _OFFLINE, None, (verify_later,)),
+    Row(Sign.SETTLED, _ONLINE, None, (unpark,)),
+    # It is lost.
+    Row(pipe.Lost, _RUNNING, S.COMING, (tell_trouble, retry), _UNREACHABLE),
+    Row(pipe.Lost, _RUNNING, S.COMING, (tell_trouble, await_version), _OUTDATED),
+    Row(pipe.Lost, _RUNNING, S.OVER, (do(t.ForgetDevice()), end_lost), _GONE),
+    Row(pipe.Lost, _RUNNING, S.OVER, (park_banned,), lost_by(LostReason.BANNED)),
+    Row(pipe.Lost, _RUNNING, S.OVER, (park_replaced,), lost_by(LostReason.REPLACED)),
+    # It is logged out by us. Until WhatsApp has said so the keys are kept, or the phone would list a dead device.
+    Row(t.UnlinkAsked, _ONLINE, S.LEAVING, (leave, do(t.SendLogOut()))),
+    Row(t.UnlinkAsked, _OFFLINE, S.LEAVING, (leave,)),
+    Row(pipe.Lost, _LEAVING, S.OVER, (do(t.ForgetDevice()), end_unlinked()), _GONE),
+    Row(pipe.Lost, _LEAVING, None, (await_version,), _OUTDATED),
+    Row(pipe.Lost, _LEAVING, None, (retry_soon,)),
+    Row(pipe.Released, _LEAVING, None, (retry_soon,)),
+    Row(Sign.UNANSWERED, _LEAVING, None, (do(t.Disconnect()), retry_soon)),
+    Row(Sign.LATE, _LEAVING, S.OVER, (do(t.ForgetDevice()), end_unlinked(FailureCode.CONNECTION_FAILED))),
+)
+
+
+def initial(*, shown: State, fresh: bool, parked: str, now: int) -> Tenure:
+    """The tenure of a session that is taken up, as the registry has it. `parked` carries a log-out that was asked for."""
+    why, _, by = parked.partition(":")
+    if why == UNLINKING:
+        return Tenure(S.LEAVING, shown, parked=why, leave_by=int(by) if by.isdigit() else now)
+    return Tenure(shown=shown, fresh=fresh, parked=why)
+
+
+def refusing(now: int, ms: int) -> Tenure:
+    """The tenure of a device that must not stay, and is logged out under its attempt's lease for `ms` at most."""
+    return replace(Tenure(S.LEAVING), leave_by=now + ms, silent=True)

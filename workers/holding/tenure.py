@@ -1,0 +1,213 @@
+"""The words of the held session's machine: where a session stands, what can happen to it, what it has others do.
+
+All of it is data. `workers/holding/machine.py` decides; `workers/holding/sessions.py` feeds the events in and carries the
+effects out.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from shared.core.failures import FailureCode
+from shared.core.lifecycle import State
+from workers.engine import protocol as pipe
+
+UNLINKING = "unlinking"
+"""Why a device is parked that the platform wants logged out: it is held for nothing else."""
+
+
+class Standing(Enum):
+    """How a session is held."""
+
+    COMING = "coming"  # to be connected, or trying to
+    ONLINE = "online"
+    AWAY = "away"  # the library tries to come back by itself
+    LEAVING = "leaving"  # being logged out by us: what its connection says is no news for the page
+    OVER = "over"  # held no more
+
+
+@dataclass(frozen=True, slots=True)
+class Tenure:
+    """Where one held session stands. `shown`: what the page was told last.
+
+    `fresh`: within the dwell, during which WhatsApp drops some, or past it and not told. `due`: the dwell is over, but the
+    connection is away: verified when it is back. `parked`: why the registry has it parked, as it is tried again.
+    `trouble`: why it cannot be connected. `leave_by`: until when a log-out is tried (ms since the epoch). `silent`: a
+    device that must not stay, logged out under its attempt's lease: the attempt tells.
+    """
+
+    phase: Standing = Standing.COMING
+    shown: State = State.RECONNECTING
+    fresh: bool = False
+    due: bool = False
+    parked: str = ""
+    tries: int = 0
+    trouble: FailureCode | None = None
+    leave_by: int = 0
+    silent: bool = False
+
+
+# --- what can happen ------------------------------------------------------------------------------------------------
+
+
+class Sign(Enum):
+    """What happens to a held session, beside what its holder says."""
+
+    DWELT = "dwelt"  # the dwell is over
+    SETTLED = "settled"  # online for so long that nobody else can have the keys
+    HOLDER_DIED = "holder-died"
+    START_FAILED = "start-failed"  # no holder, no store, or a bug of ours
+    KEYS_MISSING = "keys-missing"
+    RETRY = "retry"  # a pause is over
+    UNANSWERED = "unanswered"  # WhatsApp has not answered a log-out
+    LATE = "late"  # a log-out was tried for as long as it may be
+
+
+@dataclass(frozen=True, slots=True)
+class UnlinkAsked:
+    """The platform wants the device logged out, and has it tried until `by` (ms since the epoch)."""
+
+    by: int
+
+
+Heard = pipe.Held | pipe.Restored | pipe.Dropped | pipe.Lost | pipe.Released
+SessionEvent = Sign | UnlinkAsked | Heard
+
+
+# --- what is to be done ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Save where the session stands; with `alert`, tell Sentry of the trouble. `count`: it is a new trouble.
+    `said`: what WhatsApp said to it, for the timeline."""
+
+    state: State
+    event: str
+    trouble: FailureCode | None = None
+    count: bool = False
+    alert: bool = False
+    raw: str = ""
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TellVerified:
+    """The device has outlived the dwell."""
+
+
+@dataclass(frozen=True, slots=True)
+class TellEnd:
+    """The session is held no more: the last snapshot, and the lease goes. `kept`: the device is still registered."""
+
+    state: State
+    event: str
+    code: FailureCode | None = None
+    retry_at: int | None = None
+    raw: str = ""
+    kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StartAgain:
+    """Start after a fenced write: a worker that slept past its lease must not take its sessions up again."""
+
+    event: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetryIn:
+    """Have `Sign.RETRY` happen after a pause that grows with `tries`."""
+
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitVersion:
+    """Wait for a version of the client that WhatsApp takes; then `Sign.RETRY` happens."""
+
+    library: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SendLogOut:
+    """Have the holder log the device out; `Sign.UNANSWERED` if nothing comes of it in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """Have the holder close the connection; the device stays linked."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUpAt:
+    """Have `Sign.LATE` happen at `by` (ms since the epoch)."""
+
+    by: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Have `Sign.SETTLED` happen when the session has been online for long."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParkDevice:
+    """Keep the device, and why it is not to be held; it is tried again at `again_at` (0: never by itself)."""
+
+    why: str
+    again_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnparkDevice:
+    """It is to be held like any other again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetDevice:
+    """Remove the device and its keys; its holder has let go of it, or is told to."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoolNumber:
+    """A banned phone waits for its next code as long as the ban lasts."""
+
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Have any worker look at the session again at `at` (ms since the epoch)."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class CutTexts:
+    """Answers to texts that the holder had in its hands will not come."""
+
+
+@dataclass(frozen=True, slots=True)
+class WakeTexts:
+    """The session is online: what waits is sent."""
+
+
+SessionEffect = (
+    Tell
+    | TellVerified
+    | TellEnd
+    | StartAgain
+    | RetryIn
+    | AwaitVersion
+    | SendLogOut
+    | Disconnect
+    | GiveUpAt
+    | Settle
+    | ParkDevice
+    | UnparkDevice
+    | ForgetDevice
+    | CoolNumber
+    | Offer
+    | CutTexts
+    | WakeTexts
+)
