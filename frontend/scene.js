@@ -213,9 +213,10 @@ function stageOf(step, model) {
   }
 }
 
-/** Whether a phone may have agreed: from then on nobody can say that nothing is linked. @param {Model} model */
-const hasAgreed = ({ snapshot }) =>
-  snapshot !== null && (!UNDECIDED.includes(snapshot.state) || (snapshot.state === "unlinked" && snapshot.failure != null));
+/** Whether a phone may have agreed: from then on nobody can say that nothing is linked. What became of a link that works
+ * no more is not known here. @param {Model} model */
+const hasAgreed = ({ snapshot, link, hasToken }) =>
+  link === "closed" || !hasToken || (snapshot !== null && (!UNDECIDED.includes(snapshot.state) || (snapshot.state === "unlinked" && snapshot.failure != null)));
 
 /** @param {Step} step @returns {Scene["mood"]} */
 function moodOf(step) {

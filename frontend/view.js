@@ -62,6 +62,8 @@ export function createView({ root, clock, redraw, actions }) {
       // After a final failure there is no way to be shown.
       attr(work, "data-alone", scene.final);
       mark(unexpected, "gone", scene.agreed || scene.spent);
+      // Who asks cannot be said of a link that could not be read.
+      show(trust.root, profile || !scene.final);
       mark(other, "gone", !scene.canSwitch);
       text(turn, t(scene.front === "qr" ? "act.use-code" : "act.use-qr"));
       foot(root, profile);

@@ -24,6 +24,8 @@ export function createBar({ root, onLocale }) {
 export function createTrust({ root }) {
   const details = part(root, "details", "trust");
   return {
+    root: details,
+
     /** @param {boolean} wide */
     unfold(wide) {
       details.open = wide;

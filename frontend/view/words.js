@@ -5,7 +5,7 @@
 /** @param {Picture} picture @returns {{title: string, text: string}} */
 export function headWords({ scene, model, t, platform }) {
   const { step, failure } = scene;
-  const why = scene.spent && failure !== "link-spent" ? "spent" : scene.broken ? "failure.link-spent.broken" : null;
+  const why = scene.main === "new-link" ? "spent.refresh" : scene.spent && failure !== "link-spent" ? "spent" : scene.broken ? "failure.link-spent.broken" : null;
   if (failure) return { title: t(`failure.${failure}.title`), text: t(why ?? `failure.${failure}.text`) };
   if (step === "failed") return { title: t("step.failed.title"), text: "" };
   const title = t(`step.${step}.title`);

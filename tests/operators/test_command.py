@@ -10,6 +10,7 @@ from app.cli.__main__ import main
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
+from shared.core.reference import reference_of
 from shared.jobs.queue import client, enqueue
 from shared.state.lease import LEASE_MS, Leases
 from tests.e2e.stack import Stack, new_number
@@ -52,6 +53,14 @@ async def test_one_story_through_every_command(own: Stack, command: Command) -> 
     assert events[:4] == ["link.created", "attempt.requested", "attempt.connecting", "qr.shown"]
     assert "attempt.linked" in events
     assert "the phone agreed" in (await command("timeline", "aurora")).out
+    # What an owner reads out to support leads to the same.
+    attempt = max(
+        int(one["attempt"]) for one in (await command("timeline", "aurora", "--json")).json if "attempt" in one
+    )
+    reference = reference_of("company_aurora", attempt)
+    read_out = await command("timeline", reference.lower().replace("-", " "))
+    assert f"{reference} is attempt {attempt}" in read_out.out
+    assert "the phone agreed" in read_out.out
     assert (await command("doctor", "--json")).json == []
 
     other = await own.link("birch")

@@ -153,6 +153,9 @@ def test_a_dead_link_still_says_whose_it_was_and_where_to_get_another(open_page:
     expect(page.get_by_test_id("title")).to_have_text("This link no longer works")
     expect(page.locator(".who")).to_contain_text("Salon “Aurora”")
     expect(page.locator(".platform")).to_have_text("Bookwell")
+    expect(page.locator(".lead")).to_have_text("To link again, get a new link.")
+    # What it has done before is not known.
+    expect(page.get_by_text("Nothing has been linked")).to_be_hidden()
     button = page.get_by_test_id("return")
     expect(button).to_have_text("Get a new link")
     expect(button).to_have_attribute("href", "https://bookwell.example/again")

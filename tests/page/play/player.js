@@ -188,7 +188,7 @@ export function faultOn(model, now, t, owed) {
   const said = `${title} ${notice || text}`;
   const is = `${seen.step}/${seen.front}: “${said.trim()}”`;
   if (!title) return `no title: ${is}`;
-  if (model.link === "closed") return "";
+  if (model.link === "closed") return seen.agreed ? "" : `nobody knows what a closed link has done: ${is}`;
   if (!snapshot) return "";
   const { state, qr, code } = snapshot;
 
