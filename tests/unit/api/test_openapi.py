@@ -40,7 +40,7 @@ from tests.unit.api.conftest import CONFIG, KEY, NARROW
 from tests.unit.world import ONE, SESSION, World
 
 COMPANY = "salon-1"
-AT_HOME = ("/", "/link", "/ws/v1", "/states", "/static")
+AT_HOME = ("/", "/link", "/ws/v1", "/states", "/static", "/docs", "/docs/style.css")
 """Of the page, not of the API."""
 
 
