@@ -111,6 +111,11 @@ def test_every_webhook_is_described():
     assert set(openapi.WEBHOOKS) == set(EventType)
 
 
+def test_no_field_that_may_be_left_out_has_a_default_which_generators_take_for_always_there():
+    schemas = document()["components"]["schemas"].values()
+    assert [one for schema in schemas for one in schema.get("properties", {}).values() if "default" in one] == []
+
+
 def test_only_bodies_are_closed_so_that_answers_may_grow():
     schemas = document()["components"]["schemas"]
     bodies = {"NewAttempt", "NewBrand", "NewLink", "NewMessage", "NewReceiver", "NewTest"}
