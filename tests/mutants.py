@@ -53,8 +53,7 @@ def mutants_of(table_name: str, words_name: str) -> Iterator[Mutant]:
         name = _name_of(rule)
         yield Mutant(f"{name}: left out", put(index))
         for phase in type(next(iter(rule.at))):
-            same = rule.to is None and rule.at == {phase}
-            if phase is not rule.to and not same:
+            if phase is not rule.to:
                 yield Mutant(f"{name}: to {phase.name}", put(index, replace(rule, to=phase)))
         if rule.to is not None:
             yield Mutant(f"{name}: stays", put(index, replace(rule, to=None)))

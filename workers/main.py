@@ -164,7 +164,7 @@ class Worker:
         holders = Holders(engines, self.spawn)
         sessions = self._watching_redis(
             ownership,
-            Sessions(links, holders, version, most=most.sessions, memory_mb=memory_mb(), reserved=lambda: places.taken),
+            Sessions(links, holders, version, most=most.sessions, reserved=lambda: places.taken),
         )
         version.listen(sessions.newer, sessions.try_refused)
 

@@ -8,7 +8,6 @@ else.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -34,7 +33,7 @@ from workers.holding.machine import initial, refusing, step
 from workers.holding.outdated import Outdated
 from workers.holding.sending import Sending
 from workers.holding.session import SAY_AGAIN_SECONDS, HeldSession, Links, SnapshotWriter
-from workers.holding.settling import MB_PER_LOUD, Settling
+from workers.holding.settling import Settling
 from workers.holding.tenure import UNLINKING, SessionEvent, Sign, Standing, Tenure, UnlinkAsked
 from workers.store.device import Fence, StoreAway, StoredDevice, StoreFenced, Told
 from workers.version.port import Versions
@@ -76,7 +75,6 @@ class Sessions:
         versions: Versions,
         *,
         most: int,
-        memory_mb: int = MB_PER_LOUD,
         reserved: Callable[[], int] = lambda: 0,
     ) -> None:
         """`most` sessions are held at once; of these `reserved` are kept for attempts that are under way."""
@@ -86,7 +84,7 @@ class Sessions:
         self._reserved = reserved
         self._record = SnapshotWriter(links, self)
         self._sending = Sending(links, holders)
-        self._settling = Settling(holders, memory_mb, links.spawn)
+        self._settling = Settling(holders, most, links.spawn)
         self._outdated = Outdated(versions, self.holds, self._try_again, links.spawn)
         self._held: dict[SessionId, HeldSession] = {}
         self._coming: set[SessionId] = set()  # being taken up: they have a place already
@@ -512,11 +510,8 @@ class Sessions:
             elif not self.holds(held):
                 log.info("session.not-started", session=device.session)
             elif there:
-                with suppress(RedisError, OSError, TimeoutError):  # then as it was before
-                    held.inbound = await self._links.hears(device.session)
-                order = pipe.Hold(
-                    session=device.session, database=device.database, jid=device.jid, inbound=held.inbound
-                )
+                inbound = await self._links.hears(device.session)
+                order = pipe.Hold(session=device.session, database=device.database, jid=device.jid, inbound=inbound)
                 await self._place(held, order)
             else:
                 log.error("device.missing", session=device.session)

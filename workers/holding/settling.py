@@ -24,17 +24,17 @@ REST_SECONDS = 60.0
 MOST_SECONDS = 600.0
 PATIENCE_SECONDS = 60.0
 """A fresh device waits for its turn to be loud no longer than this: the phone wants to see it online."""
-MB_PER_LOUD = 256
-"""One loud session for each so many MB of the worker's memory."""
+SESSIONS_PER_LOUD = 75
+"""One loud session for each so many that the worker may hold: as much memory, 256 MB, is there for them."""
 
 
 class Settling:
     """The fresh devices of one worker."""
 
-    def __init__(self, holders: Holders, memory_mb: int, spawn: Callable[[Awaitable[None], str], None]) -> None:
+    def __init__(self, holders: Holders, most: int, spawn: Callable[[Awaitable[None], str], None]) -> None:
         self._holders = holders
         self._spawn = spawn
-        self._loud = asyncio.Semaphore(max(1, memory_mb // MB_PER_LOUD))
+        self._loud = asyncio.Semaphore(max(1, most // SESSIONS_PER_LOUD))
 
     async def hold(self, order: pipe.Hold) -> None:
         """Have a fresh device held, when it is its turn to be loud. Raises `EngineFailed`."""

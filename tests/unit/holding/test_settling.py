@@ -32,10 +32,10 @@ class FakeHolders:
 
 
 class Nursery:
-    def __init__(self, memory_mb):
+    def __init__(self, most):
         self.holders = FakeHolders()
         self.tasks: list[asyncio.Future[None]] = []
-        self.settling = Settling(self.holders, memory_mb, self._spawn)  # type: ignore[arg-type]
+        self.settling = Settling(self.holders, most, self._spawn)  # type: ignore[arg-type]
 
     def _spawn(self, work, _name):
         self.tasks.append(asyncio.ensure_future(work))
@@ -47,7 +47,7 @@ class Nursery:
 
 @pytest.fixture
 async def nursery(monkeypatch):
-    made = Nursery(512)
+    made = Nursery(150)
     monkeypatch.setattr(module, "memory_of", lambda _pid: made.holders.size)
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(module, "LOUD_SECONDS", 0.05)
