@@ -155,7 +155,14 @@ class Wa:
             if not illegal:
                 raise
             raise IllegalStep(f"{step.partition('!')[0].replace(' ', ' → ')} is not in the lifecycle table") from None
+        return _read(said)
+
+
+def _read(said: bytes | str) -> Any:
+    try:
         return orjson.loads(said)
+    except ValueError:  # a script hands on what anybody may have put under a name, and not all of that is UTF-8
+        return orjson.loads(said.decode(errors="replace") if isinstance(said, bytes) else said)
 
 
 def batches(things: Iterable[T], most: int = 200) -> Iterator[list[T]]:

@@ -96,9 +96,9 @@ async def read(redis: Redis) -> Moment:
         pipe.zrange(keys.WORKERS, 0, -1, withscores=True)
         (seconds, micros), stats, waiting, first, others, unheld, adrift, beats = await pipe.execute()
     now = seconds * 1000 + micros // 1000
-    workers = await _workers(redis, [(WorkerId(one.decode()), now - int(at)) for one, at in beats])
+    workers = await _workers(redis, [(WorkerId(_text(one)), now - int(at)) for one, at in beats])
     return Moment(
-        stats={name.decode(): int(value) for name, value in stats.items()},
+        stats={_text(name): int(value) for name, value in stats.items() if value.lstrip(b"-").isdigit()},
         waiting=waiting,
         oldest_ms=max(0, now - int(first[0][1])) if first else 0,
         other_jobs=others,
@@ -107,6 +107,11 @@ async def read(redis: Redis) -> Moment:
         unheld=unheld,
         workers=workers,
     )
+
+
+def _text(value: bytes) -> str:
+    """What anybody may have written: shown as it can be, and never a fault."""
+    return value.decode(errors="replace")
 
 
 async def _workers(redis: Redis, beats: list[tuple[WorkerId, int]]) -> list[WorkerView]:
@@ -119,6 +124,6 @@ async def _workers(redis: Redis, beats: list[tuple[WorkerId, int]]) -> list[Work
             pipe.exists(keys.alive(one))
         answers = await pipe.execute()
     return [
-        WorkerView(one, silent, {name.decode(): value.decode() for name, value in fields.items()}, held, bool(alive))
+        WorkerView(one, silent, {_text(name): _text(value) for name, value in fields.items()}, held, bool(alive))
         for (one, silent), fields, held, alive in zip(beats, answers[::3], answers[1::3], answers[2::3], strict=True)
     ]

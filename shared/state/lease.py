@@ -147,7 +147,7 @@ class Leases:
     async def anybody(self) -> list[WorkerId]:
         """The living workers that hold a session."""
         found = []
-        for worker in (WorkerId(one.decode()) for one in await self._redis.zrange(keys.WORKERS, 0, -1)):
+        for worker in (WorkerId(one.decode(errors="replace")) for one in await self._redis.zrange(keys.WORKERS, 0, -1)):
             alive = await self._redis.exists(keys.alive(worker))
             if alive and await answer(self._redis.scard(keys.held(worker))):
                 found.append(worker)
