@@ -37,6 +37,7 @@ from app.page.paint import Platform
 from app.page.relay import Relay
 from app.page.socket import Browser
 from app.page.whereabouts import elsewhere
+from app.reference import Reference
 from shared import settings
 from shared.core.protocol import MAX_MESSAGE_BYTES
 from shared.jobs.queue import client
@@ -149,6 +150,7 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
         feed,
         WebhookRoutes(config, redis, border, news),
         Description(border),
+        Reference(),
         Ops(redis, border, lambda: relay.sockets),
     )
     switches = Switches(redis, lambda board: logs.set_level(board.log_level or config.log_level))

@@ -209,6 +209,10 @@ def _schemas() -> JSON:
         if name not in closed:
             schema.pop("additionalProperties", None)
         schema["description"] = " ".join(schema.get("description", "").split())
+        for one in schema.get("properties", {}).values():
+            # Generators of clients take a field with a default for one that is always there.
+            if (default := one.pop("default", None)) is not None:
+                one["description"] = f"{one.get('description', '')} Without it: `{default}`.".strip()
     return schemas
 
 

@@ -53,7 +53,8 @@ def mutants_of(table_name: str, words_name: str) -> Iterator[Mutant]:
         name = _name_of(rule)
         yield Mutant(f"{name}: left out", put(index))
         for phase in type(next(iter(rule.at))):
-            if phase is not rule.to:
+            same = rule.to is None and rule.at == {phase}
+            if phase is not rule.to and not same:
                 yield Mutant(f"{name}: to {phase.name}", put(index, replace(rule, to=phase)))
         if rule.to is not None:
             yield Mutant(f"{name}: stays", put(index, replace(rule, to=None)))

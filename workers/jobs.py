@@ -15,11 +15,11 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
 from shared.core import keys
-from shared.core.ids import SessionId, company_of
+from shared.core.ids import SessionId, WorkerId, company_of
 from shared.jobs.queue import Job, enqueue, soon_again
 from shared.state.lease import Lease, Leases
 from shared.state.phones import Phones
-from shared.state.pool import PASSING
+from shared.state.pool import PASSING, answer
 from shared.telemetry import sentry
 from shared.telemetry.metrics import Counter, field
 from shared.wa import Wa
@@ -34,6 +34,8 @@ log = structlog.get_logger()
 
 RESUMES_AT_ONCE = 4
 RESUME_JITTER_SECONDS = 0.1
+ELSEWHERE_SECONDS = 0.5
+"""Until an onboarding that met a worker without room is offered again: another has some."""
 FULL_SECONDS = 2.0
 """Until a session that could not be logged out yet is offered again."""
 
@@ -107,7 +109,14 @@ class Jobs:
         sid = _session(session)
         self._places.take()  # and with it a place to hold what is linked
         try:
-            run = Attempt(self._parts, sid, first=attempt, room=self._sessions.free >= 0)
+            room = self._sessions.free >= 0
+            if not room and await room_elsewhere(self._redis, self._ownership.worker):
+                again = soon_again(f"link:{sid}:{attempt}:elsewhere", after=ELSEWHERE_SECONDS)
+                ids = (sid, attempt)
+                await enqueue(self._redis, keys.QUEUE_LINKING, "link", *ids, job_id=again, after=ELSEWHERE_SECONDS)
+                self._places.give_back()
+                return
+            run = Attempt(self._parts, sid, first=attempt, room=room)
             lease = await self._ownership.acquire(sid, run, attempt=attempt)
         except BaseException:
             self._places.give_back()
@@ -207,6 +216,19 @@ class Jobs:
         name = ":".join(str(one) for one in (job, session, *ids))
         await enqueue(self._redis, keys.queue_worker(owner), job, session, *ids, job_id=f"{name}:{owner}")
         return True
+
+
+async def room_elsewhere(redis: ArqRedis, me: WorkerId) -> bool:
+    """Whether another living worker can hold one session more, by what it last said of itself."""
+    for name in await redis.zrange(keys.WORKERS, 0, -1):
+        worker = WorkerId(name.decode(errors="replace"))
+        if worker == me or not await redis.exists(keys.alive(worker)):
+            continue
+        said = await answer(redis.hmget(keys.worker(worker), ["maxSessions", "sessions", "attempts"]))
+        most, *taken = (int(one) if one is not None and one.isdigit() else 0 for one in said)
+        if most > sum(taken):
+            return True
+    return False
 
 
 def _session(text: str) -> SessionId:

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from shared import VERSION
 from shared.core import keys
-from shared.core.clock import now_ms
+from shared.core.clock import now_ms, skew_ms
 from shared.core.ids import WorkerId
 from shared.telemetry.metrics import ENGINE
 from workers.holding.sessions import Sessions
@@ -93,6 +93,7 @@ class Report:
             "engine": ENGINE,
             "started": self._started,
             "at": now_ms(),
+            "clockMs": skew_ms(),
             "attempts": self._places.taken,
             "maxAttempts": self._places.most,
             "sessions": len(self._sessions),

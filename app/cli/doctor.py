@@ -102,6 +102,10 @@ def _workers(op: Operator, moment: Moment) -> list[Finding]:
         if one.number("at") and now_ms() - one.number("at") > REPORTED_MS
     ]
     found += [
+        Finding("clock is off", one, word, None, "set the clock of its host (NTP); until then nothing here goes by it")
+        for one, word in moment.wrong_clocks.items()
+    ]
+    found += [
         Finding(
             "device store is away",
             one,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from shared.core import keys
+from shared.core.clock import in_words
 from shared.core.ids import WorkerId
 from shared.core.webversion import ClientHealth
 from shared.state.lease import NOBODY
@@ -76,6 +77,12 @@ class Moment:
         if self.with_client(ClientHealth.OLD):
             return f"its version is {self.worst('clientAgeDays')} days old"
         return "ok" if self.living else "unknown"
+
+    @property
+    def wrong_clocks(self) -> dict[WorkerId, str]:
+        """Living workers whose host's clock is off, and by how much."""
+        said = {one.id: in_words(one.number("clockMs")) for one in self.living}
+        return {worker: word for worker, word in said.items() if word != "ok"}
 
     @property
     def ill_stores(self) -> list[WorkerId]:

@@ -18,7 +18,7 @@ from app.ops import exposition, gauges
 from app.ops.models import HealthView, ReadyView
 from shared import VERSION
 from shared.core import keys
-from shared.core.clock import now_ms
+from shared.core.clock import in_words, now_ms, skew_ms
 from shared.state.pool import PASSING, answer
 from shared.state.refusals import READABLE, RedisRefuses, reason
 from shared.telemetry.metrics import ENGINE
@@ -53,9 +53,15 @@ class Ops:
             async with asyncio.timeout(READY_SECONDS):
                 parts = await self._parts()
         except TimeoutError:
-            parts = {"redis": "does not answer", "workers": "unknown", "store": "unknown", "client": "unknown"}
+            parts = {
+                "redis": "does not answer",
+                "workers": "unknown",
+                "store": "unknown",
+                "client": "unknown",
+                "clock": _clock(),
+            }
         # An ageing or refused client takes no web out of service: the page says what is the matter, and what to do.
-        ready = all(value == "ok" for part, value in parts.items() if part != "client")
+        ready = all(value == "ok" for part, value in parts.items() if part not in {"client", "clock"})
         view = ReadyView(status="ok" if ready else "ill", **parts)
         return JSONResponse(view.model_dump(by_alias=True), 200 if ready else 503)
 
@@ -66,7 +72,13 @@ class Ops:
         except (RedisError, *PASSING) as error:
             redis = reason(error)
             if not isinstance(error, RedisRefuses) or error.word not in READABLE:
-                return {"redis": redis, "workers": "unknown", "store": "unknown", "client": "unknown"}
+                return {
+                    "redis": redis,
+                    "workers": "unknown",
+                    "store": "unknown",
+                    "client": "unknown",
+                    "clock": _clock(),
+                }
         moment = await gauges.read(self._redis)
         living, ill = len(moment.living), len(moment.ill_stores)
         workers, store = "ok", "ok"
@@ -74,7 +86,10 @@ class Ops:
             workers = store = "none alive"
         elif ill == living:
             store = "away from every worker"
-        return {"redis": redis, "workers": workers, "store": store, "client": moment.client}
+        clocks = [] if (own := _clock()) == "ok" else [own]
+        clocks += [f"{worker} is {word}" for worker, word in moment.wrong_clocks.items()]
+        told = ", ".join(clocks) or "ok"
+        return {"redis": redis, "workers": workers, "store": store, "client": moment.client, "clock": told}
 
     async def metrics(self, _request: Request) -> Response:
         """Prometheus text, for holders of an API key."""
@@ -86,6 +101,11 @@ class Ops:
             return problems.of_redis(error).response()
         text = exposition.text(moment, sockets=self._sockets(), switches=[one.decode() for one in switches])
         return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+def _clock() -> str:
+    word = in_words(skew_ms())
+    return word if word == "ok" else f"web is {word}"
 
 
 OPERATIONS: tuple[Operation[Ops], ...] = (

@@ -112,7 +112,7 @@ class ReceiptBody(_Strict):
 
     sender: Number
     message_id: str
-    type: Literal["delivered", "read", "played", "retry"] = "read"
+    type: Literal["delivered", "read", "played", "retry", "server-error"] = "read"
 
 
 class GroupBody(_Strict):

@@ -1,8 +1,56 @@
-"""The time, as it travels."""
+"""The time. Moments are Redis', since hosts' clocks differ; what passes is counted by the host's monotonic clock.
+
+A process learns Redis' time with its first connection, and again and again (shared/state/pool.py). Before that, and in
+processes without Redis, the host's clock is all there is.
+"""
 
 import time
+from dataclasses import dataclass
+
+SKEWED_MS = 2_000
+"""A host's clock that differs from Redis' by more is told to the operators."""
+_LEAST_MS = 50
+"""A difference that an answer's way may make is none."""
+
+
+@dataclass(slots=True)
+class _Clock:
+    """`ahead`: ns since the epoch by Redis, minus ns of the monotonic clock; None before Redis has told."""
+
+    ahead: int | None = None
+
+    def now_ns(self) -> int:
+        return time.time_ns() if self.ahead is None else time.monotonic_ns() + self.ahead
+
+
+_clock = _Clock()
 
 
 def now_ms() -> int:
     """Milliseconds since the epoch, UTC."""
-    return time.time_ns() // 1_000_000
+    return _clock.now_ns() // 1_000_000
+
+
+def set_by(told_us: int, asked_ns: int, answered_ns: int) -> None:
+    """Redis has told its time (µs since the epoch), between these two moments of the monotonic clock."""
+    ahead = told_us * 1000 - (asked_ns + answered_ns) // 2
+    doubt = _LEAST_MS * 1_000_000 + (answered_ns - asked_ns) // 2
+    if _clock.ahead is None or abs(ahead - _clock.ahead) > doubt:
+        _clock.ahead = ahead
+
+
+def skew_ms() -> int:
+    """How far this host's clock is ahead of Redis', in ms; below 0 it is late."""
+    return (time.time_ns() - _clock.now_ns()) // 1_000_000
+
+
+def of_host(moment: int) -> int:
+    """A moment that another process of this host has read from the host's clock."""
+    return moment - skew_ms()
+
+
+def in_words(skew: int) -> str:
+    """`ok`, or how far a clock is off: `30 s late`."""
+    if abs(skew) <= SKEWED_MS:
+        return "ok"
+    return f"{abs(skew) // 1000} s {'late' if skew < 0 else 'ahead'}"

@@ -17,6 +17,7 @@ from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnect
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
+from shared.core import clock
 from shared.core.urls import RedisPlace, redis_place
 from shared.settings import Settings
 from shared.state.namespace import Namespace
@@ -50,6 +51,7 @@ async def answer(value: Awaitable[T] | T) -> T:
 log = structlog.get_logger()
 
 _RUN_ID = re.compile(r"^run_id:(\w+)", re.MULTILINE)
+_MOMENT = re.compile(r"^server_time_usec:(\d+)", re.MULTILINE)
 _until: ContextVar[float | None] = ContextVar("until", default=None)
 
 
@@ -72,6 +74,13 @@ class Patience(Retry):
         finally:
             if token is not None:
                 _until.reset(token)
+
+
+async def set_clock(redis: Redis) -> None:
+    """Learn Redis' time again: clocks drift apart."""
+    asked = time.monotonic_ns()
+    seconds, micros = await redis.time()
+    clock.set_by(seconds * 1_000_000 + micros, asked, time.monotonic_ns())
 
 
 class Identity:
@@ -129,6 +138,7 @@ class _Heeding(AbstractConnection):
             self._greeting = False
 
     async def _identify(self, identity: Identity) -> None:
+        asked = time.monotonic_ns()
         await self.send_command("INFO", "server")
         try:
             told = await self.read_response()
@@ -136,6 +146,8 @@ class _Heeding(AbstractConnection):
             if refusal(error) is None or isinstance(error, exceptions.NoPermissionError):
                 return  # not to be known: then the heartbeats alone notice
             raise
+        if (moment := _MOMENT.search(_text(told))) is not None:
+            clock.set_by(int(moment[1]), asked, time.monotonic_ns())
         identity.meet(told)
 
     async def read_response(self, *args: Any, **options: Any) -> Any:

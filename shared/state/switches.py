@@ -23,9 +23,9 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from shared.core import keys
+from shared.core import clock, keys
 from shared.core.webversion import VersionWish, parse_wish
-from shared.state.pool import PASSING
+from shared.state.pool import PASSING, set_clock
 from shared.wa import Wa
 
 log = structlog.get_logger()
@@ -135,10 +135,16 @@ class Switches:
 
     async def run(self) -> None:
         """Look whenever called, and now and then, until cancelled; survives every fault of Redis."""
+        told = ""
         while True:
             self._look.clear()
             try:
                 await self.look()
+                await set_clock(self._redis)
+                word = clock.in_words(clock.skew_ms())
+                if word not in {told, "ok"}:
+                    log.warning("clock.off", by=word)
+                told = word
             except (RedisError, *PASSING) as error:
                 log.debug("switches.unread", error=type(error).__name__)
             with contextlib.suppress(TimeoutError):

@@ -18,6 +18,7 @@ from shared.state.lease import LEASE_MS
 from tests.chaos.invariants import Watch, all_quiet
 from tests.e2e.stack import Stack, new_number
 from tests.recovery import Recovery
+from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
@@ -81,11 +82,20 @@ async def test_a_redis_that_restarts_empty_loses_nothing_that_is_linked(
             await all_quiet(stack)
 
 
+async def _is_held(emulator: Emulator, after: int, phone: str) -> bool:
+    """The linker's login was the first, and the holder's is the second."""
+    kinds = [event.kind for event in await emulator.events(after, phone=phone)]
+    return kinds.count("device.connected") == 2
+
+
 async def test_a_redis_that_hangs_is_survived_without_two_holders(
     emulator: Emulator, own_redis: LocalRedis, folder: Path, recovery: Recovery
 ) -> None:
     async with Stack.running(emulator, own_redis.url, folder, workers=2) as stack, Watch(stack):
+        began = await emulator.now()
         linked, number = await stack.linked()
+        phone = number.lstrip("+")
+        await until(lambda: _is_held(emulator, began, phone))
         before = await emulator.now()
         own_redis.process.send_signal(signal.SIGSTOP)
         try:
@@ -98,7 +108,7 @@ async def test_a_redis_that_hangs_is_survived_without_two_holders(
             async with stack.socket(await stack.link()) as socket:
                 await socket.send("request-qr")
                 await socket.snapshot(lambda s: "qr" in s)
-        events = {event.kind for event in await emulator.events(before, phone=number.lstrip("+"))}
+        events = {event.kind for event in await emulator.events(before, phone=phone)}
         assert not events & {"connection.closed", "device.connected"}, events
         assert (await stack.company(linked))["state"] == "linked"
 

@@ -31,6 +31,8 @@ from tests.e2e.stack import Socket, Stack, new_number
 ONBOARDINGS = int(os.environ.get("SOAK", "48"))
 SEED = int(os.environ.get("SOAK_SEED", "1"))
 MINUTES = float(os.environ.get("SOAK_MINUTES", "0"))
+#: At which share of stanzas something of ordinary life happens (emulator/life.py), from the emulator's seed, 0; `make chaos`: 0.01.
+LIFE = float(os.environ.get("SOAK_LIFE", "0"))
 AT_ONCE = 4
 PATIENCE = 90.0
 """Seconds until an onboarding must have ended or shown something new: the attempt's own limits are far below."""
@@ -227,8 +229,9 @@ class Season:
 
 
 async def test_every_onboarding_is_accounted_for(emulator: Emulator, own_redis: LocalRedis, folder: Path) -> None:
-    print(f"SOAK={ONBOARDINGS} SOAK_SEED={SEED} SOAK_MINUTES={MINUTES:g}")
+    print(f"SOAK={ONBOARDINGS} SOAK_SEED={SEED} SOAK_MINUTES={MINUTES:g} SOAK_LIFE={LIFE:g}")
     async with Stack.running(emulator, own_redis.url, folder, workers=2) as stack:
+        await emulator.settings(stack.tag, life=LIFE)
         season, mischief = Season(stack), Mischief(stack, random.Random(SEED))
         async with Watch(stack):
             async with mischief:

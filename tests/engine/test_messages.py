@@ -11,6 +11,7 @@ from workers.engine.processes import Holder
 from workers.engine.protocol import (
     Came,
     Confirmed,
+    Dropped,
     Held,
     Line,
     Look,
@@ -18,6 +19,7 @@ from workers.engine.protocol import (
     Person,
     Receipt,
     Received,
+    Restored,
     Send,
     SendFailed,
     Sent,
@@ -81,6 +83,17 @@ async def test_a_phone_that_cannot_decrypt_a_text_gets_it_again(steps: Steps, ho
     text = await sent(holder, f"+{receiver.number}")
     assert await confirmed(holder) == (Receipt.UNREADABLE, [text.whatsapp_id])
     assert await confirmed(holder) == (Receipt.DELIVERED, [text.whatsapp_id])
+
+
+async def test_a_receipt_that_the_library_has_no_word_for_costs_a_reconnect_only(
+    steps: Steps, linked: Linked, holder: Holder
+):
+    receiver = steps.phone()
+    text = await sent(holder, f"+{receiver.number}")
+    await receiver.receipt(linked.phone.number, text.whatsapp_id, "server-error")
+    await until(holder, Dropped)
+    await until(holder, Restored)
+    await sent(holder, f"+{receiver.number}", "again")
 
 
 async def test_whatsapp_says_who_is_there_and_the_text_needs_no_more_questions(

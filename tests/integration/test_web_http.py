@@ -23,7 +23,8 @@ async def test_a_link_is_made_and_its_token_opens_the_socket(web):
         answer = await http.post(LINKS, json={"companyId": "salon-7", "phoneNumber": "8 900 123-45-67", "locale": "ru"})
     assert answer.status_code == 201
     made = answer.json()
-    assert made["url"] == f"{ORIGIN}/link#{made['token']}"
+    # The language stands in the address, so that the first paint is in it; the token only behind the #.
+    assert made["url"] == f"{ORIGIN}/link?lang=ru#{made['token']}"
     assert abs(made["expiresAt"] - now_ms() - 24 * 3600 * 1000) < 60_000
     async with web.tab(made["token"]) as tab:
         assert tab.seen[0]["snapshot"]["sessionId"] == "company_salon-7"

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
 
 async def test_readyz_names_the_part_that_is_ill(own: Stack, own_redis: LocalRedis) -> None:
-    well = {"status": "ok", "redis": "ok", "workers": "ok", "store": "ok", "client": "ok"}
+    well = {"status": "ok", "redis": "ok", "workers": "ok", "store": "ok", "client": "ok", "clock": "ok"}
     await until(lambda: _says(own, well))
     await own.redis.config_set("maxmemory", "1mb")
     answer = await own.http.get("/readyz")
@@ -34,7 +34,7 @@ async def test_readyz_names_the_part_that_is_ill(own: Stack, own_redis: LocalRed
     try:
         answer = await own.http.get("/readyz", timeout=60)
         assert answer.status_code == 503
-        unknown = dict.fromkeys(("workers", "store", "client"), "unknown")
+        unknown = dict.fromkeys(("workers", "store", "client"), "unknown") | {"clock": "ok"}
         assert answer.json() == {"status": "ill", "redis": "does not answer", **unknown}
         assert (await own.http.get("/healthz")).json()["status"] == "ok"
     finally:

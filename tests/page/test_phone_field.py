@@ -12,8 +12,8 @@ from playwright.sync_api import Browser, Page, expect
 from app.page.modules import joined
 from shared.core import phone as server_phone
 from tests.page.conftest import PHONE, OpenPage
-from tests.page.numbers import NUMBERS
 from tests.page.server import Script
+from tests.page.written_numbers import NUMBERS
 
 FRONTEND = Path(__file__).resolve().parents[2] / "frontend"
 

@@ -9,8 +9,9 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar, cast
 
+from shared.core import clock
 from workers.engine.orders import PACKET, Alive, Died, Fork, Forked, Kill, from_zygote
 from workers.engine.pipe import Pipe, WrongMessage
 from workers.engine.protocol import Line
@@ -68,7 +69,7 @@ class Process(Generic[T_co]):
                 await self.kill()
                 raise
             if message is not None:
-                return message
+                return _by_our_clock(message)
         exited = await self.gone(LINGER_LIMIT)
         self._finished = True
         self._pipe.close()
@@ -200,3 +201,12 @@ class ZygoteHandle:
                 start_new_session=True,
             )
         return cls(process, ours)
+
+
+def _by_our_clock(message: T_co) -> T_co:  # type: ignore[misc]  # it goes in and out
+    """A message with its moments as the service counts them. A child knows its host's clock alone."""
+    told = {name: moment for name in ("born", "until") if (moment := getattr(message, name, None)) is not None}
+    if not told:
+        return message
+    counted = {name: clock.of_host(moment) for name, moment in told.items()}
+    return cast("T_co", cast("Line", message).model_copy(update=counted))

@@ -81,6 +81,7 @@ class HeldSession:
         self.logging_in = False
         self.deaths = 0  # of its process, while it was logging in
         self.quarantined = False  # it has a process of its own
+        self.inbound = False  # what comes in is told
         self._keeper = keeper
 
     @property

@@ -8,6 +8,7 @@ else.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -510,8 +511,11 @@ class Sessions:
             elif not self.holds(held):
                 log.info("session.not-started", session=device.session)
             elif there:
-                inbound = await self._links.hears(device.session)
-                order = pipe.Hold(session=device.session, database=device.database, jid=device.jid, inbound=inbound)
+                with suppress(RedisError, OSError, TimeoutError):  # then as it was before
+                    held.inbound = await self._links.hears(device.session)
+                order = pipe.Hold(
+                    session=device.session, database=device.database, jid=device.jid, inbound=held.inbound
+                )
                 await self._place(held, order)
             else:
                 log.error("device.missing", session=device.session)

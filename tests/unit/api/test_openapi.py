@@ -40,7 +40,7 @@ from tests.unit.api.conftest import CONFIG, KEY, NARROW
 from tests.unit.world import ONE, SESSION, World
 
 COMPANY = "salon-1"
-AT_HOME = ("/", "/link", "/ws/v1", "/states", "/static")
+AT_HOME = ("/", "/link", "/ws/v1", "/states", "/static", "/docs", "/docs/style.css")
 """Of the page, not of the API."""
 
 
@@ -109,6 +109,11 @@ def test_names_are_unique_and_every_path_says_what_its_id_is():
 def test_every_webhook_is_described():
     assert set(document()["webhooks"]) == {kind.value for kind in EventType}
     assert set(openapi.WEBHOOKS) == set(EventType)
+
+
+def test_no_field_that_may_be_left_out_has_a_default_which_generators_take_for_always_there():
+    schemas = document()["components"]["schemas"].values()
+    assert [one for schema in schemas for one in schema.get("properties", {}).values() if "default" in one] == []
 
 
 def test_only_bodies_are_closed_so_that_answers_may_grow():

@@ -1,6 +1,7 @@
 """Every order of events of an attempt, by the machine alone."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -533,3 +534,73 @@ def test_every_row_of_the_table_is_reached():
             assert isinstance(phase, Phase)
         seen.add((row.on, row.at, row.when))
     assert len(seen) == len(machine.TABLE)
+
+
+def keeping(**options):
+    """An attempt whose device is being made durable."""
+    player = shown(**options).happen(paired(NUMBER))
+    player.course = replace(player.course, phase=Phase.KEEPING)
+    return player
+
+
+@pytest.mark.parametrize("event", [c.Broke("KeyError"), c.TimeIsUp(), Order.LOST])
+@pytest.mark.parametrize(
+    "begin", [Player, lambda: Player().begin(), shown, lambda: shown().happen(paired(NUMBER)), keeping]
+)
+def test_whatever_is_broken_late_or_lost_ends_in_every_phase(begin, event):
+    player = begin().happen(event)
+    assert player.course.phase is Phase.OVER
+    assert player.did(c.HangUp)
+
+
+@pytest.mark.parametrize("order", [Order.CANCEL, Order.UNLINK, Order.HAND_OVER])
+def test_an_attempt_can_be_taken_back_before_it_knows_whom_it_is_about(order):
+    player = Player().happen(order)
+    assert player.course.phase is Phase.OVER
+    assert player.did(c.HangUp)
+
+
+def test_an_unlink_while_the_device_is_made_durable_is_remembered():
+    player = keeping().happen(Order.UNLINK)
+    assert player.course.unlink
+    assert player.course.phase is Phase.KEEPING
+
+
+ENDINGS = [
+    word("a new word"),
+    word("timeout"),
+    ended("EOF"),
+    CONNECTED,
+    paired(OTHER[1:]),
+    c.TimeIsUp(),
+    c.Broke("KeyError"),
+    Order.CANCEL,
+    Order.UNLINK,
+]
+
+
+@pytest.mark.parametrize("begin", [lambda: Player().begin(), shown])
+@pytest.mark.parametrize("event", ENDINGS)
+def test_nothing_is_left_of_the_connection_when_an_attempt_ends(begin, event):
+    player = begin().happen(event)
+    if player.ending is not None:
+        order = kinds(player)
+        assert order.index("HangUp") < order.index("End")
+
+
+def test_nothing_is_left_of_a_connection_that_is_made_anew():
+    for event in (word("error"), DEAD):
+        order = kinds(shown().happen(event))
+        assert order.index("HangUp") < order.index("Advance")
+        order = kinds(Player().begin().happen(event))
+        assert order.index("HangUp") < order.index("Advance")
+
+
+def test_when_the_rotation_is_over_the_attempt_is():
+    player = shown().later(LIMITS.qr).happen(word("timeout"))
+    assert player.course.phase is Phase.OVER
+    assert player.did(c.HangUp)
+
+
+def test_a_phone_that_was_logged_out_again_ends_the_attempt():
+    assert linked(expected=OTHER).course.phase is Phase.OVER

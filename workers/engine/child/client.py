@@ -13,6 +13,7 @@ library aborts the process that loaded it. What is guarded against here is measu
 import asyncio
 import ctypes
 import logging
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
@@ -283,10 +284,15 @@ class Client:
             self.happenings.put_nowait(happen.LoginRefused(Refusal.BANNED, detail))
         elif "ConnectFailure" in detail:
             self.happenings.put_nowait(happen.LoginRefused(Refusal.OTHER, detail))
+        elif _UNTOLD.search(detail):
+            self.happenings.put_nowait(happen.Deaf())
         else:
             self.happenings.put_nowait(happen.Over(detail))
         self._seen.set()
 
+
+#: A receipt or message with something that neonize has no word for (`server-error`): its telling breaks, the session does not.
+_UNTOLD = re.compile(r"required field neonize\.(?:Receipt|Message)")
 
 _RECEIPTS = {
     ev.ReceiptEv.DELIVERED: Receipt.DELIVERED,

@@ -100,7 +100,11 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Deaf:
-    """A text got no answer in time. The library sends no other text of the session until it gives this one up."""
+    """The client is of no more use, and the device is well: to be connected anew.
+
+    A text got no answer in time, and the library sends no other of the session until it gives this one up; or the library
+    could not tell of something, and tells of nothing more.
+    """
 
 
 @dataclass(frozen=True, slots=True)
