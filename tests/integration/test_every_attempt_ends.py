@@ -33,7 +33,7 @@ from workers.ownership import Ownership
 from workers.store.device import Fence, StoredDevice
 
 COURSES = 2000
-AT_ONCE = 50
+AT_ONCE = 25
 BATCHES = 4
 LIMITS = AttemptLimits(qr=80, attempt=120, code=80, code_least=20, used_up_early=10, finish=60)
 LATE_MS = 5_000

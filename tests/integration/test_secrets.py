@@ -78,10 +78,12 @@ async def everything_happens(web, redis):
             lease = await world.leases.acquire(SESSION, WorkerId("w1"), attempt=attempt)
             qr = {"text": QR, "svg": "<svg/>", "number": 1, "of": 6, "expires_at": 1}
             code = {"text": CODE, "expires_at": 1, "phone": "+7 •••••• 45 67"}
+            await world.snapshots.save(lease, change(State.CONNECTING))
             await world.snapshots.save(lease, change(State.AWAITING_PHONE, qr=qr, code=code))
             await tab.snapshot(state="awaiting_phone")
             await tab.say("request-pairing-code", phoneNumber=f"8 {PHONE}")
             await until(lambda: redis.zcard(keys.queue_worker(WorkerId("w1"))))
+            await world.snapshots.save(lease, change(State.LINKING))
             await world.snapshots.save(lease, change(State.LINKED))
             await tab.snapshot(state="linked")
             assert (
@@ -119,8 +121,12 @@ async def told_by(redis):
                     told.append(repr(await redis.hgetall(key)))
                 case "zset":
                     told.append(repr(await redis.zrange(key, 0, -1)))
+                case "list":
+                    told.append(repr(await redis.lrange(key, 0, -1)))
+                case "set":
+                    told.append(repr(await redis.smembers(key)))
                 case _:
-                    told.append(repr(await redis.xrange(key)))
+                    raise AssertionError(f"{name} is a {kind}, which this test cannot read")
     return "\n".join(told)
 
 

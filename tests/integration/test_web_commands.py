@@ -131,7 +131,7 @@ async def test_a_command_for_what_a_worker_serves_goes_to_that_worker(web, redis
         await tab.say("request-qr")
         attempt = (await tab.snapshot(state="queued"))["attempt"]
         lease = await world.leases.acquire(SESSION, WorkerId("w1"), attempt=attempt)
-        await world.snapshots.save(lease, change(State.AWAITING_PHONE))
+        await world.lead(lease, State.AWAITING_PHONE)
         await tab.snapshot(state="awaiting_phone")
         await tab.say("request-pairing-code", phoneNumber="89001234567")
         await tab.say("cancel")
@@ -224,7 +224,7 @@ async def test_a_command_that_changes_nothing_is_answered_to_the_one_who_sent_it
         await says("request-qr")
         await says("request-pairing-code", phoneNumber="+7 900 123-45-67")
         lease = await world.leases.acquire(SESSION, WorkerId("w1"), attempt=asked["attempt"])
-        await world.snapshots.save(lease, change(State.LINKED))
+        await world.lead(lease, State.LINKED)
         await one.snapshot(state="linked")
         await says("request-qr")
         await says("cancel")

@@ -14,7 +14,7 @@ from shared.core import keys, qr
 from shared.core.clock import now_ms
 from shared.core.lifecycle import State
 from shared.core.protocol import MAX_TOKEN_LENGTH, Method, QrView
-from tests.integration.web import SECRET
+from tests.integration.web import ORIGIN, SECRET
 from tests.unit.world import ONE, SESSION, change
 from tests.waiting import until
 
@@ -127,7 +127,7 @@ async def test_the_longest_link_that_the_api_makes_opens(web):
         "phoneNumber": "+79001234567",
         "locale": f"pt-{'-'.join(['Latin'] * 5)}"[:35].rstrip("-"),
     }
-    fits, refused, least = None, None, f"https://back.example/{'x' * (1500 - 21)}"
+    fits, refused, least = None, None, f"{ORIGIN}/{'x' * (1500 - 27)}"
     async with web.http() as http:
         for more in range(0, 600, 50):
             answer = await http.post("/api/v1/links", json=asked | {"returnUrl": least + "x" * more})

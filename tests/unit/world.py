@@ -74,7 +74,7 @@ class World:
 
     async def lead(self, lease: Lease, state: State) -> None:
         """Bring the session to `state`, by the steps that the lifecycle allows."""
-        for step in way(await self.state(), state):
+        for step in way((await self.snapshots.read(lease.session)).body.state, state):
             assert await self.snapshots.save(lease, change(step))
 
     async def lapse(self, session: SessionId = SESSION) -> None:
