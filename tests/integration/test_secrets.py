@@ -123,6 +123,8 @@ async def told_by(redis):
                     told.append(repr(await redis.zrange(key, 0, -1)))
                 case "list":
                     told.append(repr(await redis.lrange(key, 0, -1)))
+                case "stream":
+                    told.append(repr(await redis.xrange(key)))
                 case "set":
                     told.append(repr(await redis.smembers(key)))
                 case _:

@@ -224,6 +224,7 @@ async def test_a_command_that_changes_nothing_is_answered_to_the_one_who_sent_it
         await says("request-qr")
         await says("request-pairing-code", phoneNumber="+7 900 123-45-67")
         lease = await world.leases.acquire(SESSION, WorkerId("w1"), attempt=asked["attempt"])
+        await world.lead(lease, State.LINKING)
         await world.lead(lease, State.LINKED)
         await one.snapshot(state="linked")
         await says("request-qr")
