@@ -56,6 +56,7 @@ chaos: setup
 
 gallery: setup
 	@.ci/chromium >/dev/null
+	@GALLERY=1 $(PY) -m pytest -q -s tests/page/test_lighthouse.py --timeout=600
 	@GALLERY=1 $(PY) -m pytest -q -n 2 tests/page/test_states.py --timeout=600
 
 bench: setup

@@ -98,8 +98,10 @@ export function createPhoneField({ root, onSubmit, redraw }) {
       const names = new Intl.DisplayNames(t.locale, { type: "region" });
       const name = country && names.of(country.region);
       show(form, scene.step === "form");
-      text(chip, country ? `${flag(country.region)} +${country.dial}` : "+");
-      attr(chip, "aria-label", t("country.chip", { country: name ?? "+" }));
+      text(/** @type {Node} */ (chip.firstChild), country ? `${flag(country.region)} ` : "");
+      text(/** @type {Node} */ (chip.lastChild), `+${country?.dial ?? ""}`);
+      // What can be seen is part of the name, so that who speaks to the page can say it.
+      attr(chip, "aria-label", t("country.chip", { country: country ? `${name} +${country.dial}` : "+" }));
       attr(input, "placeholder", /[•*]/.test(hint) ? hint : null);
       const bad = own ?? (scene.phoneFault && serverFault);
       text(fault, !bad ? "" : own ? t(`phone.${own}`) : refusal(t, scene.notice ?? "invalid-phone"));

@@ -33,7 +33,7 @@ WATCH = """() => {
 #: where it is.
 STANDS = r"""() => [...document.querySelectorAll("#app *")]
     .filter((node) => node.checkVisibility({visibilityProperty: true}) && node.getBoundingClientRect().width)
-    .filter((node) => node.dataset.part !== "chip")
+    .filter((node) => !node.closest("[data-part=chip]"))
     .map((node) => {
         const {x, y, width, height} = node.getBoundingClientRect();
         const own = [...node.childNodes].filter(({nodeType}) => nodeType === 3).map(({data}) => data.trim()).join(" ");
