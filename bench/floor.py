@@ -81,7 +81,7 @@ class Driver:
             sys.executable,
             str(DRIVER),
             str(database),
-            env=os.environ | emulator.client_env("bare"),
+            env=os.environ | emulator.client_env("bare") | {"NEONIZE_BOT_TAG": "off"},  # the emulator refuses it
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
