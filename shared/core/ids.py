@@ -1,6 +1,7 @@
 """The names that travel between processes, checked where they enter."""
 
 import re
+from collections.abc import Iterable
 from typing import NewType
 
 CompanyId = NewType("CompanyId", str)
@@ -34,3 +35,17 @@ def company_of(session: SessionId) -> CompanyId:
     if not session.startswith(_PREFIX):
         raise ValueError("a session id begins with 'company_'")
     return company_id(session.removeprefix(_PREFIX))
+
+
+def sort_sessions(names: Iterable[bytes]) -> tuple[list[SessionId], list[bytes]]:
+    """Of names that Redis holds those that are sessions, and the strange ones."""
+    ours: list[SessionId] = []
+    strange: list[bytes] = []
+    for name in names:
+        try:
+            session = SessionId(name.decode())
+            company_of(session)
+            ours.append(session)
+        except ValueError:
+            strange.append(name)
+    return ours, strange

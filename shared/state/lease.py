@@ -15,7 +15,7 @@ from typing import cast
 from redis.asyncio import Redis
 
 from shared.core import keys
-from shared.core.ids import SessionId, WorkerId
+from shared.core.ids import SessionId, WorkerId, sort_sessions
 from shared.state.pool import answer
 from shared.wa import LEASE_MS, Wa, batches, many
 
@@ -138,7 +138,10 @@ class Leases:
     async def held_by(self, worker: WorkerId, most: int = 200) -> list[SessionId]:
         """Some of the sessions whose lease names this worker."""
         found = await answer(self._redis.srandmember(keys.held(worker), most))
-        return [SessionId(one.decode(errors="replace")) for one in cast("list[bytes]", found or [])]
+        ours, strange = sort_sessions(cast("list[bytes]", found or []))
+        if strange:
+            await answer(self._redis.srem(keys.held(worker), *strange))
+        return ours
 
     async def dead(self) -> list[WorkerId]:
         """Workers that have stopped beating, the longest silent first; and `NOBODY`, if it has something."""

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from shared.core import keys
 from shared.core.clock import now_ms
-from shared.core.ids import SessionId
+from shared.core.ids import SessionId, sort_sessions
 from shared.core.messages import Fate, MessageState, NotDelivered, NotSent
 from shared.state.events import News
 from shared.state.lease import Lease
@@ -252,9 +252,12 @@ class Outbox:
         """The sessions with texts that no worker has been at for long. Each is looked at again later, should it stay."""
         now = now_ms()
         found = await self._redis.zrangebyscore(keys.OUTBOXES, "-inf", now, start=0, num=most)
-        if found:
-            await self._redis.zadd(keys.OUTBOXES, dict.fromkeys(found, float(now + LOOK_MS)), xx=True)
-        return [SessionId(one.decode()) for one in found]
+        ours, strange = sort_sessions(found)
+        if strange:
+            await self._redis.zrem(keys.OUTBOXES, *strange)
+        if ours:
+            await self._redis.zadd(keys.OUTBOXES, dict.fromkeys(ours, float(now + LOOK_MS)), xx=True)
+        return ours
 
     async def look(self, session: SessionId, message_id: str) -> dict[str, str]:
         """Where a text stands, field by field; nothing for one that was never heard of."""

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from shared.core import keys
 from shared.core.failures import FAILURES, FailureCode
-from shared.core.ids import SessionId
+from shared.core.ids import SessionId, sort_sessions
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, FailureView, MessageType
 from shared.jobs.queue import link_job, link_queue
@@ -47,7 +47,10 @@ class Rescue:
         seconds, micros = await self._redis.time()
         latest = seconds * 1000 + micros // 1000 - SWEEP_GRACE_MS
         found = await self._redis.zrangebyscore(keys.CLAIMS, "-inf", latest, start=0, num=1000)
-        return [SessionId(one.decode(errors="replace")) for one in found]
+        ours, strange = sort_sessions(found)
+        if strange:
+            await self._redis.zrem(keys.CLAIMS, *strange)
+        return ours
 
     async def close_overdue(self, session: SessionId, *counters: str) -> bool:
         """Close a running onboarding that is past its deadline and grace; whether that was so. Anybody may call."""

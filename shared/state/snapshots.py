@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import orjson
+import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -23,6 +24,8 @@ from shared.state.events import News
 from shared.state.lease import Lease
 from shared.state.pool import answer
 from shared.wa import Wa, batches
+
+log = structlog.get_logger()
 
 
 class Forgotten(RedisError):
@@ -124,6 +127,14 @@ def _stored(session: SessionId, attempt: bytes | None, seq: bytes | None, body: 
     return Stored(session, int(attempt), int(seq), Body.model_validate_json(body, extra="ignore"))
 
 
+def _readable(session: SessionId, attempt: bytes | None, seq: bytes | None, body: bytes | None) -> Stored:
+    try:
+        return _stored(session, attempt, seq, body)
+    except (ValueError, TypeError) as error:
+        log.warning("snapshot.unreadable", session=session, error=type(error).__name__)
+        return nothing(session)
+
+
 def announced(session: SessionId, payload: bytes) -> tuple[MessageType, Stored]:
     """An announcement from the session's channel. A newer version of us may say more than this one knows."""
     value = orjson.loads(payload)
@@ -145,13 +156,15 @@ class Snapshots:
         return _stored(session, *cast("list[bytes | None]", fields))
 
     async def read_all(self, sessions: Sequence[SessionId]) -> list[Stored]:
-        """The present snapshots of these sessions."""
+        """The present snapshots of these sessions; one that cannot be read, as of a newer version, is like none."""
         found: list[Stored] = []
         for some in batches(sessions):
             async with self._redis.pipeline(transaction=False) as pipe:
                 for session in some:
                     pipe.hmget(keys.snapshot(session), ["attempt", "seq", "body"])
-                found += [_stored(session, *fields) for session, fields in zip(some, await pipe.execute(), strict=True)]
+                found += [
+                    _readable(session, *fields) for session, fields in zip(some, await pipe.execute(), strict=True)
+                ]
         return found
 
     async def save(self, lease: Lease, change: Change) -> int | None:

@@ -83,7 +83,11 @@ end
 -- Tokens only grow, also over a Redis that lost its memory: a new counter begins at the ms since 2026. `held`: a token
 -- that was given before, which a Redis that went back may have forgotten.
 local function next_token(fence, held)
-  local token = call('INCR', fence)
+  local token = pcall_redis('INCR', fence)
+  if type(token) == 'table' then -- no counter of ours
+    call('DEL', fence)
+    token = call('INCR', fence)
+  end
   local least = token == 1 and now_ms() - 1767225600000 or 0
   if held then least = math.max(least, held + 1) end
   if token < least then
