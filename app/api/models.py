@@ -88,8 +88,7 @@ class NewLink(Wire):
     )
     return_url: Url | None = Field(
         default=None,
-        description="Where the page leads at the end, with `?status=&companyId=&at=&sig=` ([signed](webhooks.md#the-way-back)). "
-        "Its origin is one of `RETURN_ORIGINS`.",
+        description="Where the page leads at the end. Its origin is one of `RETURN_ORIGINS`.",
     )
     refresh_url: Url | None = Field(
         default=None, description="Where a link that is dead sends its owner for a new one; the same origins."
