@@ -45,7 +45,7 @@ class Device:
 class Account:
     """A phone with WhatsApp on it. `number` is digits, country code first; the seeds are hex (keys.KeyPair).
 
-    `also`: other ways to write the number that lead here. `receipts`: what the phone says of a text that it gets (none, delivered,
+    `also`: other ways to write the number that lead here. `receipts`: what the phone says of a text that it gets (none: it is away, delivered,
     read, played). `companions`: further devices that nobody runs, but that must be written to.
     """
 
@@ -61,7 +61,7 @@ class Account:
     device_limit: int = 4
     on_whatsapp: bool = True
     also: list[str] = field(default_factory=list)
-    receipts: str = "delivered"
+    receipts: str = "none"
     companions: int = 0
     last_device: int = 0
     last_key_index: int = 0

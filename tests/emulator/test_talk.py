@@ -22,6 +22,7 @@ async def sent(client, to, text, do="send"):
 
 @pytest.mark.parametrize("lid", [True, False])
 async def test_a_conversation_goes_to_and_fro(emulator, linked, phone, friend, lid):
+    await friend.change(receipts="delivered")
     for turn in range(3):
         written = await friend.say(phone.number, f"question {turn}", lid=lid)
         heard = await linked.until("message")

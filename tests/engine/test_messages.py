@@ -79,6 +79,7 @@ async def test_a_text_whose_receivers_keys_cannot_be_had_is_told(steps: Steps, l
 
 async def test_a_phone_that_cannot_decrypt_a_text_gets_it_again(steps: Steps, holder: Holder):
     receiver = steps.phone()
+    await receiver.change(receipts="delivered")
     await steps.emulator.arm(Fault.RETRY_RECEIPT, phone=receiver.number)
     text = await sent(holder, f"+{receiver.number}")
     assert await confirmed(holder) == (Receipt.UNREADABLE, [text.whatsapp_id])
@@ -189,6 +190,7 @@ async def test_a_group_is_named_and_so_is_who_writes_there(steps: Steps, linked:
 
 async def test_who_has_not_asked_for_what_comes_in_is_not_told(steps: Steps, linked: Linked, holder: Holder):
     person = steps.phone()
+    await person.change(receipts="delivered")
     await person.say(linked.phone.number, "hello")
     await steps.emulator.wait_for("receipt.received", phone=linked.phone.number)
     text = await sent(holder, f"+{person.number}")
