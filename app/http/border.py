@@ -33,6 +33,8 @@ log = structlog.get_logger()
 Owner = TypeVar("Owner")
 
 REQUEST_ID = "x-request-id"
+_PAGE = ("/link", "/static/")
+"""Files of the page are answered without their request's id: each byte delays the first QR."""
 _OURS_OR_THE_ROUTERS = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -52,7 +54,7 @@ class Named:
         before = request_id.set(name)
 
         async def named(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and not scope["path"].startswith(_PAGE):
                 MutableHeaders(scope=message)[REQUEST_ID] = name
             await send(message)
 

@@ -57,7 +57,9 @@ def stripped(name: str, text: str) -> str:
         code: str = rjsmin.jsmin(text)
         return code
     if name.endswith(".css"):
-        return re.sub(r"\s*\n\s*", "\n", re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)).strip()
+        text = re.sub(r"\s*\n\s*", "\n", re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)).strip()
+        text = re.sub(r"(?<=[;{},])\n|\n(?=})| (?={)", "", text)
+        return re.sub(r"(?<=[;{])([\w-]+): ", r"\1:", text).replace(";}", "}")
     if name.endswith(".json"):
         return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
     return text

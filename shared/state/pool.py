@@ -221,13 +221,26 @@ class Pool(BlockingConnectionPool):
         self.identity = identity
 
     async def get_connection(self, *args: Any, **options: Any) -> AbstractConnection:
-        try:
-            found: AbstractConnection = await super().get_connection(*args, **options)
-        except exceptions.ConnectionError as error:
-            if isinstance(error.__cause__, asyncio.TimeoutError) and "available" in str(error):
-                raise PoolBusy("every connection is in use") from error
-            raise
+        """A connection that is cut while it greets is made again: redis-py tries only the dialling again."""
+        retry: Retry = self.connection_kwargs["retry"]
+
+        async def get() -> AbstractConnection | PoolBusy:
+            try:
+                found: AbstractConnection = await super(Pool, self).get_connection(*args, **options)
+            except exceptions.ConnectionError as error:
+                if isinstance(error.__cause__, asyncio.TimeoutError) and "available" in str(error):
+                    return PoolBusy("every connection is in use")
+                raise
+            return found
+
+        found = await retry.call_with_retry(get, _pass_over)
+        if isinstance(found, PoolBusy):
+            raise found
         return found
+
+
+async def _pass_over(_: exceptions.RedisError) -> None:
+    """Nothing is to be tidied up: redis-py has given the broken connection back."""
 
 
 def _text(value: str | bytes) -> str:

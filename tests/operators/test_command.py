@@ -55,7 +55,7 @@ async def test_one_story_through_every_command(own: Stack, command: Command) -> 
     assert "the phone agreed" in (await command("timeline", "aurora")).out
     # What an owner reads out to support leads to the same.
     attempt = max(
-        int(one["attempt"]) for one in (await command("timeline", "aurora", "--json")).json if "attempt" in one
+        int(one["attempt"]) for one in (await command("timeline", "aurora", "--json")).json if one.get("attempt")
     )
     reference = reference_of("company_aurora", attempt)
     read_out = await command("timeline", reference.lower().replace("-", " "))
@@ -79,6 +79,7 @@ async def test_one_story_through_every_command(own: Stack, command: Command) -> 
 async def test_doctor_finds_what_is_ill_and_puts_it_right(own: Stack, command: Command) -> None:
     link, _ = await own.linked(company="held")
     await own.worker.said("session.logged-in", session=link["session"])
+    worker = (await own.worker.said("worker.started"))["worker"]
     stuck = SessionId("company_stuck")
     body = {"state": "connecting", "method": "qr", "deadline": now_ms() - 3_600_000}
     await own.redis.hset(keys.snapshot(stuck), mapping={"attempt": 1, "seq": 1, "body": json.dumps(body)})
@@ -88,7 +89,11 @@ async def test_doctor_finds_what_is_ill_and_puts_it_right(own: Stack, command: C
     redis = client(own.redis.connection_pool)
     await enqueue(redis, keys.QUEUE_SESSIONS, "resume", "company_nobody", job_id="resume:late")
     await own.redis.zadd(keys.QUEUE_SESSIONS, {"resume:late": now_ms() - 120_000})
-    await until(Leases(own.redis).dead, LEASE_MS / 1000 + 3)
+
+    async def has_lapsed() -> bool:
+        return worker in await Leases(own.redis).dead()
+
+    await until(has_lapsed, LEASE_MS / 1000 + 3)
     found = (await command("doctor", "--json", well=False)).json
     kinds = {one["check"] for one in found}
     assert kinds >= {
