@@ -134,6 +134,13 @@ def verify_if_due(turn: T) -> None:
         verify(turn)
 
 
+def dwell_anew(turn: T) -> None:
+    """The dwell was over before it was connected: what WhatsApp makes of the device shows only from here on."""
+    if turn.course.due:
+        turn.set(due=False)
+        turn.add(t.Dwell())
+
+
 def verify_later(turn: T) -> None:
     """The connection is away: said when it is back."""
     turn.set(due=turn.course.fresh)
@@ -212,21 +219,18 @@ def _raw(turn: T) -> str:
 # --- the table ------------------------------------------------------------------------------------------------------
 
 S = Standing
-_COMING, _ONLINE, _LEAVING = frozenset({S.COMING}), frozenset({S.ONLINE}), frozenset({S.LEAVING})
+_COMING, _ONLINE, _AWAY, _LEAVING = (frozenset({one}) for one in (S.COMING, S.ONLINE, S.AWAY, S.LEAVING))
 _OFFLINE, _RUNNING = frozenset({S.COMING, S.AWAY}), frozenset({S.COMING, S.ONLINE, S.AWAY})
 _ANY = frozenset({*_RUNNING, S.LEAVING})
 _UNREACHABLE = lost_by(LostReason.START_FAILED, LostReason.REFUSED)
 _OUTDATED = lost_by(LostReason.OUTDATED)
 _GONE = lost_by(LostReason.LOGGED_OUT, LostReason.RESTRICTED)
+_BACK = (calm, do(t.WakeTexts()), tell(State.LINKED, "session.held"))
 
 TABLE: tuple[Row, ...] = (
     # The connection comes and goes.
-    Row(
-        pipe.Held | pipe.Restored,
-        _OFFLINE,
-        S.ONLINE,
-        (calm, do(t.WakeTexts()), tell(State.LINKED, "session.held"), verify_if_due, unpark_banned),
-    ),
+    Row(pipe.Held | pipe.Restored, _COMING, S.ONLINE, (*_BACK, dwell_anew, unpark_banned)),
+    Row(pipe.Held | pipe.Restored, _AWAY, S.ONLINE, (*_BACK, verify_if_due, unpark_banned)),
     Row(pipe.Held | pipe.Restored, _LEAVING, None, (calm, do(t.SendLogOut()))),
     Row(pipe.Dropped, _RUNNING, S.AWAY, (tell(State.RECONNECTING, "session.dropped"),)),
     Row(Sign.HOLDER_DIED, _RUNNING, S.COMING, (do(t.CutTexts()), start_again("holder.died"))),

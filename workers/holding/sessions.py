@@ -92,6 +92,7 @@ class Sessions:
         self._over = False  # all have been handed over: nothing is started any more
         self._carry: dict[type, Callable[[HeldSession, Any], Awaitable[object]]] = {
             t.Tell: self._tell,
+            t.Dwell: self._dwell_anew,
             t.TellVerified: self._tell_verified,
             t.TellEnd: self._record.last,
             t.StartAgain: self._start_if_ours,
@@ -579,6 +580,9 @@ class Sessions:
     def _dwell(self, held: HeldSession) -> None:
         left = DWELL_SECONDS - (now_ms() - held.device.linked_at) / 1000
         self._feed_later(held, left, Sign.DWELT, "dwell")
+
+    async def _dwell_anew(self, held: HeldSession, _: t.Dwell) -> None:
+        self._feed_later(held, DWELL_SECONDS, Sign.DWELT, "dwell")
 
     async def _tell_verified(self, held: HeldSession, _: t.TellVerified) -> None:
         if await self._record.verified(held):

@@ -30,8 +30,8 @@ class Tenure:
     """Where one held session stands. `shown`: what the page was told last.
 
     `fresh`: within the dwell, during which WhatsApp drops some, or past it and not told. `due`: the dwell is over, but the
-    connection is away: verified when it is back. `parked`: why the registry has it parked, as it is tried again.
-    `trouble`: why it cannot be connected. `leave_by`: until when a log-out is tried (ms since the epoch). `silent`: a
+    connection is away: verified when it is back, or a dwell later if it is made anew. `parked`: why the registry has it
+    parked, as it is tried again. `trouble`: why it cannot be connected. `leave_by`: until when a log-out is tried (ms since the epoch). `silent`: a
     device that must not stay, logged out under its attempt's lease: the attempt tells.
     """
 
@@ -88,6 +88,11 @@ class Tell:
     alert: bool = False
     raw: str = ""
     said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dwell:
+    """Have `Sign.DWELT` happen a whole dwell from now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +199,7 @@ class WakeTexts:
 
 SessionEffect = (
     Tell
+    | Dwell
     | TellVerified
     | TellEnd
     | StartAgain

@@ -250,6 +250,17 @@ def test_a_device_that_is_away_when_the_dwell_ends_is_verified_when_it_is_back()
     assert online(fresh=True).did(t.TellVerified) == []
 
 
+def test_a_device_that_is_connected_only_after_the_dwell_dwells_anew():
+    """Whether WhatsApp drops it shows only once it is connected: until then, to be lost is to be dropped."""
+    stay = Stay(Tenure(shown=State.LINKED, fresh=True)).happen(Sign.DWELT, HELD)
+    assert stay.did(t.TellVerified) == []
+    assert len(stay.did(t.Dwell)) == 1
+    dropped = Stay(stay.tenure).happen(lost(R.LOGGED_OUT))
+    assert dropped.did(t.TellEnd)[0].code is FailureCode.DROPPED_AFTER_LINKING
+    stay.happen(Sign.DWELT, DROPPED, HELD)
+    assert (len(stay.did(t.TellVerified)), len(stay.did(t.Dwell))) == (1, 1)
+
+
 # --- losses -----------------------------------------------------------------------------------------------------------
 
 
