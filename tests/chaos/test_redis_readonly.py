@@ -6,6 +6,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
 BACK = 5.0
 TEXT = {"to": "+79161234567", "text": "Still up."}
+NEW = {"companyId": "salon-in-vain", "companyName": "Aurora"}
 BUGS = {"operation.crashed"}
 
 Refusing = Callable[[Server], AbstractAsyncContextManager[None]]
@@ -89,20 +91,22 @@ async def test_a_redis_that_refuses_is_told_and_forgiven(
         await stack.worker.said("session.logged-in", session=held["session"])
         before = await emulator.now()
         for word, refusing in REFUSING.items():
+            link = await stack.link()
             async with refusing(redis):
-                await _is_told(stack, held, word)
+                await _is_told(stack, held, link, word)
             with recovery.within(f"Redis said {word}: QR and text work again", BACK):
                 await _serves(stack, held, number)
         await _nothing_happened(stack, before, number)
 
 
-async def _is_told(stack: Stack, held: dict[str, str], word: str) -> None:
+async def _is_told(stack: Stack, held: dict[str, str], link: dict[str, Any], word: str) -> None:
     """The integrator, the monitor and the page hear that it is Redis, and that they are to come again."""
-    async with stack.socket(await stack.link()) as socket:
-        refused = await stack.http.post(f"/api/v1/companies/{held['company']}/messages", json=TEXT)
-        assert (refused.status_code, refused.json()["type"]) == (503, "/problems/redis-is-away"), refused.text
-        assert word in refused.json()["detail"]
-        assert refused.headers["retry-after"]
+    async with stack.socket(link) as socket:
+        for path, body in ((f"/companies/{held['company']}/messages", TEXT), ("/links", NEW)):
+            refused = await stack.http.post(f"/api/v1{path}", json=body)
+            assert (refused.status_code, refused.json()["type"]) == (503, "/problems/redis-is-away"), refused.text
+            assert word in refused.json()["detail"]
+            assert refused.headers["retry-after"]
         ready = await stack.http.get("/readyz")
         assert ready.status_code == 503
         assert word in ready.json()["redis"]
