@@ -23,7 +23,9 @@ _VIOLATIONS = ("client.violation", "emulator.failed")
 
 async def text_arrives(steps: Steps, holder: Holder, session: str, linked: Linked, message: str) -> None:
     """The session sends a text; WhatsApp has it, and has it from this session."""
-    await holder.send(Send(session=session, message=message, to=f"+{steps.phone().number}", text=message))
+    receiver = steps.phone()
+    await receiver.change(receipts="delivered")
+    await holder.send(Send(session=session, message=message, to=f"+{receiver.number}", text=message))
     sent = await until(holder, Sent, seconds=60)  # a Lost on the way, or an end, fails
     assert (sent.session, sent.message) == (session, message)
     found = [
