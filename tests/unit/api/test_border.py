@@ -29,13 +29,17 @@ async def make(web, key=KEY, **more):
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/v1/companies/a", "/api/v1/nothing", "/healthz", "/link", "/api/v1/openapi.json"]
+    "path", ["/api/v1/companies/a", "/api/v1/nothing", "/healthz", "/docs", "/api/v1/openapi.json"]
 )
 async def test_every_answer_has_a_request_id_and_a_problem_names_it(web, path):
     first, second = [await web.get(path) for _ in range(2)]
     assert first.headers["x-request-id"] != second.headers["x-request-id"]
     if first.status_code >= 400:
         assert first.json()["requestId"] == first.headers["x-request-id"]
+
+
+async def test_the_pages_files_are_light(web):
+    assert "x-request-id" not in (await web.get("/link")).headers
 
 
 async def test_the_routers_request_id_is_kept_and_a_strange_one_is_not(web):

@@ -26,6 +26,7 @@ FUNCTIONS = [
 ]
 CONSTANTS = [
     keys.CLAIMS,
+    keys.SETTLING,
     keys.SWEEP,
     keys.SWEEP_AGAIN,
     keys.SWEPT,

@@ -18,12 +18,13 @@ from shared.core.clock import now_ms
 from shared.core.events import EventType
 from shared.core.ids import SessionId
 from shared.core.lifecycle import CANCELLABLE, DEVICE, RUNNING, STEPS, IllegalStep, State
-from shared.core.messages import Fate, MessageState
+from shared.core.messages import Fate, Incoming, MessageState
 from shared.core.protocol import Body, MessageType
 from shared.jobs.queue import enqueue
 from shared.state.claims import Subject
 from shared.state.cooldowns import Asker, Cooldowns
 from shared.state.events import EventShelf, News, Result, Told
+from shared.state.inbound import InboundShelf
 from shared.state.lease import NOBODY
 from shared.state.outbox import Message, Outbox
 from shared.state.rescue import SWEEP_GRACE_MS
@@ -236,6 +237,12 @@ async def a_doubt(world: World) -> Callable[[], Awaitable[object]]:
     return lambda: outbox.doubt(SESSION, text)
 
 
+async def a_text_that_comes_in(world: World) -> Callable[[], Awaitable[object]]:
+    shelf = InboundShelf(world.redis, News([EventType.MESSAGE_RECEIVED]))
+    said = Incoming(whatsapp_id="A", at=5, chat=PHONE, sender=PHONE, came="text", text="hello")
+    return lambda: shelf.put(SESSION, said)
+
+
 def cooling(world: World) -> tuple[Cooldowns, Asker]:
     return Cooldowns(world.redis, SecretStr("s" * 32)), Asker(PHONE, SESSION)
 
@@ -315,6 +322,7 @@ SAID = {
     "settle_text": a_texts_end,
     "confirm_text": a_confirmation,
     "doubt_text": a_doubt,
+    "receive": a_text_that_comes_in,
     "refuse": a_refusal,
     "take_code": a_codes_taking,
     "give_code_back": a_codes_return,
