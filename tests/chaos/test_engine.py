@@ -101,8 +101,11 @@ async def test_a_cut_wire_is_shown_as_reconnecting_and_mends(one: Stack) -> None
     await one.worker.said("session.logged-in", session=held["session"])
     async with Watch(one), one.socket(held) as socket:
         before = await one.emulator.now()
-        await one.emulator.cut(phone=number.lstrip("+"))
+        # A page is sent the newest state only, and the library is back in no time: it is kept out until this is seen.
+        away = await one.emulator.arm("connect-http-error", tag=one.tag, times=None)
+        assert await one.emulator.cut(phone=number.lstrip("+")) == 1
         await socket.state("reconnecting")
+        await one.emulator.disarm(away)
         await one.emulator.wait_for("device.connected", after=before, phone=number.lstrip("+"))
         await socket.state("linked")
 
