@@ -26,11 +26,16 @@ _STYLE = {"failed": "red", "refused": "yellow", "linked": "green", "shown": "cya
 async def timeline(op: Operator, *, company: str, last: int, follow: bool) -> Output:
     """The events of a session, or of the operators, oldest first."""
     of_operators = company == "operators"
-    read = partial(_of_operators, op) if of_operators else partial(_of_session, op, session_named(company))
-    entries = await read(last)
+    reference = None if of_operators else read_reference(company)
+    try:
+        read = partial(_of_operators, op) if of_operators else partial(_of_session, op, session_named(company))
+        entries = await read(last)
+    except Cannot:
+        if reference is None:
+            raise
+        entries = []  # "4aa xab" names no company, but an attempt
     # A company of that name comes first; what an owner has read out is no company.
-    reference = None if entries or of_operators else read_reference(company)
-    if reference and (found := await find_referred(op.redis, reference)):
+    if reference and not entries and (found := await find_referred(op.redis, reference)):
         session, attempt = found
         read = partial(_of_session, op, session)
         entries = await read(last)

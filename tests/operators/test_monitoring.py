@@ -58,6 +58,8 @@ COUNTED = {
     field(Counter.QR_REFRESHED): 1,
     field(Counter.JOB_FAILURES, job="unlink"): 1,
     field(Counter.WEBHOOKS, result="delivered", type="session.linked"): 1,
+    field(Counter.API_WRITES, operation="create_link", key="key-1", status="201"): 1,
+    field(Counter.API_REFUSED, reason="wrong"): 1,
 }
 WORKER = {"version": "1", "engine": "1", "store": "ok", "memoryMB": "1", "processes": "1", "lagMs": "1"}
 
