@@ -158,9 +158,10 @@ def link_revoke(id_or_url: str, as_json: bool) -> None:
 @click.argument("company")
 @click.option("--name", help="The company's name on the page.")
 @click.option("--print", "only_print", is_flag=True, help="Print the address; open nothing.")
-def open_page(company: str, name: str | None, only_print: bool) -> None:
+@_json
+def open_page(company: str, name: str | None, only_print: bool, as_json: bool) -> None:
     """Make a link for COMPANY and open it in this machine's browser."""
-    _go("acting", "open_link", False, company=company, name=name, show_page=not only_print, by=who())
+    _go("acting", "open_link", as_json, company=company, name=name, show_page=not only_print, by=who())
 
 
 @main.command("import", context_settings={"ignore_unknown_options": True, "help_option_names": []})
