@@ -1,6 +1,8 @@
 """`timeline`: what happened, in order, with what each step took."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -26,20 +28,13 @@ _STYLE = {"failed": "red", "refused": "yellow", "linked": "green", "shown": "cya
 async def timeline(op: Operator, *, company: str, last: int, follow: bool) -> Output:
     """The events of a session, or of the operators, oldest first."""
     of_operators = company == "operators"
-    reference = None if of_operators else read_reference(company)
-    try:
-        read = partial(_of_operators, op) if of_operators else partial(_of_session, op, session_named(company))
-        entries = await read(last)
-    except Cannot:
-        if reference is None:
-            raise
-        entries = []  # "4aa xab" names no company, but an attempt
-    # A company of that name comes first; what an owner has read out is no company.
-    if reference and not entries and (found := await find_referred(op.redis, reference)):
-        session, attempt = found
+    read: Callable[[int], Awaitable[list[Event]]]
+    if of_operators:
+        read = partial(_of_operators, op)
+    else:
+        session, company = await _meant(op, company)
         read = partial(_of_session, op, session)
-        entries = await read(last)
-        company = f"{session}: {reference} is attempt {attempt}"
+    entries = await read(last)
     if not entries and not follow:
         raise Cannot(f"Nothing is known of {company}: its timeline is empty, or older than 30 days.")
     if not follow:
@@ -52,6 +47,18 @@ async def timeline(op: Operator, *, company: str, last: int, follow: bool) -> Ou
         before = entries or before
         present = await read(keys.TIMELINE_LENGTH)
         entries = _newer(present, before[-1] if before else None)
+
+
+async def _meant(op: Operator, text: str) -> tuple[SessionId, str]:
+    """The session of a company, or of the attempt that an owner has read out; and what it is called. Raises `Cannot`."""
+    if reference := read_reference(text):
+        with suppress(Cannot):  # "k7m 2qx" names no company
+            if await _of_session(op, session_named(text), 1):
+                return session_named(text), text  # a company of that name comes first
+        if found := await find_referred(op.redis, reference):
+            session, attempt = found
+            return session, f"{session}: {reference} is attempt {attempt}"
+    return session_named(text), text
 
 
 def _newer(present: list[Event], last: Event | None) -> list[Event]:
