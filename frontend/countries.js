@@ -3,13 +3,17 @@
 import { COUNTRY_ROWS } from "./countries.generated.js";
 
 /** @type {import("./types.d.ts").Country[]} */
-export const COUNTRIES = COUNTRY_ROWS.split(";").map((row) => {
-  const [region = "", dial = "", trunk = "", groups = "", lead = ""] = row.split(" ");
-  const sizes = [...groups].map(Number);
-  return {
-    region, dial, groups: sizes, trunk: trunk === "-" ? "" : trunk,
-    digits: sizes.reduce((sum, size) => sum + size, 0), lead: lead ? new RegExp(`^(?:${lead})`) : null,
-  };
+export const COUNTRIES = COUNTRY_ROWS.split("\n").flatMap((row) => {
+  const [trunk = "", sizes = "", ...countries] = row.split(" ");
+  const groups = [...sizes].map(Number);
+  const digits = groups.reduce((sum, size) => sum + size, 0);
+  return countries.map((country) => {
+    const [code = "", lead] = country.split("/");
+    return {
+      region: code.slice(0, 2), dial: code.slice(2), groups, trunk: trunk === "-" ? "" : trunk, digits,
+      lead: lead ? new RegExp(`^(?:${lead})`) : null,
+    };
+  });
 });
 
 /** @param {string | null | undefined} region */

@@ -53,15 +53,15 @@ export function fixtures(now) {
       state: "failed",
       failure: {
         code: failure,
-        retryable: FAILURES[failure].retryable,
-        retryAt: FAILURES[failure].act === "wait" ? now + 95_000 : null,
+        retryable: true, // The page reads the act alone.
+        retryAt: FAILURES[failure] === "wait" ? now + 95_000 : null,
       },
     })],
   });
   /** @param {FailureCode} refusal @param {Partial<Snapshot>} on @param {string | null} [field] @returns {ServerMessage[]} */
   const refused = (refusal, on, field = null) => [
     status(on),
-    { type: "error", error: { code: refusal, field, retryAt: FAILURES[refusal].act === "wait" ? now + 65_000 : null } },
+    { type: "error", error: { code: refusal, field, retryAt: FAILURES[refusal] === "wait" ? now + 65_000 : null } },
   ];
 
   return [

@@ -6,6 +6,8 @@
  * another come when it is chosen.
  */
 
+import { part } from "./dom.js";
+
 /** @typedef {import("./types.d.ts").Messages} Messages */
 /** @typedef {keyof Messages} Key */
 /** @typedef {Record<string, string | number>} Values */
@@ -22,8 +24,14 @@ export function rememberLocale(locale) {
 
 /** Of the languages that there are, the one that fits a wish; null without one. @param {string | null | undefined} wish @param {string[]} ours */
 export function fitting(wish, ours) {
-  const language = wish?.slice(0, 2).toLowerCase();
-  return ours.find((one) => one === wish) ?? ours.find((one) => one.slice(0, 2) === language) ?? null;
+  const language = wish?.split("-")[0]?.toLowerCase();
+  return ours.find((one) => one === wish) ?? ours.find((one) => one.split("-")[0] === language) ?? null;
+}
+
+/** Where the words of each language are. @param {ParentNode} root */
+export function languagesOf(root) {
+  const { options, dataset } = part(root, "select", "locale");
+  return new Map(Array.from(options, ({ value }) => [value, (dataset.words ?? "").replace("*", value)]));
 }
 
 /** The words that came with the page. @returns {Messages} */
@@ -39,6 +47,8 @@ export async function loadMessages(url) {
 /** @param {string} locale @param {Messages} messages */
 export function createT(locale, messages) {
   const plurals = new Intl.PluralRules(locale);
+  // Between right-to-left words a value keeps its own direction: a number, a time or a name is read as it is written.
+  const [before, after] = messages["language.dir"] === "rtl" ? ["\u2068", "\u2069"] : ["", ""];
 
   /** @param {Key} key @param {Values} values @returns {string} */
   function template(key, values) {
@@ -56,7 +66,7 @@ export function createT(locale, messages) {
     return text.replace(/\{(\w+)\}/g, (_, name) => {
       const value = values[name];
       if (value === undefined || value === null) throw new Error(`${key} needs a value for {${name}}`);
-      return String(value);
+      return before + value + after;
     });
   }
 

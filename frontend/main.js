@@ -4,7 +4,7 @@ import { isOwedNews, isPhone, nextMove } from "./autopilot.js";
 import { asked, heard, pressed, turnedOver } from "./clicks.js";
 import { createClock, toNextSecond } from "./clock.js";
 import { part } from "./dom.js";
-import { chosenLocale, createT, firstMessages, fitting, loadMessages, rememberLocale } from "./i18n.js";
+import { chosenLocale, createT, firstMessages, fitting, languagesOf, loadMessages, rememberLocale } from "./i18n.js";
 import { linkWith, tab, takeToken } from "./memory.js";
 import { initialModel, isBeforeTheQr, isRunning } from "./model.js";
 import { scene } from "./scene.js";
@@ -34,8 +34,7 @@ let model = initialModel({
   chosen: chosen === "qr" || chosen === "code" ? chosen : null,
 });
 const root = /** @type {HTMLElement} */ (document.querySelector("#app"));
-/** Where the words of each language are. @type {Map<string, string>} */
-const languages = new Map(Array.from(root.querySelectorAll("option"), (one) => [one.value, one.dataset.words ?? ""]));
+const languages = languagesOf(root);
 /** The language that is wanted; `t` follows when its words are here. */
 let locale = document.documentElement.lang;
 let t = createT(locale, firstMessages());

@@ -104,7 +104,7 @@ export function received(model, message, first) {
 /** @param {Model} model @param {import("./protocol.d.ts").ErrorView} error @returns {Model} */
 function withError(model, error) {
   // No code for anybody, at this time: the QR is the way, and the page says why.
-  if (FAILURES[error.code].act === "use-qr" && !model.snapshot?.code) return { ...model, chosen: "qr", turned: error.code };
+  if (FAILURES[error.code] === "use-qr" && !model.snapshot?.code) return { ...model, chosen: "qr", turned: error.code };
   return { ...model, error };
 }
 
@@ -133,7 +133,7 @@ function withSnapshot(model, snapshot) {
 
   // No code can be had, and a QR is there: turn to it, and say why.
   const why = CANCELLABLE.includes(snapshot.state) ? snapshot.failure?.code : undefined;
-  if (why && why !== old?.failure?.code && FAILURES[why].act !== "fix-phone") {
+  if (why && why !== old?.failure?.code && FAILURES[why] !== "fix-phone") {
     next.chosen = "qr";
     next.turned = why;
   }

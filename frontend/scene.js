@@ -61,7 +61,7 @@ export function scene(model, now) {
     elsewhere: notice === "in-progress" && isElsewhere(model),
     reference: ["failed", "stalled", "expired"].includes(step),
     checks: hint !== null || step === "expired" || step === "stalled" || (failure !== null && ON_PHONE.includes(failure)),
-    final: spent || step === "no-token" || (failure !== null && ["new-link", "support"].includes(FAILURES[failure].act)),
+    final: spent || step === "no-token" || (failure !== null && ["new-link", "support"].includes(FAILURES[failure])),
   };
 }
 
@@ -115,7 +115,7 @@ function linkFailure(model) {
   if (link === "closed") return "link-spent";
   if (isSpent(model)) return snapshot?.failure?.code ?? "link-spent";
   // What runs goes on, and what it shows stays on the screen: then the refusal is a notice.
-  const refused = error && !error.field && FAILURES[error.code].act === "new-link";
+  const refused = error && !error.field && FAILURES[error.code] === "new-link";
   if (refused && !snapshot?.device && !isRunning(model)) return error.code;
   return null;
 }
@@ -172,7 +172,7 @@ function mainOf(model, step, failure) {
 
 /** @param {Model} model @param {FailureCode} failure @returns {Scene["main"]} */
 function mainOfFailure(model, failure) {
-  switch (FAILURES[failure].act) {
+  switch (FAILURES[failure]) {
     case "retry":
     case "wait":
       return "retry";

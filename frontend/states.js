@@ -7,7 +7,7 @@ import { createClock } from "./clock.js";
 import { h, part } from "./dom.js";
 import { FAILURES } from "./failures.generated.js";
 import { fixtures } from "./fixtures.js";
-import { createT, firstMessages, loadMessages } from "./i18n.js";
+import { createT, firstMessages, languagesOf, loadMessages } from "./i18n.js";
 import { initialModel, received } from "./model.js";
 import { scene } from "./scene.js";
 import { createView, drawTab } from "./view.js";
@@ -16,7 +16,7 @@ import { createView, drawTab } from "./view.js";
 
 const app = /** @type {HTMLElement} */ (document.querySelector("#app"));
 const skeleton = /** @type {HTMLTemplateElement} */ (document.querySelector("#skeleton"));
-const languages = new Map(Array.from(skeleton.content.querySelectorAll("option"), (one) => [one.value, one.dataset.words ?? ""]));
+const languages = languagesOf(skeleton.content);
 const clock = createClock();
 const started = Date.now();
 const table = fixtures(started);

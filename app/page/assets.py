@@ -70,7 +70,7 @@ class Asset:
 
     def __init__(self, name: str, body: bytes, *, packs: bool = True) -> None:
         self.media_type = MEDIA_TYPES[Path(name).suffix]
-        self.etag = base64.urlsafe_b64encode(hashlib.sha256(body).digest()[:6]).decode()
+        self.etag = _tag(body)
         self._body = body
         self._packs = packs
 
@@ -95,6 +95,10 @@ class Asset:
         if encoding != "identity":
             headers["content-encoding"] = encoding
         return Response(self.bodies[encoding], headers=headers | {"content-type": self.media_type})
+
+
+def _tag(body: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(body).digest()[:6]).decode()
 
 
 def _accepts(asked: Headers, encoding: str) -> bool:
@@ -126,8 +130,13 @@ class Assets:
         self._files: dict[str, Asset] = {}
         self._addresses: dict[str, str] = {}
         if not fresh:
-            for name in sorted(self._names()):
-                self._prepare(name)
+            names = sorted(self._names())
+            locales = "".join(self._text(name) for name in names if name.startswith("locales/"))
+            words = _tag(locales.encode())
+            # One hash for all languages: one each would weigh more than their names.
+            self._addresses["locales/*.json"] = f"/static/*.{words}.json"
+            for name in names:
+                self._prepare(name, words if name.startswith("locales/") else None)
         self._painter = None if fresh else self._make_painter()
         self._painted: dict[tuple[str, Reader], Asset] = {}
 
@@ -180,7 +189,7 @@ class Assets:
             return "\n".join(self._text(part) for part in parts)
         return (self._folder / name).read_text(encoding="utf-8")
 
-    def _prepare(self, name: str) -> None:
+    def _prepare(self, name: str, version: str | None) -> None:
         """Put a file into the table, under a name that changes with it. A part of something larger is not there."""
         path = Path(name)
         if path.suffix == ".js" and name not in ENTRIES:
@@ -189,6 +198,6 @@ class Assets:
             return
         text = joined(name, self._text) if name in ENTRIES else self._text(name)
         asset = Asset(name, stripped(name, text).encode())
-        hashed = f"{path.stem}.{asset.etag}{path.suffix}"
+        hashed = f"{path.stem}.{version or asset.etag}{path.suffix}"
         self._files[hashed] = asset
         self._addresses[name] = f"/static/{hashed}"

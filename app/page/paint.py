@@ -32,7 +32,11 @@ _APPLE = re.compile(r"iPhone|iPad|iPod|Macintosh")
 _BLANK = re.compile(r"\{\{([^}]+)\}\}")
 _WORDED = re.compile(r'(<(?P<tag>\w+)[^>]*\sdata-w="(?P<spec>[^"]+)"[^>]*>)(</(?P=tag)>)')
 _LABELLED = re.compile(r'data-w-label="([^"]+)"')
+#: What shows only later: the modules word it, and the page need not carry it twice.
+LATER = ("act.fix-phone", "act.open-app", "after.", "checks.", "guide.business", "guide.open.business")
 _NAME = re.compile(r"\{(\w+)\}")
+#: First strong isolate, and its end.
+_ISOLATED = ("\u2068", "\u2069")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +87,8 @@ class Languages:
     def _fitting(self, wish: str) -> str | None:
         if wish in self.words:
             return wish
-        language = wish[:2].lower()
-        return next((one for one in self.words if one[:2] == language), None) if language else None
+        language = wish.partition("-")[0].lower()
+        return next((one for one in self.words if one.partition("-")[0] == language), None)
 
 
 def _preferred(header: str) -> list[str]:
@@ -116,7 +120,14 @@ class Painter:
         known = _menu(words) | {"platform": self._platform.name, "device": self._platform.device, "company": COMPANY}
         html = self._read(page).replace("{{skeleton}}", self._read("skeleton.html"))
         # The words first: what is put into a blank is never taken for markup of ours.
-        html = _WORDED.sub(lambda found: found[1] + _pieces(words, known, found["spec"]) + found[4], html)
+        html = _WORDED.sub(
+            lambda found: (
+                found[0]
+                if found["spec"].startswith(LATER)
+                else found[1] + _pieces(words, known, found["spec"]) + found[4]
+            ),
+            html,
+        )
         html = _LABELLED.sub(lambda found: f'{found[0]} aria-label="{escape(str(words[found[1]]))}"', html)
         blanks = self._blanks(reader, words, known)
         return _BLANK.sub(lambda found: blanks[found[1]] if found[1] in blanks else self._static(found[1]), html)
@@ -142,7 +153,7 @@ class Painter:
             "step": step,
             "method": "code" if reader.on_phone else "qr",
             "title": str(words[f"step.{step}.title"]),
-            "text": _filled(str(words[f"step.{step}.text"]), known),
+            "text": _filled(str(words[f"step.{step}.text"]), known, words),
             "turn": str(words["act.use-qr" if reader.on_phone else "act.use-code"]),
         }
         attributes = {
@@ -162,7 +173,7 @@ class Painter:
 
     def _options(self, reader: Reader) -> str:
         return "".join(
-            f'<option value="{locale}" lang="{locale}" data-words="{escape(self._address(f"locales/{locale}.json"))}"'
+            f'<option value="{locale}"'
             f"{' selected' if locale == reader.locale else ''}>{escape(str(words['language.name']))}</option>"
             for locale, words in self._languages.words.items()
         )
@@ -173,13 +184,15 @@ def _menu(words: Words) -> dict[str, str]:
     return {key[5:]: str(text) for key, text in words.items() if re.fullmatch(r"menu\.\w+", key)}
 
 
-def _filled(text: str, values: Mapping[str, str]) -> str:
-    return _NAME.sub(lambda found: values[found[1]], text)
+def _filled(text: str, values: Mapping[str, str], words: Words) -> str:
+    """The text with its values. Between right-to-left words each keeps its own direction, as in `frontend/i18n.js`."""
+    before, after = _ISOLATED if words["language.dir"] == "rtl" else ("", "")
+    return _NAME.sub(lambda found: before + values[found[1]] + after, text)
 
 
 def _pieces(words: Words, known: Mapping[str, str], spec: str) -> str:
     """The words of an element as HTML: every second piece between `**` is bold."""
     key, *own = spec.split(" ")
     values = {**known, **{name: str(words[other]) for name, _, other in (pair.partition("=") for pair in own)}}
-    pieces = [escape(_filled(piece, values)) for piece in str(words[key]).split("**")]
+    pieces = [escape(_filled(piece, values, words)) for piece in str(words[key]).split("**")]
     return "".join(f"<b>{piece}</b>" if place % 2 else piece for place, piece in enumerate(pieces))

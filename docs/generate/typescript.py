@@ -32,13 +32,13 @@ def types() -> str:
 
 def failures() -> str:
     """The module `frontend/failures.generated.js`."""
-    rows = [f'  "{code.value}": {{ act: {json.dumps(one.act.value)} }},' for code, one in FAILURES.items()]
+    rows = [f'  "{code.value}": {json.dumps(one.act.value)},' for code, one in FAILURES.items()]
     types_of = 'import("./protocol.d.ts")'
     return "\n".join(
         [
             _HEAD.format("failures.py"),
             "",
-            f"/** @type {{Record<{types_of}.FailureCode, {{act: {types_of}.Act}}>}} */",
+            f"/** @type {{Record<{types_of}.FailureCode, {types_of}.Act>}} */",
             "export const FAILURES = {",
             *rows,
             "};",

@@ -278,7 +278,8 @@ async def test_a_stripped_stylesheet_says_the_same(browser):
 def addresses(web):
     """The page, and what it names."""
     html = raw(web, "/link")[2].decode()
-    return ["/link", *sorted(set(re.findall(r"/static/[\w./-]+", html)))]
+    named = set(re.findall(r"/static/[\w.*/-]+", html))
+    return ["/link", *sorted({one.replace("*", locale) for one in named for locale in LOCALES})]
 
 
 def test_a_file_goes_out_in_the_best_encoding_and_with_a_tag(web):

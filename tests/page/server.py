@@ -23,7 +23,7 @@ from app.page.paint import Platform
 PATIENCE_SECONDS = 10.0
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
     "frame-src 'self'"
 )
 PROFILE = {

@@ -278,6 +278,32 @@ def test_the_language_is_the_chosen_one_then_the_links_then_the_browsers(open_pa
     expect(page.locator("html")).to_have_attribute("lang", "ru")
 
 
+def test_right_to_left_turns_the_page_round_but_no_number(open_page: OpenPage, script: Script) -> None:
+    page = open_page(PHONE)
+    page.goto(f"{script.url}/link#the-token")
+    page.wait_for_selector("main[data-link=ready]")
+
+    def places() -> list[bool]:
+        """Whether the mark is left of the menu of languages, and the country of the number."""
+        pairs = [("[data-part=mark]", "[data-part=locale]"), ("[data-part=chip]", "[data-part=phone]")]
+        boxes = [[page.locator(one).bounding_box() for one in pair] for pair in pairs]
+        return [one is not None and other is not None and one["x"] < other["x"] for one, other in boxes]
+
+    names = page.get_by_test_id("locale").locator("option").all_inner_texts()
+    assert len(names) == 14
+    assert {"Deutsch", "العربية", "עברית", "हिन्दी", "Қазақша"} <= set(names)
+    assert places() == [True, True]
+    for language, direction in [("ar", "rtl"), ("he", "rtl"), ("de", "ltr")]:
+        page.get_by_test_id("locale").select_option(language)
+        expect(page.locator("html")).to_have_attribute("dir", direction)
+        assert places() == [direction == "ltr", True]
+    page.get_by_test_id("locale").select_option("he")
+    page.get_by_test_id("phone").fill("+972501234567")
+    expect(page.get_by_test_id("phone-reads")).to_contain_text("\u2068+972")
+    script.become("awaiting_phone", attempt=1, method="code", code=a_code(), deadline=deadline())
+    expect(page.get_by_test_id("code")).to_have_css("direction", "ltr")
+
+
 @pytest.mark.parametrize("screen", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_nothing_jumps_when_states_change(open_page: OpenPage, script: Script, screen: dict[str, Any]) -> None:
     page = open_page(screen)

@@ -48,7 +48,7 @@ def opened(page: Page, script: Script, query: str = "") -> Page:
 
 
 @pytest.mark.parametrize(("device", "step"), [(PHONE, "form"), (DESKTOP, "opening")], ids=["phone", "desktop"])
-@pytest.mark.parametrize("locale", ["en-GB", "ru-RU", "es-MX", "pt-PT"])
+@pytest.mark.parametrize("locale", ["en-GB", "ru-RU", "es-MX", "pt-PT", "ar-EG"])
 def test_before_any_script_runs_the_words_the_brand_and_the_scene_are_there(
     open_page: OpenPage, script: Script, device: dict[str, Any], step: str, locale: str
 ) -> None:
@@ -58,7 +58,9 @@ def test_before_any_script_runs_the_words_the_brand_and_the_scene_are_there(
     expect(page.locator("h1")).to_have_text(words["page.title"])
     expect(page.locator(".platform")).to_have_text("Bookwell")
     expect(page.get_by_test_id("title")).to_have_text(words[f"step.{step}.title"])
-    expect(page.locator(".lead")).to_have_text(words[f"step.{step}.text"].replace("{platform}", "Bookwell"))
+    expect(page.locator("html")).to_have_attribute("dir", words["language.dir"])
+    platform = "\u2068Bookwell\u2069" if words["language.dir"] == "rtl" else "Bookwell"
+    expect(page.locator(".lead")).to_have_text(words[f"step.{step}.text"].replace("{platform}", platform))
     expect(page.locator(".who")).to_contain_text("Bookwell")
     expect(page.get_by_test_id("get-code")).to_be_visible(visible=step == "form")
     # No naked button, no broken picture.
@@ -78,12 +80,14 @@ def test_the_language_is_the_chosen_one_then_the_link_s_then_the_browser_s(open_
     expect(page.locator("html")).to_have_attribute("lang", "en")
 
 
-@pytest.mark.parametrize("device", [PHONE, DESKTOP], ids=["phone", "desktop"])
+@pytest.mark.parametrize(
+    ("device", "locale"), [(PHONE, "en"), (DESKTOP, "en"), (PHONE, "ar")], ids=["phone", "desktop", "right-to-left"]
+)
 def test_what_the_modules_draw_first_is_what_stands_there(
-    open_page: OpenPage, script: Script, complaints: list[str], device: dict[str, Any]
+    open_page: OpenPage, script: Script, complaints: list[str], device: dict[str, Any], locale: str
 ) -> None:
     script.silent = True
-    page = open_page(device)
+    page = open_page(device, locale=locale)
     page.route(re.compile(r"\.js$"), lambda route: route.abort())
     opened(page, script)
     before = page.evaluate(STANDS)

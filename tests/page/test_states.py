@@ -14,6 +14,8 @@ AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
 #: In `make test`; the product of all is played by `make gallery`.
 LOCALES = ["en", "ru"]
 EVERY_LOCALE = sorted(path.stem for path in (FRONTEND / "locales").glob("*.json"))
+#: Of the others, those that axe reads, too: a word is as long to its eyes as another, but one of these is right-to-left.
+FOR_AXE = ["ar", "es", "pt-BR"]
 #: Two phones and a desktop.
 SIZES = [(360, 640), (375, 553), (1280, 800)]
 EVERY_SIZE = [*SIZES, (390, 664), (412, 915), (768, 1024)]
@@ -106,7 +108,8 @@ def test_every_state_is_whole_and_accessible(
 @pytest.mark.parametrize("locale", [one for one in EVERY_LOCALE if one not in LOCALES])
 def test_every_other_language_fits_the_smallest_phone(open_page: OpenPage, script: Script, locale: str) -> None:
     page = open_page(viewport={"width": 360, "height": 640}, reduced_motion="reduce")
-    found = look(page, script, f"{MEASURE}, {FIRST_SCREEN}, {RUN_AXE}", [locale])
+    eyes = f"{MEASURE}, {FIRST_SCREEN}" + (f", {RUN_AXE}" if locale in FOR_AXE else "")
+    found = look(page, script, eyes, [locale])
     assert not found, "\n".join(found)
 
 

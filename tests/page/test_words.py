@@ -14,13 +14,17 @@ FRONTEND = Path(__file__).resolve().parent.parent.parent / "frontend"
 LOCALES = sorted(path.stem for path in (FRONTEND / "locales").glob("*.json"))
 MODULES = [*FRONTEND.glob("*.js"), *FRONTEND.glob("view/*.js")]
 
-#: The forms that a count of people or seconds can take (CLDR). The `many` of Portuguese and Spanish begins at a million.
+#: The forms that a count of people or seconds can take (CLDR). The `many` of Romance languages begins at a million.
 PLURALS = {
-    "en": {"one", "other"},
-    "ru": {"one", "few", "many", "other"},
-    "pt-BR": {"one", "other"},
-    "es": {"one", "other"},
+    **{locale: {"one", "other"} for locale in ("de", "en", "es", "fr", "hi", "it", "kk", "pt-BR", "tr")},
+    **{locale: {"one", "few", "many", "other"} for locale in ("ru", "uk")},
+    "ar": {"zero", "one", "two", "few", "many", "other"},
+    "he": {"one", "two", "other"},
+    "id": {"other"},
 }
+
+#: Read from right to left.
+RIGHT_TO_LEFT = {"ar", "he"}
 
 #: The same in several languages, and rightly so.
 SAME = {
@@ -31,6 +35,7 @@ SAME = {
     "phone.reads",
     "trust.undo",
     "act.cancel",
+    "foot.privacy",
 }
 
 #: Words of ours that mean nothing to an owner.
@@ -124,6 +129,21 @@ def test_a_sentence_for_a_failure_is_short(locale: str) -> None:
         if key.startswith(("failure.", "step.")):
             for form in forms(text):
                 assert len(form) <= (42 if key.endswith(".title") else 115), f"{len(form)} {key}"
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_a_button_is_as_short_as_the_longest_that_fits(locale: str) -> None:
+    for key, text in read(locale).items():
+        if key.startswith("act."):
+            assert len(text) <= 37, f"{len(text)} {key}"
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_arrows_point_the_way_that_the_language_is_read(locale: str) -> None:
+    texts = read(locale)
+    assert texts["language.dir"] == ("rtl" if locale in RIGHT_TO_LEFT else "ltr")
+    wrong = "→" if locale in RIGHT_TO_LEFT else "←"
+    assert not [key for key, text in texts.items() for form in forms(text) if wrong in form]
 
 
 def test_no_text_is_missing_or_left_over() -> None:
