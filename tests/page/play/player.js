@@ -84,7 +84,7 @@ function played(moves, { onPhone, words }) {
   };
   const failureFor = (roll) => {
     const code = roll.of(CODES);
-    return { code, retryable: FAILURES[code].retryable, retryAt: roll.often(0.3) ? now + 60_000 : null };
+    return { code, retryable: roll.often(0.5), retryAt: roll.often(0.3) ? now + 60_000 : null };
   };
 
   const step = (roll) => {
