@@ -22,8 +22,8 @@ LOUD_SECONDS = 15.0
 REST_SECONDS = 60.0
 """After so long without growth a session moves in with the others."""
 MOST_SECONDS = 600.0
-PATIENCE_SECONDS = 60.0
-"""A fresh device waits for its turn to be loud no longer than this: the phone wants to see it online."""
+PATIENCE_SECONDS = 3.0
+"""A fresh device waits for its turn to be loud no longer than this: its owner was told that it is linked."""
 SESSIONS_PER_LOUD = 75
 """One loud session for each so many that the worker may hold: as much memory, 256 MB, is there for them."""
 
