@@ -33,6 +33,12 @@ async def test_a_fleet_outlives_three_waves_of_refusals(
         await fleet.link(COMPANIES)
         assert min(await until(lambda: _held(stack))) >= 10, "both workers hold some"
 
+        async def all_are_online() -> bool:
+            online = [one for one in await emulator.connections(stack.tag) if one["status"] == "online"]
+            return len(online) == COMPANIES
+
+        await until(all_are_online, seconds=60)  # a fresh device waits some seconds for its turn
+
         # The library's own number is refused, and WhatsApp names a newer one.
         before = await emulator.now()
         await emulator.settings(stack.tag, minimum_revision=FIRST - 100, web_revision=FIRST)
