@@ -175,12 +175,8 @@ async def test_5_a_link_has_leaked(own: Stack) -> None:
         with pytest.raises(ConnectionClosedError, match="4401"):
             await stranger.until(lambda _: False)
     phone = own.emulator.phone("+79160000008")
-    assert await phone.scan(shown["qr"]["text"]) == "confirmed"
-
-    async def refused() -> bool:
-        return (await own.company(leaked)).get("failure", {}).get("code") == "wrong-number"
-
-    await until(refused)
+    assert await phone.scan(shown["qr"]["text"]) == "expired", "the attempt ended with its link"
+    assert (await own.company(leaked))["state"] == "cancelled"
     assert not await phone.devices()
     with pytest.raises(ConnectionClosedError, match="4401"):
         async with own.socket(leaked):

@@ -15,7 +15,7 @@ from tests import waiting
 from tests.engine.steps import Linked, Steps, until
 from tests.postgres.conftest import AT, POOL, count_rows
 from workers.engine.processes import Holder
-from workers.engine.protocol import Held, Hold, Lost, LostReason, Release, Released, Send, SendFailed, Sent
+from workers.engine.protocol import Held, Hold, Lost, LostReason, Release, Released, Send, SendFailed, Sent, Starting
 from workers.store.device import Fence, StoreAway, StoredDevice
 from workers.store.postgres.dsn import server_of
 from workers.store.postgres.reach import reached
@@ -178,6 +178,8 @@ async def test_a_resume_while_postgres_is_down_says_try_again_and_not_logged_out
         await holder.send(Hold(session=device.session, database=device.database, jid=device.jid))
         async with asyncio.timeout(45):
             event = await anext(holder)
+            while isinstance(event, Starting):
+                event = await anext(holder)
         assert isinstance(event, Lost)
         assert event.reason is LostReason.START_FAILED
         await asyncio.to_thread(postgres.start)

@@ -96,7 +96,7 @@ async def state_is(stack: Stack, link: dict, state: str) -> bool:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("postgres://u:secret@127.0.0.1/db?search_path=wa", "not supported: search_path"),
+        ("postgres://u:secret@127.0.0.1/db?search_path=wa", "names a schema (search_path)"),
         ("mysql://u:secret@127.0.0.1/db", "begins with postgres://"),
     ],
 )
