@@ -36,17 +36,17 @@ from workers.moving.baileys import NotImportable
 from workers.moving.files import Template, read_device_rows, version_of
 from workers.moving.rows import Rows
 from workers.moving.sources import Candidate, candidates
-from workers.moving.take import Outcome, Taken, TakeOver
-from workers.moving.verdicts import Judged, Known, Registered, Rules, Verdict, judge
+from workers.moving.take import MoveOutcome, Taken, TakeOver
+from workers.moving.verdicts import JudgedDevice, Known, MoveVerdict, Registered, Rules, judge
 from workers.store.device import DeviceStore, Fence, StoredDevice
 from workers.store.open import opened
 
 ALL, SOME, NONE = 0, 1, 2
 _SHOWN = {
-    Verdict.TAKE: "can be taken over",
-    Verdict.AGAIN: "can be tried again",
-    Verdict.THERE: "there already",
-    Verdict.REFUSED: "REFUSED",
+    MoveVerdict.TAKE: "can be taken over",
+    MoveVerdict.AGAIN: "can be tried again",
+    MoveVerdict.THERE: "there already",
+    MoveVerdict.REFUSED: "REFUSED",
 }
 EXPORTED = "exported"
 """Why a device is parked that was handed back: its keys live elsewhere now."""
@@ -90,7 +90,7 @@ async def take_over(asked: argparse.Namespace) -> int:
                 raise NotImportable("no linked device was found there")
             judged = judge(found, await _known(service, found, rules), rules)
             out.judged(judged, dry=asked.dry_run)
-            wanted = [one for one in judged if one.verdict in {Verdict.TAKE, Verdict.AGAIN}]
+            wanted = [one for one in judged if one.verdict in {MoveVerdict.TAKE, MoveVerdict.AGAIN}]
             if asked.dry_run or not wanted:
                 return _code(len(wanted) + _there(judged), len(judged))
             if not asked.yes_stopped and not _ask(len(wanted)):
@@ -98,7 +98,7 @@ async def take_over(asked: argparse.Namespace) -> int:
             over = TakeOver(service.redis, service.store, service.me, template.file, asked.by)
             taken = await over.run(wanted, asked.batch, out.taken)
     out.finish(taken, wanted)
-    held = sum(one.outcome is Outcome.HELD for one in taken)
+    held = sum(one.outcome is MoveOutcome.HELD for one in taken)
     return _code(held + _there(judged), len(judged))
 
 
@@ -179,8 +179,8 @@ def _ask(count: int) -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def _there(judged: list[Judged]) -> int:
-    return sum(one.verdict is Verdict.THERE for one in judged)
+def _there(judged: list[JudgedDevice]) -> int:
+    return sum(one.verdict is MoveVerdict.THERE for one in judged)
 
 
 def _code(good: int, of: int) -> int:
@@ -203,7 +203,7 @@ class _Out:
         self._as_json = as_json
         self._console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
 
-    def judged(self, judged: list[Judged], *, dry: bool) -> None:
+    def judged(self, judged: list[JudgedDevice], *, dry: bool) -> None:
         """Every device and its verdict."""
         if self._as_json:
             for one in judged:
@@ -218,7 +218,7 @@ class _Out:
             more = "; ".join(filter(None, (str(data["carries"]), one.remarks)))
             grid.add_row(*(Text(str(data[name])) for name in ("name", "phone", "device", "company")), verdict, more)
         self._console.print(grid)
-        wanted = sum(one.verdict in {Verdict.TAKE, Verdict.AGAIN} for one in judged)
+        wanted = sum(one.verdict in {MoveVerdict.TAKE, MoveVerdict.AGAIN} for one in judged)
         _say(f"{wanted} of {len(judged)} can be taken over.{' Nothing was written.' if dry else ''}")
 
     def taken(self, one: Taken) -> None:
@@ -229,7 +229,7 @@ class _Out:
         else:
             _say(f"{name} -> {one.judged.company}: {outcome}. {one.why[:1].upper()}{one.why[1:]}.")
 
-    def finish(self, taken: list[Taken], wanted: list[Judged]) -> None:
+    def finish(self, taken: list[Taken], wanted: list[JudgedDevice]) -> None:
         """How many there were, and whether the rest was left alone."""
         if self._as_json:
             return
@@ -239,7 +239,7 @@ class _Out:
             _say("Stopped early: several in a row did not stay. Find out why, then say the command again.")
 
 
-def _data(one: Judged) -> dict[str, object]:
+def _data(one: JudgedDevice) -> dict[str, object]:
     found = one.found
     assert isinstance(found, Candidate)  # noqa: S101 - the judge was given candidates
     return {

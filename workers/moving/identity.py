@@ -7,7 +7,7 @@ from typing import Any
 
 from workers.moving.baileys import BaileysSession, NotImportable, decode
 from workers.moving.curve import is_signed, public_of, typed, untyped
-from workers.moving.verdicts import Finding, Level
+from workers.moving.verdicts import Level, MoveFinding
 
 _JID = re.compile(r"(\d+)(?:[._]\d+)?:(\d+)@s\.whatsapp\.net")
 _LID = re.compile(r"(\d+)(?::\d+)?@lid")
@@ -137,21 +137,21 @@ _MUST: tuple[tuple[Callable[[ForeignDevice], bool], str], ...] = (
 )
 
 
-def inspect(session: BaileysSession) -> tuple[ForeignDevice | None, list[Finding]]:
+def inspect(session: BaileysSession) -> tuple[ForeignDevice | None, list[MoveFinding]]:
     """The device of a session and what is to be known of it; no device if its creds cannot be read."""
     try:
         device = read_device(session.creds)
     except NotImportable as error:
-        return None, [Finding(Level.STOP, str(error))]
-    findings = [Finding(Level.STOP, text) for holds, text in _MUST if not holds(device)]
+        return None, [MoveFinding(Level.STOP, str(error))]
+    findings = [MoveFinding(Level.STOP, text) for holds, text in _MUST if not holds(device)]
     return device, findings + list(_remarks(session, device))
 
 
-def inspect_row(jid: str, row: Mapping[str, Any]) -> tuple[ForeignDevice | None, list[Finding]]:
+def inspect_row(jid: str, row: Mapping[str, Any]) -> tuple[ForeignDevice | None, list[MoveFinding]]:
     """The same of a row of whatsmeow's device table, which has private keys only."""
     named = _JID.fullmatch(jid)
     if named is None:
-        return None, [Finding(Level.STOP, "its jid names no linked device")]
+        return None, [MoveFinding(Level.STOP, "its jid names no linked device")]
 
     def pair(column: str) -> KeyPair:
         private = bytes(row[column])
@@ -184,22 +184,22 @@ def inspect_row(jid: str, row: Mapping[str, Any]) -> tuple[ForeignDevice | None,
             hosted=told.get(5) == 1,
         )
     except (KeyError, TypeError, ValueError):
-        return None, [Finding(Level.STOP, "its keys are damaged")]
-    return device, [Finding(Level.STOP, text) for holds, text in _MUST if not holds(device)]
+        return None, [MoveFinding(Level.STOP, "its keys are damaged")]
+    return device, [MoveFinding(Level.STOP, text) for holds, text in _MUST if not holds(device)]
 
 
-def _remarks(session: BaileysSession, device: ForeignDevice) -> Iterator[Finding]:
+def _remarks(session: BaileysSession, device: ForeignDevice) -> Iterator[MoveFinding]:
     numbers = [int(name) for name in session.of("pre-key") if name.isdecimal()]
     if not device.lid:
-        yield Finding(Level.INFO, "the old client knew no lid; WhatsApp tells it at the first login")
+        yield MoveFinding(Level.INFO, "the old client knew no lid; WhatsApp tells it at the first login")
     if not numbers:
-        yield Finding(Level.WARN, "no prekeys: first messages that are under way are asked for again")
+        yield MoveFinding(Level.WARN, "no prekeys: first messages that are under way are asked for again")
     elif max(numbers) >= device.next_prekey:
-        yield Finding(Level.WARN, "creds are older than the key files: the copy was taken while the old client ran")
+        yield MoveFinding(Level.WARN, "creds are older than the key files: the copy was taken while the old client ran")
     if not session.of("session"):
-        yield Finding(Level.WARN, "no sessions of contacts: each contact's first message is asked for again")
+        yield MoveFinding(Level.WARN, "no sessions of contacts: each contact's first message is asked for again")
     if session.damaged:
-        yield Finding(Level.WARN, f"{session.damaged} damaged files are left out")
+        yield MoveFinding(Level.WARN, f"{session.damaged} damaged files are left out")
 
 
 def _dict(value: object) -> Mapping[str, Any]:

@@ -22,7 +22,7 @@ from workers.moving.baileys import BaileysSession, NotImportable
 from workers.moving.files import jids_in, read_device_rows, version_of
 from workers.moving.identity import ForeignDevice, inspect, inspect_row
 from workers.moving.rows import Row, Rows, rows_of
-from workers.moving.verdicts import Finding, Level
+from workers.moving.verdicts import Level, MoveFinding
 
 _SQLITE = b"SQLite format 3\0"
 
@@ -37,7 +37,7 @@ class Candidate:
 
     name: str
     jid: str = ""
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[MoveFinding] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     touched: float = 0.0
     linked_at: int = 0
@@ -84,7 +84,7 @@ def _read(name: str, read: Callable[[], BaileysSession], *, touched: float = 0.0
         session = read()
     except (NotImportable, OSError) as error:
         why = str(error) if isinstance(error, NotImportable) else f"it cannot be read ({type(error).__name__})"
-        return Candidate(name, findings=[Finding(Level.STOP, why)])
+        return Candidate(name, findings=[MoveFinding(Level.STOP, why)])
     device, findings = inspect(session)
     if device is None:
         return Candidate(name, findings=findings, touched=session.touched or touched)

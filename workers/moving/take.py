@@ -21,7 +21,7 @@ from shared.wa import Wa
 from workers.moving.baileys import NotImportable
 from workers.moving.files import write_device
 from workers.moving.sources import Candidate
-from workers.moving.verdicts import Judged, Verdict
+from workers.moving.verdicts import JudgedDevice, MoveVerdict
 from workers.store.device import DeviceStore, Fence, StoreFenced, Told
 
 WATCH_SECONDS = 60.0
@@ -30,7 +30,7 @@ MOST_BAD = 3
 """A batch stops after so many devices in a row that did not stay: the old service is probably back."""
 
 
-class Outcome(StrEnum):
+class MoveOutcome(StrEnum):
     """What became of a device that was taken over."""
 
     HELD = "held"
@@ -44,20 +44,20 @@ class Outcome(StrEnum):
 class Taken:
     """One device's outcome; `why` is a sentence for the operator."""
 
-    judged: Judged
-    outcome: Outcome
+    judged: JudgedDevice
+    outcome: MoveOutcome
     why: str
 
 
 _WHY = {
-    Outcome.HELD: "held, as the same device",
-    Outcome.REPLACED: "the old service is back: stop it, then import with --again",
-    Outcome.LOGGED_OUT: "removed on the phone: send the owner a link",
-    Outcome.WAITING: "in the store; no worker has logged it in yet",
+    MoveOutcome.HELD: "held, as the same device",
+    MoveOutcome.REPLACED: "the old service is back: stop it, then import with --again",
+    MoveOutcome.LOGGED_OUT: "removed on the phone: send the owner a link",
+    MoveOutcome.WAITING: "in the store; no worker has logged it in yet",
 }
 
 
-_BAD = frozenset({Outcome.REPLACED, Outcome.LOGGED_OUT})
+_BAD = frozenset({MoveOutcome.REPLACED, MoveOutcome.LOGGED_OUT})
 
 
 class TakeOver:
@@ -72,7 +72,7 @@ class TakeOver:
         self._template = template
         self._by = by
 
-    async def run(self, judged: list[Judged], per_minute: float, tell: Callable[[Taken], None]) -> list[Taken]:
+    async def run(self, judged: list[JudgedDevice], per_minute: float, tell: Callable[[Taken], None]) -> list[Taken]:
         """Take over what can be, at most `per_minute`. Stops early if several in a row did not stay."""
         beating = asyncio.create_task(self._beat())
         taken: list[Taken] = []
@@ -97,15 +97,17 @@ class TakeOver:
             number += 1
             await asyncio.sleep(HEARTBEAT_MS / 1000)
 
-    async def _take(self, one: Judged) -> Taken:
+    async def _take(self, one: JudgedDevice) -> Taken:
         session = session_of(CompanyId(one.company))
         lease = await self._leases.acquire(session, self._me)
         if lease is None:
-            return Taken(one, Outcome.FAILED, "a worker acts for this company just now: unlink it first, or try later")
+            return Taken(
+                one, MoveOutcome.FAILED, "a worker acts for this company just now: unlink it first, or try later"
+            )
         try:
             await self._put(lease, one)
         except (NotImportable, StoreFenced, OSError) as error:
-            return Taken(one, Outcome.FAILED, str(error))
+            return Taken(one, MoveOutcome.FAILED, str(error))
         finally:
             await self._leases.release(lease)
         await self._record(session, one)
@@ -113,9 +115,9 @@ class TakeOver:
         outcome = await self._watch(session, one.found.jid)
         return Taken(one, outcome, _WHY[outcome])
 
-    async def _put(self, lease: Lease, one: Judged) -> None:
+    async def _put(self, lease: Lease, one: JudgedDevice) -> None:
         fence = Fence(lease.token)
-        if one.verdict is Verdict.AGAIN:
+        if one.verdict is MoveVerdict.AGAIN:
             device = await self._store.device(lease.session)
             if device is None:
                 raise NotImportable("its device is gone from the store")
@@ -133,7 +135,7 @@ class TakeOver:
         finally:
             self._store.discard(scratch)
 
-    async def _record(self, session: SessionId, one: Judged) -> None:
+    async def _record(self, session: SessionId, one: JudgedDevice) -> None:
         """Write the act into the operators' timeline and into the session's."""
         await Wa(self._redis)(
             "record",
@@ -151,16 +153,16 @@ class TakeOver:
             detail=one.found.name,
         )
 
-    async def _watch(self, session: SessionId, jid: str) -> Outcome:
+    async def _watch(self, session: SessionId, jid: str) -> MoveOutcome:
         """What WhatsApp says of the device, within `WATCH_SECONDS`."""
         until = time.monotonic() + WATCH_SECONDS
         while time.monotonic() < until:
             device = await self._store.device(session)
             if device is None or device.jid != jid:
-                return Outcome.LOGGED_OUT
+                return MoveOutcome.LOGGED_OUT
             if device.parked:
-                return Outcome.REPLACED
+                return MoveOutcome.REPLACED
             if (await self._snapshots.read(session)).body.state is State.LINKED and await self._leases.owner(session):
-                return Outcome.HELD
+                return MoveOutcome.HELD
             await asyncio.sleep(LOOK_SECONDS)
-        return Outcome.WAITING
+        return MoveOutcome.WAITING

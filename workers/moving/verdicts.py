@@ -20,14 +20,14 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class MoveFinding:
     """One thing that an operator must know of a device before it is taken over."""
 
     level: Level
     text: str
 
 
-class Verdict(StrEnum):
+class MoveVerdict(StrEnum):
     """The decision for one device."""
 
     TAKE = "take"
@@ -53,7 +53,7 @@ class Found(Protocol):
 
     name: str
     jid: str
-    findings: list[Finding]
+    findings: list[MoveFinding]
     touched: float
 
 
@@ -99,13 +99,13 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedDevice:
     """One device, its company (empty if it has none) and its verdict."""
 
     found: Found
     company: str
-    verdict: Verdict
-    findings: tuple[Finding, ...] = ()
+    verdict: MoveVerdict
+    findings: tuple[MoveFinding, ...] = ()
 
     @property
     def why(self) -> str:
@@ -118,7 +118,7 @@ class Judged:
         return "; ".join(one.text for one in self.findings if one.level is not Level.STOP)
 
 
-def judge(found: Sequence[Found], known: Known, rules: Rules) -> list[Judged]:
+def judge(found: Sequence[Found], known: Known, rules: Rules) -> list[JudgedDevice]:
     """A verdict for each candidate, in their order."""
     first: dict[str, Found] = {}
     judged = []
@@ -126,13 +126,13 @@ def judge(found: Sequence[Found], known: Known, rules: Rules) -> list[Judged]:
         company = rules.company_of(one)
         own = known.of_jid(one.jid)
         if own is not None and own.company == company and not own.parked:
-            judged.append(Judged(one, company, Verdict.THERE))
+            judged.append(JudgedDevice(one, company, MoveVerdict.THERE))
             continue
         stops = [*_stops(one, company, known, rules), *_rivals(one, company, found, first)]
-        findings = (*one.findings, *(Finding(Level.STOP, text) for text in stops), *_remarks(one, known.now))
+        findings = (*one.findings, *(MoveFinding(Level.STOP, text) for text in stops), *_remarks(one, known.now))
         refused = any(finding.level is Level.STOP for finding in findings)
-        verdict = Verdict.REFUSED if refused else Verdict.AGAIN if own is not None else Verdict.TAKE
-        judged.append(Judged(one, company, verdict, findings))
+        verdict = MoveVerdict.REFUSED if refused else MoveVerdict.AGAIN if own is not None else MoveVerdict.TAKE
+        judged.append(JudgedDevice(one, company, verdict, findings))
     return judged
 
 
@@ -166,7 +166,7 @@ def _is_newer(other: Found, one: Found, found: Sequence[Found]) -> bool:
     return (other.touched, found.index(other)) > (one.touched, found.index(one))
 
 
-def _remarks(one: Found, now: float) -> Iterator[Finding]:
+def _remarks(one: Found, now: float) -> Iterator[MoveFinding]:
     if one.touched and now - one.touched > OLD_SECONDS:
         days = (now - one.touched) / 86400
-        yield Finding(Level.WARN, f"not used for {days:.0f} days: WhatsApp may have unlinked it")
+        yield MoveFinding(Level.WARN, f"not used for {days:.0f} days: WhatsApp may have unlinked it")

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from workers.moving.verdicts import Finding, Known, Level, Registered, Rules, Verdict, judge
+from workers.moving.verdicts import Known, Level, MoveFinding, MoveVerdict, Registered, Rules, judge
 
 NOW = 2_000_000_000.0
 JID = "79001230001:7@s.whatsapp.net"
@@ -24,21 +24,27 @@ def verdicts(found, here=None, **rules):
 
 
 CASES: dict = {
-    "a good one": (one(), known(), {}, Verdict.TAKE, ""),
-    "its keys do not fit": (one(findings=[Finding(Level.STOP, "spoilt")]), known(), {}, Verdict.REFUSED, "spoilt"),
-    "still running": (one(age=60), known(), {}, Verdict.REFUSED, "the old service still runs it"),
-    "age unknown": (one(age=0), known(), {}, Verdict.TAKE, ""),
-    "no company's name": (one(name="a b"), known(), {}, Verdict.REFUSED, "can be no company's id"),
-    "not in the map": (one(), known(), {"companies": {"x": "y"}}, Verdict.REFUSED, "does not name it"),
-    "named by the map": (one(name="a b"), known(), {"companies": {"a b": "lotus"}}, Verdict.TAKE, ""),
-    "named by its jid": (one(name="a b"), known(), {"companies": {JID: "lotus"}}, Verdict.TAKE, ""),
-    "there already": (one(age=1), known(Registered("aurora", JID)), {}, Verdict.THERE, ""),
-    "parked": (one(age=1), known(Registered("aurora", JID, "replaced")), {}, Verdict.REFUSED, "--again"),
-    "parked, again": (one(age=1), known(Registered("aurora", JID, "replaced")), {"again": True}, Verdict.AGAIN, ""),
-    "another company's": (one(), known(Registered("lotus", JID)), {}, Verdict.REFUSED, "lotus has this device"),
-    "another device": (one(), known(Registered("aurora", OTHER)), {}, Verdict.REFUSED, "--replace"),
-    "another device, replaced": (one(), known(Registered("aurora", OTHER)), {"replace": True}, Verdict.TAKE, ""),
-    "linking now": (one(), known(running=["aurora"]), {}, Verdict.REFUSED, "linking it just now"),
+    "a good one": (one(), known(), {}, MoveVerdict.TAKE, ""),
+    "its keys do not fit": (
+        one(findings=[MoveFinding(Level.STOP, "spoilt")]),
+        known(),
+        {},
+        MoveVerdict.REFUSED,
+        "spoilt",
+    ),
+    "still running": (one(age=60), known(), {}, MoveVerdict.REFUSED, "the old service still runs it"),
+    "age unknown": (one(age=0), known(), {}, MoveVerdict.TAKE, ""),
+    "no company's name": (one(name="a b"), known(), {}, MoveVerdict.REFUSED, "can be no company's id"),
+    "not in the map": (one(), known(), {"companies": {"x": "y"}}, MoveVerdict.REFUSED, "does not name it"),
+    "named by the map": (one(name="a b"), known(), {"companies": {"a b": "lotus"}}, MoveVerdict.TAKE, ""),
+    "named by its jid": (one(name="a b"), known(), {"companies": {JID: "lotus"}}, MoveVerdict.TAKE, ""),
+    "there already": (one(age=1), known(Registered("aurora", JID)), {}, MoveVerdict.THERE, ""),
+    "parked": (one(age=1), known(Registered("aurora", JID, "replaced")), {}, MoveVerdict.REFUSED, "--again"),
+    "parked, again": (one(age=1), known(Registered("aurora", JID, "replaced")), {"again": True}, MoveVerdict.AGAIN, ""),
+    "another company's": (one(), known(Registered("lotus", JID)), {}, MoveVerdict.REFUSED, "lotus has this device"),
+    "another device": (one(), known(Registered("aurora", OTHER)), {}, MoveVerdict.REFUSED, "--replace"),
+    "another device, replaced": (one(), known(Registered("aurora", OTHER)), {"replace": True}, MoveVerdict.TAKE, ""),
+    "linking now": (one(), known(running=["aurora"]), {}, MoveVerdict.REFUSED, "linking it just now"),
 }
 
 
@@ -48,24 +54,24 @@ def test_each_reason_has_its_verdict(case):
     (judged,) = judge([found], here, Rules(**rules))
     assert judged.verdict is verdict
     assert said in judged.why
-    assert bool(judged.why) is (verdict is Verdict.REFUSED)
+    assert bool(judged.why) is (verdict is MoveVerdict.REFUSED)
 
 
 def test_of_two_copies_of_a_device_the_later_used_one_counts():
     old, new = one("backup", age=90_000), one("aurora")
-    assert [judged.verdict for judged in verdicts([new, old])] == [Verdict.TAKE, Verdict.REFUSED]
+    assert [judged.verdict for judged in verdicts([new, old])] == [MoveVerdict.TAKE, MoveVerdict.REFUSED]
     same = [one("a"), one("b")]
-    assert [judged.verdict for judged in verdicts(same)].count(Verdict.TAKE) == 1
+    assert [judged.verdict for judged in verdicts(same)].count(MoveVerdict.TAKE) == 1
 
 
 def test_a_company_gets_one_device():
     found = [one("a"), one("b", jid=OTHER)]
     judged = verdicts(found, companies={"a": "aurora", "b": "aurora"})
-    assert [each.verdict for each in judged] == [Verdict.TAKE, Verdict.REFUSED]
+    assert [each.verdict for each in judged] == [MoveVerdict.TAKE, MoveVerdict.REFUSED]
     assert "a is for the same company" in judged[1].why
 
 
 def test_an_old_device_is_taken_with_a_remark():
     (judged,) = verdicts([one(age=30 * 86400)])
-    assert judged.verdict is Verdict.TAKE
+    assert judged.verdict is MoveVerdict.TAKE
     assert "not used for 30 days" in judged.remarks
