@@ -65,7 +65,7 @@ class Link:
         return session_of(self.company)
 
 
-class About(TypedDict, total=False):
+class LinkOptions(TypedDict, total=False):
     """What a link may say besides."""
 
     phone: str | None
@@ -98,7 +98,9 @@ class Access:
         self._secret = settings.secret_key.get_secret_value()
         self._redis = redis
 
-    def new_link(self, company: CompanyId, *, ttl_seconds: int, company_name: str, **about: Unpack[About]) -> Link:
+    def new_link(
+        self, company: CompanyId, *, ttl_seconds: int, company_name: str, **about: Unpack[LinkOptions]
+    ) -> Link:
         """A link that nobody has seen yet."""
         expires_at = (now_ms() // 1000 + ttl_seconds) * 1000
         return Link(secrets.token_urlsafe(12), company, expires_at, company_name, **about)

@@ -14,7 +14,7 @@ PATIENCE_SECONDS = 30.0
 POLL_SECONDS = 0.1
 
 
-class Told(NamedTuple):
+class Launched(NamedTuple):
     """What `app.local` says."""
 
     base: str
@@ -64,7 +64,7 @@ def box(lines: list[str]) -> str:
     return "\n".join(["", "┌" + "─" * 78, *(f"│ {line}".rstrip() for line in lines), "└" + "─" * 78, "", ""])
 
 
-def text(link: dict[str, Any], told: Told) -> str:
+def text(link: dict[str, Any], told: Launched) -> str:
     """What is shown."""
     lines = [f"Ready. {COMPANY['companyName']} can link its WhatsApp here:", "", f"  {link['url']}", ""]
     for label, url in told.also:
@@ -81,7 +81,7 @@ def text(link: dict[str, Any], told: Told) -> str:
 
 def main() -> int:
     """Exit code 1 when no link could be had."""
-    told = Told(**json.load(sys.stdin))
+    told = Launched(**json.load(sys.stdin))
     wait_until_ready(told.base)
     status, body = call(told.base, "/api/v1/links", key=told.key, body=COMPANY)
     if status != 201:

@@ -19,7 +19,7 @@ from shared.core.ids import SessionId, WorkerId, sort_sessions
 from shared.state.pool import answer
 from shared.wa import LEASE_MS, Wa, batches, many
 
-__all__ = ["GIVE_UP_MS", "HEARTBEAT_MS", "LEASE_MS", "NOBODY", "Beat", "Lease", "Leases", "Looked"]
+__all__ = ["GIVE_UP_MS", "HEARTBEAT_MS", "LEASE_MS", "NOBODY", "Beat", "Lease", "LeaseLook", "Leases"]
 
 HEARTBEAT_MS = 2_000
 GIVE_UP_MS = 5_000
@@ -54,7 +54,7 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class LeaseLook:
     """Of some leases those that others have now, and those that Redis knows nothing of (it lost its memory)."""
 
     lost: tuple[SessionId, ...]
@@ -108,7 +108,7 @@ class Leases:
         before = str(said["before"])
         return Beat(int(before) if before.isdigit() else None, int(said["held"]), int(said["taken"]), said["lapsed"])
 
-    async def look(self, worker: WorkerId, leases: Sequence[Lease]) -> Looked:
+    async def look(self, worker: WorkerId, leases: Sequence[Lease]) -> LeaseLook:
         """Look at every lease: for when a heartbeat says that something has changed."""
         lost: list[SessionId] = []
         unknown: list[SessionId] = []
@@ -118,7 +118,7 @@ class Leases:
             )
             lost += many(said["lost"])
             unknown += many(said["unknown"])
-        return Looked(tuple(lost), tuple(unknown))
+        return LeaseLook(tuple(lost), tuple(unknown))
 
     async def keep_names(self, worker: WorkerId, leases: Sequence[Lease]) -> None:
         """Push the key TTLs ahead, also those of what the sessions show; to be called now and then, since a heartbeat

@@ -10,7 +10,7 @@ from redis import exceptions
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RedisRefusal:
     """A word of Redis, and its meaning in a sentence that ends at "(WORD)".
 
     `moves`: a new connection may lead to a server that serves, so the command is said again at once.
@@ -21,25 +21,25 @@ class Refusal:
     moves: bool = False
 
 
-REFUSALS: dict[str, Refusal] = {
+REFUSALS: dict[str, RedisRefusal] = {
     one.word: one
     for one in (
-        Refusal("READONLY", "Redis is a replica and takes no writes", moves=True),
-        Refusal("MASTERDOWN", "Redis is a replica that has lost its primary", moves=True),
-        Refusal("LOADING", "Redis reads its data from disk", moves=True),
-        Refusal("CLUSTERDOWN", "The Redis Cluster is down", moves=True),
-        Refusal("TRYAGAIN", "The Redis Cluster moves keys", moves=True),
-        Refusal("NOREPLICAS", "Redis has lost its replicas and takes no writes"),
-        Refusal("MISCONF", "Redis cannot save to its disk and takes no writes"),
-        Refusal("OOM", "Redis is full and takes no writes"),
-        Refusal("BUSY", "Redis is busy with a script"),
-        Refusal("UNKILLABLE", "Redis is busy with a script"),
-        Refusal("NOPERM", "Redis does not allow its user what this service needs"),
-        Refusal("NOAUTH", "Redis wants a password", moves=True),
-        Refusal("WRONGPASS", "Redis refuses the password"),
-        Refusal("MOVED", "Redis is a cluster, which this service does not support"),
-        Refusal("ASK", "Redis is a cluster, which this service does not support"),
-        Refusal("CROSSSLOT", "Redis is a cluster, which this service does not support"),
+        RedisRefusal("READONLY", "Redis is a replica and takes no writes", moves=True),
+        RedisRefusal("MASTERDOWN", "Redis is a replica that has lost its primary", moves=True),
+        RedisRefusal("LOADING", "Redis reads its data from disk", moves=True),
+        RedisRefusal("CLUSTERDOWN", "The Redis Cluster is down", moves=True),
+        RedisRefusal("TRYAGAIN", "The Redis Cluster moves keys", moves=True),
+        RedisRefusal("NOREPLICAS", "Redis has lost its replicas and takes no writes"),
+        RedisRefusal("MISCONF", "Redis cannot save to its disk and takes no writes"),
+        RedisRefusal("OOM", "Redis is full and takes no writes"),
+        RedisRefusal("BUSY", "Redis is busy with a script"),
+        RedisRefusal("UNKILLABLE", "Redis is busy with a script"),
+        RedisRefusal("NOPERM", "Redis does not allow its user what this service needs"),
+        RedisRefusal("NOAUTH", "Redis wants a password", moves=True),
+        RedisRefusal("WRONGPASS", "Redis refuses the password"),
+        RedisRefusal("MOVED", "Redis is a cluster, which this service does not support"),
+        RedisRefusal("ASK", "Redis is a cluster, which this service does not support"),
+        RedisRefusal("CROSSSLOT", "Redis is a cluster, which this service does not support"),
     )
 }
 
@@ -60,7 +60,7 @@ _WORD = re.compile(rf"(?:^|(?:because of|@user_script): *(?:\d+: *)?-?)({'|'.joi
 class RedisRefuses(exceptions.RedisError):
     """Redis answers, and says that it cannot serve. The text is a sentence for a person, without any value."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: RedisRefusal) -> None:
         super().__init__(f"{refusal.meaning} ({refusal.word})")
         self.word = refusal.word
 

@@ -1,6 +1,7 @@
 """Rules of the house that no linter knows."""
 
 import ast
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,18 @@ def test_nothing_names_a_folder_outside_the_repository():
     ]
     assert inside
     assert [path for path in inside if word in path.read_text() or "../" + "shared/" in path.read_text()] == []
+
+
+def classes(tree):
+    """Names of the classes that a module defines, at any depth."""
+    return [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+
+
+def test_no_two_classes_of_the_product_share_a_name():
+    assert classes(ast.parse("class A:\n  class B: ...\ndef f():\n  class C: ...")) == ["A", "B", "C"]
+    homes = defaultdict(list)
+    for path in python_files(*PRODUCT):
+        for name in classes(ast.parse(path.read_text())):
+            homes[name].append(path.relative_to(ROOT).as_posix())
+    assert len(homes) > 100
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}

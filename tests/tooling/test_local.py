@@ -177,7 +177,7 @@ def test_a_port_that_is_none_is_named(tmp_path, port):
 
 
 def test_the_greeting_does_not_break_a_long_link():
-    told = local_greeting.Told("http://127.0.0.1:8000", "k", "/run", [])
+    told = local_greeting.Launched("http://127.0.0.1:8000", "k", "/run", [])
     shown = local_greeting.text({"url": "http://127.0.0.1:8000/link#" + "x" * 300}, told)
     assert "API       http://127.0.0.1:8000/api/v1 (docs/api.md;" in shown
     assert "│   http://127.0.0.1:8000/link#" + "x" * 300 + "\n" in shown

@@ -20,7 +20,7 @@ from workers import reasons
 from workers.engine import protocol as pipe
 from workers.engine.protocol import LostReason
 from workers.holding import tenure as t
-from workers.holding.tenure import UNLINKING, Sign, Standing, Tenure
+from workers.holding.tenure import UNLINKING, Sign, Tenure, TenurePhase
 from workers.rules import Act, Rule, Turn, When, advance, do
 
 ALERT_AT_TRY = 4
@@ -218,7 +218,7 @@ def _raw(turn: T) -> str:
 
 # --- the table ------------------------------------------------------------------------------------------------------
 
-S = Standing
+S = TenurePhase
 _COMING, _ONLINE, _AWAY, _LEAVING = (frozenset({one}) for one in (S.COMING, S.ONLINE, S.AWAY, S.LEAVING))
 _OFFLINE, _RUNNING = frozenset({S.COMING, S.AWAY}), frozenset({S.COMING, S.ONLINE, S.AWAY})
 _ANY = frozenset({*_RUNNING, S.LEAVING})

@@ -35,7 +35,7 @@ from workers.holding.outdated import Outdated
 from workers.holding.sending import Sending
 from workers.holding.session import SAY_AGAIN_SECONDS, HeldSession, Links, SnapshotWriter
 from workers.holding.settling import Settling
-from workers.holding.tenure import UNLINKING, SessionEvent, Sign, Standing, Tenure, UnlinkAsked
+from workers.holding.tenure import UNLINKING, SessionEvent, Sign, Tenure, TenurePhase, UnlinkAsked
 from workers.store.device import Fence, StoreAway, StoredDevice, StoreFenced, Told
 from workers.version.port import Versions
 
@@ -189,7 +189,7 @@ class Sessions:
             return
         if held.tenure.fresh:
             self._dwell(held)
-        if held.tenure.phase is Standing.LEAVING:
+        if held.tenure.phase is TenurePhase.LEAVING:
             await self._give_up_at(held, t.GiveUpAt(held.tenure.leave_by))
         await self._start_if_ours(held, t.StartAgain("session.resuming"))
 
@@ -248,7 +248,7 @@ class Sessions:
             region, method = phone.region_of(held.device.phone), held.body.method or Method.QR
             if not await self._links.claims.spend(await self._links.claims.subject(held.session)):
                 # Its link was revoked meanwhile: what it led to must not be kept.
-                held.tenure = replace(held.tenure, phase=Standing.LEAVING, leave_by=now_ms() + UNLINK_MS)
+                held.tenure = replace(held.tenure, phase=TenurePhase.LEAVING, leave_by=now_ms() + UNLINK_MS)
                 return
             if stored.body.state is not State.LINKING:  # somebody has ended the attempt meanwhile
                 await self._record.show(held, t.Tell(State.RECONNECTING, "session.resuming"))
@@ -337,7 +337,7 @@ class Sessions:
             if self._links.ownership.owner(one.session) is one:
                 await self._record.show(one, t.Tell(State.RECONNECTING, "session.handed-over"))
                 await self._links.ownership.let_go(one.session, one)
-                jobs.append(("unlink" if one.tenure.phase is Standing.LEAVING else "resume", one.session))
+                jobs.append(("unlink" if one.tenure.phase is TenurePhase.LEAVING else "resume", one.session))
         return jobs
 
     def drop(self, held: HeldSession) -> None:
@@ -363,7 +363,7 @@ class Sessions:
         if not self.holds(held):
             return
         held.tenure, effects = step(held.tenure, event, now_ms())
-        if held.tenure.phase is not Standing.ONLINE:
+        if held.tenure.phase is not TenurePhase.ONLINE:
             held.online.clear()
         for effect in effects:
             await self._carry[type(effect)](held, effect)
@@ -381,7 +381,7 @@ class Sessions:
             held.tenure = before
             held.later(STORE_SECONDS, lambda: self._links.spawn(self._again(held, event), "again"))
         except BaseException:  # held again, it is told of its loss again
-            held.tenure = replace(before, phase=Standing.COMING)
+            held.tenure = replace(before, phase=TenurePhase.COMING)
             self._start_later(held)
             raise
         return True

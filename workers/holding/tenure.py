@@ -15,7 +15,7 @@ UNLINKING = "unlinking"
 """Why a device is parked that the platform wants logged out: it is held for nothing else."""
 
 
-class Standing(Enum):
+class TenurePhase(Enum):
     """How a session is held."""
 
     COMING = "coming"  # to be connected, or trying to
@@ -35,7 +35,7 @@ class Tenure:
     device that must not stay, logged out under its attempt's lease: the attempt tells.
     """
 
-    phase: Standing = Standing.COMING
+    phase: TenurePhase = TenurePhase.COMING
     shown: State = State.RECONNECTING
     fresh: bool = False
     due: bool = False

@@ -44,7 +44,7 @@ class CannotMove(Exception):
     """Nothing was moved; the text is one sentence for the person at the terminal."""
 
 
-class Fate(StrEnum):
+class Transfer(StrEnum):
     """What became of a device."""
 
     MOVED = "moved"
@@ -90,9 +90,9 @@ async def refuse_while_in_use(folder: Path, redis: Redis) -> None:
         raise CannotMove(f"Sessions are held, by {', '.join(alive)}: stop all workers, then wait 10 s.")
 
 
-async def move(folder: Path, connections: Connections, *, dry: bool) -> Counter[Fate]:
+async def move(folder: Path, connections: Connections, *, dry: bool) -> Counter[Transfer]:
     """Move every registered device; prints a line for each."""
-    fates: Counter[Fate] = Counter()
+    fates: Counter[Transfer] = Counter()
     rows = rows_of(folder)
     for number, row in enumerate(rows, 1):
         try:
@@ -100,7 +100,7 @@ async def move(folder: Path, connections: Connections, *, dry: bool) -> Counter[
             fate = await connections.run(partial(_put, row=row, device=device, dry=dry))
             what = f"{device.rows} rows"
         except (NotADevice, sqlite3.Error) as error:
-            fate, what = Fate.FAILED, str(error)
+            fate, what = Transfer.FAILED, str(error)
         fates[fate] += 1
         _say(f"{number}/{len(rows)} {row.session}: {fate.value} ({what})")
     return fates
@@ -113,14 +113,14 @@ def _read(folder: Path, row: Row) -> DeviceFile:
     return read_file(path, row.jid)
 
 
-async def _put(connection: Connection, *, row: Row, device: DeviceFile, dry: bool) -> Fate:
+async def _put(connection: Connection, *, row: Row, device: DeviceFile, dry: bool) -> Transfer:
     found = await connection.fetch(
         "SELECT session, jid FROM wa_devices WHERE session = $1 OR jid = $2", row.session, row.jid
     )
     for session, jid in found:
         if session != row.session:
             raise NotADevice(f"{session} has registered the same device")
-        return Fate.THERE if jid == row.jid else Fate.REPLACED
+        return Transfer.THERE if jid == row.jid else Transfer.REPLACED
     if not dry:
         statements = script(
             row.session,
@@ -132,7 +132,7 @@ async def _put(connection: Connection, *, row: Row, device: DeviceFile, dry: boo
             told=row.told,
         )
         await connection.execute(statements)
-    return Fate.MOVED
+    return Transfer.MOVED
 
 
 def _retire(folder: Path) -> None:
@@ -159,10 +159,10 @@ async def run(folder: Path, *, dry: bool) -> int:
     _say("; ".join(f"{count} {fate.value}" for fate, count in fates.items()) or "No device is registered.")
     if dry:
         _say("No device was written (--dry-run).")
-    elif not fates[Fate.FAILED]:
+    elif not fates[Transfer.FAILED]:
         await asyncio.to_thread(_retire, folder)
         _say(f"Done. Start the workers with DATABASE_URL; {folder} is a backup now.")
-    return 1 if fates[Fate.FAILED] else 0
+    return 1 if fates[Transfer.FAILED] else 0
 
 
 def _say(line: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from workers.engine.child import texts as module
 from workers.engine.child.happenings import ClientError
-from workers.engine.child.texts import Texts
+from workers.engine.child.texts import TextTurns
 from workers.engine.child.unsealed import Unsealed
 from workers.engine.protocol import Confirmed, Receipt, Send, SendFailed, Sent
 
@@ -45,7 +45,7 @@ def session():
 
 @pytest.fixture
 async def texts(session):
-    return Texts(session, Unsealed(asyncio.get_running_loop()))
+    return TextTurns(session, Unsealed(asyncio.get_running_loop()))
 
 
 async def test_a_text_waits_for_the_end_of_the_one_before(session, texts):
@@ -114,7 +114,7 @@ async def test_a_receipt_that_overtakes_the_end_of_its_text_is_told_after_it(ses
 @pytest.mark.parametrize("when", ["before the text is acknowledged", "after it"])
 async def test_a_text_that_left_without_its_receiver_is_told(session, when):
     unsealed = Unsealed(asyncio.get_running_loop())
-    texts = Texts(session, unsealed)
+    texts = TextTurns(session, unsealed)
     line = "Failed to encrypt 3EB0 for 79001239999@lid: can't encrypt message for device: no signal session established"
     record = logging.LogRecord("whatsmeow.Client", logging.WARNING, "", 0, line, None, None)
     own = logging.LogRecord("x", logging.WARNING, "", 0, line.replace("79001239999@", "79001239999:3@"), None, None)

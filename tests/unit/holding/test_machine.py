@@ -15,7 +15,7 @@ from workers.engine import protocol as pipe
 from workers.holding import machine
 from workers.holding import tenure as t
 from workers.holding.machine import initial, refusing, step
-from workers.holding.tenure import UNLINKING, Sign, Standing, Tenure, UnlinkAsked
+from workers.holding.tenure import UNLINKING, Sign, Tenure, TenurePhase, UnlinkAsked
 
 SESSION = "company_salon-1"
 R = pipe.LostReason
@@ -167,14 +167,14 @@ def test_a_lost_connection_is_told_until_it_is_back():
     assert [one.event for one in stay.did(t.Tell)] == ["session.held", "session.dropped"]
     assert stay.happen(Sign.RETRY).did(t.StartAgain) == []  # the library comes back by itself
     stay.happen(RESTORED)
-    assert stay.tenure.phase is Standing.ONLINE
+    assert stay.tenure.phase is TenurePhase.ONLINE
     assert len(stay.did(t.WakeTexts)) == 2
 
 
 @pytest.mark.parametrize("stay", [coming, online, lambda: online().happen(DROPPED)])
 def test_when_its_holder_dies_it_is_started_again(stay):
     stay = stay().happen(Sign.HOLDER_DIED)
-    assert stay.tenure.phase is Standing.COMING
+    assert stay.tenure.phase is TenurePhase.COMING
     assert stay.kinds()[-2:] == ["CutTexts", "StartAgain"]
     assert stay.did(t.StartAgain)[-1].event == "holder.died"
     assert stay.happen(HELD).states[-1] == "linked"
@@ -226,7 +226,7 @@ def test_keys_that_are_gone_are_our_fault():
         "device.missing",
         FailureCode.INTERNAL,
     )
-    assert stay.tenure.phase is Standing.OVER
+    assert stay.tenure.phase is TenurePhase.OVER
 
 
 # --- the dwell --------------------------------------------------------------------------------------------------------
@@ -363,7 +363,7 @@ def test_an_unlink_without_an_answer_begins_anew_and_in_the_end_says_that_it_was
 
 def test_an_unlink_is_taken_over_with_its_end():
     tenure = initial(shown=State.LINKED, fresh=True, parked=f"{UNLINKING}:{START + 5}", now=START)
-    assert (tenure.phase, tenure.leave_by, tenure.fresh) == (Standing.LEAVING, START + 5, False)
+    assert (tenure.phase, tenure.leave_by, tenure.fresh) == (TenurePhase.LEAVING, START + 5, False)
     odd = initial(shown=State.LINKED, fresh=False, parked=f"{UNLINKING}:soon", now=START)
     assert odd.leave_by == START
     assert Stay(tenure).happen(HELD).kinds() == ["SendLogOut"]
@@ -394,6 +394,6 @@ def test_every_event_in_every_phase_obeys_the_lifecycle_and_ends_once():
         stay = begin().happen(*events)
         for old, new in itertools.pairwise(State(one) for one in stay.states):
             assert new in STEPS[old], (events, stay.states)
-        assert (stay.tenure.phase is Standing.OVER) == (stay.ending is not None)
+        assert (stay.tenure.phase is TenurePhase.OVER) == (stay.ending is not None)
         if stay.ending is None:
             assert stay.did(t.ForgetDevice) == []

@@ -8,7 +8,7 @@ from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import State
-from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, NOBODY, Beat, Lease, Looked
+from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, NOBODY, Beat, Lease, LeaseLook
 from shared.wa import SETTLING_MS
 from tests.unit.world import ONE, OTHER, SESSION, stop_beating
 
@@ -218,7 +218,7 @@ async def test_what_a_dead_worker_held_is_freed_at_once_and_is_lost_to_it(world)
     assert await world.leases.free(ONE, sessions) == sessions[1:]
     assert await world.leases.unowned(sessions) == sessions[1:]
     await world.leases.beat(ONE, 1)
-    assert await world.leases.look(ONE, leases) == Looked(lost=(sessions[0],), unknown=tuple(sessions[1:]))
+    assert await world.leases.look(ONE, leases) == LeaseLook(lost=(sessions[0],), unknown=tuple(sessions[1:]))
     assert await world.leases.acquire(sessions[1], ONE, held=leases[1].token) is None, "its fence has moved on"
 
 

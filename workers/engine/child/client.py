@@ -19,7 +19,7 @@ from typing import Any
 from uuid import uuid4
 
 from workers.engine.child import happenings as happen
-from workers.engine.child.happenings import ClientError, Happening, Refusal
+from workers.engine.child.happenings import ClientError, Happening, LoginRefusal
 from workers.engine.child.unsealed import Unsealed
 from workers.engine.devices import is_postgres
 from workers.engine.orders import Options
@@ -215,15 +215,17 @@ class Client:
         subscribe(ev.KeepAliveTimeoutEv, lambda _: happen.Silent())
         subscribe(ev.KeepAliveRestoredEv, lambda _: happen.Answering())
         subscribe(ev.LoggedOutEv, _logged_out)
-        subscribe(ev.StreamReplacedEv, lambda _: happen.LoginRefused(Refusal.REPLACED, "stream replaced"))
+        subscribe(ev.StreamReplacedEv, lambda _: happen.LoginRefused(LoginRefusal.REPLACED, "stream replaced"))
         subscribe(
             ev.TemporaryBanEv,
-            lambda m: happen.LoginRefused(Refusal.BANNED, f"temporary ban, code {m.Code}", m.Expire or None),
+            lambda m: happen.LoginRefused(LoginRefusal.BANNED, f"temporary ban, code {m.Code}", m.Expire or None),
         )
-        subscribe(ev.ClientOutdatedEv, lambda _: happen.LoginRefused(Refusal.OUTDATED, "client outdated (405)"))
+        subscribe(ev.ClientOutdatedEv, lambda _: happen.LoginRefused(LoginRefusal.OUTDATED, "client outdated (405)"))
         subscribe(
             ev.ConnectFailureEv,
-            lambda m: happen.LoginRefused(Refusal.OTHER, f"{ConnectFailureReason.Name(m.Reason)} {m.Message}".strip()),
+            lambda m: happen.LoginRefused(
+                LoginRefusal.OTHER, f"{ConnectFailureReason.Name(m.Reason)} {m.Message}".strip()
+            ),
         )
 
         if receipts:
@@ -281,9 +283,9 @@ class Client:
         # A reason or ban code that neonize's messages do not know cannot be serialised; the client's thread breaks on
         # it, and this is the only trace: "proto: required field neonize.TemporaryBan.Code not set".
         if "TemporaryBan" in detail:
-            self.happenings.put_nowait(happen.LoginRefused(Refusal.BANNED, detail))
+            self.happenings.put_nowait(happen.LoginRefused(LoginRefusal.BANNED, detail))
         elif "ConnectFailure" in detail:
-            self.happenings.put_nowait(happen.LoginRefused(Refusal.OTHER, detail))
+            self.happenings.put_nowait(happen.LoginRefused(LoginRefusal.OTHER, detail))
         elif _UNTOLD.search(detail):
             self.happenings.put_nowait(happen.Deaf())
         else:
@@ -308,7 +310,7 @@ def _logged_out(message: Any) -> Happening:
         ConnectFailureReason.Value("MAIN_DEVICE_GONE"),
         ConnectFailureReason.Value("UNKNOWN_LOGOUT"),
     )
-    return happen.LoginRefused(Refusal.RESTRICTED if gone else Refusal.LOGGED_OUT, reason)
+    return happen.LoginRefused(LoginRefusal.RESTRICTED if gone else LoginRefusal.LOGGED_OUT, reason)
 
 
 def _ms(moment: int) -> int:

@@ -62,7 +62,7 @@ class Answering:
     """The server answers pings again."""
 
 
-class Refusal(StrEnum):
+class LoginRefusal(StrEnum):
     """Why WhatsApp ended a paired session; nothing reconnects after any of these."""
 
     LOGGED_OUT = "logged-out"
@@ -77,7 +77,7 @@ class Refusal(StrEnum):
 class LoginRefused:
     """WhatsApp ended the session. `seconds`: how long a ban lasts, when it says so."""
 
-    refusal: Refusal
+    refusal: LoginRefusal
     detail: str
     seconds: int | None = None
 

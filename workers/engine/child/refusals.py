@@ -2,16 +2,16 @@
 
 import time
 
-from workers.engine.child.happenings import Refusal
+from workers.engine.child.happenings import LoginRefusal
 from workers.engine.protocol import LostReason
 
 REASONS = {
-    Refusal.LOGGED_OUT: LostReason.LOGGED_OUT,
-    Refusal.RESTRICTED: LostReason.RESTRICTED,
-    Refusal.REPLACED: LostReason.REPLACED,
-    Refusal.BANNED: LostReason.BANNED,
-    Refusal.OUTDATED: LostReason.OUTDATED,
-    Refusal.OTHER: LostReason.REFUSED,
+    LoginRefusal.LOGGED_OUT: LostReason.LOGGED_OUT,
+    LoginRefusal.RESTRICTED: LostReason.RESTRICTED,
+    LoginRefusal.REPLACED: LostReason.REPLACED,
+    LoginRefusal.BANNED: LostReason.BANNED,
+    LoginRefusal.OUTDATED: LostReason.OUTDATED,
+    LoginRefusal.OTHER: LostReason.REFUSED,
 }
 
 

@@ -7,9 +7,9 @@ from typing import assert_never
 from workers.engine.child import happenings as happen
 from workers.engine.child import inbound
 from workers.engine.child.client import Client, Library
-from workers.engine.child.happenings import ClientError, Refusal
+from workers.engine.child.happenings import ClientError, LoginRefusal
 from workers.engine.child.refusals import REASONS, ends_at
-from workers.engine.child.texts import Texts
+from workers.engine.child.texts import TextTurns
 from workers.engine.devices import device_in, held_name, is_postgres
 from workers.engine.protocol import Dropped, Held, Hold, Line, Lost, LostReason, Released, Restored, Starting
 
@@ -29,7 +29,7 @@ class Session:
         self.up = False
         #: The client shows a QR: its thread will never end, and it must not be stopped.
         self.stuck = False
-        self.texts = Texts(self, library.unsealed)
+        self.texts = TextTurns(self, library.unsealed)
         self.gone = asyncio.Event()
         self._database = hold.database
         self._jid = hold.jid
@@ -108,7 +108,7 @@ class Session:
             self.release(str(error))
         else:
             # The library reports only log-outs that somebody else began.
-            self.client.happenings.put_nowait(happen.LoginRefused(Refusal.LOGGED_OUT, "by us"))
+            self.client.happenings.put_nowait(happen.LoginRefused(LoginRefusal.LOGGED_OUT, "by us"))
 
     async def _follow(self) -> Lost | Released | None:
         """The end of the session; None if it is to be connected anew."""

@@ -19,7 +19,7 @@ MOST_RECEIPTS = 1000
 """Receipts that wait for a text."""
 
 
-class Texts:
+class TextTurns:
     """The texts of one session."""
 
     def __init__(self, session: "Session", unsealed: Unsealed) -> None:
