@@ -26,7 +26,7 @@ from workers import reasons, tallies
 from workers.holding.inbox import Inbox
 from workers.holding.tenure import Tell, TellEnd, Tenure
 from workers.ownership import Ownership, save
-from workers.store.device import DeviceStore, StoredDevice
+from workers.store.device import DeviceStore, Fence, StoredDevice
 
 log = structlog.get_logger()
 
@@ -144,6 +144,10 @@ class Links:
     device_name: str
     claims: Claims | None = None
     offer: Callable[[SessionId, int], Awaitable[None]] | None = None
+
+    def fence(self, held: HeldSession) -> Fence:
+        """The right to write to the store about a session, for as long as its lease is ours."""
+        return Fence(held.lease.token, lambda: self.ownership.owner(held.session) is not None)
 
     def body(self, device: StoredDevice) -> Body:
         """What is shown of a registered device before it is connected."""

@@ -1,6 +1,6 @@
 """The words of the held session's machine: where a session stands, what can happen to it, what it has others do.
 
-All of it is data. `workers/holding/machine.py` decides; `workers/holding/sessions.py` feeds the events in and carries the
+All of it is data. `workers/holding/machine.py` decides; `workers/holding/carrying.py` feeds the events in and carries the
 effects out.
 """
 

@@ -27,9 +27,8 @@ from shared.state.snapshots import Snapshots
 from tests.unit.world import World, change, stop_beating
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed
-from workers.holding import machine
+from workers.holding import admission, carrying, machine
 from workers.holding import session as held_module
-from workers.holding import sessions as module
 from workers.holding.holders import Room
 from workers.holding.inbox import Inbox
 from workers.holding.session import Links
@@ -360,7 +359,7 @@ async def test_who_was_replaced_once_is_tried_again_and_who_was_replaced_twice_i
 
 async def test_who_was_replaced_once_and_has_settled_is_like_any_other(house, monkeypatch):
     monkeypatch.setattr(machine, "REPLACED_MS", -10)
-    monkeypatch.setattr(module, "SETTLED_SECONDS", 0.01)
+    monkeypatch.setattr(carrying, "SETTLED_SECONDS", 0.01)
     await house.up()
     await house.lose(R.REPLACED)
     await house.up()
@@ -430,7 +429,7 @@ async def test_a_device_that_is_handed_over_late_in_its_dwell_is_verified_all_th
     await house.until(lambda: house.store.devices[SESSION].told is Told.VERIFIED)
     assert await house.counted('verified{method="qr",region="RU"}') == 1
     await house.sessions.hand_over()
-    house.sessions._over = False
+    house.sessions._carrier.over = False
     await house.up()
     await house.settled()
     assert await house.counted('verified{method="qr",region="RU"}') == 1
@@ -447,7 +446,7 @@ async def test_while_its_holder_is_recycled_a_session_is_not_online(house):
 
 
 async def test_many_that_are_taken_up_at_once_are_no_more_than_there_is_room_for(house):
-    house.sessions._most = 1
+    house.sessions._admission.most = 1
     house.store.devices[OTHER] = StoredDevice(OTHER, f"{PHONE[1:]}:2@s.whatsapp.net", now_ms() - HOUR_AGO, "/nowhere")
     await asyncio.gather(house.sessions.resume(SESSION), house.sessions.resume(OTHER))
     assert len(house.sessions) == 1
@@ -468,7 +467,7 @@ async def test_a_banned_phone_waits_for_its_code_as_long_as_the_ban(house):
     ],
 )
 async def test_trouble_is_said_counted_once_and_tried_again(house, monkeypatch, reason, code):
-    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr(carrying, "RETRY_SECONDS", (0.01, 0.01))
     await house.up()
     for tries in range(2, 4):
         await house.lose(reason)
@@ -500,7 +499,7 @@ async def test_an_outdated_client_is_told_with_a_time_and_tried_again_when_there
 
 
 async def test_who_was_logging_in_at_two_deaths_of_its_process_gets_one_of_its_own(house, monkeypatch):
-    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr(carrying, "RETRY_SECONDS", (0.01, 0.01))
     await house.up()
     for deaths in (1, 2):
         await house.holders.hear(pipe.Starting(session=SESSION))
@@ -547,7 +546,7 @@ async def test_a_device_that_is_away_when_the_dwell_ends_is_verified_when_it_is_
     await house.up()
     await house.holders.hear(pipe.Dropped(session=SESSION))
     held = house.sessions._held[SESSION]
-    await house.sessions._feed(held, Sign.DWELT)
+    await house.sessions._carrier.feed(held, Sign.DWELT)
     assert held.tenure.due
     verified = 'verified{method="qr",region="RU"}'
     assert await house.counted(verified) == 0
@@ -562,7 +561,7 @@ async def test_a_device_that_is_away_when_the_dwell_ends_is_verified_when_it_is_
 
 async def test_that_a_device_is_verified_is_said_again_when_redis_was_away(redis, monkeypatch):
     monkeypatch.setattr(held_module, "SAY_AGAIN_SECONDS", 0.01)
-    monkeypatch.setattr(module, "DWELL_SECONDS", 0.2)
+    monkeypatch.setattr(carrying, "DWELL_SECONDS", 0.2)
     house = House(redis, now_ms())
     await house.up()
     save, faults = house.snapshots.save, [ConnectionResetError()]
@@ -596,7 +595,7 @@ async def test_what_is_lost_while_the_store_is_asked_is_not_started(house):
 
 
 async def test_nothing_is_started_while_sessions_are_handed_over(house, monkeypatch):
-    monkeypatch.setattr(module, "RETRY_SECONDS", (0, 0))
+    monkeypatch.setattr(carrying, "RETRY_SECONDS", (0, 0))
     await house.up()
     house.store.answers.clear()
     house.store.asked.clear()
@@ -692,7 +691,7 @@ async def test_what_is_somebody_elses_is_neither_held_nor_owned_any_more(house):
     ],
 )
 async def test_a_start_that_fails_is_tried_again(house, monkeypatch, where, fault):
-    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr(carrying, "RETRY_SECONDS", (0.01, 0.01))
     (house.holders if where == "holders" else house.store).fault = fault
     with suppress(KeyError, asyncio.CancelledError):
         await house.sessions.resume(SESSION)
@@ -700,7 +699,7 @@ async def test_a_start_that_fails_is_tried_again(house, monkeypatch, where, faul
 
 
 async def test_a_redis_that_fails_before_the_start_leaves_nothing_unstarted(house, monkeypatch):
-    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr(carrying, "RETRY_SECONDS", (0.01, 0.01))
     save, faults = house.snapshots.save, [asyncio.CancelledError(), ConnectionResetError()]
 
     async def failing(*args):
@@ -714,7 +713,7 @@ async def test_a_redis_that_fails_before_the_start_leaves_nothing_unstarted(hous
 
 
 async def test_one_session_that_cannot_be_started_keeps_no_other_of_its_holder_waiting(house, monkeypatch):
-    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr(carrying, "RETRY_SECONDS", (0.01, 0.01))
     house.store.devices[OTHER] = StoredDevice(OTHER, f"{PHONE[1:]}:2@s.whatsapp.net", now_ms() - HOUR_AGO, "/nowhere")
     await house.sessions.resume(SESSION)
     await house.sessions.resume(OTHER)
@@ -725,7 +724,7 @@ async def test_one_session_that_cannot_be_started_keeps_no_other_of_its_holder_w
 
 
 async def test_a_device_that_was_just_linked_stays_linked_when_it_cannot_be_started(house, monkeypatch):
-    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr(carrying, "RETRY_SECONDS", (0.01, 0.01))
     device = house.store.devices[SESSION]
     lease = await house.links.ownership.acquire(SESSION, house)
     house.holders.fault = KeyError()
@@ -774,7 +773,7 @@ async def unlinking(house):
 
 
 async def test_the_keys_are_kept_until_whatsapp_has_answered_the_log_out(house, monkeypatch):
-    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr(carrying, "RETRY_SECONDS", (0.01, 0.01))
     await house.up()
     await house.lose(R.START_FAILED)
     await house.until(lambda: len(house.holders.held) == 2)
@@ -801,7 +800,7 @@ async def test_what_is_being_unlinked_is_unlinked_once_and_shows_no_trouble_mean
 
 
 async def test_an_unlink_that_the_store_cannot_keep_is_tried_again(house, monkeypatch):
-    monkeypatch.setattr(module, "STORE_SECONDS", 0.01)
+    monkeypatch.setattr(carrying, "STORE_SECONDS", 0.01)
     await house.up()
     house.store.fault = StoreAway("Postgres is away")
     assert await house.sessions.unlink(SESSION) is True
@@ -810,7 +809,7 @@ async def test_an_unlink_that_the_store_cannot_keep_is_tried_again(house, monkey
 
 
 async def test_while_whatsapp_is_away_an_unlink_waits_and_is_done_when_it_is_back(house, monkeypatch):
-    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr(carrying, "RETRY_SECONDS", (0.01, 0.01))
     await house.up()
     await house.lose(R.START_FAILED)
     assert await house.sessions.unlink(SESSION) is True
@@ -828,7 +827,7 @@ async def test_while_whatsapp_is_away_an_unlink_waits_and_is_done_when_it_is_bac
 
 
 async def test_an_unlink_that_was_tried_for_a_day_says_that_it_was_not_done(house, monkeypatch):
-    monkeypatch.setattr(module, "UNLINK_MS", 100)
+    monkeypatch.setattr(admission, "UNLINK_MS", 100)
     await house.up()
     await house.lose(R.START_FAILED)
     assert await house.sessions.unlink(SESSION) is True
@@ -840,8 +839,8 @@ async def test_an_unlink_that_was_tried_for_a_day_says_that_it_was_not_done(hous
 
 
 async def test_a_log_out_that_whatsapp_does_not_answer_is_asked_again(house, monkeypatch):
-    monkeypatch.setattr(module, "UNLINK_SECONDS", 0.05)
-    monkeypatch.setattr(module, "RETRY_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr(carrying, "UNLINK_SECONDS", 0.05)
+    monkeypatch.setattr(carrying, "RETRY_SECONDS", (0.01, 0.01))
     await house.up()
     assert await house.sessions.unlink(SESSION) is True
     await house.until(lambda: len(house.holders.held) == 2)
@@ -869,7 +868,7 @@ async def test_where_there_is_no_device_an_unlink_tells_whoever_believed_in_one(
     await house.up()
     await house.sessions.hand_over()
     house.store.devices.clear()
-    house.sessions._over = False
+    house.sessions._carrier.over = False
     assert (await house.body()).state is State.RECONNECTING
     assert await house.sessions.unlink(SESSION) is True
     assert (await house.body()).state is State.UNLINKED
@@ -895,7 +894,7 @@ async def test_what_is_lost_while_it_is_unlinked_keeps_its_keys_and_is_unlinked_
 
 
 async def test_a_loss_that_the_store_cannot_take_is_written_down_when_it_is_back(house, monkeypatch):
-    monkeypatch.setattr(module, "STORE_SECONDS", 0.3)
+    monkeypatch.setattr(carrying, "STORE_SECONDS", 0.3)
     await house.up()
     house.store.fault = StoreAway("Postgres is away")
     await house.lose(R.REPLACED)

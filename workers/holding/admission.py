@@ -1,0 +1,163 @@
+"""Sessions on their way to be held: linked a moment ago, or registered and held by nobody."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from shared.core import phone
+from shared.core.clock import now_ms
+from shared.core.ids import SessionId
+from shared.core.keys import DAY
+from shared.core.lifecycle import DEVICE, RUNNING, State
+from shared.core.protocol import Body, Method
+from shared.state.lease import Lease
+from shared.state.snapshots import Stored
+from workers import tallies
+from workers.holding import tenure as t
+from workers.holding.carrying import Carrier
+from workers.holding.machine import initial
+from workers.holding.roster import Roster
+from workers.holding.session import HeldSession, Links
+from workers.holding.tenure import Tenure, TenurePhase
+from workers.store.device import StoredDevice, StoreFenced, Told
+
+log = structlog.get_logger()
+
+UNLINK_MS = DAY
+"""How long a log-out is tried, while WhatsApp cannot be reached."""
+CLAIMS = 50
+"""A Redis that went back is behind the store by the sessions' take-overs of a second or so."""
+
+
+class Admission:
+    """Takes leases of devices, names us in the store, and has the devices held. `most` at once; of these `reserved` are
+    kept for attempts that are under way."""
+
+    def __init__(self, links: Links, roster: Roster, carrier: Carrier, most: int, reserved: Callable[[], int]) -> None:
+        self.most = most
+        self._reserved = reserved
+        self._links = links
+        self._roster = roster
+        self._carrier = carrier
+        self._coming: set[SessionId] = set()  # being taken up: they have a place already
+
+    @property
+    def free(self) -> int:
+        """How many more sessions may be held."""
+        return self.most - len(self._roster.held) - len(self._coming) - self._reserved()
+
+    async def adopt(self, lease: Lease, device: StoredDevice, body: Body, verified: tuple[str, ...]) -> None:
+        """Hold a device that was linked a moment ago, under the attempt's own lease. `verified`: what is counted when
+        it has outlived the dwell."""
+        tenure = Tenure(shown=State.LINKED, fresh=True)
+        held = HeldSession(self._roster, lease, replace(device, told=Told.LINKED), body, tenure, verified)
+        present = self._links.ownership.hand_over(device.session, held)
+        if present is None:
+            return  # lost meanwhile: whoever takes it finds the device in the store
+        held.lease = present
+        held.settled = False
+        self._roster.held[device.session] = held
+        self._carrier.dwell(held)
+        # The attempt has ended well: what happens from here on is no matter of its.
+        self._links.spawn(self._carrier.start(held), "start")
+        self._links.spawn(self._carrier.note(held), "note")
+
+    async def resume(self, session: SessionId) -> None:
+        """Hold a registered device that nobody holds. Nothing happens when somebody does, when there is none, or when
+        it is parked and its time has not come: a device that was replaced never fights back."""
+        device = await self._links.store.device(session)
+        if device is None or (device.parked and not 0 < device.again_at <= now_ms()):
+            return
+        if self.free > 0:
+            await self.take_up(device)
+
+    async def unpark(self, session: SessionId) -> None:
+        """The operator wants a parked device held again."""
+        device = await self._links.store.device(session)
+        if device is not None and device.parked:
+            await self.take_up(replace(device, parked=""))
+
+    async def take_up(self, device: StoredDevice) -> None:
+        """Have the device held here, whatever room there is. Nothing happens if another worker has it."""
+        session = device.session
+        if session in self._roster.held or session in self._coming:
+            return
+        self._coming.add(session)
+        try:
+            held = await self._taken_up(device)
+        finally:
+            self._coming.discard(session)
+        if held is None:
+            return
+        if held.tenure.fresh:
+            self._carrier.dwell(held)
+        if held.tenure.phase is TenurePhase.LEAVING:
+            await self._carrier.give_up_at(held, t.GiveUpAt(held.tenure.leave_by))
+        await self._carrier.start_if_ours(held, t.StartAgain("session.resuming"))
+
+    async def _taken_up(self, device: StoredDevice) -> HeldSession | None:
+        session = device.session
+        stored = await self._links.snapshots.read(session)
+        if device.parked and stored.body.state in RUNNING:
+            return None  # its owner links it anew
+        tenure = initial(shown=stored.body.state, fresh=device.told < Told.VERIFIED, parked=device.parked, now=now_ms())
+        body = self._links.body(device).model_copy(update={"method": stored.body.method} if tenure.fresh else {})
+        region = phone.region_of(device.phone)
+        verified = tallies.verified(body.method or Method.QR, region, region) if tenure.fresh else ()
+        lease = Lease(session, self._links.ownership.worker, 0)
+        held = HeldSession(self._roster, lease, device, body, tenure, verified)
+        taken = await self._links.ownership.acquire(session, held)
+        if taken is None:
+            return None
+        held.lease = taken
+        try:
+            if await self._claim(held):
+                if held.device.told == Told.NOTHING:
+                    await self._tell_linked(held, stored)
+                self._roster.held[session] = held
+                return held
+        except BaseException:
+            await self._links.ownership.let_go(session, held)
+            raise
+        await self._links.ownership.let_go(session, held)
+        return None
+
+    async def _claim(self, held: HeldSession) -> bool:
+        """Name us in the store before we connect, so that every older owner is refused there; whether the device is
+        still the same. A Redis that went back gives tokens that the store has seen: then the next one is taken."""
+        for _ in range(CLAIMS):
+            try:
+                device = await self._links.store.claim(held.session, self._links.fence(held))
+            except StoreFenced as newer:
+                log.warning("lease.behind-store", session=held.session, token=held.lease.token, newest=newer.newest)
+                lease = await self._links.ownership.advance(held.lease)
+                if lease is None:
+                    return False
+                held.lease = lease
+            else:
+                if device is None or device.jid != held.device.jid:
+                    return False
+                wanted, held.device = held.device.parked, device
+                if device.parked and not wanted:  # the operator's wish
+                    held.device = replace(device, parked="", again_at=0)
+                    await self._links.store.note(held.device, self._links.fence(held))
+                return True
+        return False
+
+    async def _tell_linked(self, held: HeldSession, stored: Stored) -> None:
+        """The device was made durable, and its worker died before anybody was told."""
+        if stored.body.state not in DEVICE and self._links.claims is not None:
+            region, method = phone.region_of(held.device.phone), held.body.method or Method.QR
+            if not await self._links.claims.spend(await self._links.claims.subject(held.session)):
+                # Its link was revoked meanwhile: what it led to must not be kept.
+                held.tenure = replace(held.tenure, phase=TenurePhase.LEAVING, leave_by=now_ms() + UNLINK_MS)
+                return
+            if stored.body.state is not State.LINKING:  # somebody has ended the attempt meanwhile
+                await self._roster.record.show(held, t.Tell(State.RECONNECTING, "session.resuming"))
+            body = held.body.model_copy(update={"state": State.LINKED, "method": method})
+            await self._roster.record.linked(held, body, region, tallies.linked(method, region, region))
+            held.body = body
+        held.tenure = replace(held.tenure, shown=State.LINKED)
+        held.device = replace(held.device, told=Told.LINKED)
+        await self._links.store.note(held.device, self._links.fence(held))

@@ -1,0 +1,266 @@
+"""Feeds events to the machine of a held session (workers/holding/machine.py), and carries its effects out.
+
+An effect that the store or Redis cannot take now is tried again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import structlog
+from redis.exceptions import RedisError
+
+from shared.core.clock import now_ms
+from shared.core.failures import FailureCode
+from shared.core.lifecycle import State
+from workers.engine import protocol as pipe
+from workers.engine.processes import EngineFailed
+from workers.holding import tenure as t
+from workers.holding.holders import Holders, Room
+from workers.holding.machine import step
+from workers.holding.outdated import Outdated
+from workers.holding.roster import Roster
+from workers.holding.session import SAY_AGAIN_SECONDS, HeldSession, Links
+from workers.holding.settling import Settling
+from workers.holding.tenure import UNLINKING, SessionEvent, Sign, TenurePhase
+from workers.store.device import StoreAway, StoreFenced, Told
+
+log = structlog.get_logger()
+
+DWELL_SECONDS = 60.0
+"""A fresh device that is still there after this long is verified; WhatsApp drops some after 10-15 s."""
+RETRY_SECONDS = (2.0, 60.0)
+"""Pauses between tries to take a session up: the first, doubled each time, and the longest."""
+STORE_SECONDS = 5.0
+"""Until something is tried again that the store, or Redis, could not take."""
+SETTLED_SECONDS = 600.0
+"""A device that was replaced once, and has been online for so long since, is held like any other again."""
+UNLINK_SECONDS = 30.0
+"""How long WhatsApp's answer to a log-out is waited for; and how long an attempt waits for one."""
+
+
+class Carrier:
+    """One step of a session at a time: the event, the machine's answer, and all that comes of it."""
+
+    def __init__(self, links: Links, holders: Holders, roster: Roster, settling: Settling, outdated: Outdated) -> None:
+        self.over = False  # all sessions have been handed over: none is started any more
+        self._links = links
+        self._holders = holders
+        self._roster = roster
+        self._settling = settling
+        self._outdated = outdated
+        self._carry: dict[type, Callable[[HeldSession, Any], Awaitable[object]]] = {
+            t.Tell: self._tell,
+            t.Dwell: self._dwell_anew,
+            t.TellVerified: self._tell_verified,
+            t.TellEnd: roster.record.last,
+            t.StartAgain: self.start_if_ours,
+            t.RetryIn: self._retry_in,
+            t.SendLogOut: self._send_log_out,
+            t.Disconnect: self._disconnect,
+            t.GiveUpAt: self.give_up_at,
+            t.Settle: self._settle,
+            t.ParkDevice: self._park,
+            t.UnparkDevice: self._unpark,
+            t.ForgetDevice: self.forget,
+            t.CoolNumber: self._cool,
+            t.Offer: self._offer,
+            t.AwaitVersion: self._await_version,
+            t.CutTexts: self._cut_texts,
+            t.WakeTexts: self._wake_texts,
+        }
+
+    async def feed(self, held: HeldSession, event: SessionEvent) -> None:
+        """One event, and all that comes of it."""
+        if not self._roster.holds(held):
+            return
+        held.tenure, effects = step(held.tenure, event, now_ms())
+        if held.tenure.phase is not TenurePhase.ONLINE:
+            held.online.clear()
+        for effect in effects:
+            await self._carry[type(effect)](held, effect)
+
+    async def feed_safely(self, held: HeldSession, event: SessionEvent) -> bool:
+        """As `_feed`; what the store or Redis could not take is tried again. Whether the session is still ours."""
+        before = held.tenure
+        try:
+            await self.feed(held, event)
+        except StoreFenced:
+            self._roster.yield_up(held, "fenced")
+            return False
+        except (RedisError, OSError, TimeoutError) as error:  # of the store, too
+            log.warning("session.event-delayed", session=held.session, error=str(error))
+            held.tenure = before
+            held.later(STORE_SECONDS, lambda: self._links.spawn(self.again(held, event), "again"))
+        except BaseException:  # held again, it is told of its loss again
+            held.tenure = replace(before, phase=TenurePhase.COMING)
+            self.start_later(held)
+            raise
+        return True
+
+    async def again(self, held: HeldSession, event: SessionEvent) -> None:
+        await self.feed_safely(held, event)
+
+    def feed_later(self, held: HeldSession, seconds: float, event: SessionEvent, name: str) -> None:
+        held.later(max(seconds, 0), lambda: self._links.spawn(self.again(held, event), name))
+
+    # --- starting -----------------------------------------------------------------------------------------------------
+
+    async def start(self, held: HeldSession) -> None:
+        """Have it held; whatever goes wrong, it is tried again later."""
+        device = held.device
+        try:
+            # A start against a device that is not in its database aborts the whole process, so look first.
+            there = await self._links.store.holds(device)
+            if self.over:
+                held.let_go()
+            elif not self._roster.holds(held):
+                log.info("session.not-started", session=device.session)
+            elif there:
+                with suppress(RedisError, OSError, TimeoutError):  # then as it was before
+                    held.inbound = await self._links.hears(device.session)
+                order = pipe.Hold(
+                    session=device.session, database=device.database, jid=device.jid, inbound=held.inbound
+                )
+                await self._place(held, order)
+            else:
+                log.error("device.missing", session=device.session)
+                await self.feed(held, Sign.KEYS_MISSING)
+        except (StoreAway, EngineFailed) as error:
+            log.warning("session.start-delayed", session=device.session, error=str(error))
+            self.start_later(held)
+        except BaseException:  # the limit of a job, too
+            self.start_later(held)
+            raise
+
+    async def _place(self, held: HeldSession, order: pipe.Hold) -> None:
+        """Have it held in the company that it may have."""
+        if held.quarantined:
+            await self._holders.hold(order, Room.ALONE)
+        elif held.settled:
+            await self._holders.hold(order)
+        else:
+            held.settled = True  # what it is started for later finds the history read
+            await self._settling.hold(order)
+
+    def start_later(self, held: HeldSession) -> None:
+        if not self._roster.holds(held):
+            return
+        held.tenure, effects = step(held.tenure, Sign.START_FAILED, now_ms())
+        for effect in effects:
+            if isinstance(effect, t.RetryIn):
+                self._arm_retry(held, effect)
+
+    async def start_if_ours(self, held: HeldSession, effect: t.StartAgain) -> None:
+        """Start only after a fenced write: a worker that slept past its lease must not take its sessions up again."""
+        try:
+            ours = await self._roster.record.show(held, t.Tell(State.RECONNECTING, effect.event, held.tenure.trouble))
+        except BaseException:
+            self.start_later(held)
+            raise
+        if ours:
+            held.tenure = replace(held.tenure, shown=State.RECONNECTING)
+            await self.start(held)
+        else:
+            self.start_later(held)
+
+    def _arm_retry(self, held: HeldSession, effect: t.RetryIn) -> None:
+        first, longest = RETRY_SECONDS
+        pause = min(longest, first * 2 ** min(effect.tries, 30))  # after a day of tries it would be too large a number
+        self.feed_later(held, pause, Sign.RETRY, "resume")
+
+    # --- carrying effects out -----------------------------------------------------------------------------------------
+
+    async def _tell(self, held: HeldSession, effect: t.Tell) -> None:
+        outdated = effect.trouble is FailureCode.CLIENT_OUTDATED
+        await self._roster.record.show(held, effect, retry_at=self._outdated.versions.next_try if outdated else None)
+
+    async def _retry_in(self, held: HeldSession, effect: t.RetryIn) -> None:
+        self._arm_retry(held, effect)
+
+    async def _await_version(self, held: HeldSession, effect: t.AwaitVersion) -> None:
+        await self._outdated.refused(held, effect.library)
+
+    def dwell(self, held: HeldSession) -> None:
+        left = DWELL_SECONDS - (now_ms() - held.device.linked_at) / 1000
+        self.feed_later(held, left, Sign.DWELT, "dwell")
+
+    async def _dwell_anew(self, held: HeldSession, _: t.Dwell) -> None:
+        self.feed_later(held, DWELL_SECONDS, Sign.DWELT, "dwell")
+
+    async def _tell_verified(self, held: HeldSession, _: t.TellVerified) -> None:
+        if await self._roster.record.verified(held):
+            held.device = replace(held.device, told=Told.VERIFIED)
+            self._links.spawn(self.note(held), "note")
+        else:
+            held.tenure = replace(held.tenure, fresh=True)
+            self.feed_later(held, SAY_AGAIN_SECONDS, Sign.DWELT, "verified")
+
+    async def note(self, held: HeldSession) -> None:
+        """Write down beside the device what was told of it; as long as that fails, again."""
+        while self._roster.holds(held):
+            try:
+                await self._links.store.note(held.device, self._links.fence(held))
+            except StoreFenced:
+                return  # whoever has it now writes it down
+            except OSError as error:
+                log.warning("device.unnoted", session=held.session, error=str(error))
+                await asyncio.sleep(STORE_SECONDS)
+            else:
+                return
+
+    async def _send_log_out(self, held: HeldSession, _: t.SendLogOut) -> None:
+        held.log_outs = asked = held.log_outs + 1
+        await self._holders.send(held.session, pipe.LogOut(session=held.session))
+
+        def unanswered() -> None:
+            if held.log_outs == asked:
+                log.warning("session.log-out-unanswered", session=held.session)
+                self._links.spawn(self.again(held, Sign.UNANSWERED), "log-out")
+
+        held.later(UNLINK_SECONDS, unanswered)
+
+    async def _disconnect(self, held: HeldSession, _: t.Disconnect) -> None:
+        await self._holders.release(held.session)
+
+    async def give_up_at(self, held: HeldSession, effect: t.GiveUpAt) -> None:
+        self.feed_later(held, (effect.by - now_ms()) / 1000, Sign.LATE, "late")
+
+    async def _settle(self, held: HeldSession, _: t.Settle) -> None:
+        self.feed_later(held, SETTLED_SECONDS, Sign.SETTLED, "settled")
+
+    async def _park(self, held: HeldSession, effect: t.ParkDevice) -> None:
+        held.device = replace(held.device, parked=effect.why, again_at=effect.again_at)
+        await self._links.store.note(held.device, self._links.fence(held))
+        if not effect.why.startswith(UNLINKING):
+            self._roster.take_out(held)
+
+    async def _unpark(self, held: HeldSession, _: t.UnparkDevice) -> None:
+        held.device = replace(held.device, parked="", again_at=0)
+        self._links.spawn(self.note(held), "note")
+
+    async def forget(self, held: HeldSession, _: t.ForgetDevice | None = None) -> None:
+        await self._holders.release(held.session)
+        try:
+            await self._links.store.forget(held.device, self._links.fence(held))
+        except StoreAway as error:
+            # WhatsApp knows these keys no more: the next sweep takes the device up, is told so, and forgets it then.
+            log.warning("device.not-forgotten", session=held.session, error=str(error))
+        self._roster.take_out(held)
+        held.over.set()
+
+    async def _cool(self, held: HeldSession, effect: t.CoolNumber) -> None:
+        await self._links.cooldowns.until(held.device.phone, effect.until)
+
+    async def _offer(self, held: HeldSession, effect: t.Offer) -> None:
+        if self._links.offer is not None:
+            await self._links.offer(held.session, effect.at)
+
+    async def _cut_texts(self, held: HeldSession, _: t.CutTexts) -> None:
+        self._roster.sending.cut(held.session)
+
+    async def _wake_texts(self, held: HeldSession, _: t.WakeTexts) -> None:
+        held.online.set()
+        self._roster.sending.wake(held)

@@ -1,0 +1,57 @@
+"""The sessions that this worker holds, and the ways on which one leaves it."""
+
+import structlog
+
+from shared.core.ids import SessionId
+from workers.holding.holders import Holders
+from workers.holding.sending import Sending
+from workers.holding.session import HeldSession, Links, SnapshotWriter
+
+log = structlog.get_logger()
+
+
+class Roster:
+    """Held sessions by their names. `record` writes what they show, `sending` sends their texts."""
+
+    def __init__(self, links: Links, holders: Holders) -> None:
+        self.held: dict[SessionId, HeldSession] = {}
+        self.record = SnapshotWriter(links, self)
+        self.sending = Sending(links, holders)
+        self._links = links
+        self._holders = holders
+
+    def holds(self, held: HeldSession) -> bool:
+        """True while this worker holds the session."""
+        return self.held.get(held.session) is held
+
+    async def retaken(self, held: HeldSession) -> None:
+        """Redis has forgotten the session, and knows it again under a new lease: say where it and its texts stand."""
+        await self.record.again(held, "session.retaken")
+        await self.sending.restore(held.session)
+
+    def ended(self, held: HeldSession) -> None:
+        """There is no device to send by any more: its texts are told as not sent."""
+        self._links.spawn(self.sending.give_up(held.session), "send")
+
+    def drop(self, held: HeldSession) -> None:
+        """Let go of a session that is no longer ours."""
+        self.take_out(held)
+        held.let_go()
+        self.sending.stop(held.session)
+        self._links.spawn(self._release(held), "release")
+
+    def take_out(self, held: HeldSession) -> None:
+        """Hold the session no more. The caller closes its connection, and gives its lease back."""
+        if self.holds(held):  # the session may have been taken up again meanwhile
+            del self.held[held.session]
+            self.sending.stop(held.session)
+
+    def yield_up(self, held: HeldSession, why: str) -> None:
+        """Leave the session to the worker that has taken it over: close the connection, and write nothing."""
+        log.warning("session.yielded", session=held.session, why=why)
+        self._links.ownership.forget(held.session, held)
+        self.drop(held)
+
+    async def _release(self, held: HeldSession) -> None:
+        await self._holders.release(held.session)
+        await self._links.ownership.let_go(held.session, held)
