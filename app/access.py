@@ -18,6 +18,7 @@ from shared.settings import Settings
 
 _ALGORITHM = "HS256"
 _PURPOSE = "whatsapp-link"
+_LOOK = "whatsapp-look"
 
 
 class BadToken(Exception):
@@ -44,6 +45,14 @@ class Brand:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What web must know of a link before its page has said hello: the brand, and whose pages may frame it."""
+
+    brand: Brand | None = None
+    embed_origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """What a link says: for which company, until when (ms since the epoch), and how its page begins."""
 
@@ -63,6 +72,11 @@ class Link:
     def session(self) -> SessionId:
         """The session that this link may link."""
         return session_of(self.company)
+
+    @property
+    def look(self) -> Look | None:
+        """How its page looks, where that differs from the service's own look."""
+        return Look(self.brand, self.embed_origin) if self.brand or self.embed_origin else None
 
 
 class LinkOptions(TypedDict, total=False):
@@ -108,8 +122,22 @@ class Access:
     def sign(self, link: Link) -> str:
         """The link's token. It goes into the URL's fragment, which browsers send to nobody."""
         said = {claim: getattr(link, name) for name, claim in _CLAIMS.items()}
-        brand = {name: value for name, value in asdict(link.brand).items() if value} if link.brand else None
-        claims = {"aud": _PURPOSE, "exp": link.expires_at // 1000, **said, "brand": brand or None}
+        return self._encode({"aud": _PURPOSE, "exp": link.expires_at // 1000, **said, "brand": _said_of(link.brand)})
+
+    def sign_look(self, look: Look) -> str:
+        """The look as the link's address tells it to the server, which does not see the token. It is no secret, and for
+        ever: a dead link still says whose it was. Nobody else can make one, and so dress our page as another's."""
+        return self._encode({"aud": _LOOK, "brand": _said_of(look.brand), "embed": look.embed_origin})
+
+    def read_look(self, text: str) -> Look | None:
+        """The look that `sign_look` has signed; None for anything else."""
+        try:
+            claims = jwt.decode(text, self._secret, [_ALGORITHM], audience=_LOOK)
+            return Look(_brand_in(claims), claims.get("embed"))
+        except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError):
+            return None
+
+    def _encode(self, claims: dict[str, Any]) -> str:
         return jwt.encode({k: v for k, v in claims.items() if v is not None}, self._secret, _ALGORITHM)
 
     def verify(self, token: str) -> Link:
@@ -123,12 +151,10 @@ class Access:
                 options={"require": ["exp", "jti", "sub", "name"], "verify_exp": False},
             )
             said: dict[str, Any] = {name: claims.get(claim) for name, claim in _CLAIMS.items()}
-            known = {field.name for field in fields(Brand)}
-            brand = {name: value for name, value in claims.get("brand", {}).items() if name in known}
             link = Link(
                 **said | {"company": company_id(claims["sub"])},
                 expires_at=int(claims["exp"]) * 1000,
-                brand=Brand(**brand) if brand else None,
+                brand=_brand_in(claims),
             )
         except (jwt.InvalidTokenError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadToken from error
@@ -140,6 +166,16 @@ class Access:
         """`SPENT`, `REVOKED`, or None for a link that may be used."""
         value = await self._redis.get(keys.link(link_id))
         return value.decode() if value else None
+
+
+def _said_of(brand: Brand | None) -> dict[str, str] | None:
+    return ({name: value for name, value in asdict(brand).items() if value} or None) if brand else None
+
+
+def _brand_in(claims: dict[str, Any]) -> Brand | None:
+    known = {field.name for field in fields(Brand)}
+    brand = {name: value for name, value in claims.get("brand", {}).items() if name in known}
+    return Brand(**brand) if brand else None
 
 
 WRONG_KEYS = 20

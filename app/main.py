@@ -9,14 +9,13 @@ import structlog
 import uvicorn
 from arq.connections import ArqRedis
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from app.access import Access
@@ -28,11 +27,13 @@ from app.api.routes import Api
 from app.api.texts import Texts
 from app.api.webhooks import WebhookRoutes
 from app.http.border import Border, Named
+from app.http.policy import SecurityHeaders
 from app.http.problems import http_problem
 from app.onboarding import Endings, Onboarding
 from app.openapi import Description
 from app.ops.routes import Ops
 from app.page.assets import Assets
+from app.page.look import look_of
 from app.page.paint import Platform
 from app.page.relay import Relay
 from app.page.socket import Browser
@@ -59,44 +60,6 @@ log = structlog.get_logger()
 GRACE_SECONDS = 10
 OUR_NETWORKS = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "::1/128", "fc00::/7")
 """Where a host's routers are. Of X-Forwarded-For only what they have added is believed: the rest the browser said."""
-
-_NO_GUESSING = {"x-content-type-options": "nosniff"}
-_DOCUMENT = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "permissions-policy": "camera=(), microphone=(), geolocation=()",
-}
-
-
-class SecurityHeaders:
-    """Puts on every document the headers that keep it to itself. A module or an answer of the API, which no browser
-    takes for a document once it may not guess, would only grow by them."""
-
-    def __init__(self, app: ASGIApp, *, framed_by_us: bool, only_https: bool) -> None:
-        self._app = app
-        self._document = dict(_DOCUMENT)
-        if only_https:  # who came by https shall never try http again, where the token's page could be exchanged
-            self._document["strict-transport-security"] = "max-age=31536000"
-        if framed_by_us:  # the gallery of states shows the page in frames
-            policy = self._document["content-security-policy"]
-            self._document["content-security-policy"] = (
-                policy.replace("frame-ancestors 'none'", "frame-ancestors 'self'") + "; frame-src 'self'"
-            )
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                is_document = headers.get("content-type", "").startswith("text/html")
-                for name, value in (_NO_GUESSING | self._document if is_document else _NO_GUESSING).items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
 
 
 async def _home(_request: Request) -> Response:
@@ -175,10 +138,11 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
             gallery=config.development,
             fresh=config.development,
             elsewhere=elsewhere(config),
+            look_of=look_of(config, access),
         ).routes(),
     ]
     middleware = [
-        Middleware(SecurityHeaders, framed_by_us=config.development, only_https=config.base_url.startswith("https:")),
+        Middleware(SecurityHeaders, only_https=config.base_url.startswith("https:")),
         Middleware(GZipMiddleware, minimum_size=1000),
     ]
     app = Application(

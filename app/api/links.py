@@ -1,7 +1,7 @@
 """Making a link, for the API and for the operators' command: the same limits, and the same answer."""
 
 from collections.abc import Iterator
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from pydantic import HttpUrl
 
@@ -52,9 +52,10 @@ def make_link(access: Access, settings: Settings, asked: NewLink) -> Link:
 def show_link(access: Access, settings: Settings, link: Link) -> LinkView:
     """The answer to whoever has a link made."""
     token = access.sign(link)
-    # The token stays in the fragment, which no server sees; its language is told, so that the first paint is in it.
-    language = f"?lang={quote(link.locale)}" if link.locale else ""
-    url = f"{settings.base_url}/link{language}#{token}"
+    # The token stays in the fragment, which no server sees; what the first paint needs is told.
+    told = {"lang": link.locale, "look": access.sign_look(link.look) if link.look else None}
+    query = urlencode({name: value for name, value in told.items() if value})
+    url = f"{settings.base_url}/link{query and '?' + query}#{token}"
     return LinkView(id=link.id, url=url, token=token, expires_at=link.expires_at)
 
 

@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from app.page.look import PLAIN, LookOf, look_headers
 from app.page.modules import joined
 from app.page.paint import Languages, Painter, Platform, Reader
 from app.page.whereabouts import Elsewhere
@@ -111,7 +112,7 @@ def _accepts(asked: Headers, encoding: str) -> bool:
 
 class Assets:
     """All that the page is made of, and the gallery of its states where that is wished. `elsewhere` may send the
-    browser that asks for the page to another address."""
+    browser that asks for the page to another address; `look_of` tells how the page of the asked link looks."""
 
     def __init__(
         self,
@@ -121,8 +122,10 @@ class Assets:
         fresh: bool,
         folder: Path = FRONTEND,
         elsewhere: Elsewhere = lambda _request: None,
+        look_of: LookOf = lambda _request: PLAIN,
     ) -> None:
         self._elsewhere = elsewhere
+        self._look_of = look_of
         self._platform = platform
         self._folder = folder
         self._gallery = gallery
@@ -157,6 +160,7 @@ class Assets:
             if not self._fresh:
                 self._painted[page, reader] = asset
         answer = asset.answer(request.headers, EACH_TIME)
+        answer.headers.update(look_headers(self._look_of(request)))
         answer.headers["vary"] = "accept-encoding, accept-language, cookie, user-agent, sec-ch-ua-mobile"
         return answer
 

@@ -13,7 +13,9 @@ from shared.settings import Settings
 #: looks foreign: this one is answered all the same, or the browser would go round for ever.
 MARK = "moved"
 LANGUAGE = "lang"
-"""The link's language, which its address tells; it goes along."""
+LOOK = "look"
+TOLD = (LANGUAGE, LOOK)
+"""What a link's address tells of it besides its token: its language and its look. They go along."""
 
 Elsewhere = Callable[[Request], RedirectResponse | None]
 
@@ -27,9 +29,7 @@ def elsewhere(config: Settings) -> Elsewhere:
         if home is None or f"{at.scheme}://{at.netloc}" in origins or MARK in request.query_params:
             return None
         # 308 keeps the fragment with the token, which no server sees. It is not to be remembered: settings change.
-        language = request.query_params.get(LANGUAGE)
-        return RedirectResponse(
-            f"{home}&{urlencode({LANGUAGE: language})}" if language else home, 308, {"cache-control": "no-store"}
-        )
+        told = urlencode({name: value for name in TOLD if (value := request.query_params.get(name))})
+        return RedirectResponse(f"{home}{told and '&' + told}", 308, {"cache-control": "no-store"})
 
     return look

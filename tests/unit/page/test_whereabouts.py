@@ -56,7 +56,11 @@ def test_without_a_public_url_there_is_nowhere_to_send_to():
     assert elsewhere(settings(None))(asked("whatever.example", "http")) is None
 
 
-def test_the_link_s_language_goes_along():
-    answer = elsewhere(settings())(asked("foreign.example", query="lang=es%26x"))
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [("lang=es%26x", "lang=es%26x"), ("look=a.b.c", "look=a.b.c"), ("look=a&x=1&lang=es", "lang=es&look=a")],
+)
+def test_the_link_s_language_and_look_go_along(query, told):
+    answer = elsewhere(settings())(asked("foreign.example", query=query))
     assert answer is not None
-    assert answer.headers["location"] == f"{HOME}/link?moved&lang=es%26x"
+    assert answer.headers["location"] == f"{HOME}/link?moved&{told}"

@@ -1,0 +1,91 @@
+"""The look of a link: told by its address, believed only when we have signed it, and framed by its own origin alone."""
+
+from urllib.parse import quote, urlsplit
+
+import httpx
+import pytest
+
+from app.access import Access, BadToken, Brand, Look
+from app.api.links import make_link, show_link
+from app.api.models import NewLink
+from app.main import create_app
+from app.page.look import PLAIN, look_headers
+from shared.core.ids import CompanyId
+from tests.unit.api.conftest import CONFIG, settings_with
+
+EMBEDDER = "https://platform.example"
+OTHER = "https://other.example"
+
+
+def ancestors(headers):
+    policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+    return policy["frame-ancestors"]
+
+
+@pytest.fixture
+def opened(redis):
+    """The page under another configuration."""
+
+    async def get(query, **settings):
+        app = create_app(settings_with(**settings), redis=redis)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000") as http:
+            answer = await http.get(f"/link{query}")
+        assert answer.status_code == 200
+        return answer
+
+    return get
+
+
+async def test_only_the_link_s_own_origin_may_frame_its_page(redis, opened):
+    access = Access(CONFIG, redis)
+    for body, allowed in [({}, "'none'"), ({"locale": "es"}, "'none'"), ({"embedOrigin": EMBEDDER}, EMBEDDER)]:
+        made = show_link(
+            access, CONFIG, make_link(access, CONFIG, NewLink.model_validate({"companyId": "salon"} | body))
+        )
+        query = urlsplit(made.url).query
+        answer = await opened(f"?{query}", embed_origins=(EMBEDDER, OTHER))
+        assert ancestors(answer.headers) == allowed
+        assert answer.headers["cross-origin-opener-policy"] == (
+            "unsafe-none" if "embedOrigin" in body else "same-origin"
+        )
+        assert made.token not in query, "the token is for nobody but the page"
+
+
+async def test_an_origin_that_is_allowed_no_more_may_not_frame_what_was_made_before(redis, opened):
+    text = Access(CONFIG, redis).sign_look(Look(None, EMBEDDER))
+    assert ancestors((await opened(f"?look={text}", embed_origins=(EMBEDDER,))).headers) == EMBEDDER
+    for now in ((), (OTHER,)):
+        answer = await opened(f"?look={text}", embed_origins=now)
+        assert ancestors(answer.headers) == "'none'"
+        assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+
+
+async def test_a_look_that_we_have_not_signed_is_none(redis, opened):
+    access = Access(CONFIG, redis)
+    ours = access.sign_look(Look(Brand("Bookwell"), EMBEDDER))
+    token = access.sign(
+        access.new_link(CompanyId("salon"), ttl_seconds=60, company_name="Salon", embed_origin=EMBEDDER)
+    )
+    foreign = Access(settings_with(secret_key="o" * 40), redis).sign_look(Look(None, EMBEDDER))
+    for text in ("", "x", "a.b.c", ours[:-2], ours + "x", token, foreign, EMBEDDER, "\x00", "ü"):
+        assert access.read_look(text) is None
+        answer = await opened(f"?look={quote(text)}", embed_origins=(EMBEDDER,))
+        assert ancestors(answer.headers) == "'none'"
+
+
+def test_a_look_is_no_token(redis):
+    access = Access(CONFIG, redis)
+    with pytest.raises(BadToken):
+        access.verify(access.sign_look(Look(Brand("Bookwell"), EMBEDDER)))
+
+
+def test_a_look_comes_back_whole(redis):
+    access = Access(CONFIG, redis)
+    for look in (
+        PLAIN,
+        Look(Brand("Bookwell")),
+        Look(None, EMBEDDER),
+        Look(Brand("Bookwell", "#0a7d4f", "https://cdn.example/l.svg"), EMBEDDER),
+    ):
+        assert access.read_look(access.sign_look(look)) == look
+    assert look_headers(PLAIN) == {}
