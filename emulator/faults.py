@@ -98,10 +98,10 @@ class Fault(StrEnum):
     MESSAGE_CUT = "message-cut"
     MESSAGE_LATE = "message-late"
     MESSAGE_REFUSED = "message-refused"
-    RETRY_RECEIPT = "retry-receipt"
     MEDIA_UNREACHABLE = "media-unreachable"
     MEDIA_HTTP_ERROR = "media-http-error"
     MEDIA_SILENCE = "media-silence"
+    RETRY_RECEIPT = "retry-receipt"
     RECEIPT_SILENCE = "receipt-silence"
     RECEIPT_LATE = "receipt-late"
 

@@ -62,6 +62,18 @@ class Client:
         except TimeoutError:
             raise AssertionError(f"no {events} within {seconds} s, but {self._lines}") from None
 
+    async def receipts(self, message, count=1, seconds=PATIENCE):
+        """The first receipts of one message, wherever they stand: a phone may answer before `send` has returned."""
+        try:
+            async with asyncio.timeout(seconds), self._news:
+                while True:
+                    found = [line for line in self._lines if line["event"] == "receipt" and message in line["ids"]]
+                    if len(found) >= count:
+                        return found[:count]
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError(f"no {count} receipts of {message} within {seconds} s, but {self._lines}") from None
+
     def heard(self, event):
         """Whether it said this so far."""
         return any(line["event"] == event for line in self._lines)

@@ -29,7 +29,7 @@ async def test_a_conversation_goes_to_and_fro(emulator, linked, phone, friend, l
         assert (heard["id"], heard["text"], heard["own"]) == (written, f"question {turn}", False)
         assert friend.number in (heard["sender"], heard["alt"])
         answer = await sent(linked, friend.number, f"answer {turn}")
-        assert (await linked.until("receipt"))["ids"] == [answer]
+        assert (await linked.receipts(answer))[0]["ids"] == [answer]
     texts = [(message["to"], message["text"]) for message in await emulator.messages(phone.number)]
     assert texts == [(friend.number, f"answer {turn}") for turn in range(3)]
     got = await emulator.wait_for(
@@ -123,18 +123,19 @@ async def test_a_message_is_refused_for_one_receiver(emulator, linked, friend, s
 async def test_receipts_as_the_receivers_phone_gives_them(emulator, linked, phone, friend):
     await friend.change(receipts="read")
     message = await sent(linked, friend.number, "x")
-    kinds = [(await linked.until("receipt"))["type"] for _ in range(2)]
+    kinds = [one["type"] for one in await linked.receipts(message, 2)]
     assert len(set(kinds)) == 2
     await friend.receipt(phone.number, message, "played")
-    assert (await linked.until("receipt"))["ids"] == [message]
+    assert len(await linked.receipts(message, 3)) == 3
     with pytest.raises(EmulatorError, match="sent no message"):
         await friend.receipt(phone.number, "nothing")
     await emulator.arm("receipt-silence", phone=friend.number)
     seen = await emulator.now()
-    await sent(linked, friend.number, "y")
-    await sent(linked, friend.number, "z")
-    await linked.until("receipt")
-    assert len([e for e in await emulator.events(seen, phone=phone.number) if e.kind == "receipt.sent"]) <= 2
+    silent = await sent(linked, friend.number, "y")
+    heard = await sent(linked, friend.number, "z")
+    await linked.receipts(heard, 2)
+    told = [e.detail["message_id"] for e in await emulator.events(seen, phone=phone.number) if e.kind == "receipt.sent"]
+    assert set(told) == {heard} != {silent}
 
 
 async def test_a_phone_that_cannot_open_a_text_gets_it_again(emulator, linked, phone, friend):

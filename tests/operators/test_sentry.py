@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from app.local.redis import LocalRedis
 from emulator.client import Emulator
+from emulator.environment import HOOK_DIRECTORY
 from shared.core import keys
 from shared.core.ids import SessionId
 from shared.jobs.queue import client, enqueue
@@ -21,6 +22,9 @@ from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
+BROKEN = Path(__file__).with_name("broken")
+BROKEN_COMPANY = "salon-broken"
+
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def heard() -> AsyncIterator[Sink]:
@@ -30,8 +34,15 @@ async def heard() -> AsyncIterator[Sink]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def told(emulator: Emulator, own_redis: LocalRedis, folder: Path, heard: Sink) -> AsyncIterator[Stack]:
-    """A service that reports to the sink."""
-    async with Stack.running(emulator, own_redis.url, folder, SENTRY_DSN=heard.dsn) as stack:
+    """A service that reports to the sink, and has a bug for companies named `salon-broken…`."""
+    async with Stack.running(
+        emulator,
+        own_redis.url,
+        folder,
+        SENTRY_DSN=heard.dsn,
+        PYTHONPATH=str(BROKEN),
+        WA_BROKEN_NEXT_HOOK=str(HOOK_DIRECTORY / "sitecustomize.py"),
+    ) as stack:
         yield stack
 
 
@@ -123,6 +134,7 @@ async def test_an_onboarding_past_its_time_is_told_by_the_one_who_closed_it(told
     session = SessionId((await told.link())["session"])
     body = b'{"state":"queued","method":"qr","deadline":1}'
     await told.redis.set(keys.claim(session), 1)
+    await told.redis.zadd(keys.CLAIMS, {session: 1})
     await told.redis.hset(keys.snapshot(session), mapping={"attempt": 1, "seq": 1, "body": body})
     await enqueue(client(told.redis.connection_pool), keys.QUEUE_SESSIONS, "sweep", job_id="sweep:now")
     event = await heard.event(of("overdue"))
@@ -143,15 +155,12 @@ async def test_a_job_that_fails_arrives_once_is_counted_and_stands_in_the_stream
 
 
 async def test_a_bug_in_web_arrives_once_from_a_socket_and_from_the_api(told: Stack, heard: Sink) -> None:
-    link = await told.link()
-    session = SessionId(link["session"])
-    await told.redis.hset(keys.claim(session), "not", "a string")
+    link = await told.link(BROKEN_COMPANY)
     async with told.socket(link) as socket:
         await socket.send("request-qr")
         assert (await socket.error())["code"] == "internal"
     event = await heard.event(of("command"))
     assert tags(event) == {"component": "web", "operation": "command", "companyId": link["company"]}
-    await told.redis.hset(keys.lease(session), "not", "a string")
     assert (await told.http.delete(f"/api/v1/companies/{link['company']}/session")).status_code == 500
     event = await heard.event(of("api.unlink"))
     assert tags(event) == {"component": "web", "operation": "api.unlink", "companyId": link["company"]}
@@ -181,7 +190,7 @@ async def test_the_mistakes_of_people_and_what_whatsapp_does_to_them_page_nobody
     redis = client(told.redis.connection_pool)
     await enqueue(redis, keys.QUEUE_SESSIONS, "unlink", "company_no such", job_id="unlink:last")
     await heard.event(of("job.unlink"))
-    await told.redis.hset(keys.claim(SessionId(link["session"])), "not", "a string")
+    link = await told.link(BROKEN_COMPANY)
     async with told.socket(link) as socket:
         await socket.send("request-qr")
         await socket.error()
