@@ -5,9 +5,12 @@ total_commands_processed counts calls inside scripts as well; `inside` is told b
 """
 
 import asyncio
+import re
 from collections import Counter
 from typing import Self
 from urllib.parse import unquote, urlsplit
+
+_WORD = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
 class Monitor:
@@ -20,6 +23,8 @@ class Monitor:
         self.sent: Counter[str] = Counter()
         self.inside: Counter[str] = Counter()
         self.senders: Counter[str] = Counter()
+        self.about = ""
+        """If set, only commands that name this count: an onboarding's own, without what everybody sends at rest."""
         self._reading: asyncio.Task[None] | None = None
         self._writer: asyncio.StreamWriter | None = None
 
@@ -47,11 +52,25 @@ class Monitor:
     async def _read(self, reader: asyncio.StreamReader) -> None:
         # +1700000000.123456 [0 127.0.0.1:5555] "EVALSHA" ...   or   [0 lua] "get" ...
         while line := await reader.readline():
-            head, _, command = line[:300].decode(errors="replace").partition("] ")
-            name = command.split('"')[1].upper() if '"' in command else command.strip()
+            head, _, command = line.decode(errors="replace").partition("] ")
+            if self.about not in command:
+                continue
+            name = _name(command)
             sender = head.rpartition(" ")[2]
             if sender == "lua":
                 self.inside[name] += 1
             else:
                 self.sent[name] += 1
                 self.senders[sender] += 1
+
+
+def _name(command: str) -> str:
+    """`GET`, or `EVALSHA save` for a script of `shared/state/wa.lua`, which is named behind its keys."""
+    words = _WORD.findall(command)
+    if not words:
+        return command.strip()
+    name = str(words[0]).upper()
+    if name != "EVALSHA":
+        return name
+    script = words[3 + int(words[2])] if len(words) > 3 + int(words[2]) else "?"
+    return f"{name} {script}"

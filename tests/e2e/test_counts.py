@@ -1,0 +1,95 @@
+"""What an onboarding and an idle worker cost, in counts that do not depend on how busy the machine is.
+
+A Redis command that is added to an onboarding fails here, as does one that is saved: then the table below is what is
+written down. Bytes, processes and memory may differ by 15 %. Milliseconds are the benchmark's (bench/).
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+import pytest
+
+from app.local.redis import LocalRedis
+from bench import memory
+from bench.monitor import Monitor
+from emulator.client import Emulator
+from tests.e2e.stack import Stack, new_number
+from tests.waiting import until
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session")]
+
+SPREAD = 0.15
+
+_BOTH = {
+    "EVALSHA request": 1,
+    "EVALSHA acquire": 1,
+    "INCRBY": 1,  # arq takes the job: its tries
+    "EXPIRE": 1,
+    "PEXPIRE": 2,
+    "ZREM": 2,
+    "GET": 1,
+    "DEL": 1,
+}
+READS = {"HMGET", "ZRANK", "SUBSCRIBE", "UNSUBSCRIBE"}
+"""How often web reads depends on how close together two snapshots are told, and on how long the job waits in its queue."""
+MOST_READS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one onboarding from the click to `linked`: the Redis commands that name its session, and what the page is told."""
+
+    commands: Mapping[str, int]
+    snapshots: int
+    bytes: int
+
+
+ONBOARDING = {
+    "qr": Cost(_BOTH | {"EVALSHA save": 4}, 6, 7_600),
+    "code": Cost(_BOTH | {"EVALSHA save": 5, "EVALSHA take_code": 1, "EVALSHA give_code_back": 1}, 7, 14_100),
+}
+
+IDLE_PROCESSES = 3
+"""The worker, its zygote and the linker that waits for the first click."""
+IDLE_OWN_MB = 100.0
+
+
+def _near(counted: float, today: float) -> bool:
+    return abs(counted - today) <= SPREAD * today
+
+
+@pytest.mark.parametrize("method", ONBOARDING)
+async def test_an_onboarding_costs_what_it_did(stack: Stack, method: str) -> None:
+    cost, number, link = ONBOARDING[method], new_number(), await stack.link()
+    phone = stack.emulator.phone(number)
+    monitor = Monitor(stack.environment["REDIS_URL"])
+    monitor.about = link["session"]
+    async with monitor, stack.socket(link) as socket:
+        monitor.reset()
+        if method == "qr":
+            await socket.send("request-qr")
+            shown = await socket.snapshot(lambda seen: "qr" in seen)
+            await phone.scan(shown["qr"]["text"])
+        else:
+            await socket.send("request-pairing-code", phoneNumber=number)
+            shown = await socket.snapshot(lambda seen: "code" in seen)
+            await phone.type_code(shown["code"]["text"])
+        await socket.state("linked", 60)
+        sent = Counter(monitor.sent)
+        told = [message for message in socket.seen if "snapshot" in message]
+    reads = sum(sent.pop(name, 0) for name in READS)
+    assert dict(sent) == cost.commands
+    assert reads <= MOST_READS
+    assert len(told) == cost.snapshots
+    assert _near(sum(len(orjson.dumps(one)) for one in told), cost.bytes)
+
+
+async def test_an_idle_worker_costs_what_it_did(emulator: Emulator, own_redis: LocalRedis, folder: Path) -> None:
+    async with Stack.running(emulator, own_redis.url, folder) as stack:
+        await until(lambda: memory.family(stack.worker.pid)[1] >= IDLE_PROCESSES)
+        own, processes = memory.family(stack.worker.pid)
+        assert processes == IDLE_PROCESSES
+        assert _near(own.own, IDLE_OWN_MB)
