@@ -27,6 +27,7 @@ from app.api.routes import Api
 from app.api.texts import Texts
 from app.api.webhooks import WebhookRoutes
 from app.http.border import Border, Named
+from app.http.edge import HEAD_BYTES, Doorkeeper, networks_as_seen, room_for
 from app.http.policy import SecurityHeaders
 from app.http.problems import http_problem
 from app.onboarding import Endings, Onboarding
@@ -58,8 +59,6 @@ from shared.telemetry import logs, sentry
 log = structlog.get_logger()
 
 GRACE_SECONDS = 10
-OUR_NETWORKS = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "::1/128", "fc00::/7")
-"""Where a host's routers are. Of X-Forwarded-For only what they have added is believed: the rest the browser said."""
 
 
 async def _home(_request: Request) -> Response:
@@ -177,8 +176,11 @@ def main() -> None:
     config = settings.read()
     logs.configure(config, "web")
     sentry.configure(config, "web")
+    door = Doorkeeper(room_for(config.max_sockets), config.trusted_proxies)
     options = uvicorn.Config(
         create_app(config),
+        http=door.protocol,  # type: ignore[arg-type]  # any maker of protocols will do
+        h11_max_incomplete_event_size=HEAD_BYTES,
         host=config.host,
         port=config.port,
         ws="websockets-sansio",
@@ -188,7 +190,8 @@ def main() -> None:
         ws_ping_timeout=20,
         timeout_graceful_shutdown=GRACE_SECONDS,
         proxy_headers=True,
-        forwarded_allow_ips=list(OUR_NETWORKS),
+        # Of X-Forwarded-For only what these have added is believed, from the right: the rest the browser said.
+        forwarded_allow_ips=networks_as_seen(config.trusted_proxies),
         server_header=False,
         access_log=False,
         log_config=None,

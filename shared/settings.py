@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Annotated, Literal, Self, TypeVar
@@ -34,6 +35,17 @@ from shared.core.urls import redis_place, split
 MIN_SECRET = 32
 PLACEHOLDER = "make-one-with"
 """How secrets that nobody has made begin in our examples."""
+PRIVATE_NETWORKS = (
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "::1/128",
+    "fc00::/7",
+)
+"""Where a host's routers are."""
+NOBODY = "none"
 T = TypeVar("T")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -130,6 +142,17 @@ class Settings(BaseSettings):
     max_sessions: int | None = Field(
         default=None, ge=1, le=1000, description="Linked sessions that one worker holds; by its memory if not set."
     )
+    max_sockets: int = Field(
+        default=5000,
+        ge=10,
+        le=100_000,
+        description="Connections that one web process keeps at once: websockets, requests and streams together.",
+    )
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
+        default=tuple(ip_network(one) for one in PRIVATE_NETWORKS),
+        description="Networks of the proxies before web, whose entries in `X-Forwarded-For` are believed; separated by "
+        "commas or blanks. `none`: nobody's. Without it the private networks.",
+    )
     max_rate: int = Field(
         default=60,
         ge=0,
@@ -149,11 +172,17 @@ class Settings(BaseSettings):
         "webhook_secret",
         "webhook_events",
         "webhook_networks",
+        "trusted_proxies",
         mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _nobody(cls, value: object) -> object:
+        return "" if isinstance(value, str) and value.strip().lower() == NOBODY else value
 
     @field_validator("redis_url")
     @classmethod

@@ -133,7 +133,13 @@ OUTBOX_FULL = Kind(
     "200 texts of this company wait to be sent; send the next after `Retry-After` seconds.",
     (("Retry-After", "600"),),
 )
-BUG = Kind(500, "our-fault", "Our fault", "This is a bug of the service; it has been reported.")
+BUG = Kind(
+    500,
+    "our-fault",
+    "Our fault",
+    "This is a bug of the service; it has been reported.",
+    (("Connection", "close"),),
+)
 AWAY = Kind(
     503,
     "redis-is-away",
@@ -211,7 +217,7 @@ async def http_problem(request: Request, error: Exception) -> Response:
         about = "GET /api/v1/openapi.json tells what there is."
         kind, headers = Kind(error.status_code, "", error.detail, about), error.headers
     else:
-        kind, headers = BUG, None
+        kind, headers = BUG, dict(BUG.headers)
     if not request.url.path.startswith("/api/"):
         return PlainTextResponse(kind.title, kind.status, headers)
     answer = Problem(kind).response()

@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.access import Access, BadToken, Brand, DeadLink, Link
 from app.http.address import neighbourhood
+from app.http.antechamber import Antechamber
 from app.onboarding import Onboarding
 from app.page.gc import Garbage
 from app.page.limits import Close, Pace, SocketLimits
@@ -53,6 +54,9 @@ PACK_FROM = 1000
 """Shorter texts are sent as they are: packing would save less than a network's packet."""
 SOCKETS_PER_LINK = 20
 SOCKETS_PER_ADDRESS = 100
+WITHOUT_HELLO = 500
+"""Sockets that have not said hello, at most; of one address so many:"""
+WITHOUT_HELLO_PER_ADDRESS = 30
 
 
 class Guest(NamedTuple):
@@ -71,6 +75,7 @@ class Browser:
         self._relay = relay
         self._onboarding = onboarding
         self._limits = SocketLimits()
+        self._silent = Antechamber(WITHOUT_HELLO, WITHOUT_HELLO_PER_ADDRESS, _hurry)
         self.garbage = Garbage()
 
     async def serve(self, socket: WebSocket) -> None:
@@ -86,7 +91,7 @@ class Browser:
         address = _address(socket)
         try:
             async with self._limits.place(f"address:{address}", SOCKETS_PER_ADDRESS):
-                guest = await self._hello(socket)
+                guest = await self._hello(socket, address)
                 async with self._limits.place(f"link:{guest.link.id}", SOCKETS_PER_LINK):
                     await self._converse(socket, guest)
         except (SocketEnded, Close) as end:
@@ -101,11 +106,15 @@ class Browser:
             sentry.report("socket", error)
             await self._close(socket, CloseCode.RESTART)
 
-    async def _hello(self, socket: WebSocket) -> Guest:
+    async def _hello(self, socket: WebSocket, address: str) -> Guest:
         """Who says hello, by the link that the first message names."""
         try:
-            async with asyncio.timeout(HELLO_SECONDS):
-                message = client_message.validate_json(await _receive(socket))
+            async with asyncio.timeout(HELLO_SECONDS) as patience:
+                self._silent.enter(patience, address)
+                try:
+                    message = client_message.validate_json(await _receive(socket))
+                finally:
+                    self._silent.leave(patience)
         except TimeoutError:
             raise Close(CloseCode.NO_HELLO) from None
         except ValidationError as error:
@@ -219,6 +228,12 @@ class Browser:
                     await socket.close(code)
             except (RuntimeError, OSError, TimeoutError, WebSocketDisconnect) as error:
                 log.debug("socket.gone", error=type(error).__name__)
+
+
+def _hurry(patience: asyncio.Timeout) -> None:
+    """End a wait now."""
+    if not patience.expired():
+        patience.reschedule(asyncio.get_running_loop().time())
 
 
 def _address(socket: WebSocket) -> str:

@@ -234,3 +234,24 @@ def test_without_a_running_service_the_command_says_how_to_start_one(environment
 def test_a_given_redis_needs_no_running_service(environment):
     environment(SECRET_KEY=None, API_KEYS=None, REDIS_URL="redis://127.0.0.1:1/0")
     assert not settings.read_for_operator(()).may_sign
+
+
+def test_proxies_are_trusted_in_private_networks_where_told_or_nowhere(environment):
+    environment()
+    default = [str(one) for one in settings.read().trusted_proxies]
+    assert default == list(settings.PRIVATE_NETWORKS)
+    environment(TRUSTED_PROXIES="203.0.113.0/24 2001:db8::/32,198.51.100.7")
+    told = [str(one) for one in settings.read().trusted_proxies]
+    assert told == ["203.0.113.0/24", "2001:db8::/32", "198.51.100.7/32"]
+    environment(TRUSTED_PROXIES="none")
+    assert settings.read().trusted_proxies == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("TRUSTED_PROXIES", "everybody"), ("TRUSTED_PROXIES", "10.0.0.1/8"), ("MAX_SOCKETS", "0")]
+)
+def test_a_bad_bound_is_refused(environment, capsys, name, value):
+    environment(**{name: value})
+    with pytest.raises(SystemExit):
+        settings.read()
+    assert name in sentences(capsys)[0]

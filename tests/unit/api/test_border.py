@@ -1,9 +1,11 @@
 """Every request has an id, every write and every refused key is on record, and no key is in either."""
 
 import pytest
+from starlette.requests import Request
 from structlog.testing import capture_logs
 
 from app.access import WRONG_KEYS
+from app.http.problems import http_problem
 from shared.core import keys
 from shared.core.apikeys import Scope
 from shared.telemetry.metrics import Counter, field
@@ -93,3 +95,11 @@ async def test_a_write_is_answered_even_if_redis_cannot_count_it(web, monkeypatc
 
     monkeypatch.setattr("arq.connections.ArqRedis.hincrby", away)
     assert (await make(web)).status_code == 201
+
+
+@pytest.mark.parametrize("path", ["/api/v1/links", "/link"])
+async def test_after_a_bug_the_connection_is_closed(path):
+    answer = await http_problem(Request({"type": "http", "path": path, "headers": []}), RuntimeError("with a secret"))
+    assert answer.status_code == 500
+    assert answer.headers["connection"] == "close"
+    assert "secret" not in bytes(answer.body).decode()

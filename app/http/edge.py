@@ -1,0 +1,253 @@
+"""The edge: what a stranger's connection may take before the application hears of it. uvicorn bounds the sizes; here are the
+times, the numbers, and the words."""
+
+import asyncio
+import ipaddress
+import resource
+import socket
+from collections import Counter as Tally
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import h11
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+
+from app.http.address import neighbourhood
+from app.http.antechamber import Antechamber
+from app.http.problems import MEDIA_TYPE, Kind, Problem
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+PATIENCE_SECONDS = 10.0
+"""Until a request must be whole."""
+HEAD_BYTES = 16 * 1024
+"""Request line and headers, at most."""
+UNREAD_MS = 30_000
+"""A peer that takes nothing of what was sent for so long is gone: the kernel ends the connection."""
+UNFINISHED = 1000
+"""Connections with an unfinished request, at most: each may keep 100 KB."""
+UNFINISHED_OF_ADDRESS = 50
+OF_ADDRESS = 250
+"""Connections of one address, at most; of a router any number."""
+OTHER_DESCRIPTORS = 100
+"""For Redis, files and the like."""
+MOST_QUEUED = 64
+"""Messages or fragments of one socket that wait to be read, at most."""
+
+_WRITTEN_OFF = {
+    400: Kind(400, "", "Bad request", "This is not HTTP/1.1."),
+    408: Kind(408, "", "Too slow", f"A request must be whole within {PATIENCE_SECONDS:.0f} s."),
+    431: Kind(431, "", "Header too large", f"The request line and the headers may have {HEAD_BYTES} bytes."),
+}
+
+
+class Doorkeeper:
+    """Counts the connections of one process, and decides who may stay."""
+
+    def __init__(self, most: int, routers: Sequence[Network]) -> None:
+        """`most`: connections over all. `routers`: networks of proxies, behind each of which are many callers."""
+        self.most = most
+        self._routers = tuple(routers)
+        self._of_address: Tally[str] = Tally()
+        self.unfinished: Antechamber[EdgeRequests] = Antechamber(
+            min(UNFINISHED, max(1, most // 2)), UNFINISHED_OF_ADDRESS, EdgeRequests.show_out
+        )
+
+    def address_of(self, host: str) -> str | None:
+        """For whom a connection counts; None for a router."""
+        try:
+            there = ipaddress.ip_address(host)
+        except ValueError:
+            return host
+        mapped = getattr(there, "ipv4_mapped", None) or there
+        return None if any(mapped in network for network in self._routers) else neighbourhood(host)
+
+    def may_enter(self, address: str | None, others: int) -> bool:
+        """Count a new connection, beside `others` that there are. False if it is one too many."""
+        if address is not None:
+            self._of_address[address] += 1
+        return others < self.most and (address is None or self._of_address[address] <= OF_ADDRESS)
+
+    def gone(self, address: str | None) -> None:
+        """A connection has ended."""
+        if address is not None:
+            self._of_address[address] -= 1
+            if not self._of_address[address]:
+                del self._of_address[address]
+
+    @property
+    def protocol(self) -> Callable[..., asyncio.Protocol]:
+        """What uvicorn makes for each connection."""
+        return partial(EdgeRequests, self)
+
+
+class _Reader(h11.Connection):
+    """Keeps the status that fits what it could not read."""
+
+    fault = 400
+
+    def next_event(self) -> Any:
+        try:
+            event = super().next_event()
+            # h11 itself bounds only a head that comes in pieces.
+            if isinstance(event, h11.Request):
+                _check_length(event)
+        except h11.RemoteProtocolError as error:
+            self.fault = error.error_status_hint
+            raise
+        return event
+
+
+def _check_length(request: h11.Request) -> None:
+    if len(request.target) + sum(len(name) + len(value) + 4 for name, value in request.headers) > HEAD_BYTES:
+        raise h11.RemoteProtocolError("the head is too large", 431)
+
+
+class EdgeRequests(H11Protocol):
+    """A connection with requests: each must be whole in time, and connections with unfinished ones are few."""
+
+    _address: str | None = None
+    _patience: asyncio.TimerHandle | None = None
+    _handed_over = False
+    _answered = False
+
+    def __init__(self, door: Doorkeeper, config: Config, server_state: ServerState, **more: Any) -> None:
+        super().__init__(config, server_state, **more)
+        self._door = door
+        self.conn = _Reader(h11.SERVER, HEAD_BYTES)
+        self.ws_protocol_class = partial(EdgeSocket, self)  # type: ignore[assignment]
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        others = len(self.connections)
+        super().connection_made(transport)
+        self._address = self._door.address_of(self.client[0] if self.client else "")
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            with suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
+        if self._door.may_enter(self._address, others):
+            self._watch()
+        else:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._finished()
+        self._door.gone(self._address)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._handed_over:
+            self._watch()
+
+    def on_response_complete(self) -> None:
+        self._answered = True
+        super().on_response_complete()
+        self._watch()
+
+    def _watch(self) -> None:
+        """Have the request that is under way end in time."""
+        state = self.conn.their_state
+        begun = not self._answered or bool(self.conn.trailing_data[0])
+        if self.transport.is_closing() or not (state is h11.SEND_BODY or (state is h11.IDLE and begun)):
+            self._finished()
+        elif self._patience is None:
+            self._door.unfinished.enter(self, self._address)
+            self._patience = self.loop.call_later(PATIENCE_SECONDS, self.show_out)
+
+    def _finished(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+            self._door.unfinished.leave(self)
+
+    def show_out(self) -> None:
+        """End a connection whose request does not come."""
+        self._finished()
+        if self.conn.our_state is h11.IDLE and self.conn.trailing_data[0]:
+            self._refuse(408)
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()  # it does not read either
+        else:
+            self.transport.close()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        self._handed_over = True
+        self._finished()
+        super().handle_websocket_upgrade(event)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's word
+        """Instead of uvicorn's: with the status that fits, as a problem."""
+        self._refuse(getattr(self.conn, "fault", 400))
+        self.transport.close()
+
+    def _refuse(self, status: int) -> None:
+        kind = _WRITTEN_OFF.get(status, _WRITTEN_OFF[400])
+        body = Problem(kind).view.model_dump_json(by_alias=True, exclude_none=True).encode()
+        headers = [
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        with suppress(h11.LocalProtocolError):  # a response is under way
+            head = h11.Response(status_code=kind.status, headers=headers, reason=STATUS_PHRASES[kind.status])
+            for one in (head, h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(one) or b"")
+
+
+class EdgeSocket(WebSocketsSansIOProtocol):
+    """A websocket whose peer can neither fill our memory with what nobody reads, nor with what it does not read."""
+
+    def __init__(self, before: EdgeRequests, **given: Any) -> None:
+        super().__init__(**given)
+        self._door, self._address = before._door, before._address  # noqa: SLF001 - the same connection
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._door.gone(self._address)
+
+    def pause_writing(self) -> None:
+        """Read no more from a peer that reads nothing: each of its pings would be answered into our memory."""
+        super().pause_writing()
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.read_paused:
+            self.transport.resume_reading()
+
+    def handle_cont(self, event: Any) -> None:
+        if len(self.frames) >= MOST_QUEUED:
+            self._refuse_flood()
+        else:
+            super().handle_cont(event)
+
+    def send_receive_event_to_app(self) -> None:
+        if self.queue.qsize() >= MOST_QUEUED:
+            self._refuse_flood()
+        else:
+            super().send_receive_event_to_app()
+
+    def _refuse_flood(self) -> None:
+        self.frames = []
+        if not self.close_sent:
+            self.conn.fail(1008, "too many")
+            self.handle_parser_exception()
+
+
+def networks_as_seen(networks: Sequence[Network]) -> list[str]:
+    """The networks as uvicorn compares them with a peer's address, which on a listener for both families is IPv6."""
+    mapped = (f"::ffff:{one.network_address}/{96 + one.prefixlen}" for one in networks if one.version == 4)
+    return [*(str(one) for one in networks), *mapped]
+
+
+def room_for(wanted: int) -> int:
+    """As many connections as wanted, as far as the kernel lets this process have descriptors; raises its soft limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return wanted if hard == resource.RLIM_INFINITY else max(1, min(wanted, hard - OTHER_DESCRIPTORS))
