@@ -15,7 +15,7 @@ import pytest
 from shared.core.ids import SessionId
 from tests.postgres.conftest import AT, count_rows
 from tests.waiting import until
-from workers.store.device import Fence, StoreFenced
+from workers.store.device import DeviceTaken, Fence, StoreFenced
 from workers.store.postgres.connections import Connections
 from workers.store.postgres.copy import NotADevice, read_file
 from workers.store.postgres.dsn import server_of
@@ -115,6 +115,21 @@ async def test_a_jid_belongs_to_one_session_only(steps, store, postgres, databas
         await postgres.query("INSERT INTO wa_devices VALUES ('company_3', $1, 1)", link.jid, database=database)
     await store.forget(first, Fence(1))
     assert await store.holds(device)
+    with pytest.raises(DeviceTaken) as refused:
+        await store.adopt(FIRST, link.database, link.jid, AT, Fence(2), moved=True)
+    assert refused.value.session == SECOND
+    assert await store.registered() == [device]
+
+
+async def test_the_devices_of_a_phone_are_those_that_are_held_or_tried_again(steps, store):
+    link = await steps.link()
+    device = await store.adopt(FIRST, link.database, link.jid, AT, Fence(1))
+    assert await store.held_as([device.phone, "+79990000000"]) == [device]
+    assert await store.held_as([device.phone[:-1], f"{device.phone}1"]) == []
+    await store.note(replace(device, parked="temporarily-banned", again_at=9), Fence(1))
+    assert [one.jid for one in await store.held_as([device.phone])] == [link.jid]
+    await store.note(replace(device, parked="replaced"), Fence(1))
+    assert await store.held_as([device.phone]) == []
 
 
 async def test_a_file_with_another_device_is_not_taken(steps, store, postgres, database, tmp_path):

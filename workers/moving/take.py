@@ -11,7 +11,7 @@ from arq.connections import ArqRedis
 
 from shared.core import keys
 from shared.core.clock import now_ms
-from shared.core.ids import CompanyId, SessionId, WorkerId, session_of
+from shared.core.ids import CompanyId, SessionId, WorkerId, company_of, session_of
 from shared.core.lifecycle import State
 from shared.jobs.queue import enqueue, soon_again
 from shared.state.lease import HEARTBEAT_MS, Lease, Leases
@@ -22,7 +22,7 @@ from workers.moving.baileys import NotImportable
 from workers.moving.files import write_device
 from workers.moving.sources import Candidate
 from workers.moving.verdicts import JudgedDevice, MoveVerdict
-from workers.store.device import DeviceStore, Fence, StoreFenced, Told
+from workers.store.device import DeviceStore, DeviceTaken, Fence, StoreFenced, Told
 
 WATCH_SECONDS = 60.0
 LOOK_SECONDS = 0.25
@@ -106,6 +106,8 @@ class TakeOver:
             )
         try:
             await self._put(lease, one)
+        except DeviceTaken as error:
+            return Taken(one, MoveOutcome.FAILED, f"{company_of(error.session)} has this device already")
         except (NotImportable, StoreFenced, OSError) as error:
             return Taken(one, MoveOutcome.FAILED, str(error))
         finally:
@@ -129,7 +131,7 @@ class TakeOver:
         try:
             await asyncio.to_thread(write_device, self._template, candidate.rows(), Path(scratch))
             linked_at = candidate.linked_at or now_ms()
-            device = await self._store.adopt(lease.session, scratch, candidate.jid, linked_at, fence)
+            device = await self._store.adopt(lease.session, scratch, candidate.jid, linked_at, fence, moved=True)
             # Linked long ago, elsewhere: nobody is told of that now.
             await self._store.note(replace(device, told=Told.VERIFIED), fence)
         finally:

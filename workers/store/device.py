@@ -3,7 +3,7 @@
 The registry is the truth about who is linked; Redis only knows what is going on now.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
@@ -61,6 +61,14 @@ class StoreFenced(Exception):
         self.newest = newest
 
 
+class DeviceTaken(Exception):
+    """Another session has registered this very device, and nothing was written. `session` is that one."""
+
+    def __init__(self, session: SessionId) -> None:
+        super().__init__("another session has registered this device")
+        self.session = session
+
+
 @dataclass(frozen=True, slots=True)
 class Fence:
     """The right by which a device is written: the fencing token of a lease, and whether that lease still `stands`.
@@ -87,9 +95,25 @@ class DeviceStore(Protocol):
         ...
 
     async def adopt(
-        self, session: SessionId, scratch: str, jid: str, linked_at: int, fence: Fence, *, parked: str = ""
+        self,
+        session: SessionId,
+        scratch: str,
+        jid: str,
+        linked_at: int,
+        fence: Fence,
+        *,
+        parked: str = "",
+        moved: bool = False,
     ) -> StoredDevice:
-        """Make a finished device durable and register it, in place of an older one; `parked` if it is not to stay."""
+        """Make a finished device durable and register it, in place of an older one; `parked` if it is not to stay.
+
+        A jid belongs to one session. WhatsApp has just given it to a device that was linked a moment ago, so another session
+        that has it is linked no more and is forgotten. A device that `moved` in proves nothing like that: `DeviceTaken` is
+        raised."""
+        ...
+
+    async def held_as(self, phones: Iterable[str]) -> list[StoredDevice]:
+        """The devices of these phones (E.164) that are held, or will be tried again."""
         ...
 
     async def claim(self, session: SessionId, fence: Fence) -> StoredDevice | None:

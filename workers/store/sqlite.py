@@ -3,15 +3,19 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+
+import structlog
 
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
 from workers.engine.devices import device_in
-from workers.store.device import Fence, StoreAway, StoredDevice, StoreFenced, Told
+from workers.store.device import DeviceTaken, Fence, StoreAway, StoredDevice, StoreFenced, Told
 from workers.store.scratch import Scratch
+
+log = structlog.get_logger()
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS devices (
@@ -25,13 +29,20 @@ CREATE TABLE IF NOT EXISTS devices (
 ) STRICT
 """
 #: Columns of the registry that older versions did not make.
-_TIDY_STEP = 1000
-_TIDY = "DELETE FROM whatsmeow_message_secrets WHERE rowid IN (SELECT rowid FROM whatsmeow_message_secrets LIMIT ?)"
 _LATER = {
     "token": "INTEGER NOT NULL DEFAULT 0",
     "again_at": "INTEGER NOT NULL DEFAULT 0",
     "told": "INTEGER NOT NULL DEFAULT 2",
 }
+#: A registry of older versions may name a jid twice. WhatsApp gave it to the newest; files stay, nobody resumes from them.
+_ONE_EACH = """
+DELETE FROM devices WHERE EXISTS (
+  SELECT 1 FROM devices AS better WHERE better.jid = devices.jid AND (better.parked = '', better.linked_at, better.session)
+  > (devices.parked = '', devices.linked_at, devices.session))
+"""
+_UNIQUE = "CREATE UNIQUE INDEX IF NOT EXISTS devices_jid ON devices (jid)"
+_TIDY_STEP = 1000
+_TIDY = "DELETE FROM whatsmeow_message_secrets WHERE rowid IN (SELECT rowid FROM whatsmeow_message_secrets LIMIT ?)"
 _COLUMNS = "session, jid, linked_at, parked, token, again_at, told"
 
 
@@ -50,6 +61,9 @@ class SqliteStore:
             there = {row[1] for row in registry.execute("PRAGMA table_info(devices)")}
             for column in [one for one in _LATER if one not in there]:
                 registry.execute(f"ALTER TABLE devices ADD COLUMN {column} {_LATER[column]}")
+            if doubles := registry.execute(_ONE_EACH).rowcount:
+                log.warning("store.doubles-dropped", count=doubles)
+            registry.execute(_UNIQUE)
 
     @property
     def away(self) -> bool:
@@ -66,11 +80,24 @@ class SqliteStore:
         self._scratch.discard(scratch)
 
     async def adopt(
-        self, session: SessionId, scratch: str, jid: str, linked_at: int, fence: Fence, *, parked: str = ""
+        self,
+        session: SessionId,
+        scratch: str,
+        jid: str,
+        linked_at: int,
+        fence: Fence,
+        *,
+        parked: str = "",
+        moved: bool = False,
     ) -> StoredDevice:
         device = StoredDevice(session, jid, linked_at, str(self._file(session)), parked, fence.token, told=Told.NOTHING)
-        await asyncio.to_thread(self._adopt, scratch, device)
+        await asyncio.to_thread(self._adopt, scratch, device, moved)
         return device
+
+    async def held_as(self, phones: Iterable[str]) -> list[StoredDevice]:
+        patterns = [f"{number.removeprefix('+')}:%" for number in phones]
+        wanted = " OR ".join(["jid LIKE ?"] * len(patterns)) or "FALSE"
+        return await asyncio.to_thread(self._rows, f"WHERE (parked = '' OR again_at > 0) AND ({wanted})", tuple(patterns))
 
     async def claim(self, session: SessionId, fence: Fence) -> StoredDevice | None:
         return await asyncio.to_thread(self._claim, session, fence.token)
@@ -107,13 +134,15 @@ class SqliteStore:
     def _file(self, session: SessionId) -> Path:
         return self._devices / f"{session}.sqlite3"
 
-    def _adopt(self, scratch: str, device: StoredDevice) -> None:
+    def _adopt(self, scratch: str, device: StoredDevice, moved: bool) -> None:
         # The linker wrote without syncs. Synced here, moved in one step, and registered only then: killed in between,
         # the file is an orphan that nobody resumes, never a registered device without its keys. The first statement
         # takes the registry's lock, so that nobody who forgets the older device removes this one's file.
         target = Path(device.database)
         _sync(Path(scratch))
         with self._open() as registry:
+            registry.execute("BEGIN IMMEDIATE")
+            other = _vacate(registry, device, moved)
             written = registry.execute(
                 f"INSERT INTO devices ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, 0, ?) ON CONFLICT (session) DO UPDATE "  # noqa: S608
                 "SET jid = excluded.jid, linked_at = excluded.linked_at, parked = excluded.parked, "
@@ -123,6 +152,9 @@ class SqliteStore:
             ).rowcount
             if not written:
                 raise StoreFenced(_newest(registry, device.session))
+            if other is not None:
+                log.warning("device.taken-over", session=device.session, other=other)
+                self.discard(str(self._file(other)))
             self.discard(str(target))
             Path(scratch).replace(target)
             _sync(target.parent)
@@ -183,6 +215,19 @@ class SqliteStore:
     def _open(self) -> Iterator[sqlite3.Connection]:
         with _translated(), closing(sqlite3.connect(self._registry, timeout=10)) as registry, registry:
             yield registry
+
+
+def _vacate(registry: sqlite3.Connection, device: StoredDevice, moved: bool) -> SessionId | None:
+    """Forget another session that has the device's jid, and return it. Raises `DeviceTaken` if the device `moved` in."""
+    found = registry.execute(
+        "SELECT session FROM devices WHERE jid = ? AND session <> ?", (device.jid, device.session)
+    ).fetchone()
+    if found is None:
+        return None
+    if moved:
+        raise DeviceTaken(SessionId(found[0]))
+    registry.execute("DELETE FROM devices WHERE session = ?", found)
+    return SessionId(found[0])
 
 
 def _newest(registry: sqlite3.Connection, session: SessionId) -> int | None:

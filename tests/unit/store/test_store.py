@@ -10,11 +10,11 @@ import pytest
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
 from workers.store import scratch as store_scratch
-from workers.store.device import Fence, StoreAway, StoredDevice, StoreFenced, Told
+from workers.store.device import DeviceTaken, Fence, StoreAway, StoredDevice, StoreFenced, Told
 from workers.store.scratch import Scratch, in_use
 from workers.store.sqlite import SqliteStore
 
-SESSION = SessionId("company_salon-1")
+SESSION, OTHER = SessionId("company_salon-1"), SessionId("company_salon-2")
 OLD, NEW = "79001234567:1@s.whatsapp.net", "79001234567:2@s.whatsapp.net"
 
 
@@ -25,14 +25,14 @@ def store(tmp_path):
     made.close()
 
 
-async def adopted(store, attempt, jid, **options) -> StoredDevice:
+async def adopted(store, attempt, jid, session=SESSION, **options) -> StoredDevice:
     """A device as a linker leaves it."""
-    scratch = store.scratch(SESSION, attempt)
+    scratch = store.scratch(session, attempt)
     with sqlite3.connect(scratch) as file:
         file.execute("CREATE TABLE whatsmeow_device (jid TEXT)")
         file.execute("INSERT INTO whatsmeow_device VALUES (?)", (jid,))
     file.close()
-    return await store.adopt(SESSION, scratch, jid, attempt, Fence(attempt), **options)
+    return await store.adopt(session, scratch, jid, attempt, Fence(attempt), **options)
 
 
 async def test_whoever_is_late_neither_parks_nor_forgets_the_next_device_of_the_session(store):
@@ -45,6 +45,61 @@ async def test_whoever_is_late_neither_parks_nor_forgets_the_next_device_of_the_
     assert await store.device(SESSION) == new
     assert await store.holds(new)
     assert not await store.holds(old)
+
+
+async def test_a_jid_belongs_to_the_session_that_linked_it_last(store, tmp_path):
+    await adopted(store, 1, OLD)
+    device = await adopted(store, 2, OLD, OTHER)
+    assert await store.registered() == [device]
+    assert await store.holds(device)
+    assert [file.stem for file in (tmp_path / "devices").iterdir()] == [OTHER]
+
+
+async def test_a_linked_device_that_comes_too_late_takes_the_jid_from_nobody(store):
+    first = await adopted(store, 1, OLD, OTHER)
+    newer = await adopted(store, 3, NEW)
+    with pytest.raises(StoreFenced):
+        await adopted(store, 2, OLD)
+    assert sorted(await store.registered(), key=lambda one: one.token) == [first, newer]
+    assert await store.holds(first)
+
+
+async def test_a_device_that_moves_in_takes_the_jid_from_nobody(store):
+    first = await adopted(store, 1, OLD)
+    with pytest.raises(DeviceTaken) as refused:
+        await adopted(store, 2, OLD, OTHER, moved=True)
+    assert refused.value.session == SESSION
+    assert await store.registered() == [first]
+    assert await store.holds(first)
+    again = await adopted(store, 3, OLD, moved=True)
+    assert await store.registered() == [again]
+
+
+async def test_a_registry_that_names_a_jid_twice_keeps_the_newest_that_is_held(store, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "registry.sqlite3")) as registry, registry:
+        registry.execute("DROP INDEX devices_jid")
+        for session, linked_at, parked in (("a", 1, ""), ("b", 2, ""), ("c", 3, "replaced")):
+            row = (f"company_{session}", OLD, linked_at, parked)
+            registry.execute("INSERT INTO devices (session, jid, linked_at, parked) VALUES (?, ?, ?, ?)", row)
+        registry.execute("INSERT INTO devices (session, jid, linked_at) VALUES ('company_d', ?, 1)", (NEW,))
+    SqliteStore(tmp_path, WorkerId("next")).close()
+    assert [device.session for device in await store.registered()] == ["company_b", "company_d"]
+    with (
+        closing(sqlite3.connect(tmp_path / "registry.sqlite3")) as registry,
+        pytest.raises(sqlite3.IntegrityError),
+    ):
+        registry.execute("INSERT INTO devices (session, jid, linked_at) VALUES ('company_e', ?, 9)", (OLD,))
+
+
+async def test_the_devices_of_a_phone_are_those_that_are_held_or_tried_again(store):
+    device = await adopted(store, 1, OLD)
+    await adopted(store, 1, "790012345671:1@s.whatsapp.net", OTHER)
+    assert await store.held_as(["+79001234567", "+79990000000"]) == [device]
+    await store.note(replace(device, parked="temporarily-banned", again_at=9), Fence(1))
+    assert [one.jid for one in await store.held_as(["+79001234567"])] == [OLD]
+    await store.note(replace(device, parked="replaced"), Fence(1))
+    assert await store.held_as(["+79001234567"]) == []
+    assert await store.held_as([]) == []
 
 
 async def test_of_a_forgotten_device_nothing_is_left(store, tmp_path):

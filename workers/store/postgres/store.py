@@ -7,7 +7,7 @@ take 6 to 12 s); `adopt` copies the finished device over in one transaction. How
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ import structlog
 
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
-from workers.store.device import Fence, StoreAway, StoredDevice, StoreFenced, Told
+from workers.store.device import DeviceTaken, Fence, StoreAway, StoredDevice, StoreFenced, Told
 from workers.store.postgres.connections import Connections, Work
 from workers.store.postgres.copy import FENCED, NotADevice, read_file, script
 from workers.store.scratch import Scratch
@@ -45,6 +45,8 @@ SELECT session FROM wa_devices JOIN unnest($1::text[], $2::bigint[]) AS ours (se
 WHERE wa_devices.token > ours.token
 """
 _NEWEST = "SELECT token FROM wa_devices WHERE session = $1"
+_OTHER = "SELECT session FROM wa_devices WHERE jid = $1 AND session <> $2"
+_HELD_AS = f"{_DEVICE} WHERE (parked = '' OR again_at > 0) AND jid LIKE ANY($1::text[])"
 _TIDY_STEP = 1000
 _TIDY = """
 DELETE FROM whatsmeow_message_secrets WHERE ctid = ANY(ARRAY(
@@ -103,7 +105,15 @@ class PostgresStore:
         self._scratch.discard(scratch)
 
     async def adopt(
-        self, session: SessionId, scratch: str, jid: str, linked_at: int, fence: Fence, *, parked: str = ""
+        self,
+        session: SessionId,
+        scratch: str,
+        jid: str,
+        linked_at: int,
+        fence: Fence,
+        *,
+        parked: str = "",
+        moved: bool = False,
     ) -> StoredDevice:
         """Raises `NotADevice` when the file is not the device, `StoreAway` when Postgres stayed away for long."""
         try:
@@ -114,8 +124,11 @@ class PostgresStore:
         try:
             await self._persist(lambda: self._connections.script(statements), fence)
         except asyncpg.UniqueViolationError:
+            other = await self._run(lambda connection: connection.fetchval(_OTHER, jid, session))
+            if moved:
+                raise DeviceTaken(SessionId(str(other))) from None
             # WhatsApp has just given this name to the new device, so whoever had it is linked no more.
-            log.warning("device.taken-over", session=session)
+            log.warning("device.taken-over", session=session, other=other)
             await self._write(fence, "DELETE FROM wa_devices WHERE jid = $1 AND session <> $2", jid, session)
             await self._persist(lambda: self._connections.script(statements), fence)
         except asyncpg.PostgresError as error:
@@ -149,6 +162,11 @@ class PostgresStore:
 
     async def registered(self) -> list[StoredDevice]:
         rows = await self._run(lambda connection: connection.fetch(_DEVICE))
+        return [self._device(*row) for row in rows]
+
+    async def held_as(self, phones: Iterable[str]) -> list[StoredDevice]:
+        patterns = [f"{number.removeprefix('+')}:%" for number in phones]
+        rows = await self._run(lambda connection: connection.fetch(_HELD_AS, patterns))
         return [self._device(*row) for row in rows]
 
     async def held_by_nobody(self, owned: Callable[[SessionId], bool]) -> list[StoredDevice]:
