@@ -11,6 +11,7 @@ export const FAILURES = {
   "passkey-required": "support",
   "multidevice-off": "retry",
   "wrong-number": "retry",
+  "linked-elsewhere": "fix-phone",
   "pairing-refused": "retry",
   "temporarily-banned": "wait",
   "account-restricted": "retry",

@@ -95,6 +95,10 @@ export function fixtures(now) {
       ...status({ ...ofCode, seq: 4, failure: { code: "in-progress", retryable: true, retryAt: now + 65_000 } }),
       type: "pairing-code-error",
     }] },
+    { name: "form-linked-elsewhere", phone: true, messages: [status(ofCode), {
+      ...status({ ...ofCode, seq: 4, failure: { code: "linked-elsewhere", retryable: false } }),
+      type: "pairing-code-error",
+    }] },
     { name: "code-wait", phone: true, messages: [status(ofCode)] },
     { name: "code", phone: true, messages: [status({ ...ofCode, code })] },
     { name: "code-on-desktop", messages: [status({ ...ofCode, code })] },

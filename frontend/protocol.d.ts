@@ -35,6 +35,7 @@ export type FailureCode =
   | "passkey-required"
   | "multidevice-off"
   | "wrong-number"
+  | "linked-elsewhere"
   | "pairing-refused"
   | "temporarily-banned"
   | "account-restricted"

@@ -201,7 +201,11 @@ def play(scenario: Scenario) -> Player:
             return player.happen(said)
     if "connect-refused" in faults:
         return player.happen(word(_REFUSED_CLIENT[faults["connect-refused"].status or 405]))
+    if scenario.play is Play.ASK_LINKED:
+        player.code_denied = c.CodeDenied(FailureCode.LINKED_ELSEWHERE, other="company_other")
     player.happen(qr(1))
+    if scenario.play is Play.ASK_LINKED:
+        return player
     if by_code and not _code(player, faults):
         return player
     _scan(player, scenario, faults, number)
@@ -215,6 +219,7 @@ _CODE_PLAYS = {
     Play.ASK,
     Play.ASK_TWICE,
     Play.ASK_ELSEWHERE,
+    Play.ASK_LINKED,
     Play.ASK_AND_SCAN,
 }
 

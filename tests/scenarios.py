@@ -28,6 +28,7 @@ class Play(StrEnum):
     ASK = "asks for a code"
     ASK_TWICE = "asks for a code, and once more when it is refused"
     ASK_ELSEWHERE = "has a code; another company asks for one for the same phone"
+    ASK_LINKED = "asks for a code for a phone that another company has linked"
     ASK_NONSENSE = "asks for a code for `8900`"
     ASK_OTHER = "asks for a code for another number than the link's"
     ASK_AND_SCAN = "asks for a code, does not get it, and scans the QR"
@@ -299,6 +300,13 @@ CODES = [
         _refused(Code.IN_PROGRESS),
         Code.IN_PROGRESS,
         retry_at=True,
+    ),
+    Scenario(
+        "a code is wanted for a phone whose device another company has",
+        Play.ASK_LINKED,
+        BEGIN,
+        _no_code(Code.LINKED_ELSEWHERE),
+        Code.LINKED_ELSEWHERE,
     ),
     Scenario(
         "the request for a code is not answered",

@@ -116,7 +116,7 @@ def _table(company: str, events: list[Event], *, of_operators: bool) -> Any:
                     step,
                     event.get("attempt", ""),
                     shown,
-                    event.get("detail", ""),
+                    words.advised(event.get("detail", "")),
                     event["event"],
                 ]
             )
@@ -130,5 +130,5 @@ def _table(company: str, events: list[Event], *, of_operators: bool) -> Any:
 
 def _line(out: Console, event: Event) -> None:
     said = words.EVENTS.get(event["event"], event["event"])
-    details = [event.get(name, "") for name in ("what", "detail", "by", "why")]
+    details = [event.get("what", ""), words.advised(event.get("detail", "")), event.get("by", ""), event.get("why", "")]
     line(f"{words.clock(event['at'])}  {said}  {' '.join(one for one in details if one)}")(out)

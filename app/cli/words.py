@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from shared.core.clock import now_ms
+from shared.core.failures import FailureCode
 
 #: What the events of a timeline mean. An unknown one is shown as it is.
 EVENTS: dict[str, str] = {
@@ -19,6 +20,7 @@ EVENTS: dict[str, str] = {
     "code.shown": "pairing code shown",
     "code.refused": "no pairing code to be had",
     "phone.agreed": "the phone agreed",
+    "device.imported": "taken over from another client",
     "session.held": "logged in",
     "session.dropped": "connection lost",
     "session.resuming": "taken up by a worker",
@@ -42,6 +44,18 @@ EVENTS: dict[str, str] = {
     "worker.stopped": "handed over and stopped",
     "worker.buried": "was silent: taken for dead",
 }
+
+#: What operators can do about a failure whose way out lies outside of the page.
+ADVICE: dict[str, str] = {
+    FailureCode.PASSKEY_REQUIRED: "link it with a client that can, then take it over: onboarding import (docs/moving-in.md)",
+    FailureCode.LINKED_ELSEWHERE: "unlink it there, or have its owner scan the QR",
+}
+
+
+def advised(detail: str) -> str:
+    """The detail of an event, with advice if there is any."""
+    advice = ADVICE.get(detail.partition(" ")[0])
+    return f"{detail}: {advice}" if advice else detail
 
 
 def clock(ms: int) -> str:

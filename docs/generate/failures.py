@@ -15,9 +15,11 @@ MEANING: dict[FailureCode, str] = {
     FailureCode.WHATSAPP_RATE_LIMITED: "WhatsApp gives this phone no more codes for now (429).",
     FailureCode.CODE_NOT_AVAILABLE: "WhatsApp gives no code for this phone; a QR may still work.",
     FailureCode.CLIENT_OUTDATED: "WhatsApp refuses the version that our client claims (405). A newer one is looked for; when none helps, Sentry hears of it once a day.",
-    FailureCode.PASSKEY_REQUIRED: "The account asks for a passkey, which a linked device like ours cannot give.",
+    FailureCode.PASSKEY_REQUIRED: "The account asks for a passkey, which this service's library cannot give. Link the number with a client that can, then take the device over with `onboarding import` ([moving-in.md](moving-in.md)).",
     FailureCode.MULTIDEVICE_OFF: "The phone's app cannot link devices as it is set up.",
     FailureCode.WRONG_NUMBER: "The phone that agreed is not the one that this link was made for.",
+    FailureCode.LINKED_ELSEWHERE: "Another company here holds a device of this phone. A code for it may cost that device, so none is asked for. "
+    "The owner unlinks it there first, or scans the QR, which harms no other device. `onboarding timeline` names the other company; the page does not.",
     FailureCode.PAIRING_REFUSED: "WhatsApp refused the pairing after the phone had agreed.",
     FailureCode.TEMPORARILY_BANNED: "WhatsApp has banned the account for a time.",
     FailureCode.ACCOUNT_RESTRICTED: "WhatsApp has locked (403) or banned (406) the account; the owner learns more in the phone's app.",

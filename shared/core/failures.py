@@ -20,6 +20,7 @@ class FailureCode(StrEnum):
     PASSKEY_REQUIRED = "passkey-required"
     MULTIDEVICE_OFF = "multidevice-off"
     WRONG_NUMBER = "wrong-number"
+    LINKED_ELSEWHERE = "linked-elsewhere"
     PAIRING_REFUSED = "pairing-refused"
     TEMPORARILY_BANNED = "temporarily-banned"
     ACCOUNT_RESTRICTED = "account-restricted"
@@ -88,6 +89,7 @@ FAILURES: dict[FailureCode, Failure] = {
     FailureCode.PASSKEY_REQUIRED: Failure(Blame.WHATSAPP, False, Act.SUPPORT, False, Again.CHANGED),
     FailureCode.MULTIDEVICE_OFF: Failure(Blame.OWNER, True, Act.RETRY, False, Again.CHANGED),
     FailureCode.WRONG_NUMBER: Failure(Blame.OWNER, True, Act.RETRY, False, Again.NOW),
+    FailureCode.LINKED_ELSEWHERE: Failure(Blame.OWNER, False, Act.FIX_PHONE, False, Again.CHANGED),
     FailureCode.PAIRING_REFUSED: Failure(Blame.WHATSAPP, True, Act.RETRY, False, Again.NOW),
     FailureCode.TEMPORARILY_BANNED: Failure(Blame.WHATSAPP, True, Act.WAIT, False, Again.LATER),
     FailureCode.ACCOUNT_RESTRICTED: Failure(Blame.WHATSAPP, True, Act.RETRY, False, Again.CHANGED),

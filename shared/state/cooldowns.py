@@ -8,6 +8,7 @@ Keys are HMACs under SECRET_KEY, so that Redis holds no phone and no address; th
 """
 
 import hmac
+from collections.abc import Container
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -30,6 +31,9 @@ class Whose(StrEnum):
     PHONE = "phone"
     COMPANY = "company"
     ADDRESS = "address"
+
+
+EVERYONE = frozenset(Whose)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +100,9 @@ class Cooldowns:
         until = max((int(orjson.loads(value)["until"]) for value in found if value), default=0)
         return Wait(until) if until > now else None
 
-    async def refused(self, asker: Asker) -> int | None:
-        """WhatsApp has refused a code: everybody concerned waits longer. Until when (ms since the epoch), or None."""
-        names = {whose.value: name for whose, name in self._keys(asker).items()}
+    async def refused(self, asker: Asker, *, of: Container[Whose] = EVERYONE) -> int | None:
+        """A code was refused: those `of` the asker wait longer. Until when (ms since the epoch), or None."""
+        names = {whose.value: name for whose, name in self._keys(asker).items() if whose in of}
         subjects = [
             {"role": role, "free": LADDERS[Whose(role)].free, "waits": LADDERS[Whose(role)].waits} for role in names
         ]

@@ -211,6 +211,11 @@ async def _ask_elsewhere(actor: Actor) -> None:
         actor.outcome.error = await other.error()
 
 
+async def _ask_linked(actor: Actor) -> None:
+    await actor.stack.linked(f"+{actor.number}")
+    await actor.ask()
+
+
 async def _ask_nonsense(actor: Actor) -> None:
     await actor.socket.send("request-pairing-code", phoneNumber="8900")
     await actor.refused()
@@ -301,6 +306,7 @@ _PLAYS: dict[Play, Callable[[Actor], Awaitable[None]]] = {
     Play.ASK: _ask,
     Play.ASK_TWICE: _ask_twice,
     Play.ASK_ELSEWHERE: _ask_elsewhere,
+    Play.ASK_LINKED: _ask_linked,
     Play.ASK_NONSENSE: _ask_nonsense,
     Play.ASK_OTHER: _ask_other,
     Play.ASK_AND_SCAN: _ask_and_scan,

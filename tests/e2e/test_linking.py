@@ -7,6 +7,7 @@ from playwright.async_api import Page, expect
 
 from tests.e2e.looks import hook, in_state, scan
 from tests.e2e.stack import Stack, new_number
+from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.browser]
 
@@ -34,6 +35,33 @@ async def test_the_code_is_read_from_the_page_and_typed_into_the_phone(stack: St
     link = await stack.link(locale="ru")
     await phone_page.goto(link["url"])
     await hook(phone_page, "phone").fill(number.replace("+7", "8 "))
+    await hook(phone_page, "get-code").click()
+    await expect(hook(phone_page, "code")).to_be_visible()
+    code = await hook(phone_page, "code").inner_text()
+    assert await stack.emulator.phone(number).type_code(code) == "confirmed"
+    await in_state(phone_page, "linked")
+
+
+async def test_a_phone_that_another_company_holds_is_asked_for_no_code(stack: Stack, phone_page: Page) -> None:
+    held, number = await stack.linked()
+    link = await stack.link(locale="en")
+    await phone_page.goto(link["url"])
+    await hook(phone_page, "phone").fill(number)
+    await hook(phone_page, "get-code").click()
+    await expect(hook(phone_page, "notice")).to_contain_text("Another account here uses it")
+    assert held["company"] not in await phone_page.content()
+    seen = await stack.emulator.events(phone=number.lstrip("+"))
+    assert not [event for event in seen if event.kind == "code.requested"]
+    assert (await stack.company(held))["state"] == "linked"
+    told = [line.decode() for line in await stack.redis.lrange(f"wa:timeline:{link['session']}", 0, -1)]
+    assert any(f"linked-elsewhere {held['session']}" in line for line in told)
+
+    assert (await stack.http.delete(f"/api/v1/companies/{held['company']}/session")).status_code == 202
+
+    async def is_unlinked() -> bool:
+        return (await stack.company(held))["state"] == "unlinked"
+
+    await until(is_unlinked)
     await hook(phone_page, "get-code").click()
     await expect(hook(phone_page, "code")).to_be_visible()
     code = await hook(phone_page, "code").inner_text()

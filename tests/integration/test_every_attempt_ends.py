@@ -6,7 +6,7 @@ plays a script. A course is named by its seed: `course(seed)` plays the same aga
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,7 @@ from workers.engine.processes import EngineFailed, Exited, PipeClosed, WrongMess
 from workers.linking.attempt import Attempt, Order, Parts
 from workers.linking.limits import AttemptLimits
 from workers.ownership import Ownership
-from workers.store.device import Fence, StoredDevice
+from workers.store.device import Fence, StoreAway, StoredDevice
 
 COURSES = 2000
 AT_ONCE = 25
@@ -201,6 +201,13 @@ class Stage:
 
     def discard(self, _scratch: str) -> None:
         pass
+
+    async def held_as(self, phones: Iterable[str]) -> list[StoredDevice]:
+        if self.script.seed % 10 == 7:
+            raise StoreAway("away")
+        return [StoredDevice(SessionId("company_other"), "79990000000:1@s.whatsapp.net", 1, "")] * (
+            self.script.seed % 10 == 3
+        )
 
     async def adopt(
         self, session: SessionId, scratch: str, jid: str, linked_at: int, _fence: Fence, *, parked: str = ""

@@ -20,7 +20,7 @@ from shared.core.failures import FailureCode
 from shared.core.ids import SessionId
 from shared.core.protocol import Body, MessageType, Method
 from shared.state.claims import Claims
-from shared.state.cooldowns import Asker, Cooldowns
+from shared.state.cooldowns import Asker, Cooldowns, Whose
 from shared.state.lease import Lease
 from shared.state.snapshots import Snapshots
 from shared.state.switches import Switches
@@ -35,12 +35,14 @@ from workers.linking.limits import AttemptLimits
 from workers.linking.machine import step
 from workers.linking.page import Page, Stopped
 from workers.ownership import Ownership
-from workers.store.device import DeviceStore, Fence, StoredDevice, StoreFenced
+from workers.store.device import DeviceStore, Fence, StoreAway, StoredDevice, StoreFenced
 from workers.version.port import Versions
 
 __all__ = ["Attempt", "Order", "Parts"]
 
 log = structlog.get_logger()
+
+_STRANGER = frozenset({Whose.COMPANY, Whose.ADDRESS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,12 +248,27 @@ class Attempt:
         if self._parts.switches.board.codes_blocked(phone.region_of(effect.phone)):
             return c.CodeDenied(FailureCode.CODE_NOT_AVAILABLE)
         asker = Asker(effect.phone, self._session, self._course.subject.address)
+        if (other := await self._held_elsewhere(effect.phone)) is not None:
+            log.warning("code.linked-elsewhere", session=self._session, other=other)
+            # Who asks about many numbers has to wait. The phone's owner, who has done nothing, does not.
+            await self._parts.cooldowns.refused(asker, of=_STRANGER)
+            return c.CodeDenied(FailureCode.LINKED_ELSEWHERE, other=other)
         taken_until = await self._parts.cooldowns.take_code(asker, max(effect.dies - now_ms(), 1))
         if taken_until is not None:
             log.warning("code.taken", session=self._session)
             return c.CodeDenied(FailureCode.IN_PROGRESS, taken_until)
         self._asker = asker
         return c.CodeClaimed(asker)
+
+    async def _held_elsewhere(self, number: str) -> SessionId | None:
+        """Another session that holds a device of this phone: a code may cost it that device. None as well if the store is
+        away, since a code harms nobody for certain."""
+        try:
+            devices = await self._parts.store.held_as(phone.variants(number))
+        except StoreAway:
+            log.warning("code.unchecked", session=self._session)
+            return None
+        return next((device.session for device in devices if device.session != self._session), None)
 
     async def _give_code_back(self) -> None:
         asker, self._asker = self._asker, None

@@ -109,11 +109,13 @@ class CodeClaimed:
 
 @dataclass(frozen=True, slots=True)
 class CodeDenied:
-    """No code can be had. `raw`: WhatsApp's own words, when it was WhatsApp."""
+    """No code can be had. `raw`: WhatsApp's own words, when it was WhatsApp. `other`: the session that has the phone, for
+    operators alone."""
 
     code: FailureCode
     retry_at: int | None = None
     raw: str = ""
+    other: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -271,7 +271,9 @@ def tell_no_code(turn: T) -> None:
     counters = tallies.code_refused(denied.code)
     turn.add(
         c.ForgetPhone(),
-        c.Show(MessageType.PAIRING_CODE_ERROR, "code.refused", denied.code.value, counters),
+        c.Show(
+            MessageType.PAIRING_CODE_ERROR, "code.refused", f"{denied.code.value} {denied.other}".rstrip(), counters
+        ),
     )
     if denied.raw:
         turn.add(c.AlertNoCode(denied.code, denied.raw, number))

@@ -97,7 +97,9 @@ class SqliteStore:
     async def held_as(self, phones: Iterable[str]) -> list[StoredDevice]:
         patterns = [f"{number.removeprefix('+')}:%" for number in phones]
         wanted = " OR ".join(["jid LIKE ?"] * len(patterns)) or "FALSE"
-        return await asyncio.to_thread(self._rows, f"WHERE (parked = '' OR again_at > 0) AND ({wanted})", tuple(patterns))
+        return await asyncio.to_thread(
+            self._rows, f"WHERE (parked = '' OR again_at > 0) AND ({wanted})", tuple(patterns)
+        )
 
     async def claim(self, session: SessionId, fence: Fence) -> StoredDevice | None:
         return await asyncio.to_thread(self._claim, session, fence.token)

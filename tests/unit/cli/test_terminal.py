@@ -46,6 +46,16 @@ async def test_a_reason_of_any_kind_is_shown_in_the_timeline_and_beside_its_swit
     assert NASTY in shown((await story.timeline(op, company=SESSION, last=5, follow=False)).show)
 
 
+async def test_the_timeline_says_what_an_operator_can_do_where_the_page_has_no_way_on(op):
+    for detail in ("passkey-required", "linked-elsewhere company_lotus", "internal"):
+        line = orjson.dumps({"at": 1, "attempt": 1, "event": "attempt.failed", "detail": detail})
+        await op.redis.rpush(keys.timeline(SESSION), line)
+    said = shown((await story.timeline(op, company=SESSION, last=5, follow=False)).show)
+    assert "onboarding import" in said
+    assert "company_lotus: unlink it there" in said
+    assert "internal:" not in said
+
+
 def changed(answer):
     return answer.data["changed"]
 

@@ -10,7 +10,7 @@ from shared.core.failures import FAILURES, Act, Blame, FailureCode, Refused
 #: As the contract prints them; other people's programs know these words.
 CONTRACT = """
     invalid-phone in-progress cool-down whatsapp-rate-limited code-not-available client-outdated passkey-required
-    multidevice-off wrong-number pairing-refused temporarily-banned account-restricted logged-out dropped-after-linking connection-failed
+    multidevice-off wrong-number linked-elsewhere pairing-refused temporarily-banned account-restricted logged-out dropped-after-linking connection-failed
     worker-lost paused no-room link-spent forbidden internal
 """.split()  # noqa: SIM905 - as it stands there
 

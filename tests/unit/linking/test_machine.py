@@ -157,6 +157,18 @@ def test_a_code_of_another_company_is_not_killed():
     assert player.did(c.ForgetPhone)
 
 
+def test_for_a_phone_that_another_company_holds_no_code_is_asked_for():
+    denied = c.CodeDenied(FailureCode.LINKED_ELSEWHERE, other="company_other")
+    player = shown(phone=PHONE, code_denied=denied)
+    assert player.did(c.AskCode) == []
+    assert (failure(player), player.alerts) == (FailureCode.LINKED_ELSEWHERE, [])
+    assert "other" not in player.course.body.model_dump_json()
+    assert [one.detail for one in player.did(c.Show) if one.event == "code.refused"] == [
+        "linked-elsewhere company_other"
+    ]
+    assert player.course.body.qr is not None
+
+
 def test_after_a_refused_code_another_may_be_asked_for():
     player = shown(phone=PHONE)
     player.happen(pipe.CodeRefused(status=429, reason="slow down"))

@@ -66,6 +66,13 @@ async def test_a_company_or_an_address_waits_only_after_several_phones_were_refu
     assert about((await cooldowns.wait(next_one(2000))).until, LADDERS[whose].waits[0])
 
 
+async def test_who_asks_for_what_others_have_waits_and_the_phone_does_not(cooldowns):
+    for _ in range(LADDERS[Whose.COMPANY].free + 1):
+        await cooldowns.refused(asker(cooldowns), of={Whose.COMPANY, Whose.ADDRESS})
+    assert (await cooldowns.wait(asker(cooldowns, OTHER_PHONE))).until > now_ms()
+    assert await cooldowns.wait(asker(cooldowns, PHONE, OTHERS, "192.0.2.2")) is None
+
+
 async def test_a_ban_makes_the_phone_wait_as_long_as_whatsapp_says(cooldowns):
     until = now_ms() + 10 * keys.DAY
     await cooldowns.until(PHONE, until)
