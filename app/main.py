@@ -34,8 +34,7 @@ from app.onboarding import Endings, Onboarding
 from app.openapi import Description
 from app.ops.routes import Ops
 from app.page.assets import Assets
-from app.page.look import look_of
-from app.page.paint import Platform
+from app.page.look import platform_of
 from app.page.relay import Relay
 from app.page.socket import Browser
 from app.page.whereabouts import elsewhere
@@ -133,11 +132,10 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
         Route("/", _home),
         *(route for part in parts for route in part.routes()),
         *Assets(
-            platform=Platform.of(config),
+            platform_of=platform_of(config, access),
             gallery=config.development,
             fresh=config.development,
             elsewhere=elsewhere(config),
-            look_of=look_of(config, access),
         ).routes(),
     ]
     middleware = [

@@ -80,7 +80,7 @@ def _hint(config: Settings, error: BaseException) -> str:
 
 
 def addresses(config: Settings) -> Iterator[Check]:
-    """Whether links will lead somewhere, safely."""
+    """Whether links will lead somewhere, safely, and whose they are."""
     public = urlsplit(config.base_url)
     if config.public_url is None:
         yield Check("error", "PUBLIC_URL is missing: links would lead to this machine only")
@@ -88,6 +88,8 @@ def addresses(config: Settings) -> Iterator[Check]:
         yield Check("error", "PUBLIC_URL begins with http://: tokens and QRs would travel in the clear")
     else:
         yield Check("ok", f"links begin with {config.base_url}")
+    if not config.platform_name:
+        yield Check("warning", f"PLATFORM_NAME is missing: the page calls itself {config.shown_name}")
     if config.sentry_dsn is None:
         yield Check("warning", "SENTRY_DSN is missing: nobody hears of errors")
     if config.development:

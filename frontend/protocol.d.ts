@@ -114,6 +114,11 @@ export interface ErrorView {
   field?: string | null;
 }
 
+export interface BrandView {
+  accent?: string | null;
+  logoUrl?: string | null;
+}
+
 export interface Profile {
   company: string;
   platform: string;
@@ -127,6 +132,7 @@ export interface Profile {
   refreshUrl?: string | null;
   supportUrl?: string | null;
   privacyUrl?: string | null;
+  brand?: BrandView | null;
 }
 
 export interface ServerMessage {

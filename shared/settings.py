@@ -28,7 +28,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.core import webversion
 from shared.core.apikeys import MIN_LENGTH, ApiKey, read_api_keys
+from shared.core.colour import check_accent
 from shared.core.events import DEFAULT_EVENTS, EventType
+from shared.core.plain import check_shown
 from shared.core.signing import key_of
 from shared.core.urls import redis_place, split
 
@@ -101,13 +103,22 @@ class Settings(BaseSettings):
         description="Origins that a link's `returnUrl` and `refreshUrl` may lead to, besides `PUBLIC_URL` and "
         "`EMBED_ORIGINS`; separated by commas or blanks.",
     )
-    platform_name: str = Field(default="Platform", max_length=60, description="Your name, shown on the page.")
+    platform_name: str = Field(
+        default="", max_length=60, description="Your name, shown on the page; else the host of `PUBLIC_URL`."
+    )
     device_name: str = Field(
         default="Booking assistant", max_length=60, description="The linked device's name on the owner's phone."
     )
     default_region: str = Field(default="RU", description="Country by which numbers without a + are read.")
     support_url: HttpUrl | None = Field(default=None, description="Where owners find help; the page links to it.")
     privacy_url: HttpUrl | None = Field(default=None, description="Your privacy notice; the page links to it.")
+    accent_color: str | None = Field(
+        default=None,
+        description="The colour of the page's buttons, such as `#0a7d4f`, in which words on white can be read (4.5 : 1).",
+    )
+    logo_url: HttpUrl | None = Field(
+        default=None, description="Your logo, by https; the page shows it 36 pixels high. Best SVG, or 20 KB at most."
+    )
     sentry_dsn: SecretStr | None = Field(default=None, description="Where errors are reported.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
     log_format: Literal["json", "console"] = Field(default="json", description="Log lines for machines or for people.")
@@ -272,6 +283,23 @@ class Settings(BaseSettings):
             key_of(secret.get_secret_value())
         return value
 
+    @field_validator("accent_color")
+    @classmethod
+    def _readable(cls, value: str | None) -> str | None:
+        return check_accent(value) if value else value
+
+    @field_validator("logo_url")
+    @classmethod
+    def _secure(cls, value: HttpUrl | None) -> HttpUrl | None:
+        if value is not None and (value.scheme != "https" or value.username or value.password):
+            raise ValueError("begins with https:// and names no user")
+        return value
+
+    @field_validator("platform_name", "device_name")
+    @classmethod
+    def _shown(cls, value: str) -> str:
+        return check_shown(value) if value else value
+
     @field_validator("default_region")
     @classmethod
     def _known_region(cls, value: str) -> str:
@@ -308,6 +336,12 @@ class Settings(BaseSettings):
     def base_url(self) -> str:
         """Where links point, without a slash at the end."""
         return str(self.public_url).rstrip("/") if self.public_url else f"http://127.0.0.1:{self.port}"
+
+    @property
+    def shown_name(self) -> str:
+        """Whose page it is: no name is made up for a page that others can see."""
+        host = urlsplit(self.base_url).hostname or ""
+        return self.platform_name or ("Platform" if host in LOOPBACK else host)
 
     @property
     def origins(self) -> frozenset[str]:

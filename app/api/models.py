@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import phonenumbers
 from pydantic import AfterValidator, Field, HttpUrl
 
+from shared.core.colour import check_accent
 from shared.core.events import Event, EventType
 from shared.core.ids import COMPANY_PATTERN
 from shared.core.lifecycle import State
@@ -56,10 +57,16 @@ class NewBrand(Wire):
     """How the link's page looks, where that differs from the service's own look."""
 
     name: Shown | None = Field(default=None, min_length=1, max_length=60, description="The platform's name.")
-    accent: str | None = Field(
-        default=None, pattern=r"^#[0-9A-Fa-f]{6}$", description="The colour of buttons, such as `#0a7d4f`."
+    accent: Annotated[str, AfterValidator(check_accent)] | None = Field(
+        default=None,
+        pattern=r"^#[0-9A-Fa-f]{6}$",
+        description="The colour of buttons, such as `#0a7d4f`, in which words on white can be read (4.5 : 1); its partner "
+        "for dark screens follows from it.",
     )
-    logo_url: SecureUrl | None = Field(default=None, description="A picture, by https.")
+    logo_url: SecureUrl | None = Field(
+        default=None,
+        description="A picture, by https, shown 36 pixels high; else `LOGO_URL`, but not beside a `name` of the link's own.",
+    )
     support_url: Url | None = Field(default=None, description="Where the owner finds help.")
     privacy_url: Url | None = Field(default=None, description="Where the owner reads what becomes of the data.")
 

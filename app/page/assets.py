@@ -22,9 +22,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from app.page.look import PLAIN, LookOf, look_headers
+from app.page.look import Platform, PlatformOf
 from app.page.modules import joined
-from app.page.paint import Languages, Painter, Platform, Reader
+from app.page.paint import Languages, Painter, Reader
 from app.page.whereabouts import Elsewhere
 
 FRONTEND = Path(__file__).resolve().parents[2] / "frontend"
@@ -48,6 +48,8 @@ MEDIA_TYPES = {
 }
 #: A name with a hash in it says one thing for ever.
 FOR_EVER = "public, max-age=31536000, immutable"
+MOST_PAINTED = 200
+"""Pages that are kept as they were painted: 40 KB each."""
 #: The page is asked for each time: what it is depends on who asks.
 EACH_TIME = "private, no-cache"
 
@@ -112,21 +114,19 @@ def _accepts(asked: Headers, encoding: str) -> bool:
 
 class Assets:
     """All that the page is made of, and the gallery of its states where that is wished. `elsewhere` may send the
-    browser that asks for the page to another address; `look_of` tells how the page of the asked link looks."""
+    browser that asks for the page to another address; `platform_of` tells whose page it asks for."""
 
     def __init__(
         self,
         *,
-        platform: Platform,
+        platform_of: PlatformOf,
         gallery: bool,
         fresh: bool,
         folder: Path = FRONTEND,
         elsewhere: Elsewhere = lambda _request: None,
-        look_of: LookOf = lambda _request: PLAIN,
     ) -> None:
         self._elsewhere = elsewhere
-        self._look_of = look_of
-        self._platform = platform
+        self._platform_of = platform_of
         self._folder = folder
         self._gallery = gallery
         self._fresh = fresh
@@ -141,7 +141,7 @@ class Assets:
             for name in names:
                 self._prepare(name, words if name.startswith("locales/") else None)
         self._painter = None if fresh else self._make_painter()
-        self._painted: dict[tuple[str, Reader], Asset] = {}
+        self._painted: dict[tuple[str, Reader, Platform], Asset] = {}
 
     def routes(self) -> list[BaseRoute]:
         """`/link`, perhaps `/states`, and `/static/...`."""
@@ -151,18 +151,25 @@ class Assets:
     async def _page(self, request: Request) -> Response:
         if away := self._elsewhere(request):
             return away
-        page = PAGES[request.url.path]
-        languages, painter = self._painter or self._make_painter()
-        reader = languages.reader(request)
-        asset = self._painted.get((page, reader))
-        if asset is None:  # made when somebody needs it: there are many languages
-            asset = Asset(page, painter.paint(page, reader).encode(), packs=not self._fresh)
-            if not self._fresh:
-                self._painted[page, reader] = asset
-        answer = asset.answer(request.headers, EACH_TIME)
-        answer.headers.update(look_headers(self._look_of(request)))
+        platform = self._platform_of(request)
+        answer = self._paint(request, platform).answer(request.headers, EACH_TIME)
+        answer.headers.update(platform.headers)
         answer.headers["vary"] = "accept-encoding, accept-language, cookie, user-agent, sec-ch-ua-mobile"
         return answer
+
+    def _paint(self, request: Request, platform: Platform) -> Asset:
+        """The page as this browser gets it: made when somebody needs it, since there are many languages and brands."""
+        page = PAGES[request.url.path]
+        languages, painter = self._painter or self._make_painter()
+        which = page, languages.reader(request), platform
+        asset = self._painted.pop(which, None)
+        if asset is None:
+            asset = Asset(page, painter.paint(*which).encode(), packs=not self._fresh)
+        if not self._fresh:
+            self._painted[which] = asset  # behind the others: the front was asked for longest ago
+            if len(self._painted) > MOST_PAINTED:
+                del self._painted[next(iter(self._painted))]
+        return asset
 
     async def _file(self, request: Request) -> Response:
         name: str = request.path_params["name"]
@@ -175,7 +182,7 @@ class Assets:
 
     def _make_painter(self) -> tuple[Languages, Painter]:
         languages = Languages(self._folder / "locales")
-        return languages, Painter(self._markup, languages, self._platform, self._address)
+        return languages, Painter(self._markup, languages, self._address)
 
     def _markup(self, name: str) -> str:
         return re.sub(r"\s*\n\s*", "\n", self._text(name))

@@ -1,39 +1,104 @@
-"""The look of a link's page, as its address tells it: read before the token is, and believed only if we have signed it."""
+"""How a link's page looks and whose pages may frame it: the service's own look, or what the link's address says, which is
+read before the token is, and believed only if we have signed it."""
 
+import base64
+import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
+from pydantic import HttpUrl
 from starlette.requests import Request
 
-from app.access import Access, Look
+from app.access import Access, Brand, Look
 from app.http.policy import content_policy
 from app.page.whereabouts import LOOK
-from shared.settings import Settings
+from shared.core.colour import Shades, dark_shades, light_shades
+from shared.settings import Settings, origin_of
 
-PLAIN = Look()
+_LOGO = ".logo{border-radius:8px;object-fit:contain}"
+#: The frame is as tall as what is in it, so its end may be out of sight.
+_FRAMED = ".toast{inset-block:.75rem auto}"
 
-LookOf = Callable[[Request], Look]
+
+@dataclass(frozen=True)
+class Platform:
+    """Whose page it is: what is shown of that, and whose pages may frame it."""
+
+    name: str
+    device: str
+    support_url: str | None = None
+    privacy_url: str | None = None
+    accent: str | None = None
+    logo_url: str | None = None
+    embed_origin: str | None = None
+
+    @classmethod
+    def of(cls, config: Settings, look: Look | None = None) -> "Platform":
+        """The platform of a link. What its look leaves out is the service's; but no logo stands beside another's name.
+        An origin that is no longer one of `EMBED_ORIGINS` may not frame the page any more."""
+        brand = (look.brand if look else None) or Brand()
+        embedder = look.embed_origin if look else None
+        return cls(
+            name=brand.name or config.shown_name,
+            device=config.device_name,
+            support_url=brand.support_url or _text(config.support_url),
+            privacy_url=brand.privacy_url or _text(config.privacy_url),
+            accent=brand.accent or config.accent_color,
+            logo_url=brand.logo_url or (None if brand.name else _text(config.logo_url)),
+            embed_origin=embedder if embedder in config.embed_origins else None,
+        )
+
+    @cached_property
+    def style(self) -> str:
+        """What the page's style says differently; empty for nothing. It stands in the page, so that nothing is drawn in
+        another colour first, and its hash in the policy."""
+        parts = []
+        if self.accent:
+            light, dark = _rule(light_shades(self.accent)), _rule(dark_shades(self.accent))
+            parts.append(f"{light}@media (prefers-color-scheme:dark){{{dark}}}")
+        if self.logo_url:
+            parts.append(_LOGO)
+        if self.embed_origin:
+            parts.append(_FRAMED)
+        return "".join(parts)
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        """The headers by which its page differs from other documents."""
+        if not self.style:
+            return {}
+        digest = base64.b64encode(hashlib.sha256(self.style.encode()).digest()).decode()
+        policy = content_policy(
+            pictures=origin_of(self.logo_url) if self.logo_url else "",
+            style=f"'sha256-{digest}'",
+            framed_by=self.embed_origin or "'none'",
+        )
+        # A popup keeps its opener, which it tells how it goes.
+        opener = {"cross-origin-opener-policy": "unsafe-none"} if self.embed_origin else {}
+        return {"content-security-policy": policy} | opener
 
 
-def look_of(config: Settings, access: Access) -> LookOf:
-    """What reads the look of the link that a browser opens; `PLAIN` for none of ours. An origin that is no longer one of
-    `EMBED_ORIGINS` may not frame it any more."""
+PlatformOf = Callable[[Request], Platform]
 
-    def read(request: Request) -> Look:
-        text = request.query_params.get(LOOK)
-        look = access.read_look(text) if text else None
-        if look is None:
-            return PLAIN
-        return look if look.embed_origin in config.embed_origins else Look(look.brand)
+
+def platform_of(config: Settings, access: Access) -> PlatformOf:
+    """What tells whose page a browser asks for: by the look in its address if it is one of ours."""
+    ours = Platform.of(config)
+
+    def read(request: Request) -> Platform:
+        look = access.read_look(request.query_params.get(LOOK, ""))
+        return Platform.of(config, look) if look else ours
 
     return read
 
 
-def look_headers(look: Look) -> dict[str, str]:
-    """The headers by which the page of a link differs from other documents."""
-    if look.embed_origin is None:
-        return {}
-    # A popup keeps its opener, which it tells how it goes.
-    return {
-        "content-security-policy": content_policy(framed_by=look.embed_origin),
-        "cross-origin-opener-policy": "unsafe-none",
-    }
+def _rule(shades: Shades) -> str:
+    return (
+        f":root{{--accent:{shades.accent};--accent-strong:{shades.strong};"
+        f"--on-accent:{shades.words};--note-soft:{shades.notice}}}"
+    )
+
+
+def _text(url: HttpUrl | None) -> str | None:
+    return str(url) if url else None

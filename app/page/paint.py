@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 
+from app.page.look import Platform
 from app.page.whereabouts import LANGUAGE
-from shared.settings import Settings
+from shared.core.colour import light_shades
 
 Words = Mapping[str, Any]
 
@@ -35,6 +37,13 @@ _LABELLED = re.compile(r'data-w-label="([^"]+)"')
 #: What shows only later: the modules word it, and the page need not carry it twice.
 LATER = ("act.fix-phone", "act.open-app", "after.", "checks.", "guide.business", "guide.open.business")
 _NAME = re.compile(r"\{(\w+)\}")
+#: The name stands beside it. Whose server it is on does not hear which link has been opened.
+_LOGO = '<img class="logo" src="{}" width="36" height="36" alt="" referrerpolicy="no-referrer" fetchpriority="low">'
+_ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="10" fill="{}"/>'
+    '<text x="16" y="23" font-family="system-ui,sans-serif" font-size="20" font-weight="700" text-anchor="middle" '
+    'fill="{}">{}</text></svg>'
+)
 #: First strong isolate, and its end.
 _ISOLATED = ("\u2068", "\u2069")
 
@@ -46,22 +55,6 @@ class Reader:
     locale: str
     on_phone: bool
     app: str
-
-
-@dataclass(frozen=True, slots=True)
-class Platform:
-    """Whose page it is, as far as that is known before the link is read."""
-
-    name: str
-    device: str
-    support_url: str | None
-    privacy_url: str | None
-
-    @classmethod
-    def of(cls, config: Settings) -> "Platform":
-        """The platform of the configuration."""
-        support, privacy = (str(url) if url else None for url in (config.support_url, config.privacy_url))
-        return cls(config.platform_name, config.device_name, support, privacy)
 
 
 class Languages:
@@ -106,18 +99,15 @@ def _preferred(header: str) -> list[str]:
 class Painter:
     """Fills the markup. `address` gives the address of a file of the page."""
 
-    def __init__(
-        self, read: Callable[[str], str], languages: Languages, platform: Platform, address: Callable[[str], str]
-    ) -> None:
+    def __init__(self, read: Callable[[str], str], languages: Languages, address: Callable[[str], str]) -> None:
         self._read = read
         self._languages = languages
-        self._platform = platform
         self._address = address
 
-    def paint(self, page: str, reader: Reader) -> str:
-        """The HTML of `page` for this reader."""
+    def paint(self, page: str, reader: Reader, platform: Platform) -> str:
+        """The HTML of `page` for this reader, as the page of this platform."""
         words = self._languages.words[reader.locale]
-        known = _menu(words) | {"platform": self._platform.name, "device": self._platform.device, "company": COMPANY}
+        known = _menu(words) | {"platform": platform.name, "device": platform.device, "company": COMPANY}
         html = self._read(page).replace("{{skeleton}}", self._read("skeleton.html"))
         # The words first: what is put into a blank is never taken for markup of ours.
         html = _WORDED.sub(
@@ -129,7 +119,7 @@ class Painter:
             html,
         )
         html = _LABELLED.sub(lambda found: f'{found[0]} aria-label="{escape(str(words[found[1]]))}"', html)
-        blanks = self._blanks(reader, words, known)
+        blanks = self._blanks(reader, platform, words, known)
         return _BLANK.sub(lambda found: blanks[found[1]] if found[1] in blanks else self._static(found[1]), html)
 
     def _static(self, blank: str) -> str:
@@ -138,16 +128,16 @@ class Painter:
             raise KeyError(blank)
         return escape(self._address(name))
 
-    def _blanks(self, reader: Reader, words: Words, known: Mapping[str, str]) -> dict[str, str]:
+    def _blanks(self, reader: Reader, platform: Platform, words: Words, known: Mapping[str, str]) -> dict[str, str]:
         step = "form" if reader.on_phone else "opening"
-        platform, support, privacy = self._platform.name, self._platform.support_url, self._platform.privacy_url
+        support, privacy, logo = platform.support_url, platform.privacy_url, platform.logo_url
         texts = {
             "lang": reader.locale,
             "dir": str(words["language.dir"]),
-            "tab": f"{words['page.title']} · {platform}",
-            "platform": platform,
-            "called": self._platform.device,
-            "initial": platform[:1].upper(),
+            "tab": f"{words['page.title']} · {platform.name}",
+            "platform": platform.name,
+            "called": platform.device,
+            "initial": _initial(platform),
             "device": "phone" if reader.on_phone else "desktop",
             "app": reader.app,
             "step": step,
@@ -165,6 +155,10 @@ class Painter:
             "hidden without foot": "" if support or privacy else " hidden",
             "support": f' href="{escape(support)}"' if support else " hidden",
             "privacy": f' href="{escape(privacy)}"' if privacy else " hidden",
+            "icon": escape(_icon(platform) or self._address("icon.svg")),
+            "style": f"<style>{platform.style}</style>" if platform.style else "",
+            "logo": _LOGO.format(escape(logo)) if logo else "",
+            "hidden with logo": " hidden" if logo else "",
             "languages": self._options(reader),
             # It stands in a data block, which only its own end tag ends.
             "words": json.dumps(words, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
@@ -177,6 +171,18 @@ class Painter:
             f"{' selected' if locale == reader.locale else ''}>{escape(str(words['language.name']))}</option>"
             for locale, words in self._languages.words.items()
         )
+
+
+def _initial(platform: Platform) -> str:
+    return platform.name[:1].upper()
+
+
+def _icon(platform: Platform) -> str | None:
+    """What stands for the page in its tab: the logo, else the initial on the accent; None for the service's own."""
+    if platform.logo_url or not platform.accent:
+        return platform.logo_url
+    shades = light_shades(platform.accent)
+    return "data:image/svg+xml," + quote(_ICON.format(shades.accent, shades.words, escape(_initial(platform))))
 
 
 def _menu(words: Words) -> dict[str, str]:

@@ -14,17 +14,19 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from app.access import Access, BadToken, Brand, DeadLink, Link
+from app.access import Access, BadToken, DeadLink, Link
 from app.http.address import neighbourhood
 from app.http.antechamber import Antechamber
 from app.onboarding import Onboarding
 from app.page.gc import Garbage
 from app.page.limits import Close, Pace, SocketLimits
+from app.page.look import Platform
 from app.page.relay import Relay
 from app.page.slot import Slot, SocketEnded, text_of
 from shared.core.failures import FailureCode, Refused
 from shared.core.protocol import (
     MAX_MESSAGE_BYTES,
+    BrandView,
     Cancel,
     CloseCode,
     ErrorView,
@@ -204,20 +206,21 @@ class Browser:
                 assert_never(message)
 
     def _profile(self, link: Link, *, spent: bool) -> Profile:
-        brand, config = link.brand or Brand(), self._settings
+        platform, config = Platform.of(self._settings, link.look), self._settings
         return Profile(
             company=link.company_name,
-            platform=brand.name or config.platform_name,
+            platform=platform.name,
             locale=link.locale,
             region=link.region or config.default_region,
             return_url=link.return_url,
-            device_name=config.device_name,
+            device_name=platform.device,
             phone_hint=link.phone,
             spent=spent,
             link_region=link.region,
             refresh_url=link.refresh_url,
-            support_url=brand.support_url or (str(config.support_url) if config.support_url else None),
-            privacy_url=brand.privacy_url or (str(config.privacy_url) if config.privacy_url else None),
+            support_url=platform.support_url,
+            privacy_url=platform.privacy_url,
+            brand=BrandView(accent=platform.accent, logo_url=platform.logo_url) if platform.style else None,
         )
 
     @staticmethod

@@ -189,6 +189,13 @@ class ErrorView(Wire):
     field: str | None = None
 
 
+class BrandView(Wire):
+    """How the platform's page looks: the one colour of its buttons, `#rrggbb`, for light ground, and its logo."""
+
+    accent: str | None = None
+    logo_url: str | None = None
+
+
 class Profile(Wire):
     """Who asks, as the link says it: shown by the page, decided by the integrator. `spent`: the link has linked a
     device; it may look, and ask again only if that was lost at once (`dropped-after-linking`). `region` is where
@@ -207,6 +214,7 @@ class Profile(Wire):
     refresh_url: str | None = None
     support_url: str | None = None
     privacy_url: str | None = None
+    brand: BrandView | None = None
 
 
 class ServerMessage(Wire):

@@ -15,8 +15,8 @@ from playwright.async_api import async_playwright
 from starlette.applications import Starlette
 
 from app.page.assets import ENTRIES, FRONTEND, GALLERY, SERVED, Assets, stripped
+from app.page.look import Platform
 from app.page.modules import NotPlain, joined
-from app.page.paint import Platform
 from shared.core import qr
 from shared.core.clock import now_ms
 from shared.core.lifecycle import State
@@ -29,7 +29,7 @@ REQUESTS = 6
 BUDGET_AGAIN = 8 * 1024
 REQUESTS_AGAIN = 2
 LOCALES = sorted(path.stem for path in (FRONTEND / "locales").glob("*.json"))
-PLATFORM = Platform("Bookwell", "Bookwell", None, None)
+PLATFORM = Platform("Bookwell", "Bookwell")
 #: As long as WhatsApp's longest: the server's ref, three keys and the platform.
 REF, *KEYS = (base64.b64encode(random.Random(size).randbytes(size)).decode() for size in (120, 32, 32, 32))
 QR_TEXT = f"https://wa.me/settings/linked_devices#2@{REF},{','.join(KEYS)},1"
@@ -399,7 +399,9 @@ def test_in_development_an_edit_shows_and_the_gallery_is_there(redis_server, fol
 
 
 async def test_a_fresh_file_is_read_for_each_request(folder):
-    app = Starlette(routes=Assets(platform=PLATFORM, gallery=True, fresh=True, folder=folder).routes())
+    app = Starlette(
+        routes=Assets(platform_of=lambda _request: PLATFORM, gallery=True, fresh=True, folder=folder).routes()
+    )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://web") as client:
         assert (await client.get("/static/new.js")).status_code == 404
         (folder / "new.js").write_text("// one\n")

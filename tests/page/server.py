@@ -14,18 +14,13 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from app.http.policy import SecurityHeaders
 from app.page.assets import Assets
-from app.page.paint import Platform
+from app.page.look import Platform
 
 PATIENCE_SECONDS = 10.0
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
-    "frame-src 'self'"
-)
 PROFILE = {
     "company": "Salon “Aurora”",
     "platform": "Bookwell",
@@ -40,7 +35,7 @@ PROFILE = {
     "supportUrl": None,
     "privacyUrl": None,
 }
-PLATFORM = Platform("Bookwell", "Bookwell", None, None)
+PLATFORM = Platform("Bookwell", "Bookwell")
 
 Json = dict[str, Any]
 
@@ -60,6 +55,7 @@ class Script:
     url: str = ""
     snapshot: Json = field(default_factory=dict)
     profile: Json = field(default_factory=dict)
+    platform: Platform = PLATFORM
     heard: list[Json] = field(default_factory=list)
     refusing: int | None = None
     silent: bool = False
@@ -75,6 +71,7 @@ class Script:
         self.cut(1001)
         self.snapshot = {"state": "unlinked", "sessionId": "company_aurora", "attempt": 0, "seq": 0}
         self.profile = dict(PROFILE)
+        self.platform = PLATFORM
         self.heard = []
         self.refusing = None
         self.silent = False
@@ -189,27 +186,14 @@ class Script:
             self._sockets.discard(ws)
 
 
-class _Policy:
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def with_policy(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"].append((b"content-security-policy", POLICY.encode()))
-            await send(message)
-
-        await self._app(scope, receive, with_policy if scope["type"] == "http" else send)
-
-
 @contextlib.contextmanager
 def running() -> Iterator[Script]:
     """A server on a free port, in a thread of its own."""
     script = Script()
-
+    assets = Assets(platform_of=lambda _request: script.platform, gallery=True, fresh=False)
     app = Starlette(
-        routes=[WebSocketRoute("/ws/v1", script.serve), *Assets(platform=PLATFORM, gallery=True, fresh=False).routes()],
-        middleware=[Middleware(_Policy)],
+        routes=[WebSocketRoute("/ws/v1", script.serve), *assets.routes()],
+        middleware=[Middleware(SecurityHeaders, only_https=False)],
     )
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))

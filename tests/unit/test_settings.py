@@ -69,6 +69,13 @@ def sentences(capsys):
         ("ALLOWED_ORIGINS", "https://a.example,*"),
         ("ALLOWED_ORIGINS", "https://a.example/path"),
         ("PLATFORM_NAME", "x" * 61),
+        ("PLATFORM_NAME", "Book\u202ewell"),
+        ("DEVICE_NAME", "a\x07b"),
+        ("ACCENT_COLOR", "green"),
+        ("ACCENT_COLOR", "#ffcc00"),  # nobody could read it on white
+        ("LOGO_URL", "http://cdn.example/logo.svg"),
+        ("LOGO_URL", "data:image/svg+xml,x"),
+        ("LOGO_URL", "https://user@cdn.example/logo.svg"),
         ("DEVICE_NAME", "x" * 61),
         ("DEFAULT_REGION", "XX"),
         ("DEFAULT_REGION", "Russia"),

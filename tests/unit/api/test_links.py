@@ -65,6 +65,7 @@ async def test_all_that_is_asked_for_is_in_the_token(web, redis):
         ({"companyName": "  "}, "companyName"),
         ({"brand": {"name": "x\u2066"}}, "brand.name"),
         ({"brand": {"accent": "red;}"}}, "brand.accent"),
+        ({"brand": {"accent": "#ffcc00"}}, "brand.accent"),
         ({"brand": {"logoUrl": "http://cdn.example/x.svg"}}, "brand.logoUrl"),
         ({"brand": {"supportUrl": "data:text/html,x"}}, "brand.supportUrl"),
         ({"brand": {"colour": "#ffffff"}}, "brand.colour"),
@@ -78,6 +79,13 @@ async def test_what_a_link_may_not_say_is_refused_by_its_field(web, redis, body,
     answer = await made(web, **body)
     assert (answer.status_code, answer.json().get("field")) == (422, field), answer.text
     assert await redis.keys("wa:made-link:*") == []
+
+
+async def test_a_colour_that_nobody_could_read_is_refused_with_one_that_would_do(web):
+    answer = await made(web, brand={"accent": "#FFCC00"})
+    assert answer.json()["detail"] == (
+        "brand.accent: the contrast of #ffcc00 to a light ground is 1.3 : 1, and words need 4.5 : 1; #856a00 would do"
+    )
 
 
 async def test_names_in_every_script_are_shown(web):

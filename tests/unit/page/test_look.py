@@ -1,5 +1,7 @@
 """The look of a link: told by its address, believed only when we have signed it, and framed by its own origin alone."""
 
+import base64
+import hashlib
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -9,7 +11,7 @@ from app.access import Access, BadToken, Brand, Look
 from app.api.links import make_link, show_link
 from app.api.models import NewLink
 from app.main import create_app
-from app.page.look import PLAIN, look_headers
+from app.page.look import Platform
 from shared.core.ids import CompanyId
 from tests.unit.api.conftest import CONFIG, settings_with
 
@@ -17,9 +19,12 @@ EMBEDDER = "https://platform.example"
 OTHER = "https://other.example"
 
 
+def policy_of(headers):
+    return dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+
+
 def ancestors(headers):
-    policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
-    return policy["frame-ancestors"]
+    return policy_of(headers)["frame-ancestors"]
 
 
 @pytest.fixture
@@ -82,10 +87,51 @@ def test_a_look_is_no_token(redis):
 def test_a_look_comes_back_whole(redis):
     access = Access(CONFIG, redis)
     for look in (
-        PLAIN,
+        Look(),
         Look(Brand("Bookwell")),
         Look(None, EMBEDDER),
         Look(Brand("Bookwell", "#0a7d4f", "https://cdn.example/l.svg"), EMBEDDER),
     ):
         assert access.read_look(access.sign_look(look)) == look
-    assert look_headers(PLAIN) == {}
+
+
+SERVICE = settings_with(
+    platform_name="Bookwell",
+    accent_color="#0a7d4f",
+    logo_url="https://cdn.example/bookwell.svg",
+    support_url="https://bookwell.example/help",
+    embed_origins=(EMBEDDER,),
+)
+
+
+def test_what_a_link_s_brand_leaves_out_is_the_service_s_own():
+    assert Platform.of(SERVICE).name == "Bookwell"
+    for look in (None, Look(), Look(Brand(accent="#b00020"))):
+        one = Platform.of(SERVICE, look)
+        assert (one.name, one.logo_url) == ("Bookwell", "https://cdn.example/bookwell.svg")
+        assert one.accent == ("#b00020" if look and look.brand else "#0a7d4f")
+        assert one.support_url == "https://bookwell.example/help"
+    assert Platform.of(SERVICE, Look(Brand("Aurora"))).logo_url is None, "no logo beside another's name"
+
+
+def test_a_page_that_others_can_see_has_no_name_that_is_made_up():
+    assert Platform.of(settings_with()).name == "Platform"
+    assert Platform.of(settings_with(public_url="http://127.0.0.1:8000")).name == "Platform"
+    assert Platform.of(settings_with(public_url="https://link.bookwell.example")).name == "link.bookwell.example"
+
+
+def test_the_policy_allows_the_brand_and_nothing_beside_it():
+    plain = Platform("B", "B")
+    assert plain.headers == {}
+    accent = Platform("B", "B", accent="#0a7d4f")
+    digest = base64.b64encode(hashlib.sha256(accent.style.encode()).digest()).decode()
+    policy = policy_of(accent.headers)
+    assert policy["style-src"] == f"'self' 'sha256-{digest}'"
+    assert policy["img-src"] == "'self' data:"
+    # Whatever stands behind the origin would be read as more of the policy.
+    logo = Platform("B", "B", logo_url="https://CDN.example:443/a;script-src *,x")
+    policy = policy_of(logo.headers)
+    assert policy["img-src"] == "'self' data: https://cdn.example"
+    assert policy["script-src"] == "'self'"
+    assert policy["frame-ancestors"] == "'none'"
+    assert "cross-origin-opener-policy" not in logo.headers

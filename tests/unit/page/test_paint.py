@@ -3,12 +3,15 @@
 import json
 import re
 from html.parser import HTMLParser
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import pytest
 from starlette.requests import Request
 
 from app.page.assets import FRONTEND, PAGES
-from app.page.paint import LATER, Languages, Painter, Platform, Reader
+from app.page.look import Platform
+from app.page.paint import LATER, Languages, Painter, Reader
 
 LANGUAGES = Languages(FRONTEND / "locales")
 ANDROID = "Mozilla/5.0 (Linux; Android 14; Pixel 7) AppleWebKit/537.36 Chrome/120.0.0.0 Mobile Safari/537.36"
@@ -22,8 +25,8 @@ def asked(query: str = "", **headers: str) -> Request:
 
 
 def painted(page: str, reader: Reader, platform: Platform) -> str:
-    painter = Painter(lambda name: (FRONTEND / name).read_text(), LANGUAGES, platform, lambda name: f"/static/{name}")
-    return painter.paint(page, reader)
+    painter = Painter(lambda name: (FRONTEND / name).read_text(), LANGUAGES, lambda name: f"/static/{name}")
+    return painter.paint(page, reader, platform)
 
 
 WISHES = [
@@ -69,7 +72,7 @@ def test_the_reader_s_device(headers, on_phone, app):
 @pytest.mark.parametrize("locale", LANGUAGES.words)
 @pytest.mark.parametrize("on_phone", [True, False])
 def test_every_blank_is_filled_in_every_language(page, locale, on_phone):
-    html = painted(page, Reader(locale, on_phone, "android"), Platform("Bookwell", "Bookwell", None, None))
+    html = painted(page, Reader(locale, on_phone, "android"), Platform("Bookwell", "Bookwell"))
     assert not re.search(r"\{\{|\}\}", html.partition('id="words">')[0])
     bare = re.findall(r'data-w="([^" ]*)[^"]*"[^>]*></', html)
     assert not [key for key in bare if not key.startswith(LATER)], "an element without its words"
@@ -99,9 +102,8 @@ class Reading(HTMLParser):
 
 def test_nothing_that_is_configured_becomes_markup():
     reader = Reader("en", False, "android")
-    plain = Reading(
-        painted("index.html", reader, Platform("Bookwell", "Bookwell", "https://a.example", "https://a.example"))
-    )
+    url = "https://a.example"
+    plain = Reading(painted("index.html", reader, Platform("Bookwell", "Bookwell", url, url, "#0a7d4f", url)))
     for evil in (
         '<script src="//evil">',
         '"><img onerror=alert(1)>',
@@ -110,7 +112,8 @@ def test_nothing_that_is_configured_becomes_markup():
         "**bold**",
         "{platform}",
     ):
-        platform = Platform(evil, evil, "https://a.example/?a=1&b=\"'<x>", "https://a.example/#</a>")
+        url = "https://a.example/?a=1&b=\"'<x></a></style>"
+        platform = Platform(evil, evil, url, url, "#0a7d4f", url)
         read = Reading(painted("index.html", reader, platform))
         assert read.tags == plain.tags, evil
         assert json.loads(read.words) == LANGUAGES.words["en"]
@@ -119,7 +122,28 @@ def test_nothing_that_is_configured_becomes_markup():
 def test_the_words_in_the_page_cannot_end_their_block():
     languages = Languages(FRONTEND / "locales")
     languages.words["en"] = {**languages.words["en"], "page.title": "</script><b>"}
-    painter = Painter(lambda name: (FRONTEND / name).read_text(), languages, Platform("B", "B", None, None), str)
-    read = Reading(painter.paint("index.html", Reader("en", True, "android")))
+    painter = Painter(lambda name: (FRONTEND / name).read_text(), languages, str)
+    read = Reading(painter.paint("index.html", Reader("en", True, "android"), Platform("B", "B")))
     assert json.loads(read.words)["page.title"] == "</script><b>"
     assert "b" not in read.tags[-3:]
+
+
+def test_the_brand_is_in_the_first_bytes():
+    platform = Platform("Bookwell", "Bookwell", accent="#0a7d4f", logo_url="https://cdn.example/logo.svg")
+    html = painted("index.html", Reader("en", True, "android"), platform)
+    head, body = html.split("</head>")
+    assert "<title>Link WhatsApp · Bookwell</title>" in head
+    assert f"<style>{platform.style}</style>" in head
+    assert '<link rel="icon" href="https://cdn.example/logo.svg">' in head
+    assert '<img class="logo" src="https://cdn.example/logo.svg" width="36" height="36" alt=""' in body
+    assert re.search(r'<span class="mark"[^>]* hidden>', body)
+
+
+def test_without_a_logo_the_initial_on_the_accent_stands_for_the_page():
+    html = painted("index.html", Reader("en", True, "android"), Platform("<Åse>", "B", accent="#0a7d4f"))
+    (icon,) = re.findall(r'<link rel="icon" href="([^"]*)">', html)
+    assert icon.startswith("data:image/svg+xml,")
+    drawn = unquote(icon)
+    assert ElementTree.fromstring(drawn.partition(",")[2])[1].text == "<"
+    assert "#0a7d4f" in drawn
+    assert not re.search(r'<span class="mark"[^>]* hidden>', html)
