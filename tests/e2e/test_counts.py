@@ -33,7 +33,7 @@ _BOTH = {
     "GET": 1,
     "DEL": 1,
 }
-READS = {"HMGET", "ZRANK", "SUBSCRIBE", "UNSUBSCRIBE"}
+READS = {"ECHO", "HMGET", "ZRANK", "SUBSCRIBE", "UNSUBSCRIBE"}
 """How often web reads depends on how close together two snapshots are told, and on how long the job waits in its queue."""
 MOST_READS = 8
 
@@ -78,18 +78,26 @@ async def test_an_onboarding_costs_what_it_did(stack: Stack, method: str) -> Non
             shown = await socket.snapshot(lambda seen: "code" in seen)
             await phone.type_code(shown["code"]["text"])
         await socket.state("linked", 60)
+        await stack.redis.echo(link["session"])
+        await until(lambda: monitor.sent["ECHO"])  # Redis tells in order: everything before it was counted
         sent = Counter(monitor.sent)
         told = [message for message in socket.seen if "snapshot" in message]
     reads = sum(sent.pop(name, 0) for name in READS)
     assert dict(sent) == cost.commands
     assert reads <= MOST_READS
-    assert len(told) == cost.snapshots
-    assert _near(sum(len(orjson.dumps(one)) for one in told), cost.bytes)
+    assert len(told) <= cost.snapshots  # two that were told close together may come as one
+    assert sum(len(orjson.dumps(one)) for one in told) <= (1 + SPREAD) * cost.bytes
 
 
 async def test_an_idle_worker_costs_what_it_did(emulator: Emulator, own_redis: LocalRedis, folder: Path) -> None:
     async with Stack.running(emulator, own_redis.url, folder) as stack:
-        await until(lambda: memory.family(stack.worker.pid)[1] >= IDLE_PROCESSES)
-        own, processes = memory.family(stack.worker.pid)
-        assert processes == IDLE_PROCESSES
-        assert _near(own.own, IDLE_OWN_MB)
+        seen: list[tuple[memory.Memory, int]] = []
+
+        def settled() -> bool:
+            seen.append(memory.family(stack.worker.pid))
+            return seen[-1][1] == IDLE_PROCESSES and _near(seen[-1][0].own, IDLE_OWN_MB)
+
+        try:
+            await until(settled)
+        except TimeoutError:
+            pytest.fail(f"{seen[-1]}, not {IDLE_PROCESSES} processes of {IDLE_OWN_MB} MB in all")
