@@ -19,7 +19,9 @@ class Kind(StrEnum):
     CONNECTION_REFUSED = "connection.refused"  # status
     CONNECTION_CLOSED = "connection.closed"  # reason
     CLIENT_VIOLATION = "client.violation"  # reason: the client did what a real server may not forgive
-    CLIENT_REGISTERED = "client.registered"  # os, platform, version: an unlinked client connected
+    CLIENT_REGISTERED = (
+        "client.registered"  # os, platform, version, and what it wants of history: an unlinked client connected
+    )
     CLIENT_OUTDATED = "client.outdated"  # revision, minimum: refused with 405
     QR_OFFERED = "qr.offered"  # refs: how many
     QR_SCANNED = "qr.scanned"  # outcome

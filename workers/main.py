@@ -47,13 +47,14 @@ from workers.holding.sessions import Job, Links, Sessions
 from workers.holding.tidying import Tidying
 from workers.jobs import Jobs, Places
 from workers.linking.attempt import Attempt, Order, Parts
+from workers.media import MediaHost, reach
 from workers.ownership import Ownership
 from workers.report import Report
 from workers.store.device import DeviceStore, StoreRefused
 from workers.store.open import opened
 from workers.sweeper import Sweeper
 from workers.version.keeper import WebVersion
-from workers.version.source import FoundRevision, fetch_revision
+from workers.version.source import fetch_revision
 
 log = structlog.get_logger()
 
@@ -80,6 +81,12 @@ class Worker:
         self._pool.identity.on_change(ownership.another_server)
         return sessions
 
+    @property
+    def _proxy(self) -> str | None:
+        """The way to WhatsApp, for sessions and for what we ask ourselves; None: as the environment says."""
+        proxy = self._config.whatsapp_proxy_url
+        return proxy.get_secret_value() if proxy is not None else None
+
     def spawn(self, work: Awaitable[None], name: str) -> None:
         """Run something beside everything else; its bugs are reported and end nothing but itself."""
 
@@ -103,10 +110,7 @@ class Worker:
             loop.add_signal_handler(one, stop.set)
         redis, calls = client(self._pool), redis_pool.subscriber(self._config)
         redis_pool.follow(self._pool, calls)
-        proxy = self._config.whatsapp_proxy_url
-        options = Options(
-            device_name=self._config.device_name, proxy_url=proxy.get_secret_value() if proxy is not None else None
-        )
+        options = Options(device_name=self._config.device_name, proxy_url=self._proxy)
         try:
             async with opened(self._config, self.id, stop) as store:
                 if store is not None:
@@ -147,6 +151,7 @@ class Worker:
         cooldowns = Cooldowns(redis, self._config.secret_key)
         contacts = Contacts(redis, self._config.secret_key)
         places = Places(most.attempts)
+        media = MediaHost(partial(reach, self._proxy))
         links = Links(
             snapshots,
             ownership,
@@ -158,6 +163,7 @@ class Worker:
             cooldowns,
             self.spawn,
             self._config.device_name,
+            media,
             claims,
             partial(self._offer_at, redis),
         )
@@ -207,7 +213,8 @@ class Worker:
                 version.run(),
                 holders.watch(most.holder_mb),
                 Tidying(store, lambda: sessions.devices).run(),
-                Report(redis, self.id, places, sessions, store, version, most.sessions).run(),
+                media.run(),
+                Report(redis, self.id, places, sessions, store, version, media, most.sessions).run(),
                 self._sweep_now_and_then(redis, call_sweep),
                 *(one.async_run() for one in queues),
             )
@@ -242,13 +249,10 @@ class Worker:
                 return
 
     async def _version(self, redis: Redis, engines: Engines, linkers: LinkerPool) -> WebVersion:
-        proxy = self._config.whatsapp_proxy_url
-
-        async def fetch() -> FoundRevision:
-            return await fetch_revision(proxy.get_secret_value() if proxy is not None else None)
-
         folder, wish = self._config.data_dir.resolve() / "engine", parse_wish(self._config.whatsapp_web_version)
-        return await WebVersion.find(engines, linkers, WebRevisions(redis), fetch, folder, wish)
+        return await WebVersion.find(
+            engines, linkers, WebRevisions(redis), partial(fetch_revision, self._proxy), folder, wish
+        )
 
     @staticmethod
     async def _sweep_now_and_then(redis: Redis, call_sweep: Callable[[], Awaitable[None]]) -> None:

@@ -15,6 +15,7 @@ from shared.core.ids import WorkerId
 from shared.telemetry.metrics import ENGINE
 from workers.holding.sessions import Sessions
 from workers.jobs import Places
+from workers.media import MediaHost
 from workers.store.device import DeviceStore
 from workers.version.keeper import WebVersion
 
@@ -61,6 +62,7 @@ class Report:
         sessions: Sessions,
         store: DeviceStore,
         version: WebVersion,
+        media: MediaHost,
         most: int,
     ) -> None:
         self._redis = redis
@@ -69,6 +71,7 @@ class Report:
         self._sessions = sessions
         self._store = store
         self._version = version
+        self._media = media
         self._most = most
         self._started = now_ms()
 
@@ -107,6 +110,8 @@ class Report:
             "webRevision": self._version.in_use,
             "webSource": self._version.source,
             "outdated": self._sessions.outdated,
+            "mediaAway": self._media.away,
+            "mediaMissed": self._media.without,
             "quarantined": ",".join(self._sessions.quarantined),
         }
         async with self._redis.pipeline(transaction=False) as pipe:

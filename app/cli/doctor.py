@@ -46,6 +46,7 @@ async def doctor(op: Operator, *, repair: bool, by: str) -> Output:
         *_workers(op, moment),
         *_clients(moment),
         *_quarantined(moment),
+        *_media(moment),
         *_leases(op, moment, known),
         *await _jobs_overdue(op),
         *_stuck(op, known),
@@ -146,6 +147,20 @@ def _quarantined(moment: Moment) -> list[Finding]:
         )
         for one in moment.living
         for session in filter(None, one.fields.get("quarantined", "").split(","))
+    ]
+
+
+def _media(moment: Moment) -> list[Finding]:
+    """Workers that WhatsApp's media host is away from: their sessions look linked, and may hear nothing."""
+    return [
+        Finding(
+            "media host is away" if (why := one.fields.get("mediaAway", "")) else "files cannot be fetched",
+            one.id,
+            f"{why or 'it answers'}; {one.number('mediaMissed')} session(s) miss a file",
+            None,
+            "let the proxy or firewall lead to *.whatsapp.net (docs/deploy.md)",
+        )
+        for one in moment.without_media
     ]
 
 

@@ -23,6 +23,8 @@ EVENTS: dict[str, str] = {
     "device.imported": "taken over from another client",
     "session.held": "logged in",
     "session.dropped": "connection lost",
+    "session.stream-error": "WhatsApp ended the connection with an error",
+    "session.file-missed": "a file of its history could not be fetched",
     "session.resuming": "taken up by a worker",
     "session.handed-over": "handed over: its worker stops",
     "session.retaken": "kept, after Redis lost its memory",

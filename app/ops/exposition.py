@@ -124,6 +124,16 @@ def _gauges(moment: Moment, sockets: int) -> Iterator[Metric]:
             len(moment.with_client(ClientHealth.REFUSED)),
         ),
         ("wa_sessions_outdated", "Sessions that wait for a version that WhatsApp takes.", moment.total("outdated")),
+        (
+            "wa_workers_without_media",
+            "Living workers that cannot reach WhatsApp's media host.",
+            sum(bool(one.fields.get("mediaAway")) for one in moment.living),
+        ),
+        (
+            "wa_sessions_without_media",
+            "Sessions that could not fetch a file of their history within the last quarter of an hour.",
+            moment.total("mediaMissed"),
+        ),
         ("wa_sockets", "Browser sockets on this web process.", sockets),
     ):
         yield GaugeMetricFamily(name, told, value=value)

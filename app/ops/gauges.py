@@ -79,6 +79,11 @@ class Moment:
         return "ok" if self.living else "unknown"
 
     @property
+    def without_media(self) -> list[WorkerView]:
+        """Living workers that cannot reach WhatsApp's media host, or whose sessions could not fetch a file lately."""
+        return [one for one in self.living if one.fields.get("mediaAway") or one.number("mediaMissed")]
+
+    @property
     def wrong_clocks(self) -> dict[WorkerId, str]:
         """Living workers whose host's clock is off, and by how much."""
         said = {one.id: in_words(one.number("clockMs")) for one in self.living}

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import os
 import time
+from dataclasses import asdict
 
 from emulator.events import Kind
 from emulator.faults import Fault, Step
@@ -28,7 +29,12 @@ DEVICE_PREFIX = b"\x06\x01"
 async def begin(connection: Peer, registration: Registration) -> None:
     """What the server does for a client that is not linked: refuse it, or offer refs and wait for a phone."""
     connection.log(
-        Kind.CLIENT_REGISTERED, os=registration.os, platform=registration.platform, version=registration.version
+        Kind.CLIENT_REGISTERED,
+        os=registration.os,
+        platform=registration.platform,
+        version=registration.version,
+        full_sync=registration.full_sync,
+        **asdict(registration.history),
     )
     if (rule := connection.strike(Fault.CONNECT_REFUSED)) is not None:
         status = rule.status or 405

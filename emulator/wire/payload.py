@@ -20,6 +20,16 @@ class BadPayload(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryWish:
+    """How much of the chats' past the client wants from the phone; 0 is what it does not say."""
+
+    full_days: int
+    full_mb: int
+    recent_days: int
+    messages_a_chat: int
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
     """An unlinked client: its keys (32 bytes each, the signed prekey checked) and how it wants to be called on the phone."""
 
@@ -28,6 +38,8 @@ class Registration:
     os: str
     platform: int
     version: str
+    full_sync: bool
+    history: HistoryWish
 
     @property
     def revision(self) -> int:
@@ -73,6 +85,7 @@ def _registration(pairing: wire.Message, version: str) -> Registration:
         raise BadPayload("the signed prekey is not signed by the identity key")
     try:
         props = wire.Message(pairing.data(8))
+        wish = props.message(5)
     except wire.MalformedMessage as error:
         raise BadPayload(f"the device properties are no message: {error}") from error
     return Registration(
@@ -81,4 +94,6 @@ def _registration(pairing: wire.Message, version: str) -> Registration:
         os=props.data(1).decode(errors="replace"),
         platform=props.number(3),
         version=version,
+        full_sync=bool(props.number(4)),
+        history=HistoryWish(wish.number(1), wish.number(2), wish.number(5), wish.number(20)),
     )

@@ -41,6 +41,7 @@ class Counter(StrEnum):
     WEBHOOKS = "webhooks"
     API_WRITES = "api_writes"
     API_REFUSED = "api_refused_keys"
+    STREAM_ERRORS = "stream_errors"
 
 
 class Histogram(StrEnum):
@@ -103,6 +104,7 @@ HELP: dict[Counter | Histogram, str] = {
     Counter.JOB_FAILURES: "Jobs that failed, by name.",
     Counter.WEBHOOKS: "Tries to deliver an event, by its type and the result: delivered, retried, given-up.",
     Counter.API_WRITES: "Requests of the API that may change something, by operation, key and status.",
+    Counter.STREAM_ERRORS: "Connections that WhatsApp ended with an error that the library does not know, by its code.",
     Counter.API_REFUSED: "Requests of the API whose key was refused: none, wrong, or without the scope.",
     Histogram.CLICK_TO_SHOWN: "From the click to the first QR, or the first pairing code.",
     Histogram.SHOWN_TO_LINKED: "From the first QR, or the first pairing code, to the linked device.",

@@ -142,6 +142,14 @@ def client_refused(version: str) -> None:
         sentry_sdk.capture_message(f"web-version: {version} is refused, and no newer one helps", level="error")
 
 
+def stream_error(name: str, session: SessionId) -> None:
+    """WhatsApp ended a connection with an error that the library does not know: tell Sentry, grouped by the error."""
+    with sentry_sdk.new_scope() as scope:
+        _tag(scope, "stream-error", {"session": session, "raw": name})
+        scope.fingerprint = ["stream-error", name]
+        sentry_sdk.capture_message(f"stream-error: {name}", level="warning")
+
+
 def _tag(scope: sentry_sdk.Scope, operation: str, about: About) -> None:
     session, failure, phone = about.get("session"), about.get("failure"), about.get("phone")
     tags = {

@@ -27,9 +27,10 @@ class Service:
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, module: str, environment: dict[str, str], *, until: str) -> "Service":
-        """Start `python -m module`; returns once it has logged the event `until`."""
+    async def start(cls, module: str, environment: dict[str, str], *below: str, until: str) -> "Service":
+        """Start `python -m module`, maybe `below` another command; returns once it has logged the event `until`."""
         process = await asyncio.create_subprocess_exec(
+            *below,
             sys.executable,
             "-m",
             module,

@@ -150,9 +150,9 @@ class Stack:
         self.web = await Service.start("app.main", self.environment, until="web.started")
         return self.web
 
-    async def start_worker(self, **environment: str) -> Service:
-        """Start one more worker."""
-        worker = await Service.start("workers.main", self.environment | environment, until="worker.started")
+    async def start_worker(self, *below: str, **environment: str) -> Service:
+        """Start one more worker, maybe `below` another command."""
+        worker = await Service.start("workers.main", self.environment | environment, *below, until="worker.started")
         self.workers.append(worker)
         return worker
 

@@ -287,6 +287,22 @@ class Confirmed(Line):
     at: int | None = None
 
 
+class Remark(StrEnum):
+    """What the library tells its log alone."""
+
+    STREAM_ERROR = "stream-error"  # WhatsApp ended the connection with an error that the library does not know
+    FILE_MISSED = "file-missed"  # a file of the account (history, contacts) could not be had from the media host
+
+
+class Remarked(Line):
+    """Something odd befell the session, which goes on. `detail`: which stream error it was."""
+
+    type: Literal["remarked"] = "remarked"
+    session: str
+    remark: Remark
+    detail: str = ""
+
+
 class Came(StrEnum):
     """A kind of incoming message."""
 
@@ -368,6 +384,7 @@ FromHolder = Annotated[
     | Looked
     | Confirmed
     | Received
+    | Remarked
     | Probed,
     Field(discriminator="type"),
 ]
@@ -384,5 +401,6 @@ from_holder: TypeAdapter[
     | Looked
     | Confirmed
     | Received
+    | Remarked
     | Probed
 ] = TypeAdapter(FromHolder)

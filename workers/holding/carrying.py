@@ -53,6 +53,7 @@ class Carrier:
         self._outdated = outdated
         self._carry: dict[type, Callable[[HeldSession, Any], Awaitable[object]]] = {
             t.Tell: self._tell,
+            t.TellRemark: self._tell_remark,
             t.Dwell: self._dwell_anew,
             t.TellVerified: self._tell_verified,
             t.TellEnd: roster.record.last,
@@ -176,6 +177,11 @@ class Carrier:
     async def _tell(self, held: HeldSession, effect: t.Tell) -> None:
         outdated = effect.trouble is FailureCode.CLIENT_OUTDATED
         await self._roster.record.show(held, effect, retry_at=self._outdated.versions.next_try if outdated else None)
+
+    async def _tell_remark(self, held: HeldSession, effect: t.TellRemark) -> None:
+        if effect.remark is pipe.Remark.FILE_MISSED:
+            self._links.media.missed(held.session)
+        await self._roster.record.remark(held, effect)
 
     async def _retry_in(self, held: HeldSession, effect: t.RetryIn) -> None:
         self._arm_retry(held, effect)

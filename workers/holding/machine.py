@@ -93,6 +93,11 @@ def tell_trouble(turn: T) -> None:
     turn.add(t.Tell(State.RECONNECTING, _what(turn), code, count=news, alert=alert, raw=_raw(turn), said=said))
 
 
+def tell_remark(turn: T) -> None:
+    """Something odd befell it, and it goes on."""
+    turn.add(t.TellRemark(turn.event.remark, turn.event.detail))
+
+
 def retry(turn: T) -> None:
     """Again, after a pause that grows."""
     turn.add(t.RetryIn(turn.course.tries))
@@ -178,7 +183,8 @@ def park_replaced(turn: T) -> None:
 def _park(turn: T, again_at: int, *, retry_at: int | None) -> None:
     code = reasons.of_loss(turn.event.reason, fresh=turn.course.fresh)
     turn.add(t.ParkDevice(turn.event.reason.value, again_at))
-    turn.add(t.TellEnd(State.FAILED, _what(turn), code, retry_at, _raw(turn), kept=True))
+    said = turn.event.detail if turn.event.reason is LostReason.BANNED else ""
+    turn.add(t.TellEnd(State.FAILED, _what(turn), code, retry_at, _raw(turn), kept=True, said=said))
     if again_at:
         turn.add(t.Offer(again_at))
 
@@ -233,6 +239,7 @@ TABLE: tuple[Row, ...] = (
     Row(pipe.Held | pipe.Restored, _AWAY, S.ONLINE, (*_BACK, verify_if_due, unpark_banned)),
     Row(pipe.Held | pipe.Restored, _LEAVING, None, (calm, do(t.SendLogOut()))),
     Row(pipe.Dropped, _RUNNING, S.AWAY, (tell(State.RECONNECTING, "session.dropped"),)),
+    Row(pipe.Remarked, _RUNNING, None, (tell_remark,)),
     Row(Sign.HOLDER_DIED, _RUNNING, S.COMING, (do(t.CutTexts()), start_again("holder.died"))),
     Row(Sign.HOLDER_DIED, _LEAVING, None, (do(t.CutTexts()), start_again("holder.died"))),
     Row(Sign.START_FAILED, _ANY, None, (retry,)),

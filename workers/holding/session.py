@@ -23,8 +23,10 @@ from shared.state.snapshots import Change, Snapshots
 from shared.telemetry import scrub, sentry
 from shared.telemetry.metrics import ENGINE, Counter, field
 from workers import reasons, tallies
+from workers.engine.protocol import Remark
 from workers.holding.inbox import Inbox
-from workers.holding.tenure import Tell, TellEnd, Tenure
+from workers.holding.tenure import Tell, TellEnd, TellRemark, Tenure
+from workers.media import MediaHost
 from workers.ownership import Ownership, save
 from workers.store.device import DeviceStore, Fence, StoredDevice
 
@@ -142,6 +144,7 @@ class Links:
     cooldowns: Cooldowns
     spawn: Callable[[Awaitable[None], str], None]
     device_name: str
+    media: MediaHost
     claims: Claims | None = None
     offer: Callable[[SessionId, int], Awaitable[None]] | None = None
 
@@ -172,12 +175,20 @@ class SnapshotWriter:
         held.body = held.body.model_copy(update={"state": effect.state, "failure": failure})
         kind = MessageType.WHATSAPP_CONNECTED if effect.state is State.LINKED else MessageType.STATUS
         counters = (tallies.failed(code, phone.region_of(held.device.phone)),) if code and effect.count else ()
-        said = scrub.text(effect.said)[:MOST_SAID]
-        detail = f"{code.value}: {said}" if code and said else code or ""
-        ours = await self._say(held, Change(held.body, kind, effect.event, detail, counters))
+        ours = await self._say(held, Change(held.body, kind, effect.event, _detail(code, effect.said), counters))
         if ours and code and effect.alert:
             sentry.ending("session", code, session=held.session, raw=effect.raw, phone=held.device.phone)
         return ours
+
+    async def remark(self, held: HeldSession, effect: TellRemark) -> None:
+        """Write into the timeline what has befallen the session."""
+        log.warning("session.remarked", session=held.session, remark=effect.remark.value, detail=effect.detail)
+        counters: tuple[str, ...] = ()
+        if effect.remark is Remark.STREAM_ERROR:
+            counters = (field(Counter.STREAM_ERRORS, code=effect.detail),)
+            sentry.stream_error(effect.detail, held.session)
+        kind = MessageType.WHATSAPP_CONNECTED if held.body.state is State.LINKED else MessageType.STATUS
+        await self._say(held, Change(held.body, kind, f"session.{effect.remark.value}", effect.detail, counters))
 
     async def again(self, held: HeldSession, event: str) -> bool:
         """Say once more where the session stands."""
@@ -227,7 +238,8 @@ class SnapshotWriter:
             counters.append(field(Counter.DROPPED))
         failure = reasons.view(code, retry_at=end.retry_at) if code else None
         body = Body(state=end.state, failure=failure, device=held.body.device if end.kept else None)
-        change = Change(body, MessageType.STATUS, end.event, code or "", tuple(counters), ending=True)
+        detail = _detail(code, end.said)
+        change = Change(body, MessageType.STATUS, end.event, detail, tuple(counters), ending=True)
         saved = await self._save(held, change)
         log.info(
             "session.ended",
@@ -261,3 +273,9 @@ class SnapshotWriter:
     async def _say_again(self, held: HeldSession, event: str) -> None:
         if self._keeper.holds(held):
             await self.again(held, event)
+
+
+def _detail(code: FailureCode | None, said: str) -> str:
+    """A failure for the timeline, with what WhatsApp said of it."""
+    words = scrub.text(said)[:MOST_SAID]
+    return f"{code.value}: {words}" if code and words else code or ""

@@ -19,7 +19,7 @@ GROWTH_MB = 2
 """A process that grows by less between two looks is at rest."""
 LOUD_SECONDS = 15.0
 """A session is loud for so long at least, and for as long as its process grows: the history begins within seconds."""
-REST_SECONDS = 60.0
+REST_SECONDS = 40.0
 """After so long without growth a session moves in with the others."""
 MOST_SECONDS = 600.0
 PATIENCE_SECONDS = 3.0

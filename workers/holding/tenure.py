@@ -69,7 +69,7 @@ class UnlinkAsked:
     by: int
 
 
-Heard = pipe.Held | pipe.Restored | pipe.Dropped | pipe.Lost | pipe.Released
+Heard = pipe.Held | pipe.Restored | pipe.Dropped | pipe.Lost | pipe.Released | pipe.Remarked
 SessionEvent = Sign | UnlinkAsked | Heard
 
 
@@ -91,6 +91,14 @@ class Tell:
 
 
 @dataclass(frozen=True, slots=True)
+class TellRemark:
+    """Write down what has befallen the session, which goes on as it did."""
+
+    remark: pipe.Remark
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Dwell:
     """Have `Sign.DWELT` happen a whole dwell from now."""
 
@@ -102,7 +110,8 @@ class TellVerified:
 
 @dataclass(frozen=True, slots=True)
 class TellEnd:
-    """The session is held no more: the last snapshot, and the lease goes. `kept`: the device is still registered."""
+    """The session is held no more: the last snapshot, and the lease goes. `kept`: the device is still registered.
+    `said`: what WhatsApp said to it, for the timeline."""
 
     state: State
     event: str
@@ -110,6 +119,7 @@ class TellEnd:
     retry_at: int | None = None
     raw: str = ""
     kept: bool = False
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +209,7 @@ class WakeTexts:
 
 SessionEffect = (
     Tell
+    | TellRemark
     | Dwell
     | TellVerified
     | TellEnd

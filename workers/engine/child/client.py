@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from workers.engine.child import happenings as happen
 from workers.engine.child.happenings import ClientError, Happening, LoginRefusal
-from workers.engine.child.unsealed import Unsealed
+from workers.engine.child.overheard import RefusalText, overhear
 from workers.engine.devices import is_postgres
 from workers.engine.orders import Options
 from workers.engine.protocol import Receipt
@@ -32,6 +32,7 @@ logging.getLogger().setLevel(logging.WARNING)
 # neonize takes Go's log level from this logger. Unset means debug: every stanza would be handed to Python.
 logging.getLogger("neonize.utils.log").setLevel(logging.WARNING)
 
+import neonize.aioze.client as binding  # noqa: E402
 import pylibmagic  # noqa: E402, F401  (before neonize: shows python-magic the libmagic it brings)
 from neonize._binder import ProxySettings, gocode  # noqa: E402
 from neonize.aioze import events as ev  # noqa: E402
@@ -66,8 +67,6 @@ class Library:
         self.lock = asyncio.Lock()
         self.starts = 0
         self.kept: list[Any] = []
-        self.unsealed = Unsealed(asyncio.get_running_loop())
-        logging.getLogger("whatsmeow.Client").addHandler(self.unsealed)
         self.executor = ThreadPoolExecutor(threads, "neonize")
         asyncio.get_running_loop().set_default_executor(self.executor)
 
@@ -97,11 +96,12 @@ class Client:
         self._library = library
         self._proxy_url = proxy_url or library.options.proxy_url
         self._seen = asyncio.Event()
+        self._said: RefusalText | None = None
         self._loop = asyncio.get_running_loop()
         # A `jid` given to the constructor would force the uuid to the phone number.
         self._neonize = NewAClient(
             name,
-            props=DeviceProps(os=library.options.device_name, platformType=DeviceProps.CHROME),
+            props=_props(library.options.device_name),
             uuid=uuid4().hex,
             new_device=new_device,
         )
@@ -114,6 +114,7 @@ class Client:
         """Begin to connect; returns at the first sign of life, at the latest after `FIRST_SIGN`."""
         async with self._library.lock:
             self._library.starts += 1
+            binding.log_whatsmeow = self._overhear  # what neonize gives the library for the log of this client
             task = await self._neonize.connect(ProxySettings(self._proxy_url) if self._proxy_url else None)
             self._library.kept.append(self._neonize._connect_refs)  # noqa: SLF001
             task.add_done_callback(self._ended)
@@ -216,16 +217,11 @@ class Client:
         subscribe(ev.KeepAliveRestoredEv, lambda _: happen.Answering())
         subscribe(ev.LoggedOutEv, _logged_out)
         subscribe(ev.StreamReplacedEv, lambda _: happen.LoginRefused(LoginRefusal.REPLACED, "stream replaced"))
-        subscribe(
-            ev.TemporaryBanEv,
-            lambda m: happen.LoginRefused(LoginRefusal.BANNED, f"temporary ban, code {m.Code}", m.Expire or None),
-        )
+        subscribe(ev.TemporaryBanEv, lambda m: self._refused(LoginRefusal.BANNED, f"code {m.Code}", m.Expire or None))
         subscribe(ev.ClientOutdatedEv, lambda _: happen.LoginRefused(LoginRefusal.OUTDATED, "client outdated (405)"))
         subscribe(
             ev.ConnectFailureEv,
-            lambda m: happen.LoginRefused(
-                LoginRefusal.OTHER, f"{ConnectFailureReason.Name(m.Reason)} {m.Message}".strip()
-            ),
+            lambda m: self._refused(LoginRefusal.OTHER, f"{ConnectFailureReason.Name(m.Reason)} {m.Message}".strip()),
         )
 
         if receipts:
@@ -268,6 +264,23 @@ class Client:
 
         client.event.execute = executed
 
+    def _refused(self, refusal: LoginRefusal, detail: str, seconds: int | None = None) -> Happening:
+        """In WhatsApp's words, if the library has told its log of them; an undecodable one has no others."""
+        if self._said is None:
+            return happen.LoginRefused(refusal, detail, seconds)
+        return happen.LoginRefused(refusal, self._said.text, seconds or self._said.seconds)
+
+    def _overhear(self, binary: Any, size: int) -> None:
+        """Called in a thread of Go's for each line of the client's log, before the events that come of it."""
+        if binary and size > 0 and (found := overhear(ctypes.string_at(binary, size))) is not None:
+            self._loop.call_soon_threadsafe(self._hear, found)
+
+    def _hear(self, found: Happening | RefusalText) -> None:
+        if isinstance(found, RefusalText):
+            self._said = found
+        else:
+            self.happenings.put_nowait(found)
+
     def _paired(self, message: Any) -> Happening:
         if message.Status != PairStatus.SUCCESS:
             return happen.PairingRefused(message.Error)
@@ -283,9 +296,9 @@ class Client:
         # A reason or ban code that neonize's messages do not know cannot be serialised; the client's thread breaks on
         # it, and this is the only trace: "proto: required field neonize.TemporaryBan.Code not set".
         if "TemporaryBan" in detail:
-            self.happenings.put_nowait(happen.LoginRefused(LoginRefusal.BANNED, detail))
+            self.happenings.put_nowait(self._refused(LoginRefusal.BANNED, detail))
         elif "ConnectFailure" in detail:
-            self.happenings.put_nowait(happen.LoginRefused(LoginRefusal.OTHER, detail))
+            self.happenings.put_nowait(self._refused(LoginRefusal.OTHER, detail))
         elif _UNTOLD.search(detail):
             self.happenings.put_nowait(happen.Deaf())
         else:
@@ -302,6 +315,18 @@ _RECEIPTS = {
     ev.ReceiptEv.PLAYED: Receipt.READ,
     ev.ReceiptEv.RETRY: Receipt.UNREADABLE,
 }
+
+
+def _props(name: str) -> DeviceProps:
+    """What a device says of itself when it is linked: a browser that wants as little of the past as can be said.
+
+    We read no history; it costs memory and disk. The phone decides. What it sends beside the messages, by which first
+    texts find their receivers, comes all the same.
+    """
+    little = DeviceProps.HistorySyncConfig(fullSyncDaysLimit=1, fullSyncSizeMbLimit=1, recentSyncDaysLimit=1)
+    # initialSyncMaxMessagesPerChat (20) = 1: the library knows it, neonize's message does not yet.
+    little.MergeFromString(b"\xa0\x01\x01")
+    return DeviceProps(os=name, platformType=DeviceProps.CHROME, requireFullSync=False, historySyncConfig=little)
 
 
 def _logged_out(message: Any) -> Happening:

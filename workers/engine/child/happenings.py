@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from workers.engine.protocol import Receipt
+from workers.engine.protocol import Receipt, Remark
 
 
 class ClientError(Exception):
@@ -62,6 +62,21 @@ class Answering:
     """The server answers pings again."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReceiverMissed:
+    """A text left without its receiver. Told maybe after it has been acknowledged."""
+
+    whatsapp_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Oddity:
+    """Something has happened of which the library only tells its log. `detail`: which stream error it was."""
+
+    remark: Remark
+    detail: str = ""
+
+
 class LoginRefusal(StrEnum):
     """Why WhatsApp ended a paired session; nothing reconnects after any of these."""
 
@@ -75,7 +90,8 @@ class LoginRefusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LoginRefused:
-    """WhatsApp ended the session. `seconds`: how long a ban lasts, when it says so."""
+    """WhatsApp ended the session. `detail`: its own words as far as the library lets us have them; `seconds`: how long a
+    ban lasts, when it says so."""
 
     refusal: LoginRefusal
     detail: str
@@ -116,6 +132,8 @@ class Over:
 
 Happening = (
     Receipted
+    | ReceiverMissed
+    | Oddity
     | Mail
     | QrShown
     | WordSaid

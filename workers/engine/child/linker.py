@@ -171,9 +171,9 @@ class LinkerRun:
                     await self._end(detail)
                 # The new login could not even begin: again, soon.
                 self._look = asyncio.get_running_loop().time() + 1
-            case happen.Deaf() | happen.Receipted() | happen.Mail():
+            case happen.Deaf() | happen.Receipted() | happen.Mail() | happen.ReceiverMissed():
                 raise AssertionError("a linker sends no texts")
-            case happen.Cut() | happen.Silent() | happen.Answering():
+            case happen.Oddity() | happen.Cut() | happen.Silent() | happen.Answering():
                 pass  # after the consent a cut is part of it; silence is dealt with by the clock
             case _:
                 assert_never(happening)

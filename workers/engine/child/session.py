@@ -11,7 +11,19 @@ from workers.engine.child.happenings import ClientError, LoginRefusal
 from workers.engine.child.refusals import REASONS, ends_at
 from workers.engine.child.texts import TextTurns
 from workers.engine.devices import device_in, held_name, is_postgres
-from workers.engine.protocol import Dropped, Held, Hold, Line, Lost, LostReason, Released, Restored, Starting
+from workers.engine.protocol import (
+    Dropped,
+    Held,
+    Hold,
+    Line,
+    Lost,
+    LostReason,
+    Released,
+    Remark,
+    Remarked,
+    Restored,
+    Starting,
+)
 
 #: For the answer to a log-out, in seconds.
 LOG_OUT_LIMIT = 20.0
@@ -19,6 +31,9 @@ LOG_OUT_LIMIT = 20.0
 STOP_LIMIT = 45.0
 #: Until a session that is released has sent the text that is under way, in seconds.
 LAST_TEXT_LIMIT = 5.0
+#: The same is remarked once in so many seconds; and of so many things at most.
+REMARK_SECONDS = 60.0
+MOST_REMARKS = 20
 
 
 class Session:
@@ -29,8 +44,9 @@ class Session:
         self.up = False
         #: The client shows a QR: its thread will never end, and it must not be stopped.
         self.stuck = False
-        self.texts = TextTurns(self, library.unsealed)
+        self.texts = TextTurns(self)
         self.gone = asyncio.Event()
+        self._remarked: dict[tuple[Remark, str], float] = {}  # until when it is not told again
         self._database = hold.database
         self._jid = hold.jid
         self._inbound = hold.inbound
@@ -128,6 +144,10 @@ class Session:
                     return self._release or self._lost(LostReason.START_FAILED, detail)
                 case happen.Receipted(receipt=receipt, whatsapp_ids=ids, at=at):
                     await self.texts.confirmed(receipt, ids, at)
+                case happen.ReceiverMissed(whatsapp_id=whatsapp_id):
+                    await self.texts.left_out(whatsapp_id)
+                case happen.Oddity(remark=remark, detail=detail):
+                    await self._remark(remark, detail)
                 case happen.Mail(event=event):
                     if (line := inbound.read(self.name, event)) is not None:
                         await self.tell(line)
@@ -138,6 +158,15 @@ class Session:
                     raise AssertionError("a stored device was paired")
                 case _:
                     assert_never(happening)
+
+    async def _remark(self, remark: Remark, detail: str) -> None:
+        """Tell of it, but not the same again and again."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._remarked.get((remark, detail), 0.0):
+            if len(self._remarked) >= MOST_REMARKS:
+                self._remarked.clear()
+            self._remarked[remark, detail] = now + REMARK_SECONDS
+            await self.tell(Remarked(session=self.name, remark=remark, detail=detail))
 
     async def _rise(self) -> None:
         if not self.up:

@@ -1,11 +1,11 @@
 """The texts of one held session, on their way into the library: one at a time, in the order in which they came."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from workers.engine.child.happenings import ClientError
-from workers.engine.child.unsealed import Unsealed
 from workers.engine.protocol import Confirmed, Receipt, Send, SendFailed, Sent
 
 if TYPE_CHECKING:
@@ -17,19 +17,21 @@ of the session meanwhile: so the session is connected anew then. A text without 
 
 MOST_RECEIPTS = 1000
 """Receipts that wait for a text."""
+MOST_IDS = 200
+"""Texts that were sent, of which it may yet be told that their receiver was left out."""
 
 
 class TextTurns:
     """The texts of one session."""
 
-    def __init__(self, session: "Session", unsealed: Unsealed) -> None:
+    def __init__(self, session: "Session") -> None:
         self._session = session
-        self._unsealed = unsealed
+        self._sent_ids: OrderedDict[str, None] = OrderedDict()
+        self._left_out_ids: OrderedDict[str, None] = OrderedDict()  # told before the text was acknowledged
         self._receipts: list[Confirmed] = []  # until the text that is under way, which they may be of, has its id
         self._turn = asyncio.Lock()
         self._refused = -1  # the volley of the last text that could not leave, and all before it
         self._stopped = False
-        self._telling: asyncio.Future[None] | None = None
 
     async def send(self, send: Send) -> None:
         """Send a text when its turn comes, and tell the worker how it went."""
@@ -37,7 +39,7 @@ class TextTurns:
             line = await self._sent(send)
             await self._session.tell(line)
             if isinstance(line, Sent) and not send.to.endswith("@g.us"):
-                self._unsealed.sent(line.whatsapp_id, self._left_out)
+                await self._note(line.whatsapp_id, self._sent_ids, self._left_out_ids)
             while self._receipts:
                 await self._session.tell(self._receipts.pop(0))
 
@@ -49,8 +51,18 @@ class TextTurns:
         elif len(self._receipts) < MOST_RECEIPTS:
             self._receipts.append(line)
 
-    def _left_out(self, whatsapp_id: str) -> None:
-        self._telling = asyncio.ensure_future(self.confirmed(Receipt.NO_KEYS, [whatsapp_id]))
+    async def left_out(self, whatsapp_id: str) -> None:
+        """The library found no keys of the receiver's phone, and has sent the rest. Texts to groups are no matter of one."""
+        await self._note(whatsapp_id, self._left_out_ids, self._sent_ids)
+
+    async def _note(self, whatsapp_id: str, ours: "OrderedDict[str, None]", others: "OrderedDict[str, None]") -> None:
+        if whatsapp_id not in others:
+            ours[whatsapp_id] = None
+            if len(ours) > MOST_IDS:
+                ours.popitem(last=False)
+        else:
+            del others[whatsapp_id]
+            await self.confirmed(Receipt.NO_KEYS, [whatsapp_id])
 
     async def stop(self, seconds: float) -> None:
         """Let no more texts leave; wait so long for the one that is under way."""
