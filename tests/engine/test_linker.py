@@ -41,6 +41,16 @@ async def test_a_scan_links_and_leaves_one_file_with_the_device(steps: Steps):
     assert device["prekeys"] > 800
 
 
+async def test_a_new_device_asks_for_the_least_history_that_can_be_said(steps: Steps):
+    async with steps.attempt() as linker:
+        await until(linker, Qr)
+    registered = await steps.emulator.wait_for("client.registered", tag=steps.tag)
+    wished = {name: registered.detail[name] for name in ("full_sync", "full_days", "full_mb", "recent_days")}
+    assert wished == {"full_sync": False, "full_days": 1, "full_mb": 1, "recent_days": 1}
+    assert registered.detail["messages_a_chat"] == 1
+    assert (registered.detail["os"], registered.detail["platform"]) == ("Salon Vesna", 1)
+
+
 async def test_a_code_asked_for_before_the_first_qr_waits_for_it_and_links(steps: Steps):
     phone = steps.phone()
     async with steps.attempt() as linker:

@@ -24,6 +24,7 @@ from shared.state.outbox import Outbox
 from shared.state.pool import answer
 from shared.state.rescue import Rescue
 from shared.state.snapshots import Snapshots
+from shared.telemetry import sentry
 from tests.unit.world import World, change, stop_beating
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed
@@ -34,6 +35,7 @@ from workers.holding.inbox import Inbox
 from workers.holding.session import Links
 from workers.holding.sessions import Sessions
 from workers.holding.tenure import Sign
+from workers.media import MediaHost
 from workers.ownership import Ownership
 from workers.store.device import StoreAway, StoredDevice, StoreFenced, Told
 
@@ -199,6 +201,7 @@ class House:
         self.offered = []
         self.tasks = set()
         self.done = asyncio.Event()
+        self.media = MediaHost(self._nothing)
         self.links = self._links(self.ownership)
         self.versions = FakeVersions()
         self.sessions = Sessions(self.links, self.holders, self.versions, most=10)  # type: ignore[arg-type]
@@ -217,6 +220,7 @@ class House:
             "hears": self.hears,
             "claims": Claims(self.redis),
             "offer": self._offer,
+            "media": self.media,
         }
         return Links(**{name: known.get(name) for name in Links.__dataclass_fields__})
 
@@ -293,6 +297,35 @@ async def test_what_whatsapp_says_to_a_refusal_is_in_the_timeline_without_a_numb
     said = str(await house.redis.lrange(keys.timeline(SESSION), 0, -1))
     assert "connection-failed: BAD_REQUEST call" in said
     assert "79001234567" not in said
+
+
+async def test_what_whatsapp_says_to_a_ban_is_in_the_timeline(house):
+    await house.up()
+    await house.lose(R.BANNED, now_ms() + HOUR_AGO, detail="402 (code 101): Too many texts / Call 79001234567")
+    said = str(await house.redis.lrange(keys.timeline(SESSION), 0, -1))
+    assert "temporarily-banned: 402 (code 101): Too many texts" in said
+    assert "79001234567" not in said
+
+
+async def test_an_odd_stream_error_is_told_counted_and_alerted_and_the_session_stays(house, monkeypatch):
+    heard = []
+    monkeypatch.setattr(sentry, "stream_error", lambda name, session: heard.append((name, session)))
+    await house.up()
+    before = await house.body()
+    await house.holders.hear(pipe.Remarked(session=SESSION, remark=pipe.Remark.STREAM_ERROR, detail="516"))
+    assert await house.body() == before
+    assert '"event":"session.stream-error","detail":"516"' in str(
+        await house.redis.lrange(keys.timeline(SESSION), 0, -1)
+    )
+    assert await house.counted('stream_errors{code="516"}') == 1
+    assert heard == [("516", SESSION)]
+
+
+async def test_a_file_that_cannot_be_fetched_is_told_and_the_media_host_looked_at(house):
+    await house.up()
+    await house.holders.hear(pipe.Remarked(session=SESSION, remark=pipe.Remark.FILE_MISSED))
+    assert house.media.without == 1
+    assert '"event":"session.file-missed"' in str(await house.redis.lrange(keys.timeline(SESSION), 0, -1))
 
 
 async def test_logged_out_is_told_and_forgotten(house):
