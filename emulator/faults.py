@@ -216,7 +216,7 @@ FAULTS: dict[Fault, FaultDoc] = {
         "some time after the login the server says nothing any more", "delay=0", "KeepAliveTimeout"
     ),
     Fault.STREAM_ERROR: FaultDoc(
-        "a stream error after the login, then the end (500 503 515)",
+        "a stream error after the login, then the end (500 503 515 516)",
         "status=503, delay=0",
         "StreamError or Disconnected, retries",
     ),

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ async def told(holder: Holder, kind: type[object], seconds: float = 30) -> list[
     ],
 )
 async def test_a_refusal_is_told_in_whatsapp_s_own_words_whether_the_library_can_read_it_or_not(
-    steps: Steps, linked: Linked, holder: Holder, status: int, words: dict[str, str], detail: str
+    steps: Steps, linked: Linked, holder: Holder, status: int, words: dict[str, Any], detail: str
 ):
     await steps.emulator.arm(Fault.LOGIN_REFUSED, phone=linked.phone.number, status=status, **words)
     await holder.send(linked.hold("s"))

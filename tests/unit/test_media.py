@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from shared.core.ids import SessionId
+from shared.telemetry import sentry
 from workers import media as module
 from workers.media import MediaAway, MediaHost, reach
 
@@ -64,7 +65,7 @@ async def test_a_bug_in_the_look_ends_nothing(monkeypatch):
         raise RuntimeError
 
     told = []
-    monkeypatch.setattr(module.sentry, "report", lambda what, error: told.append((what, type(error))))
+    monkeypatch.setattr(sentry, "report", lambda what, error: told.append((what, type(error))))
     media = MediaHost(broken)
     await media.look()
     assert (media.away, told) == ("", [("media", RuntimeError)])
