@@ -47,6 +47,7 @@ from shared.state import pool as redis_pool
 from shared.state.claims import Claims
 from shared.state.cooldowns import Cooldowns
 from shared.state.events import News
+from shared.state.forgetting import Forgetting
 from shared.state.lease import Leases
 from shared.state.outbox import Outbox
 from shared.state.rescue import Rescue
@@ -105,7 +106,7 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
     endings, views = Endings(redis, claims), Views(redis, snapshots, relay.newer)
     parts = (
         LinkRoutes(config, redis, border, access, endings),
-        Companies(redis, border, views, leases),
+        Companies(redis, border, views, leases, endings, Forgetting(redis, config.secret_key)),
         Attempts(redis, border, access, views, onboarding, endings),
         Api(border, Texts(config, redis, snapshots, leases, outbox)),
         feed,

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from shared.core import keys
 from shared.core.ids import SessionId, WorkerId, company_of
 from shared.jobs.queue import Job, enqueue, soon_again
+from shared.state.forgetting import Forgetting
 from shared.state.lease import Lease, Leases
 from shared.state.phones import Phones
 from shared.state.pool import PASSING, answer
@@ -86,6 +87,7 @@ class Jobs:
         sessions: Sessions,
         sweeper: Sweeper,
         places: Places,
+        forgetting: Forgetting,
         spawn: Spawn,
     ) -> None:
         self._redis = redis
@@ -95,12 +97,13 @@ class Jobs:
         self._sessions = sessions
         self._sweeper = sweeper
         self._places = places
+        self._forgetting = forgetting
         self._spawn = spawn
         self._resuming = asyncio.Semaphore(RESUMES_AT_ONCE)
         self.linking: list[Job] = [_reported(self.link)]
         commands = (self.code, self.cancel, self.unlink, self.send, self.look, self.phone)
         self.here: list[Job] = [_reported(job) for job in commands]
-        others = (self.sweep, self.resume, self.unpark)
+        others = (self.sweep, self.resume, self.unpark, self.forget)
         self.anywhere: list[Job] = [*self.here, *(_reported(job) for job in others)]
         self.resuming: list[Job] = [_reported(self.resume)]
 
@@ -167,6 +170,23 @@ class Jobs:
     async def unpark(self, _ctx: dict[str, Any], session: str) -> None:
         """Have a parked device held again: an operator says so."""
         await self._sessions.unpark(_session(session))
+
+    async def forget(self, _ctx: dict[str, Any], session: str) -> None:
+        """Forget a company; if it has a device, have that logged out first."""
+        self._spawn(self._forget(_session(session)), "forget")
+
+    async def _forget(self, session: SessionId) -> None:
+        if not await self._forgetting.is_wished(session):
+            return
+        runs = await self._redis.exists(keys.claim(session)) or await self._leases.owner(session) is not None
+        if not runs and await self._parts.store.device(session) is None:
+            await self._parts.store.forget_strangers()
+            await self._forgetting.erase(session)
+            log.info("company.forgotten", session=session)
+            return
+        await enqueue(self._redis, keys.QUEUE_SESSIONS, "unlink", session, job_id=f"unlink:{session}")
+        again = soon_again(f"forget:{session}", after=FULL_SECONDS)
+        await enqueue(self._redis, keys.QUEUE_SESSIONS, "forget", session, job_id=again, after=FULL_SECONDS)
 
     async def send(self, _ctx: dict[str, Any], session: str, text: str) -> None:
         """A text of the session waits in the outbox. Whoever takes the session up looks there as well."""

@@ -27,6 +27,7 @@ from shared.state.claims import Claims
 from shared.state.contacts import Contacts
 from shared.state.cooldowns import Cooldowns
 from shared.state.events import EventShelf, News
+from shared.state.forgetting import Forgetting
 from shared.state.inbound import InboundShelf
 from shared.state.lease import Leases
 from shared.state.outbox import Outbox
@@ -192,7 +193,8 @@ class Worker:
             switches,
             version,
         )
-        jobs = Jobs(redis, leases, ownership, parts, sessions, sweeper, places, self.spawn)
+        forgetting = Forgetting(redis, self._config.secret_key)
+        jobs = Jobs(redis, leases, ownership, parts, sessions, sweeper, places, forgetting, self.spawn)
         linking = QueueWorker(keys.QUEUE_LINKING, jobs.linking, redis, worker=self.id, free=lambda: places.free)
         anywhere = QueueWorker(keys.QUEUE_SESSIONS, jobs.anywhere, redis, worker=self.id)
         resuming = QueueWorker(

@@ -21,6 +21,7 @@ from shared.jobs.queue import enqueue, enqueue_all, soon_again
 from shared.state.claims import REVOKED, Claims, queued
 from shared.state.lease import NOBODY, Lease, Leases
 from shared.state.outbox import WAIT_MS, Outbox
+from shared.state.pool import answer
 from shared.state.rescue import Rescue
 from shared.state.snapshots import Change, Snapshots, Stored
 from shared.telemetry import sentry
@@ -92,6 +93,9 @@ class Sweeper:
         await self._take_up_the_unheld(registry)
         await self._end_texts()
         await self._outbox.end_unconfirmed()
+        for session in await answer(self._redis.hkeys(keys.FORGETTING)):  # a wish whose job was lost
+            name = session.decode(errors="replace")
+            await enqueue(self._redis, keys.QUEUE_SESSIONS, "forget", name, job_id=soon_again(f"forget:{name}"))
         if away is not None:
             raise away
 

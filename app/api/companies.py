@@ -13,11 +13,13 @@ from app.api.models import CompaniesPage, CompanyView
 from app.http import problems
 from app.http.border import Border
 from app.http.operations import COMPANIES, COMPANY_ID, LINKS, MESSAGES, WAIT, Answer, Operation, Query, company_in
+from app.onboarding import Endings
 from shared.core import keys
 from shared.core.apikeys import Scope
 from shared.core.ids import COMPANY_PATTERN, CompanyId, SessionId, company_of, session_of
 from shared.core.lifecycle import DEVICE, State
-from shared.jobs.queue import enqueue, link_job_id
+from shared.jobs.queue import enqueue, link_job_id, soon_again
+from shared.state.forgetting import Forgetting
 from shared.state.lease import Leases
 from shared.state.phones import Phones
 from shared.state.snapshots import Snapshots, Stored
@@ -102,9 +104,19 @@ class Views:
 class Companies:
     """What answers below `/api/v1/companies`."""
 
-    def __init__(self, redis: ArqRedis, border: Border, views: Views, leases: Leases) -> None:
+    def __init__(
+        self,
+        redis: ArqRedis,
+        border: Border,
+        views: Views,
+        leases: Leases,
+        endings: Endings,
+        forgetting: Forgetting,
+    ) -> None:
         self._redis = redis
         self._border = border
+        self._endings = endings
+        self._forgetting = forgetting
         self._views = views
         self._leases = leases
         self._phones = Phones(redis)
@@ -164,6 +176,21 @@ class Companies:
         await enqueue(self._redis, queue, "unlink", session, job_id=f"unlink:{session}")
         return Response(status_code=202)
 
+    async def forget(self, request: Request) -> Response:
+        """Log the device out, and forget whatever is known of the company. Idempotent."""
+        session = session_of(company_in(request))
+        await forget_company(self._redis, self._endings, self._forgetting, session, f"api:{request.state.key.name}")
+        return Response(status_code=202)
+
+
+async def forget_company(
+    redis: ArqRedis, endings: Endings, forgetting: Forgetting, session: SessionId, by: str
+) -> None:
+    """Have a worker forget the session's company; its attempt, if one runs, ends."""
+    await forgetting.wish(session, by)
+    await endings.cancel(session)
+    await enqueue(redis, keys.QUEUE_SESSIONS, "forget", session, job_id=soon_again(f"forget:{session}"))
+
 
 OPERATIONS: tuple[Operation[Companies], ...] = (
     Operation(
@@ -196,6 +223,17 @@ OPERATIONS: tuple[Operation[Companies], ...] = (
         Companies.unlink,
         "Log the company's device out at WhatsApp and forget it. Idempotent.",
         (Answer(202, "It will be done; the webhook `session.unlinked` says when."),),
+        (problems.NO_COMPANY, problems.AWAY),
+        id=COMPANY_ID,
+        scopes=COMPANIES,
+    ),
+    Operation(
+        "DELETE",
+        "/api/v1/companies/{id}",
+        Companies.forget,
+        "Log the company's device out, revoke its links, and forget whatever is known of it: states, timeline, texts, events "
+        "that were not delivered yet, its webhook. Idempotent.",
+        (Answer(202, "It will be done within seconds; while WhatsApp is away, within a day."),),
         (problems.NO_COMPANY, problems.AWAY),
         id=COMPANY_ID,
         scopes=COMPANIES,

@@ -263,6 +263,18 @@ def unlink(company: str, yes: bool, wait: bool, as_json: bool) -> None:
 
 @main.command()
 @click.argument("company")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Until it is done.")
+@_json
+def forget(company: str, yes: bool, wait: bool, as_json: bool) -> None:
+    """Log COMPANY out, and forget whatever is known of it; one line of the audit stays."""
+    if not yes:
+        click.confirm(f"Log {company} out, and forget all that is known of it?", abort=True, err=True)
+    _go("acting", "forget", as_json, company=company, wait=wait, by=who())
+
+
+@main.command()
+@click.argument("company")
 @_json
 def unpark(company: str, as_json: bool) -> None:
     """Have COMPANY's device held again, which was parked: its ban is over, or nobody else has its keys any more."""

@@ -13,6 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from app.access import Access, BadToken
 from app.api import links
+from app.api.companies import forget_company
 from app.api.models import NewLink
 from app.cli import records, words
 from app.cli.terminal import Cannot, Operator, Output, line, table
@@ -27,6 +28,7 @@ from shared.jobs.queue import enqueue, soon_again
 from shared.state.claims import MOST_STARTS, Claims
 from shared.state.cooldowns import Cooldowns, Whose
 from shared.state.events import News
+from shared.state.forgetting import Forgetting
 from shared.state.lease import Leases
 from shared.state.links import LinkBook, MadeLink
 from shared.wa import Wa
@@ -178,6 +180,25 @@ async def unpark(op: Operator, *, company: str, by: str) -> Output:
     await record(op, "session.unpark", session, by, session=session)
     await enqueue(op.redis, keys.QUEUE_SESSIONS, "unpark", session, job_id=soon_again(f"unpark:{session}"))
     return Output({"session": session}, line(f"{session}: a worker tries its device again."))
+
+
+async def forget(op: Operator, *, company: str, wait: bool, by: str) -> Output:
+    """Have a company forgotten."""
+    session = records.session_named(company)
+    forgetting = Forgetting(op.redis, op.settings.settings.secret_key)
+    endings = Endings(op.redis, Claims(op.redis, News(op.settings.settings.told_events)))
+    await forget_company(op.redis, endings, forgetting, session, by)
+    until = asyncio.get_running_loop().time() + UNLINK_SECONDS
+    done = False
+    while wait and not done and asyncio.get_running_loop().time() < until:
+        await asyncio.sleep(LOOK_SECONDS)
+        done = not await forgetting.is_wished(session)
+    said = (
+        f"{session} is forgotten. One line of the audit stays: onboarding timeline operators"
+        if done
+        else f"{session} will be forgotten as soon as its device is logged out; that is tried for a day."
+    )
+    return Output({"session": session, "forgotten": done}, line(said), ill=wait and not done)
 
 
 def _unlink_job(session: SessionId) -> str:

@@ -73,6 +73,7 @@ OFFLINE = "wa:offline"
 SESSIONS = "wa:sessions"
 OUTBOXES = "wa:outboxes"
 UNCONFIRMED = "wa:unconfirmed"
+FORGETTING = "wa:forgetting"
 
 QUEUE_LINKING = "arq:queue:linking"
 QUEUE_SESSIONS = "arq:queue:sessions"
@@ -353,6 +354,9 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:offline", "zset", "7 days", "sessions without connection, by the moment when that is told (ms)"),
     KeyDoc("wa:sessions", "zset", "30 days", "the names of all sessions, in order"),
     KeyDoc("wa:receiver:<session>", "hash", "none", "where a company's own webhooks go: url, secret, events"),
+    KeyDoc(
+        "wa:forgetting", "hash", "none", "sessions whose company is to be forgotten: when that was asked, and by whom"
+    ),
     KeyDoc("arq:queue:linking", "zset", "arq's", "link jobs that wait: its size is the number of people waiting"),
     KeyDoc("arq:queue:sessions", "zset", "arq's", "sweep, webhooks, unlink: work that any worker can do"),
     KeyDoc("arq:queue:resume", "zset", "arq's", "sessions that nobody holds: looked at while a worker has room"),

@@ -51,7 +51,7 @@ def ownership(redis):
 @pytest.fixture
 def jobs(redis, ownership):
     nothing = cast("Any", None)
-    parts = dict.fromkeys(("parts", "sessions", "sweeper", "spawn"), nothing)
+    parts = dict.fromkeys(("parts", "sessions", "sweeper", "forgetting", "spawn"), nothing)
     return Jobs(redis, Leases(redis), ownership, places=Places(5), **parts)
 
 

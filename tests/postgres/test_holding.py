@@ -130,10 +130,23 @@ async def test_nothing_of_a_forgotten_device_stays(steps, store, postgres, datab
         await until(holder, Released)
     await store.forget(device, Fence(1))
     await store.forget(device, Fence(1))
-    after = await count_rows(postgres, database)
-    after.pop("whatsmeow_lid_map", None)  # knowledge about people, shared by all
-    before.pop("whatsmeow_lid_map", None)
-    assert after == before
+    await store.forget_strangers()
+    assert await count_rows(postgres, database) == before
+
+
+async def test_what_is_known_of_people_stays_as_long_as_a_device_knows_them(steps, store, postgres, database):
+    _, gone = await linked(steps, store, "company_1")
+    _, stays = await linked(steps, store, "company_2")
+    async with steps.holder() as holder:
+        for device in (gone, stays):
+            await held(holder, store, device)
+            assert isinstance(await sent(holder, device, "m1"), Sent)
+            await holder.send(Release(session=device.session))
+            await until(holder, Released)
+    before = (await count_rows(postgres, database))["whatsmeow_lid_map"]
+    await store.forget(gone, Fence(1))
+    await store.forget_strangers()
+    assert 0 < (await count_rows(postgres, database))["whatsmeow_lid_map"] < before
 
 
 async def test_a_restart_of_postgres_is_survived_by_held_sessions(steps, store, postgres):

@@ -158,6 +158,10 @@ class DeviceStore(Protocol):
         would stay online, without keys."""
         ...
 
+    async def forget_strangers(self) -> None:
+        """Remove what is known of people whom no device knows any more: devices share that knowledge."""
+        ...
+
     def discard(self, scratch: str) -> None:
         """Throw an attempt's file away. Idempotent."""
         ...

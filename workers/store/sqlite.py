@@ -133,6 +133,9 @@ class SqliteStore:
     async def forget(self, device: StoredDevice, fence: Fence) -> None:
         await asyncio.to_thread(self._forget, device, fence.token)
 
+    async def forget_strangers(self) -> None:
+        """Each file is of one device, and goes with it."""
+
     def _file(self, session: SessionId) -> Path:
         return self._devices / f"{session}.sqlite3"
 
@@ -212,10 +215,13 @@ class SqliteStore:
             ).rowcount
             if found:
                 self.discard(str(self._file(device.session)))
+        with self._open() as registry:  # what was deleted shall not stay readable in the file or its log
+            registry.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         with _translated(), closing(sqlite3.connect(self._registry, timeout=10)) as registry, registry:
+            registry.execute("PRAGMA secure_delete=ON")
             yield registry
 
 

@@ -89,7 +89,7 @@ def line(redis, monkeypatch):
 
 @pytest.fixture
 def jobs(line):
-    return Jobs(line.redis, line.leases, line.ownership, None, line.sessions, None, Places(1), line.spawn)
+    return Jobs(line.redis, line.leases, line.ownership, None, line.sessions, None, Places(1), None, line.spawn)
 
 
 async def test_texts_leave_in_the_order_of_their_202s_and_the_rest_waits(line, jobs):

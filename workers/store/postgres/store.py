@@ -63,7 +63,18 @@ _HOLDS = (
 _FORGET = """
 WITH gone AS (DELETE FROM wa_devices WHERE session = $1 AND jid = $2 AND token <= $3 RETURNING jid),
      keys AS (DELETE FROM whatsmeow_device WHERE jid IN (SELECT jid FROM gone))
+
 DELETE FROM whatsmeow_privacy_tokens WHERE our_jid IN (SELECT jid FROM gone)
+"""
+_FORGET_STRANGERS = """
+WITH known AS MATERIALIZED (
+  SELECT split_part(split_part(their_id, ':', 1), '_', 1) AS name FROM whatsmeow_sessions
+  UNION SELECT split_part(split_part(their_id, ':', 1), '_', 1) FROM whatsmeow_identity_keys
+  UNION SELECT split_part(split_part(their_jid, '@', 1), ':', 1) FROM whatsmeow_contacts
+  UNION SELECT substring(jid FROM '^[0-9]+') FROM whatsmeow_device
+  UNION SELECT substring(lid FROM '^[0-9]+') FROM whatsmeow_device WHERE lid <> '')
+DELETE FROM whatsmeow_lid_map
+WHERE lid NOT IN (SELECT name FROM known WHERE name IS NOT NULL) AND pn NOT IN (SELECT name FROM known WHERE name IS NOT NULL)
 """
 
 
@@ -191,6 +202,9 @@ class PostgresStore:
     async def forget(self, device: StoredDevice, fence: Fence) -> None:
         await self._write(fence, _FORGET, device.session, device.jid, fence.token)
         await self._check_fence(device, fence)
+
+    async def forget_strangers(self) -> None:
+        await self._run(lambda connection: connection.execute(_FORGET_STRANGERS))
 
     async def watch(self) -> None:
         """Probe for ever; what changes is logged, and seen in `away`."""

@@ -1,0 +1,147 @@
+"""Forgets a company in Redis: whatever names it goes, of whatever kind the key is, so that a new kind of key needs no line
+here. One line stays, for the audit: who had it forgotten, and when.
+
+Until its device is logged out, the wish waits in a list that every sweep reads; so no death of a worker loses it.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.ids import SessionId, WorkerId, company_of
+from shared.state.claims import REVOKED
+from shared.state.cooldowns import Cooldowns, Whose
+from shared.state.pool import answer
+
+_BATCH = 500
+_OURS = re.compile(rb"(?:[\w.-]+:)?((?:wa|arq):.*)", re.DOTALL)
+"""A key, behind the word of its name space if it has one."""
+_SHARED = frozenset({keys.STATS, keys.SWITCH, keys.SWITCH_SEEN, keys.FORGETTING})
+"""Hashes about everybody. Others are about one thing, and go as a whole."""
+EVENT = "company.forgotten"
+
+
+class Forgetting:
+    """Over one Redis."""
+
+    def __init__(self, redis: Redis, secret: SecretStr) -> None:
+        self._redis = redis
+        self._cooldowns = Cooldowns(redis, secret)
+
+    async def wish(self, session: SessionId, by: str) -> None:
+        """Have the session's company forgotten as soon as it has no device. Idempotent."""
+        await answer(self._redis.hset(keys.FORGETTING, session, orjson.dumps({"at": now_ms(), "by": by}).decode()))
+        await self._redis.pexpire(keys.FORGETTING, keys.SNAPSHOT_TTL)
+
+    async def wished(self) -> list[SessionId]:
+        """The sessions that are to be forgotten."""
+        return [SessionId(one.decode(errors="replace")) for one in await answer(self._redis.hkeys(keys.FORGETTING))]
+
+    async def is_wished(self, session: SessionId) -> bool:
+        """Whether the session is to be forgotten."""
+        return bool(await answer(self._redis.hexists(keys.FORGETTING, session)))
+
+    async def erase(self, session: SessionId) -> None:
+        """Remove whatever names the session, revoke its links, and write the line of the audit. To be called when nobody
+        writes about the session any more. Idempotent: what was interrupted is done again by the next call."""
+        raw = await answer(self._redis.hget(keys.FORGETTING, session))
+        try:
+            by = str(orjson.loads(raw or b"{}").get("by", ""))
+        except (ValueError, AttributeError):  # written by somebody else
+            by = ""
+        named = _mentions(session)
+        for pattern in ("wa:*", "arq:*"):
+            batch: list[str] = []
+            async for found in self._redis.scan_iter(match=pattern, count=_BATCH):
+                if whole := _OURS.fullmatch(found):
+                    batch.append(whole[1].decode(errors="surrogateescape"))
+                if len(batch) >= _BATCH:
+                    await self._strike(batch, named)
+                    batch = []
+            await self._strike(batch, named)
+        await self._redis.delete(keys.cooldown(self._cooldowns.digest(Whose.COMPANY, session)))
+        line = {"event": EVENT, "what": session, "detail": "", "by": by, "why": "", "at": str(now_ms())}
+        await self._redis.xadd(keys.OPERATORS, line, maxlen=keys.TIMELINE_LENGTH, approximate=True)  # type: ignore[arg-type]
+        await self._redis.pexpire(keys.OPERATORS, keys.TIMELINE_TTL)
+        await answer(self._redis.hdel(keys.FORGETTING, session))
+
+    async def _strike(self, names: list[str], named: re.Pattern[bytes]) -> None:
+        """Remove from these keys what names the session: the key, or its parts."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.type(name)
+            kinds = await pipe.execute()
+        for name, kind in zip(names, kinds, strict=True):
+            if named.search(name.encode(errors="surrogateescape")):
+                await self._redis.delete(name)
+            elif (strike := _STRIKES.get(kind)) is not None:
+                await strike(self._redis, name, named)
+
+
+def _mentions(session: SessionId) -> re.Pattern[bytes]:
+    """Finds the session, or its company as JSON or a record has it."""
+    word, company = re.escape(session.encode()), re.escape(company_of(session).encode())
+    return re.compile(rb'(?<![\w.-])%b(?![\w.-])|"companyId":\s*"%b"' % (word, company))
+
+
+async def _string(redis: Redis, name: str, named: re.Pattern[bytes]) -> None:
+    value = await redis.get(name)
+    if value is not None and named.search(value):
+        await redis.delete(name)
+
+
+async def _hash(redis: Redis, name: str, named: re.Pattern[bytes]) -> None:
+    found = await answer(redis.hgetall(name))
+    if name in _SHARED or name.startswith(keys.worker(WorkerId(""))):
+        return
+    company = found.get(b"company", b"")
+    its_own = bool(company) and named.search(b"company_" + company) is not None
+    if its_own and name.startswith(keys.made_link("")):
+        link = name.removeprefix(keys.made_link(""))
+        # The link's token is signed and may be out there: it must open nothing.
+        await redis.set(keys.link(link), REVOKED, px=keys.LINK_RECORD_TTL)
+        await redis.publish(keys.LINKS_CHANNEL, link)
+    if its_own or any(named.search(one) for pair in found.items() for one in pair):
+        await redis.delete(name)
+
+
+async def _list(redis: Redis, name: str, named: re.Pattern[bytes]) -> None:
+    for one in {one for one in await answer(redis.lrange(name, 0, -1)) if named.search(one)}:
+        await answer(redis.lrem(name, 0, one))
+
+
+async def _set(redis: Redis, name: str, named: re.Pattern[bytes]) -> None:
+    for one in await answer(redis.smembers(name)):
+        if named.search(one):
+            await answer(redis.srem(name, one))
+
+
+async def _zset(redis: Redis, name: str, named: re.Pattern[bytes]) -> None:
+    gone = [one for one in await redis.zrange(name, 0, -1) if named.search(one)]
+    if gone:
+        await redis.zrem(name, *gone)
+
+
+async def _stream(redis: Redis, name: str, named: re.Pattern[bytes]) -> None:
+    start = b"-"
+    while entries := await redis.xrange(name, min=start, count=_BATCH):
+        gone = [place for place, entry in entries if any(named.search(one) for pair in entry.items() for one in pair)]
+        if gone:
+            await redis.xdel(name, *gone)
+        start = b"(" + entries[-1][0]
+
+
+_STRIKES: dict[bytes, Callable[[Redis, str, re.Pattern[bytes]], Awaitable[Any]]] = {
+    b"string": _string,
+    b"hash": _hash,
+    b"list": _list,
+    b"set": _set,
+    b"zset": _zset,
+    b"stream": _stream,
+}
