@@ -355,7 +355,10 @@ KEYS: tuple[KeyDoc, ...] = (
     KeyDoc("wa:sessions", "zset", "30 days", "the names of all sessions, in order"),
     KeyDoc("wa:receiver:<session>", "hash", "none", "where a company's own webhooks go: url, secret, events"),
     KeyDoc(
-        "wa:forgetting", "hash", "none", "sessions whose company is to be forgotten: when that was asked, and by whom"
+        "wa:forgetting",
+        "hash",
+        "30 days",
+        "sessions whose company is to be forgotten: when that was asked, and by whom",
     ),
     KeyDoc("arq:queue:linking", "zset", "arq's", "link jobs that wait: its size is the number of people waiting"),
     KeyDoc("arq:queue:sessions", "zset", "arq's", "sweep, webhooks, unlink: work that any worker can do"),

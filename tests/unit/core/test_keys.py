@@ -44,6 +44,7 @@ CONSTANTS = [
     keys.SESSIONS,
     keys.OUTBOXES,
     keys.UNCONFIRMED,
+    keys.FORGETTING,
     keys.WEB_REVISION,
     keys.LINKS_CHANNEL,
     keys.QUEUE_LINKING,
