@@ -238,7 +238,7 @@ TABLE: tuple[Row, ...] = (
     Row(pipe.Held | pipe.Restored, _COMING, S.ONLINE, (*_BACK, dwell_anew, unpark_banned)),
     Row(pipe.Held | pipe.Restored, _AWAY, S.ONLINE, (*_BACK, verify_if_due, unpark_banned)),
     Row(pipe.Held | pipe.Restored, _LEAVING, None, (calm, do(t.SendLogOut()))),
-    Row(pipe.Dropped, _RUNNING, S.AWAY, (tell(State.RECONNECTING, "session.dropped"),)),
+    Row(pipe.Dropped, _RUNNING - _AWAY, S.AWAY, (tell(State.RECONNECTING, "session.dropped"),)),
     Row(pipe.Remarked, _RUNNING, None, (tell_remark,)),
     Row(Sign.HOLDER_DIED, _RUNNING, S.COMING, (do(t.CutTexts()), start_again("holder.died"))),
     Row(Sign.HOLDER_DIED, _LEAVING, None, (do(t.CutTexts()), start_again("holder.died"))),

@@ -503,7 +503,7 @@ TABLE: tuple[Row, ...] = (
     Row(pipe.Word, _CONNECTED, P.OVER, (hang_up, fail()), word_is_an_end),
     # The phone agrees.
     Row(pipe.Paired, _SHOWING, P.AGREED, (agree,)),
-    Row(pipe.Paired, _CONNECTED, P.OVER, (hang_up, fail(F.INTERNAL)), not_said_yet),
+    Row(pipe.Paired, _CONNECTED - _SHOWING, P.OVER, (hang_up, fail(F.INTERNAL)), not_said_yet),
     Row(pipe.Connected, _AGREED, P.KEEPING, (adopt_parked,), stranger),
     Row(pipe.Connected, _AGREED, P.KEEPING, (do(c.Judge()),)),
     Row(pipe.Connected, _OPEN, P.OVER, (hang_up, fail(F.INTERNAL))),
@@ -532,6 +532,6 @@ TABLE: tuple[Row, ...] = (
     Row(Order.LOST, _RUNNING, P.OVER, (hang_up,)),
     # The time is up, or something is broken.
     Row(c.TimeIsUp, _SHOWING, P.OVER, (hang_up, expire)),
-    Row(c.TimeIsUp, _RUNNING, P.OVER, (hang_up, fail(F.CONNECTION_FAILED))),
+    Row(c.TimeIsUp, _RUNNING - _SHOWING, P.OVER, (hang_up, fail(F.CONNECTION_FAILED))),
     Row(c.Broke, _RUNNING, P.OVER, (hang_up, fail(F.INTERNAL, alert=False))),
 )

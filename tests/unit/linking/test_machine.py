@@ -76,7 +76,8 @@ def test_where_there_must_be_no_attempt_none_dials(code):
     assert player.did(c.Dial) == []
     assert player.did(c.End)[0].raw == code.value
     assert player.course.phase is Phase.OVER
-    assert player.did(c.GiveLeaseBack)
+    assert kinds(player)[-3:] == ["HangUp", "End", "GiveLeaseBack"]
+    assert Player(refused=code, phone=PHONE).begin().ending.method is Method.CODE
 
 
 def test_the_deadline_counts_from_the_beginning_of_the_connection():
@@ -189,10 +190,38 @@ def test_a_hint_comes_once_when_three_qrs_have_passed():
     assert player.counted.count("unanswered_attempts") == 1
 
 
+def test_a_code_that_is_asked_for_while_it_connects_comes_with_the_first_qr():
+    player = Player().begin()
+    player.phone = PHONE
+    player.happen(Order.CODE, qr(1))
+    assert player.told == ["attempt.connecting", "code.asked", "qr.shown"]
+    assert player.course.body.method is Method.CODE
+    assert player.did(c.AskCode) == [c.AskCode(PHONE)]
+
+
+def test_a_code_that_comes_too_late_has_a_connection_of_its_own():
+    player = shown().later(LIMITS.qr - LIMITS.code_least + 1)
+    late = c.Learned(Subject("L", 0, phone=PHONE), None)
+    player.happen(late)
+    assert player.told[-2:] == ["code.asked", "attempt.connecting"]
+    assert kinds(player)[-5:] == ["HangUp", "Advance", "Dial", "Learn", "Show"]
+    forgetful = shown().later(LIMITS.qr - LIMITS.code_least + 1)
+    forgetful.answers = {c.Learn: c.Learned(Subject("", 0), Method.CODE)}  # Redis was emptied meanwhile
+    assert forgetful.happen(late).course.subject.phone == PHONE
+
+
+def test_whom_it_is_about_changes_nothing_of_how_far_it_is():
+    player = shown().happen(c.Learned(Subject("L", 0)))
+    assert player.course.phase is Phase.SHOWING
+
+
 def test_an_emptied_redis_does_not_make_it_forget_whom_it_is_about():
     player = shown(expected=PHONE)
     player.happen(c.Learned(Subject("", 0)))
     assert player.course.subject.expected == PHONE
+    stranger = shown(expected=OTHER)
+    stranger.expected = None
+    assert failure(stranger.happen(paired(NUMBER), CONNECTED)) is FailureCode.WRONG_NUMBER
     player.happen(c.Learned(Subject("L", 0, expected=OTHER)))
     assert player.course.subject.expected == OTHER
 
@@ -219,6 +248,7 @@ def test_it_begins_anew_so_often_and_no_more():
     for _ in range(LIMITS.restarts):
         player.happen(word("error"))
         assert player.course.phase is Phase.CONNECTING
+        assert kinds(player)[-5:] == ["HangUp", "Advance", "Dial", "Learn", "Show"]
         player.happen(qr(1))
     player.happen(word("error"))
     assert failure(player) is FailureCode.PAIRING_REFUSED
@@ -308,6 +338,7 @@ def test_a_phone_that_must_not_stay_is_logged_out_before_it_is_told(options, par
     assert len(player.did(c.LogOutDevice)) == 1
     assert failure(player) is (FailureCode.LINK_SPENT if raw == REVOKED else FailureCode.WRONG_NUMBER)
     assert player.did(c.End)[0].raw == raw
+    assert player.course.phase is Phase.OVER
     assert player.held is None
     order = kinds(player)
     assert order.index("HangUp") < order.index("LogOutDevice") < order.index("End") < order.index("GiveLeaseBack")
@@ -333,6 +364,7 @@ def test_a_linker_that_dies_before_the_yes_is_replaced_and_after_it_another_take
     assert player.course.phase is Phase.CONNECTING
     assert player.course.restarts == 1
     assert player.alerts == ["engine"]
+    assert kinds(player)[-5:] == ["HangUp", "Advance", "Dial", "Learn", "Show"]
     player = shown().happen(paired(NUMBER), DEAD)
     assert player.did(c.Dial)[-1] == c.Dial(f"{NUMBER}:1@s.whatsapp.net")
     assert player.did(c.HangUp) == []
@@ -348,11 +380,14 @@ def test_it_is_revived_once():
 
 
 def test_a_linker_that_dies_again_and_again_ends_the_attempt():
-    player = shown()
-    for _ in range(LIMITS.restarts + 1):
+    for hears in ([], [qr(1)]):
+        player = shown()
+        for _ in range(LIMITS.restarts):
+            player.happen(Exited(None, 9, None), *hears)
         player.happen(Exited(None, 9, None))
-    assert failure(player) is FailureCode.INTERNAL
-    assert player.did(c.End)[0].raw == "linker died"
+        assert failure(player) is FailureCode.INTERNAL
+        assert player.did(c.End)[0].raw == "linker died"
+        assert kinds(player)[-4:] == ["ReportDeath", "HangUp", "End", "GiveLeaseBack"]
 
 
 def test_a_ban_keeps_the_phone_waiting_for_as_long_as_it_lasts():
@@ -395,6 +430,7 @@ def test_a_refused_version_is_followed_by_a_newer_one_so_often_and_no_more(begun
         player.happen(OUTDATED)
         assert player.course.phase is Phase.CONNECTING
         assert player.course.restarts == number
+        assert len(player.did(c.Dial)) == number + 1
     assert len(player.did(c.HangUp)) == LIMITS.restarts
     player.happen(OUTDATED)
     assert failure(player) is FailureCode.CLIENT_OUTDATED
@@ -595,7 +631,9 @@ ENDINGS = [
 @pytest.mark.parametrize("event", ENDINGS)
 def test_nothing_is_left_of_the_connection_when_an_attempt_ends(begin, event):
     player = begin().happen(event)
-    if player.ending is not None:
+    if event == paired(OTHER[1:]) and begin is shown:
+        assert player.course.phase is Phase.AGREED
+    else:
         order = kinds(player)
         assert order.index("HangUp") < order.index("End")
 
