@@ -96,7 +96,7 @@ class Carrier:
             held.tenure = before
             held.later(STORE_SECONDS, lambda: self._links.spawn(self.again(held, event), "again"))
         except BaseException:  # held again, it is told of its loss again
-            held.tenure = replace(before, phase=TenurePhase.COMING)
+            held.tenure = before
             self.start_later(held)
             raise
         return True

@@ -242,7 +242,8 @@ TABLE: tuple[Row, ...] = (
     Row(pipe.Remarked, _RUNNING, None, (tell_remark,)),
     Row(Sign.HOLDER_DIED, _RUNNING, S.COMING, (do(t.CutTexts()), start_again("holder.died"))),
     Row(Sign.HOLDER_DIED, _LEAVING, None, (do(t.CutTexts()), start_again("holder.died"))),
-    Row(Sign.START_FAILED, _ANY, None, (retry,)),
+    Row(Sign.START_FAILED, _RUNNING, S.COMING, (retry,)),
+    Row(Sign.START_FAILED, _LEAVING, None, (retry,)),
     Row(Sign.RETRY, frozenset({S.COMING, S.LEAVING}), None, (start_again("session.retrying"),)),
     Row(
         Sign.KEYS_MISSING,

@@ -545,6 +545,9 @@ async def test_who_was_logging_in_at_two_deaths_of_its_process_gets_one_of_its_o
     assert len(house.holders.held) == 3
     await house.until(lambda: len(house.holders.held) == 4)
     assert house.holders.rooms[-1] is Room.ALONE
+    await house.holders.hear(pipe.Held(session=SESSION))
+    await house.holders.died([SESSION])  # it was online: it comes back all the same
+    await house.until(lambda: len(house.holders.held) == 5)
 
 
 async def test_who_was_online_when_its_process_died_is_not_suspected(house):

@@ -15,7 +15,13 @@ from workers.holding.machine import step
 from workers.holding.tenure import Sign, Tenure, TenurePhase
 
 S = "company_salon-1"
-PAST: dict[str, Any] = {"fresh": True, "due": True, "parked": "banned", "tries": 2, "trouble": FailureCode.CONNECTION_FAILED}
+PAST: dict[str, Any] = {
+    "fresh": True,
+    "due": True,
+    "parked": "banned",
+    "tries": 2,
+    "trouble": FailureCode.CONNECTION_FAILED,
+}
 PHASES = ("coming", "online", "away", "leaving")
 EVENTS: dict[str, Any] = {
     **{sign.value: sign for sign in Sign},
@@ -25,6 +31,7 @@ EVENTS: dict[str, Any] = {
     "dropped": pipe.Dropped(session=S),
     "released": pipe.Released(session=S),
     **{f"lost-{reason.value}": pipe.Lost(session=S, reason=reason) for reason in pipe.LostReason},
+    "remarked": pipe.Remarked(session=S, remark=pipe.Remark.STREAM_ERROR),
     "lost-banned-until": pipe.Lost(session=S, reason=pipe.LostReason.BANNED, until=RETRY_AT),
 }
 
@@ -47,7 +54,8 @@ settled              coming away leaving         -
 settled              online                      parked= UnparkDevice
 holder-died          coming leaving              CutTexts StartAgain
 holder-died          online away                 -> coming CutTexts StartAgain
-start-failed         coming online away leaving  tries=3 RetryIn
+start-failed         coming leaving              tries=3 RetryIn
+start-failed         online away                 -> coming tries=3 RetryIn
 keys-missing         coming online away leaving  -> over ForgetDevice TellEnd
 retry                coming leaving              StartAgain
 retry                online away                 -
@@ -85,6 +93,8 @@ lost-refused         leaving                     tries=3 RetryIn
 lost-start-failed    coming                      tries=3 Tell RetryIn
 lost-start-failed    online away                 -> coming tries=3 Tell RetryIn
 lost-start-failed    leaving                     tries=3 RetryIn
+remarked             coming online away          TellRemark
+remarked             leaving                     -
 lost-banned-until    coming online away          -> over CoolNumber ParkDevice TellEnd Offer
 lost-banned-until    leaving                     tries=3 RetryIn
 """
