@@ -47,6 +47,7 @@ from workers.holding.inbox import Inbox
 from workers.holding.sessions import Job, Links, Sessions
 from workers.holding.tidying import Tidying
 from workers.jobs import Jobs, Places
+from workers.lastwill.left import last_will
 from workers.linking.attempt import Attempt, Order, Parts
 from workers.media import MediaHost, reach
 from workers.ownership import Ownership
@@ -117,7 +118,8 @@ class Worker:
                 if store is not None:
                     heap_mb = capacity(self._config, memory_mb()).heap_mb
                     async with (
-                        Engines(options, heap_mb=heap_mb) as engines,
+                        last_will(self.id) as life_line,
+                        Engines(options, heap_mb=heap_mb, life_line=life_line) as engines,
                         LinkerPool(engines, SPARE_LINKERS) as linkers,
                     ):
                         await self._work(stop, redis, calls, engines, linkers, store)

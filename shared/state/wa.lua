@@ -584,6 +584,13 @@ function script.bury()
   return { jobs = #jobs / 2, gone = call('ZREM', key.workers, arg.worker) == 1 }
 end
 
+-- The last will of a worker that was killed, once all of its processes are gone: its heartbeat ends now. Answers whether
+-- Redis knew the worker.
+function script.last_will()
+  call('DEL', key.alive_of .. arg.worker)
+  return call('ZADD', key.workers, 'XX', 'CH', '0', arg.worker) == 1
+end
+
 -- Scripts: one sweep at a time -------------------------------------------------------------------------------------------
 
 -- Answers whether `worker` may sweep now. If another is at it, that one begins again when it is done.

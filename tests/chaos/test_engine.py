@@ -66,7 +66,7 @@ async def test_a_killed_holder_or_zygote_takes_its_sessions_up_again(
 ) -> None:
     held, number = await one.linked()
     await one.worker.said("session.logged-in", session=held["session"])
-    zygote = next(child for child in one.worker.children() if child.ppid() == one.worker.pid)
+    zygote = one.worker.zygote()
     said = await one.worker.said("holder.started")
     async with Watch(one), one.socket(held) as socket:
         before = await one.emulator.now()
@@ -86,7 +86,7 @@ async def test_sigterm_to_everything_below_the_worker_changes_nothing(one: Stack
         await socket.send("request-qr")
         shown = await socket.snapshot(lambda s: "qr" in s)
         before = await one.emulator.now()
-        for child in one.worker.children():
+        for child in psutil.Process(one.worker.pid).children(recursive=True):
             child.terminate()
         assert await one.emulator.phone(new_number()).scan(shown["qr"]["text"]) == "confirmed"
         linked = await socket.state("linked")

@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
 STOP_SECONDS = 25.0
 
+ZYGOTE = "workers.engine.child.zygote"
+
 
 class Service:
     """A web or a worker process, and what it has logged."""
@@ -86,8 +88,13 @@ class Service:
         return "\n".join(json.dumps(line, ensure_ascii=False) for line in list(self.lines)[-30:])
 
     def children(self) -> list[psutil.Process]:
-        """Every process below it."""
-        return psutil.Process(self.pid).children(recursive=True)
+        """Every process below it that works for it: not the one that speaks for it once it is dead."""
+        below = psutil.Process(self.pid).children(recursive=True)
+        return [one for one in below if "workers.lastwill" not in _words(one)]
+
+    def zygote(self) -> psutil.Process:
+        """The parent of its engine processes."""
+        return next(one for one in self.children() if one.ppid() == self.pid and ZYGOTE in _words(one))
 
     def linkers(self) -> int:
         """Engine processes below the worker: the zygote's children (linkers, spares and holders)."""
@@ -115,3 +122,10 @@ class Service:
         code = await self.process.wait()
         await asyncio.wait([self._reader], timeout=5)
         return code
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:  # gone meanwhile
+        return []

@@ -104,7 +104,7 @@ async def test_a_dead_holder_is_one_event_of_the_engine(told: Stack, heard: Sink
 
 
 async def test_a_dead_zygote_is_one_event_of_the_engine(told: Stack, heard: Sink) -> None:
-    zygote = next(child for child in told.worker.children() if child.ppid() == told.worker.pid)
+    zygote = told.worker.zygote()
     zygote.kill()
     assert tags(await heard.event(of("zygote"))) == {"component": "engine", "operation": "zygote"}
 

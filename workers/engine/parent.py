@@ -179,12 +179,16 @@ class ZygoteHandle:
             return await self._process.wait()
 
     @classmethod
-    async def start(cls, environment: Mapping[str, str] | None, heap_mb: int | None = None) -> Self:
+    async def start(
+        cls, environment: Mapping[str, str] | None, heap_mb: int | None = None, life_line: int | None = None
+    ) -> Self:
         """A new zygote with this environment, or with the worker's own. `heap_mb` is what Go shall try to keep below in
-        each of its children, unless the environment says so itself. Raises OSError."""
+        each of its children, unless the environment says so itself. `life_line` is a descriptor that the zygote and its
+        children hold for as long as they live. Raises OSError."""
         limits = {} if heap_mb is None else {"GOMEMLIMIT": f"{heap_mb}MiB", "GOGC": _GARBAGE}
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
+        lines = () if life_line is None else (life_line,)
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -192,9 +196,10 @@ class ZygoteHandle:
                 "workers.engine.child.zygote",
                 str(theirs.fileno()),
                 str(os.getpid()),
+                *map(str, lines),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), *lines),
                 cwd=Path(__file__).parents[2],
                 env={**limits, **(os.environ if environment is None else environment), **_NO_MARK},
                 # Its own session: Ctrl-C in the worker's terminal is the worker's business.

@@ -130,14 +130,21 @@ class Engines:
     """The zygote, restarted when it dies, and the children it forks. An async context manager."""
 
     def __init__(
-        self, options: Options, environment: Mapping[str, str] | None = None, *, heap_mb: int | None = None
+        self,
+        options: Options,
+        environment: Mapping[str, str] | None = None,
+        *,
+        heap_mb: int | None = None,
+        life_line: int | None = None,
     ) -> None:
         """`heap_mb`: what Go shall try to keep below in each process; it holds no more than it must, but never less
         than it needs. `environment` for the engine processes; None is the worker's own. Go reads HTTPS_PROXY and SSL_CERT_FILE from
-        it, at the start of the process and never again."""
+        it, at the start of the process and never again. `life_line`: the descriptor that each of them holds while it
+        lives (`workers/lastwill/`)."""
         self._options = options
         self._environment = environment
         self._heap_mb = heap_mb
+        self._life_line = life_line
         self._key = 0
         self._zygote: ZygoteHandle | None = None
         self._changed = asyncio.Condition()
@@ -241,7 +248,7 @@ class Engines:
         while True:
             began = asyncio.get_running_loop().time()
             try:
-                zygote = await ZygoteHandle.start(self._environment, self._heap_mb)
+                zygote = await ZygoteHandle.start(self._environment, self._heap_mb, self._life_line)
             except OSError as error:
                 self._why = f"it cannot be started: {error}"
             else:

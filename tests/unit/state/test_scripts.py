@@ -106,6 +106,11 @@ async def a_freeing(world: World) -> Callable[[], Awaitable[object]]:
     return lambda: world.leases.free(ONE, [SESSION])
 
 
+async def a_last_will(world: World) -> Callable[[], Awaitable[object]]:
+    await world.serve()
+    return lambda: Wa(world.redis)("last_will", worker=ONE)
+
+
 async def a_beat(world: World) -> Callable[[], Awaitable[object]]:
     await world.serve()
     await world.leases.beat(ONE, 7)
@@ -307,6 +312,7 @@ SAID = {
     "dead_workers": a_search_for_the_dead,
     "unowned": a_search_for_the_unowned,
     "bury": a_burial,
+    "last_will": a_last_will,
     "begin_sweep": a_sweeps_begin,
     "end_sweep": a_sweeps_end,
     "tell": an_event,

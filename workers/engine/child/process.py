@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import fcntl
 import os
 import resource
 import signal
@@ -30,8 +31,8 @@ def die_with(parent: int) -> None:
         os._exit(0)
 
 
-def arrange_descriptors(pipe: int, noise: int) -> None:
-    """Keep the pipe (as descriptor 3) and nothing else of the parent's.
+def arrange_descriptors(pipe: int, noise: int, line: int | None = None) -> None:
+    """Keep the pipe (as descriptor 3), the life line (as 4, if there is one), and nothing else of the parent's.
 
     The Go library prints login words, and QR texts if it is let, on descriptor 1: they go nowhere. Descriptor 2 is
     `noise`, which the zygote reads for the first line of a panic and drops otherwise.
@@ -40,10 +41,13 @@ def arrange_descriptors(pipe: int, noise: int) -> None:
     os.dup2(null, 0)
     os.dup2(null, 1)
     os.dup2(noise, 2)
-    if pipe != PIPE:
-        os.dup2(pipe, PIPE, inheritable=False)
+    kept = [pipe] if line is None else [pipe, line]
+    # First to where none stands in another's place.
+    copies = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, PIPE + len(kept)) for one in kept]
+    for place, copy in enumerate(copies, PIPE):
+        os.dup2(copy, place, inheritable=False)
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    os.closerange(PIPE + 1, 1 << 20 if soft == resource.RLIM_INFINITY else soft)
+    os.closerange(PIPE + len(kept), 1 << 20 if soft == resource.RLIM_INFINITY else soft)
 
 
 def raise_descriptor_limit() -> None:

@@ -1,4 +1,6 @@
-"""The parent of all engine processes: `python -m workers.engine.child.zygote FD`, FD being its end of a SOCK_SEQPACKET pair.
+"""The parent of all engine processes: `python -m workers.engine.child.zygote FD WORKER [LINE]`.
+
+FD is its end of a SOCK_SEQPACKET pair, WORKER the pid of the worker, LINE the life line that it and its children hold.
 
 It has neonize's dependencies in memory but not its library, has one thread, and forks linkers and holders on request
 (`orders.py`). It reaps them and reports each end with the first line of a panic. It goes when the worker goes, and
@@ -63,8 +65,9 @@ class Child:
 class Zygote:
     """The loop: orders, deaths, noise. Blocking calls and one selector, because a fork must find a single thread."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, line: int | None = None) -> None:
         self._control = control
+        self._line = line
         self._children: dict[int, Child] = {}  # by pid
         self._selector = selectors.DefaultSelector()
         self._pid = os.getpid()
@@ -148,7 +151,7 @@ class Zygote:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         die_with(self._pid)
-        arrange_descriptors(pipe, noise)
+        arrange_descriptors(pipe, noise, self._line)
         names = {Role.LINKER: "workers.engine.child.linker", Role.HOLDER: "workers.engine.child.holder"}
 
         async def main(sock: socket.socket) -> None:
@@ -225,7 +228,8 @@ def main() -> NoReturn:
     # A core file of an engine process would hold the keys of every session in it.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     preload()
-    Zygote(socket.socket(fileno=int(sys.argv[1]))).serve()
+    line = int(sys.argv[3]) if len(sys.argv) > 3 else None
+    Zygote(socket.socket(fileno=int(sys.argv[1])), line).serve()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,33 @@
+"""What the last will of a worker says to Redis."""
+
+import asyncio
+from contextlib import suppress
+
+from redis.exceptions import RedisError
+
+from shared import settings
+from shared.core import keys
+from shared.core.ids import WorkerId
+from shared.jobs.queue import client, enqueue, soon_again
+from shared.settings import Settings
+from shared.state import pool as redis_pool
+from shared.wa import Wa
+
+PATIENCE_SECONDS = 6.0
+"""By then the heartbeat has lapsed, and the others know without us."""
+
+
+def speak(worker: str) -> None:
+    """End the heartbeat of `worker`, and call for a sweep. If Redis is away, nothing is said."""
+    with suppress(RedisError, OSError, TimeoutError):
+        asyncio.run(_speak(WorkerId(worker), settings.read()))
+
+
+async def _speak(worker: WorkerId, config: Settings) -> None:
+    redis = client(redis_pool.pool(config))
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            if await Wa(redis)("last_will", worker=worker):
+                await enqueue(redis, keys.QUEUE_SESSIONS, "sweep", job_id=soon_again("sweep"))
+    finally:
+        await redis.aclose(close_connection_pool=True)
