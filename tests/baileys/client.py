@@ -2,44 +2,20 @@
 
 import asyncio
 import contextlib
-import functools
-import hashlib
 import json
 import os
 import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
-import pytest
+from tests import npm
 
 HERE = Path(__file__).parent
-INSTALL_SECONDS = 240
 SECONDS = 40
 
 
-@functools.cache
 def installed() -> Path:
-    """The folder with Baileys in it, made once for each lock. Skips the test where there is no Node or no registry."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("NO NODE on this machine: Baileys cannot run")
-    digest = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "whatsapp-onboarding-tests")
-    folder = cache / f"baileys-{digest}"
-    if not (folder / "node_modules").exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix=".baileys-", dir=cache))
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, new)
-        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
-        try:
-            subprocess.run(command, cwd=new, check=True, timeout=INSTALL_SECONDS, capture_output=True)
-        except subprocess.SubprocessError:
-            shutil.rmtree(new, ignore_errors=True)
-            pytest.skip("NO BAILEYS: npm could not install it")
-        with contextlib.suppress(OSError):  # another process was first
-            new.rename(folder)
-        shutil.rmtree(new, ignore_errors=True)
+    """The folder with Baileys and our driver in it. Skips the test if it cannot be had."""
+    folder = npm.installed(HERE / "package-lock.json", "Baileys")
     shutil.copy(HERE / "driver.mjs", folder)
     return folder
 

@@ -15,9 +15,10 @@ import pytest
 from app.local.redis import free_port
 from shared.core.clock import now_ms
 from shared.core.signing import new_secret, signed_headers
-from tests.clients.node import installed
+from tests import npm
 
 ROOT = Path(__file__).parents[2]
+LOCK = ROOT / "tests" / "clients" / "package-lock.json"
 OLD, NEW, FOREIGN = new_secret(), new_secret(), new_secret()
 
 
@@ -35,7 +36,7 @@ def receiver(request, tmp_path):
         program = tmp_path / "receiver.py"
         command = [sys.executable, str(program)]
     else:
-        home = installed()
+        home = npm.installed(LOCK, "an integrator's JavaScript")
         program = home / f"receiver-{os.getpid()}-{port}.mjs"
         command = ["node", str(program)]
     program.write_text(snippet(request.param))

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.node import installed
+from tests import npm
 from tests.integration.web import API_KEY
 
 HERE = Path(__file__).parents[1] / "clients"
+LOCK = HERE / "package-lock.json"
 
 
 async def run(*command: str, cwd: Path, **env: str) -> str:
@@ -36,7 +37,7 @@ async def description(web, folder: Path) -> None:
 
 @pytest.mark.timeout(400)
 async def test_the_types_of_openapi_typescript_compile_and_their_client_works(web, tmp_path):
-    home = installed()
+    home = npm.installed(LOCK, "an integrator's JavaScript")
     (tmp_path / "node_modules").symlink_to(home / "node_modules")
     (tmp_path / "package.json").write_text('{"type": "module"}')
     shutil.copy(HERE / "client.ts", tmp_path)
