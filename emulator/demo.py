@@ -1,15 +1,17 @@
-"""`python -m emulator.demo`: the whole service against the emulator. No internet, no phone: a page plays the phone.
+"""`python -m emulator.demo`: the whole service against the emulator, as one page. No internet, no phone: the page plays it.
 
 Starts the emulator, gives its environment to `python -m app.local`, and stops both together. What is linked here is
-kept in .run/demo/, apart from real devices.
+kept in .run/demo/, apart from real devices; so is the log.
 """
 
 import argparse
 import asyncio
+import contextlib
 import ctypes
 import json
 import os
 import signal
+import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
@@ -19,6 +21,10 @@ from emulator.environment import client_env
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 20
 STOP_SECONDS = 5
+FIRST_PORT, LAST_PORT = 8100, 8109
+"""Where the page is looked for first, so that its address is short and stays the same."""
+PLATFORM = {"PLATFORM_NAME": "Bookwell", "DEVICE_NAME": "Bookwell"}
+"""A made-up platform, if the environment names none."""
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
 
@@ -29,11 +35,22 @@ def _with_us() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-async def _start_emulator(state: Path) -> tuple[Process, dict[str, str], str] | None:
-    """The process, the environment for its clients, and the address of the phone; None when it does not start."""
+def _free_port() -> int:
+    """One of ours that is free now, else 0: any."""
+    for port in range(FIRST_PORT, LAST_PORT + 1):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    return 0
+
+
+async def _start_emulator(folder: Path, port: int) -> tuple[Process, dict[str, str], int] | None:
+    """The process, the environment for its clients, and the port of the page; None when it does not start."""
     # A session of its own keeps Ctrl-C from it: the service says goodbye to it first.
     emulator = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "emulator", "--state-dir", str(state)),
+        *(sys.executable, "-m", "emulator", "--state-dir", str(folder / "emulator")),
+        *("--service", str(folder / "running.json"), "--control-port", str(port)),
         cwd=ROOT,
         stdout=PIPE,
         start_new_session=True,
@@ -55,7 +72,7 @@ async def _start_emulator(state: Path) -> tuple[Process, dict[str, str], str] | 
         root_key=ready["root_key"],
         python_path=os.environ.get("PYTHONPATH", ""),
     )
-    return emulator, env, f"http://127.0.0.1:{ready['control_port']}/"
+    return emulator, env, ready["control_port"]
 
 
 async def _stop(process: Process) -> None:
@@ -75,17 +92,19 @@ async def run(folder: Path) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    started = await _start_emulator(folder / "emulator")
+    started = await _start_emulator(folder, _free_port())
     if started is None:
         sys.stderr.write("The emulator did not start.\n")
         return 1
-    emulator, env, phone = started
+    emulator, env, port = started
+    env["EMBED_ORIGINS"] = f"http://127.0.0.1:{port} http://localhost:{port}"
+    log = folder / "demo.log"
     try:
         service = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "app.local", "--folder", str(folder)),
-            *("--also", "The simulated phone, which scans QRs and types codes", phone),
+            *("--page", f"http://127.0.0.1:{port}/demo", "--log", str(log)),
             cwd=ROOT,
-            env={**os.environ, **env},
+            env={**PLATFORM, **os.environ, **env},
             start_new_session=True,
             preexec_fn=_with_us,
         )

@@ -33,7 +33,7 @@ class NotLoopback(ValueError):
 @dataclass(frozen=True, slots=True)
 class Options:
     """Port 0 means any free one. `chaos` is the share (0 to 1) of occasions at which something goes wrong by itself,
-    `life` of those at which something ordinary happens."""
+    `life` of those at which something ordinary happens. `service`: see control.stage.Stage."""
 
     state_directory: Path
     host: str = "127.0.0.1"
@@ -42,6 +42,7 @@ class Options:
     chaos: float = 0.0
     life: float = 0.0
     seed: int = 0
+    service: Path | None = None
 
 
 def require_loopback(host: str) -> None:
@@ -99,7 +100,7 @@ async def serving(options: Options) -> AsyncIterator[Ready]:
             state.authority.root.public.hex(),
         )
         config = uvicorn.Config(
-            control_app(world, talk, ready),
+            control_app(world, talk, ready, options.service),
             log_level="warning",
             access_log=False,
             lifespan="off",

@@ -37,11 +37,13 @@ class CannotStartError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What the command line says. `also` are further lines for the greeting: pairs of a label and an address."""
+    """What the command line says. `page`: an address for the greeting instead of a first link; `log`: a file instead of
+    the terminal for what the processes say."""
 
     folder: Path
     procfile: Path
-    also: tuple[tuple[str, str], ...]
+    page: str
+    log: Path | None
 
 
 def options(arguments: list[str] | None = None) -> Arguments:
@@ -51,11 +53,10 @@ def options(arguments: list[str] | None = None) -> Arguments:
     )
     parser.add_argument("--folder", type=Path, default=ROOT / ".run", help="keeps keys and linked devices (.run)")
     parser.add_argument("--procfile", type=Path, default=ROOT / "Procfile", help="what to run (Procfile)")
-    parser.add_argument(
-        "--also", nargs=2, action="append", default=[], metavar=("LABEL", "URL"), help="another line for the greeting"
-    )
+    parser.add_argument("--page", default="", metavar="URL", help="show this address instead of a first link")
+    parser.add_argument("--log", type=Path, help="a file for what the processes say, instead of the terminal")
     asked = parser.parse_args(arguments)
-    return Arguments(asked.folder.resolve(), asked.procfile, tuple((label, url) for label, url in asked.also))
+    return Arguments(asked.folder.resolve(), asked.procfile, asked.page, asked.log)
 
 
 def environment(given: Mapping[str, str], folder: Path) -> dict[str, str]:
@@ -138,14 +139,23 @@ def only_one(folder: Path) -> Iterator[int]:
         yield file.fileno()
 
 
+def has_display(env: Mapping[str, str]) -> bool:
+    """True if a browser may be opened: somebody sits before this machine, and it is no CI."""
+    if not sys.stdout.isatty() or any(name in env for name in ("CI", "SSH_CONNECTION", "SSH_TTY")):
+        return False
+    return sys.platform == "darwin" or "DISPLAY" in env or "WAYLAND_DISPLAY" in env
+
+
 @contextmanager
-def greeting(env: Mapping[str, str], folder: Path, also: tuple[tuple[str, str], ...]) -> Iterator[None]:
-    """The process that waits until all is ready and then shows the first link."""
+def greeting(env: Mapping[str, str], asked: Arguments) -> Iterator[None]:
+    """The process that waits until all is ready and then shows the first link, or the page."""
     told = {
         "base": f"http://{'[::1]' if ':' in env['HOST'] else '127.0.0.1'}:{env['PORT']}",
         "key": env["API_KEYS"].replace(",", " ").split()[0],
-        "folder": str(folder),
-        "also": also,
+        "folder": str(asked.folder),
+        "page": asked.page,
+        "log": str(asked.log or ""),
+        "display": has_display(env),
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "app.local.greeting"],
@@ -176,8 +186,13 @@ def run(asked: Arguments, given: Mapping[str, str]) -> int:
         told |= {name: env[name] for name in ALSO_TOLD if name in env}
         _write_private(asked.folder / "running.json", json.dumps(told))
         stack.callback((asked.folder / "running.json").unlink, missing_ok=True)
-        stack.enter_context(greeting(env, asked.folder, asked.also))
-        return run_procfile(asked.procfile, env, keep_open=lock, beside=redis.process if redis else None)
+        stack.enter_context(greeting(env, asked))
+        log = stack.enter_context(open(asked.log, "w", encoding="utf-8", buffering=1)) if asked.log else sys.stdout
+        beside = redis.process if redis else None
+        code = run_procfile(asked.procfile, env, keep_open=lock, beside=beside, log=log)
+        if code and asked.log:
+            sys.stderr.write(f"{asked.log} may say why.\n")
+        return code
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -1,5 +1,5 @@
-"""Waits until the service is ready, asks it for a first link, and shows it. A process beside `app.local`, which tells
-it on stdin where the service is: it prints one box and is done."""
+"""Waits until the service is ready, asks it for a first link, and shows it; or the page that was given instead. A process
+beside `app.local`, which tells it on stdin where the service is: it prints one box and is done."""
 
 import http.client
 import json
@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import webbrowser
 from typing import Any, NamedTuple
 
 COMPANY = {"companyId": "demo", "companyName": "Salon Aurora"}
@@ -15,12 +16,15 @@ POLL_SECONDS = 0.1
 
 
 class Launched(NamedTuple):
-    """What `app.local` says."""
+    """What `app.local` says. `page`: an address to show instead of a first link, and to open if `display` is there;
+    `log`: the file with what the processes say; both may be empty."""
 
     base: str
     key: str
     folder: str
-    also: list[list[str]]
+    page: str = ""
+    log: str = ""
+    display: bool = False
 
 
 def call(base: str, path: str, *, key: str | None = None, body: object = None) -> tuple[int, bytes]:
@@ -65,13 +69,13 @@ def box(lines: list[str]) -> str:
 
 
 def text(link: dict[str, Any], told: Launched) -> str:
-    """What is shown."""
-    lines = [f"Ready. {COMPANY['companyName']} can link its WhatsApp here:", "", f"  {link['url']}", ""]
-    for label, url in told.also:
-        lines += [f"{label}:", "", f"  {url}", ""]
+    """What is shown with a first link."""
     return box(
         [
-            *lines,
+            f"Ready. {COMPANY['companyName']} can link its WhatsApp here:",
+            "",
+            f"  {link['url']}",
+            "",
             f"API       {told.base}/api/v1 (docs/api.md; settings: docs/environment.md; where to begin: README.md)",
             f"Keys      {told.folder}/secrets.json, unless API_KEYS was set",
             "Stop      Ctrl-C",
@@ -79,18 +83,33 @@ def text(link: dict[str, Any], told: Launched) -> str:
     )
 
 
+def page_text(told: Launched) -> str:
+    """What is shown with a page that was given."""
+    log = [f"Log   {told.log}"] if told.log else []
+    return box(["Ready. All of it is one page:", "", f"  {told.page}", "", *log, "Stop  Ctrl-C"])
+
+
+def show(text: str) -> None:
+    """Print it, whatever the terminal can write."""
+    sys.stdout.buffer.write(text.encode(sys.stdout.encoding, errors="replace"))
+    sys.stdout.flush()
+
+
 def main() -> int:
     """Exit code 1 when no link could be had."""
     told = Launched(**json.load(sys.stdin))
     wait_until_ready(told.base)
+    if told.page:
+        show(page_text(told))
+        if told.display:
+            webbrowser.open(told.page)
+        return 0
     status, body = call(told.base, "/api/v1/links", key=told.key, body=COMPANY)
     if status != 201:
         sys.stdout.write(f"The first link could not be made: {status} {body.decode(errors='replace')}\n")
         sys.stdout.flush()
         return 1
-    shown = text(json.loads(body), told)
-    sys.stdout.buffer.write(shown.encode(sys.stdout.encoding, errors="replace"))
-    sys.stdout.flush()
+    show(text(json.loads(body), told))
     return 0
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 import honcho.manager
 from honcho.environ import parse_procfile
@@ -72,8 +72,8 @@ class _Process(Process):  # type: ignore[misc] # honcho has no types
 class _Printer(Printer):  # type: ignore[misc] # honcho has no types
     """Prints each line with its process's name, and remembers which process ended first."""
 
-    def __init__(self) -> None:
-        super().__init__(sys.stdout)
+    def __init__(self, log: TextIO) -> None:
+        super().__init__(log)
         self.first: tuple[str, int] | None = None
 
     def write(self, message: Message) -> None:
@@ -84,17 +84,23 @@ class _Printer(Printer):  # type: ignore[misc] # honcho has no types
 
 
 def run_procfile(
-    procfile: Path, env: Mapping[str, str], *, keep_open: int, beside: subprocess.Popen[bytes] | None = None
+    procfile: Path,
+    env: Mapping[str, str],
+    *,
+    keep_open: int,
+    beside: subprocess.Popen[bytes] | None = None,
+    log: TextIO = sys.stdout,
 ) -> int:
     """Runs all lines until SIGINT or SIGTERM (exit code 0), or until one of them ends, or the process `beside` does:
-    then the others are stopped, a sentence names the one that ended, and the exit code is its own or 1.
+    then the others are stopped, a sentence names the one that ended, and the exit code is its own or 1. What they say
+    goes to `log`.
 
     The descriptor `keep_open` stays open in every process. Must be called from the main thread.
     """
     multiprocessing.set_start_method("fork", force=True)  # descriptors must travel; macOS would not
     honcho.manager.KILL_WAIT = STOP_SECONDS
     lifeline = os.pipe()
-    printer = _Printer()
+    printer = _Printer(log)
     manager = Manager(printer)
     manager._process_ctor = functools.partial(_Process, keep_open=keep_open, lifeline=lifeline)  # noqa: SLF001 - the only way in
     for name, command in parse_procfile(procfile.read_text(encoding="utf-8")).processes.items():

@@ -23,14 +23,24 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+_POLICY = (
+    "default-src 'self'; img-src 'self' data:; frame-src http://127.0.0.1:* http://localhost:*; "
+    "frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+def on_page(response: Response) -> Response:
+    """The response with the headers of the phone's page: only its own files run in it, and it frames this machine only."""
+    response.headers["Content-Security-Policy"] = _POLICY
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
 class PhonePage(StaticFiles):
-    """The phone page: nothing but its own files may run in it."""
+    """The files of the phone's page."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        response.headers["Content-Security-Policy"] = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'"
-        response.headers["Cache-Control"] = "no-store"
-        return response
+        return on_page(await super().get_response(path, scope))
 
 
 class LoopbackOnly:

@@ -7,16 +7,18 @@ import base64
 import binascii
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from emulator.control import models
 from emulator.control.guard import PAGE, LoopbackOnly, PhonePage
 from emulator.control.reading import BadRequest, number_in, read_body
+from emulator.control.stage import NotThere, Stage
 from emulator.control.talking import Talking
 from emulator.environment import Ready
 from emulator.events import Kind
@@ -231,20 +233,21 @@ async def _bad_request(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 400)
 
 
-async def _to_page(_: Request) -> Response:
-    return RedirectResponse("/phone/")
+async def _not_there(_: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 503)
 
 
-def control_app(world: World, talk: Talk, ready: Ready) -> ASGIApp:
-    """The application that the control port serves."""
+def control_app(world: World, talk: Talk, ready: Ready, service: Path | None) -> ASGIApp:
+    """The application that the control port serves. `service`: see stage.Stage."""
     routes: list[Route | Mount] = [
         *_Control(world, ready).routes(),
         *Talking(world, talk).routes(),
-        Route("/", _to_page),
+        *Stage(service).routes(),
     ]
     routes.append(Mount("/phone", PhonePage(directory=PAGE, html=True)))
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
         BadRequest: _bad_request,
+        NotThere: _not_there,
         ValueError: _bad_request,
     }
     return LoopbackOnly(Starlette(routes=routes, exception_handlers=handlers))

@@ -4,8 +4,9 @@ import { t } from "./words.js";
 
 export const ALPHABET = "123456789ABCDEFGHJKLMNPQRSTVWXYZ";
 const LENGTH = 8;
+const KEY_MS = 90;
 
-// Calls `onCode(code)` when the eighth character is there. Returns { clear, translate }.
+// Calls `onCode(code)` when the eighth character is there. Returns { clear, type, translate }.
 export function keypad({ cells, keys, isOpen, onCode }) {
   let typed = "";
 
@@ -38,8 +39,8 @@ export function keypad({ cells, keys, isOpen, onCode }) {
     button.addEventListener("click", action);
     return button;
   };
-  const translate = () => {
-    keys.replaceChildren(...[...ALPHABET].map((one) => key(one, () => add(one))), key("⌫", erase, t("erase")));
+  const clear = () => {
+    typed = "";
     draw();
   };
 
@@ -53,9 +54,17 @@ export function keypad({ cells, keys, isOpen, onCode }) {
     for (const one of event.clipboardData.getData("text/plain").toUpperCase().replace(/[\s-]/g, "")) add(one);
   });
   return {
-    translate,
-    clear: () => {
-      typed = "";
+    clear,
+    // As a thumb does it: one key after the other.
+    async type(code) {
+      clear();
+      for (const one of code.replace(/[\s-]/g, "")) {
+        await new Promise((done) => setTimeout(done, KEY_MS));
+        add(one);
+      }
+    },
+    translate() {
+      keys.replaceChildren(...[...ALPHABET].map((one) => key(one, () => add(one))), key("⌫", erase, t("erase")));
       draw();
     },
   };

@@ -1,42 +1,56 @@
-// The emulated phone: what it shows follows from the emulator's answers and events.
+// The emulated phone, alone (`/phone/`) or beside the page (`/demo`): what it shows follows from the emulator's answers
+// and events.
 
 import * as api from "./api.js";
+import { behaviour, WRONG_PHONE } from "./behaviour.js";
 import { ALPHABET, keypad } from "./keypad.js";
-import { canCapture, lookAtScreen, watch } from "./scanner.js";
-import { behaviours, currentLanguage, eventName, outcomes, pick, setLanguage, t } from "./words.js";
+import { createLog } from "./log.js";
+import { watch } from "./scanner.js";
+import { createStage } from "./stage.js";
+import { chooseLanguage, chosenLanguage, currentLanguage, speak, t } from "./words.js";
 
 const VIEWS = ["devices", "scanner", "keypad", "result"];
-const MOST_LINES = 200;
 const POLL_SECONDS = 25;
+const LOOK_MS = matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 800;
+const AWAY_MS = 1200;
+const isDemo = location.pathname === "/demo";
 const $ = (id) => document.getElementById(id);
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-let number = location.hash.slice(1) || localStorage.getItem("number") || "79001234567";
+let own = location.hash.slice(1) || "79001234567";
 let view = "devices";
 let busy = false;
-let lastOutcome = null;
-const seen = [];
+let last = null;
+let wished = "";
+
+// The phone in hand; the wrong one differs in its last digit.
+const number = () => (behaves.has(WRONG_PHONE) ? other() : own);
+const other = () => own.slice(0, -1) + ((Number(own.at(-1)) + 1) % 10);
+const phones = () => (isDemo ? [own, other()] : [own]);
 
 function show(wanted) {
   view = wanted;
   for (const name of VIEWS) $(name).hidden = name !== wanted;
+  $("byHand").hidden = false;
+  $("seen").hidden = true;
+  $("push").hidden = true;
   if (wanted === "keypad") {
     pad.clear();
-    $("push").hidden = true;
     $("cells").focus();
   }
+  refresh().catch(() => {});
 }
 
 function showOutcome(outcome, error) {
-  lastOutcome = { outcome, error };
-  const [good, english, russian, hint, hintRussian] = outcomes[outcome] ?? [false, error ?? outcome, error ?? outcome, "", ""];
+  last = { outcome, error };
+  const good = outcome === "confirmed";
   $("mark").textContent = good ? "✓" : "✕";
   $("result").classList.toggle("good", good);
-  $("outcome").textContent = pick(english, russian);
-  $("outcomeHint").textContent = pick(hint, hintRussian);
+  $("outcome").textContent = error ?? t(`o.${outcome}`);
   show("result");
 }
 
-// Does one thing at a time and shows its outcome.
+// Does one thing at a time and shows its outcome; then the page has its turn.
 async function act(work) {
   if (busy) return;
   busy = true;
@@ -49,6 +63,29 @@ async function act(work) {
     busy = false;
     document.body.classList.remove("busy");
   }
+  if (!isDemo) return;
+  await pause(AWAY_MS);
+  $("hand").classList.remove("open");
+  await pause(AWAY_MS);
+  if (view === "result" && last.outcome === "confirmed") show("devices");
+}
+
+async function scanIt() {
+  const { qr } = stage.shown();
+  if (!qr || busy) return;
+  show("scanner");
+  $("byHand").hidden = true;
+  $("seen").src = `data:image/svg+xml,${encodeURIComponent(qr.svg)}`;
+  $("seen").hidden = false;
+  await pause(LOOK_MS);
+  await act(() => api.scanText(number(), stage.shown().qr?.text ?? qr.text));
+}
+
+async function typeIt() {
+  const { code } = stage.shown();
+  if (!code || busy) return;
+  show("keypad");
+  await pad.type(code.text);
 }
 
 function deviceLine(device) {
@@ -60,68 +97,31 @@ function deviceLine(device) {
   state.textContent = device.online ? t("online") : t("offline");
   const button = document.createElement("button");
   button.type = "button";
-  button.textContent = t("logOut");
-  button.addEventListener("click", () => api.logout(number, device.id).then(refresh));
+  button.textContent = t("menu.logOut");
+  button.addEventListener("click", () => api.logout(number(), device.id).then(refresh));
   line.append(name, state, button);
   return line;
 }
 
 async function refresh() {
-  const asked = number;
-  const [account, { rules }] = await Promise.all([api.account(asked), api.behaviour(asked)]);
-  if (asked !== number) return;
-  $("signal").textContent = "▂▄▆";
+  const asked = number();
+  const account = await api.account(asked);
+  if (asked !== number()) return;
+  $("number").value = `+${asked}`;
   $("list").replaceChildren(...account.devices.map(deviceLine));
   $("empty").hidden = account.devices.length > 0;
-  $("push").hidden = !account.code_wanted || view === "keypad";
-  drawSwitches(rules.map((rule) => rule.fault));
+  $("push").hidden = !account.code_wanted || view !== "devices";
+  drawWays();
 }
 
-function drawSwitches(active) {
-  $("switches").replaceChildren(
-    ...behaviours.map(([fault, parameters, english, russian]) => {
-      const label = document.createElement("label");
-      const input = document.createElement("input");
-      input.type = "checkbox";
-      input.checked = fault === null ? active.length === 0 : active.includes(fault);
-      input.disabled = fault === null && active.length === 0;
-      input.addEventListener("change", async () => {
-        const others = active.filter((one) => one !== fault);
-        const wanted = fault === null ? [] : input.checked ? [...others, fault] : others;
-        const rules = behaviours.filter(([one]) => wanted.includes(one)).map(([one, more]) => ({ fault: one, ...more }));
-        await api.behave(number, rules);
-        await refresh();
-      });
-      const text = document.createElement("span");
-      text.textContent = pick(english, russian);
-      label.append(input, text);
-      return label;
-    }),
-  );
-}
-
-function detailOf({ detail }) {
-  if (detail.outcome) return pick(...(outcomes[detail.outcome]?.slice(1, 3) ?? [detail.outcome, detail.outcome]));
-  if (detail.text !== undefined && detail.to) return `→ ${detail.to}: ${detail.text ?? "…"}`;
-  return [detail.fault, detail.status, detail.reason, detail.os, detail.device && `№ ${detail.device}`].filter(Boolean).join(" · ");
-}
-
-function drawLog() {
-  const lines = seen.filter((event) => eventName(event.kind) && (event.phone === null || event.phone === number));
-  $("log").replaceChildren(
-    ...lines.reverse().map((event) => {
-      const line = document.createElement("li");
-      const time = document.createElement("time");
-      time.textContent = new Date(event.at).toLocaleTimeString(currentLanguage());
-      const text = document.createElement("b");
-      text.textContent = eventName(event.kind);
-      const more = document.createElement("span");
-      more.textContent = detailOf(event);
-      line.append(time, text, more);
-      return line;
-    }),
-  );
-  if (!lines.length) $("log").textContent = t("none");
+function drawWays() {
+  const { qr, code } = stage.shown();
+  for (const [id, there, why] of [["scanIt", qr, "noQr"], ["typeIt", code, "noCode"]]) {
+    $(id).disabled = !there;
+    $(id).title = there ? "" : t(why);
+    $(id).classList.toggle("primary", Boolean(there));
+  }
+  $("showPhone").classList.toggle("called", Boolean(qr || code));
 }
 
 async function follow() {
@@ -132,16 +132,14 @@ async function follow() {
       $("signal").textContent = "▂▄▆";
       after = answer.last;
       if (answer.events.length) {
-        seen.push(...answer.events);
-        seen.splice(0, Math.max(0, seen.length - MOST_LINES));
-        drawLog();
+        log.add(answer.events);
         await refresh();
       }
     } catch {
       $("signal").textContent = "✕";
       after = 0;
-      seen.length = 0;
-      await new Promise((done) => setTimeout(done, 2000));
+      log.clear();
+      await pause(2000);
     }
   }
 }
@@ -150,81 +148,86 @@ function useNumber(wanted) {
   const digits = wanted.replace(/\D/g, "");
   const good = digits.length >= 5 && digits.length <= 15;
   $("number").setCustomValidity(good ? "" : t("numberWrong"));
-  if (!good) {
-    $("number").reportValidity();
-    return;
-  }
-  number = digits;
-  localStorage.setItem("number", number);
-  history.replaceState(null, "", `#${number}`);
-  $("number").value = `+${number}`;
-  drawLog();
-  refresh().catch(() => {});
+  if (!good) return $("number").reportValidity();
+  own = digits;
+  if (!isDemo) history.replaceState(null, "", `#${own}`);
+  log.draw();
+  behaves.apply().then(refresh).catch(() => {});
 }
 
-function wrongCode() {
-  return Array.from({ length: 8 }, () => ALPHABET[Math.floor(Math.random() * ALPHABET.length)]).join("");
-}
-
-async function capture() {
-  const finder = $("finder").querySelector("p");
-  finder.textContent = t("looking");
-  try {
-    const found = await lookAtScreen(async (blob) => {
-      try {
-        showOutcome((await api.scanPicture(number, blob)).outcome);
-        return true;
-      } catch {
-        return false; // no QR in this look
-      }
-    });
-    finder.textContent = found ? t("finder") : t("noQr");
-  } catch {
-    finder.textContent = t("finder"); // the person chose no window
-  }
-}
-
-function speak(language) {
-  setLanguage(language);
+async function translate(wish) {
+  wished = wish;
+  const languages = await speak(wish);
+  $("language").replaceChildren(
+    ...Object.entries(languages).map(([code, name]) => new Option(name, code, false, code === currentLanguage())),
+  );
   pad.translate();
-  drawLog();
-  refresh().catch(() => {});
-  if (view === "result") showOutcome(lastOutcome.outcome, lastOutcome.error);
+  behaves.draw();
+  log.draw();
+  drawWays();
+  if (view === "result") showOutcome(last.outcome, last.error);
+  else refresh().catch(() => {});
 }
 
+const log = createLog({ list: $("log"), phones });
+const behaves = behaviour({ chips: $("chips"), phones, wrongPhone: isDemo, onChange: () => refresh().catch(() => {}) });
 const pad = keypad({
   cells: $("cells"),
   keys: $("keys"),
   isOpen: () => view === "keypad",
-  onCode: (code) => act(() => api.typeCode(number, code)),
+  onCode: (code) => act(() => api.typeCode(number(), code)),
+});
+const stage = createStage({
+  onCompany(company) {
+    log.clear();
+    show("devices");
+    useNumber(company.number);
+  },
+  onScreen: drawWays,
 });
 watch({
   finder: $("finder"),
   input: $("picture"),
   form: $("paste"),
   isOpen: () => view === "scanner",
-  onPicture: (blob) => act(() => api.scanPicture(number, blob)),
-  onText: (text) => act(() => api.scanText(number, text)),
+  onPicture: (blob) => act(() => api.scanPicture(number(), blob)),
+  onText: (text) => act(() => api.scanText(number(), text)),
 });
 for (const button of document.querySelectorAll("[data-view]")) {
   button.addEventListener("click", () => show(button.dataset.view));
 }
-for (const button of document.querySelectorAll("[data-language]")) {
-  button.addEventListener("click", () => speak(button.dataset.language));
-}
-$("link").addEventListener("click", () => show("scanner"));
-$("push").addEventListener("click", () => show("keypad"));
-$("wrong").addEventListener("click", () => act(() => api.typeCode(number, wrongCode())));
-$("capture").hidden = !canCapture();
-$("capture").addEventListener("click", capture);
-$("cut").addEventListener("click", () => api.cut(number));
-$("number").addEventListener("change", () => useNumber($("number").value));
-const tick = () => {
-  $("clock").textContent = new Date().toLocaleTimeString(currentLanguage(), { hour: "2-digit", minute: "2-digit" });
+const clicks = {
+  link: () => show("scanner"),
+  push: () => show("keypad"),
+  wrong: () => act(() => api.typeCode(number(), Array.from({ length: 8 }, () => ALPHABET[Math.floor(Math.random() * ALPHABET.length)]).join(""))),
+  cut: () => api.cut(number()),
+  scanIt,
+  typeIt,
+  newCompany: () => stage.another(),
+  showPhone: () => $("hand").classList.add("open"),
+  showPage: () => $("hand").classList.remove("open"),
 };
-setInterval(tick, 5000);
+for (const [id, click] of Object.entries(clicks)) $(id).addEventListener("click", click);
+$("number").addEventListener("change", () => useNumber($("number").value));
+$("language").addEventListener("change", () => {
+  chooseLanguage($("language").value);
+  stage.reload();
+  translate($("language").value);
+});
+const tick = () => {
+  $("clock").textContent = new Date().toLocaleTimeString(currentLanguage() || undefined, { hour: "2-digit", minute: "2-digit" });
+  // The page beside us may have been turned to another language.
+  if (chosenLanguage() !== wished) translate(chosenLanguage());
+};
+
+document.body.classList.toggle("demo", isDemo);
+for (const id of ["stage", "newCompany", "showPhone", "scanIt", "typeIt"]) $(id).hidden = !isDemo;
+$("number").readOnly = isDemo;
+if (isDemo) $("link").dataset.t = "byHand";
+await translate(chosenLanguage());
+setInterval(tick, 1000);
 tick();
-speak(currentLanguage());
-useNumber(number);
 show("devices");
+if (isDemo) stage.begin();
+else useNumber(own);
 follow();
