@@ -35,7 +35,10 @@ def _parse(arguments: list[str]) -> tuple[argparse.ArgumentParser, argparse.Name
         "--life", type=float, default=0.0, metavar="RATE", help="share of occasions at which something ordinary happens"
     )
     parser.add_argument(
-        "--service", type=Path, metavar="FILE", help="the running.json of a service whose page /demo shows beside the phone"
+        "--service",
+        type=Path,
+        metavar="FILE",
+        help="the running.json of a service whose page /demo shows beside the phone",
     )
     parser.add_argument("--seed", type=int, default=0, help="of chaos and life: the same seed, the same choices")
     return parser, parser.parse_args(arguments)

@@ -106,6 +106,17 @@ def queue(as_json: bool) -> None:
     _go("fleet", "queue", as_json)
 
 
+@main.command()
+@click.option("--once", is_flag=True, help="Look once, and end.")
+@click.option(
+    "--interval", default=1.0, show_default=True, type=click.FloatRange(0.2, 60), help="Seconds between looks."
+)
+@_json
+def top(once: bool, interval: float, as_json: bool) -> None:
+    """Workers, sessions, the queue and the newest endings as they move, until Ctrl-C."""
+    _go("top", "top", as_json, once=once, interval=interval)
+
+
 # --- steering ---------------------------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from arq.connections import ArqRedis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -56,22 +56,23 @@ def console() -> Console:
 def table(
     title: str, heads: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str = "none"
 ) -> Callable[[Console], None]:
-    """Shows rows under heads; a column of numbers is aligned right. What is no `Text` is shown as it is written: much of
-    it comes from Redis, where anybody may have written `[/]`."""
+    """Shows `grid`."""
+    return lambda out: out.print(grid(title, heads, rows, empty=empty))
 
-    def show(out: Console) -> None:
-        if not rows:
-            out.print(Text.assemble((title, "bold"), f": {empty}"))
-            return
-        grid = Table(title=Text(title, "bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for index, head in enumerate(heads):
-            numbers = all(str(row[index]).replace(".", "", 1).isdigit() for row in rows)
-            grid.add_column(head, justify="right" if numbers else "left", header_style="dim", no_wrap=index == 0)
-        for row in rows:
-            grid.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
-        out.print(grid)
 
-    return show
+def grid(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "none") -> RenderableType:
+    """Rows under heads; a column of numbers is aligned right. What is no `Text` is shown as it is written: much of it
+    comes from Redis, where anybody may have written `[/]`."""
+    rows = list(rows)
+    if not rows:
+        return Text.assemble((title, "bold"), f": {empty}")
+    made = Table(title=Text(title, "bold"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, head in enumerate(heads):
+        numbers = all(str(row[index]).replace(".", "", 1).isdigit() for row in rows)
+        made.add_column(head, justify="right" if numbers else "left", header_style="dim", no_wrap=index == 0)
+    for row in rows:
+        made.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    return made
 
 
 def line(text: str) -> Callable[[Console], None]:

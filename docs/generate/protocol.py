@@ -25,6 +25,7 @@ def browser() -> str:
     answers = examples.server()
     return document(
         "# The websocket: `/ws/v1`",
+        "<!-- all run: tests/tooling/test_generated.py -->",
         generated_from("shared/core/protocol.py"),
         "JSON both ways, camelCase; times are milliseconds since the epoch, UTC. A browser's message has at most "
         f"{protocol.MAX_MESSAGE_BYTES} bytes; a field that is not listed here is refused. A `?` marks a field that may "

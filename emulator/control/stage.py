@@ -66,7 +66,7 @@ def languages() -> list[str]:
 
 def spoken(wish: str) -> str:
     """The language that fits a wish such as `pt`; else English."""
-    known = [wish, *(one for one in languages() if one.split("-")[0] == wish.split("-")[0].lower())]
+    known = [wish, *(one for one in languages() if one.partition("-")[0] == wish.partition("-")[0].lower())]
     return next((one for one in known if one in languages()), "en")
 
 
@@ -135,7 +135,9 @@ class Stage:
             raise NotThere("there is no company yet")
         tag = request.query_params.get("tag")
         path = f"/api/v1/companies/{self._company.id}/attempts/current"
-        answer = await self._ask("GET", f"{path}?wait=25" if tag else path, headers={"if-none-match": tag} if tag else {})
+        answer = await self._ask(
+            "GET", f"{path}?wait=25" if tag else path, headers={"if-none-match": tag} if tag else {}
+        )
         shown = {"tag": tag} if answer.status_code == 304 else self._shown(answer)
         return JSONResponse(shown | {"company": self._company.id})
 

@@ -1,6 +1,8 @@
 """The control port, the command line, the hook, the README."""
 
+import ast
 import asyncio
+import inspect
 import os
 import re
 import socket
@@ -13,6 +15,7 @@ import httpx
 import pytest
 
 from emulator.client import Emulator, EmulatorError, running
+from emulator.client_phone import Phone as ClientPhone
 from emulator.readme import catalogue, ordinary_life
 
 ROOT = Path(__file__).parents[2]
@@ -131,6 +134,25 @@ def test_the_hook_works_in_a_fork_that_loads_the_library_later():
     )
     environment = {"PYTHONPATH": str(ROOT / "emulator/hook"), "WA_EMULATOR_ROOT_KEY": "ab" * 32}
     subprocess.run([sys.executable, "-c", program], env=os.environ | environment, check=True, timeout=60)
+
+
+def test_the_readme_calls_what_there_is_with_arguments_that_fit():
+    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "emulator/README.md").read_text(), re.DOTALL)
+    kinds = {"emulator": Emulator, "Emulator": Emulator, "phone": ClientPhone}
+    calls = [node for node in ast.walk(ast.parse(snippet)) if isinstance(node, ast.Call)]
+    found = 0
+    for call in calls:
+        match call.func:
+            case ast.Attribute(value=ast.Name(id=owner), attr=name) if owner in kinds:
+                method = getattr(kinds[owner], name)
+            case ast.Attribute(value=ast.Call(func=ast.Attribute(attr="phone")), attr=name):
+                method = getattr(ClientPhone, name)
+            case _:
+                continue
+        given = [None] * (len(call.args) + (not inspect.ismethod(method)))
+        inspect.signature(method).bind(*given, **dict.fromkeys(one.arg for one in call.keywords))
+        found += 1
+    assert found >= 10
 
 
 def test_the_readme_holds_the_catalogue_of_faults():

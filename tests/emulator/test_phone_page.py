@@ -67,11 +67,12 @@ async def test_the_page_notices_that_a_code_is_wanted_and_types_it(page, start, 
 
 
 async def test_the_page_sets_how_the_phone_behaves_and_speaks_russian(page, start, phone):
-    await page.get_by_label("Refuses").check()
-    await page.get_by_role("button", name="Русский").click()
-    await expect(page.get_by_label("Отказывается")).to_be_checked()
+    await page.get_by_role("button", name="refuses", exact=True).click()
+    await page.get_by_label("Language").select_option("ru")
+    refuses = page.get_by_role("button", name="отказывается", exact=True)
+    await expect(refuses).to_have_attribute("aria-pressed", "true")
     client = await start()
     assert await phone.scan(await client.qr()) == "refused"
-    await expect(page.get_by_role("listitem").filter(has_text="Отменено")).to_be_visible()
-    await page.get_by_label("Сразу соглашается").check()
-    await expect(page.get_by_label("Отказывается")).not_to_be_checked()
+    await expect(page.get_by_role("listitem").filter(has_text="Владелец отказался")).to_be_visible()
+    await page.get_by_role("button", name="сразу соглашается").click()
+    await expect(refuses).to_have_attribute("aria-pressed", "false")

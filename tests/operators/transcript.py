@@ -63,10 +63,11 @@ def _shortened(text: str) -> str:
 
 def blocks(text: str) -> list[list[Step]]:
     """The commands of each console block, in order."""
-    return [_steps(found) for found in _BLOCK.findall(text)]
+    return [steps_of(found) for found in _BLOCK.findall(text)]
 
 
-def _steps(block: str) -> list[Step]:
+def steps_of(block: str) -> list[Step]:
+    """The commands of one block, and what it says that they say."""
     steps: list[Step] = []
     for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         command, _, output = part.partition("\n")

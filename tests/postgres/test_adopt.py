@@ -184,15 +184,20 @@ async def test_a_hand_over_waits_for_postgres_to_come_back(steps, store, postgre
     assert await store.holds(await adopting)
 
 
-async def test_orphans_are_found_by_the_documented_statement(steps, store, postgres, database):
+async def test_orphans_and_sessions_without_keys_are_found_by_the_documented_statements(
+    steps, store, postgres, database
+):
     text = (Path(__file__).parents[2] / "docs/device-store.md").read_text(encoding="utf-8")
-    [statement] = [part for part in text.split("```sql\n")[1:] if "orphan" in part.splitlines()[0]]
-    statement = statement.partition("```")[0]
-    link = await steps.link()
+    orphans, keyless = (part.partition("```")[0] for part in text.split("```sql\n")[1:])
+    link, other = [await steps.link() for _ in range(2)]
     await store.adopt(FIRST, link.database, link.jid, AT, Fence(1))
-    assert await postgres.query(statement, database=database) == []
-    await postgres.query("DELETE FROM wa_devices", database=database)
-    assert await postgres.query(statement, database=database) == [(link.jid,)]
+    await store.adopt(SECOND, other.database, other.jid, AT, Fence(1))
+    assert await postgres.query(orphans, database=database) == []
+    assert await postgres.query(keyless, database=database) == []
+    await postgres.query(f"DELETE FROM wa_devices WHERE session = '{FIRST}'", database=database)
+    assert await postgres.query(orphans, database=database) == [(link.jid,)]
+    await postgres.query(f"DELETE FROM whatsmeow_device WHERE jid = '{other.jid}'", database=database)
+    assert await postgres.query(keyless, database=database) == [(SECOND,)]
 
 
 def test_what_postgres_cannot_store_is_left_out(tmp_path):

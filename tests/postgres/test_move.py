@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import re
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +21,9 @@ from workers.store.device import Fence
 from workers.store.postgres.copy import NotADevice, read_file
 from workers.store.sqlite import SqliteStore
 
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "device-store.md"
+
 FIRST, SECOND = SessionId("company_1"), SessionId("company_2")
 
 
@@ -34,6 +39,14 @@ async def deployment(steps, tmp_path) -> Path:
     return tmp_path / "data"
 
 
+def documented(option: str) -> str:
+    """The command as docs/device-store.md has it, with this option or with none."""
+    (found,) = re.findall(
+        rf"^\$ (python -m workers\.store\.move --from \S+ ?{option})$", PAGE.read_text(), re.MULTILINE
+    )
+    return str(found)
+
+
 @pytest.fixture
 def command(postgres, database, redis_server):
     """Runs the command: its exit code and everything it said."""
@@ -44,11 +57,9 @@ def command(postgres, database, redis_server):
         "API_KEYS": "k" * 32,
     }
 
-    def run(folder: Path, *options: str) -> tuple[int, str]:
-        line = [sys.executable, "-m", "workers.store.move", "--from", str(folder), *options]
-        done = subprocess.run(
-            line, capture_output=True, text=True, cwd=Path(__file__).parents[2], env=os.environ | given, timeout=90
-        )
+    def run(folder: Path, option: str = "") -> tuple[int, str]:
+        line = shlex.split(documented(option).replace("python", sys.executable, 1).replace(".run/data", str(folder)))
+        done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=os.environ | given, timeout=90)
         return done.returncode, done.stdout + done.stderr
 
     return run

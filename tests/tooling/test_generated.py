@@ -1,16 +1,20 @@
 """What is derived from the code is fresh, complete and true."""
 
+import re
 from enum import StrEnum
+from pathlib import Path
 from typing import Literal
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 import docs.generate
 from docs.generate import examples, failures, lifecycle, protocol, shape, typescript
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import State
-from shared.core.protocol import ClientMessage, CloseCode, MessageType
+from shared.core.protocol import ClientMessage, CloseCode, MessageType, ServerMessage
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_generated_files_are_fresh():
@@ -25,6 +29,17 @@ def test_a_file_that_was_touched_or_is_missing_is_stale_until_written(tmp_path):
     page.write_text(page.read_text() + "by hand\n")
     assert docs.generate.write(tmp_path) == ["docs/failures.md"]
     assert docs.generate.stale(tmp_path) == []
+
+
+def test_the_examples_of_the_protocol_are_messages():
+    page = (ROOT / "docs" / "protocol.md").read_text()
+    commands, answers = page.split("## Server → browser")
+    examples = [re.findall(r"```json\n(.*?)```", part, re.DOTALL) for part in (commands, answers)]
+    assert all(examples)
+    for one in examples[0]:
+        TypeAdapter(ClientMessage).validate_json(one)
+    for one in examples[1]:
+        ServerMessage.model_validate_json(one)
 
 
 def test_words_exist_for_every_member_of_every_closed_set():

@@ -37,17 +37,45 @@ def launch(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_shows_a_link_and_a_signal_stops_all_of_it(launch, number):
-    running = launch("--also", "The simulated phone", "http://127.0.0.1:1/phone/")
+    running = launch()
     running.until("Salon Aurora")
     link = running.until("/link#")
     assert re.search(r"http://127\.0\.0\.1:\d+/link#demo-64", link)
-    assert "http://127.0.0.1:1/phone/" in running.until("/phone/")
     running.until("Ctrl-C")
     assert len(running.family()) >= 4  # the launcher, Redis, web, worker
     running.process.send_signal(number)
     assert running.end() == 0
     assert running.said.endswith("Stopped.\n")
     running.assert_all_gone()
+
+
+def test_with_a_page_and_a_log_it_says_where_both_are_and_nothing_else(launch, tmp_path):
+    log = tmp_path / "all.log"
+    running = launch("--page", "http://127.0.0.1:1/demo", "--log", str(log))
+    assert "http://127.0.0.1:1/demo" in running.until("http://")
+    assert str(log) in running.until("Log")
+    running.until("Ctrl-C")
+    assert "| " not in running.said.replace("│ ", "")
+    running.named("sh -c python worker.py").kill()
+    assert running.end() == 1
+    assert f"{log} may say why.\n" in running.said
+    assert "redis at" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ({"DISPLAY": ":0"}, True),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, True),
+        ({"DISPLAY": ":0", "SSH_CONNECTION": "a b"}, False),
+        ({"DISPLAY": ":0", "CI": "true"}, False),
+        ({}, False),
+    ],
+)
+def test_a_browser_is_opened_only_where_somebody_sits(env, expected, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert local.has_display(env) is expected
 
 
 def test_output_carries_the_name_of_its_process(launch):
@@ -177,7 +205,7 @@ def test_a_port_that_is_none_is_named(tmp_path, port):
 
 
 def test_the_greeting_does_not_break_a_long_link():
-    told = local_greeting.Launched("http://127.0.0.1:8000", "k", "/run", [])
+    told = local_greeting.Launched("http://127.0.0.1:8000", "k", "/run")
     shown = local_greeting.text({"url": "http://127.0.0.1:8000/link#" + "x" * 300}, told)
     assert "API       http://127.0.0.1:8000/api/v1 (docs/api.md;" in shown
     assert "│   http://127.0.0.1:8000/link#" + "x" * 300 + "\n" in shown

@@ -204,7 +204,10 @@ const clicks = {
   scanIt,
   typeIt,
   newCompany: () => stage.another(),
-  showPhone: () => $("hand").classList.add("open"),
+  showPhone() {
+    if (view === "result") show("devices");
+    $("hand").classList.add("open");
+  },
   showPage: () => $("hand").classList.remove("open"),
 };
 for (const [id, click] of Object.entries(clicks)) $(id).addEventListener("click", click);

@@ -1,0 +1,162 @@
+"""`top`: the service as it moves, on one screen. Each look is one round trip to what is counted anyway, and never a walk
+over all keys: it costs the same with ten sessions and with ten thousand."""
+
+import asyncio
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from app.cli import words
+from app.cli.terminal import Operator, Output, grid
+from app.ops import gauges
+from app.ops.gauges import Moment
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.events import EventType
+from shared.telemetry.metrics import Counter, parse_field
+
+ENDINGS = {
+    EventType.SESSION_LINKED: ("linked", "green"),
+    EventType.SESSION_VERIFIED: ("still there after the first minute", "green"),
+    EventType.ONBOARDING_FAILED: ("failed", "red"),
+    EventType.ONBOARDING_EXPIRED: ("expired", "yellow"),
+    EventType.ONBOARDING_CANCELLED: ("cancelled", "yellow"),
+    EventType.SESSION_DROPPED: ("dropped", "red"),
+    EventType.SESSION_UNLINKED: ("unlinked", "red"),
+}
+"""The events of the feed that end something, and how they are shown."""
+SHOWN = 8
+_LOOK_BACK = 200
+"""Events of the feed that one look reads at most: messages fill it too."""
+COUNTED = (Counter.ATTEMPTS, Counter.QR_SHOWN, Counter.CODES_GENERATED, Counter.LINKED, Counter.FAILURES)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How something ended for a company; `at` in ms since the epoch."""
+
+    at: int
+    company: str
+    event: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at the service."""
+
+    at: int
+    moment: Moment
+    endings: list[Ending]
+
+    def counts(self) -> dict[str, int]:
+        """What was counted so far, summed over the labels."""
+        sums = dict.fromkeys((one.value for one in COUNTED), 0)
+        for name, value in self.moment.stats.items():
+            metric, _ = parse_field(name)
+            if metric in sums:
+                sums[metric] += value
+        return sums
+
+    def data(self) -> dict[str, Any]:
+        """For programs."""
+        moment = self.moment
+        return {
+            "at": self.at,
+            "workers": {"alive": len(moment.living), "silent": len(moment.workers) - len(moment.living)},
+            "attempts": {"running": moment.total("attempts"), "slots": moment.total("maxAttempts")},
+            "sessions": {"held": moment.total("sessions"), "waiting": moment.unheld},
+            "queue": {"waiting": moment.waiting, "oldestMs": moment.oldest_ms, "otherJobs": moment.other_jobs},
+            "counted": self.counts(),
+            "endings": [{"at": o.at, "company": o.company, "event": o.event, "why": o.why} for o in self.endings],
+        }
+
+
+async def look(op: Operator) -> Look:
+    """The present moment and the newest endings."""
+    moment = await gauges.read(op.redis)
+    entries = await op.redis.xrevrange(keys.FEED, count=_LOOK_BACK)
+    found = [one for place, fields in entries if (one := _ending(place, fields)) is not None]
+    return Look(now_ms(), moment, found[:SHOWN])
+
+
+def _ending(place: bytes, fields: dict[bytes, bytes]) -> Ending | None:
+    """An entry of the feed that ends something; None for any other, and for what is no event."""
+    kind = fields.get(b"type", b"").decode(errors="replace")
+    if kind not in ENDINGS:
+        return None
+    try:
+        body = orjson.loads(fields.get(b"body", b""))
+        why = (body.get("failure") or {}).get("code", "")
+        return Ending(int(place.split(b"-")[0]), str(body["companyId"]), kind, str(why))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def screen(now: Look, first: Look) -> RenderableType:
+    """What is shown. `first`: the look with which the person began, from which `since` counts."""
+    moment = now.moment
+    silent = len(moment.workers) - len(moment.living)
+    wait = f", the first since {words.span(moment.oldest_ms)}" if moment.waiting else ""
+    head = Text.assemble(
+        (words.clock(now.at)[:19] + " UTC", "bold"),
+        ("   no worker is alive" if not moment.living else "", "bold red"),
+        (f"   {silent} worker(s) are silent" if silent else "", "bold red"),
+        (f"   {moment.unheld} session(s) find no room" if moment.unheld else "", "bold red"),
+    )
+    return Group(
+        head,
+        Text(
+            f"onboardings {moment.total('attempts')} of {moment.total('maxAttempts')}, {moment.waiting} wait{wait}"
+            f"   sessions {moment.total('sessions')} of {moment.total('maxSessions')}   other jobs {moment.other_jobs}"
+        ),
+        Text(),
+        grid("Workers", ("worker", "alive", "attempts", "sessions", "memory", "lag", "store", "up"), _workers(moment)),
+        Text(),
+        grid("Counted", ("what", "all", "since you look"), _counted(now, first)),
+        Text(),
+        grid("Endings, the newest first", ("when (UTC)", "company", "what", "why"), _endings(now.endings)),
+    )
+
+
+def _workers(moment: Moment) -> Iterable[tuple[object, ...]]:
+    for one in moment.workers:
+        yield (
+            one.id,
+            Text("yes", "green") if one.alive else Text(f"silent {words.span(one.silent_ms)}", "red"),
+            f"{one.number('attempts')}/{one.number('maxAttempts')}",
+            f"{one.number('sessions')}/{one.number('maxSessions')}",
+            f"{one.number('memoryMB')} MB",
+            f"{one.number('lagMs')} ms",
+            one.fields.get("store", "?"),
+            words.span(now_ms() - one.number("started")) if one.number("started") else "?",
+        )
+
+
+def _counted(now: Look, first: Look) -> Iterable[tuple[object, ...]]:
+    before = first.counts()
+    for name, value in now.counts().items():
+        yield name.replace("_", " "), value, value - before[name]
+
+
+def _endings(found: list[Ending]) -> Iterable[tuple[object, ...]]:
+    for one in found:
+        said, style = ENDINGS[EventType(one.event)]
+        yield words.clock(one.at)[:19], one.company, Text(said, style), one.why
+
+
+async def top(op: Operator, *, once: bool, interval: float) -> Output:
+    """Look again and again until Ctrl-C; once, if that was asked for or nobody looks at a terminal."""
+    first = await look(op)
+    if once or op.as_json or not sys.stdout.isatty():
+        return Output(first.data(), lambda out: out.print(screen(first, first)), ill=not first.moment.living)
+    with Live(screen(first, first), console=op.console, screen=True, auto_refresh=False) as live:
+        while True:
+            await asyncio.sleep(interval)
+            live.update(screen(await look(op), first), refresh=True)
