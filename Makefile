@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 TYPED := app docs emulator shared tests workers .ci/lock.py
 CHECKS := check-lock check-format check-lint check-imports check-generated check-types check-page check-lua
 
-.PHONY: help setup run demo test quick chaos gallery bench check lock docs screenshots sbom format clean $(CHECKS)
+.PHONY: help setup run demo test quick chaos gallery bench check lock docs screenshots site sbom format clean $(CHECKS)
 
 help: ## this list
 	@echo "make setup   a virtual environment with everything, in $(VENV)"
@@ -29,6 +29,7 @@ help: ## this list
 	@echo "make bench   the benchmark: a table, and bench/results.json"
 	@echo "make format  put the code into shape"
 	@echo "make docs    generate docs and the page's types anew"
+	@echo "make site    the documents as static HTML, in site/; every link is checked"
 	@echo "make screenshots  take the pictures in docs/screenshots anew; needs a Chromium"
 	@echo "make lock    lock the dependencies of pyproject.toml; UPGRADE=1 takes the newest that fit"
 	@echo "make sbom    the locked packages as CycloneDX, in sbom.json"
@@ -101,6 +102,10 @@ docs: setup
 screenshots: setup
 	@.ci/chromium >/dev/null
 	@$(PY) tests/page/screenshots.py docs/screenshots
+	@$(PY) tests/page/dance.py docs/screenshots/dance.webp
+
+site: setup
+	@$(PY) -m docs.site
 
 sbom: setup
 	@PYTHONWARNINGS=ignore uvx --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \

@@ -1,6 +1,6 @@
 """The benchmark: `python -m bench [--only B1,B4] [--quick] [--full]`.
 
-Prints a table and writes bench/results.json. Exit code 1 when a bar is missed, or a row could not be measured. Progress
+Prints a table, writes bench/results.json and draws docs/figures/. Exit code 1 when a bar is missed, or a row could not be measured. Progress
 goes to stderr. Every row stands alone, with processes of its own, which are gone after it.
 """
 
@@ -33,6 +33,7 @@ from bench import (
     b8_workers,
     b9_linked,
     b11_texts,
+    figures,
 )
 from bench.result import Line, Row, table
 from bench.run import Run
@@ -124,7 +125,10 @@ def main() -> int:
     load = f"{where['loadBefore']:.1f} before"
     print(f"\n{where['at']}, {where['commit'][:9]}, {where['cores']} cores, load {load}, Python {where['python']}")
     how = {"quick": asked.quick, "full": asked.full}
-    RESULTS.write_text(json.dumps({**where, **how, "rows": [row.as_json() for row in rows]}, indent=1) + "\n")
+    results = {**where, **how, "rows": [row.as_json() for row in rows]}
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    if not asked.quick:
+        figures.write(results)
     return 0 if all(row.passed for row in rows) and not left else 1
 
 

@@ -7,6 +7,7 @@ described in docs/environment.md. Ctrl-C stops all of it.
 
 import argparse
 import fcntl
+import io
 import json
 import os
 import secrets
@@ -18,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from app.local import redis as local_redis
 from app.local.processes import die_with_parent, run_procfile
@@ -187,12 +189,22 @@ def run(asked: Arguments, given: Mapping[str, str]) -> int:
         _write_private(asked.folder / "running.json", json.dumps(told))
         stack.callback((asked.folder / "running.json").unlink, missing_ok=True)
         stack.enter_context(greeting(env, asked))
-        log = stack.enter_context(open(asked.log, "w", encoding="utf-8", buffering=1)) if asked.log else sys.stdout
+        log = stack.enter_context(unbuffered(asked.log or sys.stdout.fileno()))
         beside = redis.process if redis else None
         code = run_procfile(asked.procfile, env, keep_open=lock, beside=beside, log=log)
         if code and asked.log:
             sys.stderr.write(f"{asked.log} may say why.\n")
         return code
+
+
+def unbuffered(target: Path | int) -> TextIO:
+    """A file whose text is written at once. A buffered one refuses what a signal's handler prints in the midst of a line,
+    and the launcher would end with a traceback instead of stopping its processes."""
+    if isinstance(target, Path):
+        target.unlink(missing_ok=True)
+        target.touch(mode=0o600)
+    raw = open(target, "wb", buffering=0, closefd=isinstance(target, Path))  # noqa: SIM115 - the wrapper closes it
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="replace", write_through=True)
 
 
 def _write_private(path: Path, text: str) -> None:

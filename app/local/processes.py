@@ -89,7 +89,7 @@ def run_procfile(
     *,
     keep_open: int,
     beside: subprocess.Popen[bytes] | None = None,
-    log: TextIO = sys.stdout,
+    log: TextIO,
 ) -> int:
     """Runs all lines until SIGINT or SIGTERM (exit code 0), or until one of them ends, or the process `beside` does:
     then the others are stopped, a sentence names the one that ended, and the exit code is its own or 1. What they say

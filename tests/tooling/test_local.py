@@ -56,8 +56,8 @@ def test_with_a_page_and_a_log_it_says_where_both_are_and_nothing_else(launch, t
     assert str(log) in running.until("Log")
     running.until("Ctrl-C")
     assert "| " not in running.said.replace("│ ", "")
-    running.named("sh -c python worker.py").kill()
-    assert running.end() == 1
+    next(one for one in running.family() if command_line(one) == "python worker.py").kill()
+    assert running.end() == 128 + signal.SIGKILL
     assert f"{log} may say why.\n" in running.said
     assert "redis at" in log.read_text()
 
@@ -161,6 +161,22 @@ def test_help_says_what_it_does():
 
 
 # --- the parts --------------------------------------------------------------------------------------------------------
+
+
+def test_a_signal_may_print_in_the_midst_of_a_line(tmp_path):
+    with local.unbuffered(tmp_path / "log") as log:
+        before = signal.signal(signal.SIGALRM, lambda *_: print("signal", file=log, flush=True))
+        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        try:
+            for _ in range(5000):
+                print("x" * 200, file=log, flush=True)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+    said = (tmp_path / "log").read_text()
+    assert "signal" in said
+    assert said.count("x" * 200) >= 4990, "a line may be cut in two, and is not lost"
+    assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o600
 
 
 def test_made_up_keys_are_kept_for_their_owner_only(tmp_path):

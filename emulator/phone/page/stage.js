@@ -6,6 +6,7 @@ import { currentLanguage, t } from "./words.js";
 const AGAIN_MS = 500;
 const LONG_MS = 15_000;
 const TOUR_KEY = "tour";
+const PHONE = ["awaiting_phone", "linking"];
 const DEVICE = ["linked", "reconnecting"];
 const $ = (id) => document.getElementById(id);
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -19,7 +20,7 @@ export function createStage({ onCompany, onScreen }) {
 
   function drawTour() {
     $("tour").hidden = localStorage.getItem(TOUR_KEY) === "done";
-    const step = DEVICE.includes(shown.state) ? "trouble" : shown.qr || shown.code ? "phone" : "page";
+    const step = DEVICE.includes(shown.state) ? "trouble" : PHONE.includes(shown.state) ? "phone" : "page";
     for (const item of document.querySelectorAll("[data-step]")) {
       if (item.dataset.step === step) item.setAttribute("aria-current", "step");
       else item.removeAttribute("aria-current");
