@@ -6,11 +6,12 @@ import urllib.request
 
 import phonenumbers
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from app.local.redis import free_port
 from emulator.control import stage
 from tests.tooling.launched import Launched
+from tests.tooling.stranger import address, arriving
 
 
 @pytest.fixture
@@ -18,12 +19,6 @@ def demo(tmp_path):
     launched = Launched("emulator.demo", f"--folder={tmp_path / 'demo'}", TMPDIR=str(tmp_path), PORT=str(free_port()))
     yield launched
     launched.clean_up()
-
-
-def address(line):
-    url = re.search(r"http://\S+", line)
-    assert url, line
-    return url[0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -42,36 +37,10 @@ def test_it_shows_one_short_link_and_a_log_and_a_signal_stops_everything(demo, n
     demo.assert_all_gone()
 
 
-class Stage:
-    """The page in a browser: clicks of a stranger, and what is seen."""
-
-    def __init__(self, page):
-        self.page, self.frame = page, page.frame_locator("#page")
-
-    def press(self, name):
-        self.page.get_by_role("button", name=name, exact=True).click()
-
-    def sees(self, state, **parts):
-        marks = "".join(f"[data-{name}='{value}']" for name, value in {"state": state, **parts}.items())
-        expect(self.frame.locator(f"main{marks}")).to_be_attached(timeout=30_000)
-
-    def hears(self, words):
-        expect(self.page.locator("#log")).to_contain_text(words)
-
-
 @pytest.fixture
 def shown(demo, chromium_executable):
-    """The demo on a desktop, in English, with nothing that a browser could ask its user."""
-    url, complaints = address(demo.until("http://")), []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_executable)
-        page = browser.new_page(viewport={"width": 1280, "height": 800}, locale="en-GB")
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(url)
-        yield Stage(page)
-        browser.close()
-    assert complaints == []
+    with arriving(address(demo.until("http://")), chromium_executable) as stranger:
+        yield stranger
 
 
 @pytest.mark.browser

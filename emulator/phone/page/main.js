@@ -22,6 +22,7 @@ let view = "devices";
 let busy = false;
 let last = null;
 let wished = "";
+let leaving = 0;
 
 // The phone in hand; the wrong one differs in its last digit.
 const number = () => (behaves.has(WRONG_PHONE) ? other() : own);
@@ -50,7 +51,7 @@ function showOutcome(outcome, error) {
   show("result");
 }
 
-// Does one thing at a time and shows its outcome; then the page has its turn.
+// Does one thing at a time and shows its outcome.
 async function act(work) {
   if (busy) return;
   busy = true;
@@ -63,11 +64,18 @@ async function act(work) {
     busy = false;
     document.body.classList.remove("busy");
   }
-  if (!isDemo) return;
-  await pause(AWAY_MS);
-  $("hand").classList.remove("open");
-  await pause(AWAY_MS);
-  if (view === "result" && last.outcome === "confirmed") show("devices");
+  if (isDemo) leave();
+}
+
+// The page has its turn: the phone slides away, unless somebody takes it in hand again first.
+function leave() {
+  clearTimeout(leaving);
+  leaving = setTimeout(() => {
+    $("hand").classList.remove("open");
+    leaving = setTimeout(() => {
+      if (view === "result" && last.outcome === "confirmed") show("devices");
+    }, AWAY_MS);
+  }, AWAY_MS);
 }
 
 async function scanIt() {
@@ -205,6 +213,7 @@ const clicks = {
   typeIt,
   newCompany: () => stage.another(),
   showPhone() {
+    clearTimeout(leaving);
     if (view === "result") show("devices");
     $("hand").classList.add("open");
   },
