@@ -48,7 +48,7 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Glance:
     """One look at the service."""
 
     at: int
@@ -78,12 +78,12 @@ class Look:
         }
 
 
-async def look(op: Operator) -> Look:
+async def look(op: Operator) -> Glance:
     """The present moment and the newest endings."""
     moment = await gauges.read(op.redis)
     entries = await op.redis.xrevrange(keys.FEED, count=_LOOK_BACK)
     found = [one for place, fields in entries if (one := _ending(place, fields)) is not None]
-    return Look(now_ms(), moment, found[:SHOWN])
+    return Glance(now_ms(), moment, found[:SHOWN])
 
 
 def _ending(place: bytes, fields: dict[bytes, bytes]) -> Ending | None:
@@ -99,7 +99,7 @@ def _ending(place: bytes, fields: dict[bytes, bytes]) -> Ending | None:
         return None
 
 
-def screen(now: Look, first: Look) -> RenderableType:
+def screen(now: Glance, first: Glance) -> RenderableType:
     """What is shown. `first`: the look with which the person began, from which `since` counts."""
     moment = now.moment
     silent = len(moment.workers) - len(moment.living)
@@ -139,7 +139,7 @@ def _workers(moment: Moment) -> Iterable[tuple[object, ...]]:
         )
 
 
-def _counted(now: Look, first: Look) -> Iterable[tuple[object, ...]]:
+def _counted(now: Glance, first: Glance) -> Iterable[tuple[object, ...]]:
     before = first.counts()
     for name, value in now.counts().items():
         yield name.replace("_", " "), value, value - before[name]
@@ -152,7 +152,7 @@ def _endings(found: list[Ending]) -> Iterable[tuple[object, ...]]:
 
 
 async def top(op: Operator, *, once: bool, interval: float) -> Output:
-    """Look again and again until Ctrl-C; once, if that was asked for or nobody looks at a terminal."""
+    """Glance again and again until Ctrl-C; once, if that was asked for or nobody looks at a terminal."""
     first = await look(op)
     if once or op.as_json or not sys.stdout.isatty():
         return Output(first.data(), lambda out: out.print(screen(first, first)), ill=not first.moment.living)
