@@ -5,6 +5,7 @@ import ssl
 import certifi
 import pytest
 
+from tests.each import each
 from workers.store.device import StoreRefused
 from workers.store.postgres.dsn import server_of
 
@@ -35,7 +36,7 @@ def test_a_unix_socket_is_named_by_its_folder():
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("mode", "verifies", "names"), [("require", False, False), ("verify-ca", True, False), ("verify-full", True, True)]
 )
 def test_sslmode_means_for_us_what_it_means_for_postgres(mode, verifies, names):
@@ -45,7 +46,7 @@ def test_sslmode_means_for_us_what_it_means_for_postgres(mode, verifies, names):
     assert f"sslrootcert={certifi.where()}" in server.library_dsn(pooled=True)
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "says"),
     [
         ("postgres://u:p@h/db?search_path=wa_1", "search_path"),
@@ -75,7 +76,7 @@ def test_what_would_corrupt_or_mislead_is_refused_with_a_sentence_and_without_th
     assert "pa/ss" not in str(refused.value)
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "mode"),
     [
         ("sslmode=require&channel_binding=require", "require"),  # Neon

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import pytest
-
 from shared.core.failures import FAILURES, FailureCode
 from shared.core.messages import Fate, MessageState, NotSent
+from tests.each import each
 from workers import reasons
 from workers.engine.protocol import LostReason
 from workers.reasons import Verdict
@@ -17,19 +16,19 @@ FINAL_WORDS = {"timeout", "error", "err-client-outdated", "err-unexpected-state"
 UNKNOWN = ["", "err-something-new", "SUCCESS", "timeout "]
 
 
-@pytest.mark.parametrize("word", UNKNOWN)
+@each("word", UNKNOWN)
 def test_an_unknown_word_is_an_internal_failure_that_alerts(word):
     reason = reasons.of_word(word)
     assert (reason.verdict, reason.code) == (Verdict.FAIL, FailureCode.INTERNAL)
     assert FAILURES[reason.code].alerts
 
 
-@pytest.mark.parametrize("word", sorted(FINAL_WORDS))
+@each("word", sorted(FINAL_WORDS))
 def test_every_word_after_which_the_client_is_dead_ends_something(word):
     assert reasons.of_word(word).verdict is not Verdict.GO_ON
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "code", "throttle"),
     [
         (None, FailureCode.CONNECTION_FAILED, False),
@@ -47,8 +46,8 @@ def test_refusals_of_a_code(status, code, throttle):
     assert (refusal.code, refusal.throttle) == (code, throttle)
 
 
-@pytest.mark.parametrize("reason", LostReason)
-@pytest.mark.parametrize("fresh", [True, False])
+@each("reason", LostReason)
+@each("fresh", [True, False])
 def test_every_loss_has_a_name(reason, fresh):
     code = reasons.of_loss(reason, fresh=fresh)
     assert (code is FailureCode.DROPPED_AFTER_LINKING) == (fresh and reason is LostReason.LOGGED_OUT)
@@ -60,12 +59,12 @@ def test_a_locked_or_banned_account_is_told_as_such_and_never_as_unlinked_on_the
         assert reasons.of_loss(LostReason.RESTRICTED, fresh=fresh) is FailureCode.ACCOUNT_RESTRICTED
 
 
-@pytest.mark.parametrize("reason", LostReason)
+@each("reason", LostReason)
 def test_every_refusal_of_the_first_login_has_a_name(reason):
     assert reasons.of_ending("", reason) in FailureCode
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "code"),
     [
         ("failed to dial whatsapp web websocket: proxyconnect tcp: EOF", FailureCode.CONNECTION_FAILED),
@@ -83,7 +82,7 @@ def test_texts_of_errors(text, code):
     assert reasons.of_ending(text, None) is code
 
 
-@pytest.mark.parametrize(
+@each(
     ("word", "reason", "status"),
     [
         ("server returned error 463", NotSent.REFUSED, 463),
@@ -100,7 +99,7 @@ def test_only_what_is_known_not_to_have_been_sent_is_said_so(word, reason, statu
     assert reasons.of_unsent(word) == Fate(MessageState.FAILED, reason, status)
 
 
-@pytest.mark.parametrize(
+@each(
     "word",
     [
         "not held",

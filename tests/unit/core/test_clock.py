@@ -5,6 +5,7 @@ import time
 import pytest
 
 from shared.core import clock
+from tests.each import each
 
 SECOND = 1_000_000_000
 
@@ -57,8 +58,6 @@ def test_what_an_answers_way_may_make_is_no_difference_and_a_drift_is_one(host):
     assert clock.now_ms() == 1_800_000_001_000
 
 
-@pytest.mark.parametrize(
-    ("skew", "word"), [(0, "ok"), (1999, "ok"), (-2000, "ok"), (2001, "2 s ahead"), (-30_000, "30 s late")]
-)
+@each(("skew", "word"), [(0, "ok"), (1999, "ok"), (-2000, "ok"), (2001, "2 s ahead"), (-30_000, "30 s late")])
 def test_a_clock_is_off_when_people_should_know(skew, word):
     assert clock.in_words(skew) == word

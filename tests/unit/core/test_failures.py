@@ -3,9 +3,8 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from shared.core.failures import FAILURES, Act, Blame, FailureCode, Refused
+from tests.each import each
 
 #: As the contract prints them; other people's programs know these words.
 CONTRACT = """
@@ -19,19 +18,19 @@ def test_the_codes_are_those_of_the_contract():
     assert {code.value for code in FailureCode} == set(CONTRACT)
 
 
-@pytest.mark.parametrize("code", FailureCode)
+@each("code", FailureCode)
 def test_every_code_has_its_row_and_a_plain_name(code):
     assert FAILURES[code].blame in Blame
     assert FAILURES[code].act in Act
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", code.value)
 
 
-@pytest.mark.parametrize("code", FailureCode)
+@each("code", FailureCode)
 def test_the_mistakes_of_people_page_nobody(code):
     assert not (FAILURES[code].blame is Blame.OWNER and FAILURES[code].alerts)
 
 
-@pytest.mark.parametrize("code", FailureCode)
+@each("code", FailureCode)
 def test_what_cannot_succeed_later_does_not_offer_to_try_the_same_again(code):
     if not FAILURES[code].retryable:
         assert FAILURES[code].act not in {Act.RETRY, Act.WAIT}

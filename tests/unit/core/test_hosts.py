@@ -2,9 +2,8 @@
 
 import ipaddress
 
-import pytest
-
 from shared.core.hosts import is_address, may_reach
+from tests.each import each
 
 PRIVATE = [
     "127.0.0.1", "127.255.255.254", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
@@ -14,14 +13,12 @@ PRIVATE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("address", PRIVATE)
+@each("address", PRIVATE)
 def test_what_is_not_public_is_not_reached(address):
     assert not may_reach(address, ())
 
 
-@pytest.mark.parametrize(
-    "address", ["8.8.8.8", "93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "64:ff9b::808:808"]
-)
+@each("address", ["8.8.8.8", "93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "64:ff9b::808:808"])
 def test_what_is_public_is_reached(address):
     assert may_reach(address, ())
 

@@ -5,17 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from shared.core.ids import CompanyId, SessionId, company_id, company_of, session_of
+from tests.each import each
 
 
-@pytest.mark.parametrize(
-    "text", ["a", "1", "salon-1", "Salon_1.de", "a" * 64, "550e8400-e29b-41d4-a716-446655440000", "a.."]
-)
+@each("text", ["a", "1", "salon-1", "Salon_1.de", "a" * 64, "550e8400-e29b-41d4-a716-446655440000", "a.."])
 def test_a_company_goes_into_its_session_and_comes_out_again(text):
     assert session_of(company_id(text)) == f"company_{text}"
     assert company_of(session_of(company_id(text))) == text
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     ["", " ", "a b", "-a", ".a", "_a", "..", "../etc", "a/b", "a\n", "\na", "ü", "a" * 65, "a:b", "a*", "a\x00", "１"],
 )
@@ -26,7 +25,7 @@ def test_what_could_harm_a_key_or_a_file_is_no_company(text):
         company_of(SessionId(f"company_{text}"))
 
 
-@pytest.mark.parametrize("text", ["", "salon", "Company_salon", " company_salon", "company-salon", "xcompany_salon"])
+@each("text", ["", "salon", "Company_salon", " company_salon", "company-salon", "xcompany_salon"])
 def test_only_a_session_id_has_a_company(text):
     with pytest.raises(ValueError, match="session id"):
         company_of(SessionId(text))

@@ -3,10 +3,9 @@
 import inspect
 import re
 
-import pytest
-
 from shared.core import keys
 from shared.core.ids import SessionId, WorkerId
+from tests.each import each
 
 ARGUMENTS = {
     "session": SessionId("company_salon"),
@@ -62,14 +61,14 @@ def rows_for(name):
     return [row.name for row in keys.KEYS if re.fullmatch(re.sub(r"<\w+>", "[^:]+", row.name), name)]
 
 
-@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda one: one.__name__)
+@each("function", FUNCTIONS, ids=lambda one: one.__name__)
 def test_every_name_that_is_made_has_one_row_in_the_table(function):
     name = made_by(function)
     assert name.startswith(("wa:", "arq:"))
     assert len(rows_for(name)) == 1, name
 
 
-@pytest.mark.parametrize("name", CONSTANTS)
+@each("name", CONSTANTS)
 def test_every_fixed_name_has_one_row_in_the_table(name):
     assert rows_for(name) == [name]
 

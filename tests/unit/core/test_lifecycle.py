@@ -15,11 +15,12 @@ from shared.core.lifecycle import (
     check_step,
     diagram,
 )
+from tests.each import each
 
 ENDINGS = STARTABLE - {State.UNLINKED}
 
 
-@pytest.mark.parametrize(("old", "new"), list(itertools.product(State, State)))
+@each(("old", "new"), list(itertools.product(State, State)))
 def test_a_step_is_allowed_exactly_when_the_table_says_so(old, new):
     if new in STEPS[old]:
         check_step(old, new)
@@ -47,17 +48,17 @@ def test_every_state_can_be_reached_from_the_beginning():
     assert reached_from(State.UNLINKED) == set(State)
 
 
-@pytest.mark.parametrize("state", sorted(RUNNING))
+@each("state", sorted(RUNNING))
 def test_every_running_state_can_fail_at_once(state):
     assert State.FAILED in STEPS[state]
 
 
-@pytest.mark.parametrize("state", sorted(State))
+@each("state", sorted(State))
 def test_from_every_state_there_is_a_way_to_linked(state):
     assert State.LINKED in reached_from(state)
 
 
-@pytest.mark.parametrize("state", sorted(CANCELLABLE))
+@each("state", sorted(CANCELLABLE))
 def test_what_may_be_cancelled_can_be_cancelled(state):
     assert State.CANCELLED in STEPS[state]
     assert State.EXPIRED in STEPS[state]
@@ -68,7 +69,7 @@ def test_once_the_phone_has_agreed_it_cannot_be_cancelled():
     assert State.LINKING not in CANCELLABLE
 
 
-@pytest.mark.parametrize("state", sorted(STARTABLE))
+@each("state", sorted(STARTABLE))
 def test_where_nothing_runs_a_new_attempt_may_begin(state):
     assert State.QUEUED in STEPS[state]
 
@@ -78,7 +79,7 @@ def test_a_state_is_startable_or_running_or_has_a_device_and_never_two_of_them()
     assert len(STARTABLE) + len(RUNNING) + len(DEVICE) == len(State)
 
 
-@pytest.mark.parametrize("state", sorted(ENDINGS))
+@each("state", sorted(ENDINGS))
 def test_an_ending_is_left_only_by_a_new_request_or_by_a_device(state):
     assert STEPS[state] == {State.QUEUED, State.RECONNECTING}
 

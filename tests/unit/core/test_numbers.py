@@ -8,6 +8,7 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from shared.core import phone
 from shared.core.failures import FailureCode, Refused
+from tests.each import each
 
 SEED = 20261123
 
@@ -38,7 +39,7 @@ def test_there_are_two_hundred_from_all_over_the_world():
     assert len({region for region, _ in NUMBERS}) > 120
 
 
-@pytest.mark.parametrize(("region", "e164"), NUMBERS, ids=lambda value: value)
+@each(("region", "e164"), NUMBERS, ids=lambda value: value)
 def test_it_is_understood_however_it_is_written(region, e164):
     number = phonenumbers.parse(e164, None)
     nationally = phonenumbers.format_number(number, PhoneNumberFormat.NATIONAL)
@@ -49,7 +50,7 @@ def test_it_is_understood_however_it_is_written(region, e164):
         assert phone.parse(typed, "RU") == e164
 
 
-@pytest.mark.parametrize(("region", "e164"), NUMBERS, ids=lambda value: value)
+@each(("region", "e164"), NUMBERS, ids=lambda value: value)
 def test_it_is_one_account_with_its_variants_and_with_nothing_else(region, e164):
     own = phone.variants(e164)
     assert e164 in own
@@ -62,7 +63,7 @@ def test_it_is_one_account_with_its_variants_and_with_nothing_else(region, e164)
     assert not [other for other in strangers if phone.same_account(other, e164)]
 
 
-@pytest.mark.parametrize(("region", "e164"), NUMBERS, ids=lambda value: value)
+@each(("region", "e164"), NUMBERS, ids=lambda value: value)
 def test_it_is_shown_with_its_country_and_four_digits(region, e164):
     country, hidden, *last = phone.masked(e164).split(" ")
     assert e164.startswith(country)
@@ -71,7 +72,7 @@ def test_it_is_shown_with_its_country_and_four_digits(region, e164):
     assert len(country) + len(hidden) + 4 == len(e164)
 
 
-@pytest.mark.parametrize(
+@each(
     ("typed", "region", "wanted"),
     [
         # Russia: 8 for +7, also behind a plus, and from those who are used to a 0.
@@ -104,7 +105,7 @@ def test_old_and_local_ways_of_writing(typed, region, wanted):
     assert phone.parse(typed, region) == wanted
 
 
-@pytest.mark.parametrize(
+@each(
     ("typed", "region"),
     [
         ("+8 900 123-45-67", "DE"),  # 8 is Russia's habit, and nobody else's
@@ -120,7 +121,7 @@ def test_a_guess_is_not_bolder_than_that(typed, region):
     assert refused.value.code is FailureCode.INVALID_PHONE
 
 
-@pytest.mark.parametrize(
+@each(
     ("expected", "linked"),
     [
         ("+5511987654321", "551187654321"),
@@ -135,7 +136,7 @@ def test_the_linked_device_is_the_expected_one_by_any_of_its_numbers(expected, l
     assert phone.same_account(expected, phone.of_jid(f"{linked}:12@s.whatsapp.net"))
 
 
-@pytest.mark.parametrize(
+@each(
     ("expected", "linked"),
     [
         ("+551137654321", "5511937654321"),  # a landline, and somebody's mobile
@@ -182,7 +183,7 @@ def test_a_mobile_with_its_own_country_code_and_without_a_plus_is_itself_or_refu
     assert not wrong
 
 
-@pytest.mark.parametrize(
+@each(
     ("region", "typed", "wanted"),
     [
         ("DE", "4915123456088", "+4915123456088"),
@@ -205,7 +206,7 @@ def test_both_readings_are_numbers_and_the_likelier_is_taken(region, typed, want
         assert got == wanted
 
 
-@pytest.mark.parametrize(
+@each(
     ("old", "new"),
     [
         ("5215512345678", "525512345678"),
@@ -231,7 +232,7 @@ def test_a_renumbered_account_is_one_by_both_its_numbers(old, new):
     assert phone.canonical(f"+{old}") == phone.canonical(f"+{new}")
 
 
-@pytest.mark.parametrize(
+@each(
     ("typed", "region", "linked", "written"),
     [
         ("+225 49 00 00 01", "RU", "+2250749000001", "+22549000001"),

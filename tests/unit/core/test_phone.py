@@ -6,6 +6,7 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from shared.core import phone
 from shared.core.failures import FailureCode, Refused
+from tests.each import each
 
 #: Where many people are, and where numbering is strange (AR, BR, MX, IT, SG, CI, HK, DE, AT).
 REGIONS = """
@@ -18,7 +19,7 @@ def example(region, kind=PhoneNumberType.MOBILE):
     return phonenumbers.example_number_for_type(region, kind)
 
 
-@pytest.mark.parametrize(
+@each(
     "typed",
     ["89001234567", "+7 900 123-45-67", "9001234567", "8 (900) 123-45-67", " 8-900-1234567 ", "007 900 1234567"],
 )
@@ -26,7 +27,7 @@ def test_every_way_of_writing_one_number_gives_one_number(typed):
     assert phone.parse(typed, "RU") == "+79001234567"
 
 
-@pytest.mark.parametrize(
+@each(
     "typed",
     [
         "8900",
@@ -58,7 +59,7 @@ def test_fifty_regions_and_more_are_looked_at():
     assert len(set(REGIONS)) > 50
 
 
-@pytest.mark.parametrize("region", REGIONS)
+@each("region", REGIONS)
 def test_a_regions_own_mobile_is_understood_however_it_is_written(region):
     number = example(region)
     wanted = phonenumbers.format_number(number, PhoneNumberFormat.E164)
@@ -71,14 +72,14 @@ def test_a_regions_own_mobile_is_understood_however_it_is_written(region):
     assert phone.parse(wanted, "RU") == wanted
 
 
-@pytest.mark.parametrize("region", REGIONS)
+@each("region", REGIONS)
 def test_a_number_with_sixteen_digits_is_refused_everywhere(region):
     number = phonenumbers.format_number(example(region), PhoneNumberFormat.E164)
     with pytest.raises(Refused):
         phone.parse(number.ljust(len("+") + 16, "0"), region)
 
 
-@pytest.mark.parametrize(
+@each(
     ("region", "kind"),
     [("GB", PhoneNumberType.PREMIUM_RATE), ("DE", PhoneNumberType.SHARED_COST), ("RU", PhoneNumberType.PREMIUM_RATE)],
 )
@@ -87,7 +88,7 @@ def test_lines_that_cannot_carry_whatsapp_are_refused(region, kind):
         phone.parse(phonenumbers.format_number(example(region, kind), PhoneNumberFormat.E164), region)
 
 
-@pytest.mark.parametrize("region", REGIONS)
+@each("region", REGIONS)
 def test_a_masked_number_shows_its_country_and_four_digits_only(region):
     number = example(region)
     e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
@@ -99,13 +100,13 @@ def test_a_masked_number_shows_its_country_and_four_digits_only(region):
     assert len(hidden) + 4 == len(e164) - len(country)
 
 
-@pytest.mark.parametrize("nonsense", ["", "79001234567", "+", "hello 79001234567", "+0000", "1"])
+@each("nonsense", ["", "79001234567", "+", "hello 79001234567", "+0000", "1"])
 def test_masking_nonsense_shows_at_most_two_of_its_characters(nonsense):
     shown = phone.masked(nonsense)
     assert len(shown.replace("•", "").strip()) <= 2
 
 
-@pytest.mark.parametrize(
+@each(
     ("one", "other"),
     [
         ("+5511987654321", "+551187654321"),
@@ -119,7 +120,7 @@ def test_a_countrys_two_ways_of_writing_are_one_account(one, other):
     assert phone.same_account(other, one)
 
 
-@pytest.mark.parametrize(
+@each(
     ("one", "other"),
     [
         ("+79001234567", "+79001234568"),
@@ -134,14 +135,12 @@ def test_two_phones_are_two_accounts(one, other):
     assert not phone.same_account(one, other)
 
 
-@pytest.mark.parametrize(
-    "jid", ["79001234567@s.whatsapp.net", "79001234567:12@s.whatsapp.net", "79001234567.0:12@s.whatsapp.net"]
-)
+@each("jid", ["79001234567@s.whatsapp.net", "79001234567:12@s.whatsapp.net", "79001234567.0:12@s.whatsapp.net"])
 def test_a_devices_name_tells_the_phone(jid):
     assert phone.of_jid(jid) == "+79001234567"
 
 
-@pytest.mark.parametrize(
+@each(
     ("e164", "region"),
     [
         ("+79001234567", "RU"),

@@ -30,6 +30,7 @@ from shared.core.protocol import (
     Snapshot,
     client_message,
 )
+from tests.each import each
 
 FULL = Snapshot(
     state=State.AWAITING_PHONE,
@@ -47,7 +48,7 @@ FULL = Snapshot(
 )
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "message"),
     [
         ('{"type":"hello","token":"t"}', Hello(type="hello", token="t")),
@@ -64,7 +65,7 @@ def test_every_message_of_a_browser_is_understood(text, message):
     assert client_message.validate_json(text) == message
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "",
@@ -139,7 +140,7 @@ def test_what_is_absent_is_not_said():
     assert said == {"state": "unlinked", "sessionId": "company_1", "attempt": 0, "seq": 0, "serverNow": 1}
 
 
-@pytest.mark.parametrize("kind", MessageType)
+@each("kind", MessageType)
 def test_a_message_of_the_server_comes_back_the_same(kind):
     error = ErrorView(code=FailureCode.IN_PROGRESS, field="phoneNumber", retry_at=1)
     profile = Profile(company="Salon", platform="P", region="RU", device_name="D", return_url="https://x.example/")
@@ -159,7 +160,7 @@ def test_a_body_with_something_unknown_is_refused():
         Body.model_validate_json('{"state":"linked","phone":"+79001234567"}')
 
 
-@pytest.mark.parametrize("bad", [{"number": 0}, {"of": 0}, {"text": None}, {"expires_at": "soon"}])
+@each("bad", [{"number": 0}, {"of": 0}, {"text": None}, {"expires_at": "soon"}])
 def test_a_qr_that_cannot_be_is_refused(bad):
     with pytest.raises(ValidationError):
         QrView.model_validate({"text": "t", "svg": "s", "number": 1, "of": 6, "expires_at": 1} | bad)

@@ -4,11 +4,11 @@ import base64
 import random
 import xml.etree.ElementTree as ET
 
-import pytest
 import zxingcpp
 from PIL import Image
 
 from shared.core import qr
+from tests.each import each
 
 SCALE = 6
 
@@ -55,12 +55,12 @@ def like_whatsapps(seed):
     return f"https://wa.me/settings/linked_devices#2@{ref},{keys},{chance.randint(1, 9)}"
 
 
-@pytest.mark.parametrize("text", ["a", "2@abc", "https://wa.me/settings/linked_devices#2@x,y,z,1"])
+@each("text", ["a", "2@abc", "https://wa.me/settings/linked_devices#2@x,y,z,1"])
 def test_a_reader_reads_what_was_written(text):
     assert read(qr.svg(text)) == text
 
 
-@pytest.mark.parametrize("seed", range(50))
+@each("seed", range(50))
 def test_texts_like_whatsapps_are_readable(seed):
     text = like_whatsapps(seed)
     assert read(qr.svg(text)) == text

@@ -4,11 +4,10 @@ import itertools
 import json
 from pathlib import Path
 
-import pytest
-
 from emulator.faults import Fault
 from shared.core.failures import FAILURES, FailureCode
 from shared.core.lifecycle import STEPS, State
+from tests.each import each
 from tests.scenarios import SCENARIOS
 
 LOCALES = sorted((Path(__file__).parents[3] / "frontend" / "locales").glob("*.json"))
@@ -29,7 +28,7 @@ def test_every_failure_is_in_the_table_or_is_tested_elsewhere():
     assert {scenario.failure for scenario in SCENARIOS} - {None} == set(FailureCode) - set(ELSEWHERE)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@each("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_a_row_is_possible(scenario):
     states = [State(name) for name in scenario.states.split() if name != "refused"]
     for old, new in itertools.pairwise(states):
@@ -40,7 +39,7 @@ def test_a_row_is_possible(scenario):
         assert scenario.text in json.loads(locale.read_text(encoding="utf-8")), locale.name
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@each("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_sentry_hears_of_failures_that_alert_and_of_nothing_else(scenario):
     codes = {scenario.failure} | {code for code in FailureCode if f'"{code.value}"' in scenario.counts}
     alerts = any(FAILURES[code].alerts for code in codes if code is not None)

@@ -3,9 +3,10 @@
 import pytest
 
 from shared.core.urls import RedisPlace, redis_place
+from tests.each import each
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "place"),
     [
         ("redis://127.0.0.1:6379/0", RedisPlace((("127.0.0.1", 6379),))),
@@ -42,7 +43,7 @@ def test_a_url_of_a_host_is_read(url, place):
     assert redis_place(url) == place
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "says"),
     [
         ("http://h", "begins with"),

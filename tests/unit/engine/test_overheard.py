@@ -1,7 +1,6 @@
 """Lines of the library's log, of which a few matter."""
 
-import pytest
-
+from tests.each import each
 from workers.engine.child.happenings import Oddity, ReceiverMissed
 from workers.engine.child.overheard import MOST_SAID, RefusalText, overhear
 from workers.engine.protocol import Remark
@@ -17,7 +16,7 @@ def entry(message):
     return b"\x0a" + head + text + b"\x12\x06Client\x1a\x04WARN"
 
 
-@pytest.mark.parametrize(
+@each(
     ("message", "told"),
     [
         (f"Failed to encrypt 3EB0 for 79001239999@lid: {NO_SESSION}", ReceiverMissed("3EB0")),
@@ -64,6 +63,6 @@ def test_of_the_library_s_log_only_what_matters_is_heard(message, told):
     assert overhear(entry(message)) == told
 
 
-@pytest.mark.parametrize("line", [b"", b"\xff\xfe", b"Unknown stream error: <" + b"\xff" * 50 + b">", b"\x0a\x00"])
+@each("line", [b"", b"\xff\xfe", b"Unknown stream error: <" + b"\xff" * 50 + b">", b"\x0a\x00"])
 def test_no_line_is_too_odd(line):
     assert overhear(line) is None or isinstance(overhear(line), Oddity)

@@ -4,10 +4,9 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
-
 from shared.core.failures import FAILURES, FailureCode
 from shared.core.lifecycle import STEPS, State
+from tests.each import each
 from tests.played import RETRY_AT, START, play
 from tests.scenarios import SCENARIOS, Play
 from workers import tallies
@@ -134,9 +133,7 @@ def held(scenario: Any) -> Stay:
     return stay
 
 
-@pytest.mark.parametrize(
-    "scenario", [row for row in SCENARIOS if "linked" in row.states.split()], ids=lambda scenario: scenario.name
-)
+@each("scenario", [row for row in SCENARIOS if "linked" in row.states.split()], ids=lambda scenario: scenario.name)
 def test_a_row_of_the_scenario_table(scenario):
     assert play(scenario).states[-1] == "linked"
     stay = held(scenario)
@@ -171,7 +168,7 @@ def test_a_lost_connection_is_told_until_it_is_back():
     assert len(stay.did(t.WakeTexts)) == 2
 
 
-@pytest.mark.parametrize("stay", [coming, online, lambda: online().happen(DROPPED)])
+@each("stay", [coming, online, lambda: online().happen(DROPPED)])
 def test_when_its_holder_dies_it_is_started_again(stay):
     stay = stay().happen(Sign.HOLDER_DIED)
     assert stay.tenure.phase is TenurePhase.COMING
@@ -274,7 +271,7 @@ def test_logged_out_is_forgotten_and_told():
     assert (stay.ending.state, stay.ending.code) == (State.FAILED, FailureCode.DROPPED_AFTER_LINKING)
 
 
-@pytest.mark.parametrize("fresh", [True, False])
+@each("fresh", [True, False])
 def test_a_restricted_account_has_failed_and_its_device_is_gone(fresh):
     stay = online(fresh=fresh).happen(lost(R.RESTRICTED))
     assert stay.kinds()[-2:] == ["ForgetDevice", "TellEnd"]
@@ -337,7 +334,7 @@ def test_an_unlink_keeps_the_wish_before_it_asks_and_the_keys_until_the_answer()
     assert (stay.ending.state, stay.ending.event, stay.ending.code) == (State.UNLINKED, "session.unlinked", None)
 
 
-@pytest.mark.parametrize("said", [RELEASED, lost(R.START_FAILED), lost(R.REPLACED), lost(R.BANNED, RETRY_AT)])
+@each("said", [RELEASED, lost(R.START_FAILED), lost(R.REPLACED), lost(R.BANNED, RETRY_AT)])
 def test_what_does_not_prove_the_log_out_has_it_tried_again(said):
     stay = online().happen(ASKED, said)
     assert stay.kinds()[-1] == "RetryIn"

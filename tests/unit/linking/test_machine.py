@@ -3,12 +3,11 @@
 import itertools
 from dataclasses import replace
 
-import pytest
-
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import RUNNING, STEPS, State
 from shared.core.protocol import Method
 from shared.state.claims import REVOKED, Subject
+from tests.each import each
 from tests.played import CODE, CONNECTED, RETRY_AT, START, Player, ended, paired, play, qr, word
 from tests.scenarios import SCENARIOS
 from workers.engine import protocol as pipe
@@ -38,7 +37,7 @@ def shown(**options):
 # --- the scenario table -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@each("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_a_row_of_the_scenario_table(scenario):
     player = play(scenario)
     wanted = scenario.states.split()
@@ -69,7 +68,7 @@ def test_with_a_warm_linker_it_dials_before_it_reads_and_tells():
     assert kinds(Player(warm=False).begin()) == ["Learn", "Show", "Dial"]
 
 
-@pytest.mark.parametrize("code", [FailureCode.PAUSED, FailureCode.NO_ROOM])
+@each("code", [FailureCode.PAUSED, FailureCode.NO_ROOM])
 def test_where_there_must_be_no_attempt_none_dials(code):
     player = Player(refused=code).begin()
     assert failure(player) is code
@@ -307,7 +306,7 @@ def test_what_the_linker_says_twice_is_done_once():
     assert player.states == LINKED_STATES
 
 
-@pytest.mark.parametrize("events", [[paired(NUMBER)], [CONNECTED]])
+@each("events", [[paired(NUMBER)], [CONNECTED]])
 def test_a_linker_that_is_out_of_order_is_our_fault(events):
     player = Player().begin().happen(*events)
     assert failure(player) is FailureCode.INTERNAL
@@ -324,7 +323,7 @@ def test_connected_without_a_pairing_says_so():
     assert shown().happen(CONNECTED).did(c.End)[0].raw == "connected in awaiting_phone"
 
 
-@pytest.mark.parametrize(
+@each(
     ("options", "parked", "raw"),
     [
         ({"expected": OTHER}, "wrong-number", "wrong-number"),
@@ -423,7 +422,7 @@ OUTDATED = word("err-client-outdated")
 TOO_OLD = ended("client outdated (405)", pipe.LostReason.OUTDATED)
 
 
-@pytest.mark.parametrize("begun", [lambda **more: Player(**more).begin(), shown])
+@each("begun", [lambda **more: Player(**more).begin(), shown])
 def test_a_refused_version_is_followed_by_a_newer_one_so_often_and_no_more(begun):
     player = begun(newer=True)
     for number in range(1, LIMITS.restarts + 1):
@@ -436,7 +435,7 @@ def test_a_refused_version_is_followed_by_a_newer_one_so_often_and_no_more(begun
     assert failure(player) is FailureCode.CLIENT_OUTDATED
 
 
-@pytest.mark.parametrize(
+@each(
     ("begun", "event", "raw"),
     [
         (lambda: Player().begin(), OUTDATED, "err-client-outdated"),
@@ -464,7 +463,7 @@ def test_after_the_yes_another_linker_logs_in_with_the_newer_version_once():
 # --- what others ask --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("phase", [lambda: Player().begin(), shown])
+@each("phase", [lambda: Player().begin(), shown])
 def test_before_the_yes_it_can_be_taken_back(phase):
     player = phase().happen(Order.CANCEL)
     assert player.states[-1] == "cancelled"
@@ -490,7 +489,7 @@ def test_what_the_page_was_told_stays_with_a_cancelled_attempt():
     assert shown().happen(Order.CANCEL).did(c.End)[0].detail == ""
 
 
-@pytest.mark.parametrize("order", [Order.CANCEL, Order.HAND_OVER, Order.CODE])
+@each("order", [Order.CANCEL, Order.HAND_OVER, Order.CODE])
 def test_after_the_yes_it_only_succeeds_or_fails(order):
     player = shown().happen(paired(NUMBER), order)
     assert player.course.phase is Phase.AGREED
@@ -506,7 +505,7 @@ def test_an_unlink_after_the_yes_is_done_as_soon_as_there_is_a_device():
     assert kinds(linked())[-1] == "HoldLinked"
 
 
-@pytest.mark.parametrize("phase", [lambda: Player().begin(), shown, lambda: shown().happen(paired(NUMBER))])
+@each("phase", [lambda: Player().begin(), shown, lambda: shown().happen(paired(NUMBER))])
 def test_who_has_lost_the_lease_says_nothing_more(phase):
     player = phase()
     told = len(player.told)
@@ -591,17 +590,15 @@ def keeping(**options):
     return player
 
 
-@pytest.mark.parametrize("event", [c.Broke("KeyError"), c.TimeIsUp(), Order.LOST])
-@pytest.mark.parametrize(
-    "begin", [Player, lambda: Player().begin(), shown, lambda: shown().happen(paired(NUMBER)), keeping]
-)
+@each("event", [c.Broke("KeyError"), c.TimeIsUp(), Order.LOST])
+@each("begin", [Player, lambda: Player().begin(), shown, lambda: shown().happen(paired(NUMBER)), keeping])
 def test_whatever_is_broken_late_or_lost_ends_in_every_phase(begin, event):
     player = begin().happen(event)
     assert player.course.phase is Phase.OVER
     assert player.did(c.HangUp)
 
 
-@pytest.mark.parametrize("order", [Order.CANCEL, Order.UNLINK, Order.HAND_OVER])
+@each("order", [Order.CANCEL, Order.UNLINK, Order.HAND_OVER])
 def test_an_attempt_can_be_taken_back_before_it_knows_whom_it_is_about(order):
     player = Player().happen(order)
     assert player.course.phase is Phase.OVER
@@ -627,8 +624,8 @@ ENDINGS = [
 ]
 
 
-@pytest.mark.parametrize("begin", [lambda: Player().begin(), shown])
-@pytest.mark.parametrize("event", ENDINGS)
+@each("begin", [lambda: Player().begin(), shown])
+@each("event", ENDINGS)
 def test_nothing_is_left_of_the_connection_when_an_attempt_ends(begin, event):
     player = begin().happen(event)
     if event == paired(OTHER[1:]) and begin is shown:

@@ -5,6 +5,7 @@ from base64 import b64decode
 
 import pytest
 
+from tests.each import each
 from tests.unit.moving.made import Made, b64, private_of, typed
 from workers.moving.baileys import BaileysSession, NotImportable, decode
 from workers.moving.curve import clamped, derive, is_signed, public_of
@@ -62,7 +63,7 @@ def test_a_session_that_cannot_send_is_left_out():
     assert to_session(record, DEVICE) is None
 
 
-@pytest.mark.parametrize("record", [{"_sessions": {"a": {}}}, {"_sessions": {"a": {"indexInfo": {"closed": -1}}}}])
+@each("record", [{"_sessions": {"a": {}}}, {"_sessions": {"a": {"indexInfo": {"closed": -1}}}}])
 def test_a_damaged_session_is_refused(record):
     with pytest.raises(NotImportable):
         to_session(record, DEVICE)

@@ -2,8 +2,7 @@
 
 from types import SimpleNamespace
 
-import pytest
-
+from tests.each import each
 from workers.moving.verdicts import Known, Level, MoveFinding, MoveVerdict, Registered, Rules, judge
 
 NOW = 2_000_000_000.0
@@ -48,7 +47,7 @@ CASES: dict = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@each("case", CASES)
 def test_each_reason_has_its_verdict(case):
     found, here, rules, verdict, said = CASES[case]
     (judged,) = judge([found], here, Rules(**rules))

@@ -6,12 +6,12 @@ from html.parser import HTMLParser
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-import pytest
 from starlette.requests import Request
 
 from app.page.assets import FRONTEND, PAGES
 from app.page.look import Platform
 from app.page.paint import LATER, Languages, Painter, Reader
+from tests.each import each
 
 LANGUAGES = Languages(FRONTEND / "locales")
 ANDROID = "Mozilla/5.0 (Linux; Android 14; Pixel 7) AppleWebKit/537.36 Chrome/120.0.0.0 Mobile Safari/537.36"
@@ -47,12 +47,12 @@ WISHES = [
 ]
 
 
-@pytest.mark.parametrize(("told", "locale"), WISHES)
+@each(("told", "locale"), WISHES)
 def test_the_reader_s_language(told, locale):
     assert LANGUAGES.reader(asked(**told)).locale == locale
 
 
-@pytest.mark.parametrize(
+@each(
     ("headers", "on_phone", "app"),
     [
         ({}, False, "android"),
@@ -68,9 +68,9 @@ def test_the_reader_s_device(headers, on_phone, app):
     assert (reader.on_phone, reader.app) == (on_phone, app)
 
 
-@pytest.mark.parametrize("page", PAGES.values())
-@pytest.mark.parametrize("locale", LANGUAGES.words)
-@pytest.mark.parametrize("on_phone", [True, False])
+@each("page", PAGES.values())
+@each("locale", LANGUAGES.words)
+@each("on_phone", [True, False])
 def test_every_blank_is_filled_in_every_language(page, locale, on_phone):
     html = painted(page, Reader(locale, on_phone, "android"), Platform("Bookwell", "Bookwell"))
     assert not re.search(r"\{\{|\}\}", html.partition('id="words">')[0])

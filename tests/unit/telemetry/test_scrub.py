@@ -12,6 +12,7 @@ from hypothesis import strategies as some
 from phonenumbers import PhoneNumberFormat
 
 from shared.telemetry import scrub
+from tests.each import each
 from tests.unit.core.test_phone import REGIONS
 
 BEFORE = some.sampled_from(
@@ -70,7 +71,7 @@ def test_a_phone_as_its_country_writes_it_never_survives(number, before, after):
     assert digits(written)[-6:] not in digits(scrub.text(f"{before}{written}{after}"))
 
 
-@pytest.mark.parametrize(
+@each(
     "written",
     [
         "89001234567",
@@ -133,7 +134,7 @@ def test_a_devices_name_never_survives(number, device, server, before, after):
         assert str(number) not in scrub.text(f"{before}{jid}{after}")
 
 
-@pytest.mark.parametrize(
+@each(
     "line",
     [
         "Authorization: Bearer an-api-key-of-ours",
@@ -146,7 +147,7 @@ def test_a_key_never_survives(line):
     assert "ours" not in scrub.text(line)
 
 
-@pytest.mark.parametrize(
+@each(
     "line",
     [
         "attempt.linked attempt=28343214 seq=17 ms=1234",
