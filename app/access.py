@@ -45,7 +45,7 @@ class Brand:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PageLook:
     """What web must know of a link before its page has said hello: the brand, and whose pages may frame it."""
 
     brand: Brand | None = None
@@ -74,9 +74,9 @@ class Link:
         return session_of(self.company)
 
     @property
-    def look(self) -> Look | None:
+    def look(self) -> PageLook | None:
         """How its page looks, where that differs from the service's own look."""
-        return Look(self.brand, self.embed_origin) if self.brand or self.embed_origin else None
+        return PageLook(self.brand, self.embed_origin) if self.brand or self.embed_origin else None
 
 
 class LinkOptions(TypedDict, total=False):
@@ -124,16 +124,16 @@ class Access:
         said = {claim: getattr(link, name) for name, claim in _CLAIMS.items()}
         return self._encode({"aud": _PURPOSE, "exp": link.expires_at // 1000, **said, "brand": _said_of(link.brand)})
 
-    def sign_look(self, look: Look) -> str:
+    def sign_look(self, look: PageLook) -> str:
         """The look as the link's address tells it to the server, which does not see the token. It is no secret, and for
         ever: a dead link still says whose it was. Nobody else can make one, and so dress our page as another's."""
         return self._encode({"aud": _LOOK, "brand": _said_of(look.brand), "embed": look.embed_origin})
 
-    def read_look(self, text: str) -> Look | None:
+    def read_look(self, text: str) -> PageLook | None:
         """The look that `sign_look` has signed; None for anything else."""
         try:
             claims = jwt.decode(text, self._secret, [_ALGORITHM], audience=_LOOK)
-            return Look(_brand_in(claims), claims.get("embed"))
+            return PageLook(_brand_in(claims), claims.get("embed"))
         except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError):
             return None
 

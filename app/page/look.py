@@ -10,7 +10,7 @@ from functools import cached_property
 from pydantic import HttpUrl
 from starlette.requests import Request
 
-from app.access import Access, Brand, Look
+from app.access import Access, Brand, PageLook
 from app.http.policy import content_policy
 from app.page.whereabouts import LOOK
 from shared.core.colour import Shades, dark_shades, light_shades
@@ -34,7 +34,7 @@ class Platform:
     embed_origin: str | None = None
 
     @classmethod
-    def of(cls, config: Settings, look: Look | None = None) -> "Platform":
+    def of(cls, config: Settings, look: PageLook | None = None) -> "Platform":
         """The platform of a link. What its look leaves out is the service's; but no logo stands beside another's name.
         An origin that is no longer one of `EMBED_ORIGINS` may not frame the page any more."""
         brand = (look.brand if look else None) or Brand()
