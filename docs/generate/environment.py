@@ -42,6 +42,8 @@ def _default(field: FieldInfo) -> str:
         value = value.value
     if value is None or value == () or value is PydanticUndefined:
         return "-"
+    if isinstance(value, tuple | list):
+        return "`" + ",".join(str(one) for one in value) + "`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{value.as_posix() if isinstance(value, Path) else value}`"
