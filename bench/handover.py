@@ -125,7 +125,7 @@ async def measure(rounds: int, round_trip: float) -> int:
         stack.callback(postgres.remove)
         postgres.create()
         postgres.start()
-        emulator = await stack.enter_async_context(Emulator.start())
+        emulator = await stack.enter_async_context(Emulator.start(life=0))
         environment = os.environ | emulator.client_env("ours")
         engines = await stack.enter_async_context(Engines(Options(device_name="Bench"), environment))
         pool = await stack.enter_async_context(LinkerPool(engines, 1))

@@ -48,13 +48,13 @@ class Run:
     @contextlib.asynccontextmanager
     async def emulator(self) -> AsyncIterator[Emulator]:
         """A WhatsApp that is nobody else's."""
-        async with Emulator.start() as emulator:
+        async with Emulator.start(life=0) as emulator:
             yield emulator
 
     async def fleet(self, count: int) -> Fleet:
         """At least so many linked companies; made once in a run, as each costs a pairing."""
         if self._fleet is None:
-            emulator = await self.stack.enter_async_context(Emulator.start())
+            emulator = await self.stack.enter_async_context(Emulator.start(life=0))
             self._fleet = Fleet(emulator, self.place(), self.say)
             self.stack.callback(self._fleet.close)
         await self._fleet.grow(count)

@@ -33,7 +33,7 @@ async def sizes(sessions: int, attempts: int) -> None:
     try:
         with local_redis.running(folder / "redis") as redis:
             async with (
-                Emulator.start() as emulator,
+                Emulator.start(life=0) as emulator,
                 Stack.running(
                     emulator, redis.url, folder, MAX_ATTEMPTS=str(attempts + 1), MAX_SESSIONS="1000"
                 ) as stack,

@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from emulator.life import LIFE_RATE, any_seed
 from emulator.listen import NotLoopback, Options, require_loopback, serving
 from emulator.wire.words import WordsNotFound
 
@@ -32,7 +33,14 @@ def _parse(arguments: list[str]) -> tuple[argparse.ArgumentParser, argparse.Name
         "--chaos", type=float, default=0.0, metavar="RATE", help="share of occasions that go wrong, 0 to 1"
     )
     parser.add_argument(
-        "--life", type=float, default=0.0, metavar="RATE", help="share of occasions at which something ordinary happens"
+        "--life",
+        type=float,
+        default=LIFE_RATE,
+        metavar="RATE",
+        help=f"share of occasions at which something ordinary happens (default: {LIFE_RATE})",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=any_seed(), help="of chaos and life: the same seed, the same choices (default: any)"
     )
     parser.add_argument(
         "--service",
@@ -40,7 +48,6 @@ def _parse(arguments: list[str]) -> tuple[argparse.ArgumentParser, argparse.Name
         metavar="FILE",
         help="the running.json of a service whose page /demo shows beside the phone",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of chaos and life: the same seed, the same choices")
     return parser, parser.parse_args(arguments)
 
 
@@ -50,9 +57,7 @@ async def _run(options: Options) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with serving(options) as ready:
-        random = {"chaos": options.chaos, "life": options.life, "seed": options.seed}
-        line = asdict(ready) | (random if options.chaos or options.life else {})
-        sys.stdout.write(json.dumps({"ready": True, **line}) + "\n")
+        sys.stdout.write(json.dumps({"ready": True, **asdict(ready), "chaos": options.chaos}) + "\n")
         sys.stdout.flush()
         await stop.wait()
 

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import httpx
 
@@ -51,13 +51,18 @@ class Event:
 
 
 class Emulator:
-    """A running emulator, seen through its control port."""
+    """A running emulator, seen through its control port. `known` are those of this process that were not stopped yet."""
+
+    known: ClassVar[list[Emulator]] = []
 
     def __init__(self, ready: dict[str, Any], process: asyncio.subprocess.Process | None = None) -> None:
         self.proxy_port: int = ready["proxy_port"]
         self.control_port: int = ready["control_port"]
         self.ca_path: str = ready["ca_path"]
         self.root_key: str = ready["root_key"]
+        self.life: float = ready["life"]
+        self.seed: int = ready["seed"]
+        Emulator.known.append(self)
         self._process = process
         self._http = httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{self.control_port}", timeout=httpx.Timeout(90.0), trust_env=False
@@ -73,10 +78,11 @@ class Emulator:
         proxy_port: int = 0,
         control_port: int = 0,
         chaos: float = 0.0,
-        life: float = 0.0,
-        seed: int = 0,
+        life: float | None = None,
+        seed: int | None = None,
     ) -> AsyncIterator[Emulator]:
-        """An emulator in a process of its own, ended with the block. Without `state_directory` it forgets everything."""
+        """An emulator in a process of its own, ended with the block. Without `state_directory` it forgets everything.
+        `life` and `seed`: what happens by itself; without them at the usual rate, and from any seed."""
         emulator = await Emulator.launch(
             state_directory, proxy_port=proxy_port, control_port=control_port, chaos=chaos, life=life, seed=seed
         )
@@ -92,16 +98,16 @@ class Emulator:
         proxy_port: int = 0,
         control_port: int = 0,
         chaos: float = 0.0,
-        life: float = 0.0,
-        seed: int = 0,
+        life: float | None = None,
+        seed: int | None = None,
     ) -> Emulator:
         """Like `start`, for those who stop it themselves."""
         arguments = [
             f"--proxy-port={proxy_port}",
             f"--control-port={control_port}",
             f"--chaos={chaos}",
-            f"--life={life}",
-            f"--seed={seed}",
+            *([] if life is None else [f"--life={life}"]),
+            *([] if seed is None else [f"--seed={seed}"]),
         ]
         if state_directory is not None:
             arguments.append(f"--state-dir={state_directory}")
@@ -129,6 +135,8 @@ class Emulator:
     async def stop(self) -> None:
         """Ends the process (SIGTERM) if it is ours; safe to call twice."""
         await self._http.aclose()
+        if self in Emulator.known:
+            Emulator.known.remove(self)
         if self._process is not None and self._process.returncode is None:
             self._process.terminate()
             try:
@@ -263,10 +271,10 @@ class Emulator:
 
 @contextlib.asynccontextmanager
 async def running(state_directory: Path) -> AsyncIterator[Emulator]:
-    """An emulator in this very event loop: for tests of the emulator; others use `Emulator.start`."""
+    """An emulator in this very event loop, in which nothing happens by itself: for tests of the emulator; others use `Emulator.start`."""
     from dataclasses import asdict
 
     from emulator.listen import Options, serving
 
-    async with serving(Options(state_directory)) as ready, Emulator(asdict(ready)) as emulator:
+    async with serving(Options(state_directory, life=0)) as ready, Emulator(asdict(ready)) as emulator:
         yield emulator

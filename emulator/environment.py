@@ -13,12 +13,15 @@ ROOT_KEY_VARIABLE = "WA_EMULATOR_ROOT_KEY"
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Where the emulator listens and what clients must trust (`client_env` takes these)."""
+    """Where the emulator listens and what clients must trust (`client_env` takes these); what happens by itself, and from
+    which seed."""
 
     proxy_port: int
     control_port: int
     ca_path: str
     root_key: str
+    life: float
+    seed: int
 
 
 def client_env(

@@ -6,7 +6,11 @@
 from __future__ import annotations
 
 import random
+import secrets
 from enum import StrEnum
+
+LIFE_RATE = 0.01
+"""The share of occasions at which something happens by itself, unless somebody says otherwise."""
 
 
 class Life(StrEnum):
@@ -80,6 +84,11 @@ AT_LOGIN = (Life.BACKLOG, Life.HISTORY, Life.APP_STATE, Life.LID_MIGRATION)
 AT_ANY_TIME = tuple(life for life in Life if life not in (Life.BACKLOG, Life.MEDIA_RECEIPT))
 """What may happen by itself. A backlog needs an absence: in the midst of a connection it happens only when it is told to, and ends that.
 A receipt that neonize cannot pass on happens only when it is told to."""
+
+
+def any_seed() -> int:
+    """A seed that nobody has named. Short enough to be typed."""
+    return secrets.randbelow(1_000_000)
 
 
 class Course:

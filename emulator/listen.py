@@ -7,14 +7,14 @@ import contextlib
 import ipaddress
 import socket
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvicorn
 
 from emulator.control.routes import control_app
 from emulator.environment import Ready
-from emulator.life import Course
+from emulator.life import LIFE_RATE, Course, any_seed
 from emulator.phone.living import Phones
 from emulator.rules import Chaos, Rules
 from emulator.server.proxy import Proxy
@@ -40,8 +40,8 @@ class Options:
     proxy_port: int = 0
     control_port: int = 0
     chaos: float = 0.0
-    life: float = 0.0
-    seed: int = 0
+    life: float = LIFE_RATE
+    seed: int = field(default_factory=any_seed)
     service: Path | None = None
 
 
@@ -98,6 +98,8 @@ async def serving(options: Options) -> AsyncIterator[Ready]:
             control_socket.getsockname()[1],
             str(ca_path.resolve()),
             state.authority.root.public.hex(),
+            options.life,
+            options.seed,
         )
         config = uvicorn.Config(
             control_app(world, talk, ready, options.service),

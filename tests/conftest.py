@@ -20,8 +20,9 @@ from app.local import redis as local_redis
 from tests import chromium
 from tests.leaks import Leaks
 from tests.recovery import pytest_sessionstart, pytest_terminal_summary
+from tests.seeds import pytest_runtest_makereport
 
-__all__ = ["pytest_sessionstart", "pytest_terminal_summary"]
+__all__ = ["pytest_runtest_makereport", "pytest_sessionstart", "pytest_terminal_summary"]
 
 # Tests meet errors by the hundred, and structlog's own default draws each with all its variables: seconds for one.
 structlog.configure(

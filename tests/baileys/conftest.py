@@ -13,7 +13,7 @@ _NUMBERS = itertools.count(1)
 
 @pytest.fixture
 async def emulator(tmp_path):
-    async with Emulator.start(tmp_path / "emulator") as running:
+    async with Emulator.start(tmp_path / "emulator", life=0) as running:
         yield running
 
 

@@ -11,6 +11,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from app.local import redis as local_redis
 from emulator.client import Emulator
+from tests import seeds
 from tests.e2e.stack import Stack
 
 ARGUMENTS = [
@@ -27,7 +28,7 @@ ARGUMENTS = [
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def emulator(nothing_left_behind: None) -> AsyncIterator[Emulator]:
     """A WhatsApp for all tests of this process."""
-    async with Emulator.start() as running:
+    async with Emulator.start(seed=seeds.wanted()) as running:
         yield running
 
 

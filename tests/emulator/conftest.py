@@ -18,7 +18,7 @@ _NUMBERS = itertools.count(1)
 @pytest.fixture(scope="session")
 def emulator_process(tmp_path_factory):
     state = tmp_path_factory.mktemp("emulator")
-    command = [sys.executable, "-m", "emulator", f"--state-dir={state}"]
+    command = [sys.executable, "-m", "emulator", f"--state-dir={state}", "--life=0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as process:
         yield json.loads(process.stdout.readline())
         process.terminate()

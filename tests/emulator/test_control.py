@@ -95,7 +95,7 @@ async def test_the_present_web_version_is_named_to_those_who_ask_as_a_browser_do
 
 
 async def test_it_leaves_nothing_behind_and_ends_on_sigterm(tmp_path):
-    emulator = await Emulator.launch(tmp_path / "state")
+    emulator = await Emulator.launch(tmp_path / "state", life=0)
     await emulator.phone("79000000001").change(name="x")
     process = emulator._process
     await emulator.stop()

@@ -82,12 +82,12 @@ async def test_the_same_session_twice_replaces_the_older(linked, start):
 
 async def test_devices_survive_a_restart_of_the_emulator(start, phone, tmp_path):
     state = tmp_path / "state"
-    async with Emulator.start(state) as first:
+    async with Emulator.start(state, life=0) as first:
         client = await start(on=first)
         assert await first.phone(phone.number).scan(await client.qr()) == "confirmed"
         await client.until("Connected")
     await client.until("Disconnected")
-    async with Emulator.start(state, proxy_port=first.proxy_port) as second:
+    async with Emulator.start(state, proxy_port=first.proxy_port, life=0) as second:
         await client.until("Connected", seconds=90)
         (device,) = await second.phone(phone.number).devices()
         assert device["online"]

@@ -22,7 +22,7 @@ _numbers = itertools.count(79_100_000_000 + os.getpid() * 1000)
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def emulator_port(nothing_left_behind: None) -> AsyncIterator[int]:
     """One emulator for the tests of this process; each test has a tag and numbers of its own."""
-    async with Emulator.start() as emulator:
+    async with Emulator.start(life=0) as emulator:
         yield emulator.control_port
 
 

@@ -21,7 +21,7 @@ CONTACT = "79028888888"
 @pytest.fixture
 async def emulator(tmp_path):
     installed()
-    async with Emulator.start(tmp_path / "emulator") as running:
+    async with Emulator.start(tmp_path / "emulator", life=0) as running:
         yield running
 
 
