@@ -120,7 +120,16 @@ async def _play_tagged(season: Season, scenario: Scenario, arming: asyncio.Lock)
             except BaseException:
                 playing.cancel()
                 raise
+            if playing.done() and actor.outcome.states[-1] == "linked":
+                await _unlink(actor, before)
         await playing
+
+
+async def _unlink(actor: Actor, before: int) -> None:
+    """A session that stays connects again when it has settled, and might be struck by what the next row armed."""
+    answer = await actor.stack.http.delete(f"/api/v1/companies/{actor.outcome.company}/session")
+    assert answer.status_code == 202, answer.text
+    await actor.stack.emulator.wait_for("device.unlinked", after=before, phone=actor.outcome.phone)
 
 
 async def _struck(actor: Actor, before: int, playing: asyncio.Task[Outcome]) -> None:

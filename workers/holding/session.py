@@ -34,6 +34,8 @@ log = structlog.get_logger()
 
 MOST_SAID = 200
 """So many characters of what WhatsApp said reach the timeline."""
+PASSING_ERRORS = frozenset({"500"})
+"""Errors of the stream by which WhatsApp says that it is ill itself: counted, but news for nobody."""
 SAY_AGAIN_SECONDS = 2.0
 """Between tries to save where a session stands, while Redis is away."""
 
@@ -186,7 +188,8 @@ class SnapshotWriter:
         counters: tuple[str, ...] = ()
         if effect.remark is Remark.STREAM_ERROR:
             counters = (field(Counter.STREAM_ERRORS, code=effect.detail),)
-            sentry.stream_error(effect.detail, held.session)
+            if effect.detail not in PASSING_ERRORS:
+                sentry.stream_error(effect.detail, held.session)
         kind = MessageType.WHATSAPP_CONNECTED if held.body.state is State.LINKED else MessageType.STATUS
         await self._say(held, Change(held.body, kind, f"session.{effect.remark.value}", effect.detail, counters))
 
