@@ -13,16 +13,17 @@ from pathlib import Path
 
 import pytest
 import structlog
+from _pytest.terminal import TerminalReporter
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from app.local import redis as local_redis
-from tests import chromium
+from tests import chromium, recovery, second_client
 from tests.leaks import Leaks
-from tests.recovery import pytest_sessionstart, pytest_terminal_summary
+from tests.recovery import pytest_sessionstart
 from tests.seeds import pytest_runtest_makereport
 
-__all__ = ["pytest_runtest_makereport", "pytest_sessionstart", "pytest_terminal_summary"]
+__all__ = ["pytest_runtest_makereport", "pytest_sessionstart"]
 
 # Tests meet errors by the hundred, and structlog's own default draws each with all its variables: seconds for one.
 structlog.configure(
@@ -45,6 +46,13 @@ class ByFile(LoadScopeScheduling):
         if "::test_every_state" in nodeid:
             return nodeid
         return "chaos" if "tests/chaos/" in file else file
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """What a run says at its end. Under xdist every process has a summary; the others' is seen by nobody."""
+    if not hasattr(terminalreporter.config, "workerinput"):
+        recovery.print_table(terminalreporter)
+        second_client.print_line(terminalreporter)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:

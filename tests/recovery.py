@@ -1,6 +1,6 @@
 """How long recovery took, held against its bound (docs/recovery.md), and printed as a table at the end of a run.
 
-The hooks are for `tests/conftest.py`: under xdist the one who prints collects nothing, so it loads no other conftest.
+They are for `tests/conftest.py`: under xdist the one who prints collects nothing, so it loads no other conftest.
 """
 
 import time
@@ -35,9 +35,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         TABLE.unlink(missing_ok=True)
 
 
-def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Print the table. Under xdist every process has a summary; the others' is seen by nobody."""
-    if hasattr(terminalreporter.config, "workerinput") or not TABLE.exists():
+def print_table(terminalreporter: TerminalReporter) -> None:
+    """Print it if anything was timed."""
+    if not TABLE.exists():
         return
     terminalreporter.section("recovery (seconds taken, seconds allowed)")
     for line in sorted(TABLE.read_text().splitlines()):
