@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.e2e.processes import Service
 from tests.e2e.stack import Stack
 
 AT_ONCE = 6
@@ -31,6 +32,14 @@ class Fleet:
 
         await asyncio.gather(*(one() for _ in range(companies)))
         await self.all_logged_in(after=0)
+
+    async def resume(self, *below: str) -> Service:
+        """Have all held by a fresh worker, maybe `below` another command: nobody is fresh, and no process is worn."""
+        await self.stack.workers.pop().stop()
+        before = await self.stack.emulator.now()
+        worker = await self.stack.start_worker(*below)
+        await self.all_logged_in(before)
+        return worker
 
     async def all_logged_in(self, after: int, *, revision: int | None = None, seconds: float = 60.0) -> float:
         """Wait until each phone's device has logged in since the event `after`, with this revision if one is given; the

@@ -33,11 +33,8 @@ async def test_months_of_history_kill_nobody(emulator: Emulator, own_redis: Loca
         async with Stack.running(emulator, own_redis.url, folder) as stack:
             fleet = Fleet(stack)
             await fleet.link(HELD)
-            await stack.workers.pop().stop()
-            before = await emulator.now()
-            worker = await stack.start_worker(*limit.command)
+            worker = await fleet.resume(*limit.command)
             async with limit.kept(worker.pid):
-                await fleet.all_logged_in(before)
                 since = await emulator.now()
                 await fleet.link(COMPANIES)
                 fresh = fleet.numbers[-COMPANIES:]
