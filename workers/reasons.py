@@ -11,7 +11,11 @@ from enum import StrEnum
 from shared.core.failures import FAILURES, FailureCode
 from shared.core.messages import Fate, MessageState, NotSent
 from shared.core.protocol import FailureView
+from shared.telemetry import scrub
 from workers.engine.protocol import LostReason
+
+MOST_SAID = 200
+"""So many characters of what WhatsApp says reach the timeline."""
 
 
 class Verdict(StrEnum):
@@ -145,6 +149,12 @@ def of_unsent(reason: str) -> Fate | None:
     elif _NOT_A_MEMBER.search(reason):
         why = NotSent.REFUSED
     return Fate(MessageState.FAILED, why, status)
+
+
+def told(code: FailureCode | None, said: str = "") -> str:
+    """A failure for the timeline, with WhatsApp's own words for it. Nothing without a failure."""
+    words = scrub.text(said)[:MOST_SAID]
+    return f"{code.value}: {words}" if code and words else code or ""
 
 
 def view(code: FailureCode, *, retry_at: int | None = None) -> FailureView:

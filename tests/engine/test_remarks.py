@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from emulator.faults import Fault
-from tests.engine.steps import Linked, Steps
+from tests.engine.steps import Linked, Steps, until
 from workers.engine.processes import Exited, Holder
-from workers.engine.protocol import Dropped, Held, Lost, LostReason, Remark, Remarked, Restored, Send, Sent
+from workers.engine.protocol import Dropped, Held, Lost, LostReason, Remark, Remarked, Restored, Send, Sent, Word
 
 
 @pytest.fixture
@@ -89,3 +89,12 @@ async def test_a_session_whose_media_host_is_away_says_so_and_still_sends(steps:
     assert missed == Remarked(session="s", remark=Remark.FILE_MISSED)
     await holder.send(Send(session="s", message="m", to=f"+{steps.phone().number}", text="x"))
     await told(holder, Sent)
+
+
+async def test_what_whatsapp_says_to_a_client_that_is_not_linked_is_told_as_well(steps: Steps):
+    await steps.emulator.arm(
+        Fault.CONNECT_REFUSED, tag=steps.tag, status=400, header="Not now", subtext="Try on Monday", times=None
+    )
+    async with steps.attempt() as linker:
+        word = await until(linker, Word)
+    assert word == Word(word="err-unexpected-state", said="400: Not now / Try on Monday")

@@ -79,10 +79,14 @@ class CodeRefused(Line):
 
 
 class Word(Line):
-    """A login-status word of the library: `success`, `timeout`, `error`, `err-client-outdated`, `passkey-request` …"""
+    """A login-status word of the library: `success`, `timeout`, `error`, `err-client-outdated`, `passkey-request` …
+
+    `said`: WhatsApp's own number and words, if it has refused the client.
+    """
 
     type: Literal["word"] = "word"
     word: str
+    said: str = ""
 
 
 class Paired(Line):

@@ -20,7 +20,7 @@ from shared.state.cooldowns import Cooldowns
 from shared.state.lease import Lease
 from shared.state.outbox import Outbox
 from shared.state.snapshots import Change, Snapshots
-from shared.telemetry import scrub, sentry
+from shared.telemetry import sentry
 from shared.telemetry.metrics import ENGINE, Counter, field
 from workers import reasons, tallies
 from workers.engine.protocol import Remark
@@ -32,8 +32,6 @@ from workers.store.device import DeviceStore, Fence, StoredDevice
 
 log = structlog.get_logger()
 
-MOST_SAID = 200
-"""So many characters of what WhatsApp said reach the timeline."""
 PASSING_ERRORS = frozenset({"500"})
 """Errors of the stream by which WhatsApp says that it is ill itself: counted, but news for nobody."""
 SAY_AGAIN_SECONDS = 2.0
@@ -177,7 +175,7 @@ class SnapshotWriter:
         held.body = held.body.model_copy(update={"state": effect.state, "failure": failure})
         kind = MessageType.WHATSAPP_CONNECTED if effect.state is State.LINKED else MessageType.STATUS
         counters = (tallies.failed(code, phone.region_of(held.device.phone)),) if code and effect.count else ()
-        ours = await self._say(held, Change(held.body, kind, effect.event, _detail(code, effect.said), counters))
+        ours = await self._say(held, Change(held.body, kind, effect.event, reasons.told(code, effect.said), counters))
         if ours and code and effect.alert:
             sentry.ending("session", code, session=held.session, raw=effect.raw, phone=held.device.phone)
         return ours
@@ -241,7 +239,7 @@ class SnapshotWriter:
             counters.append(field(Counter.DROPPED))
         failure = reasons.view(code, retry_at=end.retry_at) if code else None
         body = Body(state=end.state, failure=failure, device=held.body.device if end.kept else None)
-        detail = _detail(code, end.said)
+        detail = reasons.told(code, end.said)
         change = Change(body, MessageType.STATUS, end.event, detail, tuple(counters), ending=True)
         saved = await self._save(held, change)
         log.info(
@@ -276,9 +274,3 @@ class SnapshotWriter:
     async def _say_again(self, held: HeldSession, event: str) -> None:
         if self._keeper.holds(held):
             await self.again(held, event)
-
-
-def _detail(code: FailureCode | None, said: str) -> str:
-    """A failure for the timeline, with what WhatsApp said of it."""
-    words = scrub.text(said)[:MOST_SAID]
-    return f"{code.value}: {words}" if code and words else code or ""

@@ -445,21 +445,30 @@ def fail(code: FailureCode | None = None, *, alert: bool = True) -> Act[Course]:
     """The act that ends the attempt with a failure; without a `code`, with the one that the linker's word means."""
 
     def act(turn: T) -> None:
-        course, retry_at, why = turn.course, None, code
+        course, retry_at, why, said = turn.course, None, code, ""
         match turn.event:
-            case pipe.Word(word=word) if why is None:
+            case pipe.Word(word=word, said=said) if why is None:
                 why = reasons.of_word(word).code
             case c.Learned() if why is None:
                 why = course.refused
             case pipe.Ended(reason=reason, refusal=refusal, until=until):
                 why, retry_at = reasons.of_ending(reason, refusal), until
+                said = reason if refusal is not None else ""
             case c.NewerSought():
                 retry_at = turn.event.retry_at
         why = why or FailureCode.INTERNAL
         body = Body(state=State.FAILED, method=course.body.method, failure=reasons.view(why, retry_at=retry_at))
         counters = (tallies.failed(why, course.region), tallies.ended(State.FAILED))
         turn.effects += [
-            c.End(body, MessageType.ERROR, "attempt.failed", why.value, counters, raw=_raw(turn), alert=alert),
+            c.End(
+                body,
+                MessageType.ERROR,
+                "attempt.failed",
+                reasons.told(why, said),
+                counters,
+                raw=_raw(turn),
+                alert=alert,
+            ),
             c.GiveLeaseBack(),
         ]
 

@@ -144,7 +144,7 @@ class WebVersion:
         processes claim one now, so that another try is worth its while."""
         revision = self._revision_of(library)
         if revision < self.in_use:
-            return True
+            return self._refused < self.in_use
         if revision > self._refused:
             self._refused = revision
             log.warning("web-version.refused", version=version_text(revision))

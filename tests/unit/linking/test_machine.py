@@ -266,6 +266,14 @@ def test_a_word_that_nobody_knows_is_told_as_it_is():
     assert player.did(c.End)[0].raw == "a new word"
 
 
+def test_what_whatsapp_says_to_a_refusal_is_in_the_timeline():
+    player = shown().happen(pipe.Word(word="err-unexpected-state", said="400: Not now / Call +7 900 123-45-67"))
+    assert failure(player) is FailureCode.PAIRING_REFUSED
+    (end,) = player.did(c.End)
+    assert end.detail.startswith("pairing-refused: 400: Not now / Call ")
+    assert "123-45-67" not in end.detail
+
+
 # --- the phone agrees -------------------------------------------------------------------------------------------------
 
 

@@ -159,6 +159,7 @@ async def test_a_newer_number_that_is_refused_as_well_is_told_once_and_asked_for
     assert (first.asked, second.asked) == (1, 0)
     assert told == [f"2.3000.{NEWER}"]
     assert first.version.health is ClientHealth.REFUSED
+    assert not await first.version.refused(None), "an old refusal that comes late has nothing better to try"
     first.answer = NEWEST
     monkeypatch.setattr(first.version, "_search_at", 0)
     await first.version.look()

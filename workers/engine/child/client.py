@@ -110,6 +110,11 @@ class Client:
             self._neonize.jid = parse_jid(jid)
         self._listen(receipts=receipts, inbound=inbound)
 
+    @property
+    def said(self) -> str:
+        """What WhatsApp said when it refused the client, as far as the library has told its log."""
+        return self._said.text if self._said is not None else ""
+
     async def start(self) -> None:
         """Begin to connect; returns at the first sign of life, at the latest after `FIRST_SIGN`."""
         async with self._library.lock:

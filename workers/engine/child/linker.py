@@ -153,7 +153,7 @@ class LinkerRun:
             case happen.WordSaid(word=word):
                 if word == "success":
                     self._expect_login()
-                await self._pipe.send(Word(word=word))
+                await self._pipe.send(Word(word=word, said=self._client.said))
                 if word in FINAL_WORDS:
                     await self._end(word)
             case happen.PairingDone(jid=jid, lid=lid, platform=platform, business_name=business_name):
