@@ -162,6 +162,7 @@ function draw() {
   const picture = { model, scene: scene(model, now), t, now, platform: model.profile?.platform ?? painted };
   view.draw(picture);
   drawTab(picture);
+  dispatchEvent(new CustomEvent("picture", { detail: picture }));
 
   const { countdown } = picture.scene;
   if (!model.visible || (!countdown && !isRunning(model))) clock.clear("tick");

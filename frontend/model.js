@@ -89,6 +89,7 @@ export function received(model, message, first) {
   } else if (snapshot?.state === "linked" && isRunning(model)) {
     next.spent = true;
   }
+  if (next.profile && message.returnUrl) next.profile = { ...next.profile, returnUrl: message.returnUrl };
   if (snapshot && (first || !isOlder(snapshot, model.snapshot))) next = withSnapshot(next, snapshot);
   if (error) next = withError(next, error);
   // What a hello is answered with says nothing about a command that this socket has not carried yet. But who asked

@@ -140,6 +140,7 @@ export interface ServerMessage {
   snapshot?: Snapshot | null;
   error?: ErrorView | null;
   profile?: Profile | null;
+  returnUrl?: string | null;
 }
 
 export interface Hello {

@@ -95,7 +95,8 @@ class NewLink(Wire):
     )
     return_url: Url | None = Field(
         default=None,
-        description="Where the page leads at the end. Its origin is one of `RETURN_ORIGINS`.",
+        description="Where the page leads at the end, with `status`, `companyId`, `linkId`, `at` and `sig`. Its origin is one "
+        "of `RETURN_ORIGINS`.",
     )
     refresh_url: Url | None = Field(
         default=None, description="Where a link that is dead sends its owner for a new one; the same origins."

@@ -33,8 +33,10 @@ FRONTEND = Path(__file__).resolve().parents[2] / "frontend"
 SERVED = ("*.js", "*.svg", "view/*.js", "styles/*.css", "locales/*.json")
 #: All of `styles/`, in the order of their names: three answers would carry the same headers thrice.
 STYLES = "styles.css"
+#: For the integrator's page, under a name that stays.
+EMBED = "embed.js"
 #: What is joined from the modules behind it.
-ENTRIES = ("main.js", "states.js")
+ENTRIES = ("main.js", "states.js", "embedded.js")
 #: The gallery of states, and what only it loads.
 GALLERY = frozenset({"states.js", "fixtures.js", "fixtures-qr.js", "styles/gallery.css"})
 PAGES = {"/link": "index.html", "/states": "states.html"}
@@ -50,6 +52,7 @@ MEDIA_TYPES = {
 FOR_EVER = "public, max-age=31536000, immutable"
 MOST_PAINTED = 200
 """Pages that are kept as they were painted: 40 KB each."""
+FOR_AN_HOUR = "public, max-age=3600"
 #: The page is asked for each time: what it is depends on who asks.
 EACH_TIME = "private, no-cache"
 
@@ -140,13 +143,18 @@ class Assets:
             self._addresses["locales/*.json"] = f"/static/*.{words}.json"
             for name in names:
                 self._prepare(name, words if name.startswith("locales/") else None)
+        self._embedding = self._script()
         self._painter = None if fresh else self._make_painter()
         self._painted: dict[tuple[str, Reader, Platform], Asset] = {}
 
     def routes(self) -> list[BaseRoute]:
-        """`/link`, perhaps `/states`, and `/static/...`."""
+        """`/link`, perhaps `/states`, `/embed.js` and `/static/...`."""
         pages = [path for path in PAGES if self._gallery or path == "/link"]
-        return [*(Route(path, self._page) for path in pages), Route("/static/{name:path}", self._file)]
+        return [
+            *(Route(path, self._page) for path in pages),
+            Route(f"/{EMBED}", self._embed),
+            Route("/static/{name:path}", self._file),
+        ]
 
     async def _page(self, request: Request) -> Response:
         if away := self._elsewhere(request):
@@ -179,6 +187,16 @@ class Assets:
         if asset is None:
             raise HTTPException(404)
         return asset.answer(request.headers, FOR_EVER if f"/static/{name}" in self._addresses.values() else EACH_TIME)
+
+    async def _embed(self, request: Request) -> Response:
+        script = self._embedding if not self._fresh else self._script()
+        answer = script.answer(request.headers, FOR_AN_HOUR)
+        # Also for pages that isolate themselves (COEP).
+        answer.headers["cross-origin-resource-policy"] = "cross-origin"
+        return answer
+
+    def _script(self) -> Asset:
+        return Asset(EMBED, stripped(EMBED, self._text(EMBED)).encode())
 
     def _make_painter(self) -> tuple[Languages, Painter]:
         languages = Languages(self._folder / "locales")

@@ -74,7 +74,7 @@ class Platform:
             style=f"'sha256-{digest}'",
             framed_by=self.embed_origin or "'none'",
         )
-        # A popup keeps its opener, which it tells how it goes.
+        # A popup keeps its opener, which it tells how it goes: docs/adr/0020.
         opener = {"cross-origin-opener-policy": "unsafe-none"} if self.embed_origin else {}
         return {"content-security-policy": policy} | opener
 

@@ -39,6 +39,8 @@ LATER = ("act.fix-phone", "act.open-app", "after.", "checks.", "guide.business",
 _NAME = re.compile(r"\{(\w+)\}")
 #: The name stands beside it. Whose server it is on does not hear which link has been opened.
 _LOGO = '<img class="logo" src="{}" width="36" height="36" alt="" referrerpolicy="no-referrer" fetchpriority="low">'
+#: Before the page's own, so that it misses nothing.
+_EMBEDDED = '<script type="module" src="{}" data-embedder="{}"></script>'
 _ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="10" fill="{}"/>'
     '<text x="16" y="23" font-family="system-ui,sans-serif" font-size="20" font-weight="700" text-anchor="middle" '
@@ -157,6 +159,9 @@ class Painter:
             "privacy": f' href="{escape(privacy)}"' if privacy else " hidden",
             "icon": escape(_icon(platform) or self._address("icon.svg")),
             "style": f"<style>{platform.style}</style>" if platform.style else "",
+            "embedded": _EMBEDDED.format(self._address("embedded.js"), platform.embed_origin)
+            if platform.embed_origin
+            else "",
             "logo": _LOGO.format(escape(logo)) if logo else "",
             "hidden with logo": " hidden" if logo else "",
             "languages": self._options(reader),

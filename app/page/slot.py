@@ -1,8 +1,9 @@
 """A socket's place between the relay and its writer: the newest snapshot only, and answers for this socket alone."""
 
 import asyncio
+import json
 
-from shared.core.protocol import CloseCode, ServerMessage, Snapshot
+from shared.core.protocol import Body, CloseCode, ServerMessage, Snapshot
 from shared.state.snapshots import Stored
 
 MOST_ANSWERS = 16
@@ -20,6 +21,11 @@ class SocketEnded(Exception):
 def text_of(message: ServerMessage) -> str:
     """A message as it travels."""
     return message.model_dump_json(by_alias=True, exclude_none=True)
+
+
+def with_return(text: str, url: str) -> str:
+    """The same message with a `returnUrl`: all sockets of a session share its text, and each link has its own way back."""
+    return f'{text[:-1]},"returnUrl":{json.dumps(url)}}}'
 
 
 class Slot:
@@ -67,16 +73,17 @@ class Slot:
         self._newest = None
         return stored.snapshot(queue_position=position)
 
-    async def next(self) -> str:
-        """Wait for the next text to send. Raises `SocketEnded` when the socket is to be closed."""
+    async def next(self) -> tuple[str, Body | None]:
+        """Wait for the next text to send, and the snapshot in it if there is one. Raises `SocketEnded` when the socket is
+        to be closed."""
         while True:
             if self._ended is not None:
                 raise SocketEnded(self._ended)
             if self._answers:
-                return self._answers.pop(0)
+                return self._answers.pop(0), None
             if self._newest is not None:
-                text, self._newest = self._newest[1], None
-                return text
+                (stored, text, _), self._newest = self._newest, None
+                return text, stored.body
             await self._wait()
 
     def _tell(self) -> None:

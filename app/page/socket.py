@@ -22,7 +22,8 @@ from app.page.gc import Garbage
 from app.page.limits import Close, Pace, SocketLimits
 from app.page.look import Platform
 from app.page.relay import Relay
-from app.page.slot import Slot, SocketEnded, text_of
+from app.page.returning import way_back
+from app.page.slot import Slot, SocketEnded, text_of, with_return
 from shared.core.failures import FailureCode, Refused
 from shared.core.protocol import (
     MAX_MESSAGE_BYTES,
@@ -141,9 +142,9 @@ class Browser:
             if standing == REVOKED:
                 await self._say_whose(socket, link)
                 raise Close(CloseCode.TOKEN)
-            await self._greet(socket, slot, self._profile(link, spent=standing is not None), packed=guest.packed)
+            await self._greet(socket, slot, guest, self._profile(link, spent=standing is not None))
             reader = asyncio.create_task(self._read(socket, link, slot))
-            writer = asyncio.create_task(_write(socket, slot, packed=guest.packed))
+            writer = asyncio.create_task(self._write(socket, guest, slot))
             try:
                 done, _ = await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
                 if reader not in done and isinstance(writer.exception(), WebSocketDisconnect):
@@ -156,10 +157,19 @@ class Browser:
                         await cancelled(task)
                 await asyncio.gather(reader, writer, return_exceptions=True)  # what they raised has been seen
 
-    async def _greet(self, socket: WebSocket, slot: Slot, profile: Profile, *, packed: bool) -> None:
+    async def _greet(self, socket: WebSocket, slot: Slot, guest: Guest, profile: Profile) -> None:
         """The first message. Apart, so that it does not stay in memory for as long as the socket lives."""
-        hello = ServerMessage(type=MessageType.STATUS, snapshot=await slot.first(), profile=profile)
-        await _send(socket, text_of(hello), packed=packed)
+        snapshot = await slot.first()
+        back = way_back(self._settings, guest.link, snapshot)
+        hello = ServerMessage(type=MessageType.STATUS, snapshot=snapshot, profile=profile, return_url=back)
+        await _send(socket, text_of(hello), packed=guest.packed)
+
+    async def _write(self, socket: WebSocket, guest: Guest, slot: Slot) -> None:
+        while True:
+            text, body = await slot.next()
+            if body is not None and (back := way_back(self._settings, guest.link, body)):
+                text = with_return(text, back)
+            await _send(socket, text, packed=guest.packed)
 
     async def _say_whose(self, socket: WebSocket, link: Link) -> None:
         """The only message for a link that works no more: who had sent it, and where to ask for another."""
@@ -252,11 +262,6 @@ async def _receive(socket: WebSocket) -> str:
     if text is None or len(text.encode()) > MAX_MESSAGE_BYTES:
         raise Close(CloseCode.TOO_LARGE)
     return text
-
-
-async def _write(socket: WebSocket, slot: Slot, *, packed: bool) -> None:
-    while True:
-        await _send(socket, await slot.next(), packed=packed)
 
 
 async def _send(socket: WebSocket, text: str, *, packed: bool = False) -> None:

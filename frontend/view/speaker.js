@@ -17,10 +17,11 @@ export function createSpeaker({ root, workplace, title, phone, toast }) {
   let notice = "";
   let away = "";
 
-  /** Whether the focus is in the work, or nowhere: then it may go where the work goes on. */
+  /** Whether the focus is in the work, or nowhere: then it may go where the work goes on. In a frame, it may be in the
+   * page around. */
   const mayMove = () => {
     const active = document.activeElement;
-    return !active || active === document.body || workplace.contains(active);
+    return (parent === window || document.hasFocus()) && (!active || active === document.body || workplace.contains(active));
   };
 
   return {

@@ -218,9 +218,11 @@ class Profile(Wire):
 
 
 class ServerMessage(Wire):
-    """Every message to a browser. `profile` comes with the first answer on a socket."""
+    """Every message to a browser. `profile` comes with the first answer on a socket. `returnUrl` comes with an end: the
+    profile's, and how it ended, signed."""
 
     type: MessageType
     snapshot: Snapshot | None = None
     error: ErrorView | None = None
     profile: Profile | None = None
+    return_url: str | None = None

@@ -1,4 +1,4 @@
-"""Signatures of webhooks: those of the Standard Webhooks specification, and our own older ones."""
+"""Signatures of webhooks, those of the Standard Webhooks specification and our own older ones; and of a return."""
 
 import base64
 import binascii
@@ -46,3 +46,9 @@ def signed_headers(secret: str, event_id: str, now: int, body: bytes) -> dict[st
 def old_signature(secret: str, timestamp: int, body: bytes) -> str:
     """`v1=` and the HMAC-SHA256, in hex, of `<timestamp>.<body>` under the secret's text."""
     return "v1=" + hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+
+
+def return_signature(secret: str, company: str, link: str, status: str, at: int) -> str:
+    """The HMAC-SHA256, in hex, by which the integrator knows that a browser's return tells what we have seen."""
+    content = f"return.{company}.{link}.{status}.{at}"
+    return hmac.new(key_of(secret), content.encode(), hashlib.sha256).hexdigest()

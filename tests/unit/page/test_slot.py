@@ -29,7 +29,7 @@ async def taken(slot):
     while True:
         try:
             async with asyncio.timeout(0):
-                texts.append(await slot.next())
+                texts.append((await slot.next())[0])
         except TimeoutError:
             return texts
 

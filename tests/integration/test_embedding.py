@@ -1,0 +1,334 @@
+"""docs/embedding.md as it stands: its page and its server on one origin, ours on another, in Chromium; and a third origin,
+which gets nothing."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.async_api import Page, async_playwright, expect
+
+from app.access import PageLook
+from app.local.redis import free_port
+from app.page.assets import EMBED, FRONTEND, stripped
+from shared.core.clock import now_ms
+from shared.core.failures import FailureCode
+from shared.core.lifecycle import State
+from shared.core.protocol import DeviceView, FailureView, Method
+from tests.integration.web import API_KEY, Web
+from tests.unit.world import ONE, SESSION, World, change
+from tests.waiting import until
+
+pytestmark = pytest.mark.browser
+
+DOC = (Path(__file__).parents[2] / "docs" / "embedding.md").read_text()
+SECRET = "whsec_" + "c2lnbnMgd2hhdCBhIGJyb3dzZXIgYnJpbmdzIGJhY2s="
+
+#: Everything that a page is told, from whomever.
+LISTEN = """
+window.told = [];
+addEventListener("message", ({data, origin}) => window.told.push({...data, origin}));
+"""
+
+
+def block(language: str) -> str:
+    """The one block of this language in the document."""
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", DOC, re.MULTILINE | re.DOTALL)
+    return found
+
+
+class Foreign(BaseHTTPRequestHandler):
+    """A page of another origin, that tries to frame ours and to hear of it."""
+
+    def do_GET(self) -> None:
+        body = f"<!doctype html><title>x</title><script>{LISTEN}</script><div id=place></div>".encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        with contextlib.suppress(BrokenPipeError):
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def foreign() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Foreign)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://localhost:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def shelf() -> Iterator[Path]:
+    """A folder for these tests."""
+    path = Path(tempfile.mkdtemp(prefix="embedding-"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="module")
+def platform_url() -> str:
+    """Another site than ours, which is 127.0.0.1: the browser keeps them apart as it keeps strangers."""
+    return f"http://localhost:{free_port()}"
+
+
+@pytest.fixture(scope="module")
+def service_process(redis_process: Any, shelf: Path, platform_url: str) -> Iterator[Web]:
+    told = {"PUBLIC_URL": "", "EMBED_ORIGINS": platform_url, "WEBHOOK_SECRET": SECRET, "PLATFORM_NAME": "Bookwell"}
+    with Web.running(redis_process.url, shelf / "web.log", **told) as web:
+        yield web
+
+
+@pytest.fixture
+def service(service_process: Web, redis_server: str) -> Web:
+    """Our own web process, over an empty Redis."""
+    return service_process
+
+
+@pytest.fixture(scope="module")
+def platform(service_process: Web, shelf: Path, platform_url: str) -> Iterator[str]:
+    """The document's server, run as it stands."""
+    (shelf / "page.html").write_text(block("html"))
+    (shelf / "platform.py").write_text(block("python"))
+    told = {"ONBOARDING_URL": service_process.url, "PLATFORM_URL": platform_url}
+    env = os.environ | told | {"API_KEY": API_KEY, "WEBHOOK_SECRET": SECRET}
+    process = subprocess.Popen([sys.executable, "platform.py"], cwd=shelf, env=env, stderr=subprocess.DEVNULL)
+    try:
+        with httpx.Client(trust_env=False, transport=httpx.HTTPTransport(retries=8)) as client:
+            assert client.get(platform_url.replace("localhost", "127.0.0.1")).is_success
+        yield platform_url
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+async def open_page(chromium_executable: str):
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=chromium_executable, args=["--no-sandbox", "--disable-gpu"]
+        )
+
+        async def make(url: str, **options: Any) -> Page:
+            context = await browser.new_context(locale="en-GB", **options)
+            context.set_default_timeout(10_000)
+            page = await context.new_page()
+            await page.add_init_script(LISTEN)
+            await page.goto(url)
+            return page
+
+        yield make
+        await browser.close()
+
+
+async def told(page: Page, kind: str, **fields: object) -> dict:
+    """Wait for a message of this kind with these fields."""
+    handle = await page.wait_for_function(
+        """([kind, fields]) => window.told.find((one) => one.type === kind
+            && Object.entries(fields).every(([name, value]) => one[name] === value))""",
+        arg=[kind, fields],
+    )
+    found: dict = await handle.json_value()
+    return found
+
+
+async def run_to(world: World, state: State, **body: Any) -> None:
+    """Be the worker that takes the attempt that the page has asked for, and bring it there."""
+    await until_asked(world)
+    asked = await world.ask()  # joins it
+    lease = await world.leases.acquire(SESSION, ONE, attempt=asked.attempt)
+    assert lease is not None
+    steps = [State.CONNECTING, State.AWAITING_PHONE, State.LINKING, State.LINKED]
+    ways = {State.LINKED: steps, State.FAILED: [*steps[:2], State.FAILED]}
+    for step in ways[state]:
+        more = body if step is state else {}
+        done = change(step, ending=step is State.FAILED, method=Method.QR, deadline=now_ms() + 160_000, **more)
+        assert await world.snapshots.save(lease, done)
+
+
+async def until_asked(world: World) -> None:
+    async def asked() -> bool:
+        return await world.state() is State.QUEUED
+
+    await until(asked)
+
+
+DEVICE = DeviceView(phone="+7 •••••• 45 67", name="Bookwell", linked_at=1)
+
+
+@pytest.mark.parametrize("size", [(360, 640), (1280, 800)])
+async def test_a_frame_tells_that_it_is_linked_and_is_as_tall_as_what_is_in_it(
+    platform, world, open_page, service, size
+):
+    width, height = size
+    page = await open_page(platform, viewport={"width": width, "height": height})
+    await page.get_by_label("A note").fill("not lost")
+    button = page.get_by_role("button", name="Link WhatsApp here")
+    await button.click()
+    frame = page.frame_locator("iframe[title=WhatsApp]")
+    await expect(frame.get_by_test_id("title")).to_be_visible()
+    assert await page.evaluate("document.activeElement.tagName") == "IFRAME", "the focus has gone into it"
+    await run_to(world, State.LINKED, device=DEVICE)
+    linked = await told(page, "linked")
+    await expect(page.get_by_role("status")).to_have_text("salon-1 is linked")
+    assert linked == {
+        "source": "whatsapp-onboarding",
+        "v": 1,
+        "type": "linked",
+        "companyId": "salon-1",
+        "attempt": linked["attempt"],
+        "returnUrl": linked["returnUrl"],
+        "origin": service.url,
+    }
+    states = await page.evaluate("window.told.filter((one) => one.type === 'state').map((one) => one.state)")
+    # Each once, in their order; a socket is sent the newest, so those between may be missing.
+    order = ["unlinked", "queued", "connecting", "awaiting_phone", "linking", "linked"]
+    assert states == [one for one in order if one in states]
+    assert {"queued", "linked"} <= set(states)
+    # One scroll bar at most, and that is the page's around.
+    await expect(frame.get_by_test_id("title")).to_have_text("WhatsApp is linked")
+    (inner,) = [one for one in page.frames if one.parent_frame]
+    await page.wait_for_function("document.querySelector('iframe').offsetHeight !== 640")
+    inside = "[document.scrollingElement.scrollHeight, innerHeight, document.scrollingElement.scrollWidth, innerWidth]"
+    tall, seen, wide, room = await inner.evaluate(inside)
+    assert (tall, wide) == (seen, room)
+    assert await page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    # The token stands nowhere in the markup around; what was typed there is still there.
+    assert "#" not in await page.evaluate("document.querySelector('iframe').outerHTML")
+    assert await page.get_by_label("A note").input_value() == "not lost"
+    # The way back takes the whole tab, and is believed there.
+    await frame.get_by_test_id("return").click()
+    await page.wait_for_url(re.compile(r"/back\?status=linked&companyId=salon-1&"))
+    assert await page.inner_text("body") == "back: linked"
+    forged = page.url.replace("status=linked", "status=failed")
+    await page.goto(forged)
+    assert await page.inner_text("body") == "this is not from our service"
+
+
+async def test_a_popup_tells_why_it_ended_and_that_it_was_closed(platform, world, open_page):
+    page = await open_page(platform)
+    async with page.context.expect_page() as opening:
+        await page.get_by_role("button", name="Link WhatsApp in a window").click()
+    popup = await opening.value
+    failure = FailureView(code=FailureCode.PAIRING_REFUSED, retryable=True)
+    await run_to(world, State.FAILED, failure=failure)
+    ended = await told(page, "ended")
+    assert (ended["reason"], ended["companyId"]) == ("pairing-refused", "salon-1")
+    await expect(page.get_by_role("status")).to_have_text("ended: pairing-refused")
+    assert "status=failed" in ended["returnUrl"]
+    assert "token" not in str(ended)
+    # It may begin anew; then it is closed.
+    await popup.get_by_test_id("retry").click()
+    await expect(page.get_by_role("status")).to_have_text("queued")
+    await popup.get_by_test_id("cancel").click()
+    await told(page, "ended", reason="cancelled")
+    await popup.get_by_test_id("retry").click()
+    await expect(page.get_by_role("status")).to_have_text("queued")
+    await popup.close()
+    await expect(page.get_by_role("status")).to_have_text("ended: closed")
+
+
+async def test_where_popups_are_blocked_it_goes_on_in_the_tab(platform, service, open_page):
+    page = await open_page(platform)
+    await page.evaluate("window.open = () => null")
+    await page.get_by_role("button", name="Link WhatsApp in a window").click()
+    await page.wait_for_url(f"{service.url}/link?**")
+    await page.wait_for_selector("main[data-link=ready]")
+
+
+async def test_the_page_around_keeps_the_focus_that_it_has(platform, world, open_page):
+    page = await open_page(platform)
+    await page.get_by_role("button", name="Link WhatsApp here").click()
+    await page.frame_locator("iframe").get_by_test_id("title").wait_for()
+    note = page.get_by_label("A note")
+    await note.focus()
+    await run_to(world, State.LINKED, device=DEVICE)
+    await told(page, "linked")
+    await note.press_sequentially("still here")
+    assert await note.input_value() == "still here"
+    assert await page.evaluate("document.activeElement.tagName") == "INPUT"
+    # And gets it back when the frame is closed.
+    await page.get_by_role("button", name="Link WhatsApp here").focus()
+    await page.keyboard.press("Enter")
+    await page.wait_for_function("document.activeElement.tagName === 'IFRAME'")
+    await page.evaluate("opened.close()")
+    assert await page.evaluate("document.activeElement.id") == "frame"
+    assert await page.locator("iframe").count() == 0
+
+
+async def test_another_origin_cannot_frame_it_and_is_told_nothing(platform, foreign, world, open_page, service):
+    url = httpx.post(f"{platform}/whatsapp-link").text
+    page = await open_page(foreign)
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text))
+    await page.evaluate(
+        """(url) => {
+        const frame = document.createElement("iframe");
+        document.querySelector("#place").append(frame);
+        frame.src = url;
+    }""",
+        url,
+    )
+    await until(lambda: any("frame-ancestors" in one for one in complaints))
+    assert await world.state() is State.UNLINKED, "no page ran there"
+    async with page.context.expect_page() as opening:
+        await page.evaluate("(url) => { window.popup = window.open(url, '_blank', 'popup') }", url)
+    popup = await opening.value
+    await popup.wait_for_selector("main[data-link=ready]")
+    await run_to(world, State.LINKED, device=DEVICE)
+    await popup.wait_for_selector("main[data-state=linked]")
+    assert await page.evaluate("window.told") == []
+
+
+async def test_a_link_without_an_embedder_is_framed_by_nobody_and_says_nothing(platform, world, open_page, service):
+    bare = service.access.sign(service.link("salon-1"))
+    page = await open_page(platform)
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text))
+    await page.evaluate(
+        "(url) => WhatsAppOnboarding.open({url, container: document.body})", f"{service.url}/link#{bare}"
+    )
+    await until(lambda: any("frame-ancestors" in one for one in complaints))
+    async with page.context.expect_page() as opening:
+        await page.evaluate("(url) => { WhatsAppOnboarding.open({url}) }", f"{service.url}/link#{bare}")
+    popup = await opening.value
+    await popup.wait_for_selector("main[data-state=queued]")
+    assert await popup.evaluate("window.opener") is None, "cut off"
+    assert await page.evaluate("window.told") == []
+
+
+async def test_what_was_framed_before_is_asked_anew(service, platform_url):
+    """A browser keeps the policy of a page that it is told to be unchanged."""
+    look = service.access.sign_look(PageLook(None, platform_url))
+    async with service.http(None) as http:
+        framed = await http.get("/link", params={"look": look})
+        plain = await http.get("/link", headers={"if-none-match": framed.headers["etag"]})
+        assert plain.status_code == 200
+        again = await http.get("/link", params={"look": look}, headers={"if-none-match": framed.headers["etag"]})
+        assert again.status_code == 304
+        assert again.headers["content-security-policy"] == framed.headers["content-security-policy"]
+
+
+async def test_the_script_for_other_pages_is_small_and_stays_under_its_name(service):
+    async with service.http(None) as http:
+        script = await http.get(f"/{EMBED}")
+    assert script.text == stripped(EMBED, (FRONTEND / EMBED).read_text())
+    assert len(script.content) <= 2048
+    assert script.headers["content-type"] == "text/javascript"
+    assert script.headers["cross-origin-resource-policy"] == "cross-origin"
+    assert script.headers["cache-control"] == "public, max-age=3600"
