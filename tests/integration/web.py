@@ -91,6 +91,7 @@ class Web:
             "SECRET_KEY": SECRET,
             "API_KEYS": API_KEY,
             "PUBLIC_URL": ORIGIN,
+            "PLATFORM_NAME": "Bookwell",
             "ALLOWED_ORIGINS": self.url,  # for a real browser, which has no router before the process
             "LOG_LEVEL": "debug",
             **environment,
