@@ -35,8 +35,8 @@ SERVED = ("*.js", "*.svg", "view/*.js", "styles/*.css", "locales/*.json")
 STYLES = "styles.css"
 #: For the integrator's page, under a name that stays.
 EMBED = "embed.js"
-#: What is joined from the modules behind it.
-ENTRIES = ("main.js", "states.js", "embedded.js")
+#: What is joined from the modules behind it: the page, the gallery, and what only some need.
+ENTRIES = ("main.js", "states.js", "embedded.js", "view/country-list.js")
 #: The gallery of states, and what only it loads.
 GALLERY = frozenset({"states.js", "fixtures.js", "fixtures-qr.js", "styles/gallery.css"})
 PAGES = {"/link": "index.html", "/states": "states.html"}
@@ -143,7 +143,7 @@ class Assets:
             self._addresses["locales/*.json"] = f"/static/*.{words}.json"
             for name in names:
                 self._prepare(name, words if name.startswith("locales/") else None)
-        self._embedding = self._script()
+        self._script = None if fresh else self._read_script()
         self._painter = None if fresh else self._make_painter()
         self._painted: dict[tuple[str, Reader, Platform], Asset] = {}
 
@@ -189,13 +189,13 @@ class Assets:
         return asset.answer(request.headers, FOR_EVER if f"/static/{name}" in self._addresses.values() else EACH_TIME)
 
     async def _embed(self, request: Request) -> Response:
-        script = self._embedding if not self._fresh else self._script()
+        script = self._script or self._read_script()
         answer = script.answer(request.headers, FOR_AN_HOUR)
         # Also for pages that isolate themselves (COEP).
         answer.headers["cross-origin-resource-policy"] = "cross-origin"
         return answer
 
-    def _script(self) -> Asset:
+    def _read_script(self) -> Asset:
         return Asset(EMBED, stripped(EMBED, self._text(EMBED)).encode())
 
     def _make_painter(self) -> tuple[Languages, Painter]:

@@ -1,8 +1,8 @@
 """The page's ES modules as one: joined when web starts, so that a browser asks once instead of thirty times.
 
 The modules are plain: named imports of neighbours, named exports, no name twice at the top of any two of them. Then
-joining is putting each before those that import it, and taking the `import` lines and the word `export` out. Whatever
-is not plain is refused, with the module's name.
+joining is putting each before those that import it, and taking the `import` lines and the word `export` out, but for
+what the last exports. Whatever is not plain is refused, with the module's name.
 """
 
 import posixpath
@@ -39,7 +39,7 @@ def order(entry: str, read: Callable[[str], str]) -> list[str]:
 
 
 def joined(entry: str, read: Callable[[str], str]) -> str:
-    """One module that does what `entry` does. `read` gives a module's text by its name. Raises `NotPlain`."""
+    """One module that does what `entry` does, and exports what that exports. `read` gives a module's text by its name. Raises `NotPlain`."""
     parts: list[str] = []
     owners: dict[str, str] = {}
     for name in order(entry, read):
@@ -47,8 +47,9 @@ def joined(entry: str, read: Callable[[str], str]) -> str:
         for top in _TOP.findall(text):
             if (owner := owners.setdefault(top, name)) != name:
                 raise NotPlain(f"{name} and {owner} both have a {top}")
-        text = _EXPORT.sub("", _IMPORT.sub("", text))
-        if left := _LEFT.search(text):
+        alone = _IMPORT.sub("", text)
+        bare = _EXPORT.sub("", alone)
+        if left := _LEFT.search(bare):
             raise NotPlain(f"{name}: {left[0]}")
-        parts.append(text)
+        parts.append(alone if name == entry else bare)
     return "\n".join(parts)

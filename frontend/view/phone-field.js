@@ -3,7 +3,6 @@
 import { attr, part, show, text } from "../dom.js";
 import { countryByDial, countryOf, flag, regionOf } from "../countries.js";
 import { caretAfter, readPhone } from "../phone-number.js";
-import { createCountryList } from "./country-list.js";
 
 /** @param {{root: HTMLElement, onSubmit: (phoneNumber: string, region: string) => void, redraw: () => void}} tools */
 export function createPhoneField({ root, onSubmit, redraw }) {
@@ -13,7 +12,8 @@ export function createPhoneField({ root, onSubmit, redraw }) {
   const fault = part(root, "p", "fault");
   const reads = part(root, "p", "reads");
   const button = part(root, "button", "getCode");
-  const list = createCountryList({ onChoice: choose });
+  /** Made when somebody asks for it: few do, and everybody waits for the QR. @type {ReturnType<typeof import("./country-list.js").createCountryList>} */
+  let list;
   const guessed = regionOf(navigator.languages, Intl.DateTimeFormat().resolvedOptions().timeZone);
   /** The country chosen by hand. */
   let chosen = "";
@@ -28,7 +28,10 @@ export function createPhoneField({ root, onSubmit, redraw }) {
   form.addEventListener("submit", submit);
   input.addEventListener("input", typed);
   input.addEventListener("blur", () => redraw());
-  chip.addEventListener("click", () => list.open(words, readPhone(input.value, home).country?.region ?? home));
+  chip.addEventListener("click", async () => {
+    list ??= (await import(chip.dataset.list ?? "")).createCountryList({ onChoice: choose });
+    list.open(words, readPhone(input.value, home).country?.region ?? home);
+  });
 
   function typed() {
     touched = true;
