@@ -1,4 +1,4 @@
-"""Who may do what: signed links for owners, API keys for the integrator."""
+"""Rights of those who call: signed links for owners, API keys for the integrator."""
 
 import hmac
 import math
@@ -35,7 +35,7 @@ class DeadLink(BadToken):
 
 @dataclass(frozen=True, slots=True)
 class Brand:
-    """How a link's page looks, where that differs from the service's own look."""
+    """Look of a link's page, where it differs from the service's own look."""
 
     name: str | None = None
     accent: str | None = None
@@ -46,7 +46,8 @@ class Brand:
 
 @dataclass(frozen=True, slots=True)
 class PageLook:
-    """What web must know of a link before its page has said hello: the brand, and whose pages may frame it."""
+    """The part of a link that web needs before its page has said hello: the brand, and the origin that may frame the
+    page."""
 
     brand: Brand | None = None
     embed_origin: str | None = None
@@ -54,7 +55,7 @@ class PageLook:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What a link says: for which company, until when (ms since the epoch), and how its page begins."""
+    """Contents of a link: its company, its end (ms since the epoch), and how its page begins."""
 
     id: str
     company: CompanyId
@@ -75,12 +76,12 @@ class Link:
 
     @property
     def look(self) -> PageLook | None:
-        """How its page looks, where that differs from the service's own look."""
+        """Look of the link's page, where it differs from the service's own look."""
         return PageLook(self.brand, self.embed_origin) if self.brand or self.embed_origin else None
 
 
 class LinkOptions(TypedDict, total=False):
-    """What a link may say besides."""
+    """Optional contents of a link."""
 
     phone: str | None
     locale: str | None

@@ -1,4 +1,4 @@
-"""What an owner can ask for: start or join an attempt, have a code, take it back. One place decides whether it may be.
+"""Requests of an owner: start or join an attempt, have a code, take it back. One place decides which are allowed.
 
 Each use case is idempotent: sent twice, by two tabs or by a replay, it does once what it does. Each returns whether
 something new is announced because of it; if not, whoever asked has to be told how things stand.
@@ -23,7 +23,7 @@ from shared.telemetry.metrics import UNKNOWN_REGION, Counter, Stage, field, funn
 
 
 class Endings:
-    """What ends an attempt from outside, over one Redis."""
+    """Endings of an attempt from outside, over one Redis."""
 
     def __init__(self, redis: ArqRedis, claims: Claims) -> None:
         self._redis = redis
@@ -160,7 +160,7 @@ class Onboarding:
             raise Refused(FailureCode.CODE_NOT_AVAILABLE)
 
     async def _did_not_last(self, session: SessionId) -> bool:
-        """Whether what was linked was lost again at once: then a spent link has not done its work."""
+        """True if the linked device was lost again at once: a spent link has then not done its work."""
         body = (await self._snapshots.read(session)).body
         return body.failure is not None and body.failure.code is FailureCode.DROPPED_AFTER_LINKING
 

@@ -132,5 +132,5 @@ class Reference:
         return Response(self._page, media_type="text/html")
 
     async def style(self, _request: Request) -> Response:
-        """How it looks."""
+        """The reference's style sheet."""
         return Response(_STYLE, media_type="text/css")

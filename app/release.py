@@ -31,14 +31,14 @@ STORE_SECONDS = 40
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was found of one part: `ok`, `warning` or `error`, and a sentence."""
+    """Result for one part: `ok`, `warning` or `error`, and a sentence."""
 
     kind: str
     what: str
 
 
 async def redis(config: Settings) -> list[Check]:
-    """Whether Redis can be reached, is new enough, and does not throw things away."""
+    """Check that Redis can be reached, is new enough, and does not throw keys away."""
     connected = client(redis_pool.pool(config))
     try:
         server, memory, clients, told, cluster = [
@@ -80,7 +80,7 @@ def _hint(config: Settings, error: BaseException) -> str:
 
 
 def addresses(config: Settings) -> Iterator[Check]:
-    """Whether links will lead somewhere, safely, and whose they are."""
+    """Check that links lead somewhere, safely, and say whose they are."""
     public = urlsplit(config.base_url)
     if config.public_url is None:
         yield Check("error", "PUBLIC_URL is missing: links would lead to this machine only")
@@ -97,7 +97,7 @@ def addresses(config: Settings) -> Iterator[Check]:
 
 
 def store() -> list[Check]:
-    """What the worker's own check of the device store says; web and worker share no code, so it is asked as a process."""
+    """Run the worker's own check of the device store. Web and worker share no code, so it is a process."""
     asked = [sys.executable, "-m", "workers.store.release"]
     try:
         done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=STORE_SECONDS, check=False)

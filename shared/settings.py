@@ -36,7 +36,7 @@ from shared.core.urls import redis_place, split
 
 MIN_SECRET = 32
 PLACEHOLDER = "make-one-with"
-"""How secrets that nobody has made begin in our examples."""
+"""Beginning of the secrets in our examples, which nobody may keep."""
 PRIVATE_NETWORKS = (
     "127.0.0.0/8",
     "10.0.0.0/8",
@@ -53,7 +53,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Settings(BaseSettings):
-    """What the service is told from outside. Lists are separated by commas or blanks."""
+    """Settings of the service. Lists are separated by commas or blanks."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
@@ -399,7 +399,7 @@ class OperatorSettings:
 
 
 class _Given(BaseSettings):
-    """What of the command's needs the environment gives."""
+    """The part of the command's settings that the environment gives."""
 
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 

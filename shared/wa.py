@@ -136,8 +136,8 @@ class Wa:
         looks: bool = False,
         **arguments: Any,
     ) -> Any:
-        """What `script` answers. `names`: further keys by their roles. `looks`: it changes nothing, or saying it twice
-        is as good as saying it once. Arguments that are None are left out.
+        """Run `script`; its answer. `names`: further keys by their roles. `looks`: it changes nothing, or saying it
+        twice is as good as saying it once. Arguments that are None are left out.
 
         Raises `IllegalStep`, and redis' own errors.
         """

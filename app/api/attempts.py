@@ -32,7 +32,7 @@ _KINDS: dict[FailureCode, Kind] = {
 
 
 class Attempts:
-    """What answers below `/api/v1/companies/{id}/attempts`."""
+    """Handlers below `/api/v1/companies/{id}/attempts`."""
 
     def __init__(
         self, redis: Redis, border: Border, access: Access, views: Views, onboarding: Onboarding, endings: Endings

@@ -102,7 +102,7 @@ class Views:
 
 
 class Companies:
-    """What answers below `/api/v1/companies`."""
+    """Handlers below `/api/v1/companies`."""
 
     def __init__(
         self,

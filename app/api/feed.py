@@ -33,7 +33,7 @@ LAST_EVENT_ID = Header(
 
 
 class Feed:
-    """What answers `/api/v1/events`."""
+    """Handlers of `/api/v1/events`."""
 
     def __init__(self, redis: Redis, border: Border) -> None:
         self._redis = redis

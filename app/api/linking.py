@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 
 class LinkRoutes:
-    """What answers below `/api/v1/links`."""
+    """Handlers below `/api/v1/links`."""
 
     def __init__(self, settings: Settings, redis: Redis, border: Border, access: Access, endings: Endings) -> None:
         self._settings = settings

@@ -1,4 +1,4 @@
-"""What the integrator sends and gets, field by field; the API's description is made from it (app/openapi.py)."""
+"""Models of the API, field by field; its description is made from them (app/openapi.py)."""
 
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -54,7 +54,7 @@ Origin = Annotated[str, Field(max_length=300), AfterValidator(_origin)]
 
 
 class NewBrand(Wire):
-    """How the link's page looks, where that differs from the service's own look."""
+    """Look of the link's page, where it differs from the service's own look."""
 
     name: Shown | None = Field(default=None, min_length=1, max_length=60, description="The platform's name.")
     accent: Annotated[str, AfterValidator(check_accent)] | None = Field(
@@ -72,7 +72,7 @@ class NewBrand(Wire):
 
 
 class NewLink(Wire):
-    """What a link shall be. All of its texts together travel in the link: some 2,000 characters always fit."""
+    """A link to be made. All of its texts together travel in it: some 2,000 characters always fit."""
 
     company_id: str = Field(pattern=COMPANY_PATTERN, description="The company, as you name it.")
     company_name: Shown | None = Field(
@@ -264,7 +264,7 @@ class MessageStatus(Wire):
 
 
 class ContactView(Wire):
-    """What WhatsApp says of a number."""
+    """WhatsApp's answer about a number."""
 
     exists: bool = Field(description="Whether somebody has WhatsApp under this number.")
     number: str = Field(description="The account's number, in E.164: not always the one that is dialled.")

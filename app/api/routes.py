@@ -42,7 +42,7 @@ class Api:
         return JSONResponse(MessageView(id=message).model_dump(by_alias=True), 202)
 
     async def message(self, request: Request) -> Response:
-        """What has become of a text."""
+        """Report the state of a text."""
         session, message = session_of(company_in(request)), request.path_params["message"]
         if not MESSAGE_ID.fits(message):
             raise Problem(problems.NO_MESSAGE)
@@ -50,7 +50,7 @@ class Api:
         return JSONResponse(status.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     async def contact(self, request: Request) -> Response:
-        """Whether a number is on WhatsApp."""
+        """Ask WhatsApp about a number."""
         view = await self._texts.contact(session_of(company_in(request)), request.path_params["number"])
         return JSONResponse(view.model_dump(mode="json", by_alias=True, exclude_none=True))
 

@@ -1,4 +1,4 @@
-"""What a company sends: texts, what became of them, and whether a number is on WhatsApp."""
+"""Texts that companies send: accepted, reported on, and their receivers looked up at WhatsApp."""
 
 import asyncio
 import re
@@ -63,7 +63,7 @@ class Texts:
         return message
 
     async def status(self, session: SessionId, message: str) -> MessageStatus:
-        """What has become of a text. Raises `Problem`."""
+        """State of a text. Raises `Problem`."""
         found = await self._outbox.look(session, message)
         if not found:
             raise Problem(problems.NO_MESSAGE)
@@ -72,7 +72,7 @@ class Texts:
         return status.model_copy(update={"advice": advice(status.status) if status.status else None})
 
     async def contact(self, session: SessionId, number: str) -> ContactView:
-        """Whether a number is on WhatsApp, as WhatsApp says, or has said within a day. Raises `Problem`."""
+        """WhatsApp's answer about a number, at most a day old. Raises `Problem`."""
         to = self.receiver(number, "number")
         if to.endswith(("@lid", "@g.us")):
             raise Problem(problems.NOT_A_PHONE, field="number")

@@ -37,7 +37,7 @@ STANDING = Query("state", "Those that wait, or those that are dead.", {"type": "
 
 
 class WebhookRoutes:
-    """What answers below `/api/v1/webhooks`, and `/api/v1/companies/{id}/webhook`."""
+    """Handlers below `/api/v1/webhooks`, and of `/api/v1/companies/{id}/webhook`."""
 
     def __init__(self, settings: Settings, redis: Redis, border: Border, news: News) -> None:
         self._settings = settings
@@ -81,7 +81,7 @@ class WebhookRoutes:
         return Response(status_code=204)
 
     async def deliveries(self, request: Request) -> Response:
-        """What waits, or what is dead: the first hundred."""
+        """Events that wait, or that are dead: the first hundred."""
         standing = Standing(STANDING.text_of(request) or Standing.WAITING)
         found = [_view(one) for one in await self._deliveries.list(standing)]
         page = DeliveryPage(deliveries=[one for one in found if one is not None])

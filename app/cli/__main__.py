@@ -21,7 +21,7 @@ _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 def who() -> str:
-    """Who acts, for the record: `anna@laptop`."""
+    """The person who acts, for the record: `anna@laptop`."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
@@ -79,8 +79,8 @@ def status(company: str | None, as_json: bool) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on as they happen, until Ctrl-C.")
 @_json
 def timeline(company: str, last: int, follow: bool, as_json: bool) -> None:
-    """What happened to COMPANY (or company_<id>, or the reference that its owner reads out, such as K7M-2QX;
-    `operators` for what operators did)."""
+    """Events of COMPANY (or company_<id>, or the reference that its owner reads out, such as K7M-2QX; `operators` for
+    the acts of operators)."""
     _go("story", "timeline", as_json, company=company, last=last, follow=follow)
 
 
@@ -95,14 +95,14 @@ def sessions(state: str | None, as_json: bool) -> None:
 @main.command()
 @_json
 def workers(as_json: bool) -> None:
-    """Who lives, what they hold, how much memory they take."""
+    """Workers: which of them live, what they hold, how much memory they take."""
     _go("fleet", "workers", as_json)
 
 
 @main.command(short_help="Who waits, who is served, and the other jobs.")
 @_json
 def queue(as_json: bool) -> None:
-    """Who waits, since when, who is served; other jobs, and those that failed."""
+    """Owners who wait and since when, those who are served; other jobs, and those that failed."""
     _go("fleet", "queue", as_json)
 
 
@@ -209,14 +209,14 @@ def webhooks() -> None:
 @webhooks.command("list")
 @_json
 def webhooks_list(as_json: bool) -> None:
-    """What waits for its next try."""
+    """Events that wait for their next try."""
     _go("hooks", "deliveries", as_json, standing="waiting")
 
 
 @webhooks.command("dead")
 @_json
 def webhooks_dead(as_json: bool) -> None:
-    """What nobody took for a day; kept for a week."""
+    """Events that nobody took for a day; kept for a week."""
     _go("hooks", "deliveries", as_json, standing="dead")
 
 
@@ -298,7 +298,8 @@ def unpark(company: str, as_json: bool) -> None:
 @click.option("--clear", is_flag=True, help="Let them try again at once.")
 @_json
 def cooldowns(company: str, phone: str | None, clear: bool, as_json: bool) -> None:
-    """Who of COMPANY must wait before a code may be asked again. Needs SECRET_KEY: the names are hashed with it."""
+    """Cool-downs of COMPANY: waits before a code may be asked again. Needs SECRET_KEY, as the names are hashed with
+    it."""
     _go("acting", "cooldowns", as_json, company=company, phone=phone, clear=clear, by=who())
 
 
@@ -315,7 +316,7 @@ def drain(worker: str, wait: bool, as_json: bool) -> None:
 @_json
 @click.pass_context
 def switch(context: click.Context, as_json: bool) -> None:
-    """What is switched on; `switch on NAME` and `switch off NAME` throw one, on every process at once."""
+    """Show the switches that are on; `switch on NAME` and `switch off NAME` throw one, on every process at once."""
     if context.invoked_subcommand is None:
         _go("fleet", "switches", as_json)
 
@@ -323,7 +324,7 @@ def switch(context: click.Context, as_json: bool) -> None:
 @switch.command("list")
 @_json
 def switch_list(as_json: bool) -> None:
-    """What is on, since when, by whom, and what there is."""
+    """Switches that are on, since when and by whom, and all that there are."""
     _go("fleet", "switches", as_json)
 
 

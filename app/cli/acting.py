@@ -227,7 +227,7 @@ async def _until_unlinked(op: Operator, session: SessionId) -> bool:
 
 
 async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: bool, by: str) -> Output:
-    """What a company, and a phone of it, must wait for; the keys' names are for redis-cli."""
+    """Cool-downs of a company, and of a phone of it; the keys' names are for redis-cli."""
     session = records.session_named(company)
     _signing(op)
     book = Cooldowns(op.redis, op.settings.settings.secret_key)

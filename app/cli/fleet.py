@@ -49,7 +49,7 @@ async def workers(op: Operator) -> Output:
 
 
 async def queue(op: Operator) -> Output:
-    """Who waits to be served, who is served, and the other jobs."""
+    """Owners who wait, those who are served, and the other jobs."""
     now = now_ms()
     waiting = await op.redis.zrange(keys.QUEUE_LINKING, 0, -1, withscores=True)
     waits = [
@@ -170,7 +170,7 @@ async def _owned_by(op: Operator, worker: WorkerView) -> int:
 
 
 async def switches(op: Operator) -> Output:
-    """What is on, and who threw it when."""
+    """Switches that are on, with the moment and the person of each."""
     board = await Switches(op.redis).look()
     thrown: dict[str, dict[str, str]] = {}
     for entry, fields in await op.redis.xrevrange(keys.OPERATORS, count=keys.TIMELINE_LENGTH):

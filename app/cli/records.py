@@ -1,4 +1,4 @@
-"""What Redis knows of each session, read for the commands."""
+"""The state of sessions in Redis, read for the commands."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -52,12 +52,12 @@ class SessionRecord:
 
     @property
     def parked(self) -> bool:
-        """Whether its device is kept, but not held: a session that has failed shows a device only then."""
+        """True if the device is kept but not held. A failed session shows a device only then."""
         return self.state is State.FAILED and "device" in self.body
 
     @property
     def overdue_ms(self) -> int:
-        """How long a running onboarding is past its deadline; 0 when it is not."""
+        """Time since the deadline of a running onboarding, in ms; 0 before it."""
         deadline = self.body.get("deadline")
         return max(0, now_ms() - deadline) if deadline and self.state in RUNNING else 0
 

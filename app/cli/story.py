@@ -62,7 +62,7 @@ async def _meant(op: Operator, text: str) -> tuple[SessionId, str]:
 
 
 def _newer(present: list[Event], last: Event | None) -> list[Event]:
-    """What has come after `last`."""
+    """Events after `last`."""
     places = [place for place, one in enumerate(present) if one == last]
     return present[places[-1] + 1 :] if places else present
 

@@ -30,7 +30,7 @@ class Cannot(Exception):
 
 @dataclass(slots=True)
 class Output:
-    """What a command found: `data` for programs, `show` for people, and whether something is ill."""
+    """Answer of a command: `data` for programs, `show` for people; `ill` if something is wrong."""
 
     data: object
     show: Callable[[Console], None]
@@ -39,7 +39,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """What every command works with. Progress and questions go to `aside` (stderr), answers to `console`."""
+    """Surroundings of a command. Progress and questions go to `aside` (stderr), answers to `console`."""
 
     redis: ArqRedis
     settings: OperatorSettings

@@ -39,7 +39,7 @@ COUNTED = (Counter.ATTEMPTS, Counter.QR_SHOWN, Counter.CODES_GENERATED, Counter.
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How something ended for a company; `at` in ms since the epoch."""
+    """An ending of a company's session or onboarding; `at` in ms since the epoch."""
 
     at: int
     company: str
@@ -56,7 +56,7 @@ class Glance:
     endings: list[Ending]
 
     def counts(self) -> dict[str, int]:
-        """What was counted so far, summed over the labels."""
+        """Counters, summed over their labels."""
         sums = dict.fromkeys((one.value for one in COUNTED), 0)
         for name, value in self.moment.stats.items():
             metric, _ = parse_field(name)
@@ -100,7 +100,7 @@ def _ending(place: bytes, fields: dict[bytes, bytes]) -> Ending | None:
 
 
 def screen(now: Glance, first: Glance) -> RenderableType:
-    """What is shown. `first`: the look with which the person began, from which `since` counts."""
+    """The screen. `first`: the look with which the person began, from which `since` counts."""
     moment = now.moment
     silent = len(moment.workers) - len(moment.living)
     wait = f", the first since {words.span(moment.oldest_ms)}" if moment.waiting else ""

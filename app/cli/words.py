@@ -75,5 +75,5 @@ def span(ms: float) -> str:
 
 
 def ago(ms: int) -> str:
-    """How long ago a moment was."""
+    """Time since a moment, in words: `3 min ago`."""
     return span(now_ms() - ms) + " ago"

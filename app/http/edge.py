@@ -82,7 +82,7 @@ class Doorkeeper:
 
     @property
     def protocol(self) -> Callable[..., asyncio.Protocol]:
-        """What uvicorn makes for each connection."""
+        """Class of the protocol that uvicorn makes for each connection."""
         return partial(EdgeRequests, self)
 
 

@@ -19,13 +19,13 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Id:
-    """What `{id}` in a path is, and its pattern."""
+    """The meaning of `{id}` in a path, and its pattern."""
 
     says: str
     pattern: str
 
     def fits(self, text: str) -> bool:
-        """Whether `text` can be such an id."""
+        """True if `text` can be such an id."""
         return re.fullmatch(self.pattern, text) is not None
 
 
@@ -47,7 +47,7 @@ class Header:
     pattern: str
 
     def of(self, request: Request) -> str | None:
-        """What the request says there. Raises `Problem` for what does not fit."""
+        """Value that the request has for this parameter. Raises `Problem` for one that does not fit."""
         text = request.headers.get(self.name)
         if text is not None and not re.fullmatch(self.pattern, text):
             raise Problem(NOT_UNDERSTOOD, f"{self.name}: it does not fit {self.pattern}", field=self.name)

@@ -1,4 +1,4 @@
-"""What a document of ours may load, who may show it, and the headers that say so to browsers."""
+"""Rules for the documents that we serve: what they may load, and who may frame them; as headers for browsers."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send

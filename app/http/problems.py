@@ -1,4 +1,4 @@
-"""What goes wrong at the API, as RFC 9457 problem JSON: every kind that there is, as data, and how one travels.
+"""Problem types of the API (RFC 9457): one row for each, and the response that carries it.
 
 The kinds are named in the table of operations (app/http/operations.py), from which the API's description is made.
 """
@@ -212,7 +212,7 @@ class Problem(Exception):
 
 
 async def http_problem(request: Request, error: Exception) -> Response:
-    """What the router itself refuses (404, 405), and bugs: problems below /api, plain text elsewhere."""
+    """Answer for refusals of the router (404, 405) and for bugs: a problem below /api, plain text elsewhere."""
     if isinstance(error, HTTPException):
         about = "GET /api/v1/openapi.json tells what there is."
         kind, headers = Kind(error.status_code, "", error.detail, about), error.headers

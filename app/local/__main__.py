@@ -39,8 +39,8 @@ class CannotStartError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What the command line says. `page`: an address for the greeting instead of a first link; `log`: a file instead of
-    the terminal for what the processes say."""
+    """Options of the command line. `page`: an address for the greeting instead of a first link; `log`: a file instead
+    of the terminal for what the processes say."""
 
     folder: Path
     procfile: Path
@@ -107,7 +107,7 @@ def kept_secrets(folder: Path) -> dict[str, str]:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether web could listen there now."""
+    """True if web could listen there now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

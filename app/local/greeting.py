@@ -16,7 +16,7 @@ POLL_SECONDS = 0.1
 
 
 class Launched(NamedTuple):
-    """What `app.local` says. `page`: an address to show instead of a first link, and to open if `display` is there;
+    """Message of `app.local`. `page`: an address to show instead of a first link, and to open if `display` is there;
     `log`: the file with what the processes say; both may be empty."""
 
     base: str
@@ -69,7 +69,7 @@ def box(lines: list[str]) -> str:
 
 
 def text(link: dict[str, Any], told: Launched) -> str:
-    """What is shown with a first link."""
+    """Greeting with a first link."""
     return box(
         [
             f"Ready. {COMPANY['companyName']} can link its WhatsApp here:",
@@ -84,7 +84,7 @@ def text(link: dict[str, Any], told: Launched) -> str:
 
 
 def page_text(told: Launched) -> str:
-    """What is shown with a page that was given."""
+    """Greeting with a page that was given."""
     log = [f"Log   {told.log}"] if told.log else []
     return box(["Ready. All of it is one page:", "", f"  {told.page}", "", *log, "Stop  Ctrl-C"])
 

@@ -1,4 +1,4 @@
-"""What is true of the service at this moment, read in one round trip: for /metrics, /readyz and the operators' command."""
+"""State of the service at this moment, read in one round trip: for /metrics, /readyz and the operators' command."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ class WorkerView:
 
     @property
     def alive(self) -> bool:
-        """Whether it is to be counted."""
+        """True if the worker is to be counted as living."""
         return self.silent_ms <= WORKER_ALIVE_MS
 
     def number(self, name: str) -> int:
@@ -122,7 +122,7 @@ async def read(redis: Redis) -> Moment:
 
 
 def _text(value: bytes) -> str:
-    """What anybody may have written: shown as it can be, and never a fault."""
+    """Text of a value that anybody may have written. Bytes that are no UTF-8 are replaced."""
     return value.decode(errors="replace")
 
 

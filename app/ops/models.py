@@ -15,7 +15,7 @@ class HealthView(Wire):
 
 
 class ReadyView(Wire):
-    """What is wrong with each part, or `ok`."""
+    """State of each part: `ok`, or what is wrong with it."""
 
     status: str = Field(description="`ok` or `ill`.")
     redis: str

@@ -1,4 +1,4 @@
-"""What operators and their monitors ask web: is it alive, can it serve, what has it counted."""
+"""Questions of operators and their monitors: is web alive, can it serve, what has it counted."""
 
 import asyncio
 from collections.abc import Callable
@@ -133,4 +133,4 @@ OPERATIONS: tuple[Operation[Ops], ...] = (
         scopes=OPS,
     ),
 )
-"""What monitors ask."""
+"""Routes for monitors."""

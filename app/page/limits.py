@@ -1,4 +1,4 @@
-"""What one socket may take: its places among others, and its pace."""
+"""Limits of one socket: its place among others, and its pace."""
 
 import asyncio
 from collections import Counter as Tally
@@ -18,7 +18,7 @@ class Close(Exception):
 
 
 class SocketLimits:
-    """How many sockets each link and each address has here."""
+    """Count of the sockets that each link and each address has at this process."""
 
     def __init__(self) -> None:
         self._open: Tally[str] = Tally()

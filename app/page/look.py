@@ -1,5 +1,5 @@
-"""How a link's page looks and whose pages may frame it: the service's own look, or what the link's address says, which is
-read before the token is, and believed only if we have signed it."""
+"""Looks of pages, and the origins that may frame them: the service's own look, or the one that the link's address
+names. The address is read before the token, and believed only if we have signed it."""
 
 import base64
 import hashlib
@@ -51,7 +51,7 @@ class Platform:
 
     @cached_property
     def style(self) -> str:
-        """What the page's style says differently; empty for nothing. It stands in the page, so that nothing is drawn in
+        """CSS that differs from the page's own; empty for none. It stands in the page, so that nothing is drawn in
         another colour first, and its hash in the policy."""
         parts = []
         if self.accent:
@@ -83,7 +83,7 @@ PlatformOf = Callable[[Request], Platform]
 
 
 def platform_of(config: Settings, access: Access) -> PlatformOf:
-    """What tells whose page a browser asks for: by the look in its address if it is one of ours."""
+    """Make the function that finds the platform of a page: by the look in its address if that is one of ours."""
     ours = Platform.of(config)
 
     def read(request: Request) -> Platform:

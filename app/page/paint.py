@@ -68,7 +68,8 @@ class Languages:
         }
 
     def reader(self, request: Request) -> Reader:
-        """Who asks. What was chosen here counts first, then the link's language, then the browser's."""
+        """Language and region of the reader. A choice made here counts first, then the link's language, then the
+        browser's."""
         agent = request.headers.get("user-agent", "")
         on_phone = bool(_PHONE.search(agent)) or request.headers.get("sec-ch-ua-mobile") == "?1"
         wishes = [
@@ -183,7 +184,7 @@ def _initial(platform: Platform) -> str:
 
 
 def _icon(platform: Platform) -> str | None:
-    """What stands for the page in its tab: the logo, else the initial on the accent; None for the service's own."""
+    """Icon of the page's tab: the logo, else the initial on the accent; None for the service's own."""
     if platform.logo_url or not platform.accent:
         return platform.logo_url
     shades = light_shades(platform.accent)

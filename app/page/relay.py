@@ -29,7 +29,7 @@ from shared.telemetry import sentry
 log = structlog.get_logger()
 
 TICK_SECONDS = 2.0
-"""How often the queue position of waiting sessions is brought up to date."""
+"""Between two updates of the queue position of waiting sessions."""
 SILENCE_SECONDS = 15.0
 """A running session of which nothing was heard is read again; a resting one after eight times as long."""
 DEAF_SECONDS = 30.0
@@ -38,10 +38,10 @@ DEAF_SECONDS = 30.0
 MOST_WAITING = 500
 """So many requests of the API wait for news at a time in one process; the others are answered at once."""
 BEHIND_SECONDS = 5.0
-"""How long a session's owner has to put back what Redis has forgotten, in whole or in part."""
+"""Time for a session's owner to put back what Redis has forgotten, in whole or in part."""
 
 UNREADABLE = (ValueError, TypeError, KeyError)
-"""What a snapshot or announcement raises that is none: another version's, or written by hand."""
+"""Errors of a snapshot or announcement that is none: another version's, or written by hand."""
 
 #: There is always this one: a redis-py subscription without any channel does not listen.
 _SWITCH, _LINKS, _FEED = keys.SWITCH_CHANNEL.encode(), keys.LINKS_CHANNEL.encode(), keys.FEED.encode()
@@ -76,7 +76,7 @@ class Relay:
 
     @property
     def sockets(self) -> int:
-        """How many sockets are served."""
+        """Number of sockets that are served."""
         return sum(len(watched.slots) for watched in self._watched.values()) - self._waiting
 
     @contextlib.asynccontextmanager
@@ -129,7 +129,7 @@ class Relay:
         await self._read([session], again_for=slot)
 
     def work(self) -> tuple[Coroutine[None, None, None], ...]:
-        """What is to run beside everything else until cancelled; survives every fault of Redis.
+        """Coroutines to run beside everything else until they are cancelled. They survive every fault of Redis.
 
         A task each, not a TaskGroup: that asks its tasks to end only once, and on Python 3.11 redis-py can lose that
         (docs/adr/0002).
@@ -252,7 +252,7 @@ class Relay:
 
     @staticmethod
     def _went_back(watched: _Watched, stored: Stored) -> bool:
-        """Whether Redis knows less of the session than sockets here have seen: it lost its memory, or a part of it.
+        """True if Redis knows less of the session than sockets here have seen: it lost its memory, or a part of it.
 
         The owner, if there is one, says anew where it stands, under a higher number. If nobody does, the sockets are
         closed: who comes back gets the truth, which looks older than what they know.

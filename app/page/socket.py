@@ -63,7 +63,7 @@ WITHOUT_HELLO_PER_ADDRESS = 30
 
 
 class Guest(NamedTuple):
-    """Who has said hello: by which link, and whether it takes packed messages."""
+    """A browser that has said hello: its link, and whether it takes packed messages."""
 
     link: Link
     packed: bool
@@ -110,7 +110,7 @@ class Browser:
             await self._close(socket, CloseCode.RESTART)
 
     async def _hello(self, socket: WebSocket, address: str) -> Guest:
-        """Who says hello, by the link that the first message names."""
+        """The guest of the link that the first message names."""
         try:
             async with asyncio.timeout(HELLO_SECONDS) as patience:
                 self._silent.enter(patience, address)

@@ -15,13 +15,13 @@ MARK = "moved"
 LANGUAGE = "lang"
 LOOK = "look"
 TOLD = (LANGUAGE, LOOK)
-"""What a link's address tells of it besides its token: its language and its look. They go along."""
+"""Parameters of a link's address besides its token: its language and its look. They go along."""
 
 Elsewhere = Callable[[Request], RedirectResponse | None]
 
 
 def elsewhere(config: Settings) -> Elsewhere:
-    """What sends a browser to `PUBLIC_URL`; without one there is nowhere to send it to."""
+    """Make the function that sends a browser to `PUBLIC_URL`; without one there is nowhere to send it to."""
     origins, home = config.origins, f"{config.base_url}/link?{MARK}" if config.public_url else None
 
     def look(request: Request) -> RedirectResponse | None:

@@ -40,7 +40,7 @@ def set_by(told_us: int, asked_ns: int, answered_ns: int) -> None:
 
 
 def skew_ms() -> int:
-    """How far this host's clock is ahead of Redis', in ms; below 0 it is late."""
+    """Lead of this host's clock over Redis', in ms; below 0 it is late."""
     return (time.time_ns() - _clock.now_ns()) // 1_000_000
 
 

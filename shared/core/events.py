@@ -1,4 +1,4 @@
-"""What the integrator is told of: the kinds of events, and the body of one."""
+"""Events of webhooks: their kinds, and the body of one."""
 
 from enum import StrEnum
 
@@ -9,7 +9,7 @@ from shared.core.protocol import DeviceView, FailureView, Wire
 
 
 class EventType(StrEnum):
-    """What the integrator is told of."""
+    """The kind of an event."""
 
     ONBOARDING_STARTED = "onboarding.started"
     ONBOARDING_FAILED = "onboarding.failed"
@@ -31,7 +31,7 @@ class EventType(StrEnum):
 
 
 DEFAULT_EVENTS = tuple(kind for kind in EventType if kind is not EventType.MESSAGE_RECEIVED)
-"""What a receiver is told of that has not said what it wants. What people write to a company is told only if asked for."""
+"""Kinds for a receiver that has not named any. Incoming messages are told only if asked for."""
 
 
 class Version(Wire):

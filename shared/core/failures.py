@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class FailureCode(StrEnum):
-    """What went wrong, in the words of the wire."""
+    """A failure code, in the words of the wire."""
 
     INVALID_PHONE = "invalid-phone"
     IN_PROGRESS = "in-progress"
@@ -36,7 +36,7 @@ class FailureCode(StrEnum):
 
 
 class Blame(StrEnum):
-    """Who can change it: the owner, WhatsApp's servers, or we."""
+    """The side that can change it: the owner, WhatsApp's servers, or we."""
 
     OWNER = "owner"
     WHATSAPP = "whatsapp"

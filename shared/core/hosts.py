@@ -22,7 +22,8 @@ def _within(address: Address) -> Address:
 
 
 def may_reach(text: str, allowed: Iterable[Network]) -> bool:
-    """Whether an IP address is public, or in one of the `allowed` networks. False for a text that is no address."""
+    """True for an IP address that is public, or in one of the `allowed` networks. False for a text that is no
+    address."""
     try:
         address = _within(ipaddress.ip_address(text.partition("%")[0]))
     except ValueError:
@@ -32,7 +33,7 @@ def may_reach(text: str, allowed: Iterable[Network]) -> bool:
 
 
 def is_address(host: str) -> bool:
-    """Whether a URL's host is an address, not a name."""
+    """True if a URL's host is an address, not a name."""
     try:
         ipaddress.ip_address(host.strip("[]"))
     except ValueError:

@@ -21,7 +21,7 @@ CLAIM_TTL = 1 * HOUR
 """Much longer than a wait in the queue and an attempt after it, since the sweep finds by their claims what is past its
 deadline, even after an hour without any worker. The ending frees the claim."""
 LEASE_KEY_TTL = 7 * DAY
-"""How long the *name* of an owner outlives it. Whether it still owns is said by its worker's heartbeat, `wa:alive`."""
+"""Lifetime of an owner's *name*, which outlives the ownership: that ends with its worker's heartbeat, `wa:alive`."""
 STARTS_TTL = 10 * MINUTE
 """The stretch of time within which a session's attempts are counted."""
 WORKER_TTL = 1 * MINUTE
@@ -30,20 +30,20 @@ WEB_REVISION_TTL = 180 * DAY
 WEBHOOK_TTL = 25 * HOUR
 """Longer than an event is tried."""
 DEAD_TTL = 7 * DAY
-"""How long an event is kept that no receiver has taken."""
+"""Lifetime of an event that no receiver has taken."""
 FEED_TTL = 7 * DAY
 FEED_LENGTH = 10_000
 OFFLINE_MS = 2 * MINUTE
 """A session without connection for so long is told to be offline."""
 MESSAGE_TTL = 7 * DAY
-"""How long the API tells what has become of a text."""
+"""Lifetime of a text's state at the API."""
 OUTBOX_TTL = 1 * HOUR
 """Much longer than a text waits; the sweep ends those that nobody sends."""
 ONCE_TTL = 1 * DAY
-"""How long an Idempotency-Key is remembered."""
+"""Lifetime of an Idempotency-Key."""
 
 LINK_RECORD_TTL = 30 * DAY
-"""How long after its end a link's state can be told."""
+"""Lifetime of a link's state after the link's end."""
 
 SAID_TTL = 2 * MINUTE
 """Longer than a client repeats a command whose answer was lost (shared/state/pool.py)."""

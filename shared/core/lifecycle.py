@@ -1,4 +1,4 @@
-"""What may happen to a session's onboarding: the one table that everything else obeys.
+"""Steps that a session's onboarding may take: the one table that everything else obeys.
 
 `docs/lifecycle.md` is printed from it. An illegal step raises, and nothing happens.
 """

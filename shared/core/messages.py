@@ -40,7 +40,7 @@ Reason = NotSent | NotDelivered
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What has become of a text. `status` is WhatsApp's own number; `at` its own time (ms), else ours."""
+    """The state of a text, with its reason. `status` is WhatsApp's own number; `at` its own time (ms), else ours."""
 
     state: MessageState
     reason: Reason | None = None

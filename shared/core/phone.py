@@ -56,7 +56,7 @@ def recipient(text: str, region: str) -> str:
 
 
 def _readings(text: str, region: str) -> Iterator[tuple[str, frozenset[int] | None]]:
-    """What may be meant, the likeliest first, and the kinds of line to which a bold guess is kept."""
+    """Readings of a number, the likeliest first. The set has the kinds of line to which a bold guess is kept."""
     plain = _DIALLED_ABROAD.sub("+", text)
     digits = re.sub(r"\D", "", plain)
     code = str(phonenumbers.country_code_for_region(region))
@@ -147,5 +147,5 @@ def _ways(e164: str) -> set[str]:
 
 
 def same_account(one: str, other: str) -> bool:
-    """Whether two E.164 numbers are one WhatsApp account, through the variants that countries have."""
+    """True if two E.164 numbers are one WhatsApp account, through the variants that countries have."""
     return canonical(one) == canonical(other)

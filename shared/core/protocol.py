@@ -27,7 +27,7 @@ MAX_TOKEN_LENGTH = 3800
 
 
 class Wire(BaseModel):
-    """What travels: frozen, camelCase, and nothing unknown."""
+    """A message or a part of one: frozen, camelCase, without unknown fields."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid")
 
@@ -44,7 +44,7 @@ class CloseCode(IntEnum):
 
 
 class Method(StrEnum):
-    """How the owner's phone agrees."""
+    """The way in which the owner's phone agrees."""
 
     QR = "qr"
     CODE = "code"
@@ -115,14 +115,14 @@ class CodeView(Wire):
 
 
 class Queue(Wire):
-    """How many onboardings are served before this one."""
+    """Number of onboardings that are served before this one."""
 
     position: int = Field(ge=0)
 
 
 class Hint(StrEnum):
-    """What may help while an attempt goes on. `no-answer`: three QRs have passed without an answer; the scan may fail
-    on the phone without our hearing of it, so offer a fresh attempt, and the code."""
+    """Advice while an attempt goes on. `no-answer`: three QRs have passed without an answer; the scan may fail on the
+    phone without our hearing of it, so offer a fresh attempt, and the code."""
 
     NO_ANSWER = "no-answer"
 
@@ -171,7 +171,7 @@ class Snapshot(Body):
 
 
 class MessageType(StrEnum):
-    """What changed."""
+    """The kind of a change."""
 
     STATUS = "status"
     QR_UPDATE = "qr-update"
@@ -190,17 +190,17 @@ class ErrorView(Wire):
 
 
 class BrandView(Wire):
-    """How the platform's page looks: the one colour of its buttons, `#rrggbb`, for light ground, and its logo."""
+    """Look of the platform's page: the one colour of its buttons, `#rrggbb`, for light ground, and its logo."""
 
     accent: str | None = None
     logo_url: str | None = None
 
 
 class Profile(Wire):
-    """Who asks, as the link says it: shown by the page, decided by the integrator. `spent`: the link has linked a
-    device; it may look, and ask again only if that was lost at once (`dropped-after-linking`). `region` is where
-    numbers are at home if the page knows nothing better; `linkRegion` is there when the link itself says so.
-    `refreshUrl` is where a link that works no more sends its owner."""
+    """The platform and the company, as the link names them: shown by the page, decided by the integrator. `spent`:
+    the link has linked a device; it may look, and ask again only if that was lost at once (`dropped-after-linking`).
+    `region` is where numbers are at home if the page knows nothing better; `linkRegion` is there when the link itself
+    says so. `refreshUrl` is where a link that works no more sends its owner."""
 
     company: str
     platform: str

@@ -22,7 +22,7 @@ _LINES = [f"h{length}" for length in range(200)]
 
 
 def life_of(number: int) -> int:
-    """How long QR `number` (from 1) stands, in ms."""
+    """Lifetime of QR `number` (from 1), in ms."""
     return FIRST_MS if number == 1 else NEXT_MS
 
 

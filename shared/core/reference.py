@@ -25,6 +25,6 @@ def reference_of(session: str, attempt: int) -> str:
 
 
 def read_reference(text: str) -> str | None:
-    """What somebody has written down as a reference, as we write it; None for what is none."""
+    """The reference in a text that a person has written down, in our spelling; None if there is none."""
     found = _WRITTEN.fullmatch(text.strip().upper().translate(_ALIKE))
     return f"{found[1]}-{found[2]}" if found else None

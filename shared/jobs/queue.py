@@ -29,7 +29,7 @@ from shared.wa import Wa, batches, many
 log = structlog.get_logger()
 
 IDLE_SECONDS = 5.0
-"""How often a queue is looked at when nobody calls: bounds the harm of a lost wake-up."""
+"""Between two looks at a queue when nobody calls: bounds the harm of a lost wake-up."""
 ALONE_SECONDS = 12 * IDLE_SECONDS
 """The same for a queue that is looked at together with the others of its process: only should that fail."""
 JOB_TIMEOUT_SECONDS = 20

@@ -22,16 +22,16 @@ from shared.state.snapshots import Change
 from shared.wa import Wa
 
 QUEUE_WAIT_MS = 5 * keys.MINUTE
-"""How long an onboarding may wait for a free place before it expires."""
+"""Longest wait of an onboarding for a free place; then it expires."""
 MOST_STARTS = 10
 """So many attempts may be asked for by one session within `keys.STARTS_TTL`: each costs a process and a connection to
 WhatsApp. Those that begin anew by themselves do not count."""
 SPENT, REVOKED = "spent", "revoked"
-"""What `wa:link:<id>` says of a link."""
+"""Values of `wa:link:<id>`."""
 
 
 class Outcome(StrEnum):
-    """What a request led to."""
+    """The result of a request."""
 
     STARTED = "started"  # a new attempt, and its job
     JOINED = "joined"  # one runs already
@@ -159,7 +159,7 @@ class Claims:
         await answer(self._redis.hdel(keys.subject(session), "phone"))
 
     async def is_revoked(self, subject: Subject) -> bool:
-        """Whether the link that asked is worth nothing any more."""
+        """True if the link that asked was revoked."""
         said = await self._redis.get(keys.link(subject.link))
         return said is not None and said.decode() == REVOKED
 

@@ -1,4 +1,4 @@
-"""Whether numbers are on WhatsApp and under which account name: what WhatsApp has answered, for a day.
+"""Numbers on WhatsApp and their account names: WhatsApp's answers, kept for a day.
 
 A number may have two names (Brazil's ninth digit, Mexico's 1), and only WhatsApp knows which one the account has. Keys
 are HMACs under SECRET_KEY, and the values name the account by its place among the number's own readings: so Redis holds
@@ -25,7 +25,7 @@ TICKET_TTL = 1 * keys.MINUTE
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """What WhatsApp says of a number. `exists`: None if it did not say; `account`: E.164 of the account's name.
+    """WhatsApp's answer about a number. `exists`: None if it did not say; `account`: E.164 of the account's name.
 
     `known`: this session knew the person before it was asked.
     """
@@ -57,7 +57,7 @@ class Contacts:
         return keys.contact(hmac.digest(self._secret, f"contact:{session}:{to}".encode(), "sha256").hex()[:32])
 
     async def known(self, session: SessionId, receivers: Sequence[str]) -> dict[str, Contact]:
-        """What was answered within the last day."""
+        """Answers of the last day."""
         if not receivers:
             return {}
         found = await self._redis.mget([self._key(session, to) for to in receivers])

@@ -22,11 +22,11 @@ from shared.core.ids import SessionId
 from shared.wa import Wa
 
 MEMORY_MS = 6 * keys.HOUR
-"""How long a refusal is remembered after the wait that it caused. Users were still refused 5 h later (Baileys#2008)."""
+"""Memory of a refusal after the wait that it caused. Users were still refused 5 h later (Baileys#2008)."""
 
 
 class Whose(StrEnum):
-    """Who has to wait."""
+    """The one who has to wait."""
 
     PHONE = "phone"
     COMPANY = "company"
@@ -56,7 +56,7 @@ LADDERS: dict[Whose, Ladder] = {
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks for a code: the phone (E.164), the company's session, and the address' digest, when it is known."""
+    """The asker of a code: the phone (E.164), the company's session, and the address' digest if it is known."""
 
     phone: str
     session: SessionId
@@ -88,7 +88,8 @@ class Cooldowns:
         return self.digest(Whose.ADDRESS, host)
 
     async def wait(self, asker: Asker) -> Wait | None:
-        """Whether a request for a code has to wait. One's own living code makes nobody wait: it is simply shown."""
+        """The wait before a request for a code, if there is one. One's own living code makes nobody wait: it is
+        simply shown."""
         code, *found = await self._redis.mget(self._code(asker.phone), *self._keys(asker).values())
         now = now_ms()
         if code is not None:

@@ -1,4 +1,4 @@
-"""What is on the shelf of events and among the dead, for operators and integrators: looked at, sent anew, tried out."""
+"""Events that wait or are dead, for operators and integrators: looked at, sent anew, tried out."""
 
 from dataclasses import dataclass
 from enum import StrEnum

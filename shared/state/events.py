@@ -89,7 +89,7 @@ class News:
 
 
 class Result(StrEnum):
-    """How a try ended."""
+    """The result of a try."""
 
     DELIVERED = "delivered"
     RETRIED = "retried"

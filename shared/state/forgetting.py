@@ -44,7 +44,7 @@ class Forgetting:
         return [SessionId(one.decode(errors="replace")) for one in await answer(self._redis.hkeys(keys.FORGETTING))]
 
     async def is_wished(self, session: SessionId) -> bool:
-        """Whether the session is to be forgotten."""
+        """True if the session is to be forgotten."""
         return bool(await answer(self._redis.hexists(keys.FORGETTING, session)))
 
     async def erase(self, session: SessionId) -> None:

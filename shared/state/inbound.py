@@ -1,4 +1,4 @@
-"""What comes in for a company, as events on the shelf: each once, and in the order in which WhatsApp told it.
+"""Incoming messages as events on the shelf: each once, and in the order in which WhatsApp told it.
 
 The next event of a session is tried when the one before has been taken. Beside the event itself nothing is kept but its
 id, for a day, by which what WhatsApp tells twice is told once.

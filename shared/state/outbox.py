@@ -87,7 +87,7 @@ class Outbox:
 
     @property
     def most(self) -> int:
-        """How many texts of a session may wait: those that leave before their text is forgotten."""
+        """Largest number of a session's texts that may wait: those that leave before their text is forgotten."""
         return min(MOST_WAITING, self._rate * 5) if self._rate else MOST_WAITING
 
     async def accept(self, session: SessionId, message: Message, key: str | None = None) -> str:

@@ -37,7 +37,7 @@ PASSING = (
     RedisRefuses,
     OSError,
 )
-"""What a Redis raises that is restarted, hung, unreachable, full, or not the primary any more: nobody's bug."""
+"""Errors of a Redis that is restarted, hung, unreachable, full, or not the primary any more: nobody's bug."""
 
 
 T = TypeVar("T")

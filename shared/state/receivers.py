@@ -25,7 +25,7 @@ class Receiver:
     own: bool
 
     def wants(self, kind: str) -> bool:
-        """Whether events of this kind go there. A test always does."""
+        """True if events of this kind go there. A test always does."""
         return kind in self.events or kind == EventType.TEST.value
 
 
@@ -44,7 +44,7 @@ class Receivers:
         return await self.own(company) or self._ours
 
     async def want_inbound(self, session: SessionId) -> bool:
-        """Whether the session's company, or the service, wants to hear of what comes in."""
+        """True if the session's company, or the service, wants to hear of incoming messages."""
         receiver = await self.of(company_of(session))
         return receiver is not None and receiver.wants(EventType.MESSAGE_RECEIVED.value)
 

@@ -93,7 +93,7 @@ def _named(word: str) -> RedisRefuses:
 
 
 def reason(error: BaseException) -> str:
-    """What is wrong with Redis, in a few words without any value."""
+    """Trouble of Redis in a few words, without any value."""
     if isinstance(error, PoolBusy):
         return "All connections to Redis are in use"
     found = refusal(error)

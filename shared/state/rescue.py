@@ -1,4 +1,4 @@
-"""What anybody may do for an onboarding whose worker is gone: close it when its time is over, or begin it anew.
+"""Acts on an onboarding whose worker is gone, open to anybody: close it when its time is over, or begin it anew.
 
 Each is one script, and moves the fence: should its owner come back, it finds itself fenced off.
 """

@@ -52,7 +52,8 @@ class Change:
 
     @property
     def told(self) -> EventType | None:
-        """What the change means to the integrator; None for one that concerns the page and the operators alone.
+        """The event that the change is to the integrator; None for one that concerns the page and the operators
+        alone.
 
         `session.dropped` will not come back by itself, and nobody of us has asked for that.
         """
@@ -117,7 +118,7 @@ def dump_body(body: Body) -> bytes:
 
 
 def nothing(session: SessionId) -> Stored:
-    """What stands for a session of which Redis knows nothing."""
+    """The state of a session of which Redis knows nothing."""
     return Stored(session, 0, 0, Body(state=State.UNLINKED))
 
 

@@ -1,4 +1,4 @@
-"""What operators steer with while everything runs: the hash `wa:switch`, obeyed by every process at once.
+"""Switches for operators: the hash `wa:switch`, obeyed by every process at once.
 
     pause            no onboarding begins; those that run go on, those in the queue end with `paused`
     qr-only          nobody gets a pairing code
@@ -31,7 +31,7 @@ from shared.wa import Wa
 log = structlog.get_logger()
 
 LOOK_SECONDS = 15.0
-"""How often a process looks by itself: bounds the harm of a call that was lost."""
+"""Between two looks of a process by itself: bounds the harm of a call that was lost."""
 PAUSE, QR_ONLY, LOG_LEVEL, WEB_VERSION = "pause", "qr-only", "log-level", "web-version"
 LEVELS = ("debug", "info", "warning", "error")
 _DRAIN = re.compile(r"drain:[\w.-]{1,64}")

@@ -1,4 +1,4 @@
-"""What is counted: names, meanings, and how a count is written in `wa:stats`.
+"""Metrics: names, meanings, and how a count is written in `wa:stats`.
 
 A count moves in the same script as the change that it counts (shared/state/snapshots.py), so retries and deaths count
 nothing twice. A field of `wa:stats` is the metric's name and labels: `attempts{method="qr"}`. Three notations travel
@@ -19,7 +19,7 @@ ENGINE = importlib.metadata.version("neonize")
 
 
 class Counter(StrEnum):
-    """What is counted."""
+    """The name of a counter."""
 
     ATTEMPTS = "attempts"
     QR_SHOWN = "qr_codes_shown"
@@ -45,14 +45,14 @@ class Counter(StrEnum):
 
 
 class Histogram(StrEnum):
-    """What is timed, in seconds."""
+    """The name of a histogram, in seconds."""
 
     CLICK_TO_SHOWN = "click_to_shown_seconds"
     SHOWN_TO_LINKED = "shown_to_linked_seconds"
 
 
 class Stage(StrEnum):
-    """How far an onboarding has got. Each is counted once for a click, whatever happens to workers meanwhile."""
+    """A stage of an onboarding. Each is counted once for a click, whatever happens to workers meanwhile."""
 
     STARTED = "started"
     SHOWN = "shown"
@@ -62,7 +62,7 @@ class Stage(StrEnum):
 
 
 class Swept(StrEnum):
-    """What the sweeper puts right: an attempt begun anew, one that ended after the phone's yes, one that was linked and
+    """Repairs of the sweeper: an attempt begun anew, one that ended after the phone's yes, one that was linked and
     not told of, one past its deadline, a session that was told to be linked and has no device, a dead worker."""
 
     ATTEMPT = "attempt"

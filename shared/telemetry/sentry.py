@@ -26,8 +26,8 @@ log = structlog.get_logger()
 
 
 class About(TypedDict, total=False):
-    """What an event is about; whatever is not known stays out. `phone` is E.164 and leaves masked; `raw` is the
-    library's or WhatsApp's own word."""
+    """Context of an event; the unknown stays out. `phone` is E.164 and leaves masked; `raw` is the library's or
+    WhatsApp's own word."""
 
     session: SessionId | None
     method: str | None
