@@ -152,7 +152,7 @@ def _endings(found: list[Ending]) -> Iterable[tuple[object, ...]]:
 
 
 async def top(op: Operator, *, once: bool, interval: float) -> Output:
-    """Glance again and again until Ctrl-C; once, if that was asked for or nobody looks at a terminal."""
+    """Look again and again until Ctrl-C; once, if that was asked for or nobody looks at a terminal."""
     first = await look(op)
     if once or op.as_json or not sys.stdout.isatty():
         return Output(first.data(), lambda out: out.print(screen(first, first)), ill=not first.moment.living)

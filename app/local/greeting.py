@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 import webbrowser
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 COMPANY = {"companyId": "demo", "companyName": "Salon Aurora"}
@@ -95,6 +96,14 @@ def show(text: str) -> None:
     sys.stdout.flush()
 
 
+def open_page(url: str) -> None:
+    """Open it in a browser with a window. One in the terminal would take that over."""
+    with suppress(webbrowser.Error):
+        browser = webbrowser.get()
+        if type(browser) is not webbrowser.GenericBrowser:
+            browser.open(url)
+
+
 def main() -> int:
     """Exit code 1 when no link could be had."""
     told = Launched(**json.load(sys.stdin))
@@ -102,7 +111,7 @@ def main() -> int:
     if told.page:
         show(page_text(told))
         if told.display:
-            webbrowser.open(told.page)
+            open_page(told.page)
         return 0
     status, body = call(told.base, "/api/v1/links", key=told.key, body=COMPANY)
     if status != 201:

@@ -46,7 +46,7 @@ class Film:
             append_images=rest,
             duration=self.times,
             loop=0,
-            quality=72,
+            quality=82,
             method=6,
             minimize_size=True,
         )
