@@ -157,7 +157,7 @@ class Emulator:
     # -- use ----------------------------------------------------------------------------------------------------------
 
     def client_env(self, tag: str = "", *, python_path: str = "") -> dict[str, str]:
-        """What to add to the environment of a process that shall talk to this emulator (see emulator.environment)."""
+        """Environment for a process that shall talk to this emulator (see emulator.environment)."""
         return client_env(
             proxy_port=self.proxy_port, ca_path=self.ca_path, root_key=self.root_key, tag=tag, python_path=python_path
         )
@@ -233,7 +233,7 @@ class Emulator:
         return list((await self.call("GET", "/messages", phone=phone))["messages"])
 
     async def events(self, after: int = 0, *, tag: str | None = None, phone: str | None = None) -> list[Event]:
-        """What has happened so far."""
+        """Events so far."""
         answer = await self.call("GET", "/events", after=after, tag=tag, phone=phone)
         return [Event(**event) for event in answer["events"]]
 

@@ -11,7 +11,7 @@ from emulator.phone.phone import Outcome
 
 
 class Control(Protocol):
-    """What calls the control port: emulator.client.Emulator."""
+    """Caller of the control port: emulator.client.Emulator."""
 
     async def call(self, method: str, path: str, body: object = None) -> Any:
         """The answer's JSON."""

@@ -1,4 +1,4 @@
-"""What a process must find in its environment, before it starts, to talk to the emulator instead of WhatsApp."""
+"""Environment of a process that talks to the emulator instead of WhatsApp; read before the process starts."""
 
 from __future__ import annotations
 

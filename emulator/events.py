@@ -1,4 +1,4 @@
-"""What happened, in order, for tests that wait and for people who look."""
+"""Events in their order, for tests that wait and for people who look."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_EVENTS = 50_000
 
 
 class Kind(StrEnum):
-    """What an event tells. The comment gives the keys of `detail`."""
+    """The kind of an event. The comment gives the keys of `detail`."""
 
     CONNECTION_OPENED = "connection.opened"  # host
     CONNECTION_REFUSED = "connection.refused"  # status

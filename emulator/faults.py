@@ -270,7 +270,7 @@ CHAOS = tuple(
     for fault in Fault
     if fault.endswith(("-cut", "-late")) or fault in {Fault.STREAM_ERROR, Fault.CONNECT_HTTP_ERROR}
 )
-"""What `--chaos` chooses from: everything a correct client recovers from by itself or by a new attempt."""
+"""Faults that `--chaos` chooses from: a correct client recovers from each by itself or by a new attempt."""
 
 
 def refusal_text(status: int) -> str:

@@ -82,8 +82,8 @@ LIFE: dict[Life, str] = {
 
 AT_LOGIN = (Life.BACKLOG, Life.HISTORY, Life.APP_STATE, Life.LID_MIGRATION)
 AT_ANY_TIME = tuple(life for life in Life if life not in (Life.BACKLOG, Life.MEDIA_RECEIPT))
-"""What may happen by itself. A backlog needs an absence: in the midst of a connection it happens only when it is told to, and ends that.
-A receipt that neonize cannot pass on happens only when it is told to."""
+"""Events that may happen by themselves. A backlog needs an absence: in the midst of a connection it happens only when
+it is told to, and ends that. A receipt that neonize cannot pass on happens only when it is told to."""
 
 
 def any_seed() -> int:
@@ -99,7 +99,7 @@ class Course:
         self.dice = random.Random(seed)
 
     def next(self, rate: float | None = None, *, arriving: bool = False) -> Life | None:
-        """What happens at this occasion (a stanza of a client, or its arrival), if anything."""
+        """The event at this occasion (a stanza of a client, or its arrival), if there is one."""
         chance = self.rate if rate is None else rate
         choices = AT_LOGIN if arriving else AT_ANY_TIME
         return self.dice.choice(choices) if chance > 0 and self.dice.random() < chance else None

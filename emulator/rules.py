@@ -44,7 +44,7 @@ class Rule:
 
     @property
     def words(self) -> dict[str, str]:
-        """What a refusal says to the owner, by the names of the attributes."""
+        """Sentences of the refusals for the owner, by the names of the attributes."""
         told = {"message": self.message, "logout_message_header": self.header, "logout_message_subtext": self.subtext}
         return {name: text for name, text in told.items() if text}
 

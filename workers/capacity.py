@@ -1,4 +1,4 @@
-"""How much one worker takes on: what the settings say, else what its memory carries.
+"""Capacity of one worker. Settings decide; without them, its memory does.
 
 Measured (docs/deploy.md): a worker at rest 124 MB with its zygote and a warm linker, a waiting attempt 20 MB, a held
 session 0.7 MB. On 512 MB that is ten attempts beside a hundred and fifty sessions, with a fifth to spare.
@@ -32,8 +32,8 @@ class Capacity:
 
     @property
     def heap_mb(self) -> int:
-        """What Go is told to keep below in each process: well above the live heap of the sessions that one process
-        holds, or it would collect without end, and well below what history leaves behind."""
+        """Heap that Go is told to keep below in each process: well above the live heap of the sessions that one
+        process holds, or it would collect without end, and well below what history leaves behind."""
         return LEAST_HEAP_MB + round(HEAP_PER_SESSION_MB * min(self.sessions, SESSIONS_EACH))
 
     @property
@@ -43,7 +43,7 @@ class Capacity:
 
 
 def memory_mb(root: Path = Path("/")) -> int:
-    """What this process may use, in MB: the least limit of its control groups (a container's, a systemd unit's), else
+    """Memory for this process, in MB: the least limit of its control groups (a container's, a systemd unit's), else
     the machine's memory."""
     limits = [path.read_text().strip() for path in _limits(root) if path.exists()]
     return min([_total_mb(root), *(int(text) // MB for text in limits if text.isdigit())])

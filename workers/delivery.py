@@ -33,13 +33,13 @@ AT_ONCE_EACH = 8
 CROWDED_MS = 1_000
 """Until an event is looked at again whose receiver has enough to do."""
 LOOK_SECONDS = 10.0
-"""How often the shelf is looked at when nobody calls."""
+"""Between two looks at the shelf when nobody calls."""
 
 Spawn = Callable[[Awaitable[None], str], None]
 
 
 def pause_seconds(tries: int, chance: float) -> float:
-    """How long to wait after so many tries in vain: 5 s, 10 s, 20 s ... an hour. `chance`: 0 to 1."""
+    """Pause after so many tries in vain: 5 s, 10 s, 20 s ... an hour. `chance`: 0 to 1."""
     pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(tries - 1, 30))
     return pause * (1 - JITTER + 2 * JITTER * chance)
 

@@ -55,7 +55,7 @@ class Places:
 
     @property
     def free(self) -> int:
-        """How many more attempts may be served."""
+        """Number of further attempts that may be served."""
         return self.most - self.taken
 
     def take(self) -> None:
@@ -239,7 +239,7 @@ class Jobs:
 
 
 async def room_elsewhere(redis: ArqRedis, me: WorkerId) -> bool:
-    """Whether another living worker can hold one session more, by what it last said of itself."""
+    """True if another living worker can hold one session more, by its last report."""
     for name in await redis.zrange(keys.WORKERS, 0, -1):
         worker = WorkerId(name.decode(errors="replace"))
         if worker == me or not await redis.exists(keys.alive(worker)):

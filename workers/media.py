@@ -35,7 +35,7 @@ class MediaAway(Exception):
 
 
 class MediaHost:
-    """What one worker knows of it."""
+    """State of the media host, as one worker knows it."""
 
     def __init__(self, reach: Reach) -> None:
         """`reach` raises `MediaAway`."""
@@ -51,7 +51,7 @@ class MediaHost:
 
     @property
     def without(self) -> int:
-        """How many sessions could not fetch a file lately."""
+        """Number of sessions that could not fetch a file lately."""
         now = asyncio.get_running_loop().time()
         self._missed = {session: until for session, until in self._missed.items() if until > now}
         return len(self._missed)

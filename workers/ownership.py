@@ -1,4 +1,4 @@
-"""What this worker owns: its leases, renewed together at every heartbeat.
+"""Leases of this worker, renewed together at every heartbeat.
 
 While Redis is away nobody knows who owns what. Whatever outlasts it (a linked session) goes on and writes nothing, until
 Redis, the device store or WhatsApp says that another has taken over; everything else is given up (docs/adr/0013).
@@ -39,7 +39,7 @@ class Owner(Protocol):
 
     @property
     def outlasts_redis(self) -> bool:
-        """Whether to go on while Redis is away for long."""
+        """True if the owner goes on while Redis is away for long."""
         ...
 
     def lost(self) -> None:
@@ -112,7 +112,7 @@ class Ownership:
         return self._worker
 
     def owner(self, session: SessionId) -> Owner | None:
-        """What acts for the session here."""
+        """The owner that acts for the session here."""
         owned = self._owned.get(session)
         return owned.owner if owned else None
 
@@ -154,8 +154,8 @@ class Ownership:
             self._advancing.discard(lease.session)
 
     async def retaken(self, lease: Lease) -> Lease | None:
-        """What has become of a lease that Redis does not know: the new one in its place, when the owner was told of it;
-        None when it is lost. Learned at the next heartbeat."""
+        """The lease that stands in the place of one that Redis does not know, once its owner was told; None when it
+        is lost. Learned at the next heartbeat."""
 
         def known() -> bool:
             owned = self._owned.get(lease.session)
@@ -170,12 +170,13 @@ class Ownership:
         return owned.lease if owned else None
 
     def is_retaken(self, lease: Lease) -> bool:
-        """Whether a lease that Redis refuses was replaced by ourselves, or is about to be: its owner was not told yet."""
+        """True if a lease that Redis refuses was replaced by ourselves, or is about to be: its owner was not told
+        yet."""
         owned = self._owned.get(lease.session)
         return owned is not None and (lease in self._retaking or owned.replaces == lease)
 
     def is_restated(self, lease: Lease) -> bool:
-        """Whether the lease stands in the place of one that Redis had forgotten: its owner knows better than Redis."""
+        """True if the lease stands in the place of one that Redis had forgotten: its owner knows better than Redis."""
         owned = self._owned.get(lease.session)
         return owned is not None and owned.unsaid and owned.lease == lease
 
@@ -293,12 +294,13 @@ class Ownership:
             self._named = now
 
     def _knows_us(self, beat: Beat) -> bool:
-        """Whether Redis knows the heartbeat before this one: else it has lapsed us, lost its memory, or gone back."""
+        """True if Redis knows the heartbeat before this one. Otherwise it has lapsed us, lost its memory, or gone
+        back."""
         return beat.before is not None and beat.before in {self._number - 1, self._number}
 
     def _has_changed(self, beat: Beat) -> bool:
-        """Whether somebody has taken a session from this worker, or Redis counts its sessions otherwise. Sessions that
-        come and go at this moment make the counts differ for one beat, or two."""
+        """True if somebody has taken a session from this worker, or Redis counts its sessions otherwise. Sessions
+        that come and go at this moment make the counts differ for one beat, or two."""
         differs = beat.held != len(self._owned) + len(self._left)
         self._differed = self._differed + 1 if differs else 0
         return beat.taken != self._taken or self._differed >= DIFFERING_BEATS

@@ -19,7 +19,7 @@ MOST_SAID = 200
 
 
 class Verdict(StrEnum):
-    """What a word means for the attempt."""
+    """The meaning of a word for the attempt."""
 
     GO_ON = "go-on"
     AGAIN = "again"  # a fresh attempt may succeed at once
@@ -111,7 +111,7 @@ _TOO_MANY = frozenset({420, 429})
 
 
 def of_word(word: str) -> Reason:
-    """What a login-status word means."""
+    """Meaning of a login-status word."""
     return _WORDS.get(word, Reason(Verdict.FAIL))
 
 

@@ -1,4 +1,4 @@
-"""What a worker says of itself for operators, every ten seconds: `wa:worker:<id>`."""
+"""A worker's report on itself for operators, every ten seconds: `wa:worker:<id>`."""
 
 import asyncio
 import os

@@ -37,7 +37,8 @@ When = Callable[[Turn[C]], bool]
 
 @dataclass(frozen=True)
 class Rule(Generic[C]):
-    """What is done when `on` happens in one of the phases `at` and `when` holds; `to` is the phase after it."""
+    """A row of a table: the acts when `on` happens in one of the phases `at` and `when` holds; `to` is the phase
+    after it."""
 
     on: type | UnionType | Enum
     at: frozenset[Enum]
@@ -46,7 +47,7 @@ class Rule(Generic[C]):
     when: When[C] | None = None
 
     def fits(self, turn: Turn[C]) -> bool:
-        """Whether this rule says what comes of a turn."""
+        """True if this is the row for a turn."""
         happened = turn.event is self.on if isinstance(self.on, Enum) else isinstance(turn.event, self.on)
         return happened and turn.course.phase in self.at and (self.when is None or self.when(turn))
 

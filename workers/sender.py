@@ -52,7 +52,7 @@ class Sender:
         return self._clients[own]
 
     async def send(self, receiver: Receiver, due: Due) -> str | None:
-        """What went wrong, in a word; None if the server has taken the event."""
+        """Send the event. Returns the trouble in a word; None if the server has taken the event."""
         import httpx
 
         try:

@@ -162,7 +162,8 @@ class Sweeper:
         await self._leases.release(lease)
 
     async def _settle(self, lease: Lease, body: Body) -> None:
-        """What no worker says any more. A device that is safe is taken up afterwards, like every registered one."""
+        """Say what the dead worker can say no more. A device that is safe is taken up afterwards, like every
+        registered one."""
         if body.state is not State.LINKING and body.state not in DEVICE:
             return
         device = await self._store.device(lease.session)

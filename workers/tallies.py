@@ -1,4 +1,4 @@
-"""What is counted at each step of an attempt: the notation is that of shared/telemetry/metrics.py.
+"""Counters of each step of an attempt: the notation is that of shared/telemetry/metrics.py.
 
 `known` is the region that was known when the onboarding began (of the phone that was typed, or that the link expects;
 `ZZ` for none), so that the stages of a funnel are comparable; `region` is the linked phone's.

@@ -12,7 +12,7 @@ from shared.settings import Settings
 
 
 class Ending(StrEnum):
-    """How it ended, as `returnUrl` is told."""
+    """The outcome, as `returnUrl` is told."""
 
     LINKED = "linked"
     CANCELLED = "cancelled"
@@ -30,7 +30,7 @@ _OURS = frozenset({"status", "companyId", "linkId", "at", "sig"})
 
 
 def ending_of(body: Body) -> Ending | None:
-    """How it ended; None while it has not."""
+    """The outcome of an onboarding; None before its end."""
     if body.state is State.UNLINKED:
         return Ending.FAILED if body.failure else None
     return _ENDINGS.get(body.state)

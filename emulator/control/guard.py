@@ -1,4 +1,4 @@
-"""Who may talk to the control port, and what its page may do."""
+"""Guard of the control port: callers that may talk to it, and what its page may do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the control port accepts. Strict: an unknown field is an error, so a test cannot misspell a fault."""
+"""Bodies that the control port accepts. Strict: an unknown field is an error, so a test cannot misspell a fault."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class LogoutBody(_Strict):
 
 
 class PhoneBody(_Strict):
-    """What to change about an account; None leaves it."""
+    """Changes of an account; None leaves a field as it is."""
 
     name: str | None = None
     business_name: str | None = None
@@ -71,7 +71,8 @@ class PhoneBody(_Strict):
 
 
 class SayBody(_Strict):
-    """What a phone writes, to a number or to a group that it is in. `target` and `quoted` are ids of messages.
+    """A message that a phone writes, to a number or to a group that it is in. `target` and `quoted` are ids of
+    messages.
 
     lid: whether its stanza comes from the writer's lid (as mostly today) or from its number.
     """
@@ -98,7 +99,8 @@ class SayBody(_Strict):
 
 
 class LifeBody(_Strict):
-    """What shall happen now to the linked devices of a phone, `times` times; `messages` and `chats` say how much of it."""
+    """Events that shall happen now to the linked devices of a phone, `times` times; `messages` and `chats` say how
+    much of it."""
 
     life: Life
     device: int | None = None
@@ -108,7 +110,7 @@ class LifeBody(_Strict):
 
 
 class ReceiptBody(_Strict):
-    """What a phone says of the message `message_id` that a linked device of `sender` sent."""
+    """A phone's receipt for the message `message_id` that a linked device of `sender` sent."""
 
     sender: Number
     message_id: str

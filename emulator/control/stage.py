@@ -83,7 +83,7 @@ def made_up_number(language: str) -> str:
 
 
 class Stage:
-    """What answers below `/demo`. `told`: the service's file; None if there is no service, only the phone."""
+    """Handlers below `/demo`. `told`: the service's file; None if there is no service, only the phone."""
 
     def __init__(self, told: Path | None) -> None:
         self._told = told
@@ -130,7 +130,7 @@ class Stage:
         return Company(company, name, number, made["url"].replace("//127.0.0.1", f"//{request.url.hostname}", 1))
 
     async def screen(self, request: Request) -> Response:
-        """What the page shows now: its state, QR and code. With `tag`, waits until that is old."""
+        """State of the page: its state, QR and code. With `tag`, waits until that is old."""
         if self._company is None:
             raise NotThere("there is no company yet")
         tag = request.query_params.get("tag")

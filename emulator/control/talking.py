@@ -22,7 +22,7 @@ from emulator.wire import content
 from emulator.wire.nodes import Jid
 
 _EDIT, _DELETION = "1", "7"
-"""How the attribute `edit` of a stanza tells that it changes or takes back another."""
+"""Values of a stanza's attribute `edit`, for one that changes or takes back another."""
 
 
 def _text(body: models.SayBody, chat: str) -> bytes:
@@ -57,7 +57,7 @@ _KINDS: dict[str, tuple[str, str, Callable[[models.SayBody, str], bytes]]] = {
     "location": ("media", "", _location),
     **dict.fromkeys(("image", "document", "audio", "video", "sticker"), ("media", "", _media)),
 }
-"""What can be said: the stanza's type, its `edit`, and the content."""
+"""Kinds of messages: the stanza's type, its `edit`, and the content."""
 
 
 class Talking:

@@ -43,7 +43,7 @@ def lid_migration(scene: Scene) -> None:
 
 
 def backlog(scene: Scene) -> None:
-    """What waits is handed over at the next login; so the connection ends first, as one does that was away."""
+    """Let messages wait until the next login, which hands them over. So the connection ends first."""
     peer = scene.world.online.get((scene.owner.number, scene.device.id))
     if peer is not None and peer.status is Status.ONLINE:
         peer.cut("the device goes away for a moment")

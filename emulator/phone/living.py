@@ -56,6 +56,6 @@ class Phones(Talk):
 
 
 def happen(scene: Scene, life: Life) -> None:
-    """It happens now."""
+    """Make the event happen now."""
     _ACTS[life](scene)
     scene.world.events.add(Kind.LIFE, phone=scene.owner.number, life=life, device=scene.device.id)

@@ -29,7 +29,7 @@ _BUNDLE_INFO = b"link_code_pairing_key_bundle_encryption_key"
 
 
 class Outcome(StrEnum):
-    """What the phone's screen says after a scan or a typed code."""
+    """The phone's screen after a scan or a typed code."""
 
     CONFIRMED = "confirmed"
     NOT_A_CODE = "not-a-code"
@@ -123,7 +123,7 @@ class Phone:
         return outcome
 
     async def _consent(self, connection: Peer) -> Outcome:
-        """What the phone and its owner make of the wish to link."""
+        """Answer of the phone and its owner to the wish to link."""
         if connection.strike(Fault.PHONE_OFFLINE) is not None:
             return Outcome.OFFLINE
         if connection.strike(Fault.PHONE_WITHOUT_MULTIDEVICE) is not None:

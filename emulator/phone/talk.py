@@ -27,7 +27,7 @@ _MOST_SESSIONS = 4
 _MOST_SENT = 10_000
 _MOST_RETRIES = 5
 _RECEIPTS = {"none": (), "delivered": ("",), "read": ("", "read"), "played": ("", "read", "played")}
-"""What a phone says of a message that it got; "" is the kind of a receipt of delivery."""
+"""Receipts of a phone for a message that it got; "" is the kind of a receipt of delivery."""
 
 
 class NotOpened(CannotOpen):
@@ -36,7 +36,7 @@ class NotOpened(CannotOpen):
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """What a phone wrote, kept because a device may ask for it again."""
+    """A message of a phone, kept because a device may ask for it again."""
 
     writer: Account
     plain: bytes
@@ -119,7 +119,7 @@ class Talk:
     # -- receipts -----------------------------------------------------------------------------------------------------
 
     def answer(self, peer: Peer, linked: Linked, node: Node, opened: list[Opened]) -> None:
-        """What the phones say of a message after the server has acknowledged it."""
+        """Send the phones' receipts for a message after the server has acknowledged it."""
         for one in opened:
             if not one.own and node.attr("category") != "peer":
                 peer.spawn(self._answer(peer, linked, node, one))

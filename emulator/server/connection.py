@@ -77,7 +77,7 @@ class Connection:
         return None
 
     async def passes(self, step: Step) -> bool:
-        """Whether this step's message may be sent. Cuts or waits first if a fault says so."""
+        """True if this step's message may be sent. Cuts or waits first if a fault says so."""
         if (rule := self.strike(Fault(f"{step}-cut"))) is not None:
             await asyncio.sleep(rule.delay or 0)
             self.cut(f"{step}-cut")

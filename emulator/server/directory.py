@@ -1,4 +1,4 @@
-"""Who is on WhatsApp: the answer to usync, which asks for numbers, their devices and their lids.
+"""Directory of people on WhatsApp: the answer to usync, which asks for numbers, their devices and their lids.
 
 A number may be written differently from the account's own (Brazil's ninth digit, Mexico's 1): `also` of an account. Source: whatsmeow user.go.
 """
@@ -57,9 +57,9 @@ _PROTOCOLS: dict[str, Callable[[Account, str], Node]] = {
     "status": _status,
     "business": _business,
 }
-"""What can be asked of a number, by the name of the question. Others (picture, disappearing_mode) are left unanswered, as by default."""
+"""Questions about a number, by their names. Others (picture, disappearing_mode) are left unanswered, as by default."""
 _OF_MEMBERS = frozenset(_PROTOCOLS) - {"contact"}
-"""What only those have who are on WhatsApp."""
+"""Questions that only accounts of WhatsApp have an answer to."""
 
 
 async def answer(peer: Peer, _: Linked, query: Node) -> None:

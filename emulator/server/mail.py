@@ -1,4 +1,4 @@
-"""What waits for a linked device: messages, receipts, notifications and calls stay until the device has acknowledged them.
+"""Mail of a linked device: messages, receipts, notifications and calls stay until the device has acknowledged them.
 
 A device that was away gets them at its next login, marked `offline`, as from the real server.
 """

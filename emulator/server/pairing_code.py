@@ -39,7 +39,7 @@ async def handle(connection: Peer, registration: Registration, query: Node, node
 
 
 def _wrong_hello(connection: Peer, node: Node) -> str | None:
-    """What is wrong with a companion_hello; None if nothing is."""
+    """Fault of a companion_hello; None for a right one."""
     jid = node.jid("jid")
     if jid is None or jid.server != SERVER or jid.device or not re.fullmatch(r"[1-9][0-9]{6,14}", jid.user):
         return f"{node.attr('jid')} is no phone number"

@@ -27,7 +27,7 @@ DEVICE_PREFIX = b"\x06\x01"
 
 
 async def begin(connection: Peer, registration: Registration) -> None:
-    """What the server does for a client that is not linked: refuse it, or offer refs and wait for a phone."""
+    """Serve a client that is not linked: refuse it, or offer refs and wait for a phone."""
     connection.log(
         Kind.CLIENT_REGISTERED,
         os=registration.os,
@@ -57,7 +57,7 @@ async def begin(connection: Peer, registration: Registration) -> None:
 
 
 async def _timed(connection: Peer) -> None:
-    """What happens some time after the refs were offered."""
+    """Do what is due some time after the refs were offered."""
     if (rule := connection.strike(Fault.QR_CUT)) is not None:
         await asyncio.sleep(rule.delay or 0)
         connection.cut(Fault.QR_CUT)
@@ -135,7 +135,7 @@ def _pair_success(account: Account, device_id: int, sealed_identity: bytes) -> N
 def _wrong_signature(
     answer: Node, details: bytes, key_index: int, registration: Registration, account: Account
 ) -> str | None:
-    """What is wrong with the client's pair-device-sign; None if nothing is."""
+    """Fault of the client's pair-device-sign; None for a right one."""
     node = answer.child("pair-device-sign", "device-identity")
     if node is None:
         return "the answer to pair-success holds no pair-device-sign"

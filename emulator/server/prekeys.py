@@ -25,7 +25,7 @@ KEPT = 60
 
 
 async def get(peer: Peer, linked: Linked, query: Node) -> None:
-    """How many keys are left, a fingerprint of them, or the keys of others."""
+    """Answer with the number of keys that are left, a fingerprint of them, or the keys of others."""
     if query.child("count") is not None:
         if await peer.passes(Step.PREKEYS):
             peer.answer(query, Node("count", {"value": str(linked.device.prekeys)}))

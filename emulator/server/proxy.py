@@ -30,7 +30,7 @@ PAGES = {
     ),
     "/sw.js": (Fault.WEB_SCRIPT_REFUSED, r'self.__swData=JSON.parse("{\"client_revision\":%d,\"hash\":1}");'),
 }
-"""What names the web version: the fault that refuses it, and its text (as the real ones have it, shortened)."""
+"""Paths that name the web version: the fault that refuses each, and its text (as the real ones have it, shortened)."""
 ORIGIN = "https://web.whatsapp.com"
 _TLS_SECONDS = 30.0
 

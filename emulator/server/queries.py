@@ -15,7 +15,7 @@ _SILENT = {"ack", "chatstate", "ib", "presence", "receipt"}
 
 
 _AFTERWARDS = {"ack", "receipt"}
-"""What a client says of what it got: no occasion, or life would beget life."""
+"""Stanzas by which a client answers: they are no occasion, or life would beget life."""
 
 
 async def handle(connection: Peer, node: Node) -> None:

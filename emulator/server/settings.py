@@ -40,6 +40,6 @@ class TagSettings:
     web_revision: int = 1_047_769_893
 
     def shown_seconds(self, index: int) -> float:
-        """How long after the offer the client stops showing ref `index` (whatsmeow qrchan.go)."""
+        """Seconds after the offer at which the client stops showing ref `index` (whatsmeow qrchan.go)."""
         first = 60.0 if self.refs == 6 else 20.0
         return first + 20.0 * index

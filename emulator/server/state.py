@@ -1,4 +1,5 @@
-"""What survives a restart: the authorities, and the accounts with their linked devices. One JSON file each, written atomically."""
+"""State that survives a restart: the authorities, and the accounts with their linked devices. One JSON file each,
+written atomically."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from emulator.wire.words import Words
 
 
 class Status(StrEnum):
-    """How far a connection has come."""
+    """The progress of a connection."""
 
     HANDSHAKE = "handshake"
     UNLINKED = "unlinked"
@@ -115,7 +115,7 @@ class PendingCode:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """Who a connection is, once it has logged in."""
+    """The device of a connection that has logged in."""
 
     account: Account
     device: Device
@@ -143,7 +143,8 @@ class ReceivedMessage:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What one phone made of a message; `lost`: it has no session for it. `own`: it is the sender's own phone."""
+    """A message as one phone has opened it; `lost`: the phone has no session for it. `own`: it is the sender's own
+    phone."""
 
     reader: Account
     content: Content | None
@@ -194,12 +195,12 @@ class World:
     messages: dict[tuple[str, str], ReceivedMessage] = field(default_factory=dict)
     """By sender and message id: a message that comes again is kept once."""
     mail: dict[tuple[str, int], dict[tuple[str, str, str, str], Node]] = field(default_factory=dict)
-    """What each linked device has not acknowledged yet (mail.py)."""
+    """Stanzas that each linked device has not acknowledged yet (mail.py)."""
     groups: dict[str, Group] = field(default_factory=dict)
     media: dict[str, bytes] = field(default_factory=dict)
-    """What lies on the media host, by path."""
+    """Files on the media host, by path."""
     app_state: dict[str, dict[str, Collection]] = field(default_factory=dict)
-    """What the devices of each number share, by collection."""
+    """Collections that the devices of each number share."""
     course: Course = field(default_factory=Course)
     phones: Phones = field(init=False)
     """Set by whoever makes the world: the phones need it to be there."""

@@ -1,4 +1,4 @@
-"""What a WhatsApp message holds (waE2E.Message): writing what phones send, reading what clients send.
+"""Contents of WhatsApp messages (waE2E.Message): writing what phones send, reading what clients send.
 
 Field numbers: whatsmeow proto/waE2E.
 """
@@ -20,7 +20,8 @@ _REVOKE, _EDIT = 0, 14
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a message says. `target` is the id that a reaction, an edit or a deletion is about; `quoted` the one it answers."""
+    """The content of a message. `target` is the id that a reaction, an edit or a deletion is about; `quoted` the one
+    it answers."""
 
     kind: str
     text: str | None = None
@@ -90,7 +91,7 @@ def sent_elsewhere(chat: str, message: bytes) -> bytes:
 
 
 def with_sender_key(group: str, distribution: bytes) -> bytes:
-    """What a member tells another before its first text to the group."""
+    """A member's message to another before its first text to the group."""
     return wire.write({2: wire.write({1: group, 2: distribution})})
 
 
@@ -100,7 +101,7 @@ def sender_key_of(message: bytes) -> bytes:
 
 
 def read(message: bytes) -> Content:
-    """What a message of a client says; kind `unknown` for what we do not know."""
+    """Content of a client's message; kind `unknown` for one that we do not know."""
     fields = _parse(message)
     for number, inside in _WRAPPERS.items():
         if fields.has(number):

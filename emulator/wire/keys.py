@@ -59,7 +59,7 @@ class KeyPair:
 
 
 def verify(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether `signature` (XEdDSA, 64 bytes) of `message` was made by the owner of the Montgomery key `public`."""
+    """True if `signature` (XEdDSA, 64 bytes) of `message` was made by the owner of the Montgomery key `public`."""
     if len(public) != 32 or len(signature) != 64:
         return False
     u = int.from_bytes(public, "little") & (2**255 - 1)

@@ -55,7 +55,7 @@ class SealedChannel:
 
 @dataclass(frozen=True, slots=True)
 class Greeted:
-    """What the handshake yields: the client's static key, its payload (a ClientPayload message) and the channel."""
+    """Result of the handshake: the client's static key, its payload (a ClientPayload message) and the channel."""
 
     client_static: bytes
     payload: bytes

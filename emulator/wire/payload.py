@@ -1,4 +1,4 @@
-"""What a client says about itself inside the handshake (ClientPayload), checked strictly.
+"""A client's word about itself inside the handshake (ClientPayload), checked strictly.
 
 Field numbers: whatsmeow proto/waWa6 and proto/waCompanionReg.
 """
@@ -21,7 +21,7 @@ class BadPayload(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class HistoryWish:
-    """How much of the chats' past the client wants from the phone; 0 is what it does not say."""
+    """Amount of the chats' past that the client wants from the phone; 0 if it does not say."""
 
     full_days: int
     full_mb: int

@@ -39,7 +39,7 @@ class OwnSenderKey:
         return OwnSenderKey(int.from_bytes(os.urandom(4)) >> 1, os.urandom(32), KeyPair.generate())
 
     def distribution(self) -> bytes:
-        """What the other members must know (id 1, iteration 2, chainKey 3, signingKey 4)."""
+        """Distribution message for the other members (id 1, iteration 2, chainKey 3, signingKey 4)."""
         signing = KEY_TYPE + self.signer.public
         return VERSION + wire.write({1: self.id, 2: self.iteration, 3: self.chain, 4: signing})
 
@@ -53,7 +53,7 @@ class OwnSenderKey:
 
 @dataclass(frozen=True, slots=True)
 class TheirSenderKey:
-    """What a member told about its key. Each message is opened from there, so none must come in order."""
+    """A member's key, as the member told it. Each message is opened from there, so none must come in order."""
 
     id: int
     iteration: int

@@ -28,7 +28,7 @@ class CannotOpen(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """What one must know of a device to write to it for the first time. Keys are public, 32 bytes."""
+    """Keys of a device that a first message to it needs. They are public, 32 bytes each."""
 
     registration_id: int
     identity: bytes

@@ -41,7 +41,7 @@ def accept_response(key: str) -> bytes:
 
 
 class Socket(Protocol):
-    """What a connection needs of a websocket: a test may bring its own."""
+    """The part of a websocket that a connection needs: a test may bring its own."""
 
     closed: bool
 

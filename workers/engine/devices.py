@@ -26,12 +26,12 @@ def held_name(database: str) -> str:
 
 
 def is_postgres(database: str) -> bool:
-    """Whether `database` is a DSN rather than a path; the prefix is the one that neonize looks at."""
+    """True if `database` is a DSN rather than a path; the prefix is the one that neonize looks at."""
     return database.startswith("postgres")
 
 
 def device_in(database: str, jid: str) -> bool:
-    """Whether the SQLite file `database` holds the device `jid` (`number:device@server`).
+    """True if the SQLite file `database` holds the device `jid` (`number:device@server`).
 
     To be asked right before a start: the library aborts the whole process for a jid that its store does not hold, and
     shows a QR if it holds none at all. False for a missing file and for one that is no device store.

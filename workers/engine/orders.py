@@ -1,4 +1,4 @@
-"""What the worker tells the zygote and hears from it: JSON, one message a packet of a SOCK_SEQPACKET socket.
+"""Messages between worker and zygote: JSON, one message a packet of a SOCK_SEQPACKET socket.
 
 To the zygote: fork (with the child's end of its pipe as SCM_RIGHTS), kill, alive. From it: forked, died.
 """
@@ -12,14 +12,14 @@ from workers.engine.protocol import Line
 
 
 class Role(StrEnum):
-    """What a forked process becomes."""
+    """The role of a forked process."""
 
     LINKER = "linker"
     HOLDER = "holder"
 
 
 class Options(Line):
-    """What every engine process needs to know; it reads no environment of its own.
+    """Options of every engine process; it reads no environment of its own.
 
     `device_name` is what the phone shows under Linked devices; `proxy_url` (http:// or socks5://) is None for what
     HTTPS_PROXY says, which Go reads by itself. `library` is the file to load in place of the installed one.

@@ -40,7 +40,7 @@ class LinkerPool:
 
     @property
     def is_warm(self) -> bool:
-        """Whether `take` has a warm one."""
+        """True if `take` has a warm one."""
         return bool(self._warm)
 
     async def take(self) -> Linker:

@@ -1,4 +1,4 @@
-"""What travels over the pipe between the worker and one of its engine processes: JSON, one message a line.
+"""Lines of the pipe between the worker and one of its engine processes: JSON, one message a line.
 
     -> linker   start, request-code                   <- ready, qr, code, code-refused, word, paired, connected, ended
     -> holder   hold, release, log-out, send, look,   <- ready, starting, held, dropped, restored, lost, sent, send-failed,
@@ -223,14 +223,15 @@ class Dropped(Line):
 
 
 class Restored(Line):
-    """It came back by itself."""
+    """The session came back by itself."""
 
     type: Literal["restored"] = "restored"
     session: str
 
 
 class Lost(Line):
-    """It will not come back by itself. `until`: ms since the epoch, when known; `detail`: the library's own text.
+    """The session will not come back by itself. `until`: ms since the epoch, when known; `detail`: the library's own
+    text.
 
     `recycle`: a thread of the process will never end, the holder is to be replaced when convenient. `library`: the file
     that the process has loaded in place of the installed library.
@@ -264,7 +265,8 @@ class Sent(Line):
 
 
 class SendFailed(Line):
-    """It did not; `reason` is a word of the holder's for a text that has not left, or the library's own text."""
+    """The text was not sent. `reason` is a word of the holder's for a text that has not left, or the library's own
+    text."""
 
     type: Literal["send-failed"] = "send-failed"
     session: str
@@ -273,7 +275,7 @@ class SendFailed(Line):
 
 
 class Receipt(StrEnum):
-    """What a receiver's phone says of a text, or WhatsApp's silence."""
+    """The news of a text: from its receiver's phone, or WhatsApp's silence."""
 
     DELIVERED = "delivered"
     READ = "read"
@@ -292,7 +294,7 @@ class Confirmed(Line):
 
 
 class Remark(StrEnum):
-    """What the library tells its log alone."""
+    """A trouble that the library tells its log alone."""
 
     STREAM_ERROR = "stream-error"  # WhatsApp ended the connection with an error that the library does not know
     FILE_MISSED = "file-missed"  # a file of the account (history, contacts) could not be had from the media host
@@ -344,7 +346,7 @@ class Received(Line):
 
 
 class Person(Line):
-    """What WhatsApp says of a number. `exists`: null if it did not say; `account`: E.164 of the account's own name.
+    """WhatsApp's answer about a number. `exists`: null if it did not say; `account`: E.164 of the account's own name.
 
     `known`: the library knew the person before it asked.
     """

@@ -25,7 +25,7 @@ from workers.store.device import StoredDevice, StoreFenced, Told
 log = structlog.get_logger()
 
 UNLINK_MS = DAY
-"""How long a log-out is tried, while WhatsApp cannot be reached."""
+"""Longest time for which a log-out is tried, while WhatsApp cannot be reached."""
 CLAIMS = 50
 """A Redis that went back is behind the store by the sessions' take-overs of a second or so."""
 
@@ -44,7 +44,7 @@ class Admission:
 
     @property
     def free(self) -> int:
-        """How many more sessions may be held."""
+        """Number of further sessions that may be held."""
         return self.most - len(self._roster.held) - len(self._coming) - self._reserved()
 
     async def adopt(self, lease: Lease, device: StoredDevice, body: Body, verified: tuple[str, ...]) -> None:

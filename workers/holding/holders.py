@@ -66,7 +66,7 @@ class Holders:
         self._died: Died
 
     def listen(self, hear: Hear, died: Died) -> None:
-        """Who hears what holders say, and of their deaths (with the sessions that were in there)."""
+        """Name the functions that hear the holders' lines, and their deaths (with the sessions that were in there)."""
         self._hear = hear
         self._died = died
 
@@ -123,7 +123,8 @@ class Holders:
                     break
 
     def _is_outdated(self, running: _Running) -> bool:
-        """It has loaded another library than fresh processes do: it keeps what it holds, and gets nothing more."""
+        """True if the process has loaded another library than fresh processes do: it keeps what it holds, and gets
+        nothing more."""
         return running.holder.library != self._engines.library
 
     def retire(self) -> None:

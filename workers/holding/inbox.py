@@ -1,4 +1,4 @@
-"""What comes in for a worker's sessions, on its way to the integrator, in the order in which WhatsApp told it.
+"""Incoming messages of a worker's sessions, on their way to the integrator, in the order in which WhatsApp told them.
 
 Nothing is kept but the event itself. While Redis is away some wait here; what finds no room is counted, and told.
 """

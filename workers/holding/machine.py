@@ -26,7 +26,7 @@ from workers.rules import Act, Rule, Turn, When, advance, do
 ALERT_AT_TRY = 4
 """A session that cannot be connected so many times in a row, some 14 s, is no hiccup: Sentry hears of it."""
 BAN_MS = keys.HOUR
-"""How long a ban that does not say how long it lasts is waited for."""
+"""Wait for the end of a ban that does not say how long it lasts."""
 AFTER_BAN_MS = 1_000
 SOON = 2
 """The pause after so many tries, some 8 s, is the longest while a device is logged out."""
@@ -38,7 +38,8 @@ Row = Rule[Tenure]
 
 
 def step(tenure: Tenure, event: t.SessionEvent, now: int) -> tuple[Tenure, tuple[t.SessionEffect, ...]]:
-    """What comes of one event at `now` (ms since the epoch). Raises `IllegalStep` for a row that the lifecycle forbids."""
+    """Make one step: the session after an event at `now` (ms since the epoch), and the effects. Raises `IllegalStep`
+    for a row that the lifecycle forbids."""
     turn = Turn(tenure, event, now)
     advance(TABLE, turn)
     for effect in turn.effects:
@@ -64,7 +65,7 @@ def lost_by(*reasons_: LostReason) -> When[Tenure]:
 
 
 def calm(turn: T) -> None:
-    """It is connected: what went before is over."""
+    """End the trouble of a session that is connected."""
     turn.set(tries=0, trouble=None)
 
 
@@ -81,7 +82,7 @@ def tell(state: State, event: str) -> Act[Tenure]:
 
 
 def tell_trouble(turn: T) -> None:
-    """It cannot be connected for now: say why, and count each trouble once."""
+    """Tell why the session cannot be connected, and count each trouble once."""
     tenure, event = turn.course, turn.event
     code = reasons.of_loss(event.reason, fresh=tenure.fresh)
     alert = tenure.tries == (ALERT_AT_TRY - 1 if event.reason is LostReason.START_FAILED else 0)

@@ -83,7 +83,7 @@ class TextQueue:
 
     @property
     def busy(self) -> bool:
-        """Whether its holder has a text in hand, or an end is to be written yet."""
+        """True if the holder has a text in hand, or an end is to be written yet."""
         return bool(self._hand or self._ended or self._receipts)
 
     def wake(self, *, stale: bool = True) -> None:
@@ -94,7 +94,7 @@ class TextQueue:
             self._links.spawn(self._run(), "send")
 
     def heard(self, message: str, fate: Fate | None) -> None:
-        """How a text has ended; None: it has not left, and neither have those behind it."""
+        """Take the end of a text; None: it has not left, and neither have those behind it."""
         text = next((one for one in self._hand if one.id == message), None)
         if text is None:
             return
@@ -109,7 +109,7 @@ class TextQueue:
         self.wake(stale=False)
 
     def confirmed(self, event: pipe.Confirmed) -> None:
-        """What a receiver's phone says of texts; written down after their ends."""
+        """Take receipts for texts; they are written down after the ends."""
         self._receipts.append(event)
         self.wake(stale=False)
 

@@ -56,7 +56,7 @@ class People:
         self.changed = asyncio.Event()
 
     def of(self, to: str) -> Contact | None:
-        """What is known of a receiver; None while WhatsApp is being asked, or was not asked yet."""
+        """The contact of a receiver; None while WhatsApp is being asked, or was not asked yet."""
         contact, until = self._known.get(to, (None, 0.0))
         return contact if time.monotonic() < until else None
 

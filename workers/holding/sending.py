@@ -50,7 +50,7 @@ class Sending:
             await self._links.outbox.give_up(session)
 
     def heard(self, event: pipe.Sent | pipe.SendFailed) -> None:
-        """How a text has ended; its session may be held no more."""
+        """Take the end of a text; its session may be held no more."""
         queue = self._queues.get(SessionId(event.session))
         if queue is None:
             return
@@ -63,11 +63,11 @@ class Sending:
                 queue.heard(event.message, reasons.of_unsent(raw))
 
     def confirmed(self, event: pipe.Confirmed) -> None:
-        """What a receiver's phone says of texts."""
+        """Take receipts of texts."""
         self._queue(SessionId(event.session)).confirmed(event)
 
     def looked(self, event: pipe.Looked) -> None:
-        """What WhatsApp says of people."""
+        """Take WhatsApp's answer about people."""
         queue = self._queue(SessionId(event.session))
         queue.people.heard(event)
         queue.wake(stale=False)

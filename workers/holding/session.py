@@ -39,14 +39,14 @@ SAY_AGAIN_SECONDS = 2.0
 
 
 class Keeper(Protocol):
-    """Who holds the sessions, as one of them sees it."""
+    """The roster, as one of its sessions sees it."""
 
     def drop(self, held: "HeldSession") -> None:
         """Let go of a session that is no longer ours."""
         ...
 
     def holds(self, held: "HeldSession") -> bool:
-        """Whether it is still held here."""
+        """True while this worker holds the session."""
         ...
 
     async def retaken(self, held: "HeldSession") -> None:
@@ -123,7 +123,7 @@ class HeldSession:
         self.timers.clear()
 
     def let_go(self) -> None:
-        """It is held here no more. Who waits for it goes on, and finds that no holder has it."""
+        """Hold the session no more. A task that waits for it goes on, and finds that no holder has it."""
         self.stop_timers()
         self.online.set()
         self.over.set()
@@ -131,8 +131,8 @@ class HeldSession:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What sessions work with, besides their holders. `offer`: has any worker look at a session at a moment (ms since the
-    epoch)."""
+    """Tools of the sessions, besides their holders. `offer`: has any worker look at a session at a moment (ms since
+    the epoch)."""
 
     snapshots: Snapshots
     ownership: Ownership
@@ -153,7 +153,7 @@ class Links:
         return Fence(held.lease.token, lambda: self.ownership.owner(held.session) is not None)
 
     def body(self, device: StoredDevice) -> Body:
-        """What is shown of a registered device before it is connected."""
+        """Body of a registered device before it is connected."""
         view = DeviceView(phone=phone.masked(device.phone), name=self.device_name, linked_at=device.linked_at)
         return Body(state=State.RECONNECTING, device=view)
 

@@ -72,7 +72,7 @@ class Sessions:
 
     @property
     def free(self) -> int:
-        """How many more sessions may be held."""
+        """Number of further sessions that may be held."""
         return self._admission.free
 
     def __len__(self) -> int:
@@ -85,7 +85,7 @@ class Sessions:
 
     @property
     def outdated(self) -> int:
-        """How many wait for a version of the client that WhatsApp takes."""
+        """Number of sessions that wait for a version of the client that WhatsApp takes."""
         return len(self._outdated)
 
     def newer(self) -> None:
@@ -169,7 +169,7 @@ class Sessions:
     # --- what holders say ---------------------------------------------------------------------------------------------
 
     def _hear_text(self, event: pipe.Sent | pipe.SendFailed | pipe.Looked | pipe.Confirmed | pipe.Received) -> None:
-        """What becomes of texts; their session may be held no more."""
+        """Pass on the news of texts; their session may be held no more."""
         match event:
             case pipe.Sent() | pipe.SendFailed():
                 self._sending.heard(event)
@@ -233,7 +233,8 @@ class Sessions:
                 self._roster.yield_up(held, "store")
 
     async def _is_overtaken(self, held: HeldSession) -> bool:
-        """Whether WhatsApp's `replaced` means a worker of ours. Who is cut off cannot know, and takes it for that."""
+        """True if WhatsApp's `replaced` means a worker of ours. A worker that is cut off cannot know, and takes it
+        for that."""
         if self._links.ownership.cut_off:
             return True
         return bool(await self._links.store.overtaken({held.session: held.device.token}))
@@ -255,7 +256,8 @@ class Sessions:
                 sentry.report("holder", error, session=held.session)
 
     def _suspect(self, held: HeldSession) -> None:
-        """Whoever was logging in when its process died may have killed it; whoever was so twice gets one of its own."""
+        """Count the death of a process against the session that was logging in. After two it gets a process of its
+        own."""
         if not held.logging_in:
             return
         held.logging_in = False

@@ -16,7 +16,7 @@ UNLINKING = "unlinking"
 
 
 class TenurePhase(Enum):
-    """How a session is held."""
+    """The phase of a held session."""
 
     COMING = "coming"  # to be connected, or trying to
     ONLINE = "online"
@@ -50,7 +50,7 @@ class Tenure:
 
 
 class Sign(Enum):
-    """What happens to a held session, beside what its holder says."""
+    """Events of a held session, beside the lines of its holder."""
 
     DWELT = "dwelt"  # the dwell is over
     SETTLED = "settled"  # online for so long that nobody else can have the keys
@@ -175,7 +175,7 @@ class ParkDevice:
 
 @dataclass(frozen=True, slots=True)
 class UnparkDevice:
-    """It is to be held like any other again."""
+    """Hold the device like any other again."""
 
 
 @dataclass(frozen=True, slots=True)

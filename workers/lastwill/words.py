@@ -1,4 +1,4 @@
-"""What the last will of a worker says to Redis."""
+"""The commands of a worker's last will to Redis."""
 
 import asyncio
 from contextlib import suppress

@@ -47,7 +47,7 @@ _STRANGER = frozenset({Whose.COMPANY, Whose.ADDRESS})
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What every attempt of a worker works with."""
+    """Tools of every attempt of a worker."""
 
     claims: Claims
     cooldowns: Cooldowns

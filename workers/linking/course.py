@@ -23,7 +23,7 @@ from workers.store.device import StoredDevice
 
 
 class Phase(Enum):
-    """How far an attempt has come."""
+    """The phase of an attempt."""
 
     LEARNING = "learning"  # whom it is about
     CONNECTING = "connecting"
@@ -61,7 +61,7 @@ class Course:
 
     @property
     def method(self) -> Method:
-        """How the phone was last asked to agree."""
+        """Method by which the phone was last asked to agree."""
         return self.body.method or Method.QR
 
     @property
@@ -75,7 +75,7 @@ class Course:
 
 
 class Order(Enum):
-    """What others may ask of a running attempt."""
+    """Orders to a running attempt."""
 
     CODE = "code"
     CANCEL = "cancel"
@@ -120,7 +120,8 @@ class CodeDenied:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Whether the link that asked was revoked meanwhile, and the phone that must have agreed, if it must be one."""
+    """Verdict on the link that asked: `revoked` meanwhile or not, and the phone that must have agreed, if it must be
+    one."""
 
     revoked: bool
     expected: str | None = None
@@ -147,8 +148,8 @@ class LoggedOut:
 
 @dataclass(frozen=True, slots=True)
 class NewerSought:
-    """Whether a newer version of the client is there to try, for a refused one; if not, when something new is tried.
-    `raw`: how the refusal was worded."""
+    """Result of the look for a newer version, for a refused one: `is_there` to try, or `retry_at`, when something new
+    is tried. `raw`: WhatsApp's words of the refusal."""
 
     is_there: bool
     retry_at: int

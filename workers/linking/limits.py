@@ -1,4 +1,4 @@
-"""How long the parts of an attempt may take. One place, in order: ours always fire before anybody else's."""
+"""Time limits of an attempt's parts. One place, in order: ours always fire before anybody else's."""
 
 from dataclasses import dataclass
 

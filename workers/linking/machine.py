@@ -31,7 +31,8 @@ Row = Rule[Course]
 
 
 def step(course: Course, happening: Happening, now: int) -> tuple[Course, tuple[Effect, ...]]:
-    """What comes of one event at `now` (ms since the epoch). Raises `IllegalStep` for a row that the lifecycle forbids."""
+    """Make one step: the attempt after an event at `now` (ms since the epoch), and the effects. Raises `IllegalStep`
+    for a row that the lifecycle forbids."""
     turn = Turn(course, happening, now)
     advance(TABLE, turn)
     state = _STATES.get(turn.course.phase)

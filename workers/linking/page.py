@@ -1,4 +1,4 @@
-"""What an attempt shows, saved under its lease."""
+"""The page of an attempt: its snapshots, saved under its lease."""
 
 import structlog
 

@@ -54,7 +54,7 @@ EXPORTED = "exported"
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the commands act on."""
+    """Tools of the commands."""
 
     redis: ArqRedis
     store: DeviceStore
@@ -230,7 +230,7 @@ class _Out:
             _say(f"{name} -> {one.judged.company}: {outcome}. {one.why[:1].upper()}{one.why[1:]}.")
 
     def finish(self, taken: list[Taken], wanted: list[JudgedDevice]) -> None:
-        """How many there were, and whether the rest was left alone."""
+        """Print the number of devices, and if the rest was left alone."""
         if self._as_json:
             return
         counts = Counter(one.outcome.value for one in taken)

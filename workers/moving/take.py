@@ -31,7 +31,7 @@ MOST_BAD = 3
 
 
 class MoveOutcome(StrEnum):
-    """What became of a device that was taken over."""
+    """The result for a device that was taken over."""
 
     HELD = "held"
     REPLACED = "replaced"
@@ -156,7 +156,7 @@ class TakeOver:
         )
 
     async def _watch(self, session: SessionId, jid: str) -> MoveOutcome:
-        """What WhatsApp says of the device, within `WATCH_SECONDS`."""
+        """WhatsApp's answer to the device, within `WATCH_SECONDS`."""
         until = time.monotonic() + WATCH_SECONDS
         while time.monotonic() < until:
             device = await self._store.device(session)

@@ -1,4 +1,4 @@
-"""What becomes of each device of a source: a pure decision over what was found and what is known here."""
+"""Verdicts on the devices of a source: a pure decision over what was found and what is known here."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,11 +31,11 @@ class MoveVerdict(StrEnum):
     """The decision for one device."""
 
     TAKE = "take"
-    """It can be taken over."""
+    """The device can be taken over."""
     AGAIN = "again"
-    """It was taken over and is parked; it is tried again."""
+    """The device was taken over and is parked; it is tried again."""
     THERE = "there"
-    """It is held here already; nothing is to be done."""
+    """The device is held here already; nothing is to be done."""
     REFUSED = "refused"
 
 
@@ -49,7 +49,7 @@ class Registered:
 
 
 class Found(Protocol):
-    """What a verdict needs to know of a candidate."""
+    """The part of a candidate that a verdict needs."""
 
     name: str
     jid: str
@@ -65,7 +65,7 @@ class CompanyCheck(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the operator asked for. `companies` maps the old system's names, or jids, to companies; without it a name is the
+    """The operator's wishes. `companies` maps the old system's names, or jids, to companies; without it a name is the
     company."""
 
     companies: Mapping[str, str] | None = None
@@ -81,8 +81,8 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known here: the registered devices, the companies whose onboarding runs, and the time (seconds since the
-    epoch)."""
+    """Knowledge of this service: the registered devices, the companies whose onboarding runs, and the time (seconds
+    since the epoch)."""
 
     registered: Sequence[Registered]
     running: frozenset[str]

@@ -13,7 +13,7 @@ from shared.core.ids import SessionId
 
 
 class Told(IntEnum):
-    """What has been told of a device. It is kept beside the device, so that no death loses an event."""
+    """The last event that was told of a device. It is kept beside the device, so that no death loses an event."""
 
     NOTHING = 0
     LINKED = 1
@@ -86,7 +86,7 @@ class DeviceStore(Protocol):
 
     @property
     def away(self) -> bool:
-        """Whether the store could not be reached when it was last probed. Held sessions do not notice by themselves:
+        """True if the store could not be reached when it was last probed. Held sessions do not notice by themselves:
         they say that they are connected, and only their sends fail."""
         ...
 
@@ -131,7 +131,7 @@ class DeviceStore(Protocol):
         ...
 
     async def holds(self, device: StoredDevice) -> bool:
-        """Whether the session's device and its keys are still there. To be asked under the session's lease, right
+        """True if the session's device and its keys are still there. To be asked under the session's lease, right
         before each start: the library aborts the whole process when they are not."""
         ...
 

@@ -45,7 +45,7 @@ class CannotMove(Exception):
 
 
 class Transfer(StrEnum):
-    """What became of a device."""
+    """The result for one device."""
 
     MOVED = "moved"
     THERE = "in Postgres already"

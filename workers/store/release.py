@@ -44,7 +44,7 @@ async def check(config: Settings) -> int:
 
 
 async def _way(config: Settings) -> str:
-    """How workers will reach Postgres, as a line for the report; nothing for files."""
+    """The workers' way to Postgres, as a line for the report; nothing for files."""
     if config.database_url is None:
         return ""
     from workers.store.postgres import pgbouncer  # as in store_open: only where there is a Postgres

@@ -55,7 +55,7 @@ def lock(folder: Path) -> int | None:
 
 
 def in_use(folder: Path) -> bool:
-    """Whether a living worker uses `folder` (a DATA_DIR)."""
+    """True while a living worker uses `folder` (a DATA_DIR)."""
     for one in _named(folder.resolve() / "linking"):
         if (free := lock(one)) is None:
             return True

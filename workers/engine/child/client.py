@@ -112,7 +112,7 @@ class Client:
 
     @property
     def said(self) -> str:
-        """What WhatsApp said when it refused the client, as far as the library has told its log."""
+        """WhatsApp's words when it refused the client, as far as the library has told its log."""
         return self._said.text if self._said is not None else ""
 
     async def start(self) -> None:
@@ -323,7 +323,7 @@ _RECEIPTS = {
 
 
 def _props(name: str) -> DeviceProps:
-    """What a device says of itself when it is linked: a browser that wants as little of the past as can be said.
+    """Properties of a new device: a browser that wants as little of the past as can be said.
 
     We read no history; it costs memory and disk. The phone decides. What it sends beside the messages, by which first
     texts find their receivers, comes all the same.

@@ -42,7 +42,8 @@ class Asks(Protocol):
 
 
 async def look(client: Asks, numbers: list[str], own: str) -> list[Person]:
-    """What WhatsApp says of these E.164 numbers, for the account with the `own` number. Raises nothing: a question without an answer is `exists=None`."""
+    """Ask WhatsApp about these E.164 numbers, for the account with the `own` number. Raises nothing: a question
+    without an answer is `exists=None`."""
     known = {number: await _quiet(client.lid_of(number), "") for number in numbers}
     new = [number for number in numbers if not known[number]]
     answers, _ = await asyncio.gather(

@@ -1,4 +1,4 @@
-"""What a client of the library reports, in our types: `client.py` translates, the linker and the holder decide."""
+"""Reports of a client of the library, in our types: `client.py` translates, the linker and the holder decide."""
 
 from dataclasses import dataclass
 from enum import StrEnum

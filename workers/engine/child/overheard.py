@@ -1,4 +1,5 @@
-"""What the library tells its log alone: refusals in WhatsApp's own words, errors that it has no event for, files that cannot be had.
+"""News that the library tells its log alone: refusals in WhatsApp's own words, errors that it has no event for, files
+that cannot be had.
 
 A line comes as the bytes of a `LogEntry`, in a thread of Go's. Its message stands in there as it is; so one look at the
 bytes says whether the line matters.
@@ -37,7 +38,7 @@ _WORDS = ("message", "logout_message_header", "logout_message_subtext")
 
 
 def overhear(line: bytes) -> Oddity | ReceiverMissed | RefusalText | None:
-    """What a line tells; None if it does not matter."""
+    """News of one line; None if it does not matter."""
     found = _LINE.search(line)
     if found is None:
         return None

@@ -1,4 +1,5 @@
-"""What the zygote loads once so that its children share it: everything neonize imports, but not its Go library.
+"""Modules that the zygote loads once so that its children share them: everything neonize imports, but not its Go
+library.
 
 Go's runtime does not survive a fork, so the library must be loaded in the child; Python modules do. Measured in a child
 that has loaded the library: private memory 52 MB without this module, 14 MB with it; import 0.40 s and 0.07 s.

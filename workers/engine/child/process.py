@@ -1,4 +1,4 @@
-"""How a forked process begins and ends: descriptors, signals, its loop, and the one way out."""
+"""Beginning and end of a forked process: descriptors, signals, its loop, and the one way out."""
 
 import asyncio
 import ctypes

@@ -69,7 +69,7 @@ class Session:
 
     @property
     def leaving(self) -> bool:
-        """Whether it has been asked to go."""
+        """True once the session has been asked to go."""
         return self._release is not None
 
     async def live(self) -> Lost | Released:

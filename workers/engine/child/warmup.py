@@ -1,4 +1,4 @@
-"""What makes a waiting linker quick: the library's first connection, made before anybody clicks.
+"""Warm-up of a waiting linker: the library's first connection, made before anybody clicks.
 
 The first dial of a process costs 15 to 20 ms more than the second: Go reads and parses the system's certificates when it
 first verifies one (14 ms), makes its tables, and SQLite its first schema. So the linker dials itself: through a proxy on

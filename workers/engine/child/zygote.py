@@ -211,7 +211,7 @@ class Zygote:
 
 
 def _read(fd: int) -> bytes | None:
-    """What is there to read, b"" at the end, None when there is nothing now."""
+    """Bytes that are there to read, b"" at the end, None when there is nothing now."""
     try:
         return os.read(fd, 65536)
     except BlockingIOError:

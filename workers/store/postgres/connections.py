@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Connection(Protocol):
-    """What we use of asyncpg's connection, which comes without types."""
+    """The part of asyncpg's connection that we use; it comes without types."""
 
     async def execute(self, query: str, *values: object, timeout: float | None = None) -> str:  # noqa: ASYNC109
         """Run a statement, or several when there are no values."""
@@ -36,7 +36,7 @@ class Connection(Protocol):
         ...
 
     def get_server_pid(self) -> int:
-        """What the other end said when we connected; a pooler makes it up."""
+        """Process id that the other end named when we connected; a pooler makes it up."""
         ...
 
     def is_closed(self) -> bool:
@@ -114,7 +114,7 @@ class Connections:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def run(self, work: Work[T]) -> T:
-        """What `work` returns, in one transaction.
+        """Do `work` in one transaction, and return its result.
 
         `work` is idempotent: it is run a second time when a connection that was kept turns out to be dead. Raises
         `StoreAway` when Postgres is out of reach; whether the transaction took place is then unknown.

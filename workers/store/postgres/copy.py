@@ -59,7 +59,7 @@ class NotADevice(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What one table of a device file holds."""
+    """Contents of one table of a device file."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[object, ...], ...]

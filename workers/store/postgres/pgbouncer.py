@@ -183,7 +183,7 @@ class PgBouncer:
         await reader
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
-        """What it says, until its end; only trouble is logged."""
+        """Read PgBouncer's lines until its end; only trouble is logged."""
         assert process.stderr is not None  # noqa: S101 - we asked for a pipe
         while line := await process.stderr.readline():
             text = line.decode(errors="replace").strip()

@@ -1,4 +1,4 @@
-"""How this worker reaches Postgres, and what is refused at start because it would corrupt or leak later.
+"""The worker's way to Postgres, and the databases that it refuses at start because they would corrupt or leak later.
 
 * `OWN`: a PgBouncer of ours beside the worker, where one is installed;
 * `THEIRS`: DATABASE_URL already leads to a transaction pooler;
@@ -30,7 +30,7 @@ TRIES = 30
 
 
 class Way(StrEnum):
-    """How Postgres is reached."""
+    """A way to Postgres."""
 
     OWN = "own-pgbouncer"
     THEIRS = "their-pooler"
@@ -72,7 +72,7 @@ async def reached(
 
 
 async def way_to(server: Server, *, pooler: bool) -> Way:
-    """How to reach it; `pooler`: whether we could start a PgBouncer of our own. Raises `StoreAway`, `StoreRefused`."""
+    """Find the way to a server; `pooler`: we could start a PgBouncer of our own. Raises `StoreAway`, `StoreRefused`."""
     first = await _first(server)
     try:
         with translated():
@@ -115,7 +115,7 @@ async def _pid(connection: Connection) -> int:
 
 
 async def _by_transaction(first: Connection, server: Server) -> bool:
-    """Whether two clients of the pooler at once ever get the same server connection: each at its turn."""
+    """True if two clients of the pooler ever get the same server connection at once, each at its turn."""
     second = await connect(server.arguments())
     try:
         seen: tuple[set[int], set[int]] = (set(), set())

@@ -249,7 +249,7 @@ class PostgresStore:
         return await self._noticed(lambda: self._connections.run(work))
 
     async def _noticed(self, call: Callable[[], Awaitable[T]]) -> T:
-        """What `call` returns; whether the store is away is kept and logged.
+        """Make a call, and keep and log whether the store is away. Returns the call's result.
 
         While it is away one call at a time goes to see, and the others fail at once: each would wait for ten seconds, and
         the sessions of a dead holder are taken up one after the other.
