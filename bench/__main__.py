@@ -32,6 +32,7 @@ from bench import (
     b7_killed,
     b8_workers,
     b9_linked,
+    b10_burst,
     b11_texts,
     figures,
 )
@@ -53,6 +54,7 @@ ROWS: dict[str, tuple[str, Measure]] = {
     "B7": ("a worker is killed", b7_killed.measure),
     "B8": ("more workers", b8_workers.measure),
     "B9": ("scan or code to linked", b9_linked.measure),
+    "B10": ("ten clicks at once", b10_burst.measure),
     "B11": ("texts through one session", b11_texts.measure),
 }
 

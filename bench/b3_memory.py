@@ -1,4 +1,5 @@
-"""B3: the memory of a worker that holds 200 idle sessions, against bare neonize that holds the same 200.
+"""B3: the memory of web and worker with nothing held; and of a worker that holds 200 idle sessions, against bare neonize
+that holds the same 200.
 
 All of the worker's processes count: worker, zygote, the spare linker, holders; what forked relatives share counts once
 (bench/memory.py). The slope is what a session costs more, from the second measurement with a quarter of them. With
@@ -23,6 +24,7 @@ MANY = 600
 RATIO = 1.5
 SLOPE = 1.1
 HOST_MB = 512.0
+IDLE_MB = 120.0
 SETTLE_SECONDS = 15.0
 
 
@@ -37,6 +39,7 @@ class Worker:
 
 async def measure(run: Run) -> list[Line]:
     """Bare and ours, with a quarter and with all."""
+    idle, processes = await _idle(run)
     many = run.rounds(SESSIONS, 20)
     few = many // 4
     fleet = await run.fleet(MANY if run.full else many)
@@ -56,12 +59,21 @@ async def measure(run: Run) -> list[Line]:
         host = whole.all.pss + ours_slope * (MANY - many) + max(base, 0) * holders
         how = f"extrapolated with {holders} further holders of {base:.0f} MB"
     return [
+        Line("web and worker with nothing held: pss", idle, "MB", bar=IDLE_MB, note=f"{processes} processes"),
         Line(f"{many} sessions: the worker's own memory", whole.all.own, "MB", floor=floor, note=note),
         Line(f"{many} sessions: times bare neonize", whole.all.own / floor, "x", bar=RATIO),
         Line("a session more", ours_slope, "MB", floor=slope),
         Line("a session more: times bare neonize", ours_slope / slope, "x", bar=SLOPE),
         Line(f"{MANY} sessions: pss of all processes", host, "MB", bar=HOST_MB, note=how),
     ]
+
+
+async def _idle(run: Run) -> tuple[float, int]:
+    with run.redis() as redis:
+        async with run.emulator() as emulator, Stack.running(emulator, redis, run.place()) as stack:
+            await asyncio.sleep(SETTLE_SECONDS)
+            web, worker = memory.family(stack.web.pid), memory.family(stack.worker.pid)
+    return web[0].pss + worker[0].pss, web[1] + worker[1]
 
 
 async def _bare(run: Run, fleet: Fleet, count: int) -> Memory:
