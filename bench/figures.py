@@ -48,9 +48,9 @@ FIGURES = (
     ),
     Bars(
         "recovery.svg",
-        "A worker is killed: until its sessions are held again (s)",
+        "A worker is killed, or all is restarted: until the sessions are held again (s)",
         "s",
-        (("B7", r".*held again.*"),),
+        (("B7", r".*(held again|online).*"),),
     ),
 )
 
