@@ -1,7 +1,7 @@
 """Requests of an owner: start or join an attempt, have a code, take it back. One place decides which are allowed.
 
 Each use case is idempotent: sent twice, by two tabs or by a replay, it does once what it does. Each returns whether
-something new is announced because of it; if not, whoever asked has to be told how things stand.
+something new is announced because of it; if not, the asker has to be told how things stand.
 """
 
 from arq.connections import ArqRedis
@@ -31,7 +31,7 @@ class Endings:
         self._book = LinkBook(redis)
 
     async def cancel(self, session: SessionId) -> bool:
-        """End the attempt, as long as the phone has not agreed; whether there was one to be ended."""
+        """End the attempt, as long as the phone has not agreed. True if there was one to be ended."""
         counted = field(Counter.ENDINGS, state=State.CANCELLED.value)
         body = Body(state=State.CANCELLED)
         change = Change(body, MessageType.STATUS, "attempt.cancelled", "in the queue", (counted,))

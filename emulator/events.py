@@ -86,7 +86,7 @@ class EventLog:
         self.closed = False
 
     def close(self) -> None:
-        """Nothing more will happen: whoever waits is let go."""
+        """End the record: nothing more will happen, and every waiter is let go."""
         self.closed = True
         self._news.set()
 

@@ -46,7 +46,7 @@ PRIVATE_NETWORKS = (
     "::1/128",
     "fc00::/7",
 )
-"""Where a host's routers are."""
+"""Networks of the routers of hosts."""
 NOBODY = "none"
 T = TypeVar("T")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -334,7 +334,7 @@ class Settings(BaseSettings):
 
     @property
     def base_url(self) -> str:
-        """Where links point, without a slash at the end."""
+        """The address to which links point, without a slash at the end."""
         return str(self.public_url).rstrip("/") if self.public_url else f"http://127.0.0.1:{self.port}"
 
     @property

@@ -30,7 +30,7 @@ LEASE_MS = 7_000
 SETTLING_MS = 5_000
 """For so long after Redis was away or went back only owners speak: two heartbeats, and what they have to say."""
 SWEEP_GRACE_MS = 20_000
-"""Past its deadline by this much, a running onboarding is closed by whoever sees it. Its own worker is always first."""
+"""Past its deadline by this much, a running onboarding is closed by anybody who sees it. Its own worker is always first."""
 
 _SOURCE = Path(__file__).parent / "state" / "wa.lua"
 

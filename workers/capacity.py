@@ -50,7 +50,8 @@ def memory_mb(root: Path = Path("/")) -> int:
 
 
 def _limits(root: Path) -> Iterator[Path]:
-    """Where a limit may be written: for our group and for each above it, in either version of control groups."""
+    """Files in which a limit may be written: for our group and for each above it, in either version of control
+    groups."""
     groups, ours = root / "sys/fs/cgroup", root / "proc/self/cgroup"
     for line in ours.read_text().splitlines() if ours.exists() else ():
         _, controllers, name = line.split(":", 2)

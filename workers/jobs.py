@@ -189,7 +189,7 @@ class Jobs:
         await enqueue(self._redis, keys.QUEUE_SESSIONS, "forget", session, job_id=again, after=FULL_SECONDS)
 
     async def send(self, _ctx: dict[str, Any], session: str, text: str) -> None:
-        """A text of the session waits in the outbox. Whoever takes the session up looks there as well."""
+        """Look at the texts of the session's outbox. A worker that takes the session up looks there as well."""
         sid = _session(session)
         if not isinstance(self._ownership.owner(sid), HeldSession) and await self._elsewhere(sid, "send", text):
             return
@@ -228,7 +228,7 @@ class Jobs:
         await self._sweeper.sweep()
 
     async def _elsewhere(self, session: SessionId, job: str, *ids: str | int) -> bool:
-        """Send a command after its session, to the worker that owns it now; whether there is another."""
+        """Send a command after its session, to the worker that owns it now. True if there is another."""
         owner = await self._leases.owner(session)
         if owner is None or owner == self._ownership.worker:
             log.info("job.pointless", job=job, session=session)

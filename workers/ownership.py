@@ -35,7 +35,7 @@ ALIVE_SECONDS = GIVE_UP_MS / 1000 + 0.5
 
 
 class Owner(Protocol):
-    """Whatever acts under a lease: an attempt, or the holding of a linked session."""
+    """An actor under a lease: an attempt, or the holding of a linked session."""
 
     @property
     def outlasts_redis(self) -> bool:
@@ -181,7 +181,7 @@ class Ownership:
         return owned is not None and owned.unsaid and owned.lease == lease
 
     def was_said(self, lease: Lease) -> None:
-        """Where the session stands is saved under this lease: from here on Redis knows."""
+        """Note that the session's state is saved under this lease: from here on Redis knows."""
         owned = self._owned.get(lease.session)
         if owned is not None and owned.unsaid and owned.lease == lease:
             self._owned[lease.session] = replace(owned, unsaid=False)
@@ -212,7 +212,7 @@ class Ownership:
             await self.release(owned.lease)
 
     def forget(self, session: SessionId, owner: Owner) -> None:
-        """The same, said at the next heartbeat: should `owner` have left something undone, a sweep sees to it."""
+        """Give a lease back at the next heartbeat: should `owner` have left something undone, a sweep sees to it."""
         owned = self._owned.get(session)
         if owned is not None and owned.owner is owner:
             del self._owned[session]
@@ -322,7 +322,7 @@ class Ownership:
             await self._say_strays()
 
     async def _say_left(self) -> bool:
-        """Tell Redis under which leases nobody acts here any more; whether there were any."""
+        """Tell Redis under which leases nobody acts here any more. True if there were any."""
         left = list(self._left.values())
         for lease in left:
             await self._leases.abandon(lease)
@@ -390,7 +390,8 @@ async def _nothing() -> None:
 
 
 async def save(snapshots: Snapshots, ownership: Ownership, lease: Lease, change: Change) -> int | None:
-    """As `Snapshots.save`; raises `Forgotten` as well when the lease is refused because we have just taken it anew."""
+    """Save a change under a lease, as `Snapshots.save` does; raises `Forgotten` as well when the lease is refused
+    because we have just taken it anew."""
     if ownership.is_restated(lease):
         change = replace(change, restated=True)
     seq = await snapshots.save(lease, change)

@@ -53,7 +53,7 @@ _WORDS: dict[str, Reason] = {
 
 @dataclass(frozen=True, slots=True)
 class CodeRefusal:
-    """Why no code could be had. `throttle`: asking again soon makes it worse, so whoever asked has to wait."""
+    """Why no code could be had. `throttle`: asking again soon makes it worse, so the asker has to wait."""
 
     code: FailureCode
     throttle: bool = False

@@ -40,7 +40,7 @@ def processes(pid: int) -> list[int]:
 
 
 def memory_bytes(pids: list[int]) -> int:
-    """Their memory, each shared page counted once (Pss, /proc/<pid>/smaps_rollup, Linux 4.14)."""
+    """Memory of these processes, each shared page counted once (Pss, /proc/<pid>/smaps_rollup, Linux 4.14)."""
     total = 0
     for pid in pids:
         try:

@@ -100,7 +100,7 @@ class Sweeper:
             raise away
 
     async def restart(self, session: SessionId, method: Method, *counters: str) -> bool:
-        """Begin an ownerless onboarding anew, for the same page; whether there was one."""
+        """Begin an ownerless onboarding anew, for the same page. True if there was one."""
         return await self._rescue.restart(session, queued(method, "attempt.restarted", *counters)) is not None
 
     async def _end_texts(self) -> None:

@@ -45,7 +45,7 @@ class Attempts:
         self._once = Once(redis)
 
     def routes(self) -> list[Route]:
-        """As the application takes them."""
+        """The routes, for the application."""
         return [self._border.route(one, self) for one in OPERATIONS]
 
     async def start_attempt(self, request: Request) -> Response:

@@ -122,7 +122,7 @@ class Companies:
         self._phones = Phones(redis)
 
     def routes(self) -> list[Route]:
-        """As the application takes them."""
+        """The routes, for the application."""
         return [self._border.route(one, self) for one in OPERATIONS]
 
     async def companies(self, request: Request) -> Response:

@@ -43,7 +43,7 @@ class Feed:
         self._news = asyncio.Event()
 
     def routes(self) -> list[Route]:
-        """As the application takes them."""
+        """The routes, for the application."""
         return [self._border.route(one, self) for one in OPERATIONS]
 
     def call(self) -> None:

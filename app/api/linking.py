@@ -39,7 +39,7 @@ class LinkRoutes:
         self._once = Once(redis)
 
     def routes(self) -> list[Route]:
-        """As the application takes them."""
+        """The routes, for the application."""
         return [self._border.route(one, self) for one in OPERATIONS]
 
     async def create_link(self, request: Request) -> Response:
@@ -69,7 +69,7 @@ class LinkRoutes:
         return replace(link, id=made["id"], expires_at=made["expiresAt"])
 
     async def link(self, request: Request) -> Response:
-        """Where a link stands."""
+        """Report the state of a link."""
         made = await self._book.read(_id(request))
         if made is None:
             raise Problem(problems.NO_LINK)

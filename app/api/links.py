@@ -50,7 +50,7 @@ def make_link(access: Access, settings: Settings, asked: NewLink) -> Link:
 
 
 def show_link(access: Access, settings: Settings, link: Link) -> LinkView:
-    """The answer to whoever has a link made."""
+    """The answer to a caller who has a link made."""
     token = access.sign(link)
     # The token stays in the fragment, which no server sees; what the first paint needs is told.
     told = {"lang": link.locale, "look": access.sign_look(link.look) if link.look else None}

@@ -108,7 +108,7 @@ class NewLink(Wire):
 
 
 class LinkView(Wire):
-    """A link. Whoever has its `url` can link a phone for the company: give it to the owner alone."""
+    """A link. Anybody who has its `url` can link a phone for the company: give it to the owner alone."""
 
     id: str = Field(description="Names the link, to revoke it.")
     url: str = Field(description="To be opened by the owner. The token is in its fragment, which no log sees.")
@@ -117,7 +117,7 @@ class LinkView(Wire):
 
 
 class LinkState(StrEnum):
-    """Where a link stands. `running`: an attempt that it began goes on. `spent`: it has linked a device."""
+    """The state of a link. `running`: an attempt that it began goes on. `spent`: it has linked a device."""
 
     OPEN = "open"
     RUNNING = "running"
@@ -136,7 +136,7 @@ class LinkStatus(Wire):
 
 
 class CompanyView(Wire):
-    """Where the company's session stands: the snapshot that the page shows, without QR and code."""
+    """The state of a company's session: the snapshot that the page shows, without QR and code."""
 
     session_id: str = Field(description="`company_` and the company's id.")
     attempt: int = Field(description="The number of the attempt; 0 before the first. Later ones are greater.")
@@ -239,7 +239,7 @@ class MessageView(Wire):
 
 
 class MessageStatus(Wire):
-    """Where a message stands. Times are in ms since the epoch; those of WhatsApp are WhatsApp's own."""
+    """The state of a message. Times are in ms since the epoch; those of WhatsApp are WhatsApp's own."""
 
     FIELDS: ClassVar[frozenset[str]] = frozenset(
         {

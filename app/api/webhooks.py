@@ -47,7 +47,7 @@ class WebhookRoutes:
         self._once = Once(redis)
 
     def routes(self) -> list[Route]:
-        """As the application takes them."""
+        """The routes, for the application."""
         return [self._border.route(one, self) for one in OPERATIONS]
 
     async def put_receiver(self, request: Request) -> Response:

@@ -69,7 +69,7 @@ def main() -> None:
 @click.argument("company", required=False)
 @_json
 def status(company: str | None, as_json: bool) -> None:
-    """Where COMPANY stands; without one, how the whole service does."""
+    """State of COMPANY; without one, of the whole service."""
     _go("looking", "company" if company else "service", as_json, **({"company": company} if company else {}))
 
 

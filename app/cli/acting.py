@@ -36,7 +36,7 @@ from shared.wa import Wa
 UNLINK_SECONDS = 60.0
 LOOK_SECONDS = 0.25
 
-#: What the API's fields are called here.
+#: Names of the API's fields here.
 _OPTION = {
     "companyId": "COMPANY",
     "companyName": "--name",

@@ -47,7 +47,7 @@ class SessionRecord:
 
     @property
     def state(self) -> State:
-        """Where it stands."""
+        """The state of the session."""
         return State(self.body["state"])
 
     @property
@@ -76,7 +76,7 @@ class SessionRecord:
 
 
 async def read(redis: ArqRedis, sessions: list[SessionId]) -> list[SessionRecord]:
-    """These sessions, as far as Redis knows them."""
+    """Records of these sessions, as far as Redis knows them."""
     found: list[SessionRecord] = []
     for at in range(0, len(sessions), _BATCH):
         some = sessions[at : at + _BATCH]

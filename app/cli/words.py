@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from shared.core.clock import now_ms
 from shared.core.failures import FailureCode
 
-#: What the events of a timeline mean. An unknown one is shown as it is.
+#: Meanings of the events of a timeline. An unknown one is shown as it is.
 EVENTS: dict[str, str] = {
     "attempt.requested": "asked to link",
     "attempt.connecting": "a worker connects to WhatsApp",
@@ -47,7 +47,7 @@ EVENTS: dict[str, str] = {
     "worker.buried": "was silent: taken for dead",
 }
 
-#: What operators can do about a failure whose way out lies outside of the page.
+#: Advice for operators about a failure whose way out lies outside of the page.
 ADVICE: dict[str, str] = {
     FailureCode.PASSKEY_REQUIRED: "link it with a client that can, then take it over: onboarding import (docs/moving-in.md)",
     FailureCode.LINKED_ELSEWHERE: "unlink it there, or have its owner scan the QR",

@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 class Antechamber(Generic[T]):
-    """If it is full, a newcomer takes the place of whoever has waited longest: of its address, else of all. So an honest
+    """If it is full, a newcomer takes the place of the one that has waited longest: of its address, else of all. So an honest
     caller, who says at once what it wants, gets in while thousands wait on purpose."""
 
     def __init__(self, most: int, most_of_address: int, show_out: Callable[[T], None]) -> None:

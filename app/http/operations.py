@@ -81,7 +81,7 @@ class Query:
         return text
 
     def number_of(self, request: Request) -> int | None:
-        """The same as a whole number within its bounds."""
+        """Value of the parameter as a whole number within its bounds."""
         text = self.text_of(request)
         if text is None:
             return None

@@ -206,7 +206,7 @@ class Problem(Exception):
         )
 
     def response(self) -> Response:
-        """As it travels."""
+        """The problem as JSON."""
         content = self.view.model_dump(mode="json", by_alias=True, exclude_none=True)
         return JSONResponse(content, self.view.status, UNKEPT | self._headers, media_type=MEDIA_TYPE)
 

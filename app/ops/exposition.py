@@ -27,8 +27,8 @@ Labels = dict[str, str]
 _METHODS: list[Labels] = [{"method": one.value} for one in Method]
 _OF_NOBODY: Labels = {"region": UNKNOWN_REGION}
 
-#: What is said to be 0 before it happens, as far as it is known beforehand: `increase()` misses an event with which its
-#: counter begins. Whoever's region, engine or job is not known yet begins with the first event.
+#: Counters that are said to be 0 before they happen, as far as they are known beforehand: `increase()` misses an event with which its
+#: counter begins. One whose region, engine or job is not known yet begins with its first event.
 ZEROS: dict[Counter, list[Labels]] = {
     Counter.ATTEMPTS: _METHODS,
     Counter.QR_SHOWN: [{}],

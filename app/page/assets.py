@@ -29,13 +29,13 @@ from app.page.whereabouts import Elsewhere
 
 FRONTEND = Path(__file__).resolve().parents[2] / "frontend"
 
-#: What a browser asks for. Not the markup, the types, the settings of tools and the READMEs that lie beside it.
+#: Files that a browser asks for. Not the markup, the types, the settings of tools and the READMEs that lie beside it.
 SERVED = ("*.js", "*.svg", "view/*.js", "styles/*.css", "locales/*.json")
 #: All of `styles/`, in the order of their names: three answers would carry the same headers thrice.
 STYLES = "styles.css"
 #: For the integrator's page, under a name that stays.
 EMBED = "embed.js"
-#: What is joined from the modules behind it: the page, the gallery, and what only some need.
+#: Bundles, each of the modules behind it: the page, the gallery, and the parts that only some need.
 ENTRIES = ("main.js", "states.js", "embedded.js", "view/country-list.js")
 #: The gallery of states, and what only it loads.
 GALLERY = frozenset({"states.js", "fixtures.js", "fixtures-qr.js", "styles/gallery.css"})

@@ -34,7 +34,7 @@ _APPLE = re.compile(r"iPhone|iPad|iPod|Macintosh")
 _BLANK = re.compile(r"\{\{([^}]+)\}\}")
 _WORDED = re.compile(r'(<(?P<tag>\w+)[^>]*\sdata-w="(?P<spec>[^"]+)"[^>]*>)(</(?P=tag)>)')
 _LABELLED = re.compile(r'data-w-label="([^"]+)"')
-#: What shows only later: the modules word it, and the page need not carry it twice.
+#: Texts that show only later: the modules word them, and the page need not carry them twice.
 LATER = ("act.fix-phone", "act.open-app", "after.", "checks.", "guide.business", "guide.open.business")
 _NAME = re.compile(r"\{(\w+)\}")
 #: The name stands beside it. Whose server it is on does not hear which link has been opened.

@@ -24,7 +24,8 @@ def text_of(message: ServerMessage) -> str:
 
 
 def with_return(text: str, url: str) -> str:
-    """The same message with a `returnUrl`: all sockets of a session share its text, and each link has its own way back."""
+    """Message with the link's own `returnUrl`. All sockets of a session share its text, and each link has its own way
+    back."""
     return f'{text[:-1]},"returnUrl":{json.dumps(url)}}}'
 
 

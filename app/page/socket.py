@@ -201,7 +201,7 @@ class Browser:
                 slot.answer(ServerMessage(type=MessageType.ERROR, error=ErrorView(code=FailureCode.INTERNAL)))
 
     async def _obey(self, link: Link, text: str, address: str) -> bool:
-        """Do it; whether something new is announced because of it."""
+        """Do it. True if something new is announced because of it."""
         message = client_message.validate_json(text)
         match message:
             case RequestQr():

@@ -42,7 +42,7 @@ class Version(Wire):
 
 
 class MediaNotice(Wire):
-    """That a message has something beside text. It is not downloaded."""
+    """Sign that a message has something beside text. It is not downloaded."""
 
     type: str = Field(description="`image`, `video`, `audio`, `document`, `sticker`, `contact`, `location`, `poll` …")
     mime: str | None = None

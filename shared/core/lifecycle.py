@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a session stands. Before the first request, and after a logout, it is `unlinked`."""
+    """The state of a session. Before the first request, and after a logout, it is `unlinked`."""
 
     UNLINKED = "unlinked"
     QUEUED = "queued"

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class MessageState(StrEnum):
-    """Where a text stands. `sent`: WhatsApp has taken it; `delivered` and `read`: its receiver's phone says so."""
+    """The state of a text. `sent`: WhatsApp has taken it; `delivered` and `read`: its receiver's phone says so."""
 
     QUEUED = "queued"
     SENDING = "sending"

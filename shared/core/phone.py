@@ -49,7 +49,7 @@ def parse(text: str, region: str) -> str:
 
 def recipient(text: str, region: str) -> str:
     """As `parse`, but an old number in full (`+52 1 55 …`) stays as it is written: it may be the account's name at
-    WhatsApp, which whoever wrote it has from there."""
+    WhatsApp, which its writer has from there."""
     today = parse(text, region)
     digits = re.sub(r"\D", "", _DIALLED_ABROAD.sub("+", unicodedata.normalize("NFKC", text)))
     return f"+{digits}" if digits and renumbered.today(digits) == today.removeprefix("+") else today
@@ -61,7 +61,7 @@ def _readings(text: str, region: str) -> Iterator[tuple[str, frozenset[int] | No
     digits = re.sub(r"\D", "", plain)
     code = str(phonenumbers.country_code_for_region(region))
     if "+" not in plain and digits.startswith(code):
-        # Both readings may be numbers. Whoever writes so many digits means the country, and nearly always a mobile.
+        # Both readings may be numbers. A writer of so many digits means the country, and nearly always a mobile.
         yield f"+{digits}", _MOBILE
         yield plain, _MOBILE
         yield f"+{digits}", None

@@ -73,7 +73,7 @@ class _Way:
         return cls(re.compile("".join(one if one.isdigit() else f"({CLASSES[one]})" for one in text)), text)
 
     def carry(self, digits: str, to: "_Way") -> str | None:
-        """The same number written the other way; None for a number that is not written this way."""
+        """This number written the other way; None for a number that is not written this way."""
         found = self.pattern.fullmatch(digits)
         if found is None:
             return None

@@ -31,7 +31,7 @@ log = structlog.get_logger()
 IDLE_SECONDS = 5.0
 """Between two looks at a queue when nobody calls: bounds the harm of a lost wake-up."""
 ALONE_SECONDS = 12 * IDLE_SECONDS
-"""The same for a queue that is looked at together with the others of its process: only should that fail."""
+"""Between two looks at a queue that is looked at together with the others of its process: only should that fail."""
 JOB_TIMEOUT_SECONDS = 20
 """Jobs are short commands. Those of a worker that died are free for others as soon as its heartbeat has lapsed."""
 MAX_TRIES = 5
@@ -100,7 +100,7 @@ async def enqueue(redis: ArqRedis, queue: str, job: str, *ids: str | int, job_id
 async def enqueue_all(
     redis: ArqRedis, queue: str, job: str, ids: Mapping[str, Sequence[str | int]], *, after: float = 0
 ) -> None:
-    """The same for many jobs of one kind: their ids, and the arguments of each."""
+    """Enqueue many jobs of one kind: their ids, and the arguments of each."""
     names = {"queue": queue, "wake": keys.wake(queue)}
     wa = Wa(redis)
     for some in batches(ids.items()):

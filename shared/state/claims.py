@@ -52,7 +52,7 @@ class Subject:
     address: str = ""
 
     def dump(self) -> dict[str, str]:
-        """As the scripts take it, and as Redis keeps it."""
+        """The subject as the scripts take it, and as Redis keeps it."""
         return {
             "phone": self.phone or "",
             "expected": self.expected or "",

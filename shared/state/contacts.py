@@ -74,7 +74,7 @@ class Contacts:
         await self._redis.set(self._key(session, to), orjson.dumps(value), px=keys.DAY)
 
     async def ask(self, session: SessionId, to: str) -> str:
-        """Ask whoever holds the session; the ticket at which the answer will be."""
+        """Ask the worker that holds the session; the ticket at which the answer will be."""
         ticket = secrets.token_hex(8)
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.hset(keys.text(session, ticket), mapping={"to": to})

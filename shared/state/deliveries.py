@@ -17,7 +17,7 @@ _LOOK_AT = 1_000
 
 
 class Standing(StrEnum):
-    """Where an event stands. `waiting`: it is tried again. `dead`: no receiver took it for a day."""
+    """The state of an event. `waiting`: it is tried again. `dead`: no receiver took it for a day."""
 
     WAITING = "waiting"
     DEAD = "dead"

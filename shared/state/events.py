@@ -1,7 +1,7 @@
 """The events of the integrator in Redis: the feed of all, and the shelf of those that a receiver has not taken yet.
 
 An event is written by the very script that saves its change (shared/state/wa.lua), so a process that dies then loses
-none. The feed (`wa:feed`) has the newest for whoever reads along. `wa:webhooks` says when each event of the shelf is to
+none. The feed (`wa:feed`) has the newest for readers who read along. `wa:webhooks` says when each event of the shelf is to
 be tried next; workers/delivery.py delivers at least once, and the receiver dedupes by `id`. An event that nobody took
 for a day lies among the dead (`wa:webhooks:dead`) for a week.
 """
@@ -24,7 +24,7 @@ from shared.telemetry.metrics import Counter, field
 from shared.wa import Wa, many
 
 HELD_MS = 30_000
-"""An event is in the hands of whoever took it for so long; then it is another's. Longer than a try can last."""
+"""Time for which a taken event is in the hands of one worker; then another may take it. Longer than a try can last."""
 
 Told = dict[str, Any]
 """An event as the scripts take it."""
@@ -150,7 +150,7 @@ class EventShelf:
         await self._wa("give_event_back", id=due.id, pause=pause_ms)
 
     async def resend(self, event_id: str) -> bool:
-        """Have an event tried anew that waits or is dead; whether there is one."""
+        """Have an event tried anew that waits or is dead. True if there is one."""
         return bool(await self._wa("resend_event", id=event_id))
 
     async def tell_offline(self, most: int) -> float:

@@ -42,7 +42,7 @@ class InboundShelf:
         self._news = news
 
     async def put(self, session: SessionId, message: Incoming, *, lost: int = 0) -> bool:
-        """Tell of a message, unless that was done; whether there was room. `lost`: others of which nobody could be told."""
+        """Tell of a message, unless that was done. True if there was room. `lost`: others of which nobody could be told."""
         # By its hash: other people's clients make these ids.
         digest = hashlib.sha256(f"{session}\0{message.whatsapp_id}".encode()).hexdigest()[:24]
         about = {"message": _view(message)}

@@ -38,7 +38,7 @@ class Lease:
 
     @property
     def owner(self) -> str:
-        """As Redis keeps it."""
+        """The owner's name as Redis keeps it: worker and token."""
         return f"{self.worker}:{self.token}"
 
 
@@ -90,11 +90,11 @@ class Leases:
         await self._wa("release", lease.session, owner=lease.owner)
 
     async def abandon(self, lease: Lease) -> None:
-        """The same, but something may be left undone: a sweep looks after the session."""
+        """Give a lease back although something may be left undone: a sweep looks after the session."""
         await self._wa("abandon", lease.session, owner=lease.owner)
 
     async def abandon_stray(self, session: SessionId, worker: WorkerId) -> None:
-        """The same for a session of which `worker` knows no lease, though Redis says that it is the worker's."""
+        """Abandon a session of which `worker` knows no lease, though Redis says that it is the worker's."""
         named = await self._redis.get(keys.lease(session))
         token = named.decode(errors="replace").rpartition(":")[2] if named else ""
         if token.isdigit():
@@ -164,7 +164,7 @@ class Leases:
         return freed
 
     async def unowned(self, sessions: Iterable[SessionId]) -> list[SessionId]:
-        """Those that anybody may take up: nobody owns them, and no dead worker's leavings are to be seen to first."""
+        """Sessions that anybody may take up: nobody owns them, and no dead worker's leavings are to be seen to first."""
         found: list[SessionId] = []
         for some in batches(sessions):
             found += many(await self._wa("unowned", looks=True, sessions=list(some)))

@@ -2,7 +2,7 @@
 
 `wa:outbox:<session>` has their ids; the first may be under way. The text itself and its receiver lie under the id for
 minutes, since job arguments and logs carry ids only. Where a text stands lies beside for a week, without both. A text
-ends once: the first end that is written counts, whoever writes it.
+ends once: the first end that is written counts, from any worker.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ class Waiting:
 
 
 class Begun(StrEnum):
-    """The answer to whoever wants to send a text now."""
+    """The answer to a request to send a text now."""
 
     GO = "go"
     WAIT = "wait"  # the session's pace
@@ -169,7 +169,7 @@ class Outbox:
         await self._wa("requeue_text", session, names=_names(session, message_id))
 
     async def settle(self, session: SessionId, message_id: str, fate: Fate) -> bool:
-        """Write what has become of a text, and keep the event of it; whether it had not been written before.
+        """Write what has become of a text, and keep the event of it. True if it had not been written before.
 
         What is said twice, or after another end, changes nothing.
         """
@@ -203,7 +203,7 @@ class Outbox:
         return found.decode() if found else None
 
     async def confirm(self, session: SessionId, message_id: str, fate: Fate) -> bool:
-        """Write what a receiver's phone says of a text that was sent, and keep the event of it; whether it is news."""
+        """Write what a receiver's phone says of a text that was sent, and keep the event of it. True if it is news."""
         names = _names(session, message_id)
         news = await self._wa(
             "confirm_text",
@@ -260,7 +260,7 @@ class Outbox:
         return ours
 
     async def look(self, session: SessionId, message_id: str) -> dict[str, str]:
-        """Where a text stands, field by field; nothing for one that was never heard of."""
+        """State of a text, field by field; nothing for one that was never heard of."""
         found = await answer(self._redis.hgetall(keys.message(session, message_id)))
         return {name.decode(): value.decode() for name, value in found.items()}
 

@@ -210,7 +210,7 @@ class ElectedPlain(_Elected):
 
 
 class ElectedEncrypted(_Elected, SSLConnection):
-    """The same over TLS."""
+    """A connection of ours over TLS."""
 
 
 class Pool(BlockingConnectionPool):

@@ -1,4 +1,4 @@
-"""Where webhooks go: the service's own receiver, and those of companies that have their own."""
+"""Receivers of webhooks: the service's own, and those of companies that have their own."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -67,7 +67,7 @@ class Receivers:
         return Receiver(url, secret, frozenset(kinds), own=True)
 
     async def forget(self, company: CompanyId) -> bool:
-        """Take the company's own receiver back; whether there was one."""
+        """Take the company's own receiver back. True if there was one."""
         return bool(await self._redis.delete(keys.receiver(session_of(company))))
 
 

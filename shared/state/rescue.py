@@ -53,7 +53,7 @@ class Rescue:
         return ours
 
     async def close_overdue(self, session: SessionId, *counters: str) -> bool:
-        """Close a running onboarding that is past its deadline and grace; whether that was so. Anybody may call."""
+        """Close a running onboarding that is past its deadline and grace. True if that was so. Anybody may call."""
         ended = lost_worker()
         change = replace(ended, counters=(*ended.counters, *counters))
         closed = await self._wa(

@@ -1,4 +1,4 @@
-"""The snapshot in Redis: saved and announced in one step by whoever owns the session, read by anybody.
+"""The snapshot in Redis: saved and announced in one step by the session's owner, read by anybody.
 
 Its version is `(attempt, seq)`: the attempt is the owner's fencing token, seq counts within it. Both are kept beside
 the body, so that a script can raise them without parsing it.
@@ -77,7 +77,8 @@ class Change:
                 return None
 
     def dump(self) -> dict[str, Any]:
-        """As the scripts take it. `left`: ms until the deadline, since Redis' clock may be another than ours."""
+        """The change as the scripts take it. `left`: ms until the deadline, since Redis' clock may be another than
+        ours."""
         deadline = self.body.deadline
         return {
             "type": self.type.value,
@@ -105,7 +106,7 @@ class Stored:
         return (self.attempt, self.seq)
 
     def snapshot(self, *, queue_position: int | None = None) -> Snapshot:
-        """The same for the wire, stamped with the present moment."""
+        """The snapshot for the wire, stamped with the present moment."""
         fields = dict(self.body)
         if queue_position is not None:
             fields["queue"] = {"position": queue_position}

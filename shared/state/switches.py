@@ -8,7 +8,7 @@
     drain:<worker>   this worker hands everything over and ends; its host starts a new one
 
 A switch is on while its field exists. `redis-cli HSET wa:switch pause on` does it; `PUBLISH wa:switch pause` makes
-those look who would otherwise notice within `LOOK_SECONDS`. Whoever looks first writes what changed into the operators'
+those look who would otherwise notice within `LOOK_SECONDS`. The first process that looks writes what changed into the operators'
 timeline, so that a switch thrown by hand is on record as well, and once.
 """
 

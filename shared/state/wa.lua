@@ -39,7 +39,7 @@ local function read_hash(name)
   return found
 end
 
--- What another program has put under our name, of another type, is thrown away.
+-- A key that another program has put under our name, of another type, is thrown away.
 local function append(list, text)
   local pushed = pcall_redis('RPUSH', list, text)
   if type(pushed) == 'table' and pushed.err then
@@ -804,7 +804,7 @@ function script.settle_text()
   return true
 end
 
--- What the phone of a text's receiver says goes on from sent to delivered and read, or to undelivered; never back, but
+-- The news of a text goes on from sent to delivered and read, or to undelivered; never back, but
 -- for a text that was told as undelivered.
 local TOLD = { sent = 1, undelivered = 2, delivered = 3, read = 4 }
 

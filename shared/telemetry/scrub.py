@@ -14,7 +14,7 @@ _DASH = r"\u2010-\u2015\u2212\-"
 _BEFORE = r"(?<!\w)(?<!\d\.)"  # neither inside a word or id, nor behind a decimal point
 _AFTER = r"(?!\w|\.\d)"
 
-#: What looks like a phone and is none; found first, it stays.
+#: Numbers that look like a phone and are none; found first, they stay.
 _KEPT = (
     r"\b[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}\b",  # a uuid
     # a date, a moment

@@ -95,7 +95,7 @@ def report(operation: str, error: BaseException, **about: Unpack[About]) -> None
 
 def ending(operation: str, code: FailureCode, **about: Unpack[About]) -> None:
     """Tell Sentry of an attempt or session that has ended in a failure which somebody of us must hear of; others pass
-    silently. To be called by whoever wrote the ending, after it was written: then it arrives once."""
+    silently. To be called by the writer of the ending, after it was written: then it arrives once."""
     if not FAILURES[code].alerts:
         return
     with sentry_sdk.new_scope() as scope:

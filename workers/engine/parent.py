@@ -21,7 +21,7 @@ T_co = TypeVar("T_co", covariant=True)
 #: For the library, which reads its environment as it was when the process started. By default it marks each text to one
 #: person with `<bot biz_bot="1"/>`, for which the recipient sees an "AI" label.
 _NO_MARK = {"NEONIZE_BOT_TAG": "off"}
-#: How much of a heap's live part may be garbage, in percent; Go's own choice is 100. History is read once and thrown away.
+#: Garbage in percent of a heap's live part; Go's own choice is 100. History is read once and thrown away.
 _GARBAGE = "50"
 #: Until a killed child must be gone, in seconds, before its pid is signalled directly.
 KILL_LIMIT = 0.8
@@ -91,7 +91,7 @@ class Process(Generic[T_co]):
         self._pipe.close()
 
     async def gone(self, limit: float) -> Exited:
-        """Its end, which is brought about if it does not come by itself."""
+        """Wait for the process' end, and bring it about if it does not come by itself."""
         await asyncio.wait({self.exited}, timeout=limit)
         if not self.exited.done() and self.pid is not None:
             # The zygote has not reaped it, so the pid is still its own.
@@ -167,7 +167,7 @@ class ZygoteHandle:
                 self._bury(key, Exited(None, signal.SIGKILL))
 
     async def end(self) -> int:
-        """Its exit code, once it has ended; it is killed if it does not by itself."""
+        """Exit code of the process, once it has ended; it is killed if it does not end by itself."""
         for child in self._children.values():
             child.close()
         self.leave()

@@ -99,7 +99,7 @@ class Linker(Process[FromLinker]):
             self._connected = event
         if self._settling is None:
             self._settling = asyncio.ensure_future(self._settle())
-        # Shielded and kept: whoever cancels this call finds `Connected` again at the next.
+        # Shielded and kept: a caller that cancels this call finds `Connected` again at the next.
         try:
             await asyncio.shield(self._settling)
         except EngineFailed:

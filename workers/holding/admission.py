@@ -54,7 +54,7 @@ class Admission:
         held = HeldSession(self._roster, lease, replace(device, told=Told.LINKED), body, tenure, verified)
         present = self._links.ownership.hand_over(device.session, held)
         if present is None:
-            return  # lost meanwhile: whoever takes it finds the device in the store
+            return  # lost meanwhile: its next owner finds the device in the store
         held.lease = present
         held.settled = False
         self._roster.held[device.session] = held
@@ -124,7 +124,7 @@ class Admission:
         return None
 
     async def _claim(self, held: HeldSession) -> bool:
-        """Name us in the store before we connect, so that every older owner is refused there; whether the device is
+        """Name us in the store before we connect, so that every older owner is refused there. True if the device is
         still the same. A Redis that went back gives tokens that the store has seen: then the next one is taken."""
         for _ in range(CLAIMS):
             try:

@@ -84,7 +84,7 @@ class Carrier:
             await self._carry[type(effect)](held, effect)
 
     async def feed_safely(self, held: HeldSession, event: SessionEvent) -> bool:
-        """As `_feed`; what the store or Redis could not take is tried again. Whether the session is still ours."""
+        """Feed an event, and try again what the store or Redis could not take. True if the session is still ours."""
         before = held.tenure
         try:
             await self.feed(held, event)
@@ -210,7 +210,7 @@ class Carrier:
             try:
                 await self._links.store.note(held.device, self._links.fence(held))
             except StoreFenced:
-                return  # whoever has it now writes it down
+                return  # its new owner writes it down
             except OSError as error:
                 log.warning("device.unnoted", session=held.session, error=str(error))
                 await asyncio.sleep(STORE_SECONDS)

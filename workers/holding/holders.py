@@ -166,7 +166,7 @@ class Holders:
         await worn.holder.kill()
 
     async def _move(self, running: _Running, session: SessionId, room: Room, seconds: float = RELEASE_SECONDS) -> bool:
-        """Have a session held by another process; whether this one answers. Its texts that are under way are answered
+        """Have a session held by another process. True if this one answers. Its texts that are under way are answered
         before it is released. Raises `EngineFailed`; then it counts as held here."""
         order = running.sessions.get(session)
         if order is None:
@@ -191,7 +191,7 @@ class Holders:
         return True
 
     async def send(self, session: SessionId, order: pipe.Send | pipe.Look | pipe.LogOut) -> bool:
-        """Tell the process that holds the session; whether one does."""
+        """Tell the process that holds the session. True if one does."""
         running = self._of(session)
         return running is not None and await self._tell(running, order)
 

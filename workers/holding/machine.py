@@ -100,7 +100,7 @@ def tell_remark(turn: T) -> None:
 
 
 def retry(turn: T) -> None:
-    """Again, after a pause that grows."""
+    """Try again after a pause that grows."""
     turn.add(t.RetryIn(turn.course.tries))
     turn.set(tries=turn.course.tries + 1)
 
@@ -111,7 +111,7 @@ def await_version(turn: T) -> None:
 
 
 def retry_soon(turn: T) -> None:
-    """Again, after a short pause: somebody waits for the device to be gone."""
+    """Try again after a short pause: somebody waits for the device to be gone."""
     turn.add(t.RetryIn(min(turn.course.tries, SOON)))
     turn.set(tries=turn.course.tries + 1)
 
@@ -153,7 +153,8 @@ def verify_later(turn: T) -> None:
 
 
 def unpark_banned(turn: T) -> None:
-    """A ban is over with the first login; whether nobody else has the keys shows only in time."""
+    """End the parking of a banned device at its first login. A replaced one must stay online for a while first: only
+    then nobody else has its keys."""
     if turn.course.parked == LostReason.BANNED:
         unpark(turn)
     elif turn.course.parked:
@@ -256,13 +257,13 @@ TABLE: tuple[Row, ...] = (
     Row(Sign.DWELT, _ONLINE, None, (verify,)),
     Row(Sign.DWELT, _OFFLINE, None, (verify_later,)),
     Row(Sign.SETTLED, _ONLINE, None, (unpark,)),
-    # It is lost.
+    # The session is lost.
     Row(pipe.Lost, _RUNNING, S.COMING, (tell_trouble, retry), _UNREACHABLE),
     Row(pipe.Lost, _RUNNING, S.COMING, (tell_trouble, await_version), _OUTDATED),
     Row(pipe.Lost, _RUNNING, S.OVER, (do(t.ForgetDevice()), end_lost), _GONE),
     Row(pipe.Lost, _RUNNING, S.OVER, (park_banned,), lost_by(LostReason.BANNED)),
     Row(pipe.Lost, _RUNNING, S.OVER, (park_replaced,), lost_by(LostReason.REPLACED)),
-    # It is logged out by us. Until WhatsApp has said so the keys are kept, or the phone would list a dead device.
+    # We log the device out. Until WhatsApp has said so the keys are kept, or the phone would list a dead device.
     Row(t.UnlinkAsked, _ONLINE, S.LEAVING, (leave, do(t.SendLogOut()))),
     Row(t.UnlinkAsked, _OFFLINE, S.LEAVING, (leave,)),
     Row(pipe.Lost, _LEAVING, S.OVER, (do(t.ForgetDevice()), end_unlinked()), _GONE),

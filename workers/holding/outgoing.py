@@ -290,7 +290,7 @@ class TextQueue:
         self.wake()
 
     def stop(self) -> None:
-        """The session is held here no more. What has not left waits for whoever holds it next."""
+        """Stop, as the session is held here no more. Texts that have not left wait for the next worker that holds it."""
         self.held = None
         self._waiting.clear()
         self._stale = True

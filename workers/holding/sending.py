@@ -18,7 +18,7 @@ from workers.holding.session import HeldSession, Links
 log = structlog.get_logger()
 
 ASK_SECONDS = 8.0
-"""For WhatsApp's answer to whoever waits for it at the API."""
+"""Time for WhatsApp's answer, for a caller who waits at the API."""
 
 
 class Sending:

@@ -166,7 +166,7 @@ class SnapshotWriter:
         self._keeper = keeper
 
     async def show(self, held: HeldSession, effect: Tell, *, retry_at: int | None = None) -> bool:
-        """Save where the session stands; whether that proved that it is still ours. If it is not, it is let go of.
+        """Save where the session stands. True if that proved that it is still ours. If it is not, it is let go of.
 
         Redis may be away while the session lives on: then it is said again, until Redis hears it.
         """
@@ -217,7 +217,7 @@ class SnapshotWriter:
         await self._write(held, what)
 
     async def verified(self, held: HeldSession) -> bool:
-        """The device has outlived the dwell; whether that could be said."""
+        """The device has outlived the dwell. True if that could be said."""
         try:
             saved = await self._write(
                 held, Change(held.body, MessageType.STATUS, "session.verified", "", held.verified)

@@ -143,7 +143,7 @@ class Sessions:
         await self._sending.send(session, self._held.get(session))
 
     async def answer(self, session: SessionId, ticket: str) -> None:
-        """Tell whoever waits at the ticket what WhatsApp says of a number."""
+        """Leave WhatsApp's answer about a number at the ticket."""
         await self._sending.answer(session, ticket)
 
     async def hand_over(self) -> list[tuple[Job, SessionId]]:

@@ -27,7 +27,7 @@ class TenurePhase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Tenure:
-    """Where one held session stands. `shown`: what the page was told last.
+    """The state of one held session. `shown`: what the page was told last.
 
     `fresh`: within the dwell, during which WhatsApp drops some, or past it and not told. `due`: the dwell is over, but the
     connection is away: verified when it is back, or a dwell later if it is made anew. `parked`: why the registry has it

@@ -250,7 +250,7 @@ class Attempt:
         asker = Asker(effect.phone, self._session, self._course.subject.address)
         if (other := await self._held_elsewhere(effect.phone)) is not None:
             log.warning("code.linked-elsewhere", session=self._session, other=other)
-            # Who asks about many numbers has to wait. The phone's owner, who has done nothing, does not.
+            # The asker about many numbers has to wait. The phone's owner, who has done nothing, does not.
             await self._parts.cooldowns.refused(asker, of=_STRANGER)
             return c.CodeDenied(FailureCode.LINKED_ELSEWHERE, other=other)
         taken_until = await self._parts.cooldowns.take_code(asker, max(effect.dies - now_ms(), 1))

@@ -35,7 +35,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """Where one attempt stands. `body` is what the page shows, or is shown next.
+    """The state of one attempt. `body` is what the page shows, or is shown next.
 
     `dialled`: a linker is under way. `asker`: whose code was asked for on this connection. `revived`: a second linker has
     taken over a device whose first one died. `unwelcome`: why the phone that has agreed must not stay. `unlink`: the
@@ -337,7 +337,7 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class UnlinkAgain:
-    """Have the platform's wish done once the session is held, or by whoever finds another device."""
+    """Have the platform's wish done once the session is held, or by a worker that finds another device."""
 
 
 Effect = (

@@ -108,7 +108,7 @@ def word_says_outdated(turn: T) -> bool:
 
 
 def login_is_outdated(turn: T) -> bool:
-    """The same, at the login after the phone's yes."""
+    """WhatsApp refuses the client's version at the login after the phone's yes."""
     return turn.event.refusal is pipe.LostReason.OUTDATED
 
 
@@ -253,7 +253,7 @@ def show_code(turn: T) -> None:
 
 
 def book_refusal(turn: T) -> None:
-    """WhatsApp gives no code; when it was a throttle, whoever asked has to wait."""
+    """WhatsApp gives no code; if it was a throttle, the asker has to wait."""
     event, asker = turn.event, turn.course.asker
     assert isinstance(event, pipe.CodeRefused)  # noqa: S101 - the row says so
     assert asker is not None  # noqa: S101 - the row's condition
@@ -534,7 +534,7 @@ TABLE: tuple[Row, ...] = (
     Row(Exited, _OPEN, P.LEARNING, (report_death, count_restart, hang_up, begin_anew), may_begin_anew),
     Row(Exited, _AGREED, None, (report_death, revive), not_revived),
     Row(Exited, _CONNECTED, P.OVER, (report_death, hang_up, fail(F.INTERNAL, alert=False))),
-    # What others ask. From the phone's yes on it can only succeed or fail.
+    # Orders of others. From the phone's yes on it can only succeed or fail.
     Row(Order.CANCEL, _EARLY, P.OVER, (hang_up, cancel)),
     Row(Order.UNLINK, _EARLY, P.OVER, (hang_up, cancel, do(c.UnlinkAgain()))),
     Row(Order.UNLINK, _LATE, None, (remember_unlink,)),

@@ -11,7 +11,7 @@ from workers.moving.verdicts import Level, MoveFinding
 
 _JID = re.compile(r"(\d+)(?:[._]\d+)?:(\d+)@s\.whatsapp\.net")
 _LID = re.compile(r"(\d+)(?::\d+)?@lid")
-#: What the phone and the device sign begins with, for ordinary and for hosted accounts (facts of whatsmeow's pair.go).
+#: First bytes of what the phone and the device sign, for ordinary and for hosted accounts (facts of whatsmeow's pair.go).
 _ACCOUNT_PREFIX = {False: b"\x06\x00", True: b"\x06\x05"}
 _DEVICE_PREFIX = {False: b"\x06\x01", True: b"\x06\x06"}
 
@@ -116,7 +116,7 @@ def _signed_itself(one: ForeignDevice) -> bool:
     return any(is_signed(one.identity.public, prefix + told, one.device_signature) for prefix in prefixes)
 
 
-#: What must hold of every device, and what it means if it does not.
+#: Conditions that hold of every device, and the meaning of each that does not.
 _MUST: tuple[tuple[Callable[[ForeignDevice], bool], str], ...] = (
     (lambda one: one.noise.fits, "the halves of the noise key do not belong together"),
     (lambda one: one.identity.fits, "the halves of the identity key do not belong together"),
@@ -148,7 +148,7 @@ def inspect(session: BaileysSession) -> tuple[ForeignDevice | None, list[MoveFin
 
 
 def inspect_row(jid: str, row: Mapping[str, Any]) -> tuple[ForeignDevice | None, list[MoveFinding]]:
-    """The same of a row of whatsmeow's device table, which has private keys only."""
+    """Identity of a row of whatsmeow's device table, which has private keys only."""
     named = _JID.fullmatch(jid)
     if named is None:
         return None, [MoveFinding(Level.STOP, "its jid names no linked device")]

@@ -17,7 +17,7 @@ class Versions(Protocol):
         ...
 
     async def refused(self, library: str | None) -> bool:
-        """Report that WhatsApp refuses a process with this library as outdated; whether fresh processes claim a newer
+        """Report that WhatsApp refuses a process with this library as outdated. True if fresh processes claim a newer
         version."""
         ...
 

@@ -43,11 +43,11 @@ from neonize.proto.waCompanionReg.WAWebProtobufsCompanionReg_pb2 import DevicePr
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message  # noqa: E402
 from neonize.utils.enum import ClientName, ClientType  # noqa: E402
 
-#: How long a start may keep others waiting, in seconds. A dial that takes longer goes on without the lock.
+#: Longest time in seconds for which a start keeps others waiting. A dial that takes longer goes on without the lock.
 FIRST_SIGN = 1.0
-#: How long a server that says nothing can keep a dial, in seconds.
+#: Longest time in seconds for which a silent server keeps a dial.
 DIAL = 20.0
-#: How long a call keeps the lock, in seconds: the Go side looks its client up in the map within microseconds of entry.
+#: Longest time in seconds for which a call keeps the lock: the Go side looks its client up in the map within microseconds of entry.
 ENTRY = 0.005
 
 #: A moment before this is in seconds (they reach it in the year 5138), else in milliseconds.

@@ -9,7 +9,7 @@ from workers.engine.protocol import Came, Received
 
 NUMBER, LID, GROUP = "s.whatsapp.net", "lid", "g.us"
 LONGEST_TEXT = 65_536
-"""As long as WhatsApp's own texts."""
+"""Length of WhatsApp's own texts."""
 _REVOKE, _EDIT = 0, 14
 """Kinds of a protocol message."""
 _MEDIA = {

@@ -15,7 +15,7 @@ import ssl
 import sys
 import types
 
-#: What neonize 0.5.2 imports, directly or not; a test proves that a child needs nothing else but neonize itself.
+#: Modules that neonize 0.5.2 imports, directly or not; a test proves that a child needs nothing else but neonize itself.
 _LIBRARIES = (
     "asyncio",
     "concurrent.futures.thread",

@@ -16,5 +16,5 @@ REASONS = {
 
 
 def ends_at(seconds: int | None) -> int | None:
-    """When a ban of so many seconds from now is over, in ms since the epoch."""
+    """End of a ban of so many seconds from now, in ms since the epoch."""
     return None if seconds is None else time.time_ns() // 1_000_000 + seconds * 1000

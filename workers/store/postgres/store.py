@@ -138,7 +138,7 @@ class PostgresStore:
             other = await self._run(lambda connection: connection.fetchval(_OTHER, jid, session))
             if moved:
                 raise DeviceTaken(SessionId(str(other))) from None
-            # WhatsApp has just given this name to the new device, so whoever had it is linked no more.
+            # WhatsApp has just given this name to the new device, so the session that had it is linked no more.
             log.warning("device.taken-over", session=session, other=other)
             await self._write(fence, "DELETE FROM wa_devices WHERE jid = $1 AND session <> $2", jid, session)
             await self._persist(lambda: self._connections.script(statements), fence)
