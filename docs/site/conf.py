@@ -18,14 +18,15 @@ extensions = ["myst_parser"]
 root_doc = "docs/start"
 include_patterns = ["*.md", "docs/**.md", "docs/adr/**.md", "emulator/README.md", "frontend/README.md"]
 myst_heading_anchors = 4
-suppress_warnings = ["myst.header"]  # a page of ours may begin at any level
+#: A page of ours may begin at any level; code in a language that nobody colours is shown plain.
+suppress_warnings = ["myst.header", "misc.highlighting_failure"]
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {"source_repository": "", "top_of_page_buttons": []}
 
-#: Heads of the contents, and their pages in order; what is missing here fails the build.
+#: Heads of the contents, and their pages in order; what is missing here stands at the end.
 CONTENTS = {
     "Begin": ("README", "docs/architecture", "docs/glossary", "CHANGELOG"),
     "Operate": (
@@ -40,8 +41,11 @@ CONTENTS = {
 
 def _contents() -> str:
     """The table of contents, which only the site has."""
+    listed = {page for pages in CONTENTS.values() for page in pages}
+    others = sorted(f"docs/{path.stem}" for path in (ROOT / "docs").glob("*.md"))
+    more = tuple(page for page in others if page not in {root_doc, *listed})
     parts = []
-    for head, pages in CONTENTS.items():
+    for head, pages in (CONTENTS | ({"More": more} if more else {})).items():
         lines = "\n".join(f"/{page}" for page in pages)
         parts.append(f"```{{toctree}}\n:hidden:\n:glob:\n:caption: {head}\n\n{lines}\n```\n")
     return "\n\n" + "\n".join(parts)
