@@ -33,7 +33,15 @@ CONTENTS = {
         *("docs/deploy", "docs/environment", "docs/operations", "docs/game-day", "docs/recovery", "docs/redis-keys"),
         *("docs/device-store", "docs/security", "SECURITY", "docs/benchmark"),
     ),
-    "Integrate": ("docs/api", "docs/webhooks", "docs/protocol", "docs/failures", "docs/moving-in", "docs/licences"),
+    "Integrate": (
+        "docs/api",
+        "docs/webhooks",
+        "docs/embedding",
+        "docs/protocol",
+        "docs/failures",
+        "docs/moving-in",
+        "docs/licences",
+    ),
     "Develop": ("CONTRIBUTING", "docs/style", "docs/lifecycle", "docs/pipe", "frontend/README", "emulator/README"),
     "Decisions": ("docs/adr/README", "docs/adr/0*"),
 }
