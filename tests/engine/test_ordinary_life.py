@@ -5,6 +5,7 @@
 
 import os
 import secrets
+from collections import Counter
 
 import pytest
 
@@ -58,6 +59,8 @@ async def test_held_sessions_outlive_ordinary_and_odd_life(steps: Steps):
         assert confirmed.receipt in (Receipt.DELIVERED, Receipt.READ)
     events = await steps.emulator.events(tag=steps.tag)
     assert [event.detail for event in events if event.kind in _VIOLATIONS] == []
+    logins = Counter(event.phone for event in events if event.kind == "device.logged-in")
+    assert set(logins.values()) == {2}, "the linker's and the holder's: nobody was lost for a moment"
 
 
 @pytest.mark.parametrize(
