@@ -362,6 +362,17 @@ async def test_a_holder_ends_when_its_worker_is_gone(steps: Steps, linked: Linke
         await steps.emulator.wait_for("connection.closed", tag=steps.tag, after=before, seconds=2)
 
 
+async def test_a_session_that_moves_waits_for_the_answer_to_its_text(steps: Steps, linked: Linked, holder: Holder):
+    await hold(holder, linked)
+    await steps.emulator.arm(Fault.MESSAGE_LATE, phone=linked.phone.number, delay=7)
+    await holder.send(Send(session="s", message="m", to=f"+{steps.phone().number}", text="x"))
+    await steps.emulator.wait_for("fault.fired", tag=steps.tag)
+    await holder.send(Release(session="s", patience=45))
+    sent = await next_of(holder)
+    assert isinstance(sent, Sent), sent
+    assert await next_of(holder) == Released(session="s")
+
+
 @pytest.mark.slow
 async def test_a_dial_that_hangs_keeps_nobody_waiting_but_its_own_release(steps: Steps, linked: Linked, holder: Holder):
     """stop() waits for a dial under way, 20 s at most; if it waited inside the lock, all others would."""

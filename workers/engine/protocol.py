@@ -150,10 +150,14 @@ class Hold(Line):
 
 
 class Release(Line):
-    """Close the session's connection and forget it here; the device stays linked. Answered by `released`."""
+    """Close the session's connection and forget it here; the device stays linked. Answered by `released`.
+
+    `patience`: so many seconds the text that is under way may wait for WhatsApp's answer.
+    """
 
     type: Literal["release"] = "release"
     session: str
+    patience: float = 5.0
 
 
 class LogOut(Line):

@@ -21,9 +21,10 @@ START_WEAR = 1
 """Each start leaves a file and 0.3 MB behind in the process for good: after 500 it is replaced."""
 STUCK_WEAR = 10
 """A thread that never ends costs a little processor as well."""
-RELEASE_SECONDS = 10.0
-MOVE_SECONDS = 60.0
-"""A release waits for a dial that is under way, and for the answer to a text."""
+TEXT_SECONDS = 45.0
+MOVE_SECONDS = 75.0
+"""A session that moves waits for the answer to a text that is under way, which the library gives up after 40 s, and for a
+dial, which ends after 20 s."""
 WATCH_SECONDS = 30.0
 RECYCLE_PAUSE_SECONDS = 3600.0
 
@@ -102,7 +103,7 @@ class Holders:
         if running is None or running.room is not Room.SETTLING:
             return
         try:
-            if not await self._move(running, session, Room.ORDINARY, MOVE_SECONDS):
+            if not await self._move(running, session, Room.ORDINARY):
                 await running.holder.kill()  # it does not answer: its death moves all
         except EngineFailed:
             running.sessions.pop(session, None)
@@ -165,7 +166,7 @@ class Holders:
                 break  # its death moves this one with the rest
         await worn.holder.kill()
 
-    async def _move(self, running: _Running, session: SessionId, room: Room, seconds: float = RELEASE_SECONDS) -> bool:
+    async def _move(self, running: _Running, session: SessionId, room: Room) -> bool:
         """Have a session held by another process. True if this one answers. Its texts that are under way are answered
         before it is released. Raises `EngineFailed`; then it counts as held here."""
         order = running.sessions.get(session)
@@ -174,9 +175,9 @@ class Holders:
         # Its connection is closed: texts wait meanwhile, and are not handed to a process that lets the session go.
         await self._heard(running, pipe.Dropped(session=session))
         released = running.released[session] = asyncio.Event()
-        await self._tell(running, pipe.Release(session=session))
+        await self._tell(running, pipe.Release(session=session, patience=TEXT_SECONDS))
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(MOVE_SECONDS):
                 await released.wait()
         except TimeoutError:
             return False

@@ -63,8 +63,8 @@ class Holding:
                     case Hold():
                         self._waiting[message.session] = message
                         group.create_task(self._hold(message))
-                    case Release(session=name):
-                        await self._release(name)
+                    case Release():
+                        await self._release(message)
                     case LogOut(session=name):
                         group.create_task(self._log_out(name))
                     case Send():
@@ -108,13 +108,13 @@ class Holding:
     def _is_waiting(self, hold: Hold) -> bool:
         return self._waiting.get(hold.session) is hold
 
-    async def _release(self, name: str) -> None:
-        self._waiting.pop(name, None)
-        session = self._sessions.get(name)
+    async def _release(self, asked: Release) -> None:
+        self._waiting.pop(asked.session, None)
+        session = self._sessions.get(asked.session)
         if session is None:
-            await self._pipe.send(Released(session=name))
+            await self._pipe.send(Released(session=asked.session))
         else:
-            session.release()
+            session.release(asked.patience)
 
     async def _log_out(self, name: str) -> None:
         session = self._sessions.get(name)

@@ -29,8 +29,6 @@ from workers.engine.protocol import (
 LOG_OUT_LIMIT = 20.0
 #: For a polite stop, in seconds; longer than the longest dial, which a stop waits for.
 STOP_LIMIT = 45.0
-#: Until a session that is released has sent the text that is under way, in seconds.
-LAST_TEXT_LIMIT = 5.0
 #: The same is remarked once in so many seconds; and of so many things at most.
 REMARK_SECONDS = 60.0
 MOST_REMARKS = 20
@@ -103,14 +101,15 @@ class Session:
         """Connect anew: the library waits for an answer that does not come, and sends nothing meanwhile."""
         self.client.happenings.put_nowait(happen.Deaf())
 
-    def release(self, detail: str = "") -> None:
-        """Ask it to go; `live` returns soon, when the text that is under way has been answered. Idempotent."""
+    def release(self, patience: float = 5.0, detail: str = "") -> None:
+        """Ask it to go; `live` returns soon, when the text that is under way has been answered, for which `patience`
+        seconds are left. Idempotent."""
         if self._release is None:
             self._release = Released(session=self.name, detail=detail)
-            self._going = asyncio.create_task(self._go())
+            self._going = asyncio.create_task(self._go(patience))
 
-    async def _go(self) -> None:
-        await self.texts.stop(LAST_TEXT_LIMIT)
+    async def _go(self, patience: float) -> None:
+        await self.texts.stop(patience)
         self.client.happenings.put_nowait(happen.Over(""))
 
     async def log_out(self) -> None:
@@ -119,9 +118,9 @@ class Session:
             async with asyncio.timeout(LOG_OUT_LIMIT):
                 await self.client.log_out()
         except TimeoutError:
-            self.release(f"no answer within {LOG_OUT_LIMIT:.0f} s")
+            self.release(detail=f"no answer within {LOG_OUT_LIMIT:.0f} s")
         except ClientError as error:
-            self.release(str(error))
+            self.release(detail=str(error))
         else:
             # The library reports only log-outs that somebody else began.
             self.client.happenings.put_nowait(happen.LoginRefused(LoginRefusal.LOGGED_OUT, "by us"))
