@@ -16,6 +16,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.protocol import State
 
 from app.http.address import neighbourhood
 from app.http.antechamber import Antechamber
@@ -221,23 +222,43 @@ class EdgeSocket(WebSocketsSansIOProtocol):
         if not self.read_paused:
             self.transport.resume_reading()
 
+    def handle_parser_exception(self) -> None:
+        """Who says something that is no websocket's is gone: whatever is still sent to it meets its end, not a bug."""
+        super().handle_parser_exception()
+        self.disconnected = True
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self.disconnected = True
+
     def handle_cont(self, event: Any) -> None:
         if len(self.frames) >= MOST_QUEUED:
-            self._refuse_flood()
+            self._refuse(1008)
         else:
             super().handle_cont(event)
 
     def send_receive_event_to_app(self) -> None:
         if self.queue.qsize() >= MOST_QUEUED:
-            self._refuse_flood()
+            self._refuse(1008)
+        elif self.curr_msg_data_type == "text" and not _is_text(self.frames):
+            self._refuse(1007)
         else:
             super().send_receive_event_to_app()
 
-    def _refuse_flood(self) -> None:
+    def _refuse(self, code: int) -> None:
+        """End the socket, unless its peer has said goodbye behind what is refused."""
         self.frames = []
-        if not self.close_sent:
-            self.conn.fail(1008, "too many")
+        if self.conn.state is State.OPEN:
+            self.conn.fail(code)
             self.handle_parser_exception()
+
+
+def _is_text(pieces: Sequence[bytes]) -> bool:
+    try:
+        b"".join(pieces).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def networks_as_seen(networks: Sequence[Network]) -> list[str]:
