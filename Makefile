@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 TYPED := app docs emulator shared tests workers .ci/lock.py
-CHECKS := check-lock check-format check-lint check-imports check-generated check-types check-page check-lua
+CHECKS := check-lock check-format check-lint check-imports check-generated check-types check-page check-lua check-audit
 
 .PHONY: help setup run demo test quick chaos gallery bench check lock docs screenshots site sbom format clean $(CHECKS)
 
@@ -53,7 +53,7 @@ quick: setup
 	@.ci/quick
 
 chaos: setup
-	@FRESH=1 LIFE=$${LIFE:-2500} SOAK_LIFE=$${SOAK_LIFE:-0.01} SOAK=$${SOAK:-1000} SOAK_MINUTES=$${SOAK_MINUTES:-60} HELD=$${HELD:-100} TRAFFIC_MINUTES=$${TRAFFIC_MINUTES:-10} $(PY) -m pytest tests/chaos tests/engine/test_ordinary_life.py tests/world/test_history.py tests/world/test_traffic.py --timeout=0 -s
+	@FRESH=1 LIFE=$${LIFE:-2500} SOAK_LIFE=$${SOAK_LIFE:-0.01} SOAK=$${SOAK:-1000} SOAK_MINUTES=$${SOAK_MINUTES:-60} HELD=$${HELD:-100} TRAFFIC_MINUTES=$${TRAFFIC_MINUTES:-10} FUZZ=$${FUZZ:-40} $(PY) -m pytest tests/chaos tests/engine/test_ordinary_life.py tests/world/test_history.py tests/world/test_traffic.py tests/integration/test_fuzz.py --timeout=0 -s
 
 gallery: setup
 	@.ci/chromium >/dev/null
@@ -91,6 +91,9 @@ check-page:
 check-lua:
 	@if command -v luacheck >/dev/null; then luacheck --quiet --no-color shared/state/wa.lua; \
 	else echo "SKIPPED: wa.lua is not looked at, as luacheck is not installed (Debian: apt install lua-check)"; fi
+
+check-audit:
+	@.ci/audit
 
 format: setup
 	@ruff format --quiet .
