@@ -147,6 +147,11 @@ class Settings(BaseSettings):
         description="Private networks, such as `10.0.0.0/8`, in which a company's own webhook may be; public addresses "
         "always may.",
     )
+    backup_key: SecretStr | None = Field(
+        default=None,
+        description="Key of `onboarding backup` and `restore`, as `onboarding key backup` makes it: `age1…` can only make "
+        "backups, `AGE-SECRET-KEY-1…` opens them as well.",
+    )
     max_attempts: int | None = Field(
         default=None, ge=1, le=200, description="Onboardings that one worker serves at once; by its memory if not set."
     )
@@ -235,6 +240,13 @@ class Settings(BaseSettings):
             parts = urlsplit(value.get_secret_value())
             if parts.scheme not in {"http", "https"} or not parts.username or not parts.path.strip("/"):
                 raise ValueError("looks like https://<key>@<host>/<project>")
+        return value
+
+    @field_validator("backup_key")
+    @classmethod
+    def _of_age(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().strip().upper().startswith(("AGE1", "AGE-SECRET-KEY-1")):
+            raise ValueError("is a key of age, as `onboarding key backup` makes it")
         return value
 
     @field_validator("public_url")

@@ -189,6 +189,20 @@ def export(words: tuple[str, ...]) -> None:
     _go_moving("export", words)
 
 
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def backup(words: tuple[str, ...]) -> None:
+    """Write every linked device into one encrypted FILE, while everything runs (docs/deploy.md)."""
+    _go_moving("backup", words)
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def restore(words: tuple[str, ...]) -> None:
+    """Put devices of a backup FILE back that the store has lost (docs/deploy.md)."""
+    _go_moving("restore", words)
+
+
 @main.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
@@ -258,6 +272,15 @@ def key_new(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
     from app.cli import secrets
 
     sys.exit(secrets.show_new_key(name, scopes, as_json=as_json))
+
+
+@key.command("backup")
+@_json
+def key_backup(as_json: bool) -> None:
+    """Make a pair of keys for backups: one half makes them, the other opens them."""
+    from app.cli import secrets
+
+    sys.exit(secrets.show_backup_key(as_json=as_json))
 
 
 @main.command()

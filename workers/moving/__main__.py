@@ -2,6 +2,8 @@
 
     python -m workers.moving import SOURCE   (onboarding import)
     python -m workers.moving export COMPANY  (onboarding export)
+    python -m workers.moving backup FILE     (onboarding backup)
+    python -m workers.moving restore FILE    (onboarding restore)
 
 docs/moving-in.md has the evening, step by step. Stop the old service first, and for good: two clients of one device replace
 each other for ever. Never use the old service's own log-out or delete, which unlinks the device on the phone.
@@ -13,18 +15,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from shared.private import keep_private
+from workers.moving.backup import back_up, restore
 from workers.moving.baileys import NotImportable
 from workers.moving.command import hand_back, take_over
 from workers.store.device import StoreAway, StoreRefused
 
 CANNOT, STOPPED = 3, 1
+COMMANDS = {"import": take_over, "export": hand_back, "backup": back_up, "restore": restore}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Exit code: 0 all were taken over, 1 some, 2 none, 3 it could not begin."""
+    keep_private()
     asked = _parser().parse_args(arguments)
     try:
-        return asyncio.run(take_over(asked) if asked.command == "import" else hand_back(asked))
+        return asyncio.run(COMMANDS[asked.command](asked))
     except (NotImportable, StoreAway, StoreRefused) as error:
         sys.stderr.write(f"{str(error)[:1].upper()}{str(error)[1:]}.\n")
         return CANNOT
@@ -54,6 +60,16 @@ def _parser() -> argparse.ArgumentParser:
     back.add_argument("--to", choices=["baileys"], required=True, help="the other client")
     back.add_argument("--folder", type=Path, required=True, help="the new folder to write")
     back.add_argument("--by", default="", help=argparse.SUPPRESS)
+    keep = commands.add_parser("backup", help="every device into one encrypted file, while everything runs")
+    keep.add_argument("file", type=Path, help="the new file")
+    keep.add_argument("--by", default="", help=argparse.SUPPRESS)
+    again = commands.add_parser("restore", help="devices of a backup that the store has lost")
+    again.add_argument("file", type=Path)
+    again.add_argument("--dry-run", action="store_true", help="judge every device and write nothing")
+    again.add_argument("--only", action="append", default=[], metavar="COMPANY", help="only this one; repeatable")
+    again.add_argument("--stale", action="store_true", help="also keys older than a day")
+    again.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
+    again.add_argument("--by", default="", help=argparse.SUPPRESS)
     return parser
 
 

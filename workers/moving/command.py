@@ -63,7 +63,8 @@ class Service:
 
 
 @asynccontextmanager
-async def _service() -> AsyncIterator[Service]:
+async def open_service() -> AsyncIterator[Service]:
+    """The service of this environment. Raises StoreRefused; waits while the store is away."""
     config = settings.read()
     me = WorkerId(f"moving-{os.getpid()}-{secrets.token_hex(3)}")
     redis = client(redis_pool.pool(config))
@@ -79,7 +80,7 @@ async def take_over(asked: argparse.Namespace) -> int:
     """`import`. The exit code. Raises NotImportable, StoreAway and StoreRefused."""
     rules = Rules(_read_map(asked.company_map), asked.replace, asked.again)
     out = _Out(as_json=asked.json)
-    async with _service() as service:
+    async with open_service() as service:
         with tempfile.TemporaryDirectory(prefix="moving-") as folder:
             template = Template(Path(folder))
             await template.make()
@@ -105,7 +106,7 @@ async def take_over(asked: argparse.Namespace) -> int:
 async def hand_back(asked: argparse.Namespace) -> int:
     """`export`. The exit code. Raises NotImportable, StoreAway and StoreRefused."""
     session = session_of(_company(asked.company))
-    async with _service() as service:
+    async with open_service() as service:
         device = await service.store.device(session)
         if device is None:
             raise NotImportable(f"{asked.company} has no device here")
@@ -123,7 +124,7 @@ async def hand_back(asked: argparse.Namespace) -> int:
             raise NotImportable(f"{asked.folder} is there already: name a new folder") from None
         finally:
             await leases.release(lease)
-    _say(f"Wrote {asked.folder}: {_counted(counts)}. The device is parked here; nothing was told to WhatsApp.")
+    say(f"Wrote {asked.folder}: {_counted(counts)}. The device is parked here; nothing was told to WhatsApp.")
     return ALL
 
 
@@ -172,7 +173,7 @@ def _company(text: str) -> CompanyId:
 
 def _ask(count: int) -> bool:
     if not sys.stdin.isatty():
-        _say("Nothing was written: say --yes-stopped when the old service is stopped and will stay so.")
+        say("Nothing was written: say --yes-stopped when the old service is stopped and will stay so.")
         return False
     sys.stdout.write(f"Is the old service of these {count} stopped, and will it stay so? [y/N] ")
     sys.stdout.flush()
@@ -191,7 +192,8 @@ def _counted(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """A line for whoever asked."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -207,7 +209,7 @@ class _Out:
         """Every device and its verdict."""
         if self._as_json:
             for one in judged:
-                _say(json.dumps(_data(one)))
+                say(json.dumps(_data(one)))
             return
         grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for head in ("name", "phone", "device", "company", "verdict", "carries, remarks"):
@@ -219,24 +221,24 @@ class _Out:
             grid.add_row(*(Text(str(data[name])) for name in ("name", "phone", "device", "company")), verdict, more)
         self._console.print(grid)
         wanted = sum(one.verdict in {MoveVerdict.TAKE, MoveVerdict.AGAIN} for one in judged)
-        _say(f"{wanted} of {len(judged)} can be taken over.{' Nothing was written.' if dry else ''}")
+        say(f"{wanted} of {len(judged)} can be taken over.{' Nothing was written.' if dry else ''}")
 
     def taken(self, one: Taken) -> None:
         """One device's outcome, as soon as it is known."""
         name, outcome = one.judged.found.name, one.outcome.value
         if self._as_json:
-            _say(json.dumps({"name": name, "company": one.judged.company, "outcome": outcome, "why": one.why}))
+            say(json.dumps({"name": name, "company": one.judged.company, "outcome": outcome, "why": one.why}))
         else:
-            _say(f"{name} -> {one.judged.company}: {outcome}. {one.why[:1].upper()}{one.why[1:]}.")
+            say(f"{name} -> {one.judged.company}: {outcome}. {one.why[:1].upper()}{one.why[1:]}.")
 
     def finish(self, taken: list[Taken], wanted: list[JudgedDevice]) -> None:
         """Print the number of devices, and if the rest was left alone."""
         if self._as_json:
             return
         counts = Counter(one.outcome.value for one in taken)
-        _say(f"{len(taken)} of {len(wanted)}: {_counted(counts)}.")
+        say(f"{len(taken)} of {len(wanted)}: {_counted(counts)}.")
         if len(taken) < len(wanted):
-            _say("Stopped early: several in a row did not stay. Find out why, then say the command again.")
+            say("Stopped early: several in a row did not stay. Find out why, then say the command again.")
 
 
 def _data(one: JudgedDevice) -> dict[str, object]:

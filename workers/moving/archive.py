@@ -1,0 +1,180 @@
+"""A backup as it lies on a disk: one file in the format of age (age-encryption.org), and in it a tar with a list of what there
+is, and one device file for each company. Whoever has the key needs no program of ours to open it:
+`age -d -i key.txt FILE | tar -tz`.
+"""
+
+import io
+import json
+import os
+import re
+import tarfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from pydantic import ValidationError
+from pydantic.dataclasses import dataclass as checked
+from pyrage import DecryptError, decrypt_io, encrypt_io, x25519
+
+from shared.core.ids import COMPANY_PATTERN
+from workers.moving.baileys import NotImportable
+
+VERSION = 1
+_LIST, _FOLDER = "backup.json", "devices/"
+_MOST_LIST, _MOST_DEVICE = 64 << 20, 256 << 20
+_SECRET = "AGE-SECRET-KEY-1"  # noqa: S105 - how such a key begins
+
+
+@checked(frozen=True)
+class KeptDevice:
+    """One device of a backup, as the registry has it. Times in ms since the epoch."""
+
+    company: str
+    jid: str
+    linked_at: int
+    parked: str
+    again_at: int
+    told: int
+
+
+@checked(frozen=True)
+class BackupList:
+    """What a backup says of itself: when it was made (ms since the epoch), of which store, by which library, what is in
+    it, and where companies' own webhooks go (`receivers`, by company: url, secret, events)."""
+
+    version: int
+    made_at: int
+    store: str
+    library: str
+    devices: list[KeptDevice]
+    receivers: dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class BackupKey:
+    """BACKUP_KEY: a recipient (`age1…`), which can only make backups, or an identity (`AGE-SECRET-KEY-1…`)."""
+
+    recipient: x25519.Recipient
+    identity: x25519.Identity | None
+
+    @classmethod
+    def read(cls, text: str) -> "BackupKey":
+        """Raises NotImportable, without the key, for what is none."""
+        try:
+            if text.upper().startswith(_SECRET):
+                identity = x25519.Identity.from_str(text)
+                return cls(identity.to_public(), identity)
+            return cls(x25519.Recipient.from_str(text), None)
+        except Exception:  # noqa: BLE001 - the library's errors may name the text
+            raise NotImportable("BACKUP_KEY is no key of age: make one with `onboarding key backup`") from None
+
+
+@contextmanager
+def writing(target: Path, key: BackupKey) -> Iterator["ArchiveWriter"]:
+    """Writes the backup `target`, whole or not at all; nothing of it is ever on the disk in the clear. Raises
+    FileExistsError and OSError."""
+    if target.exists():
+        raise FileExistsError(target)
+    part = target.with_name(f"{target.name}.part")
+    part.unlink(missing_ok=True)
+    faults: list[Exception] = []
+    done = False
+    reading, filling = os.pipe()
+
+    def encrypt(out: IO[bytes]) -> None:
+        with open(reading, "rb") as clear:
+            try:
+                encrypt_io(clear, out, [key.recipient])
+            except Exception as error:  # noqa: BLE001 - told by the other thread
+                faults.append(error)
+
+    try:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            sealing = threading.Thread(target=encrypt, args=(out,))
+            sealing.start()
+            try:
+                with open(filling, "wb") as pipe, tarfile.open(mode="w|gz", fileobj=pipe) as tar:
+                    yield ArchiveWriter(tar)
+                    done = True
+            finally:
+                sealing.join()
+            if faults or not done:
+                raise OSError(
+                    f"the backup could not be encrypted ({type(faults[0]).__name__ if faults else 'cut short'})"
+                )
+            out.flush()
+            os.fsync(out.fileno())
+        part.rename(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class ArchiveWriter:
+    """The parts of a backup, in their order: devices, then the list."""
+
+    def __init__(self, tar: tarfile.TarFile) -> None:
+        self._tar = tar
+
+    def device(self, company: str, file: Path) -> None:
+        """One device file."""
+        info = tarfile.TarInfo(f"{_FOLDER}{company}.sqlite3")
+        info.size, info.mode = file.stat().st_size, 0o600
+        with file.open("rb") as content:
+            self._tar.addfile(info, content)
+
+    def list(self, told: BackupList) -> None:
+        """What there is."""
+        body = json.dumps(asdict(told)).encode()
+        info = tarfile.TarInfo(_LIST)
+        info.size, info.mode = len(body), 0o600
+        self._tar.addfile(info, io.BytesIO(body))
+
+
+def unpack(source: Path, key: BackupKey, folder: Path) -> tuple[BackupList, dict[str, Path]]:
+    """The list of the backup, and its device files, now in `folder` (0700), by company. Raises NotImportable."""
+    if key.identity is None:
+        raise NotImportable("BACKUP_KEY only makes backups; to open one it must be the AGE-SECRET-KEY-1… of the pair")
+    clear = folder / "backup.tar.gz"
+    try:
+        with source.open("rb") as sealed, open(os.open(clear, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as out:
+            decrypt_io(sealed, out, [key.identity])
+        with tarfile.open(clear, "r:gz") as tar:
+            found = dict(_parts(tar, folder))
+        told = json.loads(found.pop(_LIST).read_bytes())
+        if told.get("version") != VERSION:
+            raise NotImportable("this backup was made by another version of the service")
+        return BackupList(**told), found
+    except DecryptError:
+        raise NotImportable("BACKUP_KEY does not open this file, or it is damaged") from None
+    except (
+        OSError,
+        tarfile.TarError,
+        EOFError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        ValidationError,
+    ) as error:
+        raise NotImportable(f"this is no backup, or it is damaged ({type(error).__name__})") from None
+    finally:
+        clear.unlink(missing_ok=True)
+
+
+def _parts(tar: tarfile.TarFile, folder: Path) -> Iterator[tuple[str, Path]]:
+    """The parts that a backup has, written to names of ours: whoever knows the recipient can make such a file."""
+    for number, info in enumerate(tar):
+        company = info.name.removeprefix(_FOLDER).removesuffix(".sqlite3")
+        is_list = info.name == _LIST
+        fits = is_list or (info.name == f"{_FOLDER}{company}.sqlite3" and re.fullmatch(COMPANY_PATTERN, company))
+        content = tar.extractfile(info) if info.isreg() and fits else None
+        if content is None or info.size > (_MOST_LIST if is_list else _MOST_DEVICE):
+            raise NotImportable("this is no backup: it holds something strange")
+        target = folder / f"{number}.part"
+        with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            while piece := content.read(1 << 20):
+                out.write(piece)
+        yield (_LIST if is_list else company), target

@@ -1,0 +1,262 @@
+"""`onboarding backup` and `onboarding restore`: every device and its registry row into one encrypted file, while everything
+runs; and back into a store that has lost them."""
+
+import argparse
+import asyncio
+import importlib.metadata
+import json
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, closing
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from shared.core import keys
+from shared.core.clock import now_ms
+from shared.core.events import EventType
+from shared.core.ids import CompanyId, SessionId, company_of, session_of
+from shared.jobs.queue import enqueue, soon_again
+from shared.state.lease import HEARTBEAT_MS, Lease, Leases
+from shared.state.receivers import Receivers
+from shared.tasks import cancelled
+from shared.wa import Wa
+from workers.engine.devices import device_in
+from workers.moving.archive import VERSION, BackupKey, BackupList, KeptDevice, unpack, writing
+from workers.moving.baileys import NotImportable
+from workers.moving.command import ALL, NONE, SOME, Service, open_service, say
+from workers.moving.files import Template, read_device_rows, read_only, write_device
+from workers.store.device import Fence, StoredDevice, StoreFenced
+
+STALE_MS = keys.DAY
+"""Keys older than that are better linked anew."""
+
+
+class RestoreVerdict(StrEnum):
+    """What becomes of one device of a backup."""
+
+    RESTORED = "restored"
+    COULD_BE = "can be restored"
+    THERE = "there already, and left as it is"
+    HELD = "REFUSED: a worker holds this session, from another store"
+    TAKEN = "REFUSED: this device is linked to another company here"
+    BROKEN = "REFUSED: its file is not the device that the list names"
+    FENCED = "REFUSED: somebody else took the session up meanwhile"
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredDevice:
+    """One device of a backup, and its verdict."""
+
+    company: str
+    verdict: RestoreVerdict
+
+
+async def back_up(asked: argparse.Namespace) -> int:
+    """`backup`. The exit code. Raises NotImportable, StoreAway and StoreRefused."""
+    async with open_service() as service:
+        key = _key_of(service)
+        try:
+            with tempfile.TemporaryDirectory(prefix="backup-") as folder, writing(asked.file, key) as archive:
+                kept: list[KeptDevice] = []
+                async with aclosing(_copies(service, Path(folder))) as copies:
+                    async for device, file in copies:
+                        company = company_of(device.session)
+                        await asyncio.to_thread(archive.device, company, file)
+                        row = (device.jid, device.linked_at, device.parked, device.again_at, int(device.told))
+                        kept.append(KeptDevice(company, *row))
+                        file.unlink()
+                store = "postgres" if service.config.database_url else "files"
+                library = importlib.metadata.version("neonize")
+                receivers = await _receivers(service)
+                archive.list(BackupList(VERSION, now_ms(), store, library, kept, receivers))
+        except FileExistsError:
+            raise NotImportable(f"{asked.file} is there already: name a new file") from None
+        await _record(service, "store.backed-up", f"{len(kept)} devices", asked.by)
+    size = asked.file.stat().st_size / 2**20
+    say(
+        f"Wrote {asked.file}: {len(kept)} devices, {size:.1f} MB. Who has it and the secret half of BACKUP_KEY has the accounts."
+    )
+    return ALL
+
+
+async def restore(asked: argparse.Namespace) -> int:
+    """`restore`. The exit code. Raises NotImportable, StoreAway and StoreRefused."""
+    async with open_service() as service:
+        key = _key_of(service)
+        with tempfile.TemporaryDirectory(prefix="restore-") as folder:
+            told, files = await asyncio.to_thread(unpack, asked.file, key, Path(folder))
+            age = max(0, now_ms() - told.made_at)
+            say(
+                f"The keys are {_span(age)} old: {len(told.devices)} devices, from {told.store}, neonize {told.library}."
+            )
+            if age > STALE_MS and not asked.stale:
+                raise NotImportable(
+                    "Keys older than a day lose messages, and may be refused: better link anew. --stale restores them all the same "
+                    "(docs/deploy.md, What a stale restore breaks)"
+                )
+            template = Template(Path(folder))
+            await template.make()
+            beating = asyncio.create_task(_beat(service))
+            try:
+                results = [
+                    await _restore_one(service, one, files.get(one.company), template.file, dry=asked.dry_run)
+                    for one in told.devices
+                    if not asked.only or one.company in asked.only
+                ]
+            finally:
+                await cancelled(beating)
+            if not asked.dry_run:
+                await _restore_receivers(service, told, results)
+                await _record(service, "store.restored", f"{len(results)} devices", asked.by)
+    for one in results:
+        say(
+            json.dumps({"company": one.company, "verdict": one.verdict.name.lower()})
+            if asked.json
+            else f"{one.company}: {one.verdict.value}"
+        )
+    counts = Counter(one.verdict for one in results)
+    good = counts[RestoreVerdict.RESTORED] + counts[RestoreVerdict.COULD_BE] + counts[RestoreVerdict.THERE]
+    return ALL if good == len(results) else SOME if good else NONE
+
+
+def _key_of(service: Service) -> BackupKey:
+    if service.config.backup_key is None:
+        raise NotImportable("BACKUP_KEY is missing: make one with `onboarding key backup`")
+    return BackupKey.read(service.config.backup_key.get_secret_value().strip())
+
+
+async def _copies(service: Service, folder: Path) -> AsyncGenerator[tuple[StoredDevice, Path], None]:
+    """Every registered device, and a device file of it in `folder`, as it is at one moment."""
+    if service.config.database_url is not None:
+        from workers.moving.postgres import snapshot_of  # only where there is a Postgres
+
+        template = Template(folder)
+        await template.make()
+        async with aclosing(snapshot_of(service.config.database_url.get_secret_value())) as found:
+            async for device, rows in found:
+                target = folder / f"{device.session}.sqlite3"
+                await asyncio.to_thread(write_device, template.file, rows, target)
+                yield device, target
+        return
+    for device in await service.store.registered():
+        target = folder / f"{device.session}.sqlite3"
+        if await asyncio.to_thread(_copy, Path(device.database), target) and device_in(str(target), device.jid):
+            yield device, target
+
+
+def _copy(source: Path, target: Path) -> bool:
+    """Copy a device file that may be in use; False if it is gone."""
+    if not source.exists():
+        return False
+    try:
+        with closing(read_only(source)) as live, closing(sqlite3.connect(target)) as copy:
+            live.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")
+    except sqlite3.Error as error:
+        raise NotImportable(f"a device file cannot be read ({type(error).__name__})") from None
+    target.chmod(0o600)
+    return True
+
+
+async def _receivers(service: Service) -> dict[str, dict[str, str]]:
+    found = {}
+    receivers = Receivers(service.config, service.redis)
+    prefix = keys.receiver(SessionId(""))
+    async for name in service.redis.scan_iter(match=f"{prefix}*", count=500):
+        session = SessionId(name.decode(errors="replace").rpartition(prefix)[2])
+        try:
+            company = company_of(session)
+        except ValueError:  # written by somebody else
+            continue
+        own = await receivers.own(company)
+        if own is not None:
+            found[str(company)] = {"url": own.url, "secret": own.secret, "events": " ".join(sorted(own.events))}
+    return found
+
+
+async def _restore_receivers(service: Service, told: BackupList, results: list[RestoredDevice]) -> None:
+    """Those of restored companies that have none now."""
+    receivers = Receivers(service.config, service.redis)
+    known = {one.value for one in EventType}
+    for company in (one.company for one in results if one.verdict is RestoreVerdict.RESTORED):
+        kept = told.receivers.get(company)
+        if kept and await receivers.own(CompanyId(company)) is None:
+            events = frozenset(EventType(one) for one in kept.get("events", "").split() if one in known)
+            await receivers.put(CompanyId(company), kept["url"], kept["secret"], events)
+
+
+async def _restore_one(
+    service: Service, kept: KeptDevice, file: Path | None, template: Path, *, dry: bool
+) -> RestoredDevice:
+    """Put one device back, unless it would fight with what lives."""
+    session = session_of(CompanyId(kept.company))
+    verdict = await _judge(service, session, kept)
+    if verdict is None and (file is None or not await asyncio.to_thread(device_in, str(file), kept.jid)):
+        verdict = RestoreVerdict.BROKEN
+    if verdict is None and dry:
+        verdict = RestoreVerdict.COULD_BE
+    if verdict is not None or file is None:
+        return RestoredDevice(kept.company, verdict or RestoreVerdict.BROKEN)
+    leases = Leases(service.redis)
+    lease = await leases.acquire(session, service.me)
+    if lease is None:
+        return RestoredDevice(kept.company, RestoreVerdict.HELD)
+    try:
+        await _put(service, lease, kept, file, template)
+    except StoreFenced:
+        return RestoredDevice(kept.company, RestoreVerdict.FENCED)
+    except NotImportable:
+        return RestoredDevice(kept.company, RestoreVerdict.BROKEN)
+    finally:
+        await leases.release(lease)
+    if not kept.parked:
+        await enqueue(service.redis, keys.QUEUE_SESSIONS, "resume", session, job_id=soon_again(f"resume:{session}"))
+    return RestoredDevice(kept.company, RestoreVerdict.RESTORED)
+
+
+async def _judge(service: Service, session: SessionId, kept: KeptDevice) -> RestoreVerdict | None:
+    """Why the device must not be put back; None if it may."""
+    if await service.store.device(session) is not None:
+        return RestoreVerdict.THERE
+    if any(one.jid == kept.jid for one in await service.store.registered()):
+        return RestoreVerdict.TAKEN
+    if await Leases(service.redis).owner(session) is not None:
+        return RestoreVerdict.HELD
+    return None
+
+
+async def _put(service: Service, lease: Lease, kept: KeptDevice, file: Path, template: Path) -> None:
+    scratch = service.store.scratch(lease.session, lease.token)
+    fence = Fence(lease.token)
+    try:
+        rows = await asyncio.to_thread(read_device_rows, file, kept.jid)
+        await asyncio.to_thread(write_device, template, rows, Path(scratch))
+        device = await service.store.adopt(lease.session, scratch, kept.jid, kept.linked_at, fence, parked=kept.parked)
+        await service.store.note(replace(device, again_at=kept.again_at, told=kept.told), fence)
+    finally:
+        service.store.discard(scratch)
+
+
+async def _beat(service: Service) -> None:
+    """Keep our own leases alive."""
+    number = 1
+    while True:
+        await Leases(service.redis).beat(service.me, number)
+        number += 1
+        await asyncio.sleep(HEARTBEAT_MS / 1000)
+
+
+async def _record(service: Service, event: str, detail: str, by: str) -> None:
+    """Write the act into the operators' timeline."""
+    fields = [["event", event], ["what", "devices"], ["detail", detail], ["by", by], ["why", ""]]
+    await Wa(service.redis)("record", None, names={"stream": keys.OPERATORS}, fields=fields, counters=[], detail=detail)
+
+
+def _span(ms: int) -> str:
+    minutes = ms // 60_000
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if days else f"{hours} h {minutes} min"
