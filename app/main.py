@@ -42,6 +42,7 @@ from app.reference import Reference
 from shared import settings
 from shared.core.protocol import MAX_MESSAGE_BYTES
 from shared.jobs.queue import client
+from shared.private import keep_private
 from shared.settings import Settings
 from shared.state import pool as redis_pool
 from shared.state.claims import Claims
@@ -172,6 +173,7 @@ class WebServer(uvicorn.Server):
 
 def main() -> None:
     """Serve until SIGTERM."""
+    keep_private()
     config = settings.read()
     logs.configure(config, "web")
     sentry.configure(config, "web")

@@ -21,6 +21,7 @@ from shared.core.protocol import Method
 from shared.core.webversion import parse_wish
 from shared.jobs.queue import QueueWorker, client, enqueue, enqueue_all, soon_again
 from shared.jobs.wake import listen_for_calls
+from shared.private import keep_private
 from shared.settings import Settings
 from shared.state import pool as redis_pool
 from shared.state.claims import Claims
@@ -53,7 +54,9 @@ from workers.media import MediaHost, reach
 from workers.ownership import Ownership
 from workers.report import Report
 from workers.store.device import DeviceStore, StoreRefused
-from workers.store.open import opened
+from workers.store.open import certificates_in, opened
+from workers.store.scratch import linking_folder
+from workers.store.sqlite import devices_folder
 from workers.sweeper import Sweeper
 from workers.version.keeper import WebVersion
 from workers.version.source import fetch_revision
@@ -112,7 +115,14 @@ class Worker:
             loop.add_signal_handler(one, stop.set)
         redis, calls = client(self._pool), redis_pool.subscriber(self._config)
         redis_pool.follow(self._pool, calls)
-        options = Options(device_name=self._config.device_name, proxy_url=self._proxy)
+        data, database = self._config.data_dir, self._config.database_url
+        options = Options(
+            device_name=self._config.device_name,
+            proxy_url=self._proxy,
+            linking=(str(linking_folder(data, self.id)),),
+            devices=() if database else (str(devices_folder(data)),),
+            reads=certificates_in(database.get_secret_value()) if database else (),
+        )
         try:
             async with opened(self._config, self.id, stop) as store:
                 if store is not None:
@@ -218,7 +228,7 @@ class Worker:
                 holders.watch(most.holder_mb),
                 Tidying(store, lambda: sessions.devices).run(),
                 media.run(),
-                Report(redis, self.id, places, sessions, store, version, media, most.sessions).run(),
+                Report(redis, self.id, places, sessions, store, version, media, most.sessions, engines).run(),
                 self._sweep_now_and_then(redis, call_sweep),
                 *(one.async_run() for one in queues),
             )
@@ -311,6 +321,7 @@ class Worker:
 
 def main() -> None:
     """Work until SIGTERM."""
+    keep_private()
     config = settings.read()
     logs.configure(config, "worker")
     sentry.configure(config, "worker")

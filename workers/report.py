@@ -13,6 +13,7 @@ from shared.core import keys
 from shared.core.clock import now_ms, skew_ms
 from shared.core.ids import WorkerId
 from shared.telemetry.metrics import ENGINE
+from workers.engine.processes import Engines
 from workers.holding.sessions import Sessions
 from workers.jobs import Places
 from workers.media import MediaHost
@@ -64,6 +65,7 @@ class Report:
         version: WebVersion,
         media: MediaHost,
         most: int,
+        engines: Engines,
     ) -> None:
         self._redis = redis
         self._worker = worker
@@ -73,6 +75,7 @@ class Report:
         self._version = version
         self._media = media
         self._most = most
+        self._engines = engines
         self._started = now_ms()
 
     async def run(self) -> None:
@@ -112,6 +115,7 @@ class Report:
             "outdated": self._sessions.outdated,
             "mediaAway": self._media.away,
             "mediaMissed": self._media.without,
+            "held": self._engines.held,
             "quarantined": ",".join(self._sessions.quarantined),
         }
         async with self._redis.pipeline(transaction=False) as pipe:

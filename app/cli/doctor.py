@@ -36,6 +36,7 @@ class Finding:
     detail: str
     repair: Callable[[], Awaitable[object]] | None = None
     remedy: str = ""
+    ill: bool = True
 
 
 async def doctor(op: Operator, *, repair: bool, by: str) -> Output:
@@ -46,6 +47,7 @@ async def doctor(op: Operator, *, repair: bool, by: str) -> Output:
         *_workers(op, moment),
         *_clients(moment),
         *_quarantined(moment),
+        *_unheld_engines(moment),
         *_media(moment),
         *_leases(op, moment, known),
         *await _jobs_overdue(op),
@@ -61,7 +63,7 @@ async def doctor(op: Operator, *, repair: bool, by: str) -> Output:
             await one.repair()
             await record(op, "doctor.repaired", one.what, by, detail=one.check)
             repaired = True
-        left += not repaired
+        left += one.ill and not repaired
         rows.append((one.check, one.what, one.detail, "put right" if repaired else one.remedy))
         data.append(
             {
@@ -161,6 +163,23 @@ def _media(moment: Moment) -> list[Finding]:
             "let the proxy or firewall lead to *.whatsapp.net (docs/deploy.md)",
         )
         for one in moment.without_media
+    ]
+
+
+def _unheld_engines(moment: Moment) -> list[Finding]:
+    """Workers whose kernel does not hold their engine processes. That is the host's, and no illness."""
+    wanted = ("landlock", "seccomp")
+    return [
+        Finding(
+            "engine processes are not held",
+            one.id,
+            f"without {' and '.join(lacking)}",
+            None,
+            "a kernel with Landlock (5.13) and seccomp; docs/security.md says what that costs",
+            ill=False,
+        )
+        for one in moment.living
+        if "held" in one.fields and (lacking := [way for way in wanted if way not in one.fields["held"]])
     ]
 
 

@@ -22,12 +22,17 @@ class Options(Line):
     """Options of every engine process; it reads no environment of its own.
 
     `device_name` is what the phone shows under Linked devices; `proxy_url` (http:// or socks5://) is None for what
-    HTTPS_PROXY says, which Go reads by itself. `library` is the file to load in place of the installed one.
+    HTTPS_PROXY says, which Go reads by itself. `library` is the file to load in place of the installed one. `linking` and
+    `devices` are the folders that linkers and holders may write to; None does not hold them to any, which tests use.
+    `reads`: files that the library reads besides, such as the certificate of the database.
     """
 
     device_name: str
     proxy_url: str | None = None
     library: str | None = None
+    linking: tuple[str, ...] | None = None
+    devices: tuple[str, ...] | None = None
+    reads: tuple[str, ...] = ()
 
 
 class Fork(Line):

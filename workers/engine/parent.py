@@ -29,6 +29,21 @@ KILL_LIMIT = 0.8
 LINGER_LIMIT = 2.0
 
 
+#: What an engine process may find in its environment: where things are, how to reach WhatsApp, how Go and Python run.
+#: Everything else, every secret of the worker among it, stays with the worker. `WA_` begins what the emulator and the
+#: tests tell their own.
+_KNOWN = frozenset(
+    {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "MAGIC", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+    | {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "all_proxy", "no_proxy"}
+)
+_BEGINNINGS = ("LC_", "PYTHON", "GO", "LD_", "MALLOC_", "FAKETIME", "WA_")
+
+
+def engine_environment() -> dict[str, str]:
+    """Of this process' environment, what its engine processes may have."""
+    return {name: value for name, value in os.environ.items() if name in _KNOWN or name.startswith(_BEGINNINGS)}
+
+
 @dataclass(frozen=True, slots=True)
 class Exited:
     """The end of a process: its exit code, or the signal that killed it, and the first line of the panic if one did.
@@ -201,7 +216,7 @@ class ZygoteHandle:
                 stdout=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), *lines),
                 cwd=Path(__file__).parents[2],
-                env={**limits, **(os.environ if environment is None else environment), **_NO_MARK},
+                env={**limits, **(engine_environment() if environment is None else environment), **_NO_MARK},
                 # Its own session: Ctrl-C in the worker's terminal is the worker's business.
                 start_new_session=True,
             )

@@ -146,6 +146,8 @@ class Engines:
         self._heap_mb = heap_mb
         self._life_line = life_line
         self._key = 0
+        self.held = ""
+        """By what the kernel holds the newest child."""
         self._zygote: ZygoteHandle | None = None
         self._changed = asyncio.Condition()
         self._why = "it has not started yet"
@@ -222,6 +224,7 @@ class Engines:
         if not isinstance(first, Ready):
             await child.kill()
             raise EngineFailed(f"a {role.value} did not become ready: {first if isinstance(first, Exited) else '?'}")
+        self.held = first.held
         return child
 
     async def _fork(

@@ -49,9 +49,10 @@ to_linker: TypeAdapter[Start | RequestCode] = TypeAdapter(ToLinker)
 
 
 class Ready(Line):
-    """The library is loaded; the process can be used."""
+    """The library is loaded; the process can be used. `held` says by what the kernel holds it, such as `landlock 6, seccomp`."""
 
     type: Literal["ready"] = "ready"
+    held: str = ""
 
 
 class Qr(Line):

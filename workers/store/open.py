@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from urllib.parse import parse_qs, urlsplit
 
 import structlog
 
@@ -15,6 +16,11 @@ from workers.store.sqlite import SqliteStore
 log = structlog.get_logger()
 
 RETRY_SECONDS = 2.0
+
+
+def certificates_in(url: str) -> tuple[str, ...]:
+    """The files that a database's URL names."""
+    return tuple(parse_qs(urlsplit(url).query).get("sslrootcert", []))
 
 
 @asynccontextmanager

@@ -10,17 +10,23 @@ from pathlib import Path
 from shared.core.ids import SessionId, WorkerId
 
 
+def linking_folder(data: Path, worker: WorkerId | None = None) -> Path:
+    """Where attempts pair below DATA_DIR; those of one worker."""
+    all_ = data.resolve() / "linking"
+    return all_ / worker if worker else all_
+
+
 class Scratch:
     """This worker's folder below `folder`. What dead workers have left there is removed."""
 
     def __init__(self, folder: Path, worker: WorkerId) -> None:
-        all_ = folder.resolve() / "linking"
+        all_ = linking_folder(folder)
         all_.mkdir(parents=True, exist_ok=True, mode=0o700)
         _remove_leftovers(all_)
         # Locked before it has a name under which others look for leftovers.
         new = Path(tempfile.mkdtemp(prefix=".", dir=all_))
         self._ours = lock(new)
-        self._folder = new.rename(all_ / worker)
+        self._folder = new.rename(linking_folder(folder, worker))
 
     def path(self, session: SessionId, attempt: int) -> str:
         """Absolute path of the file for one attempt."""

@@ -46,11 +46,16 @@ _TIDY = "DELETE FROM whatsmeow_message_secrets WHERE rowid IN (SELECT rowid FROM
 _COLUMNS = "session, jid, linked_at, parked, token, again_at, told"
 
 
+def devices_folder(data: Path) -> Path:
+    """Where the device files lie below DATA_DIR."""
+    return data.resolve() / "devices"
+
+
 class SqliteStore:
     """One file per session below `folder`; see `DeviceStore`."""
 
     def __init__(self, folder: Path, worker: WorkerId) -> None:
-        self._devices = folder.resolve() / "devices"
+        self._devices = devices_folder(folder)
         self._scratch = Scratch(folder, worker)
         self._registry = folder.resolve() / "registry.sqlite3"
         self._devices.mkdir(parents=True, exist_ok=True, mode=0o700)

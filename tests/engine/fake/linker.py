@@ -70,6 +70,54 @@ async def storm(options: Options) -> dict[str, object]:
     return {"ends": sorted(set(await asyncio.gather(*(once() for _ in range(200))))), "starts": library.starts}
 
 
+def burgle(folder: str) -> dict[str, str]:
+    """Whatever a broken library could try, and how it went."""
+    import signal
+    import socket
+    import subprocess
+    from pathlib import Path
+
+    victim = json.loads(Path(folder, "victim.json").read_text())
+
+    def listen(family: socket.AddressFamily, address: object) -> None:
+        with socket.socket(family) as one:
+            one.bind(address)  # type: ignore[arg-type]
+            one.listen()
+
+    def fork() -> None:
+        if os.fork() == 0:
+            os._exit(0)
+
+    tries = {
+        "read the worker's environment": lambda: Path(f"/proc/{victim['worker']}/environ").read_bytes(),
+        "read the worker's memory": lambda: open(f"/proc/{victim['worker']}/mem", "rb").close(),
+        "read the zygote's environment": lambda: Path(f"/proc/{os.getppid()}/environ").read_bytes(),
+        "read a file outside": lambda: Path(victim["secret"]).read_text(),
+        "list a folder outside": lambda: os.listdir(os.path.dirname(victim["secret"])),
+        "write a file outside": lambda: Path(victim["outside"]).write_text("x"),
+        "write beside the code": lambda: Path(__file__).with_name("new.py").write_text("x"),
+        "write into /tmp": lambda: Path("/tmp/wa-burgled").write_text("x"),
+        "listen on a port": lambda: listen(socket.AF_INET, ("127.0.0.1", 0)),
+        "listen for everybody": lambda: listen(socket.AF_INET6, ("::", 0)),
+        "listen on a path": lambda: listen(socket.AF_UNIX, f"{folder}/socket"),
+        "open a raw socket": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close(),
+        "run a program": lambda: subprocess.run(["/bin/true"], check=True),
+        "fork": fork,
+        "kill the worker": lambda: os.kill(victim["worker"], signal.SIGCONT),
+        "write into its folder": lambda: Path(folder, "own").write_text("x"),
+        "look a name up": lambda: socket.getaddrinfo("localhost", 80),
+        "connect": lambda: socket.create_connection(("127.0.0.1", victim["port"]), 5).close(),
+    }
+    went = {}
+    for name, attempt in tries.items():
+        try:
+            attempt()
+            went[name] = "done"
+        except OSError as error:
+            went[name] = type(error).__name__
+    return went
+
+
 async def main(sock, options: Options) -> None:
     pipe = await Pipe.open(sock, to_linker)
     await pipe.send(Ready())
@@ -89,6 +137,15 @@ async def main(sock, options: Options) -> None:
             name = held_name(f"{folder}/x.db")
             await Client(Library(options, 4), name, jid="79001234567:3@s.whatsapp.net").start()
             await asyncio.Event().wait()
+        case "burgle":
+            from workers.engine.child.client import Library
+            from workers.engine.child.confine import seal
+
+            library = Library(options, 4)  # Go's threads are there
+            held = seal()
+            went = await asyncio.get_running_loop().run_in_executor(library.executor, burgle, folder)
+            said = {"held": held, "went": went, "environment": sorted(os.environ)}
+            await pipe.send(Ended(reason=json.dumps(said)))
         case "facts":
             await pipe.send(Ended(reason=json.dumps(facts(options))))
         case "abandoned":

@@ -9,6 +9,7 @@ import socket
 from typing import assert_never
 
 from workers.engine.child.client import Library
+from workers.engine.child.confine import seal
 from workers.engine.child.contacts import look
 from workers.engine.child.process import leave, raise_descriptor_limit
 from workers.engine.child.session import Session
@@ -41,7 +42,7 @@ async def main(sock: socket.socket, options: Options) -> None:
     raise_descriptor_limit()
     library = Library(options, THREADS)
     pipe = await Pipe.open(sock, to_holder)
-    await pipe.send(Ready())
+    await pipe.send(Ready(held=seal()))
     await Holding(library, pipe).serve()
 
 

@@ -13,6 +13,7 @@ from typing import NoReturn, assert_never
 
 from workers.engine.child import happenings as happen
 from workers.engine.child.client import Client, Library
+from workers.engine.child.confine import seal
 from workers.engine.child.happenings import ClientError
 from workers.engine.child.process import leave
 from workers.engine.child.refusals import REASONS, ends_at
@@ -58,7 +59,7 @@ async def main(sock: socket.socket, options: Options) -> None:
     library = Library(options, threads=16)
     pipe = await Pipe.open(sock, to_linker)
     await warm_up(library)
-    await pipe.send(Ready())
+    await pipe.send(Ready(held=seal()))
     start = await pipe.receive()
     if start is None:
         leave()

@@ -8,12 +8,14 @@ Nothing here may start a thread: a fork keeps only the thread that forks (`neoni
 left to the children).
 """
 
+import compileall
 import gc
 import importlib
 import importlib.util
 import ssl
 import sys
 import types
+from pathlib import Path
 
 #: Modules that neonize 0.5.2 imports, directly or not; a test proves that a child needs nothing else but neonize itself.
 _LIBRARIES = (
@@ -51,6 +53,7 @@ _MESSAGES = (
     "neonize.proto.waMsgApplication.WAMsgApplication_pb2",
 )
 _OURS = (
+    "workers.engine.child.confine",
     "workers.engine.child.process",
     "workers.engine.devices",
     "workers.engine.child.happenings",
@@ -73,6 +76,8 @@ def preload() -> None:
     _stand_in("neonize")
     for name in (*_MESSAGES, *_OURS):
         importlib.import_module(name)
+    # The children may not write beside the code, and would compile what is left of it anew each time.
+    compileall.compile_dir(Path(__file__).parent, quiet=2)
     gc.collect()
     gc.freeze()
 

@@ -11,7 +11,6 @@ import errno
 import importlib
 import os
 import re
-import resource
 import selectors
 import signal
 import socket
@@ -20,6 +19,7 @@ import time
 from dataclasses import dataclass, field
 from typing import NoReturn, Protocol, assert_never, cast
 
+from workers.engine.child.confine import confine
 from workers.engine.child.preload import load_instead, preload
 from workers.engine.child.process import BUG, arrange_descriptors, die_with, run
 from workers.engine.orders import PACKET, Alive, Died, Fork, Forked, Kill, Options, Role, to_zygote
@@ -152,6 +152,7 @@ class Zygote:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         die_with(self._pid)
         arrange_descriptors(pipe, noise, self._line)
+        confine(order.role, order.options)
         names = {Role.LINKER: "workers.engine.child.linker", Role.HOLDER: "workers.engine.child.holder"}
 
         async def main(sock: socket.socket) -> None:
@@ -225,8 +226,6 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     die_with(int(sys.argv[2]))
-    # A core file of an engine process would hold the keys of every session in it.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     preload()
     line = int(sys.argv[3]) if len(sys.argv) > 3 else None
     Zygote(socket.socket(fileno=int(sys.argv[1])), line).serve()

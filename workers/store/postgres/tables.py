@@ -16,6 +16,7 @@ import asyncpg
 import structlog
 
 from workers.engine.devices import pairing_name
+from workers.engine.parent import engine_environment
 from workers.store.device import StoreAway, StoreRefused
 from workers.store.postgres.connections import Connection, Connections
 
@@ -115,6 +116,7 @@ async def _start_library(*names: str) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         cwd=Path(__file__).parents[3],
+        env=engine_environment(),
     )
     try:
         async with asyncio.timeout(MAKING_SECONDS):

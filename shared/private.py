@@ -1,0 +1,18 @@
+"""What a process keeps to itself from its start on: its files, its memory, its rights."""
+
+import ctypes
+import os
+import resource
+
+_PR_SET_NO_NEW_PRIVS = 38
+
+
+def keep_private() -> None:
+    """Make files for this user alone, write no core dump, and gain no rights by starting another program. What this
+    process starts inherits all three. To be called first."""
+    os.umask(0o077)
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    # One byte is too little for any core, and turns off the kernel's pipes to collectors as well, which zero does not.
+    least = 1 if hard == resource.RLIM_INFINITY else min(1, hard)
+    resource.setrlimit(resource.RLIMIT_CORE, (least, least))
+    ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
