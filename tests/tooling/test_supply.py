@@ -26,7 +26,7 @@ def locked():
 
 def imports():
     """Top-level modules that the shipped code imports, and one place of each."""
-    found = {}
+    found: dict[str, str] = {}
     for path in (one for folder in SHIPPED for one in sorted((ROOT / folder).rglob("*.py"))):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
