@@ -121,7 +121,6 @@ class EdgeRequests(H11Protocol):
         super().__init__(config, server_state, **more)
         self._door = door
         self.conn = _Reader(h11.SERVER, HEAD_BYTES)
-        self.ws_protocol_class = partial(EdgeSocket, self)  # type: ignore[assignment]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         others = len(self.connections)
@@ -180,6 +179,8 @@ class EdgeRequests(H11Protocol):
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         self._handed_over = True
         self._finished()
+        # Not ourselves: what refers to itself waits for a full collection, which web puts off.
+        self.ws_protocol_class = partial(EdgeSocket, self._door, self._address)  # type: ignore[assignment]
         super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's word
@@ -204,9 +205,9 @@ class EdgeRequests(H11Protocol):
 class EdgeSocket(WebSocketsSansIOProtocol):
     """A websocket whose peer can neither fill our memory with what nobody reads, nor with what it does not read."""
 
-    def __init__(self, before: EdgeRequests, **given: Any) -> None:
+    def __init__(self, door: Doorkeeper, address: str | None, **given: Any) -> None:
         super().__init__(**given)
-        self._door, self._address = before._door, before._address  # noqa: SLF001 - the same connection
+        self._door, self._address = door, address
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
