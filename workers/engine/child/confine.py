@@ -26,7 +26,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 _FILE_BYTES = 2 << 30
 """No device file comes near it."""
 _SYSTEM = (
-    "/usr", "/lib", "/lib64", "/bin", "/etc", "/nix/store", "/opt", "/proc", "/sys", "/dev/urandom", "/dev/random",
+    "/usr", "/lib", "/lib64", "/bin", "/etc", "/nix/store", "/proc", "/sys", "/dev/urandom", "/dev/random",
     "/dev/zero", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/run/nscd", "/var/lib/ca-certificates",
 )  # fmt: skip
 """What Python, Go and libc read: libraries, names, certificates, time zones, the state of the machine."""
