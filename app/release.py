@@ -90,6 +90,8 @@ def addresses(config: Settings) -> Iterator[Check]:
         yield Check("ok", f"links begin with {config.base_url}")
     if not config.platform_name:
         yield Check("warning", f"PLATFORM_NAME is missing: the page calls itself {config.shown_name}")
+    if (config.embed_origins or config.return_origins) and not config.webhook_secret:
+        yield Check("warning", "WEBHOOK_SECRET is missing: what owners bring back to returnUrl is not signed")
     if config.sentry_dsn is None:
         yield Check("warning", "SENTRY_DSN is missing: nobody hears of errors")
     if config.development:

@@ -13,7 +13,7 @@ AA = 4.5
 LIGHT = ("#fffefc", "#f7f5f1", "#f3f0ea")
 DARK = ("#211f1c", "#171614", "#1b1a17")
 WHITE, BLACK = "#ffffff", "#000000"
-_ON_DARK = 7.0
+_ON_DARK = 9.0
 """More than is needed, since bright words on dark ground seem thinner."""
 
 Rgb = tuple[int, int, int]

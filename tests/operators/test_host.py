@@ -119,6 +119,8 @@ async def test_a_release_that_cannot_go_live_says_why(environment: dict[str, str
         ({"REDIS_URL": "redis://127.0.0.1:1/0"}, 1, "REDIS_URL: Redis cannot be reached"),
         ({"PUBLIC_URL": ""}, 1, "PUBLIC_URL is missing"),
         ({"PUBLIC_URL": "http://onboarding.example"}, 1, "in the clear"),
+        ({"PLATFORM_NAME": ""}, 0, "PLATFORM_NAME is missing"),
+        ({"RETURN_ORIGINS": "https://a.example"}, 0, "WEBHOOK_SECRET is missing"),
         ({"SECRET_KEY": "short"}, 2, "SECRET_KEY is shorter"),
         ({"DATABASE_URL": environment["DATABASE_URL"] + "?search_path=x"}, 1, "DATABASE_URL"),
         ({"DATABASE_URL": "", "DATA_DIR": str(disk / "devices")}, 0, "the workers' disk must survive restarts"),

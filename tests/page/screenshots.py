@@ -26,7 +26,10 @@ PICTURES = [
     ("phone-number", "form", "ru", 360, "light"),
     ("phone-code", "code", "en", 360, "light"),
     ("phone-code-dark", "code", "ru", 360, "dark"),
+    ("phone-code-arabic", "code", "ar", 360, "light"),
     ("phone-finishing", "linking", "es", 360, "light"),
+    ("desktop-code-arabic", "code", "ar", 1280, "dark"),
+    ("desktop-linked-german", "linked", "de", 1280, "light"),
     ("phone-linked", "linked-on-phone", "ru", 360, "light"),
     ("phone-time-ran-out", "expired-code", "en", 360, "dark"),
 ]

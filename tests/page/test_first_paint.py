@@ -42,6 +42,16 @@ STANDS = r"""() => [...document.querySelectorAll("#app *")]
     })"""
 
 
+def slow_down(page: Page, latency: int) -> None:
+    """As far away as `latency` ms, on a slow line."""
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.send(
+        "Network.emulateNetworkConditions",
+        {"offline": False, "latency": latency, "downloadThroughput": 200_000, "uploadThroughput": 100_000},
+    )
+
+
 def opened(page: Page, script: Script, query: str = "") -> Page:
     page.goto(f"{script.url}/link{query}#the-token")
     return page
@@ -107,12 +117,7 @@ def test_nothing_moves_while_the_page_arrives(
 ) -> None:
     page = open_page(device)
     page.add_init_script(f"({WATCH})()")
-    session = page.context.new_cdp_session(page)
-    session.send("Network.enable")
-    session.send(
-        "Network.emulateNetworkConditions",
-        {"offline": False, "latency": latency, "downloadThroughput": 200_000, "uploadThroughput": 100_000},
-    )
+    slow_down(page, latency)
     opened(page, script)
     if device is DESKTOP:
         script.wait_command("request-qr")
@@ -125,6 +130,32 @@ def test_nothing_moves_while_the_page_arrives(
     page.wait_for_load_state("networkidle")
     shift = page.evaluate("window.shift")
     assert shift <= MOST_SHIFT, "\n".join(page.evaluate("window.shifted"))
+
+
+@pytest.mark.parametrize("device", [PHONE, DESKTOP], ids=["phone", "desktop"])
+@pytest.mark.parametrize(("fate", "latency"), [("late", 80), ("late", 400), ("never", 400)])
+def test_nothing_moves_when_the_link_s_language_comes_late_or_never(
+    open_page: OpenPage, script: Script, complaints: list[str], device: dict[str, Any], fate: str, latency: int
+) -> None:
+    # An address that does not tell the language, as of links that were made by hand.
+    script.profile["locale"] = "es"
+    page = open_page(device)
+    page.add_init_script(f"({WATCH})()")
+    waiting: list[Route] = []
+    page.route(re.compile(r"/static/es\.[^/]+\.json$"), lambda route: waiting.append(route))  # noqa: PLW0108 - Playwright cannot keep a builtin
+    slow_down(page, latency)
+    opened(page, script)
+    expect(page.locator("main")).to_have_attribute("data-link", "ready")
+    page.wait_for_timeout(600)  # what moves within 500 ms of a click would not count
+    (route,) = waiting
+    if fate == "late":
+        route.continue_()
+        expect(page.locator("h1")).to_have_text("Vincular WhatsApp")
+    else:
+        route.abort()
+        expect(page.locator("h1")).to_have_text("Link WhatsApp")
+    assert page.evaluate("window.shift") <= MOST_SHIFT, "\n".join(page.evaluate("window.shifted"))
+    complaints.clear()  # of the file that did not come
 
 
 def test_a_language_that_never_comes_leaves_the_page_as_it_was(
