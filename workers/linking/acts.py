@@ -1,0 +1,334 @@
+"""Acts of the attempt's table (workers/linking/machine.py): each changes the course, or adds effects. Pure."""
+
+from dataclasses import replace
+from typing import Any
+
+from shared.core import phone
+from shared.core.failures import FailureCode
+from shared.core.lifecycle import State
+from shared.core.protocol import Body, CodeView, DeviceView, Hint, MessageType, Method
+from shared.state.claims import REVOKED
+from workers import reasons, tallies
+from workers.engine import protocol as pipe
+from workers.engine.parent import Exited
+from workers.linking import conditions as when
+from workers.linking import course as c
+from workers.linking.course import Course, Phase
+from workers.linking.rotation import Rotation
+from workers.rules import Act, Turn
+
+P = Phase
+T = Turn[Course]
+
+
+def _change(turn: T, **changes: Any) -> None:
+    turn.set(body=turn.course.body.model_copy(update=changes))
+
+
+def begin_clock(turn: T) -> None:
+    """A connection has its own deadline and its own QRs."""
+    limits = turn.course.limits
+    turn.set(deadline=turn.now + limits.attempt, rotation=Rotation(), asker=None)
+    turn.set(refused=turn.event.refused, dialled=when.warm(turn))
+
+
+def learn_subject(turn: T) -> None:
+    """Know whom the attempt is about."""
+    turn.set(subject=when.subject_of(turn))
+    method = turn.event.method
+    if method is not None:
+        _change(turn, method=method)
+
+
+def tell_connecting(turn: T) -> None:
+    """A fresh page: nothing of the connection before."""
+    course = turn.course
+    turn.set(body=Body(state=State.CONNECTING, method=course.body.method, deadline=course.deadline))
+    turn.add(c.Show(MessageType.STATUS, "attempt.connecting"))
+
+
+def dial(turn: T) -> None:
+    """Connect, unless that is under way."""
+    if not turn.course.dialled:
+        turn.add(c.Dial())
+    turn.set(dialled=True)
+
+
+def next_qr(turn: T) -> None:
+    """The next QR of the rotation."""
+    event = turn.event
+    assert isinstance(event, pipe.Qr)  # noqa: S101 - the row says so
+    rotation, view = turn.course.rotation.next(event.text, event.born, turn.course.limits.qr)
+    turn.set(rotation=rotation)
+    _change(turn, state=State.AWAITING_PHONE, qr=view)
+
+
+def tell_qr(turn: T) -> None:
+    """Show the QR, and a hint when nobody has answered the first ones."""
+    course, number = turn.course, turn.course.rotation.number
+    if course.rotation.refreshed:
+        what, counters = "qr.refreshed", tallies.qr_refreshed()
+    else:
+        what, counters = "qr.shown", tallies.qr_shown(course.method, course.region, number)
+    if number > course.limits.unanswered and course.body.hint is None:
+        _change(turn, hint=Hint.NO_ANSWER)
+        counters = (*counters, *tallies.unanswered())
+    turn.add(c.Show(MessageType.QR_UPDATE, what, str(number), counters))
+
+
+def turn_to_code(turn: T) -> None:
+    """The page came for a QR and now waits for a code."""
+    if turn.course.body.method is not Method.CODE:
+        _change(turn, method=Method.CODE, failure=None)
+        turn.add(c.Show(MessageType.STATUS, "code.asked", counters=tallies.turned_to_code()))
+
+
+def claim_code(turn: T) -> None:
+    """Of all companies one may ask for a phone's code, since a newer code kills the older."""
+    number = turn.course.subject.phone
+    assert number is not None  # noqa: S101 - the row's condition
+    turn.add(c.ClaimCode(number, turn.course.rotation.dies))
+
+
+def ask_code(turn: T) -> None:
+    """Have WhatsApp make a code."""
+    asker = turn.event.asker
+    turn.set(asker=asker)
+    turn.add(c.AskCode(asker.phone))
+
+
+def show_code(turn: T) -> None:
+    """WhatsApp has made a code."""
+    course, event = turn.course, turn.event
+    assert isinstance(event, pipe.Code)  # noqa: S101 - the row says so
+    assert course.asker is not None  # noqa: S101 - the row's condition
+    number = course.asker.phone
+    expires_at = min(turn.now + course.limits.code, course.rotation.dies)
+    _change(turn, code=CodeView(text=event.text, expires_at=expires_at, phone=phone.masked(number)), failure=None)
+    region = phone.region_of(number)
+    turn.add(c.Show(MessageType.PAIRING_CODE, "code.shown", region, tallies.code_shown(region)))
+
+
+def book_refusal(turn: T) -> None:
+    """WhatsApp gives no code; if it was a throttle, the asker has to wait."""
+    event, asker = turn.event, turn.course.asker
+    assert isinstance(event, pipe.CodeRefused)  # noqa: S101 - the row says so
+    assert asker is not None  # noqa: S101 - the row's condition
+    turn.set(asker=None)
+    why = reasons.of_code_refusal(event.status)
+    turn.add(c.BookRefusal(asker, why, f"{event.status} {event.reason}"))
+
+
+def tell_no_code(turn: T) -> None:
+    """The QR, if alive, stays."""
+    denied = turn.event
+    assert isinstance(denied, c.CodeDenied)  # noqa: S101 - the row says so
+    number = turn.course.subject.phone
+    turn.set(subject=replace(turn.course.subject, phone=None), asker=None)
+    _change(turn, code=None, failure=reasons.view(denied.code, retry_at=denied.retry_at))
+    counters = tallies.code_refused(denied.code)
+    turn.add(
+        c.ForgetPhone(),
+        c.Show(
+            MessageType.PAIRING_CODE_ERROR, "code.refused", f"{denied.code.value} {denied.other}".rstrip(), counters
+        ),
+    )
+    if denied.raw:
+        turn.add(c.AlertNoCode(denied.code, denied.raw, number))
+
+
+def hang_up(turn: T) -> None:
+    """The connection is over, and a code with it."""
+    turn.set(dialled=False, asker=None)
+    turn.add(c.HangUp())
+
+
+def begin_anew(turn: T) -> None:
+    """A fresh connection under a new number: the page goes on, with a new QR."""
+    turn.add(c.Advance(_raw(turn)))
+
+
+def count_restart(turn: T) -> None:
+    """An attempt that begins anew by itself does so only so often."""
+    turn.set(restarts=turn.course.restarts + 1)
+
+
+def agree(turn: T) -> None:
+    """The phone has agreed: a deadline of its own, and nothing of QR and code stays on the page."""
+    course, event = turn.course, turn.event
+    assert isinstance(event, pipe.Paired)  # noqa: S101 - the row says so
+    deadline = turn.now + course.limits.finish
+    turn.set(paired=event, deadline=deadline)
+    turn.set(body=Body(state=State.LINKING, method=course.body.method, deadline=deadline))
+    counters = tallies.agreed(course.method, course.region)
+    turn.add(c.Show(MessageType.STATUS, "phone.agreed", counters=counters))
+
+
+def revive(turn: T) -> None:
+    """The device is in the file: another linker logs in with it."""
+    paired = turn.course.paired
+    assert paired is not None  # noqa: S101 - the row's phase
+    turn.set(revived=True)
+    turn.add(c.Dial(paired.jid))
+
+
+def seek_newer(turn: T) -> None:
+    """Look for a version that WhatsApp takes."""
+    turn.add(c.SeekNewer(_raw(turn)))
+
+
+def report_death(turn: T) -> None:
+    """A linker died by itself."""
+    assert isinstance(turn.event, Exited)  # noqa: S101 - the row says so
+    turn.add(c.ReportDeath(turn.event))
+
+
+def _adopt(turn: T, why: str) -> None:
+    paired = turn.course.paired
+    assert paired is not None  # noqa: S101 - the row's phase
+    turn.set(unwelcome=why)
+    turn.add(c.Adopt(paired.jid, turn.now, why))
+
+
+def adopt_parked(turn: T) -> None:
+    """A stranger's device is parked from the first moment on: if this worker dies now, nobody takes it up."""
+    _adopt(turn, FailureCode.WRONG_NUMBER.value)
+
+
+def adopt(turn: T) -> None:
+    """Durable first, told second. A device of a revoked link is parked like a stranger's; a stranger is as well whom a
+    link does not expect that joined late."""
+    expected, paired = turn.event.expected, turn.course.paired
+    if expected and paired is not None and not phone.same_account(expected, phone.of_jid(paired.jid)):
+        _adopt(turn, FailureCode.WRONG_NUMBER.value)
+    else:
+        _adopt(turn, REVOKED if turn.event.revoked else "")
+
+
+def keep_device(turn: T) -> None:
+    """The device is durable."""
+    turn.set(device=turn.event.device)
+
+
+def log_out(turn: T) -> None:
+    """A device that must not stay does not stay on the phone either."""
+    device = turn.course.device
+    assert device is not None  # noqa: S101 - the row's phase
+    turn.set(unwelcome=turn.course.unwelcome or REVOKED)
+    turn.add(c.LogOutDevice(device))
+
+
+def end_linked(turn: T) -> None:
+    """Linked: told, and held from now on."""
+    course = turn.course
+    device = course.device
+    assert device is not None  # noqa: S101 - the row's phase
+    view = DeviceView(phone=phone.masked(device.phone), name=course.device_name, linked_at=device.linked_at)
+    method, known, region = course.method, course.region, phone.region_of(device.phone)
+    body = Body(state=State.LINKED, method=method, device=view)
+    counters = tallies.linked(method, known, region)
+    turn.add(
+        c.End(body, MessageType.WHATSAPP_CONNECTED, "attempt.linked", region, counters, region=region),
+        c.HoldLinked(device, body, tallies.verified(method, known, region)),
+    )
+
+
+def unlink_if_wished(turn: T) -> None:
+    """The platform wanted no device, and said so too late to stop this one."""
+    if turn.course.unlink:
+        turn.add(c.UnlinkAgain())
+
+
+def remember_unlink(turn: T) -> None:
+    """The phone has agreed: the wish is done as soon as there is a device."""
+    turn.set(unlink=True)
+
+
+def cool_banned_phone(turn: T) -> None:
+    """A ban that says how long it lasts."""
+    ended, paired = turn.event, turn.course.paired
+    assert isinstance(ended, pipe.Ended)  # noqa: S101 - the row says so
+    if ended.refusal is pipe.LostReason.BANNED and ended.until is not None and paired is not None:
+        turn.add(c.CoolPhone(phone.of_jid(paired.jid), ended.until))
+
+
+def hand_over(turn: T) -> None:
+    """Another worker begins anew, for the same page."""
+    turn.add(c.GiveLeaseBack(), c.Restart(turn.course.method))
+
+
+def end_resting(turn: T, state: State, event: str) -> None:
+    """The last snapshot of an attempt that ran out of time, or was taken back."""
+    detail = turn.course.body.hint.value if turn.course.body.hint else ""
+    turn.add(
+        c.End(Body(state=state), MessageType.STATUS, event, detail, (tallies.ended(state),)),
+        c.GiveLeaseBack(),
+    )
+
+
+def expire(turn: T) -> None:
+    """Nobody scanned in time."""
+    end_resting(turn, State.EXPIRED, "attempt.expired")
+
+
+def cancel(turn: T) -> None:
+    """The owner, or the platform, takes the attempt back."""
+    end_resting(turn, State.CANCELLED, "attempt.cancelled")
+
+
+def _raw(turn: T) -> str:
+    """The library's, WhatsApp's or our own word for what happened."""
+    match turn.event:
+        case pipe.Word(word=word):
+            return word
+        case pipe.Ended(reason=reason):
+            return reason
+        case Exited(panic=panic):
+            return panic or "linker died"
+        case c.Broke(error=error):
+            return error
+        case c.TimeIsUp():
+            return f"deadline in {turn.course.body.state}"
+        case c.LoggedOut():
+            return turn.course.unwelcome
+        case c.NewerSought(raw=raw):
+            return raw
+        case c.Learned():
+            return turn.course.refused.value if turn.course.refused else "too little time for a code"
+        case _:
+            return f"{type(turn.event).__name__.lower()} in {turn.course.body.state}"
+
+
+def fail(code: FailureCode | None = None, *, alert: bool = True) -> Act[Course]:
+    """The act that ends the attempt with a failure; without a `code`, with the one that the linker's word means."""
+
+    def act(turn: T) -> None:
+        course, retry_at, why, said = turn.course, None, code, ""
+        match turn.event:
+            case pipe.Word(word=word, said=said) if why is None:
+                why = reasons.of_word(word).code
+            case c.Learned() if why is None:
+                why = course.refused
+            case pipe.Ended(reason=reason, refusal=refusal, until=until):
+                why, retry_at = reasons.of_ending(reason, refusal), until
+                said = reason if refusal is not None else ""
+            case c.NewerSought():
+                retry_at = turn.event.retry_at
+        why = why or FailureCode.INTERNAL
+        body = Body(state=State.FAILED, method=course.body.method, failure=reasons.view(why, retry_at=retry_at))
+        counters = (tallies.failed(why, course.region), tallies.ended(State.FAILED))
+        turn.effects += [
+            c.End(
+                body,
+                MessageType.ERROR,
+                "attempt.failed",
+                reasons.told(why, said),
+                counters,
+                raw=_raw(turn),
+                alert=alert,
+            ),
+            c.GiveLeaseBack(),
+        ]
+
+    act.__name__ = f"fail_{code.name if code else 'by_word'}"
+    return act
