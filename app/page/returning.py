@@ -11,7 +11,7 @@ from shared.core.signing import return_signature
 from shared.settings import Settings
 
 
-class Ending(StrEnum):
+class ReturnOutcome(StrEnum):
     """The outcome, as `returnUrl` is told."""
 
     LINKED = "linked"
@@ -20,19 +20,19 @@ class Ending(StrEnum):
 
 
 _ENDINGS = {
-    State.LINKED: Ending.LINKED,
-    State.RECONNECTING: Ending.LINKED,
-    State.CANCELLED: Ending.CANCELLED,
-    State.EXPIRED: Ending.FAILED,
-    State.FAILED: Ending.FAILED,
+    State.LINKED: ReturnOutcome.LINKED,
+    State.RECONNECTING: ReturnOutcome.LINKED,
+    State.CANCELLED: ReturnOutcome.CANCELLED,
+    State.EXPIRED: ReturnOutcome.FAILED,
+    State.FAILED: ReturnOutcome.FAILED,
 }
 _OURS = frozenset({"status", "companyId", "linkId", "at", "sig"})
 
 
-def ending_of(body: Body) -> Ending | None:
+def ending_of(body: Body) -> ReturnOutcome | None:
     """The outcome of an onboarding; None before its end."""
     if body.state is State.UNLINKED:
-        return Ending.FAILED if body.failure else None
+        return ReturnOutcome.FAILED if body.failure else None
     return _ENDINGS.get(body.state)
 
 
