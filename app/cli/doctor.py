@@ -122,8 +122,9 @@ def _engines(moment: Moment) -> Iterator[Finding]:
 def _confinement(moment: Moment) -> Iterator[Finding]:
     """Workers whose kernel does not hold their engine processes. That is the host's, and no illness."""
     for one in moment.living:
-        lacking = [way for way in ("landlock", "seccomp") if way not in one.fields.get("held", way)]
-        if lacking:
+        held = one.fields.get("held", "unknown")
+        lacking = [way for way in ("landlock", "seccomp") if way not in held]
+        if lacking and held != "unknown":
             remedy = "a kernel with Landlock (5.13) and seccomp; docs/security.md says what that costs"
             detail = f"without {' and '.join(lacking)}"
             yield Finding("engine processes are not held", one.id, detail, remedy, ill=False)

@@ -146,8 +146,8 @@ class Engines:
         self._heap_mb = heap_mb
         self._life_line = life_line
         self._key = 0
-        self.held = ""
-        """By what the kernel holds the newest child."""
+        self.held = "unknown"
+        """By what the kernel holds the newest child; `unknown` before the first."""
         self._zygote: ZygoteHandle | None = None
         self._changed = asyncio.Condition()
         self._why = "it has not started yet"
