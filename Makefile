@@ -20,7 +20,7 @@ CHECKS := check-lock check-format check-lint check-imports check-generated check
 help: ## this list
 	@echo "make setup   a virtual environment with everything, in $(VENV)"
 	@echo "make run     Redis, web and worker; prints a link with which a first company can link its WhatsApp"
-	@echo "make demo    the same against an emulated WhatsApp and phone: no internet, no phone"
+	@echo "make demo    the same against an emulated WhatsApp, as one page with a phone beside it"
 	@echo "make test    every test; TESTS=tests/unit for some"
 	@echo "make check   format, lint, types, imports, generated files"
 	@echo "make quick   the unit and integration tests, in under two minutes: before every commit"

@@ -46,6 +46,16 @@ def test_nobody_else_can_reach_its_ports(emulator_process):
             socket.create_connection((address, emulator_process["proxy_port"]), timeout=2)
 
 
+async def test_without_a_service_there_is_only_the_phone(emulator):
+    base = f"http://127.0.0.1:{emulator.control_port}"
+    async with httpx.AsyncClient(base_url=base, trust_env=False) as http:
+        assert (await http.get("/")).headers["location"] == "/phone/"
+        refused = await http.post("/demo/company")
+        assert (refused.status_code, refused.json()) == (503, {"error": "there is no service here, only a phone"})
+        assert (await http.get("/demo/screen")).status_code == 503
+        assert (await http.get("/words/pt-PT")).json()["language"] == "pt-BR"
+
+
 async def test_a_misspelt_fault_and_a_wrong_number_are_told(emulator):
     with pytest.raises(EmulatorError, match="fault"):
         await emulator.arm("code-refuzed")
