@@ -53,7 +53,13 @@ def test_a_stranger_sees_the_whole_dance_by_clicking_in_one_page(shown):
     expect(page.get_by_text("online", exact=True)).to_be_visible()
     expect(page.locator("[data-step=trouble]")).to_have_attribute("aria-current", "step")
 
-    # The phone behaves badly: the page says what happened, and goes on.
+    # The phone behaves badly: the page says what happened, and goes on. What the phone still does for a company before
+    # is not told of the next one.
+    shown.press("dawdles for 5 s")
+    shown.press("New company")
+    shown.press("Scan it")
+    shown.hears("dawdles for 5 s")
+    shown.press("agrees at once")
     shown.press("is the wrong phone")
     shown.press("New company")
     shown.press("Scan it")

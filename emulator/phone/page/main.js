@@ -20,6 +20,7 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 let own = location.hash.slice(1) || "79001234567";
 let view = "devices";
 let busy = false;
+let turn = 0;
 let last = null;
 let wished = "";
 let leaving = 0;
@@ -54,17 +55,24 @@ function showOutcome(outcome, error) {
 // Does one thing at a time and shows its outcome.
 async function act(work) {
   if (busy) return;
-  busy = true;
-  document.body.classList.add("busy");
+  const mine = turn;
+  setBusy(true);
+  let outcome = null;
+  let fault = null;
   try {
-    showOutcome((await work()).outcome);
+    ({ outcome } = await work());
   } catch (error) {
-    showOutcome(null, error.message);
-  } finally {
-    busy = false;
-    document.body.classList.remove("busy");
+    fault = error.message;
   }
+  if (mine !== turn) return; // another company's turn has come meanwhile
+  setBusy(false);
+  showOutcome(outcome, fault);
   if (isDemo) leave();
+}
+
+function setBusy(now) {
+  busy = now;
+  document.body.classList.toggle("busy", now);
 }
 
 // The page has its turn: the phone slides away, unless somebody takes it in hand again first.
@@ -187,6 +195,8 @@ const pad = keypad({
 });
 const stage = createStage({
   onCompany(company) {
+    turn += 1;
+    setBusy(false);
     log.clear();
     show("devices");
     useNumber(company.number);

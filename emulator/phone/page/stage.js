@@ -33,6 +33,10 @@ export function createStage({ onCompany, onScreen }) {
     $("page").src = url;
   }
   async function begin(another) {
+    // What the page before shows is nobody's any more.
+    company = null;
+    shown = {};
+    onScreen();
     for (;;) {
       try {
         company = await api.company(another, currentLanguage());
@@ -42,7 +46,6 @@ export function createStage({ onCompany, onScreen }) {
         await pause(AGAIN_MS);
       }
     }
-    shown = {};
     asking.abort();
     $("waiting").hidden = true;
     $("page").hidden = false;
@@ -56,7 +59,7 @@ export function createStage({ onCompany, onScreen }) {
       try {
         asking = new AbortController();
         const news = await api.screen(tag, asking.signal);
-        if (news.company !== company.id) continue;
+        if (news.company !== company?.id) throw new Error("of another company");
         if ("state" in news) shown = news;
         tag = news.tag;
         drawTour();
