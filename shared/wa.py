@@ -4,19 +4,25 @@
 by their roles, and everything else as one JSON object of named arguments. The answer is JSON, too.
 
 Each call has a mark of its own. redis-py repeats a command whose answer was lost; under one mark a script is done once.
+
+Redis runs a file from its first line at every call. So it gets a file for each script, with what that script needs of
+`wa.lua`, of the facts and of the names.
 """
 
 import functools
+import hashlib
+import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import orjson
 from arq.constants import in_progress_key_prefix, job_key_prefix
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from shared.core import keys
 from shared.core.ids import SessionId, WorkerId
@@ -114,17 +120,61 @@ def _lua(value: object) -> str:
     return "true" if value is True else str(value)
 
 
+_PIECE = re.compile(r"^(?:local function (\w+)|function (script\.\w+)|function (\w+)\.|local (\w+) = )", re.MULTILINE)
+_COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
+_CALL = "local index = 0"
+"""The first line of what every script ends with."""
+
+
 @functools.cache
-def source() -> str:
-    """`wa.lua` with the facts put before it, on its first line."""
-    return f"local facts = {_lua(facts())} {_SOURCE.read_text()}"
+def _pieces() -> tuple[str, tuple[tuple[str, str], ...], str]:
+    """`wa.lua` cut into its beginning, its definitions by their names, and its end."""
+    text, _, end = _COMMENT.sub("", _SOURCE.read_text()).partition(_CALL)
+    found = list(_PIECE.finditer(text))
+    stops = [one.start() for one in found[1:]] + [len(text)]
+    named = tuple(
+        (next(filter(None, one.groups())), text[one.start() : stop]) for one, stop in zip(found, stops, strict=True)
+    )
+    return text[: found[0].start()], named, _CALL + end
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What Redis gets of `wa.lua` for one script. `service` and `session`: the roles of the names that it uses."""
+
+    source: str
+    digest: str
+    service: dict[str, str]
+    session: dict[str, Callable[[SessionId], str]]
+
+
+@functools.cache
+def cut(script: str) -> Cut:
+    """The part of `wa.lua` that a script needs, with its facts on the first line. Raises KeyError for an unknown script."""
+    beginning, named, end = _pieces()
+    if f"script.{script}" not in dict(named):
+        raise KeyError(script)
+    needed, words = set[str](), {f"script.{script}", *re.findall(r"\w+", end)}
+    while more := [(name, text) for name, text in named if name in words and name not in needed]:
+        needed |= {name for name, _ in more}
+        words |= {word for name, text in named if name in needed for word in re.findall(r"\w+", text)}
+    body = beginning + "".join(text for name, text in named if name in needed) + end
+    told = {name: value for name, value in facts().items() if f"facts.{name}" in body}
+    source = f"local facts = {_lua(told)} {body}"
+    roles = set(re.findall(r"key\.(\w+)", body))
+    return Cut(
+        source,
+        hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(),
+        {role: name for role, name in _OF_THE_SERVICE.items() if role in roles},
+        {role: name for role, name in _OF_A_SESSION.items() if role in roles},
+    )
 
 
 class Wa:
     """The scripts over one Redis."""
 
     def __init__(self, redis: Redis) -> None:
-        self._run = redis.register_script(source())
+        self._redis = redis
 
     async def __call__(
         self,
@@ -141,21 +191,31 @@ class Wa:
 
         Raises `IllegalStep`, and redis' own errors.
         """
-        by_role = dict(_OF_THE_SERVICE)
+        part = cut(script)
+        by_role = dict(part.service)
         if session is not None:
-            by_role |= {role: name(session) for role, name in _OF_A_SESSION.items()}
+            by_role |= {role: name(session) for role, name in part.session.items()}
             arguments["session"] = session
         by_role |= names
         told = orjson.dumps({name: value for name, value in arguments.items() if value is not None})
         mark = "" if looks else secrets.token_hex(8)
         try:
-            said = await self._run(keys=list(by_role.values()), args=[script, ",".join(by_role), told, mark])
+            said = await self._run(part, by_role, script, told, mark)
         except ResponseError as error:
             _, illegal, step = str(error).partition("ILLEGAL ")
             if not illegal:
                 raise
             raise IllegalStep(f"{step.partition('!')[0].replace(' ', ' → ')} is not in the lifecycle table") from None
         return _read(said)
+
+    async def _run(self, part: Cut, by_role: Mapping[str, str], script: str, told: bytes, mark: str) -> bytes | str:
+        words = (part.digest, len(by_role), *by_role.values(), script, ",".join(by_role), told, mark)
+        evalsha = cast("Callable[..., Awaitable[bytes | str]]", self._redis.evalsha)
+        try:
+            return await evalsha(*words)
+        except NoScriptError:
+            await self._redis.script_load(part.source)
+            return await evalsha(*words)
 
 
 def _read(said: bytes | str) -> Any:

@@ -17,7 +17,7 @@ from shared.jobs.queue import enqueue
 from shared.settings import Settings
 from shared.state.contacts import Contact, Contacts
 from shared.state.lease import Leases
-from shared.state.outbox import KeyReused, Message, Outbox, OutboxFull
+from shared.state.outbox import KeyReused, Message, NotLinked, Outbox, OutboxFull
 from shared.state.snapshots import Snapshots
 
 RECEIVER = re.compile(r"\d{5,20}@s\.whatsapp\.net|\d{5,20}@lid|\d{5,25}(?:-\d{5,15})?@g\.us")
@@ -51,16 +51,14 @@ class Texts:
     async def send(self, session: SessionId, to: str, text: str, key: str | None) -> str:
         """Accept a text; its id. Raises `Problem`."""
         receiver = self.receiver(to, "to")
-        await self._linked(session)
         try:
-            message = await self._outbox.accept(session, Message(receiver, text), key)
+            return await self._outbox.accept(session, Message(receiver, text), key, only_linked=True)
+        except NotLinked:
+            raise Problem(problems.NOT_LINKED) from None
         except KeyReused:
             raise Problem(problems.KEY_REUSED) from None
         except OutboxFull as full:
             raise Problem(problems.OUTBOX_FULL, retry_after=full.seconds) from None
-        # Also when it was asked for before: who asked may have died before this line. Nothing is sent twice.
-        await self._call(session, "send", message)
-        return message
 
     async def status(self, session: SessionId, message: str) -> MessageStatus:
         """State of a text. Raises `Problem`."""
@@ -89,7 +87,9 @@ class Texts:
 
     async def _ask(self, session: SessionId, to: str) -> Contact | None:
         ticket = await self._contacts.ask(session, to)
-        await self._call(session, "look", ticket)
+        owner = await self._leases.owner(session)  # nobody for the moment of a hand-over: the job follows its session
+        queue = keys.queue_worker(owner) if owner else keys.QUEUE_SESSIONS
+        await enqueue(self._redis, queue, "look", session, ticket, job_id=f"look:{ticket}")
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 while (found := await self._contacts.replied(session, ticket)) is None:  # noqa: ASYNC110 - it is in Redis
@@ -101,8 +101,3 @@ class Texts:
     async def _linked(self, session: SessionId) -> None:
         if (await self._snapshots.read(session)).body.state not in DEVICE:
             raise Problem(problems.NOT_LINKED)
-
-    async def _call(self, session: SessionId, job: str, name: str) -> None:
-        owner = await self._leases.owner(session)  # nobody for the moment of a hand-over: the job follows its session
-        queue = keys.queue_worker(owner) if owner else keys.QUEUE_SESSIONS
-        await enqueue(self._redis, queue, job, session, name, job_id=f"{job}:{name}")

@@ -104,16 +104,17 @@ async def enqueue_all(
     names = {"queue": queue, "wake": keys.wake(queue)}
     wa = Wa(redis)
     for some in batches(ids.items()):
-        jobs = [
-            {
-                "id": job_id,
-                "body": serialize_job(job, tuple(one), {}, None, now_ms(), serializer=_dumps).decode(),
-                "delay": round(after * 1000),
-                "kept": expires_extra_ms,
-            }
-            for job_id, one in some
-        ]
-        await wa("enqueue", names=names, jobs=jobs)
+        await wa("enqueue", names=names, jobs=[told_job(job, *one, job_id=job_id, after=after) for job_id, one in some])
+
+
+def told_job(job: str, *ids: str | int, job_id: str, after: float = 0) -> dict[str, str | int]:
+    """A job as the scripts take it."""
+    return {
+        "id": job_id,
+        "body": serialize_job(job, ids, {}, None, now_ms(), serializer=_dumps).decode(),
+        "delay": round(after * 1000),
+        "kept": expires_extra_ms,
+    }
 
 
 async def withdraw(redis: ArqRedis, queue: str, job_id: str) -> None:

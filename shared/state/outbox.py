@@ -7,20 +7,22 @@ ends once: the first end that is written counts, from any worker.
 
 import hashlib
 import secrets
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from redis.asyncio import Redis
 
 from shared.core import keys
 from shared.core.clock import now_ms
-from shared.core.ids import SessionId, sort_sessions
+from shared.core.ids import SessionId, WorkerId, sort_sessions
 from shared.core.messages import Fate, MessageState, NotDelivered, NotSent
+from shared.jobs.queue import told_job
 from shared.state.events import News
 from shared.state.lease import Lease
 from shared.state.pool import answer
-from shared.wa import Wa
+from shared.wa import Wa, many
 
 MOST_WAITING = 200
 """So many texts of a session may wait."""
@@ -32,6 +34,8 @@ CONFIRM_MS = 24 * keys.HOUR
 """A text that no phone has confirmed for so long is told as undelivered."""
 DOUBT_MS = 30_000
 """The same for one that a phone could not decrypt. The library sends it again at once, if it remembers it."""
+LEARNT_AT_ONCE = 20
+"""New texts that one step brings, at most."""
 RESERVE_MINUTES = 15
 """A session that was silent for this long may send what it has saved up at once."""
 
@@ -64,6 +68,46 @@ class Begun(StrEnum):
     LOST = "lost"  # the session is somebody else's
 
 
+@dataclass(frozen=True, slots=True)
+class Next:
+    """A text that is to be marked as under way. `weight`: how many texts it counts for in the session's pace."""
+
+    message: str
+    weight: float = 1.0
+
+
+class Written(StrEnum):
+    """What can be written of a text."""
+
+    REQUEUED = "requeued"  # it was to be sent, and has not been: it waits again
+    ENDED = "ended"  # the first end counts
+    CONFIRMED = "confirmed"  # by its receiver's phone
+    DOUBTED = "doubted"  # the phone could not decrypt it; unless it confirms it soon, it is told as undelivered
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something to be written of a text; `fate` is what is told, of an end or a confirmation."""
+
+    message: str
+    written: Written
+    fate: Fate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextStep:
+    """The answer to one step: of each entry whether it was news; whether the next text may leave, and in how many
+    seconds; and the new texts. `texts` is None if the outbox is not as its worker believes."""
+
+    news: tuple[bool, ...]
+    begun: tuple[Begun, float] | None
+    texts: list[Waiting] | None
+
+
+class NotLinked(Exception):
+    """The session has no linked device."""
+
+
 class KeyReused(Exception):
     """Another message was asked for under this Idempotency-Key."""
 
@@ -90,15 +134,26 @@ class Outbox:
         """Largest number of a session's texts that may wait: those that leave before their text is forgotten."""
         return min(MOST_WAITING, self._rate * 5) if self._rate else MOST_WAITING
 
-    async def accept(self, session: SessionId, message: Message, key: str | None = None) -> str:
-        """Keep a text at the end of the outbox; its id. Under one Idempotency-Key that is done once.
+    async def accept(
+        self, session: SessionId, message: Message, key: str | None = None, *, only_linked: bool = False
+    ) -> str:
+        """Keep a text at the end of the outbox, and call the session's worker to it; its id. Under one Idempotency-Key
+        that is done once.
 
-        Raises `OutboxFull` and `KeyReused`.
+        Raises `OutboxFull`, `KeyReused`, and `NotLinked`, if the text is taken of `only_linked` sessions.
         """
         # Under the key, which nobody else knows: no hash of a phone alone is kept.
         told = hashlib.sha256(f"{key}\0{message.to}\0{message.text}".encode()).hexdigest() if key else ""
-        once = keys.once(session, hashlib.sha256(key.encode()).hexdigest()) if key else None
-        found = await self._put(session, secrets.token_hex(8), message, self.most, once, told)
+        once = {"once": keys.once(session, hashlib.sha256(key.encode()).hexdigest())} if key else {}
+        text = secrets.token_hex(8)
+        job = told_job("send", session, text, job_id=f"send:{text}")
+        # For whoever takes the session up, while nobody holds it.
+        names = once | {"queue": keys.QUEUE_SESSIONS, "queue_of": keys.queue_worker(WorkerId(""))}
+        found = await self._put(
+            session, text, message, self.most, names=names, digest=told, job=job, only_linked=only_linked
+        )
+        if found == "unlinked":
+            raise NotLinked
         if found == "full":
             raise OutboxFull(max(1, round(10 * 60 / self._rate)) if self._rate else 5)
         message_id, _, known = found.partition(":")
@@ -108,119 +163,103 @@ class Outbox:
 
     async def restore(self, session: SessionId, message_id: str, message: Message) -> None:
         """Keep a text again that Redis has forgotten. Nothing happens if it has not."""
-        await self._put(session, message_id, message, 10 * MOST_WAITING, None, "")
+        await self._put(session, message_id, message, 10 * MOST_WAITING)
 
     async def _put(
-        self, session: SessionId, message_id: str, message: Message, most: int, once: str | None, told: str
+        self,
+        session: SessionId,
+        message_id: str,
+        message: Message,
+        most: int,
+        *,
+        names: dict[str, str] | None = None,
+        digest: str = "",
+        job: dict[str, str | int] | None = None,
+        only_linked: bool = False,
     ) -> str:
         found: str = await self._wa(
             "accept_text",
             session,
-            names=_names(session, message_id) | ({"once": once} if once else {}),
+            names=_names(session) | (names or {}),
             id=message_id,
             to=message.to,
             text=message.text,
             most=most,
-            digest=told,
+            digest=digest,
             look=LOOK_MS,
+            job=job,
+            only_linked=only_linked or None,
         )
         return found
 
-    async def waiting(self, session: SessionId, known: Collection[str] = ()) -> list[Waiting]:
-        """The texts in the outbox but for the known ones, the oldest first."""
-        ids = [one.decode() for one in await answer(self._redis.lrange(keys.outbox(session), 0, -1))]
-        new = [one for one in ids if one not in known]
-        if not new:
-            return []
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.time()
-            for one in new:
-                pipe.hmget(keys.text(session, one), ["to", "text"])
-                pipe.hmget(keys.message(session, one), ["state", "acceptedAt"])
-            (seconds, micros), *rows = await pipe.execute()
-        now = seconds * 1000 + micros // 1000
-        found = []
-        for one, (to, text), (state, accepted) in zip(new, rows[::2], rows[1::2], strict=True):
-            message = Message(to.decode(), text.decode()) if to and text else None
-            age = max(0, now - int(accepted)) if accepted else 0
-            found.append(Waiting(one, message, age, state == MessageState.SENDING.encode()))
-        return found
+    async def waiting(self, session: SessionId) -> list[Waiting]:
+        """The texts in the outbox, the oldest first."""
+        found = await self._wa("look_at_texts", session, names=_names(session), looks=True, most=10 * MOST_WAITING)
+        return [_waiting(one) for one in many(found)]
 
-    async def begin(self, lease: Lease, message_id: str, weight: float = 1.0) -> tuple[Begun, float]:
-        """Mark a text as under way, if its turn has come; and for how many seconds to wait, if it has not.
-
-        `weight`: how many texts this one counts for in the session's pace.
-        """
-        session = lease.session
-        cost = round(60_000 / self._rate * weight) if self._rate else 0
+    async def step(
+        self,
+        session: SessionId,
+        entries: Sequence[Entry] = (),
+        *,
+        lease: Lease | None = None,
+        begin: Next | None = None,
+        known: Sequence[str] | None = None,
+    ) -> TextStep:
+        """Write entries, and mark the next text as under way, if its turn has come. `known`: the texts of which the worker
+        knows, in their order; those behind them are told."""
         said = await self._wa(
-            "begin_text",
+            "step_texts",
             session,
-            names=_names(session, message_id) | {"pace": keys.pace(session)},
-            owner=lease.owner,
-            cost=cost,
-            reserve=RESERVE_MINUTES * keys.MINUTE,
+            names=_names(session),
+            written=[self._told(session, one) for one in entries],
+            owner=lease.owner if lease else None,
+            begin=self._told_next(begin) if begin else None,
+            known={"count": len(known), "last": known[-1] if known else ""} if known is not None else None,
+            most=LEARNT_AT_ONCE,
             look=LOOK_MS,
+            confirm=CONFIRM_MS,
+            doubt=DOUBT_MS,
         )
-        return Begun(said["word"]), int(said["wait"]) / 1000
+        begun, texts = said.get("begun"), said.get("beside")
+        return TextStep(
+            tuple(many(said["news"])),
+            (Begun(begun["word"]), int(begun["wait"]) / 1000) if begun else None,
+            None if texts is None else [_waiting(one) for one in many(texts)],
+        )
 
-    async def requeue(self, session: SessionId, message_id: str) -> None:
-        """A text that was to be sent has not been: it waits again."""
-        await self._wa("requeue_text", session, names=_names(session, message_id))
+    def _told(self, session: SessionId, entry: Entry) -> dict[str, Any]:
+        told: dict[str, Any] = {"word": entry.written.value, "id": entry.message}
+        if (fate := entry.fate) is None:
+            return told
+        about = {
+            "reason": fate.reason and fate.reason.value,
+            "status": fate.status,
+            "whatsappId": fate.whatsapp_id,
+        }
+        told |= {"state": fate.state.value, "about": {name: str(value) for name, value in about.items() if value}}
+        told |= {"event": self._news.text(session, entry.message, fate)}
+        return told | ({"at": fate.at} if fate.at else {})
+
+    def _told_next(self, begin: Next) -> dict[str, Any]:
+        cost = round(60_000 / self._rate * begin.weight) if self._rate else 0
+        return {"id": begin.message, "cost": cost, "reserve": RESERVE_MINUTES * keys.MINUTE}
 
     async def settle(self, session: SessionId, message_id: str, fate: Fate) -> bool:
         """Write what has become of a text, and keep the event of it. True if it had not been written before.
 
         What is said twice, or after another end, changes nothing.
         """
-        names = _names(session, message_id)
-        if fate.whatsapp_id:
-            names["sent"] = keys.sent(session, fate.whatsapp_id)
-        first = await self._wa(
-            "settle_text",
-            session,
-            names=names,
-            id=message_id,
-            state=fate.state.value,
-            at=fate.at or None,
-            confirm=CONFIRM_MS,
-            about={
-                name: str(value)
-                for name, value in (
-                    ("reason", fate.reason and fate.reason.value),
-                    ("status", fate.status),
-                    ("whatsappId", fate.whatsapp_id),
-                )
-                if value
-            },
-            event=self._news.text(session, message_id, fate),
-        )
-        return bool(first)
+        return (await self.step(session, [Entry(message_id, Written.ENDED, fate)])).news[0]
+
+    async def confirm(self, session: SessionId, message_id: str, fate: Fate) -> bool:
+        """Write what a receiver's phone says of a text that was sent, and keep the event of it. True if it is news."""
+        return (await self.step(session, [Entry(message_id, Written.CONFIRMED, fate)])).news[0]
 
     async def by_whatsapp_id(self, session: SessionId, whatsapp_id: str) -> str | None:
         """Our id of a text, if it is one of ours."""
         found = await self._redis.get(keys.sent(session, whatsapp_id))
         return found.decode() if found else None
-
-    async def confirm(self, session: SessionId, message_id: str, fate: Fate) -> bool:
-        """Write what a receiver's phone says of a text that was sent, and keep the event of it. True if it is news."""
-        names = _names(session, message_id)
-        news = await self._wa(
-            "confirm_text",
-            session,
-            names=names,
-            id=message_id,
-            state=fate.state.value,
-            at=fate.at or None,
-            reason=fate.reason and fate.reason.value,
-            event=self._news.text(session, message_id, fate),
-        )
-        return bool(news)
-
-    async def doubt(self, session: SessionId, message_id: str) -> bool:
-        """A phone could not decrypt a text. It is told as undelivered soon, unless the phone confirms it."""
-        names = _names(session, message_id)
-        return bool(await self._wa("doubt_text", session, names=names, id=message_id, soon=DOUBT_MS))
 
     async def end_unconfirmed(self, most: int = 500) -> int:
         """Tell of texts that no phone has confirmed in time; how many there were."""
@@ -265,11 +304,19 @@ class Outbox:
         return {name.decode(): value.decode() for name, value in found.items()}
 
 
-def _names(session: SessionId, message_id: str) -> dict[str, str]:
+def _waiting(one: dict[str, Any]) -> Waiting:
+    message = Message(one["to"], one["text"]) if one["to"] and one["text"] else None
+    age = max(0, now_ms() - int(one["at"])) if one["at"] else 0
+    return Waiting(one["id"], message, age, one["sending"])
+
+
+def _names(session: SessionId) -> dict[str, str]:
     return {
         "outbox": keys.outbox(session),
-        "message": keys.message(session, message_id),
-        "text": keys.text(session, message_id),
+        "message_of": keys.message(session, ""),
+        "text_of": keys.text(session, ""),
+        "sent_of": keys.sent(session, ""),
+        "pace": keys.pace(session),
         "outboxes": keys.OUTBOXES,
         "unconfirmed": keys.UNCONFIRMED,
     }

@@ -1,6 +1,6 @@
 -- Every script of the product: one file, so that its guarantees are read in one place.
 --
--- shared/wa.py sends it, with `facts` (the lifecycle, lives of keys, buckets) put before it:
+-- shared/wa.py sends of it what a script needs, with `facts` (the lifecycle, lives of keys, buckets) put before it:
 --   KEYS     the names, in the order of their roles
 --   ARGV[1]  the script's name; it says what is done, below under "Scripts"
 --   ARGV[2]  the roles of KEYS, joined by commas: `key.claim` is the name of the session's claim
@@ -9,7 +9,8 @@
 -- The answer is JSON.
 --
 -- A script that is said twice under one mark is done once, and answers the same again: redis-py repeats a command whose
--- answer was lost. All times are Redis' own; a caller hands in durations.
+-- answer was lost. What a script gives beside its answer is not kept for that: a text, which lies nowhere else for long.
+-- All times are Redis' own; a caller hands in durations.
 
 local call, pcall_redis = redis.call, redis.pcall
 local key, arg = {}, {}
@@ -251,10 +252,10 @@ local function tell(event, attempt, seq)
 end
 
 -- An event that is no change of the snapshot.
-local function tell_beside()
+local function tell_beside(event)
   local attempt, seq = present()
-  local version = arg.event.version or { attempt = attempt, seq = seq }
-  tell(arg.event, version.attempt, version.seq)
+  local version = event.version or { attempt = attempt, seq = seq }
+  tell(event, version.attempt, version.seq)
 end
 
 -- Remembers since when a session is without connection. Answers whether it is back that was told to be offline.
@@ -617,7 +618,7 @@ end
 
 -- Tells of something that is no change of a snapshot.
 function script.tell()
-  tell_beside()
+  tell_beside(arg.event)
   return true
 end
 
@@ -733,9 +734,10 @@ end
 
 -- Scripts: texts on their way out ----------------------------------------------------------------------------------------
 
-local function mark_text(...)
-  call('HSET', key.message, ...)
-  call('PEXPIRE', key.message, facts.message)
+local function mark_text(id, ...)
+  local name = key.message_of .. id
+  call('HSET', name, ...)
+  call('PEXPIRE', name, facts.message)
 end
 
 local function look_later()
@@ -743,87 +745,135 @@ local function look_later()
   call('PEXPIRE', key.outboxes, facts.outbox)
 end
 
--- Keeps a text at the end of its outbox, once for each Idempotency-Key. Answers `id:digest` of the text that is kept, or
--- `full`.
+-- Calls the session's worker to its outbox. A worker that has the first text under way needs no call: it looks at what
+-- follows when it writes the end of that one.
+local function call_for_texts(first)
+  local owner = owner_of_session()
+  if owner and first then
+    local state, by = unpack(call('HMGET', key.message_of .. first, 'state', 'by'))
+    if state == 'sending' and by == owner then return end
+  end
+  if owner then key.queue = key.queue_of .. worker_of(owner) end
+  enqueue(arg.job)
+  call('PUBLISH', key.queue .. ':wake', '1')
+end
+
+-- Keeps a text at the end of its outbox, once for each Idempotency-Key. Answers `id:digest` of the text that is kept,
+-- `full`, or `unlinked`. Nobody is called without a `job`: the worker itself keeps the text again.
 function script.accept_text()
   local mine = arg.id .. ':' .. arg.digest
-  if call('EXISTS', key.message) == 1 then return mine end
+  if call('EXISTS', key.message_of .. arg.id) == 1 then return mine end
   local known = key.once and call('GET', key.once)
   if known then return known end
+  local _, _, body = present()
+  if arg.only_linked and not facts.device[body.state] then return 'unlinked' end
   if call('LLEN', key.outbox) >= arg.most then return 'full' end
   if key.once then call('SET', key.once, mine, 'PX', facts.once) end
-  mark_text('state', 'queued', 'acceptedAt', whole(now_ms()))
-  call('HSET', key.text, 'to', arg.to, 'text', arg.text)
-  call('PEXPIRE', key.text, facts.subject)
+  local text, first = key.text_of .. arg.id, call('LINDEX', key.outbox, 0)
+  mark_text(arg.id, 'state', 'queued', 'acceptedAt', whole(now_ms()))
+  call('HSET', text, 'to', arg.to, 'text', arg.text)
+  call('PEXPIRE', text, facts.subject)
   call('RPUSH', key.outbox, arg.id)
   call('PEXPIRE', key.outbox, facts.outbox)
   look_later()
+  if arg.job then call_for_texts(first) end
   return mine
 end
 
 -- Marks a text as under way, if its turn has come. Answers a word of Begun, and ms to wait. A text that Redis has
 -- forgotten is as good as one that waits.
-function script.begin_text()
+local function begin_text(one)
   if owner_of_session() ~= arg.owner then return { word = 'lost', wait = 0 } end
-  local state, by = unpack(call('HMGET', key.message, 'state', 'by'))
+  local state, by = unpack(call('HMGET', key.message_of .. one.id, 'state', 'by'))
   if state == 'sending' and by == arg.owner then return { word = 'go', wait = 0 } end
   if state and state ~= 'queued' then return { word = 'over', wait = 0 } end
   look_later()
   local now = now_ms()
-  if arg.cost > 0 then
-    local used = math.max(now, tonumber(call('GET', key.pace) or 0) or 0) + arg.cost
-    local over = used - now - arg.reserve
+  if one.cost > 0 then
+    local used = math.max(now, tonumber(call('GET', key.pace) or 0) or 0) + one.cost
+    local over = used - now - one.reserve
     if over > 0 then return { word = 'wait', wait = over } end
     call('SET', key.pace, whole(used), 'PX', whole(used - now))
   end
-  mark_text('state', 'sending', 'by', arg.owner, 'sendingAt', whole(now))
+  mark_text(one.id, 'state', 'sending', 'by', arg.owner, 'sendingAt', whole(now))
   return { word = 'go', wait = 0 }
 end
 
-function script.requeue_text()
-  local under_way = call('HGET', key.message, 'state') == 'sending'
-  if under_way then mark_text('state', 'queued') end
+-- What can be written of a text, by its word. Each answers whether that is news.
+local written = {}
+
+-- It was to be sent, and has not been: it waits again.
+function written.requeued(one)
+  local under_way = call('HGET', key.message_of .. one.id, 'state') == 'sending'
+  if under_way then mark_text(one.id, 'state', 'queued') end
   return under_way
 end
 
--- Writes what has become of a text, and keeps the event of it. Answers whether this end is the first.
-function script.settle_text()
-  local state = call('HGET', key.message, 'state')
+-- What has become of it, with the event of that. The first end counts.
+function written.ended(one)
+  local state = call('HGET', key.message_of .. one.id, 'state')
   if state and state ~= 'queued' and state ~= 'sending' then return false end
-  mark_text('state', arg.state, arg.state .. 'At', whole(arg.at or now_ms()))
-  for field, value in pairs(arg.about) do call('HSET', key.message, field, value) end
-  call('LREM', key.outbox, 1, arg.id)
-  call('DEL', key.text)
+  mark_text(one.id, 'state', one.state, one.state .. 'At', whole(one.at or now_ms()))
+  for field, value in pairs(one.about) do call('HSET', key.message_of .. one.id, field, value) end
+  call('LREM', key.outbox, 1, one.id)
+  call('DEL', key.text_of .. one.id)
   if call('EXISTS', key.outbox) == 0 then call('ZREM', key.outboxes, arg.session) end
-  if key.sent then call('SET', key.sent, arg.id, 'PX', facts.message) end
-  if arg.state == 'sent' then
-    call('ZADD', key.unconfirmed, whole(now_ms() + arg.confirm), arg.session .. ' ' .. arg.id)
+  if one.about.whatsappId then call('SET', key.sent_of .. one.about.whatsappId, one.id, 'PX', facts.message) end
+  if one.state == 'sent' then
+    call('ZADD', key.unconfirmed, whole(now_ms() + arg.confirm), arg.session .. ' ' .. one.id)
     call('PEXPIRE', key.unconfirmed, facts.message)
   end
-  if arg.event then tell_beside() end
+  tell_beside(one.event)
   return true
 end
 
--- The news of a text goes on from sent to delivered and read, or to undelivered; never back, but
--- for a text that was told as undelivered.
+-- The news of a text goes on from sent to delivered and read, or to undelivered; never back, but for a text that was told
+-- as undelivered.
 local TOLD = { sent = 1, undelivered = 2, delivered = 3, read = 4 }
 
-function script.confirm_text()
-  local state = call('HGET', key.message, 'state')
-  if not TOLD[state or ''] or TOLD[arg.state] <= TOLD[state] then return false end
-  mark_text('state', arg.state, arg.state .. 'At', whole(arg.at or now_ms()))
-  if arg.reason then call('HSET', key.message, 'reason', arg.reason) else call('HDEL', key.message, 'reason') end
-  call('ZREM', key.unconfirmed, arg.session .. ' ' .. arg.id)
-  if arg.event then tell_beside() end
+function written.confirmed(one)
+  local name = key.message_of .. one.id
+  local state = call('HGET', name, 'state')
+  if not TOLD[state or ''] or TOLD[one.state] <= TOLD[state] then return false end
+  mark_text(one.id, 'state', one.state, one.state .. 'At', whole(one.at or now_ms()))
+  if one.about.reason then call('HSET', name, 'reason', one.about.reason) else call('HDEL', name, 'reason') end
+  call('ZREM', key.unconfirmed, arg.session .. ' ' .. one.id)
+  tell_beside(one.event)
   return true
 end
 
--- The phone could not decrypt the text. Unless it confirms it within `soon` ms, the text is told as undelivered.
-function script.doubt_text()
-  if call('HGET', key.message, 'state') ~= 'sent' then return false end
-  mark_text('doubt', 'unreadable')
-  call('ZADD', key.unconfirmed, 'LT', whole(now_ms() + arg.soon), arg.session .. ' ' .. arg.id)
+-- The phone could not decrypt it. Unless it confirms it within `doubt` ms, the text is told as undelivered.
+function written.doubted(one)
+  if call('HGET', key.message_of .. one.id, 'state') ~= 'sent' then return false end
+  mark_text(one.id, 'doubt', 'unreadable')
+  call('ZADD', key.unconfirmed, 'LT', whole(now_ms() + arg.doubt), arg.session .. ' ' .. one.id)
   return true
+end
+
+-- The texts of the outbox behind the first `known.count`, `most` of them, with what is said in them. None if those do not
+-- end with `known.last`: then the outbox is not as its worker believes.
+local function texts_behind(known, most)
+  if known.count > 0 and call('LINDEX', key.outbox, known.count - 1) ~= known.last then return nil end
+  local texts = {}
+  for place, id in ipairs(call('LRANGE', key.outbox, known.count, known.count + most - 1)) do
+    local to, text = unpack(call('HMGET', key.text_of .. id, 'to', 'text'))
+    local state, at = unpack(call('HMGET', key.message_of .. id, 'state', 'acceptedAt'))
+    texts[place] = { id = id, to = to, text = text, at = at, sending = state == 'sending' }
+  end
+  return texts
+end
+
+-- One step of a session's texts: writes what has become of some, then marks the next one as under way, if its turn has
+-- come. Beside the answer: the texts that are new to the worker.
+function script.step_texts()
+  local news = {}
+  for place, one in ipairs(arg.written) do news[place] = written[one.word](one) end
+  local begun = arg.begin and begin_text(arg.begin)
+  return { news = news, begun = begun }, arg.known and texts_behind(arg.known, arg.most)
+end
+
+function script.look_at_texts()
+  return texts_behind({ count = 0 }, arg.most)
 end
 
 -- Tells of what has come in: once, in its order, and together with how many found no room before. Answers `told`, `again`,
@@ -837,7 +887,7 @@ function script.receive()
   end
   local lost = (tonumber(call('GETDEL', key.lost) or 0) or 0) + arg.lost
   if lost > 0 then arg.event.about = arg.event.about .. ',"lost":' .. whole(lost) end
-  tell_beside()
+  tell_beside(arg.event)
   if not call('ZSCORE', key.webhooks, arg.event.id) then return 'unwanted' end
   if call('LLEN', key.inbox) > 0 then call('ZREM', key.webhooks, arg.event.id) end
   call('RPUSH', key.inbox, arg.event.id)
@@ -976,6 +1026,9 @@ arg = cjson.decode(ARGV[3])
 local said = ARGV[4] ~= '' and key.said .. ARGV[4]
 local before = said and call('GET', said)
 if before then return before end
-local answer = cjson.encode(script[ARGV[1]]())
-if said then call('SET', said, answer, 'PX', facts.said) end
-return answer
+local answer, beside = script[ARGV[1]]()
+local encoded = cjson.encode(answer)
+if said then call('SET', said, encoded, 'PX', facts.said) end
+if not beside then return encoded end
+answer.beside = beside
+return cjson.encode(answer)

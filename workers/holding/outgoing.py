@@ -3,13 +3,17 @@
 One task for each session with texts reads them from the outbox, hands two to the holder at a time, one that is
 under way and one that follows it, and writes down how each has ended. What Redis knows of a text comes first: a text
 is marked before it is handed over, so it is sent at most once whatever dies.
+
+Each text costs one script: it writes the end of an earlier text and what receivers' phones have said, marks the next one,
+and tells which texts are new.
 """
 
 import asyncio
 import itertools
 import random
 import time
-from collections import deque
+from collections import OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -18,7 +22,17 @@ from redis.exceptions import RedisError
 from shared.core.ids import SessionId
 from shared.core.messages import Fate, MessageState, NotDelivered, NotSent
 from shared.state.contacts import Contact
-from shared.state.outbox import DOUBT_MS, WAIT_MS, Begun, Message, Waiting
+from shared.state.outbox import (
+    DOUBT_MS,
+    LEARNT_AT_ONCE,
+    WAIT_MS,
+    Begun,
+    Entry,
+    Message,
+    Next,
+    Waiting,
+    Written,
+)
 from workers.engine import protocol as pipe
 from workers.holding.holders import Holders
 from workers.holding.people import People
@@ -40,6 +54,10 @@ TRIES = 5
 LAST_SECONDS = 1.5
 """A worker that stops waits so long for answers to what its holders have in hand."""
 
+WRITTEN_AT_ONCE = 50
+"""Entries that one script writes."""
+REMEMBERED = 1000
+"""Texts of a session of which the worker itself knows WhatsApp's id; Redis knows more."""
 MOST_RECEIPTS = 2000
 _OF_RECEIPT = {
     pipe.Receipt.DELIVERED: Fate(MessageState.DELIVERED),
@@ -71,6 +89,7 @@ class TextQueue:
         self._hand: deque[Text] = deque()
         self._ended: deque[tuple[str, Fate | None]] = deque()  # to be written down; None: it waits again
         self._receipts: deque[pipe.Confirmed] = deque(maxlen=MOST_RECEIPTS)
+        self._ids: OrderedDict[str, str] = OrderedDict()  # of texts that were sent: ours, by WhatsApp's
         self._places = itertools.count()
         self.people = People(session, links.contacts, holders)
         self._volley = 0
@@ -105,6 +124,9 @@ class TextQueue:
             self._ended.append((text.id, fate))
             if fate.state is MessageState.SENT:
                 self.people.met(text.message.to)
+                self._ids[fate.whatsapp_id] = text.id
+                if len(self._ids) > REMEMBERED:
+                    self._ids.popitem(last=False)
         self._quiet.set()
         self.wake(stale=False)
 
@@ -167,44 +189,73 @@ class TextQueue:
 
     async def _step(self) -> float | None:
         """Do what can be done now; for how long there is nothing more to do. None: until something happens."""
-        await self._write_ends()
-        await self._write_receipts()
-        if (held := self.held) is None:
-            return None
-        if self._stale:
-            await self._learn()
+        pause, ripe = await self._ripe()
+        if ripe is None and not (self._ended or self._receipts or (self._stale and self.held)):
+            return pause
+        return await self._turn(ripe)
+
+    async def _ripe(self) -> tuple[float | None, tuple[Text, Contact] | None]:
+        """The text that may leave now, by what is known here; else for how long there is none."""
+        if not self._online and self._waiting:
+            return self._wait_for_connection(), None
         now = time.monotonic()
-        if self._online:
-            self._online_at = now
-        if not self._waiting:
-            return None
-        text = self._waiting[0]
-        if not self._online:
-            self.people.forget()
-            left = max(text.since, self._online_at or 0.0) + WAIT_SECONDS - now
-            if left > 0:
-                return left
-            self._waiting.popleft()
-            self._ended.append((text.id, Fate(MessageState.FAILED, NotSent.NOT_ONLINE)))
-            return 0
+        self._online_at = now if self._online else self._online_at
+        if self.held is None or not self._waiting:
+            return None, None
         await self.people.look([one.message.to for one in itertools.islice(self._waiting, AHEAD)])
-        if len(self._hand) >= IN_HAND:
-            return None
+        if not self._waiting or len(self._hand) >= IN_HAND:
+            return None, None
         if (left := self._pause_until - now) > 0:
-            return left
+            return left, None
+        text = self._waiting[0]
         contact = self.people.of(text.message.to)
         if contact is None:
-            return self.people.patience
+            return self.people.patience, None
         if contact.exists is False:
-            if self._waiting and self._waiting[0] is text:
-                self._waiting.popleft()
-                self._ended.append((text.id, Fate(MessageState.FAILED, NotSent.NOT_ON_WHATSAPP)))
-            return 0
-        return await self._begin(held, text, contact)
+            self._waiting.popleft()
+            self._ended.append((text.id, Fate(MessageState.FAILED, NotSent.NOT_ON_WHATSAPP)))
+            return 0, None
+        return None, (text, contact)
 
-    async def _begin(self, held: HeldSession, text: Text, contact: Contact) -> float | None:
-        weight = 1.0 if contact.known else FIRST_WEIGHT
-        word, seconds = await self._links.outbox.begin(held.lease, text.id, weight)
+    def _wait_for_connection(self) -> float:
+        self.people.forget()
+        text = self._waiting[0]
+        left = max(text.since, self._online_at or 0.0) + WAIT_SECONDS - time.monotonic()
+        if left > 0:
+            return left
+        self._waiting.popleft()
+        self._ended.append((text.id, Fate(MessageState.FAILED, NotSent.NOT_ONLINE)))
+        return 0
+
+    async def _turn(self, ripe: tuple[Text, Contact] | None) -> float:
+        """Write what has been heard, begin with a text, and learn of new ones, by one script; until when to wait then."""
+        held, known = self.held, [one.id for one in (*self._hand, *self._waiting)]
+        ends = list(itertools.islice(self._ended, WRITTEN_AT_ONCE))
+        receipts, confirmations = await self._confirmations() if len(ends) == len(self._ended) else ([], [])
+        entries = [_entry(*end) for end in ends] + confirmations
+        begin = Next(ripe[0].id, 1.0 if ripe[1].known else FIRST_WEIGHT) if ripe else None
+        self._stale = self._stale and held is None
+        try:
+            step = await self._links.outbox.step(
+                self.session,
+                entries,
+                lease=held.lease if held else None,
+                begin=begin,
+                known=known if held else None,
+            )
+        except BaseException:
+            self._stale = True
+            raise
+        self._strike(ends, receipts)
+        for entry, news in zip(entries, step.news, strict=True):
+            self._note(entry, news=news)
+        if held is not None and self.held is held:
+            await self._learn(step.texts)
+        if held is None or ripe is None or step.begun is None:
+            return 0
+        return await self._begun(*ripe, *step.begun)
+
+    async def _begun(self, text: Text, contact: Contact, word: Begun, seconds: float) -> float:
         if word is Begun.WAIT:
             # Not in step with a clock: even gaps are what machines have.
             return seconds * random.uniform(1.0, 1.5)  # noqa: S311 - spreading, not secrecy
@@ -225,58 +276,63 @@ class TextQueue:
             return AGAIN_SECONDS
         return 0
 
-    async def _learn(self) -> None:
-        self._stale = False
+    async def _learn(self, texts: Sequence[Waiting] | None) -> None:
+        """Put new texts behind the others. None: the outbox is not as we believe, and is read whole."""
+        if texts is None:
+            texts = await self._links.outbox.waiting(self.session)
+        elif len(texts) >= LEARNT_AT_ONCE:
+            self._stale = True  # there may be more
+        if not texts:
+            return
         known = {one.id for one in (*self._waiting, *self._hand)} | {message for message, _ in self._ended}
-        try:
-            found = await self._links.outbox.waiting(self.session, known)
-        except BaseException:
-            self._stale = True
-            raise
         now = time.monotonic()
-        for one in found:
+        for one in texts:
+            if one.id in known:
+                continue
             if (fate := _lost(one)) is not None:
                 self._ended.append((one.id, fate))
             elif one.message is not None:
                 self._waiting.append(Text(one.id, one.message, next(self._places), now - one.age / 1000))
-        await self._write_ends()
 
-    async def _write_ends(self) -> None:
-        while self._ended:
-            message, fate = end = self._ended[0]
-            if fate is None:
-                await self._links.outbox.requeue(self.session, message)
-                self._forget_end(end)
-                continue
-            told = await self._links.outbox.settle(self.session, message, fate)
-            self._forget_end(end)
-            if told and fate.state is MessageState.SENT:
-                log.info("message.sent", session=self.session, message=message)
-            elif told:
-                log.warning(
-                    "message.failed", session=self.session, message=message, why=fate.reason, status=fate.status
-                )
-
-    def _forget_end(self, end: tuple[str, Fate | None]) -> None:
-        """Strike an end that is written; at SIGTERM two may write the same one."""
-        if self._ended and self._ended[0] is end:
-            self._ended.popleft()
-
-    async def _write_receipts(self) -> None:
-        outbox = self._links.outbox
-        while self._receipts:
-            event = self._receipts[0]
+    async def _confirmations(self) -> tuple[list[pipe.Confirmed], list[Entry]]:
+        """Some receipts, and what they say of our own texts."""
+        receipts: list[pipe.Confirmed] = []
+        entries: list[Entry] = []
+        for event in list(self._receipts):
+            if len(entries) >= WRITTEN_AT_ONCE:
+                break
+            receipts.append(event)
             for whatsapp_id in event.whatsapp_ids:
-                message = await outbox.by_whatsapp_id(self.session, whatsapp_id)
+                message = self._ids.get(whatsapp_id)
+                message = message or await self._links.outbox.by_whatsapp_id(self.session, whatsapp_id)
                 if message is None:
                     continue
-                if event.receipt is pipe.Receipt.UNREADABLE:
-                    if await outbox.doubt(self.session, message):
-                        self._links.spawn(self._look_at_doubts(), "send")
-                else:
-                    fate = replace(_OF_RECEIPT[event.receipt], whatsapp_id=whatsapp_id, at=event.at)
-                    await outbox.confirm(self.session, message, fate)
-            if self._receipts and self._receipts[0] is event:
+                fate = _OF_RECEIPT.get(event.receipt)
+                fate = fate and replace(fate, whatsapp_id=whatsapp_id, at=event.at)
+                entries.append(Entry(message, Written.CONFIRMED if fate else Written.DOUBTED, fate))
+        return receipts, entries
+
+    def _note(self, entry: Entry, *, news: bool) -> None:
+        """Say what was written, if it was news."""
+        if not news:
+            return
+        if entry.written is Written.DOUBTED:
+            self._links.spawn(self._look_at_doubts(), "send")
+        if entry.written is not Written.ENDED or entry.fate is None:
+            return
+        about, fate = {"session": self.session, "message": entry.message}, entry.fate
+        if fate.state is MessageState.SENT:
+            log.info("message.sent", **about)
+        else:
+            log.warning("message.failed", **about, why=fate.reason, status=fate.status)
+
+    def _strike(self, ends: Sequence[tuple[str, Fate | None]], receipts: Sequence[pipe.Confirmed]) -> None:
+        """Strike what is written; at SIGTERM two may write the same."""
+        for end in ends:
+            if self._ended and self._ended[0] is end:
+                self._ended.popleft()
+        for receipt in receipts:
+            if self._receipts and self._receipts[0] is receipt:
                 self._receipts.popleft()
 
     async def _look_at_doubts(self) -> None:
@@ -307,7 +363,12 @@ class TextQueue:
         except TimeoutError:
             self._ended.extend((one.id, Fate(MessageState.FAILED, NotSent.UNKNOWN)) for one in self._hand)
             self._hand.clear()
-        await self._write_ends()
+        while self._ended:
+            await self._turn(None)
+
+
+def _entry(message: str, fate: Fate | None) -> Entry:
+    return Entry(message, Written.REQUEUED if fate is None else Written.ENDED, fate)
 
 
 def _lost(one: Waiting) -> Fate | None:

@@ -33,7 +33,7 @@ from shared.state.claims import MOST_STARTS
 from shared.state.contacts import Contact, Contacts
 from shared.state.deliveries import Deliveries
 from shared.state.events import News
-from shared.state.outbox import Message, Outbox
+from shared.state.outbox import Entry, Message, Next, Outbox, Written
 from shared.state.receivers import Receivers
 from shared.state.switches import Switches
 from tests.unit.api.conftest import CONFIG, KEY, NARROW
@@ -406,12 +406,17 @@ async def test_when_200_texts_wait_the_next_is_refused_with_the_time_to_wait(ser
     assert int(answer.headers["retry-after"]) > 0
 
 
-async def test_a_message_whose_job_was_never_made_gets_it_when_it_is_asked_for_again(service):
-    await service.link()
-    first = await say(service, "one")
-    await service.redis.delete(keys.queue_worker(ONE), *await service.redis.keys("arq:job:*"))
-    assert (await say(service, "one")).json() == first.json()
-    assert len(await service.redis.zrange(keys.queue_worker(ONE), 0, -1)) == 1
+async def test_a_text_and_the_call_of_its_worker_are_one_script_and_a_worker_at_work_is_not_called(service):
+    lease = await service.link()
+    first = (await say(service, "one")).json()["id"]
+    assert (await say(service, "one")).json()["id"] == first
+    queue, outbox = keys.queue_worker(ONE), Outbox(service.redis)
+    assert await service.redis.zrange(queue, 0, -1) == [f"send:{first}".encode()]
+    await outbox.step(SESSION, lease=lease, begin=Next(first))
+    other = (await say(service, "other")).json()["id"]
+    assert await service.redis.zcard(queue) == 1, "the worker has the first under way, and looks when that ends"
+    step = await outbox.step(SESSION, [Entry(first, Written.ENDED, Fate(MessageState.SENT))], lease=lease, known=[])
+    assert [one.id for one in step.texts] == [other]
 
 
 async def test_a_key_that_is_none_is_refused(service):

@@ -20,7 +20,7 @@ from shared.state.cooldowns import Asker, Cooldowns
 from shared.state.events import News, read_event
 from shared.state.inbound import InboundShelf
 from shared.state.lease import Leases
-from shared.state.outbox import Outbox
+from shared.state.outbox import Outbox, Written
 from shared.state.pool import answer
 from shared.state.rescue import Rescue
 from shared.state.snapshots import Snapshots
@@ -166,23 +166,15 @@ class HeardOutbox(Outbox):
         super().__init__(redis, **options)
         self._house = house
 
-    async def settle(self, session, message_id, fate):
-        first = await super().settle(session, message_id, fate)
-        if first:
-            self._house.ended.append((message_id, fate.reason))
-        await self._hear(first)
-        return first
-
-    async def confirm(self, session, message_id, fate):
-        first = await super().confirm(session, message_id, fate)
-        await self._hear(first)
-        return first
-
-    async def _hear(self, first):
-        if first:
-            ((_, newest),) = await self._redis.xrevrange(keys.FEED, count=1)
-            self._house.events.append(read_event(newest[b"body"]))
+    async def step(self, session, entries=(), **more):
+        step = await super().step(session, entries, **more)
+        told = [one for one, news in zip(entries, step.news, strict=True) if news and one.fate is not None]
+        self._house.ended += [(one.message, one.fate.reason) for one in told if one.written is Written.ENDED]
+        newest = await self._redis.xrevrange(keys.FEED, count=len(told)) if told else []
+        self._house.events += [read_event(event[b"body"]) for _, event in reversed(newest)]
+        if told:
             self._house.done.set()
+        return step
 
 
 class House:
@@ -456,9 +448,10 @@ async def test_a_device_that_was_made_durable_after_its_attempt_was_given_up_is_
 
 
 async def test_a_device_that_is_handed_over_late_in_its_dwell_is_verified_all_the_same(redis):
-    house = House(redis, now_ms() - 61_000)
+    house = House(redis, now_ms() - 30_000)
     house.store.devices[SESSION] = replace(house.store.devices[SESSION], told=Told.LINKED)
     await house.up()
+    await house.sessions._carrier.again(house.sessions._held[SESSION], Sign.DWELT)  # 30 seconds later
     await house.until(lambda: house.store.devices[SESSION].told is Told.VERIFIED)
     assert await house.counted('verified{method="qr",region="RU"}') == 1
     await house.sessions.hand_over()

@@ -10,7 +10,7 @@ from shared.core.ids import WorkerId
 from shared.core.lifecycle import State
 from shared.core.messages import Fate, MessageState, NotSent
 from shared.state import outbox as outbox_module
-from shared.state.outbox import RESERVE_MINUTES, WAIT_MS, Message
+from shared.state.outbox import RESERVE_MINUTES, WAIT_MS, Entry, Message, Next, Written
 from tests.unit.holding.test_held_sessions import HOUR_AGO, SESSION, FakeHolders, House
 from workers.engine import protocol as pipe
 from workers.holding import outgoing as module
@@ -162,7 +162,7 @@ async def test_when_a_holder_dies_nobody_knows_of_its_first_text_and_the_second_
 async def test_whoever_takes_a_dead_workers_session_up_tells_of_what_was_under_way(line):
     texts = await line.texts(3)
     lease = await line.leases.acquire(SESSION, WorkerId("dead"))
-    assert (await line.outbox.begin(lease, texts[0]))[0] == "go"
+    assert (await line.outbox.step(SESSION, lease=lease, begin=Next(texts[0]))).begun == ("go", 0)
     await line.leases.release(lease)
     await line.up()
     await line.handing(2)
@@ -255,12 +255,16 @@ async def test_a_session_sends_no_faster_than_its_rate_for_long(line, redis):
     texts = [await slow.accept(SESSION, Message(TO, "x")) for _ in range(3)]
     lease = await line.leases.acquire(SESSION, WorkerId("w"))
     await redis.set(keys.pace(SESSION), now_ms() + RESERVE_MINUTES * keys.MINUTE - 1500)
-    assert (await slow.begin(lease, texts[0])) == ("go", 0)
-    assert (await slow.begin(lease, texts[0])) == ("go", 0), "said twice, it counts once"
-    word, seconds = await slow.begin(lease, texts[1])
+
+    async def begin(text, weight=1.0):
+        return (await slow.step(SESSION, lease=lease, begin=Next(text, weight))).begun
+
+    assert (await begin(texts[0])) == ("go", 0)
+    assert (await begin(texts[0])) == ("go", 0), "asked twice, it counts once"
+    word, seconds = await begin(texts[1])
     assert word == "wait"
     assert 0.3 < seconds <= 0.5
-    word, seconds = await slow.begin(lease, texts[1], weight=2.0)
+    word, seconds = await begin(texts[1], weight=2.0)
     assert 1.3 < seconds <= 1.5
 
 
@@ -268,7 +272,7 @@ async def test_the_first_end_that_is_written_counts(line):
     (text,) = await line.texts(1)
     assert await line.outbox.settle(SESSION, text, Fate(MessageState.FAILED, NotSent.UNKNOWN))
     assert not await line.outbox.settle(SESSION, text, Fate(MessageState.SENT))
-    await line.outbox.requeue(SESSION, text)
+    await line.outbox.step(SESSION, [Entry(text, Written.REQUEUED)])
     assert line.ended == [(text, NotSent.UNKNOWN)]
     assert await line.stands(text) == "failed"
 
