@@ -78,6 +78,10 @@ class Phone:
         body = {"sender": sender.lstrip("+"), "message_id": message_id, "type": kind}
         await self._call("POST", "/receipt", body)
 
+    async def reinstall(self, *, told: bool = True) -> None:
+        """Moves to a new phone, with new keys; `told`: linked devices that have written to it hear of it."""
+        await self._call("POST", "/reinstall", {"told": told})
+
     async def forget(self) -> None:
         """Unlinks all and forgets the number."""
         await self._call("DELETE")

@@ -5,11 +5,13 @@ The kinds are named in the table of operations (app/http/operations.py), from wh
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
 from shared.core.failures import FailureCode
 from shared.core.protocol import Wire
@@ -216,6 +218,8 @@ async def http_problem(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         about = "GET /api/v1/openapi.json tells what there is."
         kind, headers = Kind(error.status_code, "", error.detail, about), error.headers
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers = {"Allow": ", ".join(_methods(request))}
     else:
         kind, headers = BUG, dict(BUG.headers)
     if not request.url.path.startswith("/api/"):
@@ -223,3 +227,11 @@ async def http_problem(request: Request, error: Exception) -> Response:
     answer = Problem(kind).response()
     answer.headers.update(headers or {})
     return answer
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods of an address. The router itself names those of the first route that fits."""
+    path, routes = request.scope["path"], request.app.routes
+    fitting = [one for one in routes if isinstance(one, Route) and one.path_regex.match(path)]
+    exact = min(one.path.count("{") for one in fitting)
+    return sorted({method for one in fitting if one.path.count("{") == exact for method in one.methods or ()})

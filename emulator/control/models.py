@@ -70,6 +70,12 @@ class PhoneBody(_Strict):
     companions: int | None = Field(default=None, ge=0, le=50)
 
 
+class ReinstallBody(_Strict):
+    """`told`: the server tells the linked devices that have written to the number."""
+
+    told: bool = True
+
+
 class SayBody(_Strict):
     """A message that a phone writes, to a number or to a group that it is in. `target` and `quoted` are ids of
     messages.

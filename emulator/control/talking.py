@@ -70,6 +70,7 @@ class Talking:
         return [
             Route("/phones/{number:int}/say", self.say, methods=["POST"]),
             Route("/phones/{number:int}/receipt", self.receipt, methods=["POST"]),
+            Route("/phones/{number:int}/reinstall", self.reinstall, methods=["POST"]),
             Route("/phones/{number:int}/live", self.live, methods=["POST"]),
             Route("/life", self.life),
             Route("/groups", self.groups),
@@ -101,6 +102,12 @@ class Talking:
             raise BadRequest(f"{body.sender} sent no message {body.message_id}")
         self._talk.receipt(self._world.state.account(number_in(request)), message, body.type)
         return JSONResponse({})
+
+    async def reinstall(self, request: Request) -> Response:
+        """A number moves to a new phone, and its contacts' linked devices are told, or find out."""
+        body = await read_body(request, models.ReinstallBody)
+        told = self._talk.reinstall(self._world.state.account(number_in(request)), told=body.told)
+        return JSONResponse({"told": told})
 
     async def live(self, request: Request) -> Response:
         """Something of ordinary life happens to the linked devices of a phone."""

@@ -232,12 +232,18 @@ class Talk:
         mail.deliver(self._world, (to.number, device.id), stanza)
         return message_id
 
-    def reinstall(self, account: Account) -> None:
-        """The account moves to a new phone: new keys, no session of the old one."""
+    def reinstall(self, account: Account, *, told: bool = False) -> int:
+        """The account moves to a new phone: new keys, no session of the old one. `told`: linked devices that had one
+        hear of it; how many."""
         account.identity_seed, account.signed_prekey_seed = os.urandom(32).hex(), os.urandom(32).hex()
         self._world.state.save(account)
-        for key in [key for key in self._sessions if key[0] == account.number]:
+        gone = [key for key in self._sessions if key[0] == account.number]
+        for key in gone:
             del self._sessions[key]
+            if told:
+                notice = mail.notification(self._world, "encrypt", Node("identity"), origin=Jid(account.number))
+                mail.deliver(self._world, key[1:], notice)
+        return len(gone) if told else 0
 
     def say_in(self, writer: Account, group: Group, plain: bytes, *, kind: str = "text", edit: str = "") -> str:
         """A member's phone writes to a group: the linked devices of all members get it. The message's id."""

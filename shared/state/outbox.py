@@ -36,6 +36,8 @@ DOUBT_MS = 30_000
 """The same for one that a phone could not decrypt. The library sends it again at once, if it remembers it."""
 LEARNT_AT_ONCE = 20
 """New texts that one step brings, at most."""
+SOON_MS = 20
+"""A worker that has begun with a text so lately looks at the outbox again by itself, when that text ends."""
 RESERVE_MINUTES = 15
 """A session that was silent for this long may send what it has saved up at once."""
 
@@ -187,6 +189,7 @@ class Outbox:
             most=most,
             digest=digest,
             look=LOOK_MS,
+            soon=SOON_MS,
             job=job,
             only_linked=only_linked or None,
         )

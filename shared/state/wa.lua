@@ -745,13 +745,14 @@ local function look_later()
   call('PEXPIRE', key.outboxes, facts.outbox)
 end
 
--- Calls the session's worker to its outbox. A worker that has the first text under way needs no call: it looks at what
--- follows when it writes the end of that one.
+-- Calls the session's worker to its outbox. A worker that has just begun with the first text needs no call: it looks at
+-- what follows when it writes the end of that one, within a moment. Later than `soon` ms it is called all the same: only
+-- what a worker knows outlives an emptied Redis.
 local function call_for_texts(first)
   local owner = owner_of_session()
   if owner and first then
-    local state, by = unpack(call('HMGET', key.message_of .. first, 'state', 'by'))
-    if state == 'sending' and by == owner then return end
+    local state, by, began = unpack(call('HMGET', key.message_of .. first, 'state', 'by', 'sendingAt'))
+    if state == 'sending' and by == owner and now_ms() - (tonumber(began or 0) or 0) < arg.soon then return end
   end
   if owner then key.queue = key.queue_of .. worker_of(owner) end
   enqueue(arg.job)
