@@ -32,13 +32,15 @@ async def receiver() -> AsyncIterator[Receiver]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def told(emulator: Emulator, own_redis: LocalRedis, folder: Path, receiver: Receiver) -> AsyncIterator[Stack]:
     """A service that tells the receiver of messages, both ways."""
-    hooks = {
-        "WEBHOOK_URL": receiver.url,
-        "WEBHOOK_SECRET": "the integrator's own secret",
-        "WEBHOOK_EVENTS": EVENTS,
-        "MAX_RATE": "0",
-    }
-    async with Stack.running(emulator, own_redis.url, folder, **hooks) as stack:
+    async with Stack.running(
+        emulator,
+        own_redis.url,
+        folder,
+        WEBHOOK_URL=receiver.url,
+        WEBHOOK_SECRET="the integrator's own secret",
+        WEBHOOK_EVENTS=EVENTS,
+        MAX_RATE="0",
+    ) as stack:
         yield stack
 
 
