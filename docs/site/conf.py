@@ -34,6 +34,7 @@ CONTENTS = {
         *("docs/device-store", "docs/security", "SECURITY", "docs/benchmark"),
     ),
     "Integrate": (
+        "docs/integrate",
         "docs/api",
         "docs/webhooks",
         "docs/embedding",

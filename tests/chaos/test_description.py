@@ -12,7 +12,7 @@ from shared.core.clock import now_ms
 from tests.clients.fuzzing import fuzz
 from tests.integration.web import API_KEY, Web
 
-CASES = int(os.environ.get("FUZZ", "0"))
+CASES = int(os.environ.get("CASES", "0"))
 """Of all seeds together; `make chaos` says how many."""
 SEEDS = (1, 2, 3)
 PHASES = "examples,coverage,fuzzing,stateful"
