@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.node import installed
+from tests import npm
 from tests.clients.tools import OPENAPI_PYTHON_CLIENT, tool
 from tests.e2e.stack import API_KEY, Stack, new_number
 
@@ -33,7 +33,7 @@ async def description(stack: Stack, folder: Path) -> None:
 
 async def typescript(stack: Stack, folder: Path) -> list[str]:
     """The command of a client of openapi-typescript."""
-    home = installed()
+    home = npm.installed(HERE / "package-lock.json", "an integrator's JavaScript")
     tools = home / "node_modules" / ".bin"
     (folder / "node_modules").symlink_to(home / "node_modules")
     (folder / "package.json").write_text('{"type": "module"}')

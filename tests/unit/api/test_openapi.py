@@ -29,6 +29,7 @@ from shared.core.messages import Fate, MessageState, NotSent
 from shared.core.protocol import Snapshot
 from shared.core.signing import new_secret
 from shared.jobs.queue import client, link_job_id
+from shared.state import outbox as outbox_module
 from shared.state.claims import MOST_STARTS
 from shared.state.contacts import Contact, Contacts
 from shared.state.deliveries import Deliveries
@@ -406,7 +407,10 @@ async def test_when_200_texts_wait_the_next_is_refused_with_the_time_to_wait(ser
     assert int(answer.headers["retry-after"]) > 0
 
 
-async def test_a_text_and_the_call_of_its_worker_are_one_script_and_a_worker_at_work_is_not_called(service):
+async def test_a_text_and_the_call_of_its_worker_are_one_script_and_a_worker_at_work_is_not_called(
+    service, monkeypatch
+):
+    monkeypatch.setattr(outbox_module, "SOON_MS", keys.MINUTE)
     lease = await service.link()
     first = (await say(service, "one")).json()["id"]
     assert (await say(service, "one")).json()["id"] == first
@@ -415,8 +419,11 @@ async def test_a_text_and_the_call_of_its_worker_are_one_script_and_a_worker_at_
     await outbox.step(SESSION, lease=lease, begin=Next(first))
     other = (await say(service, "other")).json()["id"]
     assert await service.redis.zcard(queue) == 1, "the worker has the first under way, and looks when that ends"
+    monkeypatch.setattr(outbox_module, "SOON_MS", 0)
+    third = (await say(service, "third")).json()["id"]
+    assert await service.redis.zcard(queue) == 2, "that takes long: an emptied Redis would lose what nobody knows"
     step = await outbox.step(SESSION, [Entry(first, Written.ENDED, Fate(MessageState.SENT))], lease=lease, known=[])
-    assert [one.id for one in step.texts] == [other]
+    assert [one.id for one in step.texts] == [other, third]
 
 
 async def test_a_key_that_is_none_is_refused(service):

@@ -1,9 +1,10 @@
 """`onboarding webhooks`: an operator sees what a receiver has not taken, and has it sent anew; as the API does."""
 
 import io
+from typing import Any
 
 import pytest
-from pydantic import SecretStr
+from pydantic import HttpUrl, SecretStr
 from rich.console import Console
 
 from app.cli import hooks
@@ -21,7 +22,7 @@ EVENT = "0123456789abcdef01234567"
 SETTINGS = Settings(
     secret_key=SecretStr("k" * 40),
     api_keys=(SecretStr("an-api-key-of-the-tests"),),
-    webhook_url="https://hooks.example/",
+    webhook_url=HttpUrl("https://hooks.example/"),
     webhook_secret=(SecretStr("s" * 40),),
 )
 
@@ -30,6 +31,11 @@ def shown(output):
     out = io.StringIO()
     output.show(Console(file=out, width=160, highlight=False))
     return out.getvalue()
+
+
+async def listed(op, standing="waiting"):
+    output: Any = await hooks.deliveries(op, standing=standing)
+    return output.data
 
 
 @pytest.fixture
@@ -59,17 +65,17 @@ async def did(redis):
 
 
 async def test_what_waits_is_listed_with_its_next_try_and_its_fault(op, shelf):
+    (one,) = await listed(op)
     output = await hooks.deliveries(op, standing="waiting")
-    (one,) = output.data
     assert (one["id"], one["type"], one["company"], one["tries"]) == (EVENT, "session.unlinked", COMPANY, 1)
     assert one["fault"] == "status 500"
     assert 0 < one["next_at"] - now_ms() <= 60_000
     assert all(word in shown(output) for word in (EVENT, "session.unlinked", "status 500", "next try"))
-    assert (await hooks.deliveries(op, standing="dead")).data == []
+    assert await listed(op, "dead") == []
 
 
 async def test_an_event_is_shown_with_its_body(op, shelf):
-    output = await hooks.show(op, event=EVENT)
+    output: Any = await hooks.show(op, event=EVENT)
     assert f'"companyId":"{COMPANY}"' in output.data["body"]
     assert "waiting, 1 tries" in shown(output)
     with pytest.raises(Cannot, match="No event 'nothing' waits or is dead"):
@@ -78,13 +84,13 @@ async def test_an_event_is_shown_with_its_body(op, shelf):
 
 async def test_a_dead_event_is_listed_for_a_week_and_sent_anew_by_name(op, redis, shelf):
     await die(redis, shelf)
-    (one,) = (await hooks.deliveries(op, standing="dead")).data
+    (one,) = await listed(op, "dead")
     assert (one["id"], one["fault"]) == (EVENT, "status 410")
     assert keys.DAY * 6 < await redis.pttl(keys.webhook(EVENT)) <= keys.DAY * 7
     assert "dead" in shown(await hooks.show(op, event=EVENT))
     output = await hooks.resend(op, event=EVENT, by="anna@laptop")
     assert f"{EVENT} is sent now" in shown(output)
-    assert (await hooks.deliveries(op, standing="dead")).data == []
+    assert await listed(op, "dead") == []
     ((due,), _) = await shelf.take(10)
     assert (due.id, due.tries) == (EVENT, 1), "with a day before it, as if it were new"
     assert await did(redis) == [(b"webhook.resent", EVENT.encode(), b"anna@laptop")]
@@ -94,7 +100,7 @@ async def test_an_event_that_was_taken_is_sent_again_out_of_the_feed(op, redis, 
     await redis.zadd(keys.WEBHOOKS, {EVENT: now_ms()})
     (due,), _ = await shelf.take(10)
     await shelf.settle(due, Result.DELIVERED)
-    assert (await hooks.deliveries(op, standing="waiting")).data == []
+    assert await listed(op) == []
     await hooks.resend(op, event=EVENT, by="anna@laptop")
     ((again,), _) = await shelf.take(10)
     assert again.body == due.body
@@ -104,7 +110,7 @@ async def test_an_event_that_was_taken_is_sent_again_out_of_the_feed(op, redis, 
 
 
 async def test_a_test_goes_to_the_companys_receiver_and_is_on_record(op, redis, shelf):
-    output = await hooks.test(op, company=SESSION, by="anna@laptop")
+    output: Any = await hooks.test(op, company=SESSION, by="anna@laptop")
     event = output.data["event"]
     assert f"onboarding webhooks show {event}" in shown(output)
     (due,), _ = await shelf.take(10)
@@ -123,5 +129,5 @@ async def test_without_a_receiver_there_is_nothing_to_test(redis):
 async def test_an_event_in_somebodys_hands_is_still_listed(op, redis, shelf):
     await redis.zadd(keys.WEBHOOKS, {EVENT: now_ms()})
     await shelf.take(10)
-    (one,) = (await hooks.deliveries(op, standing="waiting")).data
+    (one,) = await listed(op)
     assert one["next_at"] <= now_ms() + HELD_MS
