@@ -34,6 +34,7 @@ from bench import (
     b9_linked,
     b10_burst,
     b11_texts,
+    b12_inbound,
     figures,
 )
 from bench.result import Line, Row, table
@@ -56,6 +57,7 @@ ROWS: dict[str, tuple[str, Measure]] = {
     "B9": ("scan or code to linked", b9_linked.measure),
     "B10": ("ten clicks at once", b10_burst.measure),
     "B11": ("texts through one session", b11_texts.measure),
+    "B12": ("what comes in", b12_inbound.measure),
 }
 
 

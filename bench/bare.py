@@ -2,7 +2,7 @@
 
 Commands come as JSON lines on stdin, answers go to stdout: {"do": "qr"} connects with a new store and says after how
 many ms it had a QR; "code" with "phone" goes on to a pairing code; "hold" with "files" logs devices in, one after the
-other. `options` are those of the store, behind its name. Leaves by os._exit: an unpaired client's thread never ends.
+other, and with "inbound" hears what comes in. `options` are those of the store, behind its name. Leaves by os._exit: an unpaired client's thread never ends.
 """
 
 import asyncio
@@ -63,7 +63,12 @@ async def _hold(order: dict[str, Any]) -> None:
         async def on_connected(_: object, __: object, online: asyncio.Event = online) -> None:
             online.set()
 
+        async def on_message(_: object, message: Any) -> None:
+            message.Message.conversation  # noqa: B018 - heard, as a program hears it
+
         client.event(events.ConnectedEv)(on_connected)
+        if order.get("inbound"):
+            client.event(events.MessageEv)(on_message)
         _kept.append((client, await client.connect()))
         await online.wait()
     _answer(seconds=time.perf_counter() - began)

@@ -53,6 +53,8 @@ class Webhooks:
         self._spawn = spawn
         self._sender = Sender(config)
         self._under_way = 0
+        self._full = False  # more may be due than there was room for
+        self._offline_at = 0.0  # when to look for sessions without connection
         self._at: Counter[str] = Counter()
         self._call = asyncio.Event()
 
@@ -77,22 +79,27 @@ class Webhooks:
 
     async def _look(self) -> float:
         """Take what is due; in how many seconds to look again."""
-        again = await self._shelf.tell_offline(AT_ONCE)
+        clock = asyncio.get_running_loop().time
+        if clock() >= self._offline_at:
+            self._offline_at = clock() + await self._shelf.tell_offline(AT_ONCE)
         room = AT_ONCE - self._under_way
-        if room <= 0:
+        self._full = room <= 0
+        if self._full:
             return LOOK_SECONDS  # a try that ends calls
         due, wait = await self._shelf.take(room)
         for one in due:
             self._under_way += 1
             self._spawn(self._deliver(one), "webhook")
-        return min(again, 0.0 if len(due) == room else wait)
+        self._full = len(due) == room
+        return min(max(0.0, self._offline_at - clock()), 0.0 if self._full else wait)
 
     async def _deliver(self, due: Due) -> None:
         try:
             await self._try(due)
         finally:
             self._under_way -= 1
-            self._call.set()
+            if self._full:
+                self._call.set()
 
     async def _try(self, due: Due) -> None:
         receiver = await self._receivers.of(due.company)
@@ -101,6 +108,7 @@ class Webhooks:
             return
         if self._at[receiver.url] >= AT_ONCE_EACH:
             await self._shelf.give_back(due, CROWDED_MS)
+            self._call.set()
             return
         self._at[receiver.url] += 1
         try:
@@ -121,6 +129,7 @@ class Webhooks:
             log.error("webhook.given-up", **about, fault=fault)
             return
         await self._shelf.settle(due, Result.RETRIED, fault=fault, pause_ms=round(pause * 1000))
+        self._call.set()  # for the moment of its next try
         log.warning("webhook.refused", **about, fault=fault)
 
     async def close(self) -> None:

@@ -49,6 +49,7 @@ class Talk:
     def __init__(self, world: World) -> None:
         self._world = world
         self._sessions: dict[tuple[str, str, int], list[Session]] = {}
+        self._moved: set[str] = set()  # to a new phone, with new keys
         self._own_keys: dict[tuple[str, str], OwnSenderKey] = {}
         self._their_keys: dict[tuple[str, str, str, int], TheirSenderKey] = {}
         self._sent: OrderedDict[tuple[str, str, str, int], _Sent] = OrderedDict()
@@ -90,7 +91,12 @@ class Talk:
             first = PrekeyMessage.parse(sealed.data())
             session = next((one for one in sessions if one.base == first.base), None)
             plain_session = session or Session.accept(reader.identity, reader.signed_prekey, first)
-            plain = plain_session.open(first.sealed)
+            try:
+                plain = plain_session.open(first.sealed)
+            except CannotOpen:
+                if reader.number not in self._moved:
+                    raise
+                raise NotOpened("it is sealed for an earlier phone of the number") from None
             self._promote(sessions, plain_session)
             return plain
         for session in tuple(sessions):
@@ -235,6 +241,7 @@ class Talk:
     def reinstall(self, account: Account, *, told: bool = False) -> int:
         """The account moves to a new phone: new keys, no session of the old one. `told`: linked devices that had one
         hear of it; how many."""
+        self._moved.add(account.number)
         account.identity_seed, account.signed_prekey_seed = os.urandom(32).hex(), os.urandom(32).hex()
         self._world.state.save(account)
         gone = [key for key in self._sessions if key[0] == account.number]

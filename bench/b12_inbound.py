@@ -1,0 +1,124 @@
+"""B12: what comes in. 300 sessions, 20 texts a second over all, for ten minutes, told to a receiver one by one.
+
+Processor time is that of all of the worker's processes, over bare neonize that hears the same texts in one process, with
+what the sessions cost at rest. Memory is the worker's own, after a quarter of the time and at the end.
+"""
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from bench import memory
+from bench.fleet import FIRST, Fleet
+from bench.floor import Bare
+from bench.result import Line
+from bench.run import Run
+from tests.e2e.stack import Stack
+from tests.receiver import Receiver
+from tests.waiting import until
+from workers.report import processes
+
+SESSIONS = 300
+RATE = 20
+MINUTES = 10
+BAR, MEMORY_BAR, FLAT_BAR = 1.3, 1.4, 1.1
+DRAIN_SECONDS = 60.0
+_people = itertools.count(79_700_000_000)
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What so many texts took: ms of processor each, and the memory (MB) early and late."""
+
+    ms: float
+    early: float
+    late: float
+    texts: int
+
+
+async def measure(run: Run) -> list[Line]:
+    """Bare neonize, then ours, with the same devices and other people."""
+    sessions, seconds = run.rounds(SESSIONS, 20), run.rounds(MINUTES * 60, 20)
+    fleet = await run.fleet(sessions)
+    async with _bare(run, fleet, sessions) as (pid, heard):
+        bare = await _talk(run, fleet, sessions, seconds, pid, heard)
+    run.say(f"bare: {bare.ms:.2f} ms a text")
+    async with _ours(run, fleet, sessions) as (pid, heard):
+        ours = await _talk(run, fleet, sessions, seconds, pid, heard)
+    what = f"{sessions} sessions, {RATE} texts/s in, {seconds} s"
+    return [
+        Line(f"{what}: processor time a text", ours.ms, "ms", floor=bare.ms, samples=ours.texts),
+        Line("processor time: times bare neonize", ours.ms / bare.ms, "x", bar=BAR),
+        Line("memory a session, at the end", ours.late / sessions, "MB", bar=MEMORY_BAR, floor=bare.late / sessions),
+        Line("memory at the end: times that after a quarter", ours.late / ours.early, "x", bar=FLAT_BAR),
+    ]
+
+
+@asynccontextmanager
+async def _bare(run: Run, fleet: Fleet, sessions: int) -> AsyncIterator[tuple[int, Callable[[], int]]]:
+    files = [str(path) for path in fleet.files(sessions, run.place())]
+    async with Bare.running(fleet.emulator) as bare:
+        await bare.ask("hold", files=files, inbound=True)
+        yield bare.pid, lambda: 0
+
+
+@asynccontextmanager
+async def _ours(run: Run, fleet: Fleet, sessions: int) -> AsyncIterator[tuple[int, Callable[[], int]]]:
+    async with Receiver.running() as receiver:
+        with run.redis() as redis:
+            stack = Stack(fleet.emulator, redis, fleet.data(sessions, run.place()))
+            stack.environment |= {
+                "MAX_SESSIONS": "1000",
+                "WEBHOOK_URL": receiver.url,
+                "WEBHOOK_SECRET": "the integrator's own secret",
+                "WEBHOOK_EVENTS": "message.received",
+            }
+            try:
+                worker = await stack.start_worker()
+                for session in fleet.sessions(sessions):
+                    await worker.said("session.logged-in", session=session, seconds=300)
+                yield worker.pid, lambda: len(receiver.received)
+            finally:
+                await stack.close()
+
+
+async def _talk(run: Run, fleet: Fleet, sessions: int, seconds: int, pid: int, heard: Callable[[], int]) -> Cost:
+    """Somebody writes to each company in turn; the first text of each pair, which makes their keys, is not measured."""
+    friends = [fleet.emulator.phone(str(next(_people))) for _ in range(sessions)]
+    turns = itertools.cycle(range(sessions))
+
+    async def say(count: int) -> None:
+        began = time.monotonic()
+        for number in range(count):
+            company = next(turns)
+            await friends[company].say(str(FIRST + company), f"text {number}")
+            await asyncio.sleep(max(0.0, began + (number + 1) / RATE - time.monotonic()))
+
+    await say(sessions)
+    await asyncio.sleep(5)
+    before, already = _seconds(pid), heard()
+    texts = seconds * RATE
+    await say(texts // 4)
+    early = memory.family(pid)[0].own
+    run.say(f"{texts // 4} of {texts} texts, {early:.0f} MB")
+    await say(texts - texts // 4)
+    if already:
+        await until(lambda: heard() >= already + texts, DRAIN_SECONDS)
+    else:
+        await asyncio.sleep(2)
+    return Cost((_seconds(pid) - before) * 1000 / texts, early, memory.family(pid)[0].own, texts)
+
+
+def _seconds(pid: int) -> float:
+    """The processor time of a process and everything below it."""
+    total = 0
+    for one in processes(pid):
+        with open(f"/proc/{one}/stat", encoding="ascii", errors="replace") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / _TICKS
