@@ -73,6 +73,8 @@ async def test_nothing_but_the_line_of_the_audit_stays(own: Stack, folder: Path)
     assert len(found_in(await everything(own), canaries)) > 8, "there is something to forget"
     assert found_in(files(folder), [number[1:]])
 
+    assert not [str(one) for one in folder.rglob("*") if one.stat().st_mode & 0o077], "all is its user's alone"
+
     assert (await own.http.delete(f"/api/v1/companies/{COMPANY}")).status_code == 202
     await own.worker.said("company.forgotten", session=f"company_{COMPANY}")
     await until(lambda: nothing_wished(own))

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import random
+import socket
 import urllib.parse
 from typing import Any
 
@@ -15,7 +16,9 @@ import psutil
 import pytest
 import websockets
 
+from app.http.edge import UNREAD_MS
 from tests.integration.web import API_KEY, Web
+from tests.waiting import until
 
 FUZZ = float(os.environ.get("FUZZ", "1"))
 SEED = int(os.environ.get("FUZZ_SEED", "7"))
@@ -246,3 +249,19 @@ async def test_no_request_is_answered_with_our_fault(alone):
     assert statuses.get(200, 0) > REQUESTS / 50, statuses
     assert statuses.get(422, 0) > REQUESTS / 20, statuses
     assert {one for one in statuses if one >= 500} <= {503}, statuses
+
+
+@pytest.mark.skipif(FUZZ <= 1, reason="half a minute, in make chaos")
+async def test_who_reads_no_answer_is_gone_after_half_a_minute(alone):
+    request = f"GET /api/v1/openapi.json HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {API_KEY}\r\n\r\n".encode()
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(("127.0.0.1", alone.port))
+        deaf.sendall(request * 40)
+        await until(lambda: callers_of(alone))
+        await until(lambda: not callers_of(alone), UNREAD_MS / 1000 + 15)
+
+
+def callers_of(web: Web) -> list[Any]:
+    open_ = psutil.Process(web.process.pid).net_connections("tcp4")
+    return [one for one in open_ if one.status == "ESTABLISHED" and one.laddr.port == web.port]
