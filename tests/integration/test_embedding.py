@@ -259,6 +259,8 @@ async def test_the_page_around_keeps_the_focus_that_it_has(platform, world, open
     await note.focus()
     await run_to(world, State.LINKED, device=DEVICE)
     await told(page, "linked")
+    # So it is said, not shown by moving the focus.
+    await expect(page.frame_locator("iframe").locator("[data-part=speaker]")).to_contain_text("WhatsApp is linked")
     await note.press_sequentially("still here")
     assert await note.input_value() == "still here"
     assert await page.evaluate("document.activeElement.tagName") == "INPUT"
