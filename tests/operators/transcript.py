@@ -78,6 +78,13 @@ def steps_of(block: str) -> list[Step]:
     return steps
 
 
+def _plain_lines() -> str:
+    """The `redis-cli` of the pages, as docs/operations.md tells operators to define it."""
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    (found,) = re.findall(r"^```bash\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
 class Shell:
     """Runs a document's commands beside a service, as an operator's terminal would."""
 
@@ -92,10 +99,7 @@ class Shell:
             "LC_ALL": "C.UTF-8",
             **{name: value for name, value in environment.items() if name.startswith("DOC_")},
         }
-        self._before = (
-            'redis-cli() { command redis-cli -u "${REDIS_URL/:\\/\\/:/://default:}" --no-auth-warning "$@"; }\n'
-            f'onboarding() {{ {shlex.quote(sys.executable)} -m app.cli "$@"; }}\n'
-        )
+        self._before = f'{_plain_lines()}onboarding() {{ {shlex.quote(sys.executable)} -m app.cli "$@"; }}\n'
 
     async def __call__(self, command: str) -> str:
         """What the command says, on both streams."""

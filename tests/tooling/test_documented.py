@@ -12,6 +12,7 @@ import sys
 import click
 import psutil
 import pytest
+from markdown_it import MarkdownIt
 
 from app.cli.__main__ import main as operators_command
 from tests.operators.transcript import masked, steps_of
@@ -44,6 +45,14 @@ def test_every_block_says_who_runs_it(page):
             test = ROOT / block.by
             assert test.is_file(), f"{block.name} is run by {block.by}, which does not exist"
             assert page.name in test.read_text(), f"{block.by} does not read {page.name}"
+
+
+@pytest.mark.parametrize("page", documented.pages(), ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_code_stands_in_fences_where_its_mark_can_stand(page):
+    for token in MarkdownIt("commonmark").enable("table").parse(page.read_text()):
+        assert token.type != "code_block", f"{page.name}:{token.map[0] + 1}: put code between fences"
+        if token.type == "fence" and token.level:
+            assert not token.info, f"{page.name}:{token.map[0] + 1}: put code at the left margin"
 
 
 @pytest.mark.parametrize("page", PRESENT, ids=lambda page: page.relative_to(ROOT).as_posix())
