@@ -1,6 +1,6 @@
 """Ordinary and odd life against held sessions: nobody is lost, nothing is told that is not so.
 
-`make test` plays 120 acts; `make chaos` at least 5,000 stanzas' worth: LIFE=2500. LIFE_SEED plays a run again; a failing test prints its seed.
+`make test` plays 120 acts, of a stanza or more each; `make chaos` 5,000 (LIFE=5000). LIFE_SEED plays a run again; a failing test prints its seed.
 """
 
 import os
