@@ -1,4 +1,4 @@
-"""What a process keeps to itself from its start on: its files, its memory, its rights."""
+"""Privacy of a process from its start on: its files, its memory, its rights."""
 
 import ctypes
 import os

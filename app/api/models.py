@@ -91,7 +91,7 @@ class NewLink(Wire):
         default=None, description="The country (ISO 3166) by which a number without `+` is read; else the service's."
     )
     ttl_seconds: int = Field(
-        default=DEFAULT_TTL_SECONDS, ge=60, le=MAX_TTL_SECONDS, description="How long the link may be used."
+        default=DEFAULT_TTL_SECONDS, ge=60, le=MAX_TTL_SECONDS, description="Lifetime of the link."
     )
     return_url: Url | None = Field(
         default=None,
@@ -184,7 +184,7 @@ class DeliveryView(Wire):
 
     state: Standing
     tries: int
-    fault: str | None = Field(default=None, description="What went wrong at the last try.")
+    fault: str | None = Field(default=None, description="The trouble of the last try.")
     next_at: int | None = Field(default=None, description="When it is tried next, in ms; of one that waits.")
     died_at: int | None = Field(default=None, description="When it was given up, in ms; of a dead one.")
     event: Event
@@ -266,7 +266,7 @@ class MessageStatus(Wire):
 class ContactView(Wire):
     """WhatsApp's answer about a number."""
 
-    exists: bool = Field(description="Whether somebody has WhatsApp under this number.")
+    exists: bool = Field(description="True if somebody has WhatsApp under this number.")
     number: str = Field(description="The account's number, in E.164: not always the one that is dialled.")
     jid: str | None = Field(default=None, description="The account's name, as `to` of a message takes it.")
     lid: str | None = Field(default=None, description="The account's name that is no number, if WhatsApp tells it.")

@@ -94,7 +94,7 @@ OPERATIONS: tuple[Operation[Api], ...] = (
         "/api/v1/companies/{id}/contacts/{number}",
         Api.contact,
         "Ask WhatsApp whether a number is there, and under which name. An answer is kept for a day.",
-        (Answer(200, "What WhatsApp says.", ContactView),),
+        (Answer(200, "WhatsApp's answer.", ContactView),),
         (problems.NO_COMPANY, problems.NOT_A_PHONE, problems.NOT_LINKED, problems.NO_ANSWER, problems.AWAY),
         id=COMPANY_ID,
         item=("number", NUMBER),

@@ -73,9 +73,9 @@ def status(company: str | None, as_json: bool) -> None:
     _go("looking", "company" if company else "service", as_json, **({"company": company} if company else {}))
 
 
-@main.command(short_help="What happened to COMPANY, or what `operators` did.")
+@main.command(short_help="Events of COMPANY, or the acts of `operators`.")
 @click.argument("company")
-@click.option("-n", "--last", default=50, show_default=True, help="How many events.")
+@click.option("-n", "--last", default=50, show_default=True, help="Number of events.")
 @click.option("-f", "--follow", is_flag=True, help="Go on as they happen, until Ctrl-C.")
 @_json
 def timeline(company: str, last: int, follow: bool, as_json: bool) -> None:
@@ -99,7 +99,7 @@ def workers(as_json: bool) -> None:
     _go("fleet", "workers", as_json)
 
 
-@main.command(short_help="Who waits, who is served, and the other jobs.")
+@main.command(short_help="Owners who wait or are served, and the other jobs.")
 @_json
 def queue(as_json: bool) -> None:
     """Owners who wait and since when, those who are served; other jobs, and those that failed."""
@@ -130,7 +130,9 @@ def link() -> None:
 @click.option("--name", help="The company's name on the page.")
 @click.option("--phone", help="Only this phone may be linked.")
 @click.option("--locale", help="The page's language, such as ru.")
-@click.option("--hours", default=24.0, show_default=True, type=click.FloatRange(0.02, 168), help="How long it lives.")
+@click.option(
+    "--hours", default=24.0, show_default=True, type=click.FloatRange(0.02, 168), help="Lifetime of the link."
+)
 @click.option("--return-url", help="Where the page leads when it is done.")
 @_json
 def link_create(

@@ -224,7 +224,7 @@ class EdgeSocket(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
 
     def handle_parser_exception(self) -> None:
-        """Who says something that is no websocket's is gone: whatever is still sent to it meets its end, not a bug."""
+        """End a peer that says something that is no websocket's: a write to it meets the end of the connection, not a bug."""
         super().handle_parser_exception()
         self.disconnected = True
 

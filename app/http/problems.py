@@ -174,7 +174,7 @@ class ProblemView(Wire):
     )
     title: str = Field(description="The kind, for a person.")
     status: int = Field(description="The answer's status.")
-    detail: str = Field(description="What happened and what to do, for a person.")
+    detail: str = Field(description="The trouble and its way out, for a person.")
     field: str | None = Field(default=None, description="The field of the body, or the header, that is at fault.")
     code: FailureCode | None = Field(default=None, description="The failure, as the page and the webhooks name it.")
     request_id: str | None = Field(default=None, description="Names this request in the service's log: `X-Request-Id`.")

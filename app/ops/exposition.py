@@ -109,7 +109,7 @@ def _gauges(moment: Moment, sockets: int) -> Iterator[Metric]:
         ("wa_attempts_running", "Onboardings that living workers serve now.", attempts),
         ("wa_attempt_slots_free", "Onboardings that living workers could serve besides.", _free(moment, "attempts")),
         ("wa_queue_length", "Onboardings that wait for a worker.", moment.waiting),
-        ("wa_queue_age_seconds", "How long the first of them has waited.", moment.oldest_ms / 1000),
+        ("wa_queue_age_seconds", "Wait of the first of them.", moment.oldest_ms / 1000),
         ("wa_other_jobs", "Jobs for sessions that any worker can do: waiting, later or running.", moment.other_jobs),
         ("wa_sessions_without_room", "Linked sessions that wait for a worker with room for them.", moment.unheld),
         ("wa_leases", "Sessions that a worker owns: attempts and linked devices.", moment.leases),
@@ -150,7 +150,7 @@ def _workers(moment: Moment, switches: Iterable[str]) -> Iterator[Metric]:
         for name, told, field, factor in (
             ("wa_worker_memory_bytes", "Memory of a worker's processes, shared pages once.", "memoryMB", 2**20),
             ("wa_worker_processes", "Processes of a worker: itself, its zygote and the engines.", "processes", 1),
-            ("wa_worker_lag_seconds", "How late a worker's loop woke up.", "lagMs", 0.001),
+            ("wa_worker_lag_seconds", "Delay with which a worker's loop woke up.", "lagMs", 0.001),
         )
     ]
     for worker in moment.living:

@@ -20,8 +20,8 @@ class ReadyView(Wire):
     status: str = Field(description="`ok` or `ill`.")
     redis: str
     workers: str
-    store: str = Field(description="Whether a worker reaches the device store.")
-    client: str = Field(description="Whether WhatsApp takes our client's version; 503 does not follow from it.")
+    store: str = Field(description="`ok` if a worker reaches the device store.")
+    client: str = Field(description="`ok` if WhatsApp takes our client's version; 503 does not follow from it.")
     clock: str = Field(
         description="Whose host's clock differs from Redis', and by how much. Nothing here goes by it; 503 does not follow."
     )

@@ -42,8 +42,8 @@ class KeptDevice:
 
 @checked(frozen=True)
 class BackupList:
-    """What a backup says of itself: when it was made (ms since the epoch), of which store, by which library, what is in
-    it, and where companies' own webhooks go (`receivers`, by company: url, secret, events)."""
+    """Contents of a backup: when it was made (ms since the epoch), of which store, by which library, its devices, and
+    where companies' own webhooks go (`receivers`, by company: url, secret, events)."""
 
     version: int
     made_at: int
@@ -126,7 +126,7 @@ class ArchiveWriter:
             self._tar.addfile(info, content)
 
     def list(self, told: BackupList) -> None:
-        """What there is."""
+        """Write the list of the backup's contents."""
         body = json.dumps(asdict(told)).encode()
         info = tarfile.TarInfo(_LIST)
         info.size, info.mode = len(body), 0o600

@@ -35,7 +35,7 @@ STALE_MS = keys.DAY
 
 
 class RestoreVerdict(StrEnum):
-    """What becomes of one device of a backup."""
+    """The verdict on one device of a backup."""
 
     RESTORED = "restored"
     COULD_BE = "can be restored"

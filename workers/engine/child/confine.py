@@ -29,7 +29,7 @@ _SYSTEM = (
     "/usr", "/lib", "/lib64", "/bin", "/etc", "/nix/store", "/proc", "/sys", "/dev/urandom", "/dev/random",
     "/dev/zero", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/run/nscd", "/var/lib/ca-certificates",
 )  # fmt: skip
-"""What Python, Go and libc read: libraries, names, certificates, time zones, the state of the machine."""
+"""Files that Python, Go and libc read: libraries, names, certificates, time zones, the state of the machine."""
 _FROM_ENVIRONMENT = ("SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH", "LD_PRELOAD", "MAGIC")
 _held: list[str] = []
 

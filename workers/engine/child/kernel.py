@@ -90,7 +90,7 @@ class NotHeld(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What a process may touch: files below `reads` and `writes`, and whether it may bind a port that the kernel picks."""
+    """Rights of a process: files below `reads` and `writes`, and whether it may bind a port that the kernel picks."""
 
     reads: tuple[str, ...]
     writes: tuple[str, ...]
