@@ -23,6 +23,8 @@ def build(out: Path) -> int:
     if code:
         return code
     shutil.rmtree(out / ".doctrees")
+    # Sphinx brings the pictures of Markdown along, and not those of HTML.
+    shutil.copytree(ROOT / "docs" / "screenshots", out / "docs" / "screenshots")
     (out / "index.html").write_text(FRONT + "\n", encoding="utf-8")
     wrong = links.faults(out)
     sys.stderr.writelines(f"{one}\n" for one in wrong)
