@@ -3,6 +3,7 @@
 import ctypes
 import os
 import resource
+import sys
 
 _PR_SET_NO_NEW_PRIVS = 38
 
@@ -15,4 +16,5 @@ def keep_private() -> None:
     # One byte is too little for any core, and turns off the kernel's pipes to collectors as well, which zero does not.
     least = 1 if hard == resource.RLIM_INFINITY else min(1, hard)
     resource.setrlimit(resource.RLIMIT_CORE, (least, least))
-    ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

@@ -5,6 +5,7 @@ import asyncio
 import ipaddress
 import resource
 import socket
+import sys
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -127,7 +128,7 @@ class EdgeRequests(H11Protocol):
         super().connection_made(transport)
         self._address = self._door.address_of(self.client[0] if self.client else "")
         sock = transport.get_extra_info("socket")
-        if sock is not None:
+        if sock is not None and sys.platform == "linux":
             with suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
         if self._door.may_enter(self._address, others):
