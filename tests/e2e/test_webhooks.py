@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from standardwebhooks import Webhook
 
 from app.local.redis import LocalRedis
 from emulator.client import Emulator
@@ -52,6 +53,7 @@ async def test_linked_a_message_sent_and_dropped_are_told_signed_and_without_a_p
     stamp = int(linked.headers["x-webhook-timestamp"])
     signed = signed_headers(SECRET, linked.event["id"], stamp, linked.body)
     assert {name: linked.headers[name] for name in signed} == signed
+    assert Webhook(SECRET).verify(linked.body, linked.headers) == linked.event, "by the specification's own library"
     assert linked.event["linkId"] == link["id"]
     shown = await told.company(link)
     assert linked.event["device"] | {"phone": number} == shown["device"], "who may know the number is told by the API"

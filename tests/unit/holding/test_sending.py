@@ -10,7 +10,7 @@ from shared.core.ids import WorkerId
 from shared.core.lifecycle import State
 from shared.core.messages import Fate, MessageState, NotSent
 from shared.state import outbox as outbox_module
-from shared.state.outbox import RESERVE_MINUTES, WAIT_MS, Entry, Message, Next, Written
+from shared.state.outbox import LEARNT_AT_ONCE, RESERVE_MINUTES, WAIT_MS, Entry, Message, Next, Written
 from tests.unit.holding.test_held_sessions import HOUR_AGO, SESSION, FakeHolders, House
 from workers.engine import protocol as pipe
 from workers.holding import outgoing as module
@@ -109,6 +109,26 @@ async def test_texts_leave_in_the_order_of_their_202s_and_the_rest_waits(line, j
     assert await line.redis.keys("wa:subject:*") == []
     kept = await line.outbox.look(SESSION, texts[0])
     assert (kept["state"], kept["whatsappId"], kept["sentAt"]) == ("sent", "3EB00", "5")
+
+
+async def test_texts_that_were_accepted_meanwhile_are_found_without_a_call_when_one_ends(line):
+    texts = await line.texts(1)
+    await line.up()
+    await line.handing(1)
+    texts += await line.texts(2 * LEARNT_AT_ONCE + 5)  # and nobody is called
+    for number in range(len(texts)):
+        await line.handing(number + 1)
+        await line.says(line.orders[number])
+    assert await line.told(len(texts)) == [(one, None) for one in texts]
+
+
+async def test_an_outbox_that_is_not_as_its_worker_believes_is_read_whole(line):
+    texts = await line.texts(3)
+    known = line.outbox.step(SESSION, known=texts[:2])
+    assert [one.id for one in (await known).texts] == texts[2:]
+    for wrong in ([texts[1]], [texts[1], texts[0]], [*texts, "another"]):
+        assert (await line.outbox.step(SESSION, known=wrong)).texts is None
+    assert [one.id for one in await line.outbox.waiting(SESSION)] == texts
 
 
 async def test_a_job_that_runs_twice_tells_nothing_twice(line, jobs):
