@@ -15,5 +15,5 @@ from tests.integration.web import API_KEY
 async def test_schemathesis_finds_nothing(web, redis, tmp_path):
     await redis.zadd(keys.WORKERS, {"w": now_ms() + keys.HOUR})  # ready
     cases = await fuzz(web.url, API_KEY, tmp_path, seed=1, examples=4, phases="examples,fuzzing")
-    assert cases > 100
+    assert cases > 50
     assert "operation.crashed" not in web.log.read_text()
