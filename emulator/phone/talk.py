@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emulator.events import Kind
 from emulator.faults import DEFAULT_DELAY, Fault
@@ -36,11 +36,12 @@ class NotOpened(CannotOpen):
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A message of a phone, kept because a device may ask for it again."""
+    """A message of a phone, kept because a device may ask for it again. `again`: the form that it gets then, if another."""
 
     writer: Account
     plain: bytes
     attrs: dict[str, str | Jid]
+    again: bytes = b""
 
 
 class Talk:
@@ -52,6 +53,7 @@ class Talk:
         self._moved: set[str] = set()  # to a new phone, with new keys
         self._own_keys: dict[tuple[str, str], OwnSenderKey] = {}
         self._their_keys: dict[tuple[str, str, str, int], TheirSenderKey] = {}
+        self._knows_key: set[tuple[str, str, str, int]] = set()
         self._sent: OrderedDict[tuple[str, str, str, int], _Sent] = OrderedDict()
 
     # -- reading ------------------------------------------------------------------------------------------------------
@@ -195,7 +197,7 @@ class Talk:
         if sent is None or int(retry.attr("count") or 1) > _MOST_RETRIES:
             return
         self._sessions.pop((account.number, *linked.key), None)
-        self._deliver(sent, linked.account, linked.device, message_id)
+        self._deliver(replace(sent, plain=sent.again or sent.plain), linked.account, linked.device, message_id)
         peer.log(Kind.MESSAGE_SENT_AGAIN, message_id=message_id, by=account.number)
 
     # -- writing ------------------------------------------------------------------------------------------------------
@@ -250,10 +252,16 @@ class Talk:
             if told:
                 notice = mail.notification(self._world, "encrypt", Node("identity"), origin=Jid(account.number))
                 mail.deliver(self._world, key[1:], notice)
+        self._own_keys = {key: value for key, value in self._own_keys.items() if key[0] != account.number}
+        self._knows_key = {key for key in self._knows_key if key[0] != account.number}
         return len(gone) if told else 0
 
     def say_in(self, writer: Account, group: Group, plain: bytes, *, kind: str = "text", edit: str = "") -> str:
-        """A member's phone writes to a group: the linked devices of all members get it. The message's id."""
+        """A member's phone writes to a group: the linked devices of all members get it. The message's id.
+
+        A device is told the writer's sender key once, with the first message. If it asks for a message again, it gets it
+        sealed for itself alone, and the key with it.
+        """
         message_id, address = _new_id(), Jid(group.id, GROUP_SERVER)
         key = self._own_keys.setdefault((writer.number, group.id), OwnSenderKey.generate())
         told = content.with_sender_key(str(address), key.distribution())
@@ -262,7 +270,10 @@ class Talk:
         attrs |= {"participant_lid": Jid(writer.lid, LID_SERVER), "type": kind, "edit": edit, "addressing_mode": "pn"}
         for member in map(self._world.state.account, group.members):
             for device in member.devices.values():
-                self._deliver(_Sent(writer, told, attrs), member, device, message_id, shared)
+                place = (writer.number, group.id, member.number, device.id)
+                sent = _Sent(writer, b"" if place in self._knows_key else told, attrs, again=told + plain)
+                if self._deliver(sent, member, device, message_id, shared):
+                    self._knows_key.add(place)
         return message_id
 
     def tell(self, owner: Account, device: Device, plain: bytes) -> str:
@@ -272,26 +283,31 @@ class Talk:
         self._deliver(_Sent(owner, plain, attrs), owner, device, message_id)
         return message_id
 
-    def _deliver(self, sent: _Sent, owner: Account, device: Device, message_id: str, *more: Node) -> None:
+    def _deliver(self, sent: _Sent, owner: Account, device: Device, message_id: str, *more: Node) -> bool:
+        """Seal `sent.plain`, if there is any, for the device and hand it over with `more`; False if there is no way to it."""
         writer = sent.writer
-        sessions = self._sessions.setdefault((writer.number, owner.number, device.id), [])
-        if not sessions:
-            bundle = prekeys.take_bundle(self._world, owner, device)
-            if bundle is None:
-                return  # it has brought no keys yet: the real server knows no way to it either
-            sessions.append(Session.begin(writer.identity, writer.registration_id, bundle))
-        kind, sealed = sessions[0].seal(sent.plain)
+        if sent.plain:
+            sessions = self._sessions.setdefault((writer.number, owner.number, device.id), [])
+            if not sessions:
+                bundle = prekeys.take_bundle(self._world, owner, device)
+                if bundle is None:
+                    return False  # it has brought no keys yet: the real server knows no way to it either
+                sessions.append(Session.begin(writer.identity, writer.registration_id, bundle))
+            kind, sealed = sessions[0].seal(sent.plain)
+            more = (Node("enc", {"v": "2", "type": kind}, sealed), *more)
         attrs = {**sent.attrs, "id": message_id, "t": str(now_ms() // 1000)}
-        node = Node("message", attrs, (Node("enc", {"v": "2", "type": kind}, sealed), *more))
+        node = Node("message", attrs, more)
         self._sent[writer.number, message_id, owner.number, device.id] = sent
         while len(self._sent) > _MOST_SENT:
             self._sent.popitem(last=False)
         mail.deliver(self._world, (owner.number, device.id), node)
+        return True
 
     def forget(self, number: str, device: int | None = None) -> None:
         """Sessions with a number's devices (or one of them) are gone: it has a new identity, or was unlinked."""
         for key in [key for key in self._sessions if key[1] == number and device in (None, key[2])]:
             del self._sessions[key]
+        self._knows_key = {key for key in self._knows_key if key[2] != number or device not in (None, key[3])}
 
 
 def _new_id() -> str:

@@ -1,4 +1,4 @@
-"""Baileys on an auth folder, in a process of its own, beside an emulator."""
+"""Baileys on auth folders, in a process beside an emulator."""
 
 import asyncio
 import contextlib
@@ -23,18 +23,27 @@ def installed() -> Path:
 class Baileys:
     """One client. `until` reads what it tells, in order; `do` gives it a command."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self.told: list[dict] = []
+    def __init__(self, name, process):
+        self.name, self._process = name, process
+        self.told = []
+        self._news: asyncio.Queue = asyncio.Queue()
 
     @classmethod
     @contextlib.asynccontextmanager
     async def running(cls, emulator, folder, tag="baileys"):
         """Baileys on the auth folder `folder`, which it makes; its traffic goes to `emulator`."""
+        async with cls.fleet(emulator, [folder], tag) as clients:
+            await clients[folder.name].do("connect")
+            yield clients[folder.name]
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def fleet(cls, emulator, folders, tag="baileys"):
+        """A client for each folder, by the folder's name, all in one process. Each has to be told to `connect`."""
         home = installed()
         env = emulator.client_env(tag=tag)
         process = await asyncio.create_subprocess_exec(
-            *("node", "driver.mjs", str(folder)),
+            *("node", "driver.mjs", *map(str, folders)),
             cwd=home,
             env={
                 **{name: os.environ[name] for name in ("PATH", "HOME", "WA_TEST_RUN") if name in os.environ},
@@ -47,36 +56,52 @@ class Baileys:
             stderr=asyncio.subprocess.DEVNULL,
             limit=1 << 22,
         )
-        one = cls(process)
+        clients = {folder.name: cls(folder.name, process) for folder in folders}
+        hearing = asyncio.create_task(_hear(process, clients))
         try:
-            yield one
+            yield clients
         finally:
-            await one.end()
+            await _end(process)
+            await hearing
 
     async def do(self, what, **arguments):
-        self._process.stdin.write(f"{json.dumps({'do': what, **arguments})}\n".encode())
-        await self._process.stdin.drain()
+        await _say(self._process, name=self.name, do=what, **arguments)
 
     async def until(self, step, **wanted):
         """The next line of this step with these values."""
         async with asyncio.timeout(SECONDS):
-            async for line in self._process.stdout:
-                told = json.loads(line)
+            while (told := await self._news.get()) is not None:
                 self.told.append(told)
                 assert told["step"] != "failed", told
                 if told["step"] == step and wanted.items() <= told.items():
                     return told
         raise AssertionError(f"Baileys ended without {step} {wanted}: {self.told[-8:]}")
 
-    async def end(self):
-        """Close as a service does that is stopped: nothing is logged out."""
-        if self._process.returncode is None:
-            with contextlib.suppress(OSError):
-                await self.do("end")
-                self._process.stdin.close()
-            try:
-                async with asyncio.timeout(10):
-                    await self._process.wait()
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
+
+async def _hear(process, clients):
+    """Hand each line to the client that it names, or to all; None at the end."""
+    async for line in process.stdout:
+        told = json.loads(line)
+        for client in [clients[told["name"]]] if "name" in told else clients.values():
+            client._news.put_nowait(told)
+    for client in clients.values():
+        client._news.put_nowait(None)
+
+
+async def _say(process, **command):
+    process.stdin.write(f"{json.dumps(command)}\n".encode())
+    await process.stdin.drain()
+
+
+async def _end(process):
+    """Close as a service does that is stopped: nothing is logged out."""
+    if process.returncode is None:
+        with contextlib.suppress(OSError):
+            await _say(process, do="end")
+            process.stdin.close()
+        try:
+            async with asyncio.timeout(10):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()

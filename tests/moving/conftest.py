@@ -16,6 +16,13 @@ from tests.e2e.stack import Stack
 
 ROOT = Path(__file__).parents[2]
 CONTACT = "79028888888"
+AT_ONCE = 3
+"""Clients that link at the same time. Each makes 812 keys first, all in one thread."""
+
+
+def group_of(number):
+    """The name of the group in which the contact and this number are."""
+    return f"120363{number}"
 
 
 @pytest.fixture
@@ -45,22 +52,58 @@ class Old:
 
     async def links(self, name, number):
         """Links `number` as the session `name`, and has it talk with the contact; then the old system stops."""
-        phone = self.emulator.phone(number)
-        async with self.client(name) as client:
+        (phone,) = (await self.links_all({name: number})).values()
+        return phone
+
+    async def links_all(self, numbers, *, before_the_end=None):
+        """The same for many numbers by their names, in one process; their phones. `before_the_end(clients)` runs at last."""
+        phones = {name: self.emulator.phone(number) for name, number in numbers.items()}
+        async with Baileys.fleet(self.emulator, [self.top / name for name in numbers], tag="old") as clients:
+            turn = asyncio.Semaphore(AT_ONCE)
+            await asyncio.gather(*(self._begin(turn, clients[name], phone) for name, phone in phones.items()))
+            if before_the_end is not None:
+                await before_the_end(clients)
+        for name in numbers:
+            self.rest(name)
+        return phones
+
+    async def _begin(self, turn, client, phone):
+        async with turn:
+            await client.do("connect")
             qr = await client.until("qr")
             assert await phone.scan(qr["text"]) == "confirmed"
             await client.until("open")
-            await client.do("send", to=CONTACT, text=f"{name}: first")
-            await client.until("sent")
-            said = await self.contact.say(number, "answer")
-            await client.until("message", id=said)
-        self.rest(name)
-        return phone
+            await self._talks_first(client, phone)
+
+    async def _talks_first(self, client, phone):
+        group = await self.emulator.group(group_of(phone.number), [CONTACT, phone.number])
+        await self.talks(client, phone.number, "first")
+        in_group = await self.contact.say(group, "to all")
+        await client.until("message", id=in_group, text="to all")
+
+    async def links_elsewhere(self, folder, number):
+        """Links the number with another client, whose folder is no part of the old system."""
+        async with Baileys.running(self.emulator, folder, tag="elsewhere") as client:
+            qr = await client.until("qr")
+            assert await self.emulator.phone(number).scan(qr["text"]) == "confirmed"
+            await client.until("open")
+
+    async def talks(self, client, number, words):
+        """A text of the company, and an answer of the contact."""
+        await client.do("send", to=CONTACT, text=f"{client.name}: {words}")
+        await client.until("sent")
+        said = await self.contact.say(number, f"answer to {words}")
+        await client.until("message", id=said)
 
     def rest(self, name, seconds=3600):
         """As if the session had been stopped that long ago."""
+        self.rests(*(self.top / name).iterdir(), seconds=seconds)
+
+    @staticmethod
+    def rests(*files, seconds=3600):
+        """The same for files."""
         then = time.time() - seconds
-        for file in (self.top / name).iterdir():
+        for file in files:
             os.utime(file, (then, then))
 
 
@@ -70,27 +113,39 @@ def old(emulator, tmp_path):
     return Old(emulator, tmp_path / "old")
 
 
-@pytest.fixture
-def command(stack):
-    """Runs `onboarding …` beside the service: its exit code, and what it told, one JSON object a line."""
+def started_beside(stack):
+    """Starts `onboarding …` beside a service."""
 
-    async def run(*words):
+    async def start(*words):
         names = ("PATH", "HOME", "WA_TEST_RUN")
         env = {**{name: os.environ[name] for name in names if name in os.environ}, **stack.environment}
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "app.cli", *words),
             cwd=ROOT,
             env=env,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        assert b"Traceback" not in err, err.decode()
-        lines = out.decode().splitlines()
-        return (
-            process.returncode,
-            [json.loads(line) for line in lines if line.startswith("{")],
-            out.decode() + err.decode(),
+            start_new_session=True,
         )
 
+    return start
+
+
+def command_beside(stack):
+    """Runs `onboarding …` beside a service: its exit code, what it told (one JSON object a line), and all that it said."""
+    start = started_beside(stack)
+
+    async def run(*words):
+        process = await start(*words)
+        out, err = await process.communicate()
+        assert b"Traceback" not in err, err.decode()
+        told = [json.loads(line) for line in out.decode().splitlines() if line.startswith("{")]
+        return process.returncode, told, out.decode() + err.decode()
+
     return run
+
+
+@pytest.fixture
+def command(stack):
+    """Runs `onboarding …` beside the service."""
+    return command_beside(stack)

@@ -27,6 +27,13 @@ def template(tmp_path_factory):
     return made.file
 
 
+def newest(template):
+    async def version():
+        return version_of(template) if template else 15
+
+    return version
+
+
 @pytest.fixture
 def device(template, tmp_path):
     write_device(template, ROWS, tmp_path / "device.sqlite3")
@@ -50,7 +57,7 @@ def test_a_written_device_reads_back_as_it_was(device):
 
 
 async def test_a_database_of_whatsmeow_is_a_source(device, template):
-    (found,) = await candidates(str(device), newest_schema=version_of(template))
+    (found,) = await candidates(str(device), newest_schema=newest(template))
     assert (found.jid, found.findings) == (DEVICE.jid, [])
     assert found.linked_at == DEVICE.linked_at * 1000
     assert comparable(found.rows()) == comparable(ROWS)
@@ -63,7 +70,7 @@ async def test_an_older_database_comes_over_by_the_columns_that_both_have(device
             file.execute(f"ALTER TABLE whatsmeow_device DROP COLUMN {column}")
         file.execute("DROP TABLE whatsmeow_retry_buffer")
         file.execute("UPDATE whatsmeow_version SET version = 6")
-    (found,) = await candidates(str(device), newest_schema=version_of(template))
+    (found,) = await candidates(str(device), newest_schema=newest(template))
     write_device(template, found.rows(), tmp_path / "new.sqlite3")
     assert comparable(read_device_rows(tmp_path / "new.sqlite3", DEVICE.jid)) == comparable(ROWS)
 
@@ -72,14 +79,30 @@ async def test_a_newer_database_is_refused(device, template):
     with closing(sqlite3.connect(device)) as file, file:
         file.execute("UPDATE whatsmeow_version SET version = 99")
     with pytest.raises(NotImportable, match="upgrade this service first"):
-        await candidates(str(device), newest_schema=version_of(template))
+        await candidates(str(device), newest_schema=newest(template))
+
+
+async def test_keys_that_lie_in_a_second_database_come_along(device, template, tmp_path):
+    keys = tmp_path / "keys.db"
+    shutil.copyfile(device, keys)
+    kept_apart = ("pre_keys", "sessions", "identity_keys", "sender_keys")
+    with closing(sqlite3.connect(device)) as file, file:
+        for table in kept_apart:
+            file.execute(f"DELETE FROM whatsmeow_{table}")
+    with closing(sqlite3.connect(keys)) as file, file:
+        file.execute("DELETE FROM whatsmeow_device")
+    (alone,) = await candidates(str(device), newest_schema=newest(template))
+    assert "name it with --keys" in alone.findings[0].text
+    (found,) = await candidates(str(device), newest_schema=newest(template), keys=str(keys))
+    assert found.findings == []
+    assert comparable(found.rows()) == comparable(ROWS)
 
 
 @pytest.mark.parametrize("content", [b"", b"SQLite format 3\0", b"{}", b"\xff\xfe"])
 async def test_a_file_that_is_no_source_is_told_apart(content, tmp_path):
     (tmp_path / "file").write_bytes(content)
     try:
-        (found,) = await candidates(str(tmp_path / "file"), newest_schema=15)
+        (found,) = await candidates(str(tmp_path / "file"), newest_schema=newest(None))
     except NotImportable as error:
         assert "database" in str(error)
     else:

@@ -5,7 +5,7 @@ import shutil
 from tests.moving.conftest import CONTACT
 from tests.waiting import until
 
-WORDS = ("--yes-stopped", "--batch", "600", "--json")
+WORDS = ("--yes-stopped", "--batch", "6000", "--stay", "0", "--json")
 AURORA, LOTUS, IRIS = "79021110001", "79021110002", "79021110003"
 
 
@@ -39,9 +39,12 @@ async def test_an_evening_of_moving_in(stack, emulator, old, command):
     assert (await stack.http.get("/api/v1/companies/aurora")).json()["state"] != "linked"
 
     await stack.start_worker()
+    await emulator.arm("login-refused", phone=LOTUS, status=402)
     code, lines, _ = await command("import", str(old.top), *WORDS)
-    assert outcomes(lines) == {"aurora": "held", "lotus": "held"}, lines
+    assert outcomes(lines) == {"aurora": "held", "lotus": "banned"}, lines
     assert code == 1
+    code, lines, _ = await command("import", str(old.top), "--only", "lotus", "--again", *WORDS)
+    assert (code, outcomes(lines)) == (0, {"lotus": "held"})
     assert [[(device["id"], device["linked_at"]) for device in await phone.devices()] for phone in phones] == before
 
     await text(stack, "aurora", emulator, "from the new house")
@@ -57,7 +60,8 @@ async def test_an_evening_of_moving_in(stack, emulator, old, command):
 
 
 async def test_a_service_that_still_runs_is_told_and_nothing_fights(stack, emulator, old, command):
-    await old.links("aurora", AURORA)
+    phone = await old.links("aurora", AURORA)
+    before = [device["id"] for device in await phone.devices()]
     await stack.start_worker()
     async with old.client("aurora") as running:
         await running.until("open")
@@ -76,8 +80,12 @@ async def test_a_service_that_still_runs_is_told_and_nothing_fights(stack, emula
             return (await command("import", str(old.top), "--dry-run", "--json"))[1][0]["verdict"] == "refused"
 
         await until(parked)
+        _, lines, _ = await command("import", str(old.top), "--again", "--dry-run", "--json")
+        assert "the old service still runs it" in lines[0]["why"]
+    old.rest("aurora")
     code, lines, _ = await command("import", str(old.top), "--again", *WORDS)
     assert outcomes(lines) == {"aurora": "held"}, lines
+    assert [device["id"] for device in await phone.devices()] == before
 
 
 async def test_a_device_goes_back_to_the_old_client(stack, emulator, old, command, tmp_path):

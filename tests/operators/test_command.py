@@ -1,7 +1,10 @@
 """Every command of `onboarding`, for people and for programs, beside the real service."""
 
+import asyncio
 import json
 import signal
+import subprocess
+import sys
 
 import click
 import pytest
@@ -19,8 +22,10 @@ from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
-SAYS_NO_JSON = {"onboarding completion", "onboarding export", "onboarding import"}
-"""One prints a shell's script, one writes a folder, and the words of `import` are read by `workers.moving` (`--json`, too)."""
+SAYS_NO_JSON = {"onboarding completion", "onboarding backup"}
+"""One prints a shell's script, one writes a file."""
+PASSED_ON = ("import", "export", "restore")
+"""Commands whose words `workers.moving` reads."""
 
 
 async def test_one_story_through_every_command(own: Stack, command: Command) -> None:
@@ -159,6 +164,7 @@ async def test_what_cannot_be_done_is_one_sentence_and_exit_code_2(own: Stack, c
 
 async def test_every_command_has_help_and_stands_in_the_operations_page() -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
+    passed_on = {word: await asyncio.to_thread(_help, word) for word in PASSED_ON}
 
     def each(group: click.Group, name: str) -> None:
         for word, one in group.commands.items():
@@ -167,11 +173,18 @@ async def test_every_command_has_help_and_stands_in_the_operations_page() -> Non
                 each(one, f"{name} {word}")
             else:
                 assert f"{name} {word}" in page
-                takes_json = any(option.name == "as_json" for option in one.params)
+                takes_json = any(option.name == "as_json" for option in one.params) or "--json" in passed_on.get(
+                    word, ""
+                )
                 assert takes_json or f"{name} {word}" in SAYS_NO_JSON, f"{name} {word}"
 
     assert isinstance(main, click.Group)
     each(main, "onboarding")
+
+
+def _help(word: str) -> str:
+    said = subprocess.run([sys.executable, "-m", "app.cli", word, "--help"], cwd=ROOT, capture_output=True, check=True)
+    return said.stdout.decode()
 
 
 async def _reported(stack: Stack) -> bool:

@@ -11,9 +11,13 @@ each other for ever. Never use the old service's own log-out or delete, which un
 
 import argparse
 import asyncio
+import math
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+
+from redis.exceptions import RedisError
 
 from shared.private import keep_private
 from workers.moving.backup import back_up, restore
@@ -34,9 +38,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (NotImportable, StoreAway, StoreRefused) as error:
         sys.stderr.write(f"{str(error)[:1].upper()}{str(error)[1:]}.\n")
         return CANNOT
+    except RedisError as error:
+        sys.stderr.write(f"Redis cannot be reached ({type(error).__name__}).\n")
+        return CANNOT
     except KeyboardInterrupt:
         sys.stderr.write("Stopped. What was taken over stays; say the command again for the rest.\n")
         return STOPPED
+
+
+def _from_zero(text: str) -> float:
+    with suppress(ValueError):
+        if 0 <= (number := float(text)) < math.inf:
+            return number
+    raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
+
+
+def _from_one(text: str) -> int:
+    with suppress(ValueError):
+        if (number := int(text)) >= 1:
+            return number
+    raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,12 +67,21 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     take = commands.add_parser("import", help="take devices over from another client")
     take.add_argument("source", help="a folder, a file, a database of whatsmeow, postgres://… or redis://…?hash=…")
+    take.add_argument(
+        "--keys", default="", metavar="SOURCE", help="where the old service keeps the other keys, if apart"
+    )
     take.add_argument("--company-map", type=Path, metavar="FILE", help="CSV: the old system's name or jid, company")
     take.add_argument("--dry-run", action="store_true", help="judge every device and write nothing")
-    take.add_argument("--only", action="append", default=[], metavar="NAME", help="only this one; repeatable")
-    take.add_argument("--batch", type=float, default=5.0, metavar="N", help="at most so many a minute (5)")
+    take.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="only this name, jid or company; repeatable"
+    )
+    take.add_argument("--most", type=_from_one, metavar="N", help="at most so many now; say it again for the next")
+    take.add_argument("--batch", type=_from_one, default=5, metavar="N", help="at most so many a minute (5)")
     take.add_argument("--replace", action="store_true", help="in place of a parked device of the same company")
     take.add_argument("--again", action="store_true", help="try parked devices of an earlier import again")
+    take.add_argument(
+        "--stay", type=_from_zero, default=60.0, metavar="S", help="look again after so many seconds (60)"
+    )
     take.add_argument("--yes-stopped", action="store_true", help="the old service is stopped, and stays so")
     take.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
     take.add_argument("--by", default="", help=argparse.SUPPRESS)
@@ -59,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     back.add_argument("company")
     back.add_argument("--to", choices=["baileys"], required=True, help="the other client")
     back.add_argument("--folder", type=Path, required=True, help="the new folder to write")
+    back.add_argument("--json", action="store_true", help="one JSON object, for programs")
     back.add_argument("--by", default="", help=argparse.SUPPRESS)
     keep = commands.add_parser("backup", help="every device into one encrypted file, while everything runs")
     keep.add_argument("file", type=Path, help="the new file")

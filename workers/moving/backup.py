@@ -26,9 +26,10 @@ from shared.wa import Wa
 from workers.engine.devices import device_in
 from workers.moving.archive import VERSION, BackupKey, BackupList, KeptDevice, unpack, writing
 from workers.moving.baileys import NotImportable
-from workers.moving.command import ALL, NONE, SOME, Service, open_service, say
+from workers.moving.command import ALL, NONE, SOME, Service, open_service
 from workers.moving.files import Template, read_device_rows, read_only, write_device
-from workers.store.device import Fence, StoredDevice, StoreFenced
+from workers.moving.screen import say
+from workers.store.device import DeviceTaken, Fence, StoredDevice, StoreFenced
 
 STALE_MS = keys.DAY
 """Keys older than that are better linked anew."""
@@ -208,6 +209,8 @@ async def _restore_one(
         await _put(service, lease, kept, file, template)
     except StoreFenced:
         return RestoredDevice(kept.company, RestoreVerdict.FENCED)
+    except DeviceTaken:
+        return RestoredDevice(kept.company, RestoreVerdict.TAKEN)
     except NotImportable:
         return RestoredDevice(kept.company, RestoreVerdict.BROKEN)
     finally:
@@ -234,7 +237,9 @@ async def _put(service: Service, lease: Lease, kept: KeptDevice, file: Path, tem
     try:
         rows = await asyncio.to_thread(read_device_rows, file, kept.jid)
         await asyncio.to_thread(write_device, template, rows, Path(scratch))
-        device = await service.store.adopt(lease.session, scratch, kept.jid, kept.linked_at, fence, parked=kept.parked)
+        device = await service.store.adopt(
+            lease.session, scratch, kept.jid, kept.linked_at, fence, parked=kept.parked, moved=True
+        )
         await service.store.note(replace(device, again_at=kept.again_at, told=kept.told), fence)
     finally:
         service.store.discard(scratch)

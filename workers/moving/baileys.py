@@ -127,6 +127,11 @@ def read_pairs(name: str, creds: object, pairs: Iterable[tuple[str, object]]) ->
     return session
 
 
+def read_files(folder: Path) -> dict[str, object]:
+    """The named values of a folder that has no `creds.json`; none if it is not there. Raises OSError."""
+    return {file.stem: _text(file) for file in sorted(folder.glob("*.json"))}
+
+
 def find_folders(top: Path) -> list[Path]:
     """Every folder at or below `top` that holds a session, in order of its name."""
     return sorted({file.parent for file in top.rglob(CREDS)})

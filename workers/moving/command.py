@@ -10,44 +10,37 @@ import secrets
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from arq.connections import ArqRedis
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from shared import settings
 from shared.core.clock import now_ms
 from shared.core.ids import COMPANY_PATTERN, CompanyId, WorkerId, company_id, company_of, session_of
-from shared.core.lifecycle import RUNNING
+from shared.core.lifecycle import RUNNING, State
+from shared.core.protocol import Body, MessageType
 from shared.jobs.queue import client
 from shared.settings import Settings
 from shared.state import pool as redis_pool
 from shared.state.lease import Leases
-from shared.state.snapshots import Snapshots
+from shared.state.snapshots import Change, Snapshots
 from workers.engine.devices import is_postgres
 from workers.moving.back import write_folder
 from workers.moving.baileys import NotImportable
-from workers.moving.files import Template, read_device_rows, version_of
+from workers.moving.files import Template, read_device_rows
 from workers.moving.rows import Rows
+from workers.moving.screen import MoveScreen, counted, say
 from workers.moving.sources import Candidate, candidates
-from workers.moving.take import MoveOutcome, Taken, TakeOver
+from workers.moving.take import EXPORTED_EVENT, TakeOver, record
 from workers.moving.verdicts import JudgedDevice, Known, MoveVerdict, Registered, Rules, judge
+from workers.moving.watch import MoveOutcome
 from workers.store.device import DeviceStore, Fence, StoredDevice
 from workers.store.open import opened
 
 ALL, SOME, NONE = 0, 1, 2
-_SHOWN = {
-    MoveVerdict.TAKE: "can be taken over",
-    MoveVerdict.AGAIN: "can be tried again",
-    MoveVerdict.THERE: "there already",
-    MoveVerdict.REFUSED: "REFUSED",
-}
 EXPORTED = "exported"
 """Why a device is parked that was handed back: its keys live elsewhere now."""
 
@@ -79,26 +72,35 @@ async def open_service() -> AsyncIterator[Service]:
 async def take_over(asked: argparse.Namespace) -> int:
     """`import`. The exit code. Raises NotImportable, StoreAway and StoreRefused."""
     rules = Rules(_read_map(asked.company_map), asked.replace, asked.again)
-    out = _Out(as_json=asked.json)
+    out = MoveScreen(as_json=asked.json)
     async with open_service() as service:
         with tempfile.TemporaryDirectory(prefix="moving-") as folder:
             template = Template(Path(folder))
-            await template.make()
-            found = await candidates(asked.source, newest_schema=version_of(template.file) or 0)
+            found = await candidates(asked.source, newest_schema=template.version, keys=asked.keys)
             if asked.only:
-                found = [one for one in found if one.name in asked.only]
+                found = [one for one in found if {one.name, one.jid, rules.company_of(one)} & set(asked.only)]
             if not found:
                 raise NotImportable("no linked device was found there")
             judged = judge(found, await _known(service, found, rules), rules)
             out.judged(judged, dry=asked.dry_run)
             wanted = [one for one in judged if one.verdict in {MoveVerdict.TAKE, MoveVerdict.AGAIN}]
+            left = wanted[asked.most :] if asked.most else []
+            wanted = wanted[: len(wanted) - len(left)]
             if asked.dry_run or not wanted:
-                return _code(len(wanted) + _there(judged), len(judged))
+                return _code(len(wanted) + len(left) + _there(judged), len(judged))
             if not asked.yes_stopped and not _ask(len(wanted)):
                 return NONE
-            over = TakeOver(service.redis, service.store, service.me, template.file, asked.by)
-            taken = await over.run(wanted, asked.batch, out.taken)
-    out.finish(taken, wanted)
+
+            async def judged_now(one: JudgedDevice) -> JudgedDevice:
+                candidate = one.found
+                assert isinstance(candidate, Candidate)  # noqa: S101 - the judge was given candidates
+                return judge([candidate], await _known(service, [candidate], rules), rules)[0]
+
+            await template.make()
+            over = TakeOver(service.redis, service.store, service.me, template.file, asked.by, judged_now)
+            out.begin(len(wanted))
+            taken = await over.run(wanted, asked.batch, asked.stay, out.taken)
+    out.finish(taken, wanted, left)
     held = sum(one.outcome is MoveOutcome.HELD for one in taken)
     return _code(held + _there(judged), len(judged))
 
@@ -120,11 +122,18 @@ async def hand_back(asked: argparse.Namespace) -> int:
             counts = await asyncio.to_thread(write_folder, rows, asked.folder, now_ms())
             # From now on another client acts as this device, so no worker may.
             await service.store.note(replace(device, parked=EXPORTED, again_at=0), Fence(lease.token))
+            body = Body(state=State.UNLINKED)
+            change = Change(body, MessageType.STATUS, EXPORTED_EVENT, ending=True)
+            await Snapshots(service.redis).save(lease, change)
+            await record(service.redis, session, EXPORTED_EVENT, "", asked.by)
         except FileExistsError:
             raise NotImportable(f"{asked.folder} is there already: name a new folder") from None
         finally:
             await leases.release(lease)
-    say(f"Wrote {asked.folder}: {_counted(counts)}. The device is parked here; nothing was told to WhatsApp.")
+    if asked.json:
+        say(json.dumps({"company": asked.company, "folder": str(asked.folder), "carries": dict(counts)}))
+    else:
+        say(f"Wrote {asked.folder}: {counted(counts)}. The device is parked here; nothing was told to WhatsApp.")
     return ALL
 
 
@@ -186,72 +195,3 @@ def _there(judged: list[JudgedDevice]) -> int:
 
 def _code(good: int, of: int) -> int:
     return ALL if good == of else SOME if good else NONE
-
-
-def _counted(counts: Counter[str]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-
-
-def say(text: str) -> None:
-    """A line for whoever asked."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-class _Out:
-    """Tells people in tables and programs in lines of JSON. Numbers are masked in both."""
-
-    def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
-        self._console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-
-    def judged(self, judged: list[JudgedDevice], *, dry: bool) -> None:
-        """Every device and its verdict."""
-        if self._as_json:
-            for one in judged:
-                say(json.dumps(_data(one)))
-            return
-        grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for head in ("name", "phone", "device", "company", "verdict", "carries, remarks"):
-            grid.add_column(head, header_style="dim")
-        for one in judged:
-            data = _data(one)
-            verdict = f"{_SHOWN[one.verdict]}{f': {one.why}' if one.why else ''}"
-            more = "; ".join(filter(None, (str(data["carries"]), one.remarks)))
-            grid.add_row(*(Text(str(data[name])) for name in ("name", "phone", "device", "company")), verdict, more)
-        self._console.print(grid)
-        wanted = sum(one.verdict in {MoveVerdict.TAKE, MoveVerdict.AGAIN} for one in judged)
-        say(f"{wanted} of {len(judged)} can be taken over.{' Nothing was written.' if dry else ''}")
-
-    def taken(self, one: Taken) -> None:
-        """One device's outcome, as soon as it is known."""
-        name, outcome = one.judged.found.name, one.outcome.value
-        if self._as_json:
-            say(json.dumps({"name": name, "company": one.judged.company, "outcome": outcome, "why": one.why}))
-        else:
-            say(f"{name} -> {one.judged.company}: {outcome}. {one.why[:1].upper()}{one.why[1:]}.")
-
-    def finish(self, taken: list[Taken], wanted: list[JudgedDevice]) -> None:
-        """Print the number of devices, and if the rest was left alone."""
-        if self._as_json:
-            return
-        counts = Counter(one.outcome.value for one in taken)
-        say(f"{len(taken)} of {len(wanted)}: {_counted(counts)}.")
-        if len(taken) < len(wanted):
-            say("Stopped early: several in a row did not stay. Find out why, then say the command again.")
-
-
-def _data(one: JudgedDevice) -> dict[str, object]:
-    found = one.found
-    assert isinstance(found, Candidate)  # noqa: S101 - the judge was given candidates
-    return {
-        "name": found.name,
-        "phone": found.number,
-        "device": found.jid.partition("@")[0].rpartition(":")[2],
-        "company": one.company,
-        "verdict": one.verdict.value,
-        "why": one.why,
-        "remarks": one.remarks,
-        "carries": _counted(found.counts),
-        "linkedAt": found.linked_at or None,
-    }

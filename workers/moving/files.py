@@ -32,8 +32,15 @@ class Template:
         """The empty file; `make` makes it."""
         return self._file
 
+    async def version(self) -> int:
+        """The version of its tables; makes them first. Raises NotImportable."""
+        await self.make()
+        return await asyncio.to_thread(version_of, self._file) or 0
+
     async def make(self) -> None:
-        """Have the library make its tables. Raises NotImportable if it does not."""
+        """Have the library make its tables, once. Raises NotImportable if it does not."""
+        if self._file.exists():
+            return
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "workers.engine.child.tables"),
             stdin=asyncio.subprocess.PIPE,
@@ -117,7 +124,15 @@ def jids_in(database: Path) -> list[str]:
 
 
 def read_device_rows(database: Path, jid: str) -> Rows:
-    """Every row of one device of a whatsmeow database, and all lids. Raises NotImportable.
+    """Every row of one device of a whatsmeow database, and all lids. Raises NotImportable."""
+    rows = read_rows(database, jid)
+    if len(rows.get("device", [])) != 1:
+        raise NotImportable("the database does not hold this device")
+    return rows
+
+
+def read_rows(database: Path, jid: str) -> Rows:
+    """The same of a database that need not hold the device itself. Raises NotImportable.
 
     Its tables name their device in the column `jid` or `our_jid`.
     """
@@ -139,6 +154,4 @@ def read_device_rows(database: Path, jid: str) -> Rows:
                     rows[short] = [dict(row) for row in found]
     except sqlite3.Error:
         raise NotImportable("this database cannot be read") from None
-    if len(rows.get("device", [])) != 1:
-        raise NotImportable("the database does not hold this device")
     return rows

@@ -2,93 +2,108 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 
+import orjson
 from arq.connections import ArqRedis
 
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import CompanyId, SessionId, WorkerId, company_of, session_of
-from shared.core.lifecycle import State
 from shared.jobs.queue import enqueue, soon_again
-from shared.state.lease import HEARTBEAT_MS, Lease, Leases
-from shared.state.snapshots import Snapshots
+from shared.state.lease import HEARTBEAT_MS, LEASE_MS, Lease, Leases
+from shared.state.pool import answer
 from shared.tasks import cancelled
 from shared.wa import Wa
+from workers.engine.protocol import LostReason
 from workers.moving.baileys import NotImportable
 from workers.moving.files import write_device
 from workers.moving.sources import Candidate
 from workers.moving.verdicts import JudgedDevice, MoveVerdict
-from workers.store.device import DeviceStore, DeviceTaken, Fence, StoreFenced, Told
+from workers.moving.watch import BAD, WHY, MoveOutcome, Watch
+from workers.store.device import DeviceStore, DeviceTaken, Fence, StoredDevice, StoreFenced, Told
 
-WATCH_SECONDS = 60.0
-LOOK_SECONDS = 0.25
+LOGIN_SECONDS = 60.0
+"""A worker with room takes a device up within seconds."""
+BACK_SECONDS = 10.0
+"""A connection that is away at the last look may come back for so long."""
 MOST_BAD = 3
 """A batch stops after so many devices in a row that did not stay: the old service is probably back."""
+_LEASE_SECONDS = LEASE_MS // 1000 + 3
+"""The lease of an import that was killed lapses in less."""
+EXPORTED_EVENT = "device.exported"
+_LOST = frozenset({EXPORTED_EVENT, f"session.{LostReason.REPLACED.value}"})
+"""Events after which another client may act as the device."""
 
-
-class MoveOutcome(StrEnum):
-    """The result for a device that was taken over."""
-
-    HELD = "held"
-    REPLACED = "replaced"
-    LOGGED_OUT = "logged-out"
-    WAITING = "waiting"
-    FAILED = "failed"
+JudgeAgain = Callable[[JudgedDevice], Awaitable[JudgedDevice]]
+"""The verdict anew, by what is known now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """One device's outcome; `why` is a sentence for the operator."""
+    """One device's outcome; `why` is a sentence for the operator, `token` the lease under which it was taken over."""
 
     judged: JudgedDevice
     outcome: MoveOutcome
     why: str
+    token: int = 0
 
-
-_WHY = {
-    MoveOutcome.HELD: "held, as the same device",
-    MoveOutcome.REPLACED: "the old service is back: stop it, then import with --again",
-    MoveOutcome.LOGGED_OUT: "removed on the phone: send the owner a link",
-    MoveOutcome.WAITING: "in the store; no worker has logged it in yet",
-}
-
-
-_BAD = frozenset({MoveOutcome.REPLACED, MoveOutcome.LOGGED_OUT})
+    @property
+    def session(self) -> SessionId:
+        """The company's."""
+        return session_of(CompanyId(self.judged.company))
 
 
 class TakeOver:
     """Takes devices over one by one. Lives like a worker while it runs: its leases need its heartbeat."""
 
-    def __init__(self, redis: ArqRedis, store: DeviceStore, me: WorkerId, template: Path, by: str) -> None:
+    def __init__(
+        self, redis: ArqRedis, store: DeviceStore, me: WorkerId, template: Path, by: str, judge: JudgeAgain
+    ) -> None:
         self._redis = redis
         self._store = store
         self._leases = Leases(redis)
-        self._snapshots = Snapshots(redis)
+        self._watch = Watch(redis, store)
         self._me = me
         self._template = template
         self._by = by
+        self._judge = judge
 
-    async def run(self, judged: list[JudgedDevice], per_minute: float, tell: Callable[[Taken], None]) -> list[Taken]:
-        """Take over what can be, at most `per_minute`. Stops early if several in a row did not stay."""
+    async def run(
+        self, judged: list[JudgedDevice], per_minute: float, stay: float, tell: Callable[[Taken], None]
+    ) -> list[Taken]:
+        """Take over what can be, at most `per_minute`; then look once more, `stay` seconds after the last login, whether all
+        are held still. Stops early if several in a row did not stay."""
         beating = asyncio.create_task(self._beat())
         taken: list[Taken] = []
         try:
             for one in judged:
-                if sum(told.outcome in _BAD for told in taken[-MOST_BAD:]) == MOST_BAD:
+                await self._look_again(taken, len(taken) - MOST_BAD, 0, tell)
+                if sum(told.outcome in BAD for told in taken[-MOST_BAD:]) == MOST_BAD:
                     break
                 began = time.monotonic()
-                told = await self._take(one)
-                taken.append(told)
-                tell(told)
+                taken.append(await self._take(one))
+                tell(taken[-1])
                 if one is not judged[-1]:
                     await asyncio.sleep(max(0.0, 60 / per_minute - (time.monotonic() - began)))
+            await asyncio.sleep(stay)
+            await self._look_again(taken, 0, BACK_SECONDS, tell)
         finally:
             await cancelled(beating)
         return taken
+
+    async def _look_again(self, taken: list[Taken], first: int, seconds: float, tell: Callable[[Taken], None]) -> None:
+        """Tell of each held device from `first` on that is held no more."""
+        for number in range(max(first, 0), len(taken)):
+            told = taken[number]
+            if told.outcome is not MoveOutcome.HELD:
+                continue
+            outcome = await self._watch.until_known(told.session, told.judged.found.jid, told.token, seconds)
+            if outcome in BAD or (seconds and outcome is not MoveOutcome.HELD):
+                taken[number] = replace(told, outcome=outcome, why=WHY[outcome])
+                tell(taken[number])
 
     async def _beat(self) -> None:
         number = 1
@@ -99,34 +114,40 @@ class TakeOver:
 
     async def _take(self, one: JudgedDevice) -> Taken:
         session = session_of(CompanyId(one.company))
-        lease = await self._leases.acquire(session, self._me)
+        lease = await self._lease(session)
         if lease is None:
-            return Taken(
-                one, MoveOutcome.FAILED, "a worker acts for this company just now: unlink it first, or try later"
-            )
+            return _failed(one, "a worker acts for this company just now: unlink it first, or try later")
         try:
+            # The operator may have thought about it for an hour, and the owner has linked something meanwhile.
+            now = await self._judge(one)
+            if now.verdict is not one.verdict:
+                return _failed(one, now.why or "it is there already")
             await self._put(lease, one)
         except DeviceTaken as error:
-            return Taken(one, MoveOutcome.FAILED, f"{company_of(error.session)} has this device already")
+            return _failed(one, f"{company_of(error.session)} has this device already")
         except (NotImportable, StoreFenced, OSError) as error:
-            return Taken(one, MoveOutcome.FAILED, str(error))
+            return _failed(one, str(error))
         finally:
             await self._leases.release(lease)
-        await self._record(session, one)
+        await record(self._redis, session, "device.imported", one.found.label, self._by)
         await enqueue(self._redis, keys.QUEUE_SESSIONS, "resume", session, job_id=soon_again(f"resume:{session}"))
-        outcome = await self._watch(session, one.found.jid)
-        return Taken(one, outcome, _WHY[outcome])
+        outcome = await self._watch.until_known(session, one.found.jid, lease.token, LOGIN_SECONDS)
+        return Taken(one, outcome, WHY[outcome], lease.token)
+
+    async def _lease(self, session: SessionId) -> Lease | None:
+        for _ in range(_LEASE_SECONDS):
+            if (lease := await self._leases.acquire(session, self._me)) is not None:
+                return lease
+            await asyncio.sleep(1.0)
+        return None
 
     async def _put(self, lease: Lease, one: JudgedDevice) -> None:
-        fence = Fence(lease.token)
-        if one.verdict is MoveVerdict.AGAIN:
-            device = await self._store.device(lease.session)
-            if device is None:
-                raise NotImportable("its device is gone from the store")
-            await self._store.note(replace(device, parked="", again_at=0), fence)
-            return
-        candidate = one.found
+        fence, candidate = Fence(lease.token), one.found
         assert isinstance(candidate, Candidate)  # noqa: S101 - the judge was given candidates
+        there = await self._store.device(lease.session)
+        if one.verdict is MoveVerdict.AGAIN and there is not None and not await self._ran_on(there, candidate.touched):
+            await self._store.note(replace(there, parked="", again_at=0), fence)
+            return
         scratch = self._store.scratch(lease.session, lease.token)
         try:
             await asyncio.to_thread(write_device, self._template, candidate.rows(), Path(scratch))
@@ -137,34 +158,35 @@ class TakeOver:
         finally:
             self._store.discard(scratch)
 
-    async def _record(self, session: SessionId, one: JudgedDevice) -> None:
-        """Write the act into the operators' timeline and into the session's."""
-        await Wa(self._redis)(
-            "record",
-            session,
-            names={"stream": keys.OPERATORS},
-            fields=[
-                ["event", "device.imported"],
-                ["what", session],
-                ["detail", one.found.name],
-                ["by", self._by],
-                ["why", ""],
-            ],
-            counters=[],
-            event="device.imported",
-            detail=one.found.name,
-        )
+    async def _ran_on(self, device: StoredDevice, touched: float) -> bool:
+        """True if the old client has acted as the parked device since we lost it: its keys are newer than ours."""
+        lines = await answer(self._redis.lrange(keys.timeline(device.session), 0, -1))
+        lost = max((at for at, event in map(_event, lines) if event in _LOST), default=None)
+        return lost is not None and touched * 1000 > lost
 
-    async def _watch(self, session: SessionId, jid: str) -> MoveOutcome:
-        """WhatsApp's answer to the device, within `WATCH_SECONDS`."""
-        until = time.monotonic() + WATCH_SECONDS
-        while time.monotonic() < until:
-            device = await self._store.device(session)
-            if device is None or device.jid != jid:
-                return MoveOutcome.LOGGED_OUT
-            if device.parked:
-                return MoveOutcome.REPLACED
-            if (await self._snapshots.read(session)).body.state is State.LINKED and await self._leases.owner(session):
-                return MoveOutcome.HELD
-            await asyncio.sleep(LOOK_SECONDS)
-        return MoveOutcome.WAITING
+
+def _event(line: bytes) -> tuple[int, str]:
+    """The time (ms since the epoch) and the event of a timeline's line; an empty event for what is none."""
+    try:
+        value = orjson.loads(line)
+        return int(value["at"]), str(value["event"])
+    except (ValueError, KeyError, TypeError):
+        return 0, ""
+
+
+async def record(redis: ArqRedis, session: SessionId, event: str, detail: str, by: str) -> None:
+    """Write an act into the operators' timeline and into the session's."""
+    fields = {"event": event, "what": session, "detail": detail, "by": by, "why": ""}
+    await Wa(redis)(
+        "record",
+        session,
+        names={"stream": keys.OPERATORS},
+        fields=[list(pair) for pair in fields.items()],
+        counters=[],
+        event=event,
+        detail=detail,
+    )
+
+
+def _failed(one: JudgedDevice, why: str) -> Taken:
+    return Taken(one, MoveOutcome.FAILED, why)

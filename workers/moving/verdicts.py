@@ -56,6 +56,11 @@ class Found(Protocol):
     findings: list[MoveFinding]
     touched: float
 
+    @property
+    def label(self) -> str:
+        """The name as it may be shown and kept."""
+        ...
+
 
 class CompanyCheck(Protocol):
     """True for a text that can be a company's id."""
@@ -132,7 +137,7 @@ def judge(found: Sequence[Found], known: Known, rules: Rules) -> list[JudgedDevi
         findings = (*one.findings, *(MoveFinding(Level.STOP, text) for text in stops), *_remarks(one, known.now))
         refused = any(finding.level is Level.STOP for finding in findings)
         verdict = MoveVerdict.REFUSED if refused else MoveVerdict.AGAIN if own is not None else MoveVerdict.TAKE
-        judged.append(JudgedDevice(one, company, verdict, findings))
+        judged.append(JudgedDevice(one, company if known.is_company(company) else "", verdict, findings))
     return judged
 
 
@@ -141,7 +146,7 @@ def _stops(one: Found, company: str, known: Known, rules: Rules) -> Iterator[str
     if not company:
         yield "the company map does not name it"
     elif not known.is_company(company):
-        yield f"{company!r} can be no company's id: name it in a company map"
+        yield f"{one.label if company == one.name else company!r} can be no company's id: name it in a company map"
     if own is not None and own.company != company:
         yield f"{own.company} has this device already"
     if own is not None and own.company == company and not rules.again:
@@ -150,7 +155,7 @@ def _stops(one: Found, company: str, known: Known, rules: Rules) -> Iterator[str
         yield "the company has another device here: unlink that, or import with --replace"
     if company in known.running:
         yield "its owner is linking it just now"
-    if one.touched and known.now - one.touched < QUIET_SECONDS and own is None:
+    if one.touched and known.now - one.touched < QUIET_SECONDS:
         yield f"written {max(0, known.now - one.touched) / 60:.0f} min ago: the old service still runs it"
 
 
@@ -159,7 +164,7 @@ def _rivals(one: Found, company: str, found: Sequence[Found], first: dict[str, F
     if one.jid and any(other.jid == one.jid and _is_newer(other, one, found) for other in found if other is not one):
         yield "another entry holds the same device, and was used later"
     elif company and one.jid and (other := first.setdefault(company, one)) is not one:
-        yield f"{other.name} is for the same company"
+        yield f"{other.label} is for the same company"
 
 
 def _is_newer(other: Found, one: Found, found: Sequence[Found]) -> bool:
@@ -167,6 +172,8 @@ def _is_newer(other: Found, one: Found, found: Sequence[Found]) -> bool:
 
 
 def _remarks(one: Found, now: float) -> Iterator[MoveFinding]:
+    if one.jid and not one.touched:
+        yield MoveFinding(Level.INFO, "when it was last used is not known: see that the old service is stopped")
     if one.touched and now - one.touched > OLD_SECONDS:
         days = (now - one.touched) / 86400
         yield MoveFinding(Level.WARN, f"not used for {days:.0f} days: WhatsApp may have unlinked it")

@@ -11,7 +11,7 @@ OTHER = "79001230002:3@s.whatsapp.net"
 
 
 def one(name="aurora", jid=JID, age=3600.0, findings=()):
-    return SimpleNamespace(name=name, jid=jid, findings=list(findings), touched=NOW - age if age else 0.0)
+    return SimpleNamespace(name=name, label=name, jid=jid, findings=list(findings), touched=NOW - age if age else 0.0)
 
 
 def known(*registered, running=()):
@@ -39,7 +39,14 @@ CASES: dict = {
     "named by its jid": (one(name="a b"), known(), {"companies": {JID: "lotus"}}, MoveVerdict.TAKE, ""),
     "there already": (one(age=1), known(Registered("aurora", JID)), {}, MoveVerdict.THERE, ""),
     "parked": (one(age=1), known(Registered("aurora", JID, "replaced")), {}, MoveVerdict.REFUSED, "--again"),
-    "parked, again": (one(age=1), known(Registered("aurora", JID, "replaced")), {"again": True}, MoveVerdict.AGAIN, ""),
+    "parked, still running": (
+        one(age=60),
+        known(Registered("aurora", JID, "replaced")),
+        {"again": True},
+        MoveVerdict.REFUSED,
+        "the old service still runs it",
+    ),
+    "parked, again": (one(), known(Registered("aurora", JID, "replaced")), {"again": True}, MoveVerdict.AGAIN, ""),
     "another company's": (one(), known(Registered("lotus", JID)), {}, MoveVerdict.REFUSED, "lotus has this device"),
     "another device": (one(), known(Registered("aurora", OTHER)), {}, MoveVerdict.REFUSED, "--replace"),
     "another device, replaced": (one(), known(Registered("aurora", OTHER)), {"replace": True}, MoveVerdict.TAKE, ""),

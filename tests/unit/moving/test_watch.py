@@ -1,0 +1,49 @@
+"""The outcome of a take-over, by what the registry and the snapshot say."""
+
+import pytest
+
+from shared.core.failures import FailureCode
+from shared.core.ids import SessionId
+from shared.core.lifecycle import State
+from shared.core.protocol import Body
+from workers.moving.sources import Candidate
+from workers.moving.watch import BAD, WHY, MoveOutcome, outcome_of
+from workers.reasons import view
+from workers.store.device import StoredDevice
+
+JID, OTHER = "79001230001:7@s.whatsapp.net", "79001230001:8@s.whatsapp.net"
+LINKED, COMING = Body(state=State.LINKED), Body(state=State.RECONNECTING)
+LOCKED = Body(state=State.FAILED, failure=view(FailureCode.ACCOUNT_RESTRICTED))
+
+
+def device(jid=JID, parked=""):
+    return StoredDevice(SessionId("company_aurora"), jid, 1, "", parked)
+
+
+CASES: dict = {
+    "logged in": (device(), LINKED, True, MoveOutcome.HELD),
+    "taken up, not yet logged in": (device(), COMING, True, None),
+    "linked is what was said before": (device(), LINKED, False, None),
+    "the old client is back": (device(parked="replaced"), LINKED, True, MoveOutcome.REPLACED),
+    "banned": (device(parked="banned"), COMING, True, MoveOutcome.BANNED),
+    "gone": (None, COMING, True, MoveOutcome.LOGGED_OUT),
+    "linked anew": (device(OTHER), LINKED, True, MoveOutcome.LOGGED_OUT),
+    "restricted": (None, LOCKED, True, MoveOutcome.RESTRICTED),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_outcome_has_its_signs(case):
+    registered, body, logged_in, outcome = CASES[case]
+    assert outcome_of(registered, JID, body, logged_in=logged_in) is outcome
+
+
+def test_every_outcome_but_a_failure_has_its_sentence():
+    assert set(WHY) == set(MoveOutcome) - {MoveOutcome.FAILED}
+    assert set(WHY) > BAD
+
+
+def test_a_name_that_holds_the_number_is_shown_masked():
+    assert Candidate("79001230001:7", JID).label == "+7 •••••• 00 01:7"
+    assert Candidate("aurora", JID).label == "aurora"
+    assert Candidate("79001230001").label == "79001230001"

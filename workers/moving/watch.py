@@ -1,0 +1,75 @@
+"""The outcome of a take-over: read from the registry, the lease and the snapshot, never asked of WhatsApp."""
+
+import asyncio
+import time
+from enum import StrEnum
+
+from redis.asyncio import Redis
+
+from shared.core.failures import FailureCode
+from shared.core.ids import SessionId
+from shared.core.lifecycle import State
+from shared.core.protocol import Body
+from shared.state.lease import Leases
+from shared.state.snapshots import Snapshots
+from workers.engine.protocol import LostReason
+from workers.store.device import DeviceStore, StoredDevice
+
+LOOK_SECONDS = 0.25
+
+
+class MoveOutcome(StrEnum):
+    """The result for a device that was taken over."""
+
+    HELD = "held"
+    REPLACED = "replaced"
+    BANNED = "banned"
+    RESTRICTED = "restricted"
+    LOGGED_OUT = "logged-out"
+    WAITING = "waiting"
+    FAILED = "failed"
+
+
+WHY = {
+    MoveOutcome.HELD: "held, as the same device",
+    MoveOutcome.REPLACED: "the old service is back: stop it, then import with --again",
+    MoveOutcome.BANNED: "WhatsApp has banned the account for a time; the device is parked and tried again after it",
+    MoveOutcome.RESTRICTED: "WhatsApp has restricted the account: its owner learns more on the phone",
+    MoveOutcome.LOGGED_OUT: "removed on the phone: send the owner a link",
+    MoveOutcome.WAITING: "in the store; no worker has logged it in yet",
+}
+"""A sentence for the operator; a failed device has its own."""
+BAD = frozenset({MoveOutcome.REPLACED, MoveOutcome.BANNED, MoveOutcome.RESTRICTED, MoveOutcome.LOGGED_OUT})
+
+
+def outcome_of(device: StoredDevice | None, jid: str, body: Body, *, logged_in: bool) -> MoveOutcome | None:
+    """The outcome, or None while it is open. `logged_in`: the body was written by a worker that took the device up."""
+    if device is None or device.jid != jid:
+        restricted = body.failure is not None and body.failure.code is FailureCode.ACCOUNT_RESTRICTED
+        return MoveOutcome.RESTRICTED if restricted else MoveOutcome.LOGGED_OUT
+    if device.parked:
+        return MoveOutcome.BANNED if device.parked == LostReason.BANNED else MoveOutcome.REPLACED
+    return MoveOutcome.HELD if logged_in and body.state is State.LINKED else None
+
+
+class Watch:
+    """Looks at devices that were taken over."""
+
+    def __init__(self, redis: Redis, store: DeviceStore) -> None:
+        self._store = store
+        self._leases = Leases(redis)
+        self._snapshots = Snapshots(redis)
+
+    async def until_known(self, session: SessionId, jid: str, token: int, seconds: float) -> MoveOutcome:
+        """The outcome, within `seconds`; `token` is the lease under which the device was taken over."""
+        until = time.monotonic() + seconds
+        while (outcome := await self._look(session, jid, token)) is None:
+            if time.monotonic() > until:
+                return MoveOutcome.WAITING
+            await asyncio.sleep(LOOK_SECONDS)
+        return outcome
+
+    async def _look(self, session: SessionId, jid: str, token: int) -> MoveOutcome | None:
+        stored = await self._snapshots.read(session)
+        logged_in = stored.attempt > token and await self._leases.owner(session) is not None
+        return outcome_of(await self._store.device(session), jid, stored.body, logged_in=logged_in)
