@@ -28,8 +28,9 @@ MINUTES = float(os.environ.get("TRAFFIC_MINUTES", "0.4"))
 CONTACTS = 3
 """Who writes to a company. Its sessions with them are made in the first round."""
 AT_ONCE = 10
-MB, DESCRIPTORS, FILE_MB = 20, 10, 4
-"""What may come to it in the second half: breath of a garbage collector, a log of SQLite's for each session. In the first
+MB, DESCRIPTORS, FILE_MB = 20, 16, 4
+"""What may come to it in the second half: breath of a garbage collector, some connections to SQLite and a
+log of its for each session. In the first
 half the caches of sessions that were idle fill."""
 EACH_MB = 0.6
 """A session with traffic takes so much more than an idle one, once its caches are full."""
