@@ -5,6 +5,7 @@ what the sessions cost at rest. Memory is the worker's own, after a quarter of t
 """
 
 import asyncio
+import contextlib
 import itertools
 import os
 import time
@@ -33,12 +34,13 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What so many texts took: ms of processor each, and the memory (MB) early and late."""
+    """What so many texts took: ms of processor each, and the memory (MB) early and late. `untold`: nobody heard of them."""
 
     ms: float
     early: float
     late: float
     texts: int
+    untold: int
 
 
 async def measure(run: Run) -> list[Line]:
@@ -54,6 +56,7 @@ async def measure(run: Run) -> list[Line]:
     return [
         Line(f"{what}: processor time a text", ours.ms, "ms", floor=bare.ms, samples=ours.texts),
         Line("processor time: times bare neonize", ours.ms / bare.ms, "x", bar=BAR),
+        Line("texts that were not told a minute later", ours.untold, "", bar=0),
         Line("memory a session, at the end", ours.late / sessions, "MB", bar=MEMORY_BAR, floor=bare.late / sessions),
         Line("memory at the end: times that after a quarter", ours.late / ours.early, "x", bar=FLAT_BAR),
     ]
@@ -108,10 +111,12 @@ async def _talk(run: Run, fleet: Fleet, sessions: int, seconds: int, pid: int, h
     run.say(f"{texts // 4} of {texts} texts, {early:.0f} MB")
     await say(texts - texts // 4)
     if already:
-        await until(lambda: heard() >= already + texts, DRAIN_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            await until(lambda: heard() >= already + texts, DRAIN_SECONDS)
     else:
         await asyncio.sleep(2)
-    return Cost((_seconds(pid) - before) * 1000 / texts, early, memory.family(pid)[0].own, texts)
+    untold = max(0, already + texts - heard()) if already else 0
+    return Cost((_seconds(pid) - before) * 1000 / texts, early, memory.family(pid)[0].own, texts, untold)
 
 
 def _seconds(pid: int) -> float:
