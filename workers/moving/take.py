@@ -23,7 +23,7 @@ from workers.moving.files import write_device
 from workers.moving.sources import Candidate
 from workers.moving.verdicts import JudgedDevice, MoveVerdict
 from workers.moving.watch import BAD, WHY, MoveOutcome, Watch
-from workers.store.device import DeviceStore, DeviceTaken, Fence, StoredDevice, StoreFenced, Told
+from workers.store.device import DeviceStore, DeviceTaken, Fence, StoredDevice, StoreFenced
 
 LOGIN_SECONDS = 60.0
 """A worker with room takes a device up within seconds."""
@@ -152,9 +152,7 @@ class TakeOver:
         try:
             await asyncio.to_thread(write_device, self._template, candidate.rows(), Path(scratch))
             linked_at = candidate.linked_at or now_ms()
-            device = await self._store.adopt(lease.session, scratch, candidate.jid, linked_at, fence, moved=True)
-            # Linked long ago, elsewhere: nobody is told of that now.
-            await self._store.note(replace(device, told=Told.VERIFIED), fence)
+            await self._store.adopt(lease.session, scratch, candidate.jid, linked_at, fence, moved=True)
         finally:
             self._store.discard(scratch)
 

@@ -65,7 +65,7 @@ class DeviceTaken(Exception):
     """Another session has registered this very device, and nothing was written. `session` is that one."""
 
     def __init__(self, session: SessionId) -> None:
-        super().__init__("another session has registered this device")
+        super().__init__(f"{session} has registered this device")
         self.session = session
 
 
@@ -109,7 +109,7 @@ class DeviceStore(Protocol):
 
         A jid belongs to one session. WhatsApp has just given it to a device that was linked a moment ago, so another session
         that has it is linked no more and is forgotten. A device that `moved` in proves nothing like that: `DeviceTaken` is
-        raised."""
+        raised. It is registered as verified, as nobody is to be told of it now."""
         ...
 
     async def held_as(self, phones: Iterable[str]) -> list[StoredDevice]:

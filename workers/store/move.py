@@ -1,7 +1,7 @@
 """Moves a deployment from SQLite files to Postgres: python -m workers.store.move --from DATA_DIR [--dry-run]
 
 Stop all workers first. Needs the deployment's environment: DATABASE_URL is where the devices go, REDIS_URL tells whether
-anybody still holds one. Each device is copied with its registry row in one transaction. The command may be run again after
+anybody still holds one. Each device is adopted as a new one is: its keys and its registry row in one transaction. The command may be run again after
 an interruption: what is in Postgres already is left as it is there. The files stay as a backup; in the end the registry is
 renamed to registry.sqlite3.moved, so that no worker resumes from them by mistake: one device in two places is a device that
 WhatsApp throws out.
@@ -13,27 +13,27 @@ import sqlite3
 import sys
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import replace
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from shared import settings
-from shared.core.ids import SessionId
+from shared.core.ids import SessionId, WorkerId
 from shared.state import pool as redis_pool
 from shared.state.lease import Leases
 from shared.telemetry import logs
 from workers.engine.devices import settle
-from workers.store.device import StoreAway, StoreRefused
+from workers.store.device import DeviceTaken, Fence, StoreAway, StoredDevice, StoreRefused
 from workers.store.postgres import pgbouncer
-from workers.store.postgres.connections import Connection, Connections
-from workers.store.postgres.copy import DeviceFile, NotADevice, read_file, script
+from workers.store.postgres.copy import NotADevice, read_file
 from workers.store.postgres.dsn import server_of
 from workers.store.postgres.reach import reached
-from workers.store.scratch import in_use
+from workers.store.postgres.store import PostgresStore
+from workers.store.scratch import Scratch, in_use
 
 REGISTRY = "registry.sqlite3"
 SECONDS = 300.0
@@ -53,20 +53,7 @@ class Transfer(StrEnum):
     FAILED = "NOT moved"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of the registry."""
-
-    session: SessionId
-    jid: str
-    linked_at: int
-    parked: str
-    token: int = 0
-    again_at: int = 0
-    told: int = 2
-
-
-def rows_of(folder: Path) -> list[Row]:
+def rows_of(folder: Path) -> list[StoredDevice]:
     """The registry in `folder`. Raises `CannotMove`."""
     registry = folder / REGISTRY
     if not registry.exists():
@@ -75,7 +62,11 @@ def rows_of(folder: Path) -> list[Row]:
     with closing(sqlite3.connect(registry, timeout=5)) as file:
         # Columns stand in the order in which they were added: an older registry has fewer.
         found = file.execute("SELECT * FROM devices ORDER BY session").fetchall()
-    return [Row(SessionId(session), *rest) for session, *rest in found]
+    files = folder / "devices"
+    return [
+        StoredDevice(SessionId(session), jid, at, str(files / f"{session}.sqlite3"), *rest)
+        for session, jid, at, *rest in found
+    ]
 
 
 async def refuse_while_in_use(folder: Path, redis: Redis) -> None:
@@ -90,49 +81,43 @@ async def refuse_while_in_use(folder: Path, redis: Redis) -> None:
         raise CannotMove(f"Sessions are held, by {', '.join(alive)}: stop all workers, then wait 10 s.")
 
 
-async def move(folder: Path, connections: Connections, *, dry: bool) -> Counter[Transfer]:
+async def move(folder: Path, store: PostgresStore, *, dry: bool) -> Counter[Transfer]:
     """Move every registered device; prints a line for each."""
     fates: Counter[Transfer] = Counter()
     rows = rows_of(folder)
+    there = {one.session: one.jid for one in await store.registered()}
+    owners = {jid: session for session, jid in there.items()}
     for number, row in enumerate(rows, 1):
         try:
-            device = await asyncio.to_thread(_read, folder, row)
-            fate = await connections.run(partial(_put, row=row, device=device, dry=dry))
-            what = f"{device.rows} rows"
-        except (NotADevice, sqlite3.Error) as error:
+            count = await asyncio.to_thread(_count, row)
+            if row.session in there:
+                fate = Transfer.THERE if there[row.session] == row.jid else Transfer.REPLACED
+            elif row.jid in owners:
+                raise DeviceTaken(owners[row.jid])  # noqa: TRY301 - told like what the store itself refuses
+            else:
+                fate = Transfer.MOVED
+                if not dry:
+                    await _put(store, row)
+            what = f"{count} rows"
+        except (NotADevice, DeviceTaken, sqlite3.Error) as error:
             fate, what = Transfer.FAILED, str(error)
         fates[fate] += 1
         _say(f"{number}/{len(rows)} {row.session}: {fate.value} ({what})")
     return fates
 
 
-def _read(folder: Path, row: Row) -> DeviceFile:
-    path = str(folder / "devices" / f"{row.session}.sqlite3")
-    if Path(path).exists():
-        settle(path)  # raises when somebody has it open
-    return read_file(path, row.jid)
+def _count(row: StoredDevice) -> int:
+    """Rows of a device's file, which is settled first. Raises `NotADevice` and `sqlite3.Error`."""
+    if Path(row.database).exists():
+        settle(row.database)  # raises when somebody has it open
+    return read_file(row.database, row.jid).rows
 
 
-async def _put(connection: Connection, *, row: Row, device: DeviceFile, dry: bool) -> Transfer:
-    found = await connection.fetch(
-        "SELECT session, jid FROM wa_devices WHERE session = $1 OR jid = $2", row.session, row.jid
-    )
-    for session, jid in found:
-        if session != row.session:
-            raise NotADevice(f"{session} has registered the same device")
-        return Transfer.THERE if jid == row.jid else Transfer.REPLACED
-    if not dry:
-        statements = script(
-            row.session,
-            device,
-            row.linked_at,
-            row.token,
-            parked=row.parked,
-            again_at=row.again_at,
-            told=row.told,
-        )
-        await connection.execute(statements)
-    return Transfer.MOVED
+async def _put(store: PostgresStore, row: StoredDevice) -> None:
+    fence = Fence(row.token)
+    device = await store.adopt(row.session, row.database, row.jid, row.linked_at, fence, parked=row.parked, moved=True)
+    if (row.again_at, row.told) != (device.again_at, device.told):
+        await store.note(replace(device, again_at=row.again_at, told=row.told), fence)
 
 
 def _retire(folder: Path) -> None:
@@ -153,7 +138,9 @@ async def run(folder: Path, *, dry: bool) -> int:
     try:
         await refuse_while_in_use(folder, redis)
         async with reached(server, pgbouncer.installed(), config.database_pool, seconds=SECONDS) as postgres:
-            fates = await move(folder, postgres.connections, dry=dry)
+            with TemporaryDirectory() as scratch:
+                store = PostgresStore(postgres.connections, postgres.dsn, Scratch(Path(scratch), WorkerId("move")))
+                fates = await move(folder, store, dry=dry)
     finally:
         await redis.aclose(close_connection_pool=True)
     _say("; ".join(f"{count} {fate.value}" for fate, count in fates.items()) or "No device is registered.")

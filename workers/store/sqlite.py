@@ -95,7 +95,8 @@ class SqliteStore:
         parked: str = "",
         moved: bool = False,
     ) -> StoredDevice:
-        device = StoredDevice(session, jid, linked_at, str(self._file(session)), parked, fence.token, told=Told.NOTHING)
+        told = Told.VERIFIED if moved else Told.NOTHING
+        device = StoredDevice(session, jid, linked_at, str(self._file(session)), parked, fence.token, told=told)
         await asyncio.to_thread(self._adopt, scratch, device, moved)
         return device
 

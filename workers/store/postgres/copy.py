@@ -47,9 +47,9 @@ INSERT INTO "{table}" ({columns}) SELECT {columns} FROM json_populate_recordset(
 """
 _REGISTER = """
 INSERT INTO wa_devices (session, jid, linked_at, parked, token, again_at, told)
-VALUES ({session}, {jid}, {linked_at}, {parked}, {token}, {again_at}, {told})
+VALUES ({session}, {jid}, {linked_at}, {parked}, {token}, 0, {told})
 ON CONFLICT (session) DO UPDATE SET jid = excluded.jid, linked_at = excluded.linked_at, parked = excluded.parked,
-                                    token = excluded.token, again_at = excluded.again_at, told = excluded.told;
+                                    token = excluded.token, again_at = 0, told = excluded.told;
 """
 
 
@@ -105,7 +105,6 @@ def script(
     token: int,
     *,
     parked: str = "",
-    again_at: int = 0,
     told: int = 0,
 ) -> str:
     """Statements that put the device in place of whatever the session had, and register it. Idempotent.
@@ -130,7 +129,7 @@ def script(
         table = device.tables[name]
         columns = ", ".join(f'"{column}"' for column in table.columns)
         parts.append(_INSERT.format(table=name, columns=columns, rows=quoted(table.json())))
-    numbers = {"linked_at": int(linked_at), "again_at": int(again_at), "told": int(told)}
+    numbers = {"linked_at": int(linked_at), "told": int(told)}
     parts.append(_REGISTER.format(**names, **numbers, parked=quoted(parked)))
     return "".join(parts)
 

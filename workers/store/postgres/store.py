@@ -131,7 +131,8 @@ class PostgresStore:
             device = await asyncio.to_thread(read_file, scratch, jid)
         except sqlite3.Error as error:
             raise NotADevice(f"the device file cannot be read: {error}") from error
-        statements = script(session, device, linked_at, fence.token, parked=parked)
+        told = Told.VERIFIED if moved else Told.NOTHING
+        statements = script(session, device, linked_at, fence.token, parked=parked, told=told)
         try:
             await self._persist(lambda: self._connections.script(statements), fence)
         except asyncpg.UniqueViolationError:
@@ -146,7 +147,7 @@ class PostgresStore:
             if error.sqlstate != FENCED:
                 raise
             raise StoreFenced(await self._newest(session)) from None
-        return self._device(session, jid, linked_at, parked, fence.token, 0, Told.NOTHING)
+        return self._device(session, jid, linked_at, parked, fence.token, 0, told)
 
     async def claim(self, session: SessionId, fence: Fence) -> StoredDevice | None:
         found = await self._run(lambda connection: connection.fetch(_CLAIM, session, fence.token))
