@@ -139,8 +139,8 @@ def _pieces() -> tuple[str, tuple[tuple[str, str], ...], str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """What Redis gets of `wa.lua` for one script. `service` and `session`: the roles of the names that it uses."""
+class ScriptPart:
+    """The part of `wa.lua` that Redis gets for one script. `service` and `session`: the roles of the names that it uses."""
 
     source: str
     digest: str
@@ -149,7 +149,7 @@ class Cut:
 
 
 @functools.cache
-def cut(script: str) -> Cut:
+def cut(script: str) -> ScriptPart:
     """The part of `wa.lua` that a script needs, with its facts on the first line. Raises KeyError for an unknown script."""
     beginning, named, end = _pieces()
     if f"script.{script}" not in dict(named):
@@ -162,7 +162,7 @@ def cut(script: str) -> Cut:
     told = {name: value for name, value in facts().items() if f"facts.{name}" in body}
     source = f"local facts = {_lua(told)} {body}"
     roles = set(re.findall(r"key\.(\w+)", body))
-    return Cut(
+    return ScriptPart(
         source,
         hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(),
         {role: name for role, name in _OF_THE_SERVICE.items() if role in roles},
@@ -208,7 +208,9 @@ class Wa:
             raise IllegalStep(f"{step.partition('!')[0].replace(' ', ' → ')} is not in the lifecycle table") from None
         return _read(said)
 
-    async def _run(self, part: Cut, by_role: Mapping[str, str], script: str, told: bytes, mark: str) -> bytes | str:
+    async def _run(
+        self, part: ScriptPart, by_role: Mapping[str, str], script: str, told: bytes, mark: str
+    ) -> bytes | str:
         words = (part.digest, len(by_role), *by_role.values(), script, ",".join(by_role), told, mark)
         evalsha = cast("Callable[..., Awaitable[bytes | str]]", self._redis.evalsha)
         try:

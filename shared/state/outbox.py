@@ -79,7 +79,7 @@ class Next:
 
 
 class Written(StrEnum):
-    """What can be written of a text."""
+    """The state of a text, as it can be written."""
 
     REQUEUED = "requeued"  # it was to be sent, and has not been: it waits again
     ENDED = "ended"  # the first end counts
