@@ -120,6 +120,8 @@ class Onboarding:
         started = funnel(Stage.STARTED, method, region)
         change = queued(method, "attempt.requested", field(Counter.ATTEMPTS, method=method.value), started)
         requested = await self._claims.request(link.session, subject, change)
+        if requested.outcome is Outcome.REVOKED:
+            raise Refused(FailureCode.LINK_SPENT)
         if requested.outcome is Outcome.LIMITED:
             raise Refused(FailureCode.COOL_DOWN, retry_at=requested.retry_at)
         if requested.outcome is Outcome.DIFFERS:

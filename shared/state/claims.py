@@ -38,6 +38,7 @@ class Outcome(StrEnum):
     DIFFERS = "differs"  # one runs already, for another phone
     LINKED = "linked"  # there is nothing to do
     LIMITED = "limited"  # too many were started lately
+    REVOKED = "revoked"  # the link is worth nothing any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +109,9 @@ class Claims:
         said = await self._wa(
             "request",
             session,
-            names=link_queue(),
+            names={**link_queue(), "link": keys.link(subject.link)},
             subject=subject.dump(),
+            revoked=REVOKED,
             change=change.dump(),
             event=self._news.of(session, change.told, change.body),
             job=link_job(session),

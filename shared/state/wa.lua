@@ -336,8 +336,10 @@ local function keep_expectation(body, joined)
   return true
 end
 
--- Of any number of requests one begins an attempt, with its job; the others join it, and may bring a phone.
+-- Of any number of requests one begins an attempt, with its job; the others join it, and may bring a phone. A link that was
+-- revoked since somebody looked begins and joins nothing.
 function script.request()
+  if call('GET', key.link) == arg.revoked then return { outcome = 'revoked', attempt = 0 } end
   local number, _, body = present()
   if facts.device[body.state] then return { outcome = 'linked', attempt = 0 } end
   local attempt = tonumber(call('GET', key.claim) or nil)

@@ -1,10 +1,12 @@
 """What an owner may ask for, where it does not need a browser to see it."""
 
+from dataclasses import replace
+
 import pytest
 from pydantic import SecretStr
 
 from app.access import Link
-from app.onboarding import Onboarding
+from app.onboarding import Endings, Onboarding
 from shared.core.clock import now_ms
 from shared.core.failures import FailureCode, Refused
 from shared.core.ids import CompanyId
@@ -31,3 +33,27 @@ async def test_a_tab_that_outlives_its_link_may_look_and_not_ask(onboarding, wor
     assert await world.everything() == {}
     await onboarding.cancel(link)  # it may still take back what it began
     await onboarding.request_qr(a_link(60_000))
+
+
+@pytest.mark.parametrize("runs", [False, True], ids=["nothing runs", "an attempt runs"])
+@pytest.mark.parametrize("ask", ["qr", "code"])
+async def test_a_link_that_is_revoked_while_its_click_is_on_its_way_begins_and_joins_nothing(
+    onboarding, redis, world, monkeypatch, ask, runs
+):
+    link = replace(a_link(60_000), id="another")
+    if runs:
+        await world.ask()
+    check = onboarding._check
+
+    async def check_and_be_overtaken(*about):
+        await check(*about)
+        await Endings(redis, world.claims).revoke_link(link.id)
+        nonlocal before
+        before = await world.everything()
+
+    before = {}
+    monkeypatch.setattr(onboarding, "_check", check_and_be_overtaken)
+    with pytest.raises(Refused) as refused:
+        await (onboarding.request_qr(link) if ask == "qr" else onboarding.request_code(link, "89001234567", "host"))
+    assert refused.value.code is FailureCode.LINK_SPENT
+    assert await world.everything() == before
