@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import orjson
+import structlog
 from arq.constants import in_progress_key_prefix, job_key_prefix
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, ResponseError
@@ -27,9 +28,11 @@ from redis.exceptions import NoScriptError, ResponseError
 from shared.core import keys
 from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import CANCELLABLE, DEVICE, RUNNING, STEPS, IllegalStep, State
-from shared.telemetry.metrics import BUCKETS
+from shared.telemetry.metrics import BUCKETS, Counter
 
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 LEASE_MS = 7_000
 """A worker whose last heartbeat is older than this owns nothing any more."""
@@ -38,6 +41,7 @@ SETTLING_MS = 5_000
 SWEEP_GRACE_MS = 20_000
 """Past its deadline by this much, a running onboarding is closed by anybody who sees it. Its own worker is always first."""
 
+_KIND = re.compile(r"^.*?(?=wa:|arq:)")
 _SOURCE = Path(__file__).parent / "state" / "wa.lua"
 
 _OF_THE_SERVICE: dict[str, str] = {
@@ -107,6 +111,8 @@ def facts() -> dict[str, Any]:
         "once": keys.ONCE_TTL,
         "said": keys.SAID_TTL,
         "minute": keys.MINUTE,
+        "year": 365 * keys.DAY,
+        "odd": Counter.ODD_VALUES.value,
     }
 
 
@@ -220,11 +226,19 @@ class Wa:
             return await evalsha(*words)
 
 
+def tell_odd(name: str) -> None:
+    """Log that what stood under one of our names was thrown away: the kind of the name, neither whose it is nor the value."""
+    log.error("redis.odd-value", name=":".join(_KIND.sub("", name).split(":")[:2]))
+
+
 def _read(said: bytes | str) -> Any:
+    answer, *odd = (said.encode() if isinstance(said, str) else said).split(b"\n")
+    for name in odd:
+        tell_odd(name.decode(errors="replace"))
     try:
-        return orjson.loads(said)
+        return orjson.loads(answer)
     except ValueError:  # a script hands on what anybody may have put under a name, and not all of that is UTF-8
-        return orjson.loads(said.decode(errors="replace") if isinstance(said, bytes) else said)
+        return orjson.loads(answer.decode(errors="replace"))
 
 
 def batches(things: Iterable[T], most: int = 200) -> Iterator[list[T]]:

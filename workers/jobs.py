@@ -14,7 +14,7 @@ from arq import Retry
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core.ids import SessionId, WorkerId, company_of
 from shared.jobs.queue import Job, enqueue, soon_again
 from shared.state.forgetting import Forgetting
@@ -245,7 +245,7 @@ async def room_elsewhere(redis: ArqRedis, me: WorkerId) -> bool:
         if worker == me or not await redis.exists(keys.alive(worker)):
             continue
         said = await answer(redis.hmget(keys.worker(worker), ["maxSessions", "sessions", "attempts"]))
-        most, *taken = (int(one) if one is not None and one.isdigit() else 0 for one in said)
+        most, *taken = map(odd.number, said)
         if most > sum(taken):
             return True
     return False

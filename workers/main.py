@@ -274,7 +274,7 @@ class Worker:
         at_start = True
         while True:
             try:
-                if at_start or not await redis.exists(keys.SWEPT):
+                if at_start or await redis.pttl(keys.SWEPT) <= 0:
                     await call_sweep()
                 at_start = False
             except (RedisError, OSError, TimeoutError) as error:

@@ -26,7 +26,7 @@ from shared.state.rescue import Rescue
 from shared.state.snapshots import Change, Snapshots, Stored
 from shared.telemetry import sentry
 from shared.telemetry.metrics import UNKNOWN_REGION, Counter, Swept, field
-from shared.wa import Wa
+from shared.wa import SETTLING_MS, Wa
 from workers import reasons, tallies
 from workers.store.device import DeviceStore, Fence, StoreAway, StoredDevice
 
@@ -75,7 +75,9 @@ class Sweeper:
                 again = await self._wa("end_sweep", names=names, worker=self._me, rest=REST_MS)
 
     async def _once(self) -> None:
-        await asyncio.sleep(max(0, await self._redis.pttl(keys.SETTLING)) / 1000)
+        settles = await self._redis.pttl(keys.SETTLING)
+        if 0 < settles <= SETTLING_MS:
+            await asyncio.sleep(settles / 1000)
         await self._close_overdue()  # first: what nobody waits for any more is not begun anew
         registry: dict[SessionId, StoredDevice] = {}
         away: StoreAway | None = None

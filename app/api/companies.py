@@ -77,9 +77,9 @@ class Views:
     async def _readable(self, name: bytes) -> Stored | None:
         try:
             session = session_of(company_of(SessionId(name.decode())))
-            return await self._snapshots.read(session)
         except ValueError:  # written by somebody else
             return None
+        return await self._snapshots.read(session)
 
     async def _read(self, session: SessionId) -> tuple[Stored, int | None, str]:
         stored = await self._snapshots.read(session)

@@ -14,7 +14,8 @@ from app.http import problems
 from app.http.border import Border
 from app.http.operations import COMPANIES, Answer, Header, Operation
 from app.http.problems import Problem
-from shared.core import keys
+from shared.core import keys, odd
+from shared.core.events import EventType
 from shared.state.pool import PASSING
 
 log = structlog.get_logger()
@@ -24,6 +25,7 @@ MOST_READERS = 50
 QUIET_SECONDS = 15.0
 """A stream without events says so often that it lives; hosts cut what is silent for 30 s."""
 _AT_ONCE = 100
+_KINDS = {kind.value for kind in EventType}
 
 LAST_EVENT_ID = Header(
     "Last-Event-ID",
@@ -82,7 +84,8 @@ class Feed:
                 entries = await self._redis.xrange(keys.FEED, min=f"({last}", count=_AT_ONCE)
                 for place, entry in entries:
                     last = place.decode()
-                    yield _text(last, entry)
+                    if odd.text(entry.get(b"type")) in _KINDS and odd.fields(entry.get(b"body")):
+                        yield _text(last, entry)
                 if not entries:
                     yield b"" if await _came(news) else b": \n\n"
         except (RedisError, *PASSING) as error:

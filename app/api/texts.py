@@ -4,6 +4,7 @@ import asyncio
 import re
 
 from arq.connections import ArqRedis
+from pydantic import ValidationError
 
 from app.api.models import ContactView, MessageStatus
 from app.http import problems
@@ -66,7 +67,10 @@ class Texts:
         if not found:
             raise Problem(problems.NO_MESSAGE)
         known = {name: value for name, value in found.items() if name in MessageStatus.FIELDS}
-        status = MessageStatus.model_validate({"id": message, **known})
+        try:
+            status = MessageStatus.model_validate({"id": message, **known})
+        except ValidationError:  # written by somebody else
+            raise Problem(problems.NO_MESSAGE) from None
         return status.model_copy(update={"advice": advice(status.status) if status.status else None})
 
     async def contact(self, session: SessionId, number: str) -> ContactView:

@@ -5,7 +5,6 @@ import webbrowser
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-import orjson
 from arq.constants import job_key_prefix
 from pydantic import ValidationError
 from rich.console import Console
@@ -18,7 +17,7 @@ from app.api.models import NewLink
 from app.cli import records, words
 from app.cli.terminal import Cannot, Operator, Output, line, table
 from app.onboarding import Endings
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core import phone as phones
 from shared.core.clock import now_ms
 from shared.core.failures import Refused
@@ -26,7 +25,7 @@ from shared.core.ids import SessionId, company_of
 from shared.core.lifecycle import DEVICE, State
 from shared.jobs.queue import enqueue, soon_again
 from shared.state.claims import MOST_STARTS, Claims
-from shared.state.cooldowns import Cooldowns, Whose
+from shared.state.cooldowns import Cooldowns, Whose, waits_until
 from shared.state.events import News
 from shared.state.forgetting import Forgetting
 from shared.state.lease import Leases
@@ -243,13 +242,13 @@ async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: boo
     data, rows = [], []
     for whose, key in names.items():
         raw = await op.redis.get(key)
-        value = orjson.loads(raw) if raw and raw.startswith(b"{") else {}
-        until, refusals = int(value.get("until", 0)), int(value.get("refusals", 0))
-        held = raw.decode() if raw and not value else None
+        value = odd.fields(raw)
+        until, refusals = waits_until(raw), odd.number(value.get("refusals"))
+        held = odd.text(raw) if raw and not value else None
         data.append({"whose": whose, "key": key, "until": until, "refusals": refusals, "heldBy": held})
         waits = f"until {words.clock(until)} UTC" if until > now_ms() else held or "may try"
         rows.append((whose, waits, refusals, key))
-    begun = int(await op.redis.get(starts) or 0)
+    begun = odd.number(await op.redis.get(starts))
     until = now_ms() + await op.redis.pttl(starts) if begun >= MOST_STARTS else 0
     data.append({"whose": "attempts", "key": starts, "until": until, "refusals": begun, "heldBy": None})
     rows.append(("attempts", f"until {words.clock(until)} UTC" if until else "may try", begun, starts))

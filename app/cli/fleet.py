@@ -11,7 +11,7 @@ from app.cli import records, words
 from app.cli.terminal import Cannot, Operator, Output, line, table, together
 from app.ops import gauges
 from app.ops.gauges import WorkerView
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core.clock import now_ms
 from shared.core.lifecycle import RUNNING
 from shared.state.pool import answer
@@ -22,7 +22,7 @@ LOOK_SECONDS = 0.25
 
 
 def _worker_data(one: WorkerView) -> dict[str, Any]:
-    numbers = {name: int(value) if value.lstrip("-").isdigit() else value for name, value in one.fields.items()}
+    numbers = {name: one.number(name) if value.lstrip("-").isdigit() else value for name, value in one.fields.items()}
     return {"worker": one.id, "alive": one.alive, "silentMs": one.silent_ms, **numbers}
 
 
@@ -53,13 +53,15 @@ async def queue(op: Operator) -> Output:
     now = now_ms()
     waiting = await op.redis.zrange(keys.QUEUE_LINKING, 0, -1, withscores=True)
     waits = [
-        {"place": place, "job": job.decode(), "waitingMs": max(0, now - int(at))}
+        {"place": place, "job": odd.text(job), "waitingMs": max(0, now - odd.number(at))}
         for place, (job, at) in enumerate(waiting)
     ]
     served = [one for one in await records.everything(op.redis) if one.state in RUNNING and one.owned]
     others = await jobs(op, now)
-    failed = [
-        {"at": int(entry.split(b"-")[0]), **{name.decode(): value.decode() for name, value in fields.items()}}
+    failed: list[dict[str, Any]] = [
+        dict.fromkeys(("job", "session", "error"), "")
+        | {odd.text(name): odd.text(value) for name, value in fields.items()}
+        | {"at": odd.number(entry.split(b"-")[0])}
         for entry, fields in await op.redis.xrevrange(keys.FAILED_JOBS, count=10)
     ]
     data = {"waiting": waits, "served": [one.data() for one in served], "jobs": others, "failed": failed}
@@ -104,16 +106,17 @@ async def jobs(op: Operator, now: int) -> list[dict[str, Any]]:
         *(keys.queue_worker(one.id) for one in (await gauges.read(op.redis)).workers),
     ]
     found = []
-    for name in queues:
-        for job, at in await op.redis.zrange(name, 0, 199, withscores=True):
-            running = await op.redis.exists(in_progress_key_prefix + job.decode())
-            late = now - int(at)
+    for queue in queues:
+        for job, at in await op.redis.zrange(queue, 0, 199, withscores=True):
+            name = odd.text(job)
+            running = await op.redis.exists(in_progress_key_prefix + name)
+            late = now - odd.number(at)
             stands = "running" if running else f"due for {words.span(late)}" if late >= 0 else f"in {words.span(late)}"
-            known = await op.redis.exists(job_key_prefix + job.decode())
+            known = await op.redis.exists(job_key_prefix + name)
             found.append(
                 {
-                    "job": job.decode(),
-                    "queue": name,
+                    "job": name,
+                    "queue": queue,
                     "is": stands,
                     "dueMs": late,
                     "running": bool(running),
@@ -174,9 +177,9 @@ async def switches(op: Operator) -> Output:
     board = await Switches(op.redis).look()
     thrown: dict[str, dict[str, str]] = {}
     for entry, fields in await op.redis.xrevrange(keys.OPERATORS, count=keys.TIMELINE_LENGTH):
-        told = {name.decode(): value.decode() for name, value in fields.items()}
+        told = {odd.text(name): odd.text(value) for name, value in fields.items()}
         if told.get("event") == "switch.on":
-            thrown.setdefault(told["what"], told | {"at": entry.decode().split("-")[0]})
+            thrown.setdefault(told.get("what", ""), told | {"at": entry.decode().split("-")[0]})
     data, rows = [], []
     for name, value in sorted(board.on.items()):
         record = thrown.get(name, {})

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import orjson
 from rich.console import Console
 from rich.text import Text
 
@@ -10,11 +9,11 @@ from app.cli import records, words
 from app.cli.story import timeline
 from app.cli.terminal import Cannot, Operator, Output, table, together
 from app.ops import gauges
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core.clock import now_ms
 from shared.core.lifecycle import State
 from shared.jobs.queue import link_job_id
-from shared.state.cooldowns import Cooldowns, Whose
+from shared.state.cooldowns import Cooldowns, Whose, waits_until
 from shared.state.pool import answer
 from shared.telemetry.metrics import Counter, parse_field
 
@@ -24,7 +23,7 @@ async def service(op: Operator) -> Output:
     moment = await gauges.read(op.redis)
     memory = await op.redis.info("memory")
     server = await op.redis.info("server")
-    switches = sorted(one.decode() for one in await answer(op.redis.hkeys(keys.SWITCH)))
+    switches = sorted(odd.text(one) for one in await answer(op.redis.hkeys(keys.SWITCH)))
     limit = int(memory["maxmemory"])
     full = bool(limit) and memory["used_memory"] > 0.9 * limit
     data: dict[str, Any] = {
@@ -115,7 +114,7 @@ async def company(op: Operator, *, company: str) -> Output:
 async def _company_waits(op: Operator, session: str) -> int:
     cooldowns = Cooldowns(op.redis, op.settings.settings.secret_key)
     value = await op.redis.get(keys.cooldown(cooldowns.digest(Whose.COMPANY, session)))
-    return int(orjson.loads(value)["until"]) if value else 0
+    return waits_until(value)
 
 
 async def sessions(op: Operator, *, state: str | None) -> Output:

@@ -7,14 +7,15 @@ import orjson
 from arq.connections import ArqRedis
 
 from app.cli.terminal import Cannot
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core.clock import now_ms
-from shared.core.ids import SessionId, WorkerId, company_id, company_of, session_of
+from shared.core.ids import SessionId, WorkerId, company_id, company_of, session_of, sort_sessions
 from shared.core.lifecycle import RUNNING, State
 from shared.core.reference import reference_of
 from shared.state.lease import Leases
+from shared.state.snapshots import Snapshots, dump_body
 
-_PREFIX = keys.snapshot(SessionId(""))
+_PREFIX = keys.snapshot(SessionId("")).encode()
 _BATCH = 500
 _ATTEMPTS_BACK = 50
 """So far back a reference is looked for: who reads it out has it from one of the last attempts."""
@@ -82,24 +83,18 @@ async def read(redis: ArqRedis, sessions: list[SessionId]) -> list[SessionRecord
         some = sessions[at : at + _BATCH]
         async with redis.pipeline(transaction=False) as pipe:
             for session in some:
-                pipe.hmget(keys.snapshot(session), ["attempt", "seq", "body"])
                 pipe.get(keys.lease(session))
-            answers = await pipe.execute()
+            owners = await pipe.execute()
         living = await Leases(redis).owners(some)
-        for index, session in enumerate(some):
-            (attempt, seq, body), owner = answers[2 * index : 2 * index + 2]
-            if body is None:
+        for stored, owner, alive in zip(await Snapshots(redis).read_all(some), owners, living, strict=True):
+            if stored.attempt == 0:
                 continue
-            worker, _, token = owner.decode().rpartition(":") if owner else ("", "", "0")
+            worker, _, token = odd.text(owner).rpartition(":")
+            body = orjson.loads(dump_body(stored.body))
+            named = WorkerId(worker) if worker else None
             found.append(
                 SessionRecord(
-                    session,
-                    int(attempt),
-                    int(seq),
-                    orjson.loads(body),
-                    WorkerId(worker) if worker else None,
-                    int(token),
-                    living[index] is not None,
+                    stored.session, stored.attempt, stored.seq, body, named, odd.number(token), alive is not None
                 )
             )
     return found
@@ -107,8 +102,9 @@ async def read(redis: ArqRedis, sessions: list[SessionId]) -> list[SessionRecord
 
 async def everything(redis: ArqRedis) -> list[SessionRecord]:
     """Every session of which there is a snapshot, by name."""
-    names = [key.decode().rpartition(_PREFIX)[2] async for key in redis.scan_iter(match=f"{_PREFIX}*", count=_BATCH)]
-    return await read(redis, sorted({SessionId(name) for name in names}))
+    found = {key.rpartition(_PREFIX)[2] async for key in redis.scan_iter(match=_PREFIX + b"*", count=_BATCH)}
+    names, _ = sort_sessions(found)
+    return await read(redis, sorted(names))
 
 
 async def find_referred(redis: ArqRedis, reference: str) -> tuple[SessionId, int] | None:

@@ -13,7 +13,7 @@ from rich.text import Text
 from app.cli import words
 from app.cli.records import find_referred, session_named
 from app.cli.terminal import Cannot, Operator, Output, line, table
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core.ids import SessionId
 from shared.core.reference import read_reference
 from shared.state.pool import answer
@@ -69,7 +69,9 @@ def _newer(present: list[Event], last: Event | None) -> list[Event]:
 
 async def _of_operators(op: Operator, last: int) -> list[Event]:
     return [
-        {"at": int(entry.split(b"-")[0])} | {name.decode(): value.decode() for name, value in fields.items()}
+        dict.fromkeys(("event", "what", "detail", "by", "why"), "")
+        | {odd.text(name): odd.text(value) for name, value in fields.items()}
+        | {"at": odd.number(entry.split(b"-")[0])}
         for entry, fields in reversed(await op.redis.xrevrange(keys.OPERATORS, count=last))
     ]
 
@@ -83,7 +85,9 @@ def _event(line_of_json: bytes) -> Event | None:
     """A line of a session's timeline; None for what is none."""
     try:
         value = orjson.loads(line_of_json)
-        at = int(value["at"])
+        at = odd.number(value["at"], -1)
+        if at < 0:
+            return None
     except (ValueError, KeyError, TypeError):
         return None
     attempt = value.get("attempt") or ""

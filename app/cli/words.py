@@ -62,7 +62,10 @@ def advised(detail: str) -> str:
 
 def clock(ms: int) -> str:
     """A moment in UTC, to the millisecond: `2026-11-23 16:02:11.120`."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    except (ValueError, OverflowError, OSError):  # written by somebody else
+        return "?"
 
 
 def span(ms: float) -> str:

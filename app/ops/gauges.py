@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core.clock import in_words
 from shared.core.ids import WorkerId
 from shared.core.webversion import ClientHealth
@@ -33,7 +33,7 @@ class WorkerView:
     def number(self, name: str) -> int:
         """One of its numbers."""
         text = self.fields.get(name, "0")
-        return int(text) if text.lstrip("-").isdigit() else 0
+        return -odd.number(text[1:]) if text.startswith("-") else odd.number(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,22 +108,17 @@ async def read(redis: Redis) -> Moment:
         pipe.zrange(keys.WORKERS, 0, -1, withscores=True)
         (seconds, micros), stats, waiting, first, others, unheld, adrift, beats = await pipe.execute()
     now = seconds * 1000 + micros // 1000
-    workers = await _workers(redis, [(WorkerId(_text(one)), now - int(at)) for one, at in beats])
+    workers = await _workers(redis, [(WorkerId(odd.text(one)), now - odd.number(at)) for one, at in beats])
     return Moment(
-        stats={_text(name): int(value) for name, value in stats.items() if value.lstrip(b"-").isdigit()},
+        stats={odd.text(name): odd.number(value) for name, value in stats.items() if odd.number(value, -1) >= 0},
         waiting=waiting,
-        oldest_ms=max(0, now - int(first[0][1])) if first else 0,
+        oldest_ms=max(0, now - odd.number(first[0][1], now)) if first else 0,
         other_jobs=others,
         leases=sum(one.held for one in workers if one.beats),
         lapsed=adrift + sum(one.held for one in workers if not one.beats),
         unheld=unheld,
         workers=workers,
     )
-
-
-def _text(value: bytes) -> str:
-    """Text of a value that anybody may have written. Bytes that are no UTF-8 are replaced."""
-    return value.decode(errors="replace")
 
 
 async def _workers(redis: Redis, beats: list[tuple[WorkerId, int]]) -> list[WorkerView]:
@@ -136,6 +131,6 @@ async def _workers(redis: Redis, beats: list[tuple[WorkerId, int]]) -> list[Work
             pipe.exists(keys.alive(one))
         answers = await pipe.execute()
     return [
-        WorkerView(one, silent, {_text(name): _text(value) for name, value in fields.items()}, held, bool(alive))
+        WorkerView(one, silent, {odd.text(name): odd.text(value) for name, value in fields.items()}, held, bool(alive))
         for (one, silent), fields, held, alive in zip(beats, answers[::3], answers[1::3], answers[2::3], strict=True)
     ]

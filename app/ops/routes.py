@@ -17,7 +17,7 @@ from app.http.operations import OPS, Answer, Operation
 from app.ops import exposition, gauges
 from app.ops.models import HealthView, ReadyView
 from shared import VERSION
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core.clock import in_words, now_ms, skew_ms
 from shared.state.pool import PASSING, answer
 from shared.state.refusals import READABLE, RedisRefuses, reason
@@ -99,7 +99,7 @@ class Ops:
         except (RedisError, *PASSING) as error:
             log.warning("metrics.unread", error=reason(error))
             return problems.of_redis(error).response()
-        text = exposition.text(moment, sockets=self._sockets(), switches=[one.decode() for one in switches])
+        text = exposition.text(moment, sockets=self._sockets(), switches=map(odd.text, switches))
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 

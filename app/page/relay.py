@@ -235,11 +235,11 @@ class Relay:
                     again_for.end()
 
     async def _read_one(self, session: SessionId, again_for: Slot | None) -> None:
-        stored = await self._snapshots.read(session)
+        stored = await self._snapshots.read_strictly(session)
         deadline = stored.body.deadline
         if stored.body.state in RUNNING and deadline and now_ms() > deadline + SWEEP_GRACE_MS:
             await self._rescue.close_overdue(session)
-            stored = await self._snapshots.read(session)
+            stored = await self._snapshots.read_strictly(session)
         position = None
         if stored.body.state is State.QUEUED:
             position = await self._redis.zrank(keys.QUEUE_LINKING, link_job_id(session, stored.attempt))

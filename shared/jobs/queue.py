@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
+from shared.jobs.client import ServiceRedis
 from shared.tasks import cancelled
 from shared.wa import Wa, batches, many
 
@@ -86,7 +87,7 @@ def _loads(value: bytes) -> dict[str, Any]:
 
 def client(pool: ConnectionPool) -> ArqRedis:
     """The Redis client of a process: plain commands, and `enqueue`. Bytes, not text."""
-    return ArqRedis(pool_or_conn=pool, job_serializer=_dumps, job_deserializer=_loads)
+    return ServiceRedis(pool_or_conn=pool, job_serializer=_dumps, job_deserializer=_loads)
 
 
 async def enqueue(redis: ArqRedis, queue: str, job: str, *ids: str | int, job_id: str, after: float = 0) -> None:

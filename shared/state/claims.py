@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from redis.asyncio import Redis
 
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import State
@@ -147,13 +147,13 @@ class Claims:
             pipe.hmget(keys.subject(session), ["phone", "expected", "link", "address"])
             pipe.pexpire(keys.subject(session), keys.SUBJECT_TTL)
             (phone, expected, link, address), _ = await pipe.execute()
-        link_id, _, expires_at = link.decode().rpartition(":") if link else ("", "", "0")
+        link_id, _, expires_at = odd.text(link).rpartition(":")
         return Subject(
-            phone=phone.decode() or None if phone else None,
-            expected=expected.decode() or None if expected else None,
+            phone=odd.text(phone) or None,
+            expected=odd.text(expected) or None,
             link=link_id,
-            link_expires_at=int(expires_at),
-            address=address.decode() if address else "",
+            link_expires_at=odd.number(expires_at),
+            address=odd.text(address),
         )
 
     async def forget_phone(self, session: SessionId) -> None:
@@ -163,7 +163,7 @@ class Claims:
     async def is_revoked(self, subject: Subject) -> bool:
         """True if the link that asked was revoked."""
         said = await self._redis.get(keys.link(subject.link))
-        return said is not None and said.decode() == REVOKED
+        return odd.text(said) == REVOKED
 
     async def spend(self, subject: Subject) -> bool:
         """The link has done its work; it may still look, but not ask again. False when it was revoked meanwhile: it

@@ -15,7 +15,7 @@ import orjson
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from shared.core import keys, phone
+from shared.core import keys, odd, phone
 from shared.core.ids import SessionId
 from shared.state.pool import answer
 
@@ -85,7 +85,7 @@ class Contacts:
     async def asked(self, session: SessionId, ticket: str) -> str | None:
         """The number that is asked for; None if nobody waits any more."""
         (to,) = await answer(self._redis.hmget(keys.text(session, ticket), ["to"]))
-        return to.decode() if to else None
+        return odd.text(to) or None
 
     async def reply(self, session: SessionId, ticket: str, contact: Contact) -> None:
         """The answer to a question, for the one who asked."""
@@ -99,7 +99,16 @@ class Contacts:
     async def replied(self, session: SessionId, ticket: str) -> Contact | None:
         """The answer, if it is there."""
         (value,) = await answer(self._redis.hmget(keys.text(session, ticket), ["answer"]))
-        return Contact(*orjson.loads(value)) if value else None
+        return _replied(value) if value else None
+
+
+def _replied(value: bytes) -> Contact:
+    """An answer at a ticket; none at all if somebody has tampered with it."""
+    try:
+        exists, account, lid, known = orjson.loads(value)
+    except (ValueError, TypeError):
+        return Contact(None)
+    return Contact(exists if isinstance(exists, bool) else None, str(account), str(lid), known is True)
 
 
 def _read(to: str, value: bytes) -> Contact:

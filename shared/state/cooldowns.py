@@ -16,7 +16,7 @@ import orjson
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from shared.core import keys, phone
+from shared.core import keys, odd, phone
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
 from shared.wa import Wa
@@ -71,6 +71,13 @@ class Wait:
     taken: bool = False
 
 
+def waits_until(value: bytes | None) -> int:
+    """Until when (ms since the epoch) a kept cool-down makes its subject wait; 0 if nothing of ours is kept, and for a time
+    more than a year ahead."""
+    until = odd.number(odd.fields(value).get("until"))
+    return until if until <= now_ms() + 365 * keys.DAY else 0
+
+
 class Cooldowns:
     """Over one Redis, with the service's secret."""
 
@@ -93,12 +100,12 @@ class Cooldowns:
         code, *found = await self._redis.mget(self._code(asker.phone), *self._keys(asker).values())
         now = now_ms()
         if code is not None:
-            if code.decode() == asker.session:
+            if odd.text(code) == asker.session:
                 return None
             left = await self._redis.pttl(self._code(asker.phone))
             if left > 0:
                 return Wait(now + left, taken=True)
-        until = max((int(orjson.loads(value)["until"]) for value in found if value), default=0)
+        until = max((waits_until(value) for value in found), default=0)
         return Wait(until) if until > now else None
 
     async def refused(self, asker: Asker, *, of: Container[Whose] = EVERYONE) -> int | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core.events import EventType
 from shared.core.ids import CompanyId, company_id, session_of
 from shared.state.events import EventShelf, News, read_event
@@ -64,11 +64,10 @@ class Deliveries:
     async def _read(self, event_id: str, standing: Standing, score: float) -> Delivery | None:
         fields = ["type", "company", "body", "tries", "fault"]
         found = await answer(self._redis.hmget(keys.webhook(event_id), fields))
-        kind, company, body, tries, fault = (one.decode(errors="replace") if one else "" for one in found)
+        kind, company, body, tries, fault = map(odd.text, found)
         if not body:
             return None
-        count = int(tries) if tries.isdecimal() else 0
-        return Delivery(event_id, kind, company, standing, int(score), count, fault, body)
+        return Delivery(event_id, kind, company, standing, odd.number(score), odd.number(tries), fault, body)
 
     async def resend(self, event_id: str) -> bool:
         """Have an event tried at once, and for another day: one that waits, that is dead, or that is still in the feed;

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from shared.core import keys
 from shared.core.events import Event, EventType
-from shared.core.ids import CompanyId, SessionId, company_of, session_of
+from shared.core.ids import CompanyId, SessionId, company_id, company_of, session_of
 from shared.core.messages import Fate, MessageState, advice
 from shared.core.protocol import Body
 from shared.telemetry.metrics import Counter, field
@@ -123,10 +123,14 @@ class EventShelf:
     async def take(self, most: int) -> tuple[list[Due], float]:
         """Events that are due, which nobody else gets for `HELD_MS`; and in how many seconds the next is due."""
         said = await self._wa("take_events", most=most, held=HELD_MS)
-        due = [
-            Due(one["id"], one["type"], CompanyId(one["company"]), one["body"].encode(), one["age"], one["tries"])
-            for one in many(said["events"])
-        ]
+        due = []
+        for one in many(said["events"]):
+            try:
+                kind, company = EventType(one["type"]), company_id(one["company"])
+            except ValueError:  # written by somebody else
+                await self._redis.zrem(keys.WEBHOOKS, one["id"])
+                continue
+            due.append(Due(one["id"], kind.value, company, one["body"].encode(), one["age"], one["tries"]))
         return due, float(max(0, said["wait"])) / 1000
 
     async def settle(self, due: Due, result: Result, *, fault: str = "", pause_ms: int = 0, keep: bool = True) -> None:

@@ -14,7 +14,7 @@ from typing import cast
 
 from redis.asyncio import Redis
 
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core.ids import SessionId, WorkerId, sort_sessions
 from shared.state.pool import answer
 from shared.wa import LEASE_MS, Wa, batches, many
@@ -96,17 +96,16 @@ class Leases:
     async def abandon_stray(self, session: SessionId, worker: WorkerId) -> None:
         """Abandon a session of which `worker` knows no lease, though Redis says that it is the worker's."""
         named = await self._redis.get(keys.lease(session))
-        token = named.decode(errors="replace").rpartition(":")[2] if named else ""
-        if token.isdigit():
-            await self.abandon(Lease(session, worker, int(token)))
+        if token := odd.number(odd.text(named).rpartition(":")[2]):
+            await self.abandon(Lease(session, worker, token))
         else:
             await answer(self._redis.srem(keys.held(worker), session))
 
     async def beat(self, worker: WorkerId, number: int) -> Beat:
         """Say that `worker` lives: its leases live with it. Costs the same for any number of them."""
         said = await self._wa("beat", looks=True, worker=worker, beat=number)
-        before = str(said["before"])
-        return Beat(int(before) if before.isdigit() else None, int(said["held"]), int(said["taken"]), said["lapsed"])
+        before = odd.number(said["before"], -1)
+        return Beat(before if before >= 0 else None, int(said["held"]), int(said["taken"]), said["lapsed"])
 
     async def look(self, worker: WorkerId, leases: Sequence[Lease]) -> LeaseLook:
         """Look at every lease: for when a heartbeat says that something has changed."""
@@ -150,7 +149,7 @@ class Leases:
     async def anybody(self) -> list[WorkerId]:
         """The living workers that hold a session."""
         found = []
-        for worker in (WorkerId(one.decode(errors="replace")) for one in await self._redis.zrange(keys.WORKERS, 0, -1)):
+        for worker in (WorkerId(odd.text(one)) for one in await self._redis.zrange(keys.WORKERS, 0, -1)):
             alive = await self._redis.exists(keys.alive(worker))
             if alive and await answer(self._redis.scard(keys.held(worker))):
                 found.append(worker)
@@ -179,7 +178,7 @@ class Leases:
         found: list[WorkerId | None] = []
         for some in batches(sessions):
             leases = await self._redis.mget([keys.lease(one) for one in some])
-            workers = [WorkerId(one.decode(errors="replace").rpartition(":")[0]) if one else None for one in leases]
+            workers = [WorkerId(odd.text(one).rpartition(":")[0]) if one else None for one in leases]
             named = sorted({one for one in workers if one})
             beats = await self._redis.mget([keys.alive(one) for one in named]) if named else []
             living = {one for one, beat in zip(named, beats, strict=True) if beat is not None}

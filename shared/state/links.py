@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core.clock import now_ms
 from shared.core.ids import CompanyId, SessionId, company_id, session_of
 from shared.state.pool import answer
@@ -42,7 +42,8 @@ class LinkBook:
         """The record; None for an id of which nothing is known."""
         company, expires_at = await answer(self._redis.hmget(keys.made_link(link_id), ["company", "expiresAt"]))
         try:
-            return MadeLink(link_id, company_id(company.decode()), int(expires_at)) if company and expires_at else None
+            until = odd.number(expires_at)
+            return MadeLink(link_id, company_id(odd.text(company)), until) if until else None
         except ValueError:  # written by somebody else
             return None
 
@@ -52,4 +53,4 @@ class LinkBook:
             pipe.exists(keys.claim(session))
             pipe.hget(keys.subject(session), "link")
             runs, link = await pipe.execute()
-        return link.decode().rpartition(":")[0] if runs and link else ""
+        return odd.text(link).rpartition(":")[0] if runs else ""

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
-from shared.core import keys
+from shared.core import keys, odd
 from shared.state.pool import answer
 
 
@@ -32,12 +32,19 @@ class Once:
             pipe.set(name, value, px=keys.ONCE_TTL, nx=True)
             pipe.get(name)
             _, found = await pipe.execute()
-        before = orjson.loads(found or value)
-        if before["asked"] != told:
+        before = odd.fields(found)
+        known = before.get("made")
+        if not isinstance(known, dict) or _types(known) != _types(made):
+            await self._redis.set(name, value, px=keys.ONCE_TTL)  # nobody of us has written that
+            return made
+        if before.get("asked") != told:
             raise KeyOfAnother
-        known: dict[str, Any] = before["made"]
         return known
 
     async def forget(self, whose: str, key: str) -> None:
         """Nothing came of the request after all: it may be asked anew."""
         await answer(self._redis.delete(keys.asked(hashlib.sha256(f"{whose}\0{key}".encode()).hexdigest())))
+
+
+def _types(made: dict[str, Any]) -> dict[str, type]:
+    return {name: type(one) for name, one in made.items()}

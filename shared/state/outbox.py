@@ -6,6 +6,7 @@ ends once: the first end that is written counts, from any worker.
 """
 
 import hashlib
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId, sort_sessions
 from shared.core.messages import Fate, MessageState, NotDelivered, NotSent
@@ -38,6 +39,7 @@ LEARNT_AT_ONCE = 20
 """New texts that one step brings, at most."""
 SOON_MS = 20
 """A worker that has begun with a text so lately looks at the outbox again by itself, when that text ends."""
+_ID = re.compile(rb"[0-9a-f]{16}")
 RESERVE_MINUTES = 15
 """A session that was silent for this long may send what it has saved up at once."""
 
@@ -262,14 +264,18 @@ class Outbox:
     async def by_whatsapp_id(self, session: SessionId, whatsapp_id: str) -> str | None:
         """Our id of a text, if it is one of ours."""
         found = await self._redis.get(keys.sent(session, whatsapp_id))
-        return found.decode() if found else None
+        return odd.text(found) or None
 
     async def end_unconfirmed(self, most: int = 500) -> int:
         """Tell of texts that no phone has confirmed in time; how many there were."""
         found = await self._redis.zrangebyscore(keys.UNCONFIRMED, "-inf", now_ms(), start=0, num=most)
         for one in found:
-            name, _, message_id = one.decode().partition(" ")
-            session = SessionId(name)
+            name, _, message_id = one.partition(b" ")
+            ours, _ = sort_sessions([name])
+            if not ours or not _ID.fullmatch(message_id):
+                await self._redis.zrem(keys.UNCONFIRMED, one)
+                continue
+            (session,), message_id = ours, message_id.decode()
             stands = await self.look(session, message_id)
             reason = NotDelivered.UNREADABLE if "doubt" in stands else NotDelivered.UNCONFIRMED
             fate = Fate(MessageState.UNDELIVERED, reason, whatsapp_id=stands.get("whatsappId", ""))
@@ -304,12 +310,13 @@ class Outbox:
     async def look(self, session: SessionId, message_id: str) -> dict[str, str]:
         """State of a text, field by field; nothing for one that was never heard of."""
         found = await answer(self._redis.hgetall(keys.message(session, message_id)))
-        return {name.decode(): value.decode() for name, value in found.items()}
+        return {odd.text(name): odd.text(value) for name, value in found.items()}
 
 
 def _waiting(one: dict[str, Any]) -> Waiting:
     message = Message(one["to"], one["text"]) if one["to"] and one["text"] else None
-    age = max(0, now_ms() - int(one["at"])) if one["at"] else 0
+    now = now_ms()
+    age = max(0, now - odd.number(one["at"], now))
     return Waiting(one["id"], message, age, one["sending"])
 
 

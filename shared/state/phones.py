@@ -1,14 +1,16 @@
 """The whole number of a linked device, for callers that may know it: told by a worker, kept for minutes."""
 
 import asyncio
+import re
 
 from redis.asyncio import Redis
 
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core.ids import SessionId
 
 WAIT_SECONDS = 2.0
 _LOOKS = 50
+_NUMBER = re.compile(r"\+[0-9]{5,20}")
 
 
 class Phones:
@@ -24,8 +26,8 @@ class Phones:
     async def read(self, session: SessionId, linked_at: int) -> str | None:
         """The number, if it was told lately."""
         value = await self._redis.get(keys.device_phone(session))
-        device, _, phone = value.decode(errors="replace").partition(" ") if value else ("", "", "")
-        return phone if device == str(linked_at) else None
+        device, _, phone = odd.text(value).partition(" ")
+        return phone if device == str(linked_at) and _NUMBER.fullmatch(phone) else None
 
     async def wait(self, session: SessionId, linked_at: int) -> str | None:
         """The number, as soon as a worker tells it; None if none does in time."""

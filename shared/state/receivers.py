@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from pydantic import HttpUrl
 from redis.asyncio import Redis
 
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core.events import DEFAULT_EVENTS, EventType
 from shared.core.hosts import Network, is_address, may_reach
 from shared.core.ids import CompanyId, SessionId, company_of, session_of
@@ -51,10 +52,10 @@ class Receivers:
     async def own(self, company: CompanyId) -> Receiver | None:
         """The company's own receiver."""
         found = await answer(self._redis.hmget(keys.receiver(session_of(company)), ["url", "secret", "events"]))
-        url, secret, events = (value.decode(errors="replace") if value else "" for value in found)
+        url, secret, events = map(odd.text, found)
         try:
             key_of(secret)
-            urlsplit(url).port  # noqa: B018 - raises for what is no port
+            HttpUrl(url)
         except ValueError:  # written by somebody else
             return None
         return Receiver(url, secret, frozenset(events.split()), own=True) if url and secret else None

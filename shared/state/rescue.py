@@ -4,6 +4,7 @@ Each is one script, and moves the fence: should its owner come back, it finds it
 """
 
 from dataclasses import replace
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -19,7 +20,7 @@ from shared.telemetry import sentry
 from shared.telemetry.metrics import UNKNOWN_REGION, Counter, field
 from shared.wa import SWEEP_GRACE_MS, Wa
 
-__all__ = ["SWEEP_GRACE_MS", "Rescue", "lost_worker"]
+__all__ = ["SWEEP_GRACE_MS", "Rescue", "lost_worker", "waited_in_vain"]
 
 
 def lost_worker() -> Change:
@@ -32,6 +33,12 @@ def lost_worker() -> Change:
         field(Counter.ENDINGS, state=State.FAILED.value),
     )
     return Change(body, MessageType.ERROR, "attempt.failed", code.value, counters)
+
+
+def waited_in_vain() -> Change:
+    """The ending of an onboarding for which no worker had a place in time."""
+    counters = (field(Counter.ENDINGS, state=State.EXPIRED.value),)
+    return Change(Body(state=State.EXPIRED), MessageType.STATUS, "attempt.expired", "in the queue", counters)
 
 
 class Rescue:
@@ -53,13 +60,18 @@ class Rescue:
         return ours
 
     async def close_overdue(self, session: SessionId, *counters: str) -> bool:
-        """Close a running onboarding that is past its deadline and grace. True if that was so. Anybody may call."""
-        ended = lost_worker()
-        change = replace(ended, counters=(*ended.counters, *counters))
+        """Close a running onboarding that is past its deadline and grace; True if that was so. Anybody may call.
+        One that no worker had begun is `expired`; of any other the worker is lost."""
+
+        def told(ended: Change) -> dict[str, Any]:
+            change = replace(ended, counters=(*ended.counters, *counters))
+            return {"change": change.dump(), "event": self._news.of(session, change.told, change.body)}
+
+        lost = told(lost_worker())
         closed = await self._wa(
-            "close_overdue", session, change=change.dump(), event=self._news.of(session, change.told, change.body)
+            "close_overdue", session, change=lost["change"], event=lost["event"], waited=told(waited_in_vain())
         )
-        if closed:
+        if closed == State.FAILED:
             sentry.ending("overdue", FailureCode.WORKER_LOST, session=session)
         return bool(closed)
 

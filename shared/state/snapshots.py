@@ -6,7 +6,7 @@ the body, so that a script can raise them without parsing it.
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import orjson
@@ -14,7 +14,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core.clock import now_ms
 from shared.core.events import EventType
 from shared.core.ids import SessionId
@@ -126,22 +126,29 @@ def nothing(session: SessionId) -> Stored:
 def _stored(session: SessionId, attempt: bytes | None, seq: bytes | None, body: bytes | None) -> Stored:
     if attempt is None or seq is None or body is None:
         return nothing(session)
-    return Stored(session, int(attempt), int(seq), Body.model_validate_json(body, extra="ignore"))
+    version = odd.number(attempt, -1), odd.number(seq, -1)
+    if min(version) < 0:
+        raise ValueError("no version")
+    return Stored(session, *version, Body.model_validate_json(body, extra="ignore"))
 
 
 def _readable(session: SessionId, attempt: bytes | None, seq: bytes | None, body: bytes | None) -> Stored:
+    """Like the scripts: of a snapshot that cannot be read only the version counts."""
     try:
         return _stored(session, attempt, seq, body)
     except (ValueError, TypeError) as error:
         log.warning("snapshot.unreadable", session=session, error=type(error).__name__)
-        return nothing(session)
+        return replace(nothing(session), attempt=odd.number(attempt), seq=odd.number(seq))
 
 
 def announced(session: SessionId, payload: bytes) -> tuple[MessageType, Stored]:
     """An announcement from the session's channel. A newer version of us may say more than this one knows."""
     value = orjson.loads(payload)
     body = Body.model_validate(value["body"], extra="ignore")
-    return MessageType(value["type"]), Stored(session, value["attempt"], value["seq"], body)
+    version = odd.number(value["attempt"], -1), odd.number(value["seq"], -1)
+    if min(version) < 0:
+        raise ValueError("no version")
+    return MessageType(value["type"]), Stored(session, *version, body)
 
 
 class Snapshots:
@@ -153,12 +160,20 @@ class Snapshots:
         self._wa = Wa(redis)
 
     async def read(self, session: SessionId) -> Stored:
-        """The present snapshot; `unlinked` with version (0, 0) when there is none."""
+        """The present snapshot; `unlinked` with version (0, 0) when there is none. One that cannot be read, as of a newer
+        version of us, is `unlinked`, too."""
+        return _readable(session, *await self._fields(session))
+
+    async def read_strictly(self, session: SessionId) -> Stored:
+        """The same for the page, which shows nothing rather than what is not so. Raises ValueError and TypeError."""
+        return _stored(session, *await self._fields(session))
+
+    async def _fields(self, session: SessionId) -> list[bytes | None]:
         fields = await answer(self._redis.hmget(keys.snapshot(session), ["attempt", "seq", "body"]))
-        return _stored(session, *cast("list[bytes | None]", fields))
+        return cast("list[bytes | None]", fields)
 
     async def read_all(self, sessions: Sequence[SessionId]) -> list[Stored]:
-        """The present snapshots of these sessions; one that cannot be read, as of a newer version, is like none."""
+        """The present snapshots of these sessions."""
         found: list[Stored] = []
         for some in batches(sessions):
             async with self._redis.pipeline(transaction=False) as pipe:

@@ -6,18 +6,38 @@
 --   ARGV[2]  the roles of KEYS, joined by commas: `key.claim` is the name of the session's claim
 --   ARGV[3]  one JSON object of named arguments: `arg`
 --   ARGV[4]  a mark of this one call; empty for a script that only looks
--- The answer is JSON.
+-- The answer is JSON; on further lines behind it the names whose odd value was thrown away.
 --
 -- A script that is said twice under one mark is done once, and answers the same again: redis-py repeats a command whose
 -- answer was lost. What a script gives beside its answer is not kept for that: a text, which lies nowhere else for long.
 -- All times are Redis' own; a caller hands in durations.
 
-local call, pcall_redis = redis.call, redis.pcall
 local key, arg = {}, {}
+local odd = {} -- names that held what is none of ours
 
 local NOBODY = 'nobody' -- a worker that never lives: it has the leases whose owner went away in the middle of something
 
 -- Small help -----------------------------------------------------------------------------------------------------------
+
+local WRONG = { 'WRONGTYPE', 'is not an integer', 'would overflow', 'exhausted the last possible ID' }
+
+-- What another program has put under our name, of another type, is thrown away and counted; then the command is said again.
+-- Any other error is raised by that, in Redis' own words.
+local function call(command, ...)
+  local answer = redis.pcall(command, ...)
+  local fault = type(answer) == 'table' and answer.err
+  if not fault then return answer end
+  local name, field = ...
+  fault = tostring(fault)
+  for i, words in ipairs(WRONG) do
+    if string.find(fault, words, 1, true) then
+      if command == 'HINCRBY' and i > 1 then redis.call('HDEL', name, field) else redis.call('DEL', name) end
+      odd[#odd + 1] = name
+      break
+    end
+  end
+  return redis.call(command, ...)
+end
 
 local function now_ms()
   local time = call('TIME')
@@ -34,19 +54,30 @@ local function decoded(text)
   return fine and type(value) == 'table' and value or nil
 end
 
+-- A number of ours: digits, as many as JSON keeps. Anything else is none.
+local function digits(text)
+  return text and #text <= 14 and string.find(text, '^%d+$') and tonumber(text) or nil
+end
+
+-- Whether a name is there that lapses by itself, within `most` ms. One that never will was put there by somebody else.
+local function lapses(name, most)
+  local left = call('PTTL', name)
+  return left > 0 and left <= (most or math.huge)
+end
+
+-- Names of ours are printable; one that is not could not even be told by JSON.
+local function is_strange(name)
+  return string.find(name, '[^\32-\126]') ~= nil
+end
+
 local function read_hash(name)
   local flat, found = call('HGETALL', name), {}
   for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
   return found
 end
 
--- A key that another program has put under our name, of another type, is thrown away.
 local function append(list, text)
-  local pushed = pcall_redis('RPUSH', list, text)
-  if type(pushed) == 'table' and pushed.err then
-    call('DEL', list)
-    call('RPUSH', list, text)
-  end
+  call('RPUSH', list, text)
   call('LTRIM', list, -facts.timeline_length, -1)
   call('PEXPIRE', list, facts.timeline)
 end
@@ -59,7 +90,7 @@ end
 
 -- The heartbeat of a worker is one key; with it all leases of the worker live and lapse.
 local function lives(worker)
-  return worker and call('EXISTS', key.alive_of .. worker) == 1
+  return worker and lapses(key.alive_of .. worker, facts.lease)
 end
 
 local function sign_of_life(worker, beat)
@@ -84,14 +115,11 @@ end
 -- Tokens only grow, also over a Redis that lost its memory: a new counter begins at the ms since 2026. `held`: a token
 -- that was given before, which a Redis that went back may have forgotten.
 local function next_token(fence, held)
-  local token = pcall_redis('INCR', fence)
-  if type(token) == 'table' then -- no counter of ours
-    call('DEL', fence)
-    token = call('INCR', fence)
-  end
-  local least = token == 1 and now_ms() - 1767225600000 or 0
+  local token = call('INCR', fence)
+  local is_ours = token > 0 and digits(whole(token))
+  local least = (token == 1 or not is_ours) and now_ms() - 1767225600000 or 0
   if held then least = math.max(least, held + 1) end
-  if token < least then
+  if token < least or not is_ours then
     token = least
     call('SET', fence, whole(token))
   end
@@ -129,7 +157,7 @@ end
 -- Redis was away, or went back to an earlier state: it may take the living for the dead, and the linked for the waiting.
 -- Owners speak first; nobody judges them meanwhile.
 local function settles()
-  return call('EXISTS', key.settling) == 1
+  return lapses(key.settling, facts.settling)
 end
 
 -- Jobs -----------------------------------------------------------------------------------------------------------------
@@ -185,8 +213,8 @@ local function tally(counters)
         reached[mark] = now_ms()
         if since == '' then
           call('HINCRBY', key.stats, name, 1)
-        elseif tonumber(have[since]) then
-          observe(name, reached[mark] - have[since])
+        elseif digits(have[since]) then
+          observe(name, math.max(0, reached[mark] - digits(have[since])))
         end
       end
     end
@@ -198,19 +226,27 @@ end
 
 -- Snapshots ------------------------------------------------------------------------------------------------------------
 
--- The newest snapshot: attempt, seq, body. A session of which Redis knows nothing is `unlinked`, with attempt 0.
+-- The newest snapshot: attempt, seq, body, and whether the body could be read. A session of which Redis knows nothing is
+-- `unlinked`, with attempt 0.
 local function present()
   local have = call('HMGET', key.snapshot, 'attempt', 'seq', 'body')
-  local body = have[3] and decoded(have[3])
-  if not body or not facts.steps[body.state] then body = { state = 'unlinked' } end
-  return tonumber(have[1] or 0) or 0, tonumber(have[2] or 0) or 0, body
+  local body = have[3] and decoded(have[3]) or nil
+  local is_readable = body ~= nil and facts.steps[body.state] ~= nil
+  if not is_readable then body = { state = 'unlinked' } end
+  return digits(have[1]) or 0, digits(have[2]) or 0, body, is_readable
+end
+
+-- The attempt that runs, if one does.
+local function claimed()
+  return lapses(key.claim) and digits(call('GET', key.claim)) or nil
 end
 
 -- The lifecycle's one guard: no script writes a state but by `announce`. Where Redis knows nothing, or has gone back
 -- (`restated`), the owner knows better; and who holds a device under a newer token may always say so.
 local function check_step(attempt)
-  local state, known, _, body = arg.change.state, present()
-  if known == 0 or arg.restated or facts.steps[body.state][state] then return end
+  local state = arg.change.state
+  local known, _, body, is_readable = present()
+  if known == 0 or arg.restated or not is_readable or facts.steps[body.state][state] then return end
   if arg.owner and attempt > known and facts.device[state] then return end
   error('ILLEGAL ' .. body.state .. ' ' .. state .. '!', 0)
 end
@@ -314,7 +350,7 @@ end
 local function begin_attempt()
   check_step(math.huge)
   call('HSET', key.snapshot, 'link', arg.subject.link)
-  if call('INCR', key.starts) == 1 then call('PEXPIRE', key.starts, arg.starts_ms) end
+  if lapses(key.starts) then call('INCR', key.starts) else call('SET', key.starts, '1', 'PX', arg.starts_ms) end
   local attempt = next_token(key.fence)
   call('SET', key.claim, whole(attempt), 'PX', facts.claim)
   write_subject()
@@ -342,11 +378,11 @@ function script.request()
   if call('GET', key.link) == arg.revoked then return { outcome = 'revoked', attempt = 0 } end
   local number, _, body = present()
   if facts.device[body.state] then return { outcome = 'linked', attempt = 0 } end
-  local attempt = tonumber(call('GET', key.claim) or nil)
+  local attempt = claimed()
   if not attempt and not facts.steps[body.state].queued then
     attempt = number -- its claim has run out, and its end is near
   elseif not attempt then
-    if tonumber(call('GET', key.starts) or 0) >= arg.most_starts then
+    if lapses(key.starts) and (digits(call('GET', key.starts)) or 0) >= arg.most_starts then
       return { outcome = 'limited', attempt = 0, retry_at = now_ms() + call('PTTL', key.starts) }
     end
     return begin_attempt()
@@ -399,11 +435,14 @@ function script.spend_link()
 end
 
 local function is_overdue(body)
-  local deadline = tonumber(call('ZSCORE', key.claims, arg.session) or body.deadline)
+  local told = type(body.deadline) == 'number' and body.deadline or nil
+  local deadline = tonumber(call('ZSCORE', key.claims, arg.session) or nil) or told
+  deadline = deadline and told and math.min(deadline, told) or deadline
   return deadline and now_ms() >= deadline + facts.grace
 end
 
--- Closes a running onboarding that is past its deadline; an owner that still believes in it is fenced off.
+-- Closes a running onboarding that is past its deadline; an owner that still believes in it is fenced off. One that has only
+-- waited is told so: `waited` is the change for that. Answers the state, or false if nothing was closed.
 function script.close_overdue()
   local attempt, seq, body = present()
   if not facts.running[body.state] then
@@ -411,10 +450,11 @@ function script.close_overdue()
     return false
   end
   if not is_overdue(body) or settles() then return false end
+  if body.state == 'queued' then arg.change, arg.event = arg.waited.change, arg.waited.event end
   announce(attempt, seq + 1)
   end_ownership()
   call('DEL', key.claim, key.subject)
-  return true
+  return arg.change.state
 end
 
 -- Begins a running onboarding anew whose owner is gone, under a higher token, for the same page. Answers the attempt, or
@@ -452,12 +492,12 @@ end
 function script.acquire()
   local owner = owner_of_session()
   if owner and not (arg.held and worker_of(owner) == arg.worker) then return 0 end
-  local fence = tonumber(call('GET', key.fence) or nil)
+  local fence = digits(call('GET', key.fence))
   if arg.held and fence and fence > arg.held then return 0 end
   local token = arg.attempt
   if not token then
     token = next_token(key.fence, arg.held)
-  elseif tonumber(call('GET', key.claim) or nil) ~= token or fence ~= token then
+  elseif claimed() ~= token or fence ~= token then
     return 0
   end
   sign_of_life(arg.worker)
@@ -521,7 +561,7 @@ function script.beat()
   return {
     before = before or '',
     held = call('SCARD', key.held_by .. arg.worker),
-    taken = call('GET', key.taken_from .. arg.worker) or '0',
+    taken = digits(call('GET', key.taken_from .. arg.worker)) or 0,
     lapsed = (oldest[2] and tonumber(oldest[2]) < now_ms() - facts.lease or false)
       or call('EXISTS', key.held_by .. NOBODY) == 1,
   }
@@ -552,7 +592,11 @@ function script.dead_workers()
   local dead = {}
   if settles() then return dead end
   for _, worker in ipairs(call('ZRANGEBYSCORE', key.workers, '-inf', whole(now_ms() - facts.lease), 'LIMIT', 0, 1000)) do
-    if not lives(worker) then dead[#dead + 1] = worker end
+    if #worker > 100 or not string.find(worker, '^[%w_.-]+$') then
+      call('ZREM', key.workers, worker) -- no worker of ours is named so
+    elseif not lives(worker) then
+      dead[#dead + 1] = worker
+    end
   end
   if call('EXISTS', key.held_by .. NOBODY) == 1 then dead[#dead + 1] = NOBODY end
   return dead
@@ -626,7 +670,7 @@ end
 
 local function first_due(zset)
   local first = call('ZRANGE', zset, 0, 0, 'WITHSCORES')
-  return first[2] and tonumber(first[2]) - now_ms() or facts.minute
+  return first[2] and math.max(0, math.min(tonumber(first[2]) - now_ms(), facts.webhook)) or facts.minute
 end
 
 -- Takes events that are due, for nobody else to have them for `held` ms; and says in how many ms the next is due.
@@ -634,8 +678,8 @@ function script.take_events()
   local taken, now = {}, now_ms()
   for _, id in ipairs(call('ZRANGEBYSCORE', key.webhooks, '-inf', whole(now), 'LIMIT', 0, arg.most)) do
     local name = key.webhook_of .. id
-    local kept = pcall_redis('HMGET', name, 'type', 'company', 'body', 'since')
-    if kept.err or not (kept[1] and kept[2] and kept[3]) or string.find(id, '[^\32-\126]') then
+    local kept = call('HMGET', name, 'type', 'company', 'body', 'since')
+    if not (kept[1] and kept[2] and kept[3]) or is_strange(id) then
       call('ZREM', key.webhooks, id) -- forgotten, or no event of ours
     else
       call('ZADD', key.webhooks, whole(now + arg.held), id)
@@ -645,8 +689,8 @@ function script.take_events()
         type = kept[1],
         company = kept[2],
         body = kept[3],
-        age = now - (tonumber(kept[4]) or now),
-        tries = tonumber(call('HGET', name, 'tries')),
+        age = now - (digits(kept[4]) or now),
+        tries = digits(call('HGET', name, 'tries')) or 1,
       }
     end
   end
@@ -715,7 +759,7 @@ end
 function script.offline_sessions()
   local sessions = {}
   for _, session in ipairs(call('ZRANGEBYSCORE', key.offline, '-inf', whole(now_ms()), 'LIMIT', 0, arg.most)) do
-    if string.find(session, '[^\32-\126]') then
+    if is_strange(session) then
       call('ZREM', key.offline, session) -- no session of ours is named so
     else
       sessions[#sessions + 1] = session
@@ -754,7 +798,7 @@ local function call_for_texts(first)
   local owner = owner_of_session()
   if owner and first then
     local state, by, began = unpack(call('HMGET', key.message_of .. first, 'state', 'by', 'sendingAt'))
-    if state == 'sending' and by == owner and now_ms() - (tonumber(began or 0) or 0) < arg.soon then return end
+    if state == 'sending' and by == owner and now_ms() - (digits(began) or 0) < arg.soon then return end
   end
   if owner then key.queue = key.queue_of .. worker_of(owner) end
   enqueue(arg.job)
@@ -793,7 +837,8 @@ local function begin_text(one)
   look_later()
   local now = now_ms()
   if one.cost > 0 then
-    local used = math.max(now, tonumber(call('GET', key.pace) or 0) or 0) + one.cost
+    local before = math.min(digits(call('GET', key.pace)) or 0, now + one.reserve)
+    local used = math.max(now, before) + one.cost
     local over = used - now - one.reserve
     if over > 0 then return { word = 'wait', wait = over } end
     call('SET', key.pace, whole(used), 'PX', whole(used - now))
@@ -858,10 +903,14 @@ end
 local function texts_behind(known, most)
   if known.count > 0 and call('LINDEX', key.outbox, known.count - 1) ~= known.last then return nil end
   local texts = {}
-  for place, id in ipairs(call('LRANGE', key.outbox, known.count, known.count + most - 1)) do
-    local to, text = unpack(call('HMGET', key.text_of .. id, 'to', 'text'))
-    local state, at = unpack(call('HMGET', key.message_of .. id, 'state', 'acceptedAt'))
-    texts[place] = { id = id, to = to, text = text, at = at, sending = state == 'sending' }
+  for _, id in ipairs(call('LRANGE', key.outbox, known.count, known.count + most - 1)) do
+    if #id == 16 and string.find(id, '^%x+$') then
+      local to, text = unpack(call('HMGET', key.text_of .. id, 'to', 'text'))
+      local state, at = unpack(call('HMGET', key.message_of .. id, 'state', 'acceptedAt'))
+      texts[#texts + 1] = { id = id, to = to, text = text, at = at, sending = state == 'sending' }
+    else
+      call('LREM', key.outbox, 0, id) -- no text of ours is named so
+    end
   end
   return texts
 end
@@ -888,7 +937,7 @@ function script.receive()
     call('PEXPIRE', key.lost, facts.webhook)
     return 'full'
   end
-  local lost = (tonumber(call('GETDEL', key.lost) or 0) or 0) + arg.lost
+  local lost = (digits(call('GETDEL', key.lost)) or 0) + arg.lost
   if lost > 0 then arg.event.about = arg.event.about .. ',"lost":' .. whole(lost) end
   tell_beside(arg.event)
   if not call('ZSCORE', key.webhooks, arg.event.id) then return 'unwanted' end
@@ -907,7 +956,11 @@ function script.refuse()
   for _, subject in ipairs(arg.subjects) do
     local name = key[subject.role]
     local known = decoded(call('GET', name) or '') or {}
-    local refusals, till = (tonumber(known.refusals) or 0) + 1, tonumber(known['until']) or 0
+    local function kept(field, most)
+      local value = known[field]
+      return type(value) == 'number' and value >= 0 and value <= most and value or 0
+    end
+    local refusals, till = kept('refusals', 1000) + 1, kept('until', now + facts.year)
     local step = refusals - subject.free
     if step > 0 then till = math.max(till, now + subject.waits[math.min(step, #subject.waits)]) end
     call('SET', name, string.format('{"refusals":%d,"until":%.0f}', refusals, till),
@@ -920,7 +973,7 @@ end
 -- Answers 0 if the session may have the phone's one living code now, otherwise how many ms another's still lives.
 function script.take_code()
   local holder = call('GET', key.code)
-  if holder and holder ~= arg.session then return math.max(call('PTTL', key.code), 1) end
+  if holder and holder ~= arg.session and lapses(key.code) then return call('PTTL', key.code) end
   call('SET', key.code, arg.session, 'PX', arg.life)
   return 0
 end
@@ -947,11 +1000,11 @@ function script.take_jobs()
     if #taken >= arg.room then break end
     local id = due[i]
     local mark = call('GET', key.in_progress_of .. id)
-    if string.find(id, '[^\32-\126]') then
+    if is_strange(id) then
       call('ZREM', key.queue, id) -- no job of ours is named so
     elseif not mark or (worker_of(mark) and not lives(worker_of(mark))) then
       call('SET', key.in_progress_of .. id, arg.mark, 'PX', arg.life)
-      taken[#taken + 1] = { id, math.floor(tonumber(due[i + 1])) }
+      taken[#taken + 1] = { id, math.max(0, math.floor(tonumber(due[i + 1]))) }
     end
   end
   return taken
@@ -1032,6 +1085,10 @@ if before then return before end
 local answer, beside = script[ARGV[1]]()
 local encoded = cjson.encode(answer)
 if said then call('SET', said, encoded, 'PX', facts.said) end
-if not beside then return encoded end
-answer.beside = beside
-return cjson.encode(answer)
+if beside then
+  answer.beside = beside
+  encoded = cjson.encode(answer)
+end
+if #odd == 0 then return encoded end
+call('HINCRBY', key.stats, facts.odd, #odd)
+return encoded .. '\n' .. table.concat(odd, '\n')

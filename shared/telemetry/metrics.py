@@ -42,6 +42,7 @@ class Counter(StrEnum):
     API_WRITES = "api_writes"
     API_REFUSED = "api_refused_keys"
     STREAM_ERRORS = "stream_errors"
+    ODD_VALUES = "odd_values"
 
 
 class Histogram(StrEnum):
@@ -106,6 +107,7 @@ HELP: dict[Counter | Histogram, str] = {
     Counter.API_WRITES: "Requests of the API that may change something, by operation, key and status.",
     Counter.STREAM_ERRORS: "Connections that WhatsApp ended with an error that the library does not know, by its code.",
     Counter.API_REFUSED: "Requests of the API whose key was refused: none, wrong, or without the scope.",
+    Counter.ODD_VALUES: "Values in Redis that another program had put under our names, and that were thrown away.",
     Histogram.CLICK_TO_SHOWN: "From the click to the first QR, or the first pairing code.",
     Histogram.SHOWN_TO_LINKED: "From the first QR, or the first pairing code, to the linked device.",
 }

@@ -329,7 +329,7 @@ async def test_every_course_ends_and_leaves_nothing(redis_server: str, batch: in
     ("expected", "why", "code"), [("+79007654321", "wrong-number", "wrong-number"), (None, "revoked", "link-spent")]
 )
 async def test_a_phone_that_must_not_stay_is_parked_at_once_and_logged_out(
-    redis_server: str, expected: str | None, why: str, code: str
+    redis_server: str, monkeypatch: pytest.MonkeyPatch, expected: str | None, why: str, code: str
 ) -> None:
     """Should its worker die now, nobody takes the device up and shows it as linked."""
     redis = client(Redis.from_url(redis_server).connection_pool)
@@ -339,9 +339,16 @@ async def test_a_phone_that_must_not_stay_is_parked_at_once_and_logged_out(
         (0, pipe.Connected()),
     ]
     stage = Stage(redis, Script(1, [good], expected=expected), limits=AttemptLimits())
+    request = stage.claims.request
+
+    async def request_with_a_link_that_is_revoked_then(*about: Any) -> Any:
+        requested = await request(*about)
+        await redis.set(keys.link("L"), "revoked")
+        return requested
+
+    if why == "revoked":
+        monkeypatch.setattr(stage.claims, "request", request_with_a_link_that_is_revoked_then)
     try:
-        if why == "revoked":
-            await redis.set(keys.link("L"), "revoked")
         await stage.play()
         body = (await stage.snapshots.read(stage.session)).body
         assert body.failure is not None

@@ -5,6 +5,8 @@ import contextlib
 import gzip
 import importlib
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,10 @@ from tests.integration.web import API_KEY, SECRET, Web
 from tests.unit.world import World, change
 from tests.waiting import until
 
+BROKEN = {
+    "PYTHONPATH": str(Path(__file__).parents[1] / "operators" / "broken"),
+    "WA_BROKEN_NEXT_HOOK": os.devnull,
+}
 PHONE, OTHER, TO = "9001234567", "9007654321", "9035550199"
 CODE, QR = "ABCD-EFGH", "https://wa.me/settings/linked_devices#2@s3cr3tqr,k3y,n0ise,adv,1"
 TEXT = "a text for one person"
@@ -93,15 +99,14 @@ async def everything_happens(web, redis):
             await bare.send(json.dumps({"type": "hello", "token": made["token"][:-2] + "xx"}))
             await bare.wait_closed()
         await http.delete(f"/api/v1/links/{made['id']}")
-        await breaks(web, redis)
+        await breaks(web)
         metrics = (await http.get("/metrics")).text
     return made["token"], metrics
 
 
-async def breaks(web, redis):
-    """A bug while a phone is in hand: what lies in Redis is of the wrong kind."""
-    await redis.hset(keys.claim(SessionId("company_broken")), "not", "a string")
-    async with web.tab(web.link("broken", phone=f"+7{PHONE}")) as tab:
+async def breaks(web):
+    """A bug while a phone is in hand."""
+    async with web.tab(web.link("salon-broken", phone=f"+7{PHONE}")) as tab:
         await tab.say("request-pairing-code", phoneNumber=f"+7{PHONE}")
         assert (await tab.error())["code"] == "internal"
 
@@ -134,7 +139,7 @@ async def told_by(redis):
 
 async def test_no_secret_is_in_logs_sentry_metrics_jobs_or_names(redis_server, redis, folder, sentry):
     fake, dsn = sentry
-    with Web.running(redis_server, folder / "web.log", SENTRY_DSN=dsn, LOG_LEVEL="debug") as web:
+    with Web.running(redis_server, folder / "web.log", SENTRY_DSN=dsn, LOG_LEVEL="debug", **BROKEN) as web:
         token, metrics = await everything_happens(web, redis)
         in_redis = await told_by(redis)
         await until(lambda: fake.said, 20)
@@ -144,8 +149,8 @@ async def test_no_secret_is_in_logs_sentry_metrics_jobs_or_names(redis_server, r
         for place, told in places.items():
             assert secret not in told, f"{secret} is in {place}"
     assert "operation.crashed" in logs, "something was logged"
-    assert "company_broken" in logs
-    assert '"companyId":"broken"' in places["sentry"].replace(" ", ""), "Sentry heard of the bug, with its tags"
+    assert "company_salon-broken" in logs
+    assert '"companyId":"salon-broken"' in places["sentry"].replace(" ", ""), "Sentry heard of the bug, with its tags"
     assert "arq:job:link:company_salon" in in_redis, "jobs were looked at"
 
 

@@ -132,10 +132,9 @@ async def test_an_onboarding_that_lost_its_worker_is_told_by_the_one_who_swept_i
 
 async def test_an_onboarding_past_its_time_is_told_by_the_one_who_closed_it(told: Stack, heard: Sink) -> None:
     session = SessionId((await told.link())["session"])
-    body = b'{"state":"queued","method":"qr","deadline":1}'
-    await told.redis.set(keys.claim(session), 1)
-    await told.redis.zadd(keys.CLAIMS, {session: 1})
+    body = b'{"state":"connecting","method":"qr","deadline":1}'
     await told.redis.hset(keys.snapshot(session), mapping={"attempt": 1, "seq": 1, "body": body})
+    await told.redis.zadd(keys.CLAIMS, {session: 1})
     await enqueue(client(told.redis.connection_pool), keys.QUEUE_SESSIONS, "sweep", job_id="sweep:now")
     event = await heard.event(of("overdue"))
     assert event["tags"]["failure"] == "worker-lost"

@@ -1,6 +1,7 @@
 """What an owner may ask for, where it does not need a browser to see it."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -51,7 +52,7 @@ async def test_a_link_that_is_revoked_while_its_click_is_on_its_way_begins_and_j
         nonlocal before
         before = await world.everything()
 
-    before = {}
+    before: dict[bytes, Any] = {}
     monkeypatch.setattr(onboarding, "_check", check_and_be_overtaken)
     with pytest.raises(Refused) as refused:
         await (onboarding.request_qr(link) if ask == "qr" else onboarding.request_code(link, "89001234567", "host"))

@@ -140,12 +140,14 @@ async def test_an_attempt_that_is_taken_back_is_told_as_cancelled_whoever_ends_i
     assert (await fed(redis))[1].link_id == "L"
 
 
-async def test_an_attempt_that_nobody_ended_is_told_as_failed(telling, redis):
-    await telling.ask()
+@pytest.mark.parametrize("served", [True, False])
+async def test_an_attempt_that_nobody_ended_is_told_as_failed_or_as_expired_in_the_queue(telling, redis, served):
+    await (telling.serve() if served else telling.ask())
     await redis.zadd(keys.CLAIMS, {SESSION: now_ms() - 60_000})
     assert await telling.rescue.close_overdue(SESSION)
     event = (await fed(redis))[-1]
-    assert (event.type, event.failure.code) == (EventType.ONBOARDING_FAILED, FailureCode.WORKER_LOST)
+    assert event.type is (EventType.ONBOARDING_FAILED if served else EventType.ONBOARDING_EXPIRED)
+    assert (event.failure and event.failure.code) == (FailureCode.WORKER_LOST if served else None)
 
 
 async def test_a_change_that_is_saved_twice_is_told_once(telling, redis):

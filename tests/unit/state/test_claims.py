@@ -195,9 +195,20 @@ async def test_what_is_past_the_phones_yes_is_not_begun_anew(world, state):
 async def test_a_running_onboarding_is_closed_only_past_its_deadline_and_grace(world, late, closed, state):
     lease = await world.serve(state=state, deadline=now_ms() - late)
     assert await world.rescue.close_overdue(SESSION) is closed
-    assert (await world.state() is State.FAILED) is closed
+    end = State.EXPIRED if state is State.QUEUED else State.FAILED
+    assert (await world.state() is end) is closed
     assert bool(await world.redis.exists(keys.claim(SESSION))) is not closed
     assert (await world.snapshots.save(lease, change(State.FAILED)) is None) is closed
+
+
+async def test_who_has_waited_in_the_queue_in_vain_is_told_so_and_nobodys_worker_is_lost(world):
+    await world.ask()
+    await world.redis.zadd(keys.CLAIMS, {SESSION: 1})
+    assert await world.rescue.close_overdue(SESSION)
+    body = (await world.snapshots.read(SESSION)).body
+    assert (body.state, body.failure) == (State.EXPIRED, None)
+    assert await world.redis.hgetall(keys.STATS) == {b'endings{state="expired"}': b"1"}
+    assert (await world.ask()).outcome is Outcome.STARTED
 
 
 async def test_of_many_who_close_one_does(world):

@@ -409,7 +409,9 @@ async def test_nobody_else_writes_a_forbidden_step_either(world, state):
         (CANCELLABLE, lambda one: world.rescue.restart(SESSION, one)),
     ]
     wa = Wa(world.redis)
-    writers.append((RUNNING, lambda one: wa("close_overdue", SESSION, change=one.dump())))
+    writers.append(
+        (RUNNING, lambda one: wa("close_overdue", SESSION, change=one.dump(), waited={"change": one.dump()}))
+    )
     for new in (one for old, one in FORBIDDEN if old is state):
         for may_write, write in writers:
             before = await world.state()
