@@ -10,6 +10,7 @@ from app.local.redis import LocalRedis
 from emulator.client import Emulator
 from tests.e2e.looks import hook, in_state, scan
 from tests.e2e.stack import Stack, new_number
+from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
@@ -145,3 +146,26 @@ async def test_another_phone_than_the_expected_one_is_let_go(stack: Stack) -> No
         failed = await socket.state("failed", seconds=40)
         assert failed["failure"]["code"] == "wrong-number"
     await stack.emulator.wait_for("device.unlinked", phone=other.lstrip("+"))
+
+
+async def test_a_company_that_links_anew_leaves_no_dead_device_on_the_phone(stack: Stack) -> None:
+    """Its old device was parked: somebody else had its keys."""
+    link, number = await stack.linked()
+    await stack.worker.said("session.logged-in", session=link["session"])
+    await stack.emulator.arm("conflict-replaced", phone=number.lstrip("+"))
+    await stack.emulator.cut(phone=number.lstrip("+"))
+
+    async def is_parked() -> bool:
+        return (await stack.company(link))["state"] == "failed"
+
+    await until(is_parked, 20)
+    phone = stack.emulator.phone(number)
+    (old,) = await phone.devices()
+    again = await stack.link(link["company"])
+    async with stack.socket(again) as socket:
+        await socket.send("request-qr")
+        shown = await socket.snapshot(lambda s: "qr" in s)
+        assert await phone.scan(shown["qr"]["text"]) == "confirmed"
+        await socket.state("linked")
+    (new,) = await phone.devices()
+    assert new["id"] != old["id"]

@@ -22,7 +22,7 @@ from shared.core.protocol import Method
 from shared.jobs.queue import client
 from shared.state.claims import Claims, Subject, queued
 from shared.state.cooldowns import Asker, Cooldowns
-from shared.state.lease import Leases
+from shared.state.lease import Lease, Leases
 from shared.state.snapshots import Snapshots
 from shared.state.switches import Board
 from workers.engine import protocol as pipe
@@ -171,6 +171,7 @@ class Stage:
         self.away = False
         self.adopted = self.handed_over = self.refused = self.unlinked = False
         self.parked = ""
+        self.old: StoredDevice | None = None  # of before, and parked
         self.taken = asyncio.Event()
         self._waiting = iter(script.linkers)
         self.session = SessionId(f"company_c{script.seed}")
@@ -217,11 +218,21 @@ class Stage:
         self.parked = parked
         return StoredDevice(session, jid, linked_at, scratch, parked)
 
+    async def device(self, _session: SessionId) -> StoredDevice | None:
+        return self.old
+
+    async def holds(self, _device: StoredDevice) -> bool:
+        return True
+
     # What follows an attempt.
     async def hold(self, *_: object) -> None:
         self.adopted = True
 
-    async def refuse(self, *_: object) -> None:
+    async def refuse(self, _lease: Lease, device: StoredDevice, _seconds: float) -> None:
+        if device is self.old:
+            assert not self.adopted, "its keys are still there"
+            self.old = None
+            return
         self.refused = True
 
     async def restart(self, *_: object) -> None:
@@ -355,6 +366,27 @@ async def test_a_phone_that_must_not_stay_is_parked_at_once_and_logged_out(
         assert (body.state, body.failure.code) == (State.FAILED, code)
         assert (stage.parked, stage.refused, stage.adopted) == (why, True, False)
         assert await stage.left(redis) is None
+    finally:
+        await redis.aclose(close_connection_pool=True)
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["the same device", "another device"])
+async def test_a_parked_device_of_before_is_logged_out_before_its_keys_are_replaced(
+    redis_server: str, number: int
+) -> None:
+    redis = client(Redis.from_url(redis_server).connection_pool)
+    jid = "79001234567:1@s.whatsapp.net"
+    paired: list[tuple[int, Event]] = [
+        (0, pipe.Qr(text="https://x#a,k", number=1, born=now_ms())),
+        (0, pipe.Paired(jid=jid, lid="", platform="", business_name="")),
+        (0, pipe.Connected()),
+    ]
+    stage = Stage(redis, Script(1, [paired]), limits=AttemptLimits())
+    stage.old = StoredDevice(stage.session, jid.replace(":1@", f":{number}@"), 1, "/nowhere", "replaced")
+    try:
+        await stage.play()
+        assert (await stage.snapshots.read(stage.session)).body.state is State.LINKED
+        assert (stage.old is None) is (number == 2)
     finally:
         await redis.aclose(close_connection_pool=True)
 

@@ -99,9 +99,9 @@ class Sessions:
 
     # --- what others ask ----------------------------------------------------------------------------------------------
 
-    async def refuse(self, lease: Lease, device: StoredDevice) -> None:
-        """Log a device out that must not be kept, and forget it; the lease stays the attempt's."""
-        tenure = refusing(now_ms(), round(carrying.UNLINK_SECONDS * 1000))
+    async def refuse(self, lease: Lease, device: StoredDevice, seconds: float) -> None:
+        """Log a device out that must not be kept, within so many seconds, and forget it; the lease stays the attempt's."""
+        tenure = refusing(now_ms(), round(seconds * 1000))
         held = HeldSession(self._roster, lease, device, self._links.body(device), tenure)
         self._held[device.session] = held
         await self._carrier.give_up_at(held, t.GiveUpAt(tenure.leave_by))

@@ -42,6 +42,10 @@ __all__ = ["Attempt", "Order", "Parts"]
 
 log = structlog.get_logger()
 
+REFUSE_SECONDS = 30.0
+"""For the log-out of a device that must not stay."""
+OLD_SECONDS = 8.0
+"""The same for one of before: somebody waits at the page meanwhile."""
 _STRANGER = frozenset({Whose.COMPANY, Whose.ADDRESS})
 
 
@@ -56,7 +60,7 @@ class Parts:
     linkers: LinkerPool
     store: DeviceStore
     adopt: Callable[[Lease, StoredDevice, Body, tuple[str, ...]], Awaitable[None]]
-    refuse: Callable[[Lease, StoredDevice], Awaitable[None]]
+    refuse: Callable[[Lease, StoredDevice, float], Awaitable[None]]
     restart: Callable[[SessionId, Method], Awaitable[None]]
     unlink: Callable[[SessionId], Awaitable[None]]
     device_name: str
@@ -308,17 +312,26 @@ class Attempt:
 
     async def _adopt(self, effect: c.Adopt) -> c.Adopted:
         assert self._connection is not None, "it has spoken"  # noqa: S101
+        await self._log_old_out(effect.jid)
         fence = Fence(self._page.lease.token, lambda: self._parts.ownership.owner(self._session) is self)
         device = await self._parts.store.adopt(
             self._session, self._connection.scratch, effect.jid, effect.linked_at, fence, parked=effect.parked
         )
         return c.Adopted(device)
 
+    async def _log_old_out(self, jid: str) -> None:
+        """A device of before that was parked would stay on its phone for ever: its keys are about to be replaced."""
+        with suppress(OSError):  # the store is away: to keep the new one is what matters
+            old = await self._parts.store.device(self._session)
+            if old is not None and old.jid != jid and await self._parts.store.holds(old):
+                log.info("device.replaced", session=self._session, parked=old.parked)
+                await self._parts.refuse(self._page.lease, old, OLD_SECONDS)
+
     async def _spend(self, _: c.SpendLink) -> c.LinkSpent:
         return c.LinkSpent(await self._parts.claims.spend(self._course.subject))
 
     async def _log_out(self, effect: c.LogOutDevice) -> c.LoggedOut:
-        await self._parts.refuse(self._page.lease, effect.device)
+        await self._parts.refuse(self._page.lease, effect.device, REFUSE_SECONDS)
         return c.LoggedOut()
 
     async def _hold(self, effect: c.HoldLinked) -> None:

@@ -45,6 +45,12 @@ def asked(turn: T) -> bool:
     return turn.course.asker is not None
 
 
+def shown_already(turn: T) -> bool:
+    """The linker has said so before."""
+    body, text = turn.course.body, turn.event.text
+    return text in {body.qr and body.qr.text, body.code and body.code.text}
+
+
 def _verdict(verdict: Verdict) -> When[Course]:
     def condition(turn: T) -> bool:
         said: Verdict = reasons.of_word(turn.event.word).verdict

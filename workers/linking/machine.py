@@ -54,6 +54,7 @@ TABLE: tuple[Row, ...] = (
     # QRs. With the first one comes the code that was asked for: WhatsApp makes it while the QR is shown.
     Row(pipe.Qr, _CONNECTING, P.SHOWING, (act.next_qr, act.turn_to_code, act.claim_code, act.tell_qr), when.code_due),
     Row(pipe.Qr, _CONNECTING, P.SHOWING, (act.next_qr, act.tell_qr)),
+    Row(pipe.Qr | pipe.Code, _SHOWING, None, (), when.shown_already),
     Row(pipe.Qr, _SHOWING, None, (act.next_qr, act.tell_qr)),
     # A code for the subject's phone: the living one, or a new one, but never two at once.
     Row(Order.CODE, _OPEN, None, (do(c.Learn(whole=False)),)),

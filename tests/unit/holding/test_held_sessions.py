@@ -652,7 +652,7 @@ async def test_a_device_that_is_linked_while_sessions_are_handed_over_is_not_hel
 async def test_a_device_that_is_refused_is_not_handed_over_and_forgotten_at_once(house):
     device = house.store.devices[SESSION]
     lease = await house.links.ownership.acquire(SESSION, house)
-    refusing = asyncio.ensure_future(house.sessions.refuse(lease, device))
+    refusing = asyncio.ensure_future(house.sessions.refuse(lease, device, 30.0))
     await house.store.asked.wait()
     assert await house.sessions.hand_over() == []
     async with asyncio.timeout(5):
