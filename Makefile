@@ -24,7 +24,7 @@ help: ## this list
 	@echo "make test    every test; TESTS=tests/unit for some"
 	@echo "make check   format, lint, types, imports, generated files"
 	@echo "make quick   the unit and integration tests, in under two minutes: before every commit"
-	@echo "make chaos   kills everything, at length: SOAK=1000 onboardings in SOAK_MINUTES=60, SOAK_SEED=1"
+	@echo "make chaos   kills everything, at length: SOAK=1000 onboardings in SOAK_MINUTES=60, SOAK_SEED=1; WALK_MINUTES=20"
 	@echo "make gallery  every state of the page in every language, size and theme, in Chromium"
 	@echo "make bench   the benchmark: a table, and bench/results.json"
 	@echo "make format  put the code into shape"
@@ -53,7 +53,7 @@ quick: setup
 	@.ci/quick
 
 chaos: setup
-	@FRESH=1 MOVING=$${MOVING:-20} LIFE=$${LIFE:-5000} SOAK_LIFE=$${SOAK_LIFE:-0.01} SOAK=$${SOAK:-1000} SOAK_MINUTES=$${SOAK_MINUTES:-60} HELD=$${HELD:-100} TRAFFIC_MINUTES=$${TRAFFIC_MINUTES:-10} FUZZ=$${FUZZ:-40} CASES=$${CASES:-20000} $(PY) -m pytest tests/chaos tests/engine/test_ordinary_life.py tests/world/test_history.py tests/world/test_traffic.py tests/integration/test_fuzz.py tests/moving/test_fleet.py --timeout=0 -s
+	@FRESH=1 MOVING=$${MOVING:-20} LIFE=$${LIFE:-5000} SOAK_LIFE=$${SOAK_LIFE:-0.01} SOAK=$${SOAK:-1000} SOAK_MINUTES=$${SOAK_MINUTES:-60} HELD=$${HELD:-100} TRAFFIC_MINUTES=$${TRAFFIC_MINUTES:-10} FUZZ=$${FUZZ:-40} CASES=$${CASES:-20000} WALK_MINUTES=$${WALK_MINUTES:-20} $(PY) -m pytest tests/chaos tests/engine/test_ordinary_life.py tests/world/test_history.py tests/world/test_traffic.py tests/integration/test_fuzz.py tests/moving/test_fleet.py --timeout=0 -s
 
 gallery: setup
 	@.ci/chromium >/dev/null

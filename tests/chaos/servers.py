@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from redis.asyncio import Redis
 
@@ -92,10 +92,16 @@ def server(*options: str, sentinel: bool = False) -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+class Listening(Protocol):
+    """Whatever listens on a port of this machine."""
+
+    port: int
+
+
 class Name:
     """A name that leads to a server: new connections go where it points now, and old ones stay where they are."""
 
-    def __init__(self, to: Server) -> None:
+    def __init__(self, to: Listening) -> None:
         self.to = to
         self.cut = False
         self._writers: set[asyncio.StreamWriter] = set()

@@ -20,7 +20,7 @@ REPORTED = 15.0
 TEXT = {"to": "+79161234567", "text": "In time."}
 
 
-def _shifted(by: str) -> dict[str, str]:
+def shifted(by: str) -> dict[str, str]:
     """The environment of a host whose clock is off; its monotonic clock is not."""
     assert FAKETIME is not None
     return {
@@ -39,9 +39,9 @@ async def test_a_host_whose_clock_is_off_works_and_is_named(
 ) -> None:
     stack = Stack(emulator, own_redis.url, folder)
     try:
-        stack.environment |= _shifted(web)
+        stack.environment |= shifted(web)
         await stack.start_web()
-        await stack.start_worker(**_shifted(worker))
+        await stack.start_worker(**shifted(worker))
         (
             linked,
             number,
