@@ -257,6 +257,7 @@ class Ownership:
                 if loop.time() >= give_up_at:
                     alone = True
                     await self._stand_alone()
+                    self._on_beat(ALIVE_SECONDS)  # the store may have taken as long as Redis: both are away
             left = self._renewed + GIVE_UP_MS / 1000 - loop.time()
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(HEARTBEAT_MS / 1000, left) if left > 0 else HEARTBEAT_MS / 1000):

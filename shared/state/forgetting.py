@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from shared.core import keys
 from shared.core.clock import now_ms
-from shared.core.ids import SessionId, WorkerId, company_of
+from shared.core.ids import SessionId, WorkerId, company_of, sort_sessions
 from shared.state.claims import REVOKED
 from shared.state.cooldowns import Cooldowns, Whose
 from shared.state.pool import answer
@@ -41,7 +41,10 @@ class Forgetting:
 
     async def wished(self) -> list[SessionId]:
         """The sessions that are to be forgotten."""
-        return [SessionId(one.decode(errors="replace")) for one in await answer(self._redis.hkeys(keys.FORGETTING))]
+        ours, strange = sort_sessions(await answer(self._redis.hkeys(keys.FORGETTING)))
+        if strange:
+            await self._redis.execute_command("HDEL", keys.FORGETTING, *strange)  # type: ignore[no-untyped-call]
+        return ours
 
     async def is_wished(self, session: SessionId) -> bool:
         """True if the session is to be forgotten."""

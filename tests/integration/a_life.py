@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import io
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -34,6 +34,7 @@ from shared.state.contacts import Contact, Contacts
 from shared.state.cooldowns import Asker, Cooldowns
 from shared.state.deliveries import Deliveries, Standing
 from shared.state.events import EventShelf, News, Result
+from shared.state.forgetting import Forgetting
 from shared.state.inbound import InboundShelf
 from shared.state.lease import LEASE_MS, Lease, Leases
 from shared.state.links import LinkBook, MadeLink
@@ -50,6 +51,7 @@ from tests.unit.holding.test_held_sessions import FakeStore, House
 from tests.unit.world import change, way
 from workers.delivery import Webhooks
 from workers.engine import protocol as pipe
+from workers.holding.session import HeldSession
 from workers.jobs import room_elsewhere
 from workers.sweeper import Sweeper
 
@@ -128,6 +130,7 @@ async def live(redis: ArqRedis, config: Settings) -> Life:
     record = Wa(redis)
     fields = [["job", "link"], ["session", LINKED], ["error", "KeyError"]]
     await record("record", names={"stream": keys.FAILED_JOBS}, fields=fields, counters=["odd"])
+    await Forgetting(redis, config.secret_key).wish(SessionId("company_gone"), "anna")
     revisions = WebRevisions(redis)
     await revisions.found(1_000_000_000, "page")
     await revisions.refused(999_999_999)
@@ -227,7 +230,8 @@ class Tour:
             await house.sessions.resume(LINKED)
             await house.holders.hear(pipe.Held(session=LINKED))
             await house.sessions.send(LINKED)
-            await house.sessions.retaken(house.sessions._held[LINKED])
+            (held,) = house.ownership.owners(HeldSession)
+            await held.renewed(replace(Lease(LINKED, house.ownership.worker, 0), token=held.lease.token))
             await house.sessions.ask_store()
             await house.ownership._beat()
         await house.sessions.hand_over()
@@ -241,7 +245,7 @@ class Tour:
         async def job(_ctx: dict[str, Any], *ids: object) -> None:
             ran.append(ids)
 
-        jobs = [_named(job, name) for name in ("link", "send", "resume", "sweep", "unlink")]
+        jobs = [_named(job, name) for name in ("link", "send", "resume", "sweep", "unlink", "forget")]
         worker = QueueWorker(queue, jobs, self._redis, worker=LIVING)
         await worker.start_due()
         await asyncio.gather(*worker.tasks.values())

@@ -228,5 +228,5 @@ async def test_odd_announcements_are_passed_over(
                 await operator.publish(channel, value)
         await world.ask()
         async with asyncio.timeout(5):
-            assert orjson.loads(await slot.next())["snapshot"]["state"] == "queued"
+            assert orjson.loads((await slot.next())[0])["snapshot"]["state"] == "queued"
     assert reports == []

@@ -21,9 +21,11 @@ from shared.core.ids import SessionId
 from shared.core.protocol import Method
 from shared.jobs.queue import client
 from shared.state.claims import Claims, Subject, queued
+from shared.state.forgetting import Forgetting
 from shared.state.outbox import Message
 from shared.state.pool import answer
 from tests.played import CODE, CONNECTED, START, Player, ended, paired, qr, word
+from tests.unit.api.conftest import CONFIG
 from tests.unit.api.test_openapi import BODIES, COMPANY, ITEMS, Service, receiver_of
 from tests.unit.holding.test_held_sessions import HOUR_AGO, SESSION
 from tests.unit.holding.test_sending import Line
@@ -57,8 +59,9 @@ class Shift(Line):
         self.waiting: set[Any] = set()
         parts: Any = SimpleNamespace(store=self.store)
         sweeper: Any = SimpleNamespace(sweep=self._sweep)
-        places = Places(5)
-        self.jobs = Jobs(redis, self.leases, self.ownership, parts, self.sessions, sweeper, places, self.spawn)
+        forgetting = Forgetting(redis, CONFIG.secret_key)
+        about = (redis, self.leases, self.ownership, parts, self.sessions, sweeper, Places(5), forgetting)
+        self.jobs = Jobs(*about, self.spawn)
 
     async def _sweep(self) -> None:
         self.swept += 1
@@ -127,6 +130,11 @@ async def unheld(_shift: Shift) -> tuple[Any, ...]:
     return (SESSION,)
 
 
+async def not_wanted(shift: Shift) -> tuple[Any, ...]:
+    await Forgetting(shift.redis, CONFIG.secret_key).wish(SESSION, "anna")
+    return (SESSION,)
+
+
 async def parked(shift: Shift) -> tuple[Any, ...]:
     await shift.up()
     await shift.lose(pipe.LostReason.REPLACED)
@@ -144,6 +152,7 @@ JOBS = {
     "sweep": nothing,
     "resume": unheld,
     "unpark": parked,
+    "forget": not_wanted,
 }
 
 
@@ -207,6 +216,7 @@ HEARD: dict[str, pipe.Line] = {
     "confirmed": pipe.Confirmed(session=SESSION, receipt=pipe.Receipt.DELIVERED, whatsapp_ids=["3EB0"], at=5),
     "received": pipe.Received(session=SESSION, whatsapp_id="A", at=5, chat="+79", sender="+79", came=pipe.Came.TEXT),
     "probed": pipe.Probed(sessions=1, starts=1),
+    "remarked": pipe.Remarked(session=SESSION, remark=next(iter(pipe.Remark))),
     **{f"lost {name}": lost for name, lost in LOST.items()},
 }
 
@@ -236,6 +246,9 @@ async def test_what_a_holder_says_twice_is_heard_once(shift, name):
         if name == "confirmed":
             await house.until(lambda house=house: len(house.events) == 2)
         did.append(await house.did())
+    if name == "remarked":  # each is an error of its own, and counted as such
+        counted = [one.pop("counted") for one in did]
+        assert [sum(map(int, one.values())) for one in counted] == [1, 2]
     assert did[0] == did[1]
 
 
