@@ -39,7 +39,7 @@ from shared.state.inbound import InboundShelf
 from shared.state.lease import LEASE_MS, Lease, Leases
 from shared.state.links import LinkBook, MadeLink
 from shared.state.once import Once
-from shared.state.outbox import KeyReused, Message, Outbox, OutboxFull
+from shared.state.outbox import KeyReused, Message, Next, Outbox, OutboxFull
 from shared.state.phones import Phones
 from shared.state.receivers import Receivers
 from shared.state.rescue import Rescue
@@ -107,7 +107,7 @@ async def live(redis: ArqRedis, config: Settings) -> Life:
 
     sent = await outbox.accept(LINKED, TEXT, "key")
     linked = Lease(LINKED, DEAD, int((await redis.get(keys.lease(LINKED)) or b"").rpartition(b":")[2]))
-    await outbox.begin(linked, sent)
+    await outbox.step(LINKED, lease=linked, begin=Next(sent))
     await outbox.settle(LINKED, sent, Fate(MessageState.SENT, whatsapp_id="3EB0", at=now_ms()))
     await outbox.accept(LINKED, TEXT)
     await redis.zadd(keys.OUTBOXES, {LINKED: 1})
