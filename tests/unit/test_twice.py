@@ -319,7 +319,7 @@ class FakeSession:
     async def report_up(self) -> None:
         await self._tell(pipe.Held(session=self.name))
 
-    def release(self) -> None:
+    def release(self, *_: object) -> None:
         self._end.set()
 
     async def log_out(self) -> None:
