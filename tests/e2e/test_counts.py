@@ -63,7 +63,19 @@ def _near(counted: float, today: float) -> bool:
 
 @pytest.mark.parametrize("method", ONBOARDING)
 async def test_an_onboarding_costs_what_it_did(stack: Stack, method: str) -> None:
-    cost, number, link = ONBOARDING[method], new_number(), await stack.link()
+    await _onboard(stack, method)  # the first use of a script is said twice: Redis does not know it yet
+    cost = ONBOARDING[method]
+    sent, told = await _onboard(stack, method)
+    reads = sum(sent.pop(name, 0) for name in READS)
+    assert dict(sent) == cost.commands
+    assert reads <= MOST_READS
+    assert len(told) <= cost.snapshots  # two that were told close together may come as one
+    assert sum(len(orjson.dumps(one)) for one in told) <= (1 + SPREAD) * cost.bytes
+
+
+async def _onboard(stack: Stack, method: str) -> tuple[Counter[str], list[dict[str, object]]]:
+    """Link a company: the commands that name its session, and the snapshots that its page was told."""
+    number, link = new_number(), await stack.link()
     phone = stack.emulator.phone(number)
     monitor = Monitor(stack.environment["REDIS_URL"])
     monitor.about = link["session"]
@@ -82,11 +94,7 @@ async def test_an_onboarding_costs_what_it_did(stack: Stack, method: str) -> Non
         await until(lambda: monitor.sent["ECHO"])  # Redis tells in order: everything before it was counted
         sent = Counter(monitor.sent)
         told = [message for message in socket.seen if "snapshot" in message]
-    reads = sum(sent.pop(name, 0) for name in READS)
-    assert dict(sent) == cost.commands
-    assert reads <= MOST_READS
-    assert len(told) <= cost.snapshots  # two that were told close together may come as one
-    assert sum(len(orjson.dumps(one)) for one in told) <= (1 + SPREAD) * cost.bytes
+    return sent, told
 
 
 async def test_an_idle_worker_costs_what_it_did(emulator: Emulator, own_redis: LocalRedis, folder: Path) -> None:

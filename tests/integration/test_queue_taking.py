@@ -8,6 +8,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.core import keys
 from shared.core.ids import WorkerId
+from shared.state.lease import LEASE_MS
 from tests.integration.queues import QUEUE, Shop, is_empty
 from tests.waiting import until
 
@@ -74,7 +75,7 @@ async def test_a_job_of_a_dead_worker_is_taken_as_soon_as_its_heartbeat_has_laps
     await Shop(redis).put("quick", "job")
     await operator.set("arq:in-progress:job", "dead-worker:00ff", px=30_000)
     shop = Shop(redis)
-    await operator.set(keys.alive(WorkerId("dead-worker")), 1)
+    await operator.set(keys.alive(WorkerId("dead-worker")), 1, px=LEASE_MS)
     await shop.worker.start_due()
     assert not shop.worker.tasks
     await operator.delete(keys.alive(WorkerId("dead-worker")))

@@ -59,7 +59,7 @@ async def test_one_that_waited_for_a_worker_in_vain_is_closed(sweep, world, redi
     await redis.hset(keys.snapshot(SESSION), "body", body)
     await redis.zadd(keys.CLAIMS, {SESSION: 1})
     await sweep()
-    assert await failure(world) == (State.FAILED, "worker-lost")
+    assert await failure(world) == (State.EXPIRED, None)
 
 
 async def test_one_in_its_time_goes_on(sweep, world, redis):

@@ -24,9 +24,13 @@ async def test_readyz_names_the_part_that_is_ill(own: Stack, own_redis: LocalRed
     assert (made.status_code, made.json()["title"]) == (503, "Redis is away")
     await own.redis.config_set("maxmemory", "0")
     (worker,) = await own.redis.zrange(keys.WORKERS, 0, -1)
-    await own.redis.hset(f"wa:worker:{worker.decode()}", "store", "away")
-    answer = await own.http.get("/readyz")
-    assert (answer.status_code, answer.json()["store"]) == (503, "away from every worker")
+
+    async def store_is_told_away() -> bool:
+        await own.redis.hset(f"wa:worker:{worker.decode()}", "store", "away")  # until the worker reports again
+        answer = await own.http.get("/readyz")
+        return (answer.status_code, answer.json()["store"]) == (503, "away from every worker")
+
+    await until(store_is_told_away)
     await own.workers[0].stop()
     answer = await own.http.get("/readyz")
     assert (answer.status_code, answer.json()["workers"]) == (503, "none alive")

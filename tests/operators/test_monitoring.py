@@ -61,6 +61,7 @@ COUNTED = {
     field(Counter.API_WRITES, operation="create_link", key="key-1", status="201"): 1,
     field(Counter.API_REFUSED, reason="wrong"): 1,
     field(Counter.STREAM_ERRORS, code="516"): 1,
+    field(Counter.ODD_VALUES): 1,
 }
 WORKER = {"version": "1", "engine": "1", "store": "ok", "memoryMB": "1", "processes": "1", "lagMs": "1"}
 
