@@ -14,6 +14,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -217,13 +218,16 @@ class Wa:
     async def _run(
         self, part: ScriptPart, by_role: Mapping[str, str], script: str, told: bytes, mark: str
     ) -> bytes | str:
-        words = (part.digest, len(by_role), *by_role.values(), script, ",".join(by_role), told, mark)
+        words = (len(by_role), *by_role.values(), script, ",".join(by_role), told, mark)
         evalsha = cast("Callable[..., Awaitable[bytes | str]]", self._redis.evalsha)
-        try:
-            return await evalsha(*words)
-        except NoScriptError:
-            await self._redis.script_load(part.source)
-            return await evalsha(*words)
+        with suppress(NoScriptError):
+            return await evalsha(part.digest, *words)
+        await self._redis.script_load(part.source)
+        with suppress(NoScriptError):
+            return await evalsha(part.digest, *words)
+        # In a fail-over each connection may lead to another server, which was not told the script: by one command, then.
+        evaluate = cast("Callable[..., Awaitable[bytes | str]]", self._redis.eval)
+        return await evaluate(part.source, *words)
 
 
 def tell_odd(name: str) -> None:

@@ -471,3 +471,13 @@ def test_luacheck_finds_nothing():
     root = wa_module._SOURCE.parents[2]
     said = subprocess.run([tool, "--no-color", str(wa_module._SOURCE)], cwd=root, capture_output=True, text=True)
     assert said.returncode == 0, said.stdout
+
+
+async def test_a_script_runs_though_each_connection_leads_to_another_server(world, monkeypatch):
+    """In a fail-over one server is told the script, and the other is asked for it."""
+
+    async def told_elsewhere(_source):
+        return "0" * 40
+
+    monkeypatch.setattr(world.redis, "script_load", told_elsewhere)
+    assert (await world.ask()).attempt
