@@ -167,7 +167,7 @@ class Walk:
     async def _double(self) -> None:
         async with self._redis.asked() as redis:
             ours = client(redis.connection_pool)
-            for company in self.linked:
+            for company in list(self.linked):
                 session = SessionId(f"company_{company}")
                 for number, job in enumerate(("resume", "send", "resume", "send")):
                     ids = (session, "") if job == "send" else (session,)
@@ -236,7 +236,7 @@ class Walk:
 
     async def agrees(self) -> bool:
         """Whether the API says of each company what WhatsApp sees, and that is well."""
-        for link, number in self.linked.values():
+        for link, number in list(self.linked.values()):
             with contextlib.suppress(httpx.TransportError):
                 answer = await self._stack.http.get(f"/api/v1/companies/{link['company']}")
                 online = [one["online"] for one in await self._stack.emulator.phone(number).devices()]
@@ -249,7 +249,7 @@ class Walk:
     async def disagreement(self) -> list[Any]:
         """For a failing walk: where it is not so."""
         found = []
-        for link, number in self.linked.values():
+        for link, number in list(self.linked.values()):
             answer = await self._stack.http.get(f"/api/v1/companies/{link['company']}")
             devices = [(one["id"], one["online"]) for one in await self._stack.emulator.phone(number).devices()]
             found.append((link["company"], answer.status_code, answer.json().get("state"), devices))
@@ -318,7 +318,7 @@ async def _walk(walk: Walk, stack: Stack, neighbour: Stack, rng: random.Random) 
                 raise AssertionError(f"after {name!r}: {await walk.disagreement()}") from None
         walk.done[name] += 1
         print(f"{name}: agreed after {time.monotonic() - began:.1f} s", flush=True)
-        for company in walk.linked:
+        for company in list(walk.linked):
             theirs = await neighbour.http.get(f"/api/v1/companies/{company}")
             assert theirs.json()["state"] == "unlinked", "neighbours share nothing"
     await until(lambda: not walk.unended(), ENDED_SECONDS)
