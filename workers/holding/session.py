@@ -207,6 +207,7 @@ class SnapshotWriter:
             held.later(SAY_AGAIN_SECONDS, lambda: self._links.spawn(self._say_again(held, change.event), "show"))
             return False
         if not ours:
+            log.warning("lease.lost", session=held.session, why="a write was refused")
             self._keeper.drop(held)
         return ours
 
