@@ -173,7 +173,9 @@ async def test_what_goes_out_by_the_api_tells_no_more_than_its_key_may_know(redi
             wrong = {"to": f"+7{TO}", "text": TEXT, "surprise": TEXT}
             said = {
                 "problem": (await http.post("/api/v1/companies/salon/messages", json=wrong)).text,
-                "nobody": (await http.post("/api/v1/companies/none/messages", json={"to": f"+7{TO}", "text": TEXT})).text,
+                "nobody": (
+                    await http.post("/api/v1/companies/none/messages", json={"to": f"+7{TO}", "text": TEXT})
+                ).text,
                 "list": (await http.get("/api/v1/companies")).text,
                 "state": (await http.get("/api/v1/companies/salon")).text,
                 "deliveries": (await http.get("/api/v1/webhooks")).text,
