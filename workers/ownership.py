@@ -169,6 +169,16 @@ class Ownership:
         owned = self._owned.get(lease.session)
         return owned.lease if owned else None
 
+    async def sure(self) -> None:
+        """Wait for the next heartbeat, if the last one is too old to act by: a process that was stopped for seconds learns
+        only then what it has lost. If Redis is away, nobody can tell, and nothing is waited for."""
+        age = asyncio.get_running_loop().time() - self._renewed
+        if self._cut_off or not self._renewed or age < GIVE_UP_MS / 1000:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GIVE_UP_MS / 1000), self._beaten:
+                await self._beaten.wait()
+
     def is_retaken(self, lease: Lease) -> bool:
         """True if a lease that Redis refuses was replaced by ourselves, or is about to be: its owner was not told
         yet."""

@@ -115,6 +115,7 @@ class Carrier:
         try:
             # A start against a device that is not in its database aborts the whole process, so look first.
             there = await self._links.store.holds(device)
+            await self._links.ownership.sure()
             if self.over:
                 held.let_go()
             elif not self._roster.holds(held):
