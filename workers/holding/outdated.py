@@ -85,8 +85,15 @@ class Outdated:
             self.try_again()
 
     async def _follow(self) -> None:
-        while (held := self._next()) is not None:
-            await self._start(held)
+        """Have all that wait now log in. Those that are refused meanwhile wait again, and nobody follows any more once the
+        version is proven no longer."""
+        for held in list(self._waiting.values()):
+            if self._proven != self.versions.in_use:
+                return
+            if self._waiting.get(held.session) is held:
+                del self._waiting[held.session]
+                if self._holds(held):
+                    await self._start(held)
 
     def _next(self) -> HeldSession | None:
         while self._waiting:

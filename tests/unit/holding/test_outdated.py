@@ -116,3 +116,23 @@ async def test_a_version_that_is_refused_later_is_tried_by_one_again(room):
     room.room.try_again()
     await room.settle()
     assert room.started == [0, 0]
+
+
+async def test_nobody_follows_into_a_version_that_is_refused_meanwhile(room):
+    held = [FakeHeld(n) for n in range(6)]
+    for one in held:
+        await room.room.refused(one, None)
+    room.in_use = 2
+    room.room.try_again()
+    await room.settle()
+    start = room._start
+
+    async def refuse(one):
+        await start(one)
+        await room.room.refused(one, None)
+
+    room.room._start = refuse
+    room.room.online(held[0])
+    await room.settle()
+    assert room.started == [0, 1], "the first that is refused again stops the others"
+    assert len(room.room) == 5
