@@ -122,7 +122,7 @@ async def test_both_are_gone_for_one_worker_and_the_other_takes_over(
             await newer.said("session.logged-in", session=link["session"])
             yielded = await older.said("session.yielded", session=link["session"])
         assert yielded["why"] == "replaced", "WhatsApp alone could tell it"
-        assert await _is_linked(stack, link)
+        await until(lambda: _is_linked(stack, link))
         for one in (way, store):
             one.cut = False
         await older.said("heartbeat.back")
