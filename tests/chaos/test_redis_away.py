@@ -92,7 +92,7 @@ async def test_gone_for_one_worker_and_taken_over_by_the_other(
         with recovery.within("one worker cut off from Redis: held by the other", 15):
             await newer.said("session.logged-in", session=link["session"])
             await older.said("session.yielded", session=link["session"])
-        assert await _is_linked(stack, link)
+        await until(lambda: _is_linked(stack, link))
         name.cut = False
         await older.said("heartbeat.back")
         await until(lambda: _sends(stack, link))
