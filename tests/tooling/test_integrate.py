@@ -56,7 +56,8 @@ def test_ten_commands_lead_to_an_answered_message(tmp_path: Path) -> None:
         assert "/link#" in url
         assert (state, outcome, len(ids)) == ("queued", "confirmed", 2)
         told = [line.split()[0] for line in (tmp_path / "server.log").read_text().splitlines()]
-        assert told[:2] == ["session.linked", "message.sent"]
+        assert told[0] == "session.linked"
+        assert {"message.sent", "message.received"} <= set(told)  # an answer may be told before the text's own end
     finally:
         _stop(process, family)
     assert not (tmp_path / ".run/demo/running.json").exists()

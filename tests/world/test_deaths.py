@@ -24,6 +24,8 @@ async def test_a_session_whose_login_kills_the_process_ends_up_alone_and_named(
     async with Stack.running(emulator, own_redis.url, folder) as stack:
         fleet = Fleet(stack)
         await fleet.link(NEIGHBOURS + 1)
+        for link in fleet.links:  # a login of the hand-over is none after a death
+            await stack.worker.said("session.logged-in", session=link["session"], seconds=60)
         killer, link = fleet.numbers.pop(), fleet.links.pop()
         before = await emulator.now()
         rule = await emulator.arm("login-refused", phone=killer, status=413, times=None)
