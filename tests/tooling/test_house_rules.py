@@ -1,6 +1,8 @@
 """Rules of the house that no linter knows."""
 
 import ast
+import shutil
+import subprocess
 from collections import defaultdict
 from pathlib import Path
 
@@ -82,3 +84,11 @@ def test_no_two_classes_of_the_product_share_a_name():
             homes[name].append(path.relative_to(ROOT).as_posix())
     assert len(homes) > 100
     assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
+
+
+def test_nothing_is_committed_that_is_made_here():
+    """A folder that .gitignore names, as site/, can still be added before its line is written."""
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("no checkout of git")
+    ignored = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
+    assert subprocess.run(ignored, cwd=ROOT, check=True, capture_output=True, text=True).stdout == ""
