@@ -16,18 +16,14 @@ from app.local.redis import LocalRedis
 from emulator.client import Emulator
 from shared.core import keys
 from shared.core.ids import SessionId, WorkerId
-from shared.state.lease import LEASE_MS, Leases
+from shared.state.lease import Leases
 from tests.chaos.invariants import Watch, all_quiet
-from tests.chaos.test_workers import owner
+from tests.chaos.test_workers import KILLED, LAPSED, owner
 from tests.e2e.stack import Stack
 from tests.recovery import Recovery
 from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
-
-TOLD = LEASE_MS / 1000 - 1.5
-"""Sooner than the heartbeat can have lapsed: at the earliest two seconds, a heartbeat, before its seven are over."""
-LAPSED = 12.0
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -49,7 +45,7 @@ def _ignores(pid: int, one: signal.Signals) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("first", "within"), [(None, TOLD), ("zygote", TOLD), ("speaker", LAPSED)], ids=["worker", "zygote", "speaker"]
+    ("first", "within"), [(None, KILLED), ("zygote", KILLED), ("speaker", LAPSED)], ids=["worker", "zygote", "speaker"]
 )
 async def test_the_sessions_of_a_killed_worker_are_taken_over(
     pair: Stack, recovery: Recovery, first: str | None, within: float

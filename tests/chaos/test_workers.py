@@ -13,6 +13,7 @@ from app.local.redis import LocalRedis
 from emulator.client import Emulator
 from shared.core import keys
 from shared.core.ids import SessionId
+from shared.state.lease import LEASE_MS
 from tests.chaos.invariants import Watch, all_quiet
 from tests.e2e.processes import Service
 from tests.e2e.stack import Socket, Stack, new_number
@@ -20,7 +21,9 @@ from tests.recovery import Recovery
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
-KILLED = 12.0
+KILLED = LEASE_MS / 1000 - 1.5
+"""Sooner than the heartbeat of a killed worker can lapse: its last will speaks for it."""
+LAPSED = 12.0
 TOLD = 3.0
 GONE = 20.0
 
@@ -118,7 +121,7 @@ async def test_a_queued_onboarding_outlives_every_worker(
         async with stack.socket(await stack.link()) as socket:
             await socket.send("request-qr")
             await socket.state("queued")
-            with recovery.within("queued without a worker: shown once one starts", KILLED):
+            with recovery.within("queued without a worker: shown once one starts", LAPSED):
                 await stack.start_worker()
                 await socket.snapshot(lambda s: "qr" in s)
 
@@ -156,7 +159,7 @@ async def test_a_worker_stopped_past_its_lease_writes_nothing_and_holds_nothing(
     link = await pair.link()
     async with Watch(pair), pair.socket(link) as socket:
         before = await pair.emulator.now()
-        with recovery.within("SIGSTOP of a worker: its session is held elsewhere", KILLED):
+        with recovery.within("SIGSTOP of a worker: its session is held elsewhere", LAPSED):
             victim.process.send_signal(signal.SIGSTOP)
             await pair.emulator.wait_for("device.connected", after=before, phone=number.lstrip("+"))
         victim.process.send_signal(signal.SIGCONT)
