@@ -125,7 +125,7 @@ async def _browsers(stack: Stack, count: int) -> AsyncIterator[Browsers]:
         access.new_link(company_id(f"socket-{number}"), ttl_seconds=3600, company_name="Aurora")
         for number in range(count)
     ]
-    sockets = [{"token": access.sign(link), "address": f"198.18.{number // 50}.1"} for number, link in enumerate(links)]
+    sockets = [{"token": access.sign(link), "address": f"198.18.{number // 20}.1"} for number, link in enumerate(links)]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
