@@ -102,19 +102,18 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
     onboarding = Onboarding(redis, snapshots, claims, cooldowns, region=config.default_region)
     browser = Browser(config, access, relay, onboarding)
     border = Border(config, redis)
-    feed = Feed(redis, border)
+    feed = Feed(redis)
     relay.on_feed = feed.call
     endings, views = Endings(redis, claims), Views(redis, snapshots, relay.newer)
     parts = (
-        LinkRoutes(config, redis, border, access, endings),
-        Companies(redis, border, views, leases, endings, Forgetting(redis, config.secret_key)),
-        Attempts(redis, border, access, views, onboarding, endings),
-        Api(border, Texts(config, redis, snapshots, leases, outbox)),
+        LinkRoutes(config, redis, access, endings),
+        Companies(redis, views, leases, endings, Forgetting(redis, config.secret_key)),
+        Attempts(redis, access, views, onboarding, endings),
+        Api(Texts(config, redis, snapshots, leases, outbox)),
         feed,
-        WebhookRoutes(config, redis, border, news),
-        Description(border),
-        Reference(),
-        Ops(redis, border, lambda: relay.sockets),
+        WebhookRoutes(config, redis, news),
+        Description(),
+        Ops(redis, lambda: relay.sockets),
     )
     switches = Switches(redis, lambda board: logs.set_level(board.log_level or config.log_level))
     relay.on_switch = switches.call
@@ -132,7 +131,8 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
 
     routes = [
         Route("/", _home),
-        *(route for part in parts for route in part.routes()),
+        *(route for part in parts for route in border.routes(part)),
+        *Reference().routes(),
         *Assets(
             platform_of=platform_of(config, access),
             gallery=config.development,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 import orjson
@@ -9,15 +10,16 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from app.api import attempts, companies, feed, linking, webhooks
-from app.api import routes as api
-from app.http import problems
-from app.http.border import Border
-from app.http.operations import Answer, Operation
+from app.api.attempts import Attempts
+from app.api.companies import Companies
+from app.api.feed import Feed
+from app.api.linking import LinkRoutes
+from app.api.routes import Api
+from app.api.webhooks import WebhookRoutes
+from app.http.operations import Answer, Operation, operation, operations_of
 from app.http.problems import MEDIA_TYPE, Kind, Problem, ProblemView
-from app.ops import routes as ops
+from app.ops.routes import Ops
 from shared import VERSION
 from shared.core.events import Event, EventType
 
@@ -54,50 +56,18 @@ _HEADERS = {
 class Description:
     """Answers with the description itself. It tells nothing secret, so it needs no key."""
 
-    def __init__(self, border: Border) -> None:
-        self._border = border
+    def __init__(self) -> None:
         self._made = orjson.dumps(document())
 
-    def routes(self) -> list[Route]:
-        """`/api/v1/openapi.json`."""
-        return [self._border.route(one, self) for one in OPERATIONS]
-
+    @operation("GET", "/api/v1/openapi.json", Answer(200, "OpenAPI 3.1.", media=JSON_TYPE))
     async def openapi(self, _request: Request) -> Response:
-        """The whole document."""
+        """This description."""
         return Response(self._made, media_type=JSON_TYPE)
 
 
-OPERATIONS: tuple[Operation[Description], ...] = (
-    Operation(
-        "GET",
-        "/api/v1/openapi.json",
-        Description.openapi,
-        "This description.",
-        (Answer(200, "OpenAPI 3.1.", media=JSON_TYPE),),
-    ),
-)
-
-ALL: tuple[Operation[Any], ...] = (
-    *linking.OPERATIONS,
-    *companies.OPERATIONS,
-    *attempts.OPERATIONS,
-    *feed.OPERATIONS,
-    *webhooks.OPERATIONS,
-    *api.OPERATIONS,
-    *OPERATIONS,
-    *ops.OPERATIONS,
-)
+_ANSWERING = (LinkRoutes, Companies, Attempts, Feed, WebhookRoutes, Api, Description, Ops)
+ALL: tuple[Operation, ...] = tuple(one for owner in _ANSWERING for one in operations_of(owner))
 """All that is described."""
-
-
-def problems_of(operation: Operation[Any]) -> tuple[Kind, ...]:
-    """The problems that an operation may answer, by status."""
-    found = [*operation.problems]
-    if operation.scopes:
-        found += [problems.NOT_ALLOWED, problems.NOT_IN_SCOPE, problems.TOO_MANY_KEYS]
-    if operation.scopes and operation.path.startswith("/api/"):
-        found.append(problems.BUG)
-    return tuple(sorted(found, key=lambda kind: kind.status))
 
 
 def document() -> JSON:
@@ -127,7 +97,7 @@ def document() -> JSON:
     }
 
 
-def _operation(one: Operation[Any]) -> JSON:
+def _operation(one: Operation) -> JSON:
     made: JSON = {"operationId": _camel(one.name), "summary": one.summary, "tags": [_tag(one.path)]}
     if not one.scopes:
         made["security"] = []
@@ -139,14 +109,10 @@ def _operation(one: Operation[Any]) -> JSON:
     return made
 
 
-def _parameters(one: Operation[Any]) -> Iterator[JSON]:
-    if one.id is not None:
-        schema = {"type": "string", "pattern": one.id.pattern}
-        yield {"name": "id", "in": "path", "required": True, "description": one.id.says, "schema": schema}
-    if one.item is not None:
-        name, item = one.item
-        schema = {"type": "string", "pattern": item.pattern}
-        yield {"name": name, "in": "path", "required": True, "description": item.says, "schema": schema}
+def _parameters(one: Operation) -> Iterator[JSON]:
+    for each in one.ids:
+        schema = {"type": "string", "pattern": each.pattern}
+        yield {"name": each.name, "in": "path", "required": True, "description": each.says, "schema": schema}
     for query in one.query:
         yield {"name": query.name, "in": "query", "description": query.says, "schema": query.schema}
     if any(answer.status == 304 for answer in one.answers):
@@ -157,7 +123,7 @@ def _parameters(one: Operation[Any]) -> Iterator[JSON]:
         yield {"name": header.name, "in": "header", "description": header.says, "schema": schema}
 
 
-def _responses(one: Operation[Any]) -> Iterator[tuple[str, JSON]]:
+def _responses(one: Operation) -> Iterator[tuple[str, JSON]]:
     for answer in one.answers:
         said: JSON = {"description": answer.says}
         if answer.model is not None:
@@ -165,9 +131,8 @@ def _responses(one: Operation[Any]) -> Iterator[tuple[str, JSON]]:
         elif answer.media:
             said["content"] = {answer.media: {"schema": {"type": "object" if answer.media == JSON_TYPE else "string"}}}
         yield str(answer.status), said
-    found = problems_of(one)
-    for status in sorted({kind.status for kind in found}):
-        kinds = [kind for kind in found if kind.status == status]
+    for status, group in groupby(one.problems, key=lambda kind: kind.status):
+        kinds = list(group)
         examples = {_camel(kind.name.replace("-", "_")): {"value": _example(kind)} for kind in kinds}
         refusal: JSON = {
             "description": "; or: ".join(f"{kind.title}. {kind.detail}" for kind in kinds),

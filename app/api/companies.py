@@ -2,22 +2,19 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
 
 from arq.connections import ArqRedis
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 
 from app.api.models import CompaniesPage, CompanyView
-from app.http import problems
-from app.http.border import Border
-from app.http.operations import COMPANIES, COMPANY_ID, LINKS, MESSAGES, WAIT, Answer, Operation, Query, company_in
+from app.http.operations import COMPANIES, LINKS, MESSAGES, WAIT, Answer, Query, operation, reply, session_in
 from app.onboarding import Endings
 from shared.core import keys
 from shared.core.apikeys import Scope
 from shared.core.ids import COMPANY_PATTERN, CompanyId, SessionId, company_of, session_of
 from shared.core.lifecycle import DEVICE, State
+from shared.core.protocol import Wire
 from shared.jobs.queue import enqueue, link_job_id, soon_again
 from shared.state.forgetting import Forgetting
 from shared.state.lease import Leases
@@ -94,39 +91,33 @@ class Views:
         return stored, place, f'W/"{stored.attempt}.{stored.seq}{waits}"'
 
     @staticmethod
-    def answer(request: Request, tag: str, view: dict[str, Any], status: int = 200) -> Response:
+    def answer(request: Request, tag: str, view: Wire, status: int = 200) -> Response:
         """The view with its ETag; 304 for a caller that knows it."""
         if status == 200 and tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers={"etag": tag})
-        return JSONResponse(view, status, {"etag": tag})
+        return reply(view, status, {"etag": tag})
 
 
 class Companies:
     """Handlers below `/api/v1/companies`."""
 
-    def __init__(
-        self,
-        redis: ArqRedis,
-        border: Border,
-        views: Views,
-        leases: Leases,
-        endings: Endings,
-        forgetting: Forgetting,
-    ) -> None:
+    def __init__(self, redis: ArqRedis, views: Views, leases: Leases, endings: Endings, forgetting: Forgetting) -> None:
         self._redis = redis
-        self._border = border
         self._endings = endings
         self._forgetting = forgetting
         self._views = views
         self._leases = leases
         self._phones = Phones(redis)
 
-    def routes(self) -> list[Route]:
-        """The routes, for the application."""
-        return [self._border.route(one, self) for one in OPERATIONS]
-
-    async def companies(self, request: Request) -> Response:
-        """A page of the companies that the service has heard of."""
+    @operation(
+        "GET",
+        "/api/v1/companies",
+        Answer(200, "A page of them.", CompaniesPage),
+        query=(STATE, CURSOR, LIMIT),
+        scopes=COMPANIES,
+    )
+    async def companies(self, request: Request) -> CompaniesPage:
+        """List the companies that the service has heard of in the last month, by name."""
         wanted, cursor = STATE.text_of(request), CURSOR.text_of(request)
         most, found = LIMIT.number_of(request) or DEFAULT_LIMIT, list[CompanyView]()
         after: SessionId | None = session_of(CompanyId(cursor)) if cursor else None
@@ -143,12 +134,19 @@ class Companies:
             if not more or len(found) == most:
                 break
         after = after if more else None
-        page = CompaniesPage(companies=found, next=company_of(after) if after else None)
-        return JSONResponse(page.model_dump(mode="json", by_alias=True, exclude_none=True))
+        return CompaniesPage(companies=found, next=company_of(after) if after else None)
 
+    @operation(
+        "GET",
+        "/api/v1/companies/{id}",
+        Answer(200, "The present state; `device.phone` in full for a key with the scope `companies`.", CompanyView),
+        Answer(304, "Nothing is newer than `If-None-Match`."),
+        query=(WAIT,),
+        scopes=LINKS | COMPANIES | MESSAGES,
+    )
     async def company(self, request: Request) -> Response:
-        """The present snapshot of the company's session, without what only the owner may see."""
-        session = session_of(company_in(request))
+        """Tell where a company's session stands; `unlinked` for one that was never heard of."""
+        session = session_in(request)
         stored, place, tag = await self._views.read(request, session)
         snapshot = stored.snapshot(queue_position=place)
         view = CompanyView.model_validate(snapshot.model_dump(exclude={"qr", "code"}))
@@ -156,7 +154,7 @@ class Companies:
             phone = await self._phone(session, view.device.linked_at)
             if phone is not None:
                 view = view.model_copy(update={"device": view.device.model_copy(update={"phone": phone})})
-        return self._views.answer(request, tag, view.model_dump(mode="json", by_alias=True, exclude_none=True))
+        return self._views.answer(request, tag, view)
 
     async def _phone(self, session: SessionId, linked_at: int) -> str | None:
         """The device's whole number, which only workers know; None if none of them answers in time."""
@@ -168,19 +166,29 @@ class Companies:
             phone = await self._phones.wait(session, linked_at)
         return phone
 
-    async def unlink(self, request: Request) -> Response:
-        """Log the device out at WhatsApp and forget it. Idempotent."""
-        session = session_of(company_in(request))
+    @operation(
+        "DELETE",
+        "/api/v1/companies/{id}/session",
+        Answer(202, "It will be done; the webhook `session.unlinked` says when."),
+        scopes=COMPANIES,
+    )
+    async def unlink(self, request: Request) -> None:
+        """Log the company's device out at WhatsApp and forget it. Idempotent."""
+        session = session_in(request)
         owner = await self._leases.owner(session)
         queue = keys.queue_worker(owner) if owner else keys.QUEUE_SESSIONS
         await enqueue(self._redis, queue, "unlink", session, job_id=f"unlink:{session}")
-        return Response(status_code=202)
 
-    async def forget(self, request: Request) -> Response:
-        """Log the device out, and forget whatever is known of the company. Idempotent."""
-        session = session_of(company_in(request))
-        await forget_company(self._redis, self._endings, self._forgetting, session, f"api:{request.state.key.name}")
-        return Response(status_code=202)
+    @operation(
+        "DELETE",
+        "/api/v1/companies/{id}",
+        Answer(202, "It will be done within seconds; while WhatsApp is away, within a day."),
+        scopes=COMPANIES,
+    )
+    async def forget(self, request: Request) -> None:
+        """Log the company's device out, revoke its links, and forget whatever is known of it: states, timeline, texts, events that were not delivered yet, its webhook. Idempotent."""
+        by = f"api:{request.state.key.name}"
+        await forget_company(self._redis, self._endings, self._forgetting, session_in(request), by)
 
 
 async def forget_company(
@@ -190,52 +198,3 @@ async def forget_company(
     await forgetting.wish(session, by)
     await endings.cancel(session)
     await enqueue(redis, keys.QUEUE_SESSIONS, "forget", session, job_id=soon_again(f"forget:{session}"))
-
-
-OPERATIONS: tuple[Operation[Companies], ...] = (
-    Operation(
-        "GET",
-        "/api/v1/companies",
-        Companies.companies,
-        "List the companies that the service has heard of in the last month, by name.",
-        (Answer(200, "A page of them.", CompaniesPage),),
-        (problems.NOT_UNDERSTOOD, problems.AWAY),
-        query=(STATE, CURSOR, LIMIT),
-        scopes=COMPANIES,
-    ),
-    Operation(
-        "GET",
-        "/api/v1/companies/{id}",
-        Companies.company,
-        "Tell where a company's session stands; `unlinked` for one that was never heard of.",
-        (
-            Answer(200, "The present state; `device.phone` in full for a key with the scope `companies`.", CompanyView),
-            Answer(304, "Nothing is newer than `If-None-Match`."),
-        ),
-        (problems.NO_COMPANY, problems.NOT_UNDERSTOOD, problems.AWAY),
-        id=COMPANY_ID,
-        query=(WAIT,),
-        scopes=LINKS | COMPANIES | MESSAGES,
-    ),
-    Operation(
-        "DELETE",
-        "/api/v1/companies/{id}/session",
-        Companies.unlink,
-        "Log the company's device out at WhatsApp and forget it. Idempotent.",
-        (Answer(202, "It will be done; the webhook `session.unlinked` says when."),),
-        (problems.NO_COMPANY, problems.AWAY),
-        id=COMPANY_ID,
-        scopes=COMPANIES,
-    ),
-    Operation(
-        "DELETE",
-        "/api/v1/companies/{id}",
-        Companies.forget,
-        "Log the company's device out, revoke its links, and forget whatever is known of it: states, timeline, texts, events "
-        "that were not delivered yet, its webhook. Idempotent.",
-        (Answer(202, "It will be done within seconds; while WhatsApp is away, within a day."),),
-        (problems.NO_COMPANY, problems.AWAY),
-        id=COMPANY_ID,
-        scopes=COMPANIES,
-    ),
-)

@@ -8,11 +8,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
 
 from app.http import problems
-from app.http.border import Border
-from app.http.operations import COMPANIES, Answer, Header, Operation
+from app.http.operations import COMPANIES, Answer, Header, operation
 from app.http.problems import Problem
 from shared.core import keys, odd
 from shared.core.events import EventType
@@ -37,16 +35,11 @@ LAST_EVENT_ID = Header(
 class Feed:
     """Handlers of `/api/v1/events`."""
 
-    def __init__(self, redis: Redis, border: Border) -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._border = border
         self._readers = 0
         self._closing = False
         self._news = asyncio.Event()
-
-    def routes(self) -> list[Route]:
-        """The routes, for the application."""
-        return [self._border.route(one, self) for one in OPERATIONS]
 
     def call(self) -> None:
         """Something is new in the feed."""
@@ -58,8 +51,20 @@ class Feed:
         self._closing = True
         self.call()
 
+    @operation(
+        "GET",
+        "/api/v1/events",
+        Answer(
+            200,
+            "A stream. `data` is an Event, `event` its type; `feed.gap` says that events after `Last-Event-ID` are gone.",
+            media="text/event-stream",
+        ),
+        own=(problems.TOO_MANY_STREAMS,),
+        headers=(LAST_EVENT_ID,),
+        scopes=COMPANIES,
+    )
     async def events(self, request: Request) -> Response:
-        """A stream of events that does not end by itself."""
+        """Read the events of all companies as they happen, as server-sent events: those that webhooks tell."""
         last = LAST_EVENT_ID.of(request)
         if self._readers >= MOST_READERS:
             raise Problem(problems.TOO_MANY_STREAMS)
@@ -110,23 +115,3 @@ async def _came(news: asyncio.Event) -> bool:
             return await news.wait()
     except TimeoutError:
         return False
-
-
-OPERATIONS: tuple[Operation[Feed], ...] = (
-    Operation(
-        "GET",
-        "/api/v1/events",
-        Feed.events,
-        "Read the events of all companies as they happen, as server-sent events: those that webhooks tell.",
-        (
-            Answer(
-                200,
-                "A stream. `data` is an Event, `event` its type; `feed.gap` says that events after `Last-Event-ID` are gone.",
-                media="text/event-stream",
-            ),
-        ),
-        (problems.NOT_UNDERSTOOD, problems.TOO_MANY_STREAMS, problems.AWAY),
-        headers=(LAST_EVENT_ID,),
-        scopes=COMPANIES,
-    ),
-)

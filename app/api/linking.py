@@ -5,16 +5,15 @@ from dataclasses import replace
 import structlog
 from redis.asyncio import Redis
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 
-from app.access import Access, Link
+from app.access import Access
 from app.api import links
 from app.api.models import LinkState, LinkStatus, LinkView, NewLink
+from app.api.repeats import Repeats
 from app.http import problems
 from app.http.body import read_body
-from app.http.border import Border
-from app.http.operations import IDEMPOTENCY_KEY, LINK_ID, LINKS, Answer, Operation
+from app.http.operations import IDEMPOTENCY_KEY, LINKS, Answer, operation, reply
 from app.http.problems import Problem
 from app.onboarding import Endings
 from shared.core.clock import now_ms
@@ -22,7 +21,6 @@ from shared.core.failures import Refused
 from shared.settings import Settings
 from shared.state.claims import REVOKED
 from shared.state.links import LinkBook, MadeLink
-from shared.state.once import KeyOfAnother, Once
 
 log = structlog.get_logger()
 
@@ -30,53 +28,47 @@ log = structlog.get_logger()
 class LinkRoutes:
     """Handlers below `/api/v1/links`."""
 
-    def __init__(self, settings: Settings, redis: Redis, border: Border, access: Access, endings: Endings) -> None:
+    def __init__(self, settings: Settings, redis: Redis, access: Access, endings: Endings) -> None:
         self._settings = settings
-        self._border = border
         self._access = access
         self._endings = endings
         self._book = LinkBook(redis)
-        self._once = Once(redis)
+        self._repeats = Repeats(redis, "links")
 
-    def routes(self) -> list[Route]:
-        """The routes, for the application."""
-        return [self._border.route(one, self) for one in OPERATIONS]
-
+    @operation(
+        "POST",
+        "/api/v1/links",
+        Answer(201, "The link.", LinkView),
+        own=(problems.NOT_A_PHONE,),
+        body=NewLink,
+        headers=(IDEMPOTENCY_KEY,),
+        scopes=LINKS,
+    )
     async def create_link(self, request: Request) -> Response:
-        """A new link for a company; under an Idempotency-Key, the same link again."""
+        """Create a link with which a company's owner links its WhatsApp."""
         asked = await read_body(request, NewLink)
-        key = IDEMPOTENCY_KEY.of(request)
         try:
             link = links.make_link(self._access, self._settings, asked)
         except links.Unfit as unfit:
             raise Problem(problems.NOT_UNDERSTOOD, f"{unfit.field}: {unfit}", field=unfit.field) from None
         except Refused as refused:
             raise Problem(problems.NOT_A_PHONE, code=refused.code, field=refused.field) from None
-        if key is not None:
-            link = await self._made_under(f"{request.state.key.name}:links", key, asked, link)
+        # The token is signed anew: none is kept.
+        made = await self._repeats.first(request, asked, {"id": link.id, "expiresAt": link.expires_at})
+        link = replace(link, id=made["id"], expires_at=made["expiresAt"])
         await self._book.write(MadeLink(link.id, link.company, link.expires_at))
         log.info("link.created", session=link.session, link=link.id)
         view = links.show_link(self._access, self._settings, link)
-        return JSONResponse(view.model_dump(by_alias=True), 201, {"location": f"/api/v1/links/{link.id}"})
+        return reply(view, 201, {"location": f"/api/v1/links/{link.id}"})
 
-    async def _made_under(self, whose: str, key: str, asked: NewLink, link: Link) -> Link:
-        # The token is signed anew: none is kept.
-        fresh = {"id": link.id, "expiresAt": link.expires_at}
-        try:
-            made = await self._once.first(whose, key, asked.model_dump_json().encode(), fresh)
-        except KeyOfAnother:
-            raise Problem(problems.KEY_REUSED) from None
-        return replace(link, id=made["id"], expires_at=made["expiresAt"])
-
-    async def link(self, request: Request) -> Response:
-        """Report the state of a link."""
-        made = await self._book.read(_id(request))
+    @operation("GET", "/api/v1/links/{id}", Answer(200, "The link, without its token.", LinkStatus), scopes=LINKS)
+    async def link(self, request: Request) -> LinkStatus:
+        """Tell where a link stands, until a month after its end."""
+        made = await self._book.read(request.path_params["id"])
         if made is None:
             raise Problem(problems.NO_LINK)
-        view = LinkStatus(
-            id=made.id, company_id=made.company, state=await self._state(made), expires_at=made.expires_at
-        )
-        return JSONResponse(view.model_dump(by_alias=True))
+        state = await self._state(made)
+        return LinkStatus(id=made.id, company_id=made.company, state=state, expires_at=made.expires_at)
 
     async def _state(self, made: MadeLink) -> LinkState:
         standing = await self._access.standing(made.id)
@@ -86,49 +78,7 @@ class LinkRoutes:
             return LinkState.RUNNING  # also past the link's own time: the attempt goes on
         return LinkState.OPEN if made.expires_at > now_ms() else LinkState.EXPIRED
 
-    async def revoke_link(self, request: Request) -> Response:
-        """Make a link useless at once, and end the attempt that it began."""
-        await self._endings.revoke_link(_id(request))
-        return Response(status_code=204)
-
-
-def _id(request: Request) -> str:
-    link_id: str = request.path_params["id"]
-    if not LINK_ID.fits(link_id):
-        raise Problem(problems.NO_LINK)
-    return link_id
-
-
-OPERATIONS: tuple[Operation[LinkRoutes], ...] = (
-    Operation(
-        "POST",
-        "/api/v1/links",
-        LinkRoutes.create_link,
-        "Create a link with which a company's owner links its WhatsApp.",
-        (Answer(201, "The link.", LinkView),),
-        (problems.TOO_LARGE, problems.NOT_UNDERSTOOD, problems.NOT_A_PHONE, problems.KEY_REUSED, problems.AWAY),
-        body=NewLink,
-        headers=(IDEMPOTENCY_KEY,),
-        scopes=LINKS,
-    ),
-    Operation(
-        "GET",
-        "/api/v1/links/{id}",
-        LinkRoutes.link,
-        "Tell where a link stands, until a month after its end.",
-        (Answer(200, "The link, without its token.", LinkStatus),),
-        (problems.NO_LINK, problems.AWAY),
-        id=LINK_ID,
-        scopes=LINKS,
-    ),
-    Operation(
-        "DELETE",
-        "/api/v1/links/{id}",
-        LinkRoutes.revoke_link,
-        "Make a link useless at once, and end the attempt that it began, unless its phone is linked already. Idempotent.",
-        (Answer(204, "It opens nothing any more."),),
-        (problems.NO_LINK, problems.AWAY),
-        id=LINK_ID,
-        scopes=LINKS,
-    ),
-)
+    @operation("DELETE", "/api/v1/links/{id}", Answer(204, "It opens nothing any more."), scopes=LINKS)
+    async def revoke_link(self, request: Request) -> None:
+        """Make a link useless at once, and end the attempt that it began, unless its phone is linked already. Idempotent."""
+        await self._endings.revoke_link(request.path_params["id"])

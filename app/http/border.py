@@ -2,8 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Any
 
 import structlog
 from redis.asyncio import Redis
@@ -17,11 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.access import Callers
 from app.http import problems
 from app.http.address import neighbourhood
-from app.http.operations import COMPANY_ID, Operation
+from app.http.operations import COMPANY_ID, Operation, operations_of, reply, session_in
 from app.http.problems import UNKEPT, Problem, request_id
 from shared.core import keys
 from shared.core.apikeys import ApiKey
-from shared.core.ids import SessionId, company_id, session_of
+from shared.core.ids import SessionId
 from shared.settings import Settings
 from shared.state.pool import PASSING, answer
 from shared.state.refusals import reason
@@ -29,8 +28,6 @@ from shared.telemetry import sentry
 from shared.telemetry.metrics import Counter, field
 
 log = structlog.get_logger()
-
-Owner = TypeVar("Owner")
 
 REQUEST_ID = "x-request-id"
 _PAGE = ("/link", "/static/")
@@ -72,31 +69,34 @@ class Border:
         self._callers = Callers(settings.known_keys)
         self._redis = redis
 
-    def route(self, operation: Operation[Owner], owner: Owner) -> Route:
-        """The route of an operation that `owner` answers."""
+    def routes(self, owner: Any) -> list[Route]:
+        """The routes of all operations that `owner` answers."""
 
-        async def guarded(request: Request) -> Response:
-            return await self._serve(operation, owner, request)
+        def route(operation: Operation) -> Route:
+            async def guarded(request: Request) -> Response:
+                return await self._serve(operation, owner, request)
 
-        return Route(operation.path, guarded, methods=[operation.method])
+            return Route(operation.path, guarded, methods=[operation.method])
 
-    async def _serve(self, operation: Operation[Owner], owner: Owner, request: Request) -> Response:
+        return [route(one) for one in operations_of(type(owner))]
+
+    async def _serve(self, operation: Operation, owner: Any, request: Request) -> Response:
         key = None
         if operation.scopes:
             try:
                 key = await self._let_in(operation, request)
             except Problem as problem:
                 return problem.response()
-        session = _session_in(request) if operation.id is COMPANY_ID else None
+        session = session_in(request) if COMPANY_ID in operation.ids and COMPANY_ID.fits(request) else None
         sentry.during(f"api.{operation.name}", session)
-        reply = await _answered(operation.handler(owner, request), request.url.path)
+        answered = await _answered(operation, owner, request)
         if key is not None:
-            reply.headers.update(UNKEPT)
+            answered.headers.update(UNKEPT)
             if operation.method != "GET":
-                await self._record(operation.name, key, session, reply.status_code)
-        return reply
+                await self._record(operation.name, key, session, answered.status_code)
+        return answered
 
-    async def _let_in(self, operation: Operation[Owner], request: Request) -> ApiKey:
+    async def _let_in(self, operation: Operation, request: Request) -> ApiKey:
         given = request.headers.get("authorization", "")
         key = self._callers.identify(given)
         address = neighbourhood(request.client.host) if request.client else "unknown"
@@ -125,9 +125,15 @@ class Border:
             log.warning("api.uncounted", error=type(error).__name__)
 
 
-async def _answered(handling: Awaitable[Response], path: str) -> Response:
+async def _answered(operation: Operation, owner: Any, request: Request) -> Response:
+    path, status = request.url.path, operation.answers[0].status
     try:
-        return await handling
+        for one in operation.ids:
+            one.check(request)
+        made = await operation.handler(owner, request)
+        if isinstance(made, Response):
+            return made
+        return Response(status_code=status) if made is None else reply(made, status)
     except Problem as problem:
         return problem.response()
     except ClientDisconnect:
@@ -136,10 +142,3 @@ async def _answered(handling: Awaitable[Response], path: str) -> Response:
     except PASSING as error:
         log.warning("api.interrupted", path=path, error=reason(error))
         return problems.of_redis(error).response()
-
-
-def _session_in(request: Request) -> SessionId | None:
-    try:
-        return session_of(company_id(request.path_params["id"]))
-    except (ValueError, KeyError):
-        return None

@@ -1,41 +1,62 @@
-"""A row of the route table: what routes a request, and what the API's description says of it, in one place."""
+"""A row of the route table: what routes a request, and what the API's description says of it, in one place.
+
+The row stands before its handler, as `@operation(…)`; the handler's docstring is the row's summary.
+"""
 
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
-from app.http.problems import NO_COMPANY, NOT_UNDERSTOOD, Kind, Problem
+from app.http import problems
+from app.http.problems import NOT_UNDERSTOOD, Kind, Problem
 from shared.core.apikeys import Scope
-from shared.core.ids import COMPANY_PATTERN, CompanyId, company_id
+from shared.core.ids import COMPANY_PATTERN, CompanyId, SessionId, session_of
 
-Owner = TypeVar("Owner")
-Handler = Callable[[Request], Awaitable[Response]]
+Handler = Callable[[Any, Request], Awaitable[Response | BaseModel | None]]
+"""A method that answers a request: with a model, which is sent as JSON, with nothing, or with a response of its own."""
+H = TypeVar("H", bound=Handler)
 
 
 @dataclass(frozen=True, slots=True)
 class Id:
-    """The meaning of `{id}` in a path, and its pattern."""
+    """An id in a path, behind this part of it: its meaning, its pattern, and the problem of one that does not fit."""
 
+    behind: str
+    name: str
     says: str
     pattern: str
+    problem: Kind
 
-    def fits(self, text: str) -> bool:
-        """True if `text` can be such an id."""
-        return re.fullmatch(self.pattern, text) is not None
+    def fits(self, request: Request) -> bool:
+        """True if what stands in the request's path can be such an id."""
+        return re.fullmatch(self.pattern, request.path_params[self.name]) is not None
+
+    def check(self, request: Request) -> None:
+        """Raise `Problem` unless it fits."""
+        if not self.fits(request):
+            raise Problem(self.problem)
 
 
+COMPANY_ID = Id("companies", "id", "The company, as you name it.", COMPANY_PATTERN, problems.NO_COMPANY)
+IDS = (
+    COMPANY_ID,
+    Id("messages", "message", "The message's `id`.", r"^[0-9a-f]{16}$", problems.NO_MESSAGE),
+    Id(
+        "contacts",
+        "number",
+        "The number, best with its country, as `+79001234567`; or `<digits>@s.whatsapp.net`.",
+        r"^[^/]{1,64}$",
+        problems.NOT_A_PHONE,
+    ),
+    Id("webhooks", "id", "The event's `id`.", r"^[A-Za-z0-9_-]{1,100}$", problems.NO_EVENT),
+    Id("links", "id", "The link's `id`.", r"^[A-Za-z0-9_-]{1,64}$", problems.NO_LINK),
+)
 LINKS, COMPANIES, MESSAGES, OPS = (frozenset({one}) for one in Scope)
-
-COMPANY_ID = Id("The company, as you name it.", COMPANY_PATTERN)
-MESSAGE_ID = Id("The message's `id`.", r"^[0-9a-f]{16}$")
-NUMBER = Id("The number, best with its country, as `+79001234567`; or `<digits>@s.whatsapp.net`.", r"^[^/]{1,64}$")
-EVENT_ID = Id("The event's `id`.", r"^[A-Za-z0-9_-]{1,100}$")
-LINK_ID = Id("The link's `id`.", r"^[A-Za-z0-9_-]{1,64}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +122,18 @@ WAIT = Query(
 
 
 def company_in(request: Request) -> CompanyId:
-    """The company that a path names. Raises `Problem`."""
-    try:
-        return company_id(request.path_params["id"])
-    except ValueError:
-        raise Problem(NO_COMPANY) from None
+    """The company that a path names."""
+    return CompanyId(request.path_params["id"])
+
+
+def session_in(request: Request) -> SessionId:
+    """The session of the company that a path names."""
+    return session_of(company_in(request))
+
+
+def reply(view: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A model as JSON, without what is absent."""
+    return JSONResponse(view.model_dump(mode="json", by_alias=True, exclude_none=True), status, headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +147,15 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Operation(Generic[Owner]):
-    """One method of one path; `handler` is a method of the class that answers. `problems`: those of its own;
-    `problems_of` (app/openapi.py) adds what every operation behind a key can meet. A key needs one of the `scopes`; an
+class Operation:
+    """One method of one path. `own`: problems that do not follow from the rest. A key needs one of the `scopes`; an
     operation without scopes needs no key."""
 
     method: str
     path: str
-    handler: Callable[[Owner, Request], Awaitable[Response]]
-    summary: str
+    handler: Handler
     answers: tuple[Answer, ...]
-    problems: tuple[Kind, ...] = ()
-    id: Id | None = None
-    item: tuple[str, Id] | None = None
+    own: tuple[Kind, ...] = ()
     body: type[BaseModel] | None = None
     headers: tuple[Header, ...] = ()
     query: tuple[Query, ...] = ()
@@ -141,3 +165,40 @@ class Operation(Generic[Owner]):
     def name(self) -> str:
         """Names it in logs, in Sentry, and to generators of clients."""
         return self.handler.__name__
+
+    @property
+    def summary(self) -> str:
+        """The handler's docstring."""
+        return " ".join((self.handler.__doc__ or "").split())
+
+    @property
+    def ids(self) -> tuple[Id, ...]:
+        """The ids in the path."""
+        return tuple(one for one in IDS if f"/{one.behind}/{{{one.name}}}" in self.path)
+
+    @property
+    def problems(self) -> tuple[Kind, ...]:
+        """The problems that it may answer, by status."""
+        found = [*(one.problem for one in self.ids), *self.own]
+        found += [problems.TOO_LARGE] if self.body else []
+        found += [NOT_UNDERSTOOD] if self.body or self.query or self.headers else []
+        found += [problems.KEY_REUSED] if IDEMPOTENCY_KEY in self.headers else []
+        if self.scopes:
+            found += [problems.AWAY, problems.NOT_ALLOWED, problems.NOT_IN_SCOPE, problems.TOO_MANY_KEYS]
+            found += [problems.BUG] if self.path.startswith("/api/") else []
+        return tuple(sorted(found, key=lambda kind: kind.status))
+
+
+def operation(method: str, path: str, *answers: Answer, own: tuple[Kind, ...] = (), **about: Any) -> Callable[[H], H]:
+    """Make a method the handler of an operation; `about`: the further fields of `Operation`."""
+
+    def mark(handler: H) -> H:
+        vars(handler)["operation"] = Operation(method, path, handler, answers, own, **about)
+        return handler
+
+    return mark
+
+
+def operations_of(owner: type) -> list[Operation]:
+    """The operations whose handlers a class has, in their order there."""
+    return [one.operation for one in vars(owner).values() if hasattr(one, "operation")]

@@ -1,6 +1,6 @@
 """Problem types of the API (RFC 9457): one row for each, and the response that carries it.
 
-The kinds are named in the table of operations (app/http/operations.py), from which the API's description is made.
+`Operation.problems` (app/http/operations.py) says which of them an operation may answer.
 """
 
 from contextvars import ContextVar

@@ -8,12 +8,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 
 from app.http import problems
-from app.http.border import Border
-from app.http.operations import OPS, Answer, Operation
+from app.http.operations import OPS, Answer, operation, reply
 from app.ops import exposition, gauges
 from app.ops.models import HealthView, ReadyView
 from shared import VERSION
@@ -32,38 +30,31 @@ READY_SECONDS = 3.0
 class Ops:
     """The routes, over one Redis. `sockets` counts the browsers that are connected to this process."""
 
-    def __init__(self, redis: Redis, border: Border, sockets: Callable[[], int]) -> None:
+    def __init__(self, redis: Redis, sockets: Callable[[], int]) -> None:
         self._redis = redis
-        self._border = border
         self._sockets = sockets
 
-    def routes(self) -> list[Route]:
-        """`/healthz`, `/readyz`, `/metrics`."""
-        return [self._border.route(one, self) for one in OPERATIONS]
+    @operation("GET", "/healthz", Answer(200, "It is.", HealthView))
+    async def healthz(self, _request: Request) -> HealthView:
+        """Say that the process is alive; nothing of its neighbours."""
+        return HealthView(status="ok", version=VERSION, engine=ENGINE, sockets=self._sockets())
 
-    async def healthz(self, _request: Request) -> Response:
-        """The process is alive; says nothing of its neighbours."""
-        view = HealthView(status="ok", version=VERSION, engine=ENGINE, sockets=self._sockets())
-        return JSONResponse(view.model_dump(by_alias=True))
-
+    @operation(
+        "GET",
+        "/readyz",
+        Answer(200, "It can.", ReadyView),
+        Answer(503, "It cannot: what is wrong with each part.", ReadyView),
+    )
     async def readyz(self, _request: Request) -> Response:
-        """200 when Redis takes writes, a worker lives, and one of those reaches the device store; else 503. Says of
-        each part what is wrong with it."""
+        """Say whether the service can serve: Redis takes writes, a worker lives and reaches the device store."""
         try:
             async with asyncio.timeout(READY_SECONDS):
                 parts = await self._parts()
         except TimeoutError:
-            parts = {
-                "redis": "does not answer",
-                "workers": "unknown",
-                "store": "unknown",
-                "client": "unknown",
-                "clock": _clock(),
-            }
+            parts = _blind("does not answer")
         # An ageing or refused client takes no web out of service: the page says what is the matter, and what to do.
         ready = all(value == "ok" for part, value in parts.items() if part not in {"client", "clock"})
-        view = ReadyView(status="ok" if ready else "ill", **parts)
-        return JSONResponse(view.model_dump(by_alias=True), 200 if ready else 503)
+        return reply(ReadyView(status="ok" if ready else "ill", **parts), 200 if ready else 503)
 
     async def _parts(self) -> dict[str, str]:
         try:
@@ -72,13 +63,7 @@ class Ops:
         except (RedisError, *PASSING) as error:
             redis = reason(error)
             if not isinstance(error, RedisRefuses) or error.word not in READABLE:
-                return {
-                    "redis": redis,
-                    "workers": "unknown",
-                    "store": "unknown",
-                    "client": "unknown",
-                    "clock": _clock(),
-                }
+                return _blind(redis)
         moment = await gauges.read(self._redis)
         living, ill = len(moment.living), len(moment.ill_stores)
         workers, store = "ok", "ok"
@@ -91,46 +76,24 @@ class Ops:
         told = ", ".join(clocks) or "ok"
         return {"redis": redis, "workers": workers, "store": store, "client": moment.client, "clock": told}
 
+    @operation("GET", "/metrics", Answer(200, "Prometheus' text format.", media="text/plain"), scopes=OPS)
     async def metrics(self, _request: Request) -> Response:
-        """Prometheus text, for holders of an API key."""
+        """Counters, histograms and gauges, for Prometheus."""
         try:
             moment = await gauges.read(self._redis)
             switches = await answer(self._redis.hkeys(keys.SWITCH))
         except (RedisError, *PASSING) as error:
             log.warning("metrics.unread", error=reason(error))
-            return problems.of_redis(error).response()
+            raise problems.of_redis(error) from None
         text = exposition.text(moment, sockets=self._sockets(), switches=map(odd.text, switches))
         return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+def _blind(redis: str) -> dict[str, str]:
+    """The parts as far as they can be told when Redis cannot be read."""
+    return {"redis": redis, **dict.fromkeys(("workers", "store", "client"), "unknown"), "clock": _clock()}
 
 
 def _clock() -> str:
     word = in_words(skew_ms())
     return word if word == "ok" else f"web is {word}"
-
-
-OPERATIONS: tuple[Operation[Ops], ...] = (
-    Operation(
-        "GET",
-        "/healthz",
-        Ops.healthz,
-        "Say that the process is alive; nothing of its neighbours.",
-        (Answer(200, "It is.", HealthView),),
-    ),
-    Operation(
-        "GET",
-        "/readyz",
-        Ops.readyz,
-        "Say whether the service can serve: Redis takes writes, a worker lives and reaches the device store.",
-        (Answer(200, "It can.", ReadyView), Answer(503, "It cannot: what is wrong with each part.", ReadyView)),
-    ),
-    Operation(
-        "GET",
-        "/metrics",
-        Ops.metrics,
-        "Counters, histograms and gauges, for Prometheus.",
-        (Answer(200, "Prometheus' text format.", media="text/plain"),),
-        (problems.AWAY,),
-        scopes=OPS,
-    ),
-)
-"""Routes for monitors."""

@@ -26,7 +26,7 @@ from shared.state.outbox import Message
 from shared.state.pool import answer
 from tests.played import CODE, CONNECTED, START, Player, ended, paired, qr, word
 from tests.unit.api.conftest import CONFIG
-from tests.unit.api.test_openapi import BODIES, COMPANY, ITEMS, Service, receiver_of
+from tests.unit.api.test_openapi import BODIES, COMPANY, Service, receiver_of
 from tests.unit.holding.test_held_sessions import HOUR_AGO, SESSION
 from tests.unit.holding.test_sending import Line
 from workers.engine import protocol as pipe
@@ -397,8 +397,7 @@ async def test_a_request_that_comes_again_is_answered_alike_and_done_once(operat
         await receiver_of(service, COMPANY)
         given = {"json": BODIES[operation.name]} if operation.body else {}
         headers = {"idempotency-key": "k"} if operation in WITH_KEY else {}
-        item = ITEMS.get(operation.item[0]) if operation.item else None
-        said = [await service(operation, headers=headers, item=item, **given) for _ in range(times)]
+        said = [await service(operation, headers=headers, **given) for _ in range(times)]
         answers.append([one.status_code for one in said])
         left.append(await left_by(service.redis))
         if operation in WITH_KEY and operation.name != "start_attempt":

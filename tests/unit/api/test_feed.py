@@ -30,7 +30,7 @@ async def begin(world, company):
 
 @pytest.fixture
 def feed(redis):
-    return Feed(redis, None)
+    return Feed(redis)
 
 
 async def read(feed, last, count, *, gap=False):

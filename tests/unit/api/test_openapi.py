@@ -18,7 +18,7 @@ from app.api.models import CompanyView
 from app.http import problems
 from app.http.problems import MAX_BODY_BYTES
 from app.main import create_app
-from app.openapi import document, problems_of
+from app.openapi import document
 from shared.core import keys
 from shared.core.apikeys import Scope
 from shared.core.clock import now_ms
@@ -59,8 +59,8 @@ class Service:
         headers |= given.pop("headers", {})
         async with httpx.AsyncClient(transport=transport, base_url="http://web", headers=headers) as http:
             path = operation.path.replace("{id}", name)
-            if operation.item is not None:
-                path = path.replace(f"{{{operation.item[0]}}}", item or ITEMS[operation.item[0]])
+            for name, usual in ITEMS.items():
+                path = path.replace(f"{{{name}}}", item or usual)
             return await http.request(operation.method, path, **given)
 
     async def link(self):
@@ -304,7 +304,7 @@ WAYS = {
 
 @pytest.mark.parametrize(
     ("operation", "kind"),
-    [(one, kind) for one in openapi.ALL for kind in problems_of(one)],
+    [(one, kind) for one in openapi.ALL for kind in one.problems],
     ids=lambda one: getattr(one, "title", None) or one.name,
 )
 async def test_every_problem_that_is_described_can_be_met_and_looks_as_described(service, operation, kind):
