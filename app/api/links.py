@@ -9,9 +9,10 @@ from app.access import Access, Brand, Link
 from app.api.models import LinkView, NewBrand, NewLink
 from shared.core import phone
 from shared.core.failures import Refused
+from shared.core.fields import origin_of
 from shared.core.ids import company_id
 from shared.core.protocol import MAX_TOKEN_LENGTH
-from shared.settings import Settings, origin_of
+from shared.settings import Settings
 
 
 class Unfit(Exception):

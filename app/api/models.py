@@ -2,55 +2,20 @@
 
 from enum import StrEnum
 from typing import Annotated, ClassVar
-from urllib.parse import urlsplit
 
-import phonenumbers
-from pydantic import AfterValidator, Field, HttpUrl
+from pydantic import AfterValidator, Field
 
 from shared.core.colour import check_accent
 from shared.core.events import Event, EventType
+from shared.core.fields import Origin, Region, SecureUrl, Shown, Url
 from shared.core.ids import COMPANY_PATTERN
 from shared.core.lifecycle import State
 from shared.core.messages import MessageState, Reason
-from shared.core.plain import check_shown
 from shared.core.protocol import DeviceView, FailureView, Hint, Method, Queue, Snapshot, Wire
-from shared.settings import origin_of
 from shared.state.deliveries import Standing
 
 DEFAULT_TTL_SECONDS = 24 * 3600
 MAX_TTL_SECONDS = 7 * 24 * 3600
-
-
-def _region(text: str) -> str:
-    if text.upper() not in phonenumbers.SUPPORTED_REGIONS:
-        raise ValueError("no country of two letters, such as RU")
-    return text.upper()
-
-
-def _no_user(url: HttpUrl) -> HttpUrl:
-    if url.username or url.password:
-        raise ValueError("a URL here names no user")
-    return url
-
-
-def _secure(url: HttpUrl) -> HttpUrl:
-    if url.scheme != "https":
-        raise ValueError("begins with https://")
-    return _no_user(url)
-
-
-def _origin(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or parts.path.strip("/"):
-        raise ValueError("an origin, such as https://platform.example")
-    return origin_of(text)
-
-
-Shown = Annotated[str, AfterValidator(check_shown)]
-Region = Annotated[str, Field(min_length=2, max_length=2, pattern=r"^[A-Za-z]{2}$"), AfterValidator(_region)]
-Url = Annotated[HttpUrl, AfterValidator(_no_user)]
-SecureUrl = Annotated[HttpUrl, AfterValidator(_secure)]
-Origin = Annotated[str, Field(max_length=300), AfterValidator(_origin)]
 
 
 class NewBrand(Wire):
@@ -88,7 +53,8 @@ class NewLink(Wire):
         description="The page's language, such as `ru` or `pt-BR`; else the browser's.",
     )
     region: Region | None = Field(
-        default=None, description="The country (ISO 3166) by which a number without `+` is read; else the service's."
+        default=None,
+        description="The country (ISO 3166) by which a number without `+` is read; else the service's.",
     )
     ttl_seconds: int = Field(
         default=DEFAULT_TTL_SECONDS, ge=60, le=MAX_TTL_SECONDS, description="Lifetime of the link."
@@ -103,7 +69,9 @@ class NewLink(Wire):
     )
     brand: NewBrand | None = None
     embed_origin: Origin | None = Field(
-        default=None, description="The origin of the page that shows ours in a frame; one of `EMBED_ORIGINS`."
+        default=None,
+        max_length=300,
+        description="The origin of the page that shows ours in a frame; one of `EMBED_ORIGINS`.",
     )
 
 

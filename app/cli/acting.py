@@ -62,14 +62,14 @@ async def record(
 
 
 def _signing(op: Operator) -> Access:
-    if not op.settings.may_sign:
+    if not op.may_sign:
         raise Cannot("SECRET_KEY is not set here; it must be the service's own.")
-    return Access(op.settings.settings, op.redis)
+    return Access(op.settings, op.redis)
 
 
 def _number(op: Operator, text: str) -> str:
     try:
-        return phones.parse(text, op.settings.settings.default_region)
+        return phones.parse(text, op.settings.default_region)
     except Refused:
         raise _no_number(text) from None
 
@@ -102,7 +102,7 @@ async def create_link(
     }
     try:
         asked = NewLink.model_validate({field: value for field, value in given.items() if value is not None})
-        link = links.make_link(access, op.settings.settings, asked)
+        link = links.make_link(access, op.settings, asked)
     except ValidationError as error:
         first = error.errors()[0]
         raise Cannot(f"{_OPTION[str(first['loc'][0])]}: {first['msg']}.") from None
@@ -110,7 +110,7 @@ async def create_link(
         raise Cannot(f"{_OPTION[error.field]}: {error}.") from None
     except Refused:
         raise _no_number(phone or "") from None
-    view = links.show_link(access, op.settings.settings, link)
+    view = links.show_link(access, op.settings, link)
     await LinkBook(op.redis).write(MadeLink(link.id, link.company, link.expires_at))
     await record(op, "link.created", link.id, by, session=session, detail=link.id)
 
@@ -147,7 +147,7 @@ async def revoke_link(op: Operator, *, id_or_url: str, by: str) -> Output:
         link_id, session = link.id, link.session
     elif len(link_id) > 64 or not link_id.replace("-", "").replace("_", "").isalnum():
         raise Cannot(f"{id_or_url!r} is no link's id.")
-    await Endings(op.redis, Claims(op.redis, News(op.settings.settings.told_events))).revoke_link(link_id)
+    await Endings(op.redis, Claims(op.redis, News(op.settings.told_events))).revoke_link(link_id)
     await record(op, "link.revoked", link_id, by, session=session, detail=link_id)
     return Output({"id": link_id, "session": session}, line(f"Link {link_id} is useless now."))
 
@@ -184,8 +184,8 @@ async def unpark(op: Operator, *, company: str, by: str) -> Output:
 async def forget(op: Operator, *, company: str, wait: bool, by: str) -> Output:
     """Have a company forgotten."""
     session = records.session_named(company)
-    forgetting = Forgetting(op.redis, op.settings.settings.secret_key)
-    endings = Endings(op.redis, Claims(op.redis, News(op.settings.settings.told_events)))
+    forgetting = Forgetting(op.redis, op.settings.secret_key)
+    endings = Endings(op.redis, Claims(op.redis, News(op.settings.told_events)))
     await forget_company(op.redis, endings, forgetting, session, by)
     until = asyncio.get_running_loop().time() + UNLINK_SECONDS
     done = False
@@ -229,7 +229,7 @@ async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: boo
     """Cool-downs of a company, and of a phone of it; the keys' names are for redis-cli."""
     session = records.session_named(company)
     _signing(op)
-    book = Cooldowns(op.redis, op.settings.settings.secret_key)
+    book = Cooldowns(op.redis, op.settings.secret_key)
     names = {"company": keys.cooldown(book.digest(Whose.COMPANY, session))}
     if phone:
         number = phones.canonical(_number(op, phone))

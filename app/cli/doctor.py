@@ -158,7 +158,7 @@ def _jobs_overdue(op: Operator, late: list[dict[str, Any]]) -> Iterator[Finding]
 
 def _sessions(op: Operator, known: list[SessionRecord]) -> Iterator[Finding]:
     """Onboardings that should have ended or that nobody serves; devices that nobody holds, or that are parked."""
-    rescue = Rescue(op.redis, News(op.settings.settings.told_events))
+    rescue = Rescue(op.redis, News(op.settings.told_events))
     for one in known:
         state = one.state.value
         if one.overdue_ms > SWEEP_GRACE_MS:

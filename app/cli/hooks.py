@@ -13,7 +13,7 @@ from shared.state.receivers import Receivers
 
 
 def _deliveries(op: Operator) -> Deliveries:
-    return Deliveries(op.redis, News(op.settings.settings.told_events))
+    return Deliveries(op.redis, News(op.settings.told_events))
 
 
 async def deliveries(op: Operator, *, standing: str) -> Output:
@@ -49,7 +49,7 @@ async def resend(op: Operator, *, event: str, by: str) -> Output:
 async def test(op: Operator, *, company: str, by: str) -> Output:
     """Have a company's receiver told of a test."""
     session = records.session_named(company)
-    if await Receivers(op.settings.settings, op.redis).of(company_of(session)) is None:
+    if await Receivers(op.settings, op.redis).of(company_of(session)) is None:
         raise Cannot(f"{session} has no receiver: set WEBHOOK_URL, or PUT one for the company.")
     event = secrets.token_hex(12)
     await _deliveries(op).test(company_of(session), event)

@@ -103,7 +103,7 @@ async def company(op: Operator, *, company: str) -> Output:
         rank = await op.redis.zrank(keys.QUEUE_LINKING, link_job_id(session, record.attempt))
         data["queuePosition"] = rank
         rows.append(("waiting before it", rank if rank is not None else "not in the queue"))
-    if op.settings.may_sign and (wait := await _company_waits(op, session)):
+    if op.may_sign and (wait := await _company_waits(op, session)):
         data["coolDownUntil"] = wait
         rows.append(("cool-down", f"until {words.clock(wait)} UTC"))
     past = await timeline(op, company=company, last=8, follow=False)
@@ -112,7 +112,7 @@ async def company(op: Operator, *, company: str) -> Output:
 
 
 async def _company_waits(op: Operator, session: str) -> int:
-    cooldowns = Cooldowns(op.redis, op.settings.settings.secret_key)
+    cooldowns = Cooldowns(op.redis, op.settings.secret_key)
     value = await op.redis.get(keys.cooldown(cooldowns.digest(Whose.COMPANY, session)))
     return waits_until(value)
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.jobs.queue import client
-from shared.settings import OperatorSettings, read_for_operator
+from shared.settings import Settings, read_for_operator
 from shared.state import pool as redis_pool
 from shared.state.pool import PASSING
 from shared.state.refusals import RedisRefuses, reason
@@ -39,11 +39,13 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Surroundings of a command. Progress and questions go to `aside` (stderr), answers to `console`."""
+    """Surroundings of a command. Progress and questions go to `aside` (stderr), answers to `console`. `may_sign`:
+    SECRET_KEY is the service's own."""
 
     redis: ArqRedis
-    settings: OperatorSettings
+    settings: Settings
     console: Console
+    may_sign: bool = False
     aside: Console = field(default_factory=lambda: Console(stderr=True))
     as_json: bool = False
 
@@ -94,15 +96,15 @@ def together(*shows: Callable[[Console], None]) -> Callable[[Console], None]:
 
 def run(work: Callable[..., Awaitable[Output]], *, as_json: bool, **arguments: Any) -> int:
     """Do the work and show its answer; the exit code."""
-    settings = read_for_operator()
+    settings, may_sign = read_for_operator()
     out = console()
 
     async def connected() -> Output:
-        pool = redis_pool.pool(settings.settings)
+        pool = redis_pool.pool(settings)
         pool.connection_kwargs["retry"] = Retry(NoBackoff(), 1)  # a person waits: no long patience
         redis = client(pool)
         try:
-            return await work(Operator(redis, settings, out, as_json=as_json), **arguments)
+            return await work(Operator(redis, settings, out, may_sign, as_json=as_json), **arguments)
         finally:
             await redis.aclose(close_connection_pool=True)
 

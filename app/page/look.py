@@ -14,7 +14,8 @@ from app.access import Access, Brand, PageLook
 from app.http.policy import content_policy
 from app.page.whereabouts import LOOK
 from shared.core.colour import Shades, dark_shades, light_shades
-from shared.settings import Settings, origin_of
+from shared.core.fields import origin_of
+from shared.settings import Settings
 
 _LOGO = ".logo{border-radius:8px;object-fit:contain}"
 #: The frame is as tall as what is in it, so its end may be out of sight.

@@ -13,11 +13,11 @@ epoch, UTC. Commands are idempotent: sent twice, they do what they do once.
 from enum import IntEnum, StrEnum
 from typing import Annotated, Literal
 
-import phonenumbers
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.alias_generators import to_camel
 
 from shared.core.failures import FailureCode
+from shared.core.fields import Region
 from shared.core.lifecycle import State
 
 MAX_MESSAGE_BYTES = 4096
@@ -50,12 +50,6 @@ class Method(StrEnum):
     CODE = "code"
 
 
-def _known_region(text: str) -> str:
-    if text not in phonenumbers.SUPPORTED_REGIONS:
-        raise ValueError("is not a country of two letters, such as MX")
-    return text
-
-
 # --- browser → server -------------------------------------------------------------------------------------------------
 
 
@@ -80,7 +74,7 @@ class RequestPairingCode(Wire):
 
     type: Literal["request-pairing-code"]
     phone_number: str = Field(max_length=64)
-    region: Annotated[str, AfterValidator(_known_region)] | None = None
+    region: Region | None = None
 
 
 class Cancel(Wire):

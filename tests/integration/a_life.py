@@ -28,7 +28,7 @@ from shared.core.lifecycle import State
 from shared.core.messages import Fate, Incoming, MessageState
 from shared.core.protocol import Method
 from shared.jobs.queue import QueueWorker, enqueue
-from shared.settings import OperatorSettings, Settings
+from shared.settings import Settings
 from shared.state.claims import Claims, Subject, queued
 from shared.state.contacts import Contact, Contacts
 from shared.state.cooldowns import Asker, Cooldowns
@@ -345,7 +345,7 @@ class Tour:
         yield "feed", read_along
 
     def _command(self) -> Iterator[tuple[str, Step]]:
-        op = Operator(self._redis, OperatorSettings(self._config, True), Console(file=io.StringIO()))
+        op = Operator(self._redis, self._config, Console(file=io.StringIO()), may_sign=True)
 
         async def show(command: Callable[..., Awaitable[Output]], **arguments: Any) -> None:
             (await command(op, **arguments)).show(op.console)

@@ -96,9 +96,9 @@ def test_the_operators_command_finds_a_run_while_it_lasts(launch, tmp_path, monk
     running.until("Ctrl-C")
     told = tmp_path / "run" / "running.json"
     assert stat.S_IMODE(told.stat().st_mode) == 0o600
-    found = read_for_operator([tmp_path / "run"])
-    assert found.may_sign
-    assert found.settings.redis_url.get_secret_value() == json.loads(told.read_text())["REDIS_URL"]
+    found, may_sign = read_for_operator([tmp_path / "run"])
+    assert may_sign
+    assert found.redis_url.get_secret_value() == json.loads(told.read_text())["REDIS_URL"]
     running.process.send_signal(signal.SIGTERM)
     assert running.end() == 0
     assert not told.exists()

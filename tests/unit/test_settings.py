@@ -81,6 +81,14 @@ def sentences(capsys):
         ("DEFAULT_REGION", "Russia"),
         ("SENTRY_DSN", "not-a-dsn"),
         ("SENTRY_DSN", "https://sentry.example/1"),
+        ("SENTRY_DSN", "https://:password@sentry.example/1"),
+        ("SENTRY_DSN", "https://key@sentry.example?a/1"),
+        ("NAMESPACE", "two words"),
+        ("NAMESPACE", "line\n"),
+        ("BACKUP_KEY", "hunter2"),
+        ("WEBHOOK_SECRET", "whsec_short"),
+        ("WEBHOOK_EVENTS", "session.linked,everything"),
+        ("WHATSAPP_WEB_VERSION", "2.3000"),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
         ("WHATSAPP_PROXY_URL", "ftp://proxy.example"),
@@ -220,12 +228,12 @@ def running_json(port):
 def test_the_command_finds_the_service_that_runs(environment, service, tmp_path):
     environment(SECRET_KEY=None, API_KEYS=None)
     with service("run", running_json(1234)) as run, service("demo", running_json(1235)) as demo:
-        found = settings.read_for_operator((run, demo))
-        assert found.settings.redis_url.get_secret_value() == "redis://127.0.0.1:1234/0"
-        assert (found.may_sign, found.settings.secret_key.get_secret_value()) == (True, SECRET)
-        assert found.settings.base_url == "http://127.0.0.1:1234"
-        found = settings.read_for_operator((tmp_path / "nothing", demo))
-        assert found.settings.redis_url.get_secret_value() == "redis://127.0.0.1:1235/0"
+        found, may_sign = settings.read_for_operator((run, demo))
+        assert found.redis_url.get_secret_value() == "redis://127.0.0.1:1234/0"
+        assert (may_sign, found.secret_key.get_secret_value()) == (True, SECRET)
+        assert found.base_url == "http://127.0.0.1:1234"
+        found, _ = settings.read_for_operator((tmp_path / "nothing", demo))
+        assert found.redis_url.get_secret_value() == "redis://127.0.0.1:1235/0"
 
 
 @pytest.mark.parametrize("text", ["", "[damaged", "[]", "null"])
@@ -240,7 +248,7 @@ def test_without_a_running_service_the_command_says_how_to_start_one(environment
 
 def test_a_given_redis_needs_no_running_service(environment):
     environment(SECRET_KEY=None, API_KEYS=None, REDIS_URL="redis://127.0.0.1:1/0")
-    assert not settings.read_for_operator(()).may_sign
+    assert not settings.read_for_operator(())[1]
 
 
 def test_proxies_are_trusted_in_private_networks_where_told_or_nowhere(environment):

@@ -13,7 +13,7 @@ from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.events import EventType
 from shared.core.ids import company_of
-from shared.settings import OperatorSettings, Settings
+from shared.settings import Settings
 from shared.state.events import HELD_MS, EventShelf, News, Result
 from tests.unit.world import SESSION
 
@@ -40,7 +40,7 @@ async def listed(op, standing="waiting"):
 
 @pytest.fixture
 def op(redis):
-    return Operator(redis, OperatorSettings(SETTINGS, may_sign=True), Console(file=io.StringIO(), width=160))
+    return Operator(redis, SETTINGS, Console(file=io.StringIO(), width=160), may_sign=True)
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ async def test_a_test_goes_to_the_companys_receiver_and_is_on_record(op, redis, 
 
 async def test_without_a_receiver_there_is_nothing_to_test(redis):
     alone = SETTINGS.model_copy(update={"webhook_url": None})
-    op = Operator(redis, OperatorSettings(alone, may_sign=True), Console(file=io.StringIO()))
+    op = Operator(redis, alone, Console(file=io.StringIO()), may_sign=True)
     with pytest.raises(Cannot, match="has no receiver: set WEBHOOK_URL"):
         await hooks.test(op, company=SESSION, by="anna@laptop")
     assert await redis.zcard(keys.WEBHOOKS) == 0

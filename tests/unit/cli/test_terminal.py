@@ -9,7 +9,6 @@ from rich.console import Console
 from app.cli import fleet, story, terminal
 from app.cli.terminal import Operator
 from shared.core import keys
-from shared.settings import OperatorSettings
 from shared.state.switches import Switches
 from tests.unit.world import SESSION
 
@@ -24,7 +23,7 @@ def shown(show):
 
 @pytest.fixture
 def op(redis):
-    return Operator(redis, OperatorSettings(None, may_sign=False), Console(file=io.StringIO(), width=160))
+    return Operator(redis, None, Console(file=io.StringIO(), width=160))
 
 
 def test_cells_titles_and_lines_are_shown_as_they_are_written():

@@ -11,7 +11,6 @@ from app.cli.terminal import Operator
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import WorkerId
-from shared.settings import OperatorSettings
 from shared.telemetry.metrics import Counter, field
 
 WORKER = WorkerId("vm-1-abcdef")
@@ -19,7 +18,7 @@ WORKER = WorkerId("vm-1-abcdef")
 
 @pytest.fixture
 def op(redis):
-    return Operator(redis, OperatorSettings(None, may_sign=False), Console(file=io.StringIO(), width=160))
+    return Operator(redis, None, Console(file=io.StringIO(), width=160))
 
 
 async def ended(redis, kind, company, **about):

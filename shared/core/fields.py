@@ -1,0 +1,51 @@
+"""Kinds of values that come from outside: each is checked in one way, for the settings, the API and the page."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import phonenumbers
+from pydantic import AfterValidator, HttpUrl, WithJsonSchema
+
+from shared.core.plain import check_shown
+
+
+def origin_of(url: str) -> str:
+    """The origin of an http URL, as browsers write it: without the port that its scheme implies. Raises ValueError."""
+    parts = urlsplit(url)
+    return str(HttpUrl(f"{parts.scheme}://{parts.netloc}")).rstrip("/")
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or parts.path.strip("/"):
+        raise ValueError("holds no origin, such as https://platform.example")
+    return origin_of(text)
+
+
+def _region(text: str) -> str:
+    if text.upper() not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError("is not a country of two letters, such as RU")
+    return text.upper()
+
+
+def _no_user(url: HttpUrl) -> HttpUrl:
+    if url.username or url.password:
+        raise ValueError("names a user: no URL here may")
+    return url
+
+
+def _secure(url: HttpUrl) -> HttpUrl:
+    if url.scheme != "https":
+        raise ValueError("does not begin with https://")
+    return _no_user(url)
+
+
+Shown = Annotated[str, AfterValidator(check_shown)]
+Region = Annotated[
+    str,
+    AfterValidator(_region),
+    WithJsonSchema({"type": "string", "minLength": 2, "maxLength": 2, "pattern": "^[A-Za-z]{2}$"}),
+]
+Url = Annotated[HttpUrl, AfterValidator(_no_user)]
+SecureUrl = Annotated[HttpUrl, AfterValidator(_secure)]
+Origin = Annotated[str, AfterValidator(_origin)]
