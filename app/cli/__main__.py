@@ -1,13 +1,14 @@
-"""The command line. Everything heavy is imported when a command runs, so that `--help` is there at once."""
+"""The command line, as a table. Everything heavy is imported when a command runs, so that `--help` is there at once."""
 
 import getpass
 import importlib
+import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -15,9 +16,117 @@ import app.cli
 from shared import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
-F = TypeVar("F", bound=Callable[..., Any])
 
-_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_TABLE = """
+status = looking.status [company]
+    Show the state of COMPANY. Without one, that of the whole service.
+timeline = story.timeline company last follow
+    Show the events of COMPANY, or the acts of `operators`. COMPANY may also be company_<id>, or the reference that its
+    owner reads out, such as K7M-2QX.
+sessions = looking.sessions state
+    Show every session. A line says where it stands, who holds it, and since when.
+workers = fleet.workers
+    Show the workers. A line says whether one lives, what it holds, and how much memory it takes.
+queue = fleet.queue
+    Show the owners who wait or are served. Then the other jobs, and those that failed.
+top = top.top once interval
+    Show the service as it moves, until Ctrl-C. It has workers, sessions, the queue and the newest endings.
+link create = acting.create_link! company name only-phone locale hours return-url
+    Make a link with which COMPANY can link its WhatsApp. Needs SECRET_KEY.
+link revoke = acting.revoke_link! id-or-url
+    Make a link useless at once, by its id or its whole address.
+open = acting.open_link! company name print
+    Make a link for COMPANY and open it in this machine's browser.
+webhooks list = hooks.deliveries standing=waiting
+    Show the events that wait for their next try.
+webhooks dead = hooks.deliveries standing=dead
+    Show the events that nobody took for a day. They are kept for a week.
+webhooks show = hooks.show event
+    Show one EVENT that waits or is dead.
+webhooks resend = hooks.resend! event
+    Send EVENT at once, and try for another day. It may be one of the newest 10,000 as well.
+webhooks test = hooks.test! whose
+    Send a test to the receiver of a company.
+key new = secrets.new_key key-name scope
+    Make a key for the API. Its entry for API_KEYS holds its hash alone.
+key backup = secrets.backup_key
+    Make a pair of keys for backups. One half makes them, the other opens them.
+unlink = acting.unlink! company wait
+    Log COMPANY's device out at WhatsApp and forget it.
+    ? Log {company} out and forget its device?
+forget = acting.forget! company wait
+    Log COMPANY out, and forget whatever is known of it. One line of the audit stays.
+    ? Log {company} out, and forget all that is known of it?
+unpark = acting.unpark! company
+    Have COMPANY's parked device held again. Do it when its ban is over, or when nobody else has its keys any more.
+cooldowns = acting.cooldowns! company its-phone clear
+    Show the cool-downs of COMPANY. They are waits before a code may be asked again. Needs SECRET_KEY, as the names are
+    hashed with it.
+drain = fleet.drain! worker wait
+    Have WORKER hand everything over and end. Its host starts a new one. The beginning of its id is enough.
+switch list = fleet.switches
+    Show the switches that are on, since when and by whom, and all that there are.
+switch on = fleet.throw! switch value why
+    Throw NAME. It may be pause, qr-only, region:KZ or log-level debug.
+switch off = fleet.throw! switch why value=
+    Take NAME back.
+doctor = doctor.doctor! repair
+    Look for what should not be, and put it right. It finds dead owners, overdue jobs, stuck onboardings, and
+    devices that nobody holds.
+"""
+"""A command, its function in `app.cli`, and the words of `_WORDS` and `name=value` that this takes. `!`: the function is
+told who acts. `?`: a question that must be answered with yes first."""
+
+_argument, _option = click.Argument, partial(click.Option, show_default=True)
+_flag = partial(click.Option, is_flag=True)
+_JSON = _flag(["--json", "as_json"], help="Answer as JSON, for programs.")
+_YES = _flag(["-y", "--yes"], help="Do not ask.")
+_WORDS: dict[str, click.Parameter] = {
+    "company": _argument(["company"]),
+    "[company]": _argument(["company"], required=False),
+    "event": _argument(["event"]),
+    "id-or-url": _argument(["id_or_url"]),
+    "key-name": _argument(["name"]),
+    "switch": _argument(["name"]),
+    "value": _argument(["value"], default="on"),
+    "worker": _argument(["worker"]),
+    "clear": _flag(["--clear"], help="Let them try again at once."),
+    "follow": _flag(["-f", "--follow"], help="Go on as they happen, until Ctrl-C."),
+    "hours": _option(["--hours"], default=24.0, type=click.FloatRange(0.02, 168), help="Lifetime of the link."),
+    "interval": _option(["--interval"], default=1.0, type=click.FloatRange(0.2, 60), help="Seconds between looks."),
+    "its-phone": _option(["--phone"], help="Also this phone's; in E.164, +79001234567."),
+    "last": _option(["-n", "--last"], default=50, help="Number of events."),
+    "locale": _option(["--locale"], help="The page's language, such as ru."),
+    "name": _option(["--name"], help="The company's name on the page."),
+    "once": _flag(["--once"], help="Look once, and end."),
+    "only-phone": _option(["--phone"], help="Only this phone may be linked."),
+    "print": _flag(["--print", "only_print"], help="Print the address; open nothing."),
+    "repair": _flag(["--repair"], help="Put right what can be put right from here."),
+    "return-url": _option(["--return-url"], help="Where the page leads when it is done."),
+    "scope": _option(
+        ["--scope", "scopes"], multiple=True, help="Only this part: links, companies, messages, ops. Repeatable."
+    ),
+    "state": _option(["--state"], help="Only these, such as linked, awaiting_phone, failed."),
+    "wait": _option(["--wait/--no-wait"], default=True, help="Until it is done."),
+    "whose": _option(["--company"], required=True, help="Whose receiver: the company's own, or the service's."),
+    "why": _option(["--why"], default="", help="For the record.", show_default=False),
+}
+_GROUPS = {
+    "link": click.Group(help="Make links, or make them useless."),
+    "webhooks": click.Group(help="See what your server has not taken yet, and send it anew."),
+    "key": click.Group(help="Make keys for the API."),
+    "switch": click.Group(
+        invoke_without_command=True,
+        params=[_JSON],
+        help="See what is switched on, or throw a switch. `switch on NAME` and `switch off NAME` do it on every process at once.",
+    ),
+}
+_MOVING = {
+    "import": "Take over devices that another client linked, without a scan (docs/moving-in.md).",
+    "export": "Write one device for another client, so that nobody is locked in (docs/moving-in.md).",
+    "backup": "Write every linked device into one encrypted FILE, while everything runs (docs/deploy.md).",
+    "restore": "Put devices of a backup FILE back that the store has lost (docs/deploy.md).",
+}
 
 
 def who() -> str:
@@ -29,15 +138,30 @@ def who() -> str:
     return f"{user}@{socket.gethostname().split('.')[0][:24]}"
 
 
-def _go(module: str, function: str, as_json: bool, **arguments: Any) -> None:
-    """Run `app.cli.<module>.<function>` and show its answer; the exit code is the answer's."""
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help=app.cli.__doc__,
+    epilog="Exit codes: 0 well, 1 something is ill, 2 cannot.",
+)
+@click.version_option(VERSION, prog_name="onboarding")
+def main() -> None:
+    """See the package."""
+
+
+def _run(work: str, ask: str, *, as_json: bool, yes: bool = True, **arguments: Any) -> None:
+    """Run `app.cli.<work>` and show its answer; the exit code is the answer's."""
     from app.cli import terminal
 
-    work = getattr(importlib.import_module(f"app.cli.{module}"), function)
-    sys.exit(terminal.run(work, as_json=as_json, **arguments))
+    if ask and not yes:
+        click.confirm(ask.format(**arguments), abort=True, err=True)
+    module, _, function = work.rstrip("!").partition(".")
+    if work.endswith("!"):
+        arguments["by"] = who()
+    does = getattr(importlib.import_module(f"app.cli.{module}"), function)
+    sys.exit(terminal.run(does, as_json=as_json, **arguments))
 
 
-def _go_moving(command: str, words: tuple[str, ...]) -> None:
+def _run_moving(command: str, words: tuple[str, ...]) -> None:
     """Run `workers.moving`, which knows the device store, in a process of its own, with this command's settings."""
     from shared.settings import environment_for_operator
 
@@ -50,335 +174,36 @@ def _go_moving(command: str, words: tuple[str, ...]) -> None:
     sys.exit(subprocess.run(line, env=environment, check=False).returncode)
 
 
-def _json(function: F) -> F:
-    return click.option("--json", "as_json", is_flag=True, help="Answer as JSON, for programs.")(function)
-
-
-@click.group(
-    context_settings=_SETTINGS, help=app.cli.__doc__, epilog="Exit codes: 0 well, 1 something is ill, 2 cannot."
-)
-@click.version_option(VERSION, prog_name="onboarding")
-def main() -> None:
-    """See the package."""
-
-
-# --- what is going on -------------------------------------------------------------------------------------------------
-
-
-@main.command()
-@click.argument("company", required=False)
-@_json
-def status(company: str | None, as_json: bool) -> None:
-    """State of COMPANY; without one, of the whole service."""
-    _go("looking", "company" if company else "service", as_json, **({"company": company} if company else {}))
-
-
-@main.command(short_help="Events of COMPANY, or the acts of `operators`.")
-@click.argument("company")
-@click.option("-n", "--last", default=50, show_default=True, help="Number of events.")
-@click.option("-f", "--follow", is_flag=True, help="Go on as they happen, until Ctrl-C.")
-@_json
-def timeline(company: str, last: int, follow: bool, as_json: bool) -> None:
-    """Events of COMPANY (or company_<id>, or the reference that its owner reads out, such as K7M-2QX; `operators` for
-    the acts of operators)."""
-    _go("story", "timeline", as_json, company=company, last=last, follow=follow)
-
-
-@main.command()
-@click.option("--state", help="Only these, such as linked, awaiting_phone, failed.")
-@_json
-def sessions(state: str | None, as_json: bool) -> None:
-    """Every session: where it stands, who holds it, since when."""
-    _go("looking", "sessions", as_json, state=state)
-
-
-@main.command()
-@_json
-def workers(as_json: bool) -> None:
-    """Workers: which of them live, what they hold, how much memory they take."""
-    _go("fleet", "workers", as_json)
-
-
-@main.command(short_help="Owners who wait or are served, and the other jobs.")
-@_json
-def queue(as_json: bool) -> None:
-    """Owners who wait and since when, those who are served; other jobs, and those that failed."""
-    _go("fleet", "queue", as_json)
-
-
-@main.command()
-@click.option("--once", is_flag=True, help="Look once, and end.")
-@click.option(
-    "--interval", default=1.0, show_default=True, type=click.FloatRange(0.2, 60), help="Seconds between looks."
-)
-@_json
-def top(once: bool, interval: float, as_json: bool) -> None:
-    """Workers, sessions, the queue and the newest endings as they move, until Ctrl-C."""
-    _go("top", "top", as_json, once=once, interval=interval)
-
-
-# --- steering ---------------------------------------------------------------------------------------------------------
-
-
-@main.group()
-def link() -> None:
-    """Make links, or make them useless."""
-
-
-@link.command("create")
-@click.argument("company")
-@click.option("--name", help="The company's name on the page.")
-@click.option("--phone", help="Only this phone may be linked.")
-@click.option("--locale", help="The page's language, such as ru.")
-@click.option(
-    "--hours", default=24.0, show_default=True, type=click.FloatRange(0.02, 168), help="Lifetime of the link."
-)
-@click.option("--return-url", help="Where the page leads when it is done.")
-@_json
-def link_create(
-    company: str,
-    name: str | None,
-    phone: str | None,
-    locale: str | None,
-    hours: float,
-    return_url: str | None,
-    as_json: bool,
-) -> None:
-    """Make a link with which COMPANY can link its WhatsApp. Needs SECRET_KEY."""
-    _go(
-        "acting",
-        "create_link",
-        as_json,
-        company=company,
-        name=name,
-        phone=phone,
-        locale=locale,
-        hours=hours,
-        return_url=return_url,
-        by=who(),
-    )
-
-
-@link.command("revoke")
-@click.argument("id_or_url")
-@_json
-def link_revoke(id_or_url: str, as_json: bool) -> None:
-    """Make a link useless at once, by its id or its whole address."""
-    _go("acting", "revoke_link", as_json, id_or_url=id_or_url, by=who())
-
-
-@main.command("open")
-@click.argument("company")
-@click.option("--name", help="The company's name on the page.")
-@click.option("--print", "only_print", is_flag=True, help="Print the address; open nothing.")
-@_json
-def open_page(company: str, name: str | None, only_print: bool, as_json: bool) -> None:
-    """Make a link for COMPANY and open it in this machine's browser."""
-    _go("acting", "open_link", as_json, company=company, name=name, show_page=not only_print, by=who())
-
-
-@main.command("import", context_settings={"ignore_unknown_options": True, "help_option_names": []})
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
-def import_(words: tuple[str, ...]) -> None:
-    """Take over devices that another client linked, without a scan (docs/moving-in.md)."""
-    _go_moving("import", words)
-
-
-@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
-def export(words: tuple[str, ...]) -> None:
-    """Write one device for another client, so that nobody is locked in (docs/moving-in.md)."""
-    _go_moving("export", words)
-
-
-@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
-def backup(words: tuple[str, ...]) -> None:
-    """Write every linked device into one encrypted FILE, while everything runs (docs/deploy.md)."""
-    _go_moving("backup", words)
-
-
-@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
-def restore(words: tuple[str, ...]) -> None:
-    """Put devices of a backup FILE back that the store has lost (docs/deploy.md)."""
-    _go_moving("restore", words)
-
-
 @main.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the completion script of SHELL: eval "$(onboarding completion bash)"."""
     from click.shell_completion import get_completion_class
 
-    complete = get_completion_class(shell)
-    if complete is None:  # the choice has only shells that click knows
-        raise click.UsageError(f"there is no completion for {shell}")
-    click.echo(complete(main, {}, "onboarding", "_ONBOARDING_COMPLETE").source())
+    if (complete := get_completion_class(shell)) is not None:
+        click.echo(complete(main, {}, "onboarding", "_ONBOARDING_COMPLETE").source())
 
 
-@main.group()
-def webhooks() -> None:
-    """See what your server has not taken yet, and send it anew."""
+def _switches(as_json: bool) -> None:
+    if click.get_current_context().invoked_subcommand is None:
+        _run("fleet.switches", "", as_json=as_json)
 
 
-@webhooks.command("list")
-@_json
-def webhooks_list(as_json: bool) -> None:
-    """Events that wait for their next try."""
-    _go("hooks", "deliveries", as_json, standing="waiting")
-
-
-@webhooks.command("dead")
-@_json
-def webhooks_dead(as_json: bool) -> None:
-    """Events that nobody took for a day; kept for a week."""
-    _go("hooks", "deliveries", as_json, standing="dead")
-
-
-@webhooks.command("show")
-@click.argument("event")
-@_json
-def webhooks_show(event: str, as_json: bool) -> None:
-    """One EVENT that waits or is dead."""
-    _go("hooks", "show", as_json, event=event)
-
-
-@webhooks.command("resend")
-@click.argument("event")
-@_json
-def webhooks_resend(event: str, as_json: bool) -> None:
-    """Send EVENT at once, and try for another day; one of the newest 10,000 as well."""
-    _go("hooks", "resend", as_json, event=event, by=who())
-
-
-@webhooks.command("test")
-@click.option("--company", required=True, help="Whose receiver: the company's own, or the service's.")
-@_json
-def webhooks_test(company: str, as_json: bool) -> None:
-    """Send a test to the receiver of a company."""
-    _go("hooks", "test", as_json, company=company, by=who())
-
-
-@main.group()
-def key() -> None:
-    """Make keys for the API."""
-
-
-@key.command("new")
-@click.argument("name")
-@click.option("--scope", "scopes", multiple=True, help="Only this part: links, companies, messages, ops. Repeatable.")
-@_json
-def key_new(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
-    """Make a key for the API, and its entry for API_KEYS, which holds its hash alone."""
-    from app.cli import secrets
-
-    sys.exit(secrets.show_new_key(name, scopes, as_json=as_json))
-
-
-@key.command("backup")
-@_json
-def key_backup(as_json: bool) -> None:
-    """Make a pair of keys for backups: one half makes them, the other opens them."""
-    from app.cli import secrets
-
-    sys.exit(secrets.show_backup_key(as_json=as_json))
-
-
-@main.command()
-@click.argument("company")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Until it is done.")
-@_json
-def unlink(company: str, yes: bool, wait: bool, as_json: bool) -> None:
-    """Log COMPANY's device out at WhatsApp and forget it."""
-    if not yes:
-        click.confirm(f"Log {company} out and forget its device?", abort=True, err=True)
-    _go("acting", "unlink", as_json, company=company, wait=wait, by=who())
-
-
-@main.command()
-@click.argument("company")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Until it is done.")
-@_json
-def forget(company: str, yes: bool, wait: bool, as_json: bool) -> None:
-    """Log COMPANY out, and forget whatever is known of it; one line of the audit stays."""
-    if not yes:
-        click.confirm(f"Log {company} out, and forget all that is known of it?", abort=True, err=True)
-    _go("acting", "forget", as_json, company=company, wait=wait, by=who())
-
-
-@main.command()
-@click.argument("company")
-@_json
-def unpark(company: str, as_json: bool) -> None:
-    """Have COMPANY's device held again, which was parked: its ban is over, or nobody else has its keys any more."""
-    _go("acting", "unpark", as_json, company=company, by=who())
-
-
-@main.command()
-@click.argument("company")
-@click.option("--phone", help="Also this phone's; in E.164, +79001234567.")
-@click.option("--clear", is_flag=True, help="Let them try again at once.")
-@_json
-def cooldowns(company: str, phone: str | None, clear: bool, as_json: bool) -> None:
-    """Cool-downs of COMPANY: waits before a code may be asked again. Needs SECRET_KEY, as the names are hashed with
-    it."""
-    _go("acting", "cooldowns", as_json, company=company, phone=phone, clear=clear, by=who())
-
-
-@main.command(short_help="Have WORKER hand everything over and end.")
-@click.argument("worker")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Until it is gone.")
-@_json
-def drain(worker: str, wait: bool, as_json: bool) -> None:
-    """Have WORKER hand everything over and end; its host starts a new one. The beginning of its id is enough."""
-    _go("fleet", "drain", as_json, worker=worker, wait=wait, by=who())
-
-
-@main.group(invoke_without_command=True, short_help="See what is switched on, or throw a switch.")
-@_json
-@click.pass_context
-def switch(context: click.Context, as_json: bool) -> None:
-    """Show the switches that are on; `switch on NAME` and `switch off NAME` throw one, on every process at once."""
-    if context.invoked_subcommand is None:
-        _go("fleet", "switches", as_json)
-
-
-@switch.command("list")
-@_json
-def switch_list(as_json: bool) -> None:
-    """Switches that are on, since when and by whom, and all that there are."""
-    _go("fleet", "switches", as_json)
-
-
-@switch.command("on")
-@click.argument("name")
-@click.argument("value", default="on")
-@click.option("--why", default="", help="For the record.")
-@_json
-def switch_on(name: str, value: str, why: str, as_json: bool) -> None:
-    """Throw NAME: pause, qr-only, region:KZ, log-level debug."""
-    _go("fleet", "throw", as_json, name=name, value=value, by=who(), why=why)
-
-
-@switch.command("off")
-@click.argument("name")
-@click.option("--why", default="", help="For the record.")
-@_json
-def switch_off(name: str, why: str, as_json: bool) -> None:
-    """Take NAME back."""
-    _go("fleet", "throw", as_json, name=name, value="", by=who(), why=why)
-
-
-@main.command(short_help="Look for what should not be, and put it right.")
-@click.option("--repair", is_flag=True, help="Put right what can be put right from here.")
-@_json
-def doctor(repair: bool, as_json: bool) -> None:
-    """Look for what should not be: dead owners, overdue jobs, stuck onboardings, devices that nobody holds."""
-    _go("doctor", "doctor", as_json, repair=repair, by=who())
-
+_GROUPS["switch"].callback = _switches
+for _name, _group in _GROUPS.items():
+    main.add_command(_group, _name)
+for _name, _about in _MOVING.items():
+    _words = click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)
+    _passed = {"ignore_unknown_options": True, "help_option_names": []}
+    _all = partial(_run_moving, _name)
+    main.add_command(click.Command(_name, callback=_all, params=[_words], help=_about, context_settings=_passed))
+for _path, _work, _taken, _told in re.findall(r"^(\w.*) = (\S+)(.*)\n((?:    .*\n)+)", _TABLE, re.MULTILINE):
+    _about, _, _ask = (one.strip() for one in _told.partition("?"))
+    _fixed = dict(one.split("=") for one in _taken.split() if "=" in one)
+    _params = [*(_WORDS[one] for one in _taken.split() if "=" not in one), *([_YES] if _ask else []), _JSON]
+    _of, _, _name = _path.rpartition(" ")
+    _does = partial(_run, _work, _ask, **_fixed)
+    _GROUPS.get(_of, main).add_command(click.Command(_name, callback=_does, params=_params, help=_about))
 
 if __name__ == "__main__":
     main(prog_name="onboarding")

@@ -121,15 +121,15 @@ async def create_link(
     return Output(view.model_dump(by_alias=True), show)
 
 
-async def open_link(op: Operator, *, company: str, name: str | None, show_page: bool, by: str) -> Output:
+async def open_link(op: Operator, *, company: str, name: str | None, only_print: bool, by: str) -> Output:
     """Make a link as `create_link`, and open it in this machine's browser."""
     made = await create_link(op, company=company, name=name, phone=None, locale=None, hours=24, return_url=None, by=by)
     url = cast(dict[str, Any], made.data)["url"]
-    opened = show_page and await asyncio.to_thread(webbrowser.open, url)
+    opened = only_print or await asyncio.to_thread(webbrowser.open, url)
 
     def show(out: Console) -> None:
         made.show(out)
-        if show_page and not opened:
+        if not opened:
             out.print("There is no browser here: open the address yourself.")
 
     return Output(made.data, show)

@@ -18,8 +18,12 @@ from shared.state.pool import answer
 from shared.telemetry.metrics import Counter, parse_field
 
 
-async def service(op: Operator) -> Output:
-    """The whole service on one screen."""
+async def status(op: Operator, *, company: str | None) -> Output:
+    """The state of a company, or of the whole service."""
+    return await (_of_company(op, company) if company else _of_service(op))
+
+
+async def _of_service(op: Operator) -> Output:
     moment = await gauges.read(op.redis)
     memory = await op.redis.info("memory")
     server = await op.redis.info("server")
@@ -78,8 +82,7 @@ def _sums(stats: dict[str, int]) -> list[tuple[str, str, int]]:
     return rows
 
 
-async def company(op: Operator, *, company: str) -> Output:
-    """One company, and the last things that happened to it."""
+async def _of_company(op: Operator, company: str) -> Output:
     session = records.session_named(company)
     found = await records.read(op.redis, [session])
     if not found:

@@ -5,7 +5,8 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from inspect import iscoroutinefunction
+from typing import Any, cast
 
 from arq.connections import ArqRedis
 from redis.asyncio.retry import Retry
@@ -18,7 +19,7 @@ from rich.text import Text
 from shared.jobs.queue import client
 from shared.settings import Settings, read_for_operator
 from shared.state import pool as redis_pool
-from shared.state.pool import PASSING
+from shared.state.pool import PASSING, answer
 from shared.state.refusals import RedisRefuses, reason
 
 WELL, ILL, CANNOT = 0, 1, 2
@@ -78,8 +79,8 @@ def grid(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]], *, 
 
 
 def line(text: str) -> Callable[[Console], None]:
-    """Shows one line, as it is written."""
-    return lambda out: out.print(Text(text))
+    """Shows a text as it is written; the terminal itself breaks lines, so that an address or a key can be copied."""
+    return lambda out: out.print(Text(text), soft_wrap=True)
 
 
 def together(*shows: Callable[[Console], None]) -> Callable[[Console], None]:
@@ -94,22 +95,22 @@ def together(*shows: Callable[[Console], None]) -> Callable[[Console], None]:
     return show
 
 
-def run(work: Callable[..., Awaitable[Output]], *, as_json: bool, **arguments: Any) -> int:
-    """Do the work and show its answer; the exit code."""
-    settings, may_sign = read_for_operator()
+def run(work: Callable[..., Awaitable[Output] | Output], *, as_json: bool, **arguments: Any) -> int:
+    """Do the work and show its answer; the exit code. Only a coroutine is given an `Operator`, and so needs Redis."""
     out = console()
 
     async def connected() -> Output:
+        settings, may_sign = read_for_operator()
         pool = redis_pool.pool(settings)
         pool.connection_kwargs["retry"] = Retry(NoBackoff(), 1)  # a person waits: no long patience
         redis = client(pool)
         try:
-            return await work(Operator(redis, settings, out, may_sign, as_json=as_json), **arguments)
+            return await answer(work(Operator(redis, settings, out, may_sign, as_json=as_json), **arguments))
         finally:
             await redis.aclose(close_connection_pool=True)
 
     try:
-        answer = asyncio.run(connected())
+        done = asyncio.run(connected()) if iscoroutinefunction(work) else cast(Output, work(**arguments))
     except Cannot as error:
         sys.stderr.write(f"{error}\n")
         return CANNOT
@@ -122,7 +123,7 @@ def run(work: Callable[..., Awaitable[Output]], *, as_json: bool, **arguments: A
     except KeyboardInterrupt:
         return WELL
     if as_json:
-        sys.stdout.write(json.dumps(answer.data, ensure_ascii=False, indent=2) + "\n")
+        sys.stdout.write(json.dumps(done.data, ensure_ascii=False, indent=2) + "\n")
     else:
-        answer.show(out)
-    return ILL if answer.ill else WELL
+        done.show(out)
+    return ILL if done.ill else WELL

@@ -351,8 +351,8 @@ class Tour:
             (await command(op, **arguments)).show(op.console)
 
         for name, command, arguments in (
-            ("status", looking.service, {}),
-            ("status of one", looking.company, {"company": "salon-1"}),
+            ("status", looking.status, {"company": None}),
+            ("status of one", looking.status, {"company": "salon-1"}),
             ("sessions", looking.sessions, {"state": None}),
             ("timeline", story.timeline, {"company": "salon-1", "last": 50, "follow": False}),
             ("operators", story.timeline, {"company": "operators", "last": 50, "follow": False}),

@@ -1,12 +1,16 @@
 """What the operators' command shows is what is there: nothing that Redis holds is taken for markup."""
 
+import importlib
+import inspect
 import io
 
+import click
 import orjson
 import pytest
 from rich.console import Console
 
 from app.cli import fleet, story, terminal
+from app.cli.__main__ import main
 from app.cli.terminal import Operator
 from shared.core import keys
 from shared.state.switches import Switches
@@ -72,3 +76,25 @@ async def test_a_switch_is_taken_back_as_it_was_thrown(op, typed):
 async def test_what_is_no_switch_but_was_thrown_by_hand_is_taken_back_as_well(op):
     await op.redis.hset(keys.SWITCH, "pauze", "on")
     assert changed(await fleet.throw(op, name="pauze", value="", by="anna@laptop", why=""))
+
+
+def commands(group):
+    """Every command below a group that runs a function of `app.cli`: that function, and the names of what it is given."""
+    for made in group.commands.values():
+        if isinstance(made, click.Group):
+            yield from commands(made)
+        elif getattr(made.callback, "args", None) and len(made.callback.args) == 2:
+            work, _ask = made.callback.args
+            module, _, function = work.rstrip("!").partition(".")
+            given = {one.name for one in made.params} - {"as_json", "yes"} | set(made.callback.keywords)
+            yield (
+                getattr(importlib.import_module(f"app.cli.{module}"), function),
+                given | ({"by"} if work.endswith("!") else set()),
+            )
+
+
+def test_every_command_gives_its_function_what_that_takes():
+    found = list(commands(main))
+    assert len(found) == 25
+    for function, given in found:
+        assert given == set(inspect.signature(function).parameters) - {"op"}, function
