@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # a megabyte more in every linker.
 unexport PYTHONDONTWRITEBYTECODE
 
-TYPED := app docs emulator shared tests workers .ci/lock.py
+TYPED := app bench docs emulator shared tests workers .ci/lock.py
 CHECKS := check-lock check-format check-lint check-imports check-generated check-types check-page check-lua check-audit
 
 .PHONY: help setup run demo test quick chaos gallery bench check lock docs screenshots site sbom format clean $(CHECKS)
@@ -26,7 +26,7 @@ help: ## this list
 	@echo "make quick   the unit and integration tests, in under two minutes: before every commit"
 	@echo "make chaos   kills everything, at length: SOAK=1000 onboardings in SOAK_MINUTES=60, SOAK_SEED=1; WALK_MINUTES=20"
 	@echo "make gallery  every state of the page in every language, size and theme, in Chromium"
-	@echo "make bench   the benchmark: a table, and bench/results.json"
+	@echo "make bench   the benchmark: a table, bench/results.json, docs/measured.md and its figures"
 	@echo "make format  put the code into shape"
 	@echo "make docs    generate docs and the page's types anew"
 	@echo "make site    the documents as static HTML, in site/; every link is checked"

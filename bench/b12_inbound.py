@@ -1,4 +1,5 @@
-"""B12: what comes in. 300 sessions, 20 texts a second over all, for ten minutes, told to a receiver one by one.
+"""B12: what comes in. 300 sessions, 20 texts a second over all, told to a receiver one by one: for 90 s,
+with --full for ten minutes.
 
 Processor time is that of all of the worker's processes, over bare neonize that hears the same texts in one process, with
 what the sessions cost at rest. Memory is the worker's own, after a quarter of the time and at the end.
@@ -7,13 +8,12 @@ what the sessions cost at rest. Memory is the worker's own, after a quarter of t
 import asyncio
 import contextlib
 import itertools
-import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from bench import memory
+from bench import memory, processor
 from bench.fleet import FIRST, Fleet
 from bench.floor import Bare
 from bench.result import Line
@@ -21,7 +21,6 @@ from bench.run import Run
 from tests.e2e.stack import Stack
 from tests.receiver import Receiver
 from tests.waiting import until
-from workers.report import processes
 
 SESSIONS = 300
 RATE = 20
@@ -29,7 +28,6 @@ MINUTES = 10
 BAR, MEMORY_BAR, FLAT_BAR = 1.3, 1.4, 1.1
 DRAIN_SECONDS = 60.0
 _people = itertools.count(79_700_000_000)
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class Cost:
 
 async def measure(run: Run) -> list[Line]:
     """Bare neonize, then ours, with the same devices and other people."""
-    sessions, seconds = run.rounds(SESSIONS, 20), run.rounds(MINUTES * 60, 20)
+    sessions, seconds = run.rounds(SESSIONS, 20), MINUTES * 60 if run.full else run.rounds(90, 20)
     fleet = await run.fleet(sessions)
     async with _bare(run, fleet, sessions) as (pid, heard):
         bare = await _talk(run, fleet, sessions, seconds, pid, heard)
@@ -104,7 +102,7 @@ async def _talk(run: Run, fleet: Fleet, sessions: int, seconds: int, pid: int, h
 
     await say(sessions)
     await asyncio.sleep(5)
-    before, already = _seconds(pid), heard()
+    before, already = processor.seconds(pid), heard()
     texts = seconds * RATE
     await say(texts // 4)
     early = memory.family(pid)[0].own
@@ -116,14 +114,4 @@ async def _talk(run: Run, fleet: Fleet, sessions: int, seconds: int, pid: int, h
     else:
         await asyncio.sleep(2)
     untold = max(0, already + texts - heard()) if already else 0
-    return Cost((_seconds(pid) - before) * 1000 / texts, early, memory.family(pid)[0].own, texts, untold)
-
-
-def _seconds(pid: int) -> float:
-    """The processor time of a process and everything below it."""
-    total = 0
-    for one in processes(pid):
-        with open(f"/proc/{one}/stat", encoding="ascii", errors="replace") as stat:
-            fields = stat.read().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / _TICKS
+    return Cost((processor.seconds(pid) - before) * 1000 / texts, early, memory.family(pid)[0].own, texts, untold)

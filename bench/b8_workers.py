@@ -8,12 +8,13 @@ are told, so that everybody can see how much of the machine was used.
 
 import asyncio
 import os
-from pathlib import Path
-
-import psutil
+from dataclasses import dataclass
 
 from app.access import Access
+from app.local import redis as local_redis
 from app.onboarding import Onboarding
+from bench import processor
+from bench.crowd import FAKE
 from bench.result import Line
 from bench.run import Run
 from emulator.client import Emulator
@@ -30,54 +31,68 @@ PLACES = 5
 PHONE_SECONDS = 2.0
 WORKERS = (1, 2, 4)
 BAR = 0.9
-FAKE = Path(__file__).with_name("fake")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Linkings a minute, and what each takes: ms of processor of the workers and of Redis, and commands in Redis."""
+
+    per_minute: float
+    worker_ms: float
+    redis_ms: float
+    commands: float
 
 
 async def measure(run: Run) -> list[Line]:
-    """A minute, or so, for each number of workers."""
-    seconds = float(run.rounds(30, 10))
-    rates, costs = {}, {}
+    """Half a minute, or so, for each number of workers."""
+    seconds = float(run.rounds(20, 8))
+    rates: dict[int, Rate] = {}
     async with run.emulator() as emulator:
         for workers in WORKERS:
-            rates[workers], costs[workers] = await _rate(run, emulator, workers, seconds)
-            run.say(
-                f"{workers} workers: {rates[workers]:.0f} linkings/min, {costs[workers] * 1000:.0f} ms of processor"
-            )
-    cores = os.cpu_count()
-    ideal = PLACES * 60 / PHONE_SECONDS
-    note = f"{PLACES} places each, {PHONE_SECONDS:g} s at the phone; at most {ideal:.0f}"
-    lines = [Line("1 worker", rates[1], "/min", note=note)]
-    for workers in WORKERS[1:]:
-        share = rates[workers] / (workers * rates[1])
-        lines.append(Line(f"{workers} workers", rates[workers], "/min", note=f"{cores} cores"))
-        lines.append(Line(f"{workers} workers: of linear", share, "x", bar=BAR, at_least=True))
-    lines.append(Line("processor time of a linking, all processes", costs[1] * 1000, "ms"))
+            rates[workers] = await rate(run, emulator, workers, seconds)
+    lines = []
+    for workers, found in rates.items():
+        note = f"{PLACES} places each, {PHONE_SECONDS:g} s at the phone; at most {PLACES * 60 / PHONE_SECONDS:.0f}"
+        alone = workers == WORKERS[0]
+        what = f"{workers} worker" + ("" if alone else "s")
+        lines.append(Line(what, found.per_minute, "/min", note=note if alone else f"{os.cpu_count()} cores"))
+        if not alone:
+            share = found.per_minute / (workers * rates[WORKERS[0]].per_minute)
+            lines.append(Line(f"{what}: of linear", share, "x", bar=BAR, at_least=True))
+    lines.append(Line("processor time of a linking, all processes", rates[WORKERS[0]].worker_ms, "ms"))
     return lines
 
 
-async def _rate(run: Run, emulator: Emulator, workers: int, seconds: float) -> tuple[float, float]:
-    """Linkings a minute, and seconds of processor for each."""
-    with run.redis() as redis:
-        stack = Stack(emulator, redis, run.place())
+async def rate(run: Run, emulator: Emulator, workers: int, seconds: float, places: int = PLACES) -> Rate:
+    """So many workers with so many places, and a queue that never runs dry."""
+    with local_redis.running(run.place()) as redis:
+        stack = Stack(emulator, redis.url, run.place())
         stack.environment |= {
             "PYTHONPATH": str(FAKE),
             "WA_BENCH_PHONE_SECONDS": str(PHONE_SECONDS),
-            "MAX_ATTEMPTS": str(PLACES),
+            "MAX_ATTEMPTS": str(places),
             "MAX_SESSIONS": "1000",
         }
+
+        async def look() -> tuple[float, ...]:
+            spent = sum(processor.seconds(one.pid) for one in stack.workers)
+            commands = (await stack.redis.info("stats"))["total_commands_processed"]
+            return await _linked(stack), spent * 1000, processor.seconds(redis.pid) * 1000, commands
+
         try:
             for _ in range(workers):
                 await stack.start_worker()
-            backlog = int(workers * PLACES * (seconds + 15) / PHONE_SECONDS)
-            await _click(stack, redis, backlog)
+            await _click(stack, redis.url, int(workers * places * (seconds + 15) / PHONE_SECONDS))
             await asyncio.sleep(6)
-            before, spent = await _linked(stack), _processor(stack)
+            before = await look()
             await asyncio.sleep(seconds)
-            linked, used = await _linked(stack) - before, _processor(stack) - spent
+            linked, *costs = (now - one for now, one in zip(await look(), before, strict=True))
             assert await stack.redis.zcard("arq:queue:linking") > 0, "the queue ran dry"
         finally:
             await stack.close()
-    return linked * 60 / seconds, used / max(linked, 1)
+    found = Rate(linked * 60 / seconds, *(one / max(linked, 1) for one in costs))
+    run.say(f"{workers} workers: {found.per_minute:.0f} linkings/min, {found.worker_ms:.0f} ms of processor")
+    return found
 
 
 async def _click(stack: Stack, redis_url: str, count: int) -> None:
@@ -97,16 +112,3 @@ async def _click(stack: Stack, redis_url: str, count: int) -> None:
 async def _linked(stack: Stack) -> int:
     stats = await stack.redis.hgetall("wa:stats")  # type: ignore[misc]
     return sum(int(value) for name, value in stats.items() if name.startswith(b"linked{"))
-
-
-def _processor(stack: Stack) -> float:
-    """Seconds that the workers' processes have used, those that have ended included."""
-    total = 0.0
-    for worker in stack.workers:
-        for process in (psutil.Process(worker.pid), *worker.children()):
-            try:
-                times = process.cpu_times()
-            except psutil.NoSuchProcess:
-                continue
-            total += times.user + times.system + times.children_user + times.children_system
-    return total

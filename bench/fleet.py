@@ -76,6 +76,11 @@ class Fleet:
         """The first `count` sessions."""
         return [device.session for device in self._devices[:count]]
 
+    @staticmethod
+    def numbers(count: int) -> list[str]:
+        """The phones of the first `count`."""
+        return [str(FIRST + number) for number in range(count)]
+
     def files(self, count: int, into: Path) -> list[Path]:
         """Copies of the first `count` device files, for somebody who holds them without us."""
         return [Path(shutil.copy(device.database, into)) for device in self._devices[:count]]

@@ -41,13 +41,14 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One of B1 to B9."""
+    """One of B1 to B17, or a peer. `skipped` says why it could not be measured on this machine."""
 
     name: str
     title: str
     lines: tuple[Line, ...]
     seconds: float
     error: str = ""
+    skipped: str = ""
 
     @property
     def passed(self) -> bool:
@@ -58,7 +59,7 @@ class Row:
         """For results.json."""
         lines = [line.as_json() for line in self.lines]
         head = {"row": self.name, "title": self.title, "passed": self.passed, "seconds": round(self.seconds, 1)}
-        return {**head, "error": self.error, "lines": lines}
+        return {**head, "error": self.error, "skipped": self.skipped, "lines": lines}
 
 
 def median(values: Sequence[float]) -> float:
@@ -75,26 +76,37 @@ def percentile(values: Sequence[float], share: float) -> float:
 HEAD = ("row", "what", "measured", "p95", "floor", "bar", "x bar", "")
 
 
-def table(rows: Sequence[Row]) -> str:
-    """As Markdown, which is readable at a terminal as well."""
-    cells = [HEAD]
+def cells(rows: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Rows as results.json has them, as those of a table under `HEAD`."""
+    found: list[tuple[str, ...]] = []
     for row in rows:
-        if row.error:
-            cells.append((row.name, row.title, row.error, "", "", "", "", "ERROR"))
-        for line in row.lines:
-            verdict = {True: "ok", False: "MISSED", None: ""}[line.passed]
-            bar = "" if line.bar is None else f"{'≥' if line.at_least else '≤'} {_number(line.bar)}"
-            ratio = "" if line.ratio is None else f"{line.ratio:.2f}"
-            value = f"{_number(line.value)} {line.unit}".strip()
-            what = line.what + (f" ({line.note})" if line.note else "")
-            cells.append((row.name, what, value, _number(line.p95), _number(line.floor), bar, ratio, verdict))
-    widths = [max(len(row[column]) for row in cells) for column in range(len(HEAD))]
-    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in cells]
+        for why, verdict in ((row["error"], "ERROR"), (row["skipped"], "SKIPPED")):
+            if why:
+                found.append((row["row"], row["title"], why, "", "", "", "", verdict))
+        found += [(row["row"], *_cells(line)) for line in row["lines"]]
+    return found
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """For a terminal."""
+    all_cells = [HEAD, *cells(rows)]
+    widths = [max(len(row[column]) for row in all_cells) for column in range(len(HEAD))]
+    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in all_cells]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
 
 
-def _number(value: float | None) -> str:
+def _cells(line: dict[str, Any]) -> tuple[str, ...]:
+    verdict = {True: "ok", False: "MISSED", None: ""}[line["passed"]]
+    bar = "" if line["bar"] is None else f"{'≥' if line['at_least'] else '≤'} {number(line['bar'])}"
+    ratio = "" if line["ratio"] is None else f"{line['ratio']:.2f}"
+    what = line["what"] + (f" ({line['note']})" if line["note"] else "")
+    value = f"{number(line['value'])} {line['unit']}".strip()
+    return what, value, number(line["p95"]), number(line["floor"]), bar, ratio, verdict
+
+
+def number(value: float | None) -> str:
+    """Three digits, or all before the point."""
     if value is None:
         return ""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

@@ -22,9 +22,9 @@ class Run:
     quick: bool
     full: bool
     folder: Path
-    stack: AsyncExitStack
     _began: float = field(default_factory=time.monotonic)
     _fleet: Fleet | None = None
+    _of_fleet: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     def say(self, text: str) -> None:
         """Progress, for a person who waits."""
@@ -54,8 +54,14 @@ class Run:
     async def fleet(self, count: int) -> Fleet:
         """At least so many linked companies; made once in a run, as each costs a pairing."""
         if self._fleet is None:
-            emulator = await self.stack.enter_async_context(Emulator.start(life=0))
+            emulator = await self._of_fleet.enter_async_context(Emulator.start(life=0))
             self._fleet = Fleet(emulator, self.place(), self.say)
-            self.stack.callback(self._fleet.close)
+            self._of_fleet.callback(self._fleet.close)
         await self._fleet.grow(count)
         return self._fleet
+
+    async def forget_fleet(self) -> None:
+        """At the end, and after a row that failed: what spoiled that row must not spoil the next."""
+        self._fleet = None
+        with contextlib.suppress(Exception):  # an emulator that has died cannot be stopped
+            await self._of_fleet.aclose()

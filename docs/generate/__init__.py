@@ -7,7 +7,18 @@ python -m docs.generate --check   say which ones are stale; exit code 1 when any
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.generate import api, countries, environment, failures, keys, lifecycle, protocol, typescript
+from docs.generate import (
+    api,
+    countries,
+    environment,
+    failures,
+    keys,
+    lifecycle,
+    measured,
+    performance,
+    protocol,
+    typescript,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,6 +30,8 @@ FILES: dict[str, Callable[[], str]] = {
     "docs/failures.md": failures.page,
     "docs/redis-keys.md": keys.page,
     "docs/environment.md": environment.page,
+    "docs/measured.md": measured.page,
+    "docs/performance.md": performance.page,
     "frontend/protocol.d.ts": typescript.types,
     "frontend/failures.generated.js": typescript.failures,
     "frontend/countries.generated.js": countries.table,

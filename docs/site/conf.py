@@ -31,7 +31,7 @@ CONTENTS = {
     "Begin": ("README", "docs/architecture", "docs/glossary", "CHANGELOG"),
     "Operate": (
         *("docs/deploy", "docs/environment", "docs/operations", "docs/game-day", "docs/recovery", "docs/redis-keys"),
-        *("docs/device-store", "docs/security", "SECURITY", "docs/benchmark"),
+        *("docs/device-store", "docs/security", "SECURITY", "docs/benchmark", "docs/measured", "docs/performance"),
     ),
     "Integrate": (
         "docs/integrate",

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from tests import npm
 
@@ -25,7 +26,7 @@ class Baileys:
 
     def __init__(self, name, process):
         self.name, self._process = name, process
-        self.told = []
+        self.told: list[dict[str, Any]] = []
         self._news: asyncio.Queue = asyncio.Queue()
 
     @classmethod
@@ -64,10 +65,16 @@ class Baileys:
             await _end(process)
             await hearing
 
-    async def do(self, what, **arguments):
+    @property
+    def pid(self) -> int:
+        """Of the process, which its clients share."""
+        return self._process.pid
+
+    async def do(self, what: str, **arguments: object) -> None:
+        """Give it a command."""
         await _say(self._process, name=self.name, do=what, **arguments)
 
-    async def until(self, step, **wanted):
+    async def until(self, step: str, **wanted: object) -> dict[str, Any]:
         """The next line of this step with these values."""
         async with asyncio.timeout(SECONDS):
             while (told := await self._news.get()) is not None:

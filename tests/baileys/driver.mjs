@@ -5,6 +5,8 @@
 //   {"name": …, "do": "connect"}                        with its folder, which it makes
 //   {"name": …, "do": "code", "phone": "79001234567"}   ask for a pairing code       -> {"step": "code", "text"}
 //   {"name": …, "do": "send", "to": "79007654321", "text": "…"}                      -> {"step": "sent", "id"}
+//   {"name": …, "do": "texts", "to": ["79007654321", …]}    0, 1, 2 … to these, one after the other -> {"step": "sent-all"}
+//   {"name": …, "do": "close"}                          end its connection
 //   {"name": …, "do": "logout"}                         unlink this device           -> {"step": "close", "code": 401}
 //   {"do": "end"}                                       close all and exit
 // Unasked: qr {text}, open {me}, close {code, text}, message {from, id, fromMe, text}, receipt {id, status}.
@@ -70,6 +72,15 @@ class Client {
   async send({ to, text }) {
     const sent = await this.socket.sendMessage(to.includes("@") ? to : `${to}@s.whatsapp.net`, { text });
     this.tell({ step: "sent", id: sent.key.id });
+  }
+
+  async texts({ to }) {
+    for (const [place, one] of to.entries()) await this.socket.sendMessage(`${one}@s.whatsapp.net`, { text: `${place}` });
+    this.tell({ step: "sent-all" });
+  }
+
+  async close() {
+    this.socket.end();
   }
 
   async logout() {

@@ -5,23 +5,16 @@ package registry, so `make chaos` runs it."""
 import os
 import shutil
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.tooling import fresh
 from tests.tooling.launched import command_line
 from tests.tooling.stranger import address, arriving
 
-ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS, LINKED_SECONDS, MOST_MB = 30, 60, 250
-#: What every Unix has, beside python3 and make. No Redis, no git, no Node, no compiler.
-UNIX = (
-    *("sh", "awk", "cat", "chmod", "cksum", "cp", "cut", "date", "dirname", "du", "env", "grep", "head", "ln", "ls"),
-    *("mkdir", "mktemp", "mv", "readlink", "rm", "sed", "sort", "tail", "tr", "uname", "wc"),
-)
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 STRANGER = 1000
 
@@ -31,32 +24,10 @@ pytestmark = [
 ]
 
 
-def copy_files(folder):
-    """The files of the repository, as a clone has them."""
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in filter(None, names.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-
-
-def is_of_the_machine(name):
-    """How this machine reaches the registry is the machine's: where its proxy is, and whom it trusts."""
-    return name.startswith(("PIP_", "UV_", "SSL_", "TMPDIR", "WA_TEST")) or name.lower().endswith("_proxy")
-
-
 @pytest.fixture
 def here(tmp_path):
-    """A command, its folder and its environment: this machine, with a PATH that has nothing else on it."""
-    copy_files(tmp_path / "clone")
-    (tmp_path / "bin").mkdir()
-    for tool in (*UNIX, "make"):
-        (tmp_path / "bin" / tool).symlink_to(shutil.which(tool))
-    (tmp_path / "bin" / "python3").symlink_to(sys._base_executable)  # type: ignore[attr-defined] # behind our own environment
-    (tmp_path / "home").mkdir()
-    kept = {name: value for name, value in os.environ.items() if is_of_the_machine(name)}
-    environment = {**kept, "PATH": str(tmp_path / "bin"), "HOME": str(tmp_path / "home")}
-    return ["make", "demo"], tmp_path / "clone", environment
+    """This machine, with a PATH that has nothing else on it."""
+    return fresh.here(tmp_path)
 
 
 @pytest.fixture
@@ -70,7 +41,7 @@ def debian(tmp_path):
     for name in ("etc/resolv.conf", "etc/hosts", CERTIFICATES):
         shutil.copy(f"/{name}", root / name)
     clone = root / "home" / "stranger" / "clone"
-    copy_files(clone)
+    fresh.copy_files(clone)
     for path in (clone.parent, *clone.parent.rglob("*")):
         os.chown(path, STRANGER, STRANGER, follow_symlinks=False)
     kept = [
@@ -92,40 +63,25 @@ def debian(tmp_path):
     # The mounts are those of a container, and gone with it.
     mounts = f"mount -t tmpfs -o mode=1777 tmpfs {root}/dev/shm && mount -t proc proc {root}/proc"
     enter = f'{mounts} && exec chroot --userspec={STRANGER}:{STRANGER} {root} "$@"'
-    return ["unshare", "--mount", "sh", "-c", enter, "sh", *inside], clone, dict(os.environ)
+    return fresh.Fresh(["unshare", "--mount", "sh", "-c", enter, "sh", *inside], clone, dict(os.environ))
 
 
 @pytest.mark.parametrize("machine", ["here", "debian"])
 def test_a_fresh_clone_is_linked_within_a_minute_by_clicks_in_one_page(machine, request, chromium_executable):
-    command, clone, environment = request.getfixturevalue(machine)
-    began, said = time.monotonic(), ""
-    process = subprocess.Popen(
-        command, cwd=clone, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            said += line
-            if "/demo" in line and "http://" in line:
-                break
-        else:
-            raise AssertionError(said)
-        ready = time.monotonic() - began
-        with arriving(address(line), chromium_executable) as stranger:
+    clone = request.getfixturevalue(machine)
+    with fresh.demo(clone) as ready:
+        with arriving(address(ready.link), chromium_executable) as stranger:
             stranger.press("Scan it")
             stranger.sees("linked")
-            linked = time.monotonic() - began
-        size = sum(path.lstat().st_size for path in (clone / ".venv").rglob("*")) / 1e6
-        print(f"\n{said}\nready after {ready:.1f} s, linked after {linked:.1f} s, .venv {size:.0f} MB")
-        assert any(one.startswith("Making .venv") for one in said.splitlines()[:2]), "it speaks from the first second"
-        family = psutil.Process(process.pid).children(recursive=True)
+            linked = time.monotonic() - ready.began
+        size = fresh.installed_mb(clone)
+        print(f"\n{ready.said}\nready after {ready.seconds:.1f} s, linked after {linked:.1f} s, .venv {size:.0f} MB")
+        assert any(one.startswith("Making .venv") for one in ready.said.splitlines()[:2]), (
+            "it speaks from the first second"
+        )
+        family = psutil.Process(ready.process.pid).children(recursive=True)
         assert any("redis-server" in command_line(one) for one in family), "the bundled one"
-        assert (clone / ".venv" / "bin" / "redis-server").exists()
-        assert ready <= READY_SECONDS
+        assert (clone.clone / ".venv" / "bin" / "redis-server").exists()
+        assert ready.seconds <= READY_SECONDS
         assert linked <= LINKED_SECONDS
         assert size <= MOST_MB
-    finally:
-        for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-            one.terminate()
-        process.wait(40)
-        process.stdout.close()

@@ -16,7 +16,7 @@ from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import State
 from shared.tasks import cancelled
-from tests.unit.world import OTHER, SESSION, stop_beating
+from tests.unit.world import OTHER, SESSION, hold, stop_beating
 from workers import sweeper as sweeper_module
 from workers.store.device import StoredDevice
 from workers.sweeper import Sweeper
@@ -56,18 +56,8 @@ class Registered:
 async def fleet(redis):
     """Ten workers that beat, with a thousand linked sessions each."""
     sessions = [SessionId(f"company_{number}") for number in range(SESSIONS)]
-    body = b'{"state":"linked"}'
     for index in range(WORKERS):
-        worker, mine = WorkerId(f"w{index}"), sessions[index::WORKERS]
-        pipe = redis.pipeline(transaction=False)
-        pipe.mset({keys.lease(one): f"{worker}:1" for one in mine})
-        pipe.mset({keys.fence(one): 1 for one in mine})
-        for one in mine:
-            pipe.hset(keys.snapshot(one), mapping={"attempt": 1, "seq": 5, "body": body})
-        pipe.sadd(keys.held(worker), *mine)
-        pipe.zadd(keys.WORKERS, {worker: now_ms()})
-        pipe.set(keys.alive(worker), "1", px=600_000)
-        await pipe.execute()
+        await hold(redis, WorkerId(f"w{index}"), sessions[index::WORKERS])
     return sessions
 
 

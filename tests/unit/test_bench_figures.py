@@ -32,8 +32,8 @@ ROWS = (
 
 
 def results(*rows):
-    head = {"at": "2026-11-29T10:00:00+00:00", "commit": "0123456789abcdef", "cores": 2, "python": "3.12.1"}
-    return {**head, "rows": [row.as_json() for row in rows]}
+    of = {"at": "2026-11-29T10:00:00+00:00", "commit": "0123456789abcdef", "cores": 2, "python": "3.12.1"}
+    return {"rows": [{**row.as_json(), "of": of} for row in rows]}
 
 
 def texts(path):

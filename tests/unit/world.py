@@ -1,5 +1,6 @@
 """One session of one company in Redis, and what can happen to it."""
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import orjson
@@ -44,6 +45,19 @@ async def stop_beating(redis: Redis, worker: WorkerId) -> None:
     """As if this worker had been silent for longer than its leases live."""
     await redis.delete(keys.alive(worker))
     await redis.zadd(keys.WORKERS, {worker: now_ms() - LEASE_MS - 1000})
+
+
+async def hold(redis: Redis, worker: WorkerId, sessions: Sequence[SessionId]) -> None:
+    """A worker that beats for ten minutes, with these linked sessions."""
+    pipe = redis.pipeline(transaction=False)
+    pipe.mset({keys.lease(one): f"{worker}:1" for one in sessions})
+    pipe.mset({keys.fence(one): 1 for one in sessions})
+    for one in sessions:
+        pipe.hset(keys.snapshot(one), mapping={"attempt": 1, "seq": 5, "body": b'{"state":"linked"}'})
+    pipe.sadd(keys.held(worker), *sessions)
+    pipe.zadd(keys.WORKERS, {worker: now_ms()})
+    pipe.set(keys.alive(worker), "1", px=600_000)
+    await pipe.execute()
 
 
 class World:
