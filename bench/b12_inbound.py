@@ -2,7 +2,8 @@
 with --full for ten minutes.
 
 Processor time is that of all of the worker's processes, over bare neonize that hears the same texts in one process, with
-what the sessions cost at rest. Memory is the worker's own, after a quarter of the time and at the end.
+what the sessions cost at rest. Bare neonize tells nobody; so beside it stands bare neonize that tells each text to the same
+receiver by one POST. Memory is the worker's own, after a quarter of the time and at the end.
 """
 
 import asyncio
@@ -27,6 +28,8 @@ RATE = 20
 MINUTES = 10
 BAR, MEMORY_BAR, FLAT_BAR = 1.3, 1.4, 1.1
 DRAIN_SECONDS = 60.0
+FLOOR_SECONDS = 120
+"""The floors need not be measured for as long: they are processor time a text."""
 _people = itertools.count(79_700_000_000)
 
 
@@ -42,18 +45,24 @@ class Cost:
 
 
 async def measure(run: Run) -> list[Line]:
-    """Bare neonize, then ours, with the same devices and other people."""
+    """Bare neonize, the same telling, then ours, with the same devices and other people."""
     sessions, seconds = run.rounds(SESSIONS, 20), MINUTES * 60 if run.full else run.rounds(90, 20)
+    short = min(seconds, FLOOR_SECONDS)
     fleet = await run.fleet(sessions)
     async with _bare(run, fleet, sessions) as (pid, heard):
-        bare = await _talk(run, fleet, sessions, seconds, pid, heard)
+        bare = await _talk(run, fleet, sessions, short, pid, heard)
     run.say(f"bare: {bare.ms:.2f} ms a text")
+    async with Receiver.running() as receiver, _bare(run, fleet, sessions, receiver) as (pid, heard):
+        telling = await _talk(run, fleet, sessions, short, pid, heard)
+    run.say(f"bare, telling: {telling.ms:.2f} ms a text, {telling.untold} of {telling.texts} not told")
     async with _ours(run, fleet, sessions) as (pid, heard):
         ours = await _talk(run, fleet, sessions, seconds, pid, heard)
     what = f"{sessions} sessions, {RATE} texts/s in, {seconds} s"
     return [
         Line(f"{what}: processor time a text", ours.ms, "ms", floor=bare.ms, samples=ours.texts),
-        Line("processor time: times bare neonize", ours.ms / bare.ms, "x", bar=BAR),
+        Line("processor time: times bare neonize, which tells nobody", ours.ms / bare.ms, "x", bar=BAR),
+        Line("bare neonize that tells each text by one POST", telling.ms, "ms", floor=bare.ms, samples=telling.texts),
+        Line("processor time: times bare neonize that tells", ours.ms / telling.ms, "x"),
         Line("texts that were not told a minute later", ours.untold, "", bar=0),
         Line("memory a session, at the end", ours.late / sessions, "MB", bar=MEMORY_BAR, floor=bare.late / sessions),
         Line("memory at the end: times that after a quarter", ours.late / ours.early, "x", bar=FLAT_BAR),
@@ -61,11 +70,14 @@ async def measure(run: Run) -> list[Line]:
 
 
 @asynccontextmanager
-async def _bare(run: Run, fleet: Fleet, sessions: int) -> AsyncIterator[tuple[int, Callable[[], int]]]:
+async def _bare(
+    run: Run, fleet: Fleet, sessions: int, receiver: Receiver | None = None
+) -> AsyncIterator[tuple[int, Callable[[], int]]]:
     files = [str(path) for path in fleet.files(sessions, run.place())]
     async with Bare.running(fleet.emulator) as bare:
-        await bare.ask("hold", files=files, inbound=True)
-        yield bare.pid, lambda: 0
+        tell = {} if receiver is None else {"tell": receiver.url}
+        await bare.ask("hold", files=files, inbound=True, **tell)
+        yield bare.pid, lambda: len(receiver.received) if receiver else 0
 
 
 @asynccontextmanager

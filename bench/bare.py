@@ -2,7 +2,7 @@
 
 Commands come as JSON lines on stdin, answers go to stdout: {"do": "qr"} connects with a new store and says after how
 many ms it had a QR; "code" with "phone" goes on to a pairing code; "hold" with "files" logs devices in, one after the
-other, and with "inbound" hears what comes in. `options` are those of the store, behind its name. Leaves by os._exit: an unpaired client's thread never ends.
+other, and with "inbound" hears what comes in; with "tell", a URL, it tells each text there. `options` are those of the store, behind its name. Leaves by os._exit: an unpaired client's thread never ends.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ logging.getLogger("neonize.utils.log").setLevel(logging.WARNING)
 _OUT = os.fdopen(os.dup(1), "w")
 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
+import httpx  # noqa: E402
 import pylibmagic  # noqa: E402, F401
 from neonize.aioze import events  # noqa: E402
 from neonize.aioze.client import NewAClient  # noqa: E402
@@ -56,6 +57,7 @@ async def _qr(order: dict[str, Any]) -> Any:
 
 async def _hold(order: dict[str, Any]) -> None:
     began = time.perf_counter()
+    http = httpx.AsyncClient(trust_env=False) if "tell" in order else None
     for name in order["files"]:
         online = asyncio.Event()
         client = NewAClient(name, uuid=uuid.uuid4().hex)
@@ -64,7 +66,10 @@ async def _hold(order: dict[str, Any]) -> None:
             online.set()
 
         async def on_message(_: object, message: Any) -> None:
-            message.Message.conversation  # noqa: B018 - heard, as a program hears it
+            text = message.Message.conversation  # heard, as a program hears it
+            if http is not None:
+                said = {"id": message.Info.ID, "from": message.Info.MessageSource.Sender.User, "text": text}
+                await http.post(order["tell"], json=said)
 
         client.event(events.ConnectedEv)(on_connected)
         if order.get("inbound"):

@@ -27,7 +27,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
 from shared.core import keys
-from shared.core.ids import SessionId, WorkerId
+from shared.core.ids import SESSION_PREFIX, SessionId, WorkerId
 from shared.core.lifecycle import CANCELLABLE, DEVICE, RUNNING, STEPS, IllegalStep, State
 from shared.telemetry.metrics import BUCKETS, Counter
 
@@ -58,6 +58,12 @@ _OF_THE_SERVICE: dict[str, str] = {
     # Beginnings of names: what comes behind them is known to the script alone.
     "said": keys.said(""),
     "webhook_of": keys.webhook(""),
+    "heard_of": keys.heard(""),
+    "inbox_of": keys.inbox(SessionId("")),
+    "lost_of": keys.lost(SessionId("")),
+    "snapshot_of": keys.snapshot(SessionId("")),
+    "subject_of": keys.subject(SessionId("")),
+    "receiver_of": keys.receiver(SessionId("")),
     "alive_of": keys.alive(WorkerId("")),
     "held_by": keys.held(WorkerId("")),
     "taken_from": keys.taken(WorkerId("")),
@@ -91,6 +97,7 @@ def facts() -> dict[str, Any]:
         "running": _set(RUNNING),
         "cancellable": _set(CANCELLABLE),
         "device": _set(DEVICE),
+        "company": SESSION_PREFIX,
         "buckets": {histogram.value: list(bounds) for histogram, bounds in BUCKETS.items()},
         "lease": LEASE_MS,
         "settling": SETTLING_MS,

@@ -1,22 +1,27 @@
 """Delivers the events of the shelf to their receivers: the service's own, or the company's.
 
-One loop a worker. The shelf alone says what is due; a call on its channel, or the time of the next event, wakes the
-loop. A try that fails is made again, later and later, for a day. Nothing here is waited for by linking.
+One loop a worker. The shelf alone says what is due; a call on its channel, a message that comes in, or the time of the
+next event wakes the loop. Each turn is one step at the shelf: it writes what has come in and how tries ended, and takes
+what is due. A try that fails is made again, later and later, for a day. Nothing here is waited for by linking.
 """
 
 import asyncio
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from itertools import islice
 
 import structlog
 from redis.exceptions import RedisError
 
 from shared.core import keys
+from shared.core.events import IncomingMessage
+from shared.core.ids import CompanyId, SessionId, company_of
 from shared.settings import Settings
-from shared.state.events import Due, EventShelf, Result
+from shared.state.events import Arrival, Due, EventShelf, Result, Tried, Word
 from shared.state.pool import PASSING
-from shared.state.receivers import Receiver, Receivers
+from shared.state.receivers import Receivers
 from workers.sender import Sender
 
 log = structlog.get_logger()
@@ -30,10 +35,18 @@ AT_ONCE = 16
 """Tries of one worker at a time."""
 AT_ONCE_EACH = 8
 """Tries at one receiver at a time: one that hangs holds up no other."""
-CROWDED_MS = 1_000
-"""Until an event is looked at again whose receiver has enough to do."""
 LOOK_SECONDS = 10.0
 """Between two looks at the shelf when nobody calls."""
+AGAIN_SECONDS = 1.0
+"""Until the shelf is looked at again that could not be reached."""
+SETTLE_SECONDS = 0.2
+"""Until it is written that an event was taken, at the latest. The next step at the shelf writes it."""
+LAST_SECONDS = 2.0
+"""For the last step of a worker that stops."""
+COME_AT_ONCE = 50
+"""Messages that have come in and are written in one step."""
+MOST_COME = 2000
+"""Messages that have come in and wait for Redis, of all sessions of a worker."""
 
 Spawn = Callable[[Awaitable[None], str], None]
 
@@ -52,14 +65,24 @@ class Webhooks:
         self._receivers = receivers
         self._spawn = spawn
         self._sender = Sender(config)
-        self._under_way = 0
-        self._full = False  # more may be due than there was room for
-        self._offline_at = 0.0  # when to look for sessions without connection
-        self._at: Counter[str] = Counter()
+        self._busy: Counter[str] = Counter()  # tries under way, by the URL of the receiver; "": the service's own
+        self._full = False  # more are due than there was room for
+        self._ended: list[Tried] = []
+        self._come: deque[Arrival] = deque()
+        self._lost: Counter[SessionId] = Counter()
+        self._followed: set[CompanyId] = set()  # something has come in behind what is tried now
         self._call = asyncio.Event()
 
     def call(self) -> None:
         """Look at the shelf now."""
+        self._call.set()
+
+    def heard(self, session: SessionId, message: IncomingMessage) -> None:
+        """Tell of a message that has come in, in its order. What finds no room, as Redis is away, is counted and told."""
+        if len(self._come) >= MOST_COME:
+            self._lost[session] += 1
+            return
+        self._come.append(Arrival(session, message, self._lost.pop(session, 0)))
         self._call.set()
 
     async def run(self) -> None:
@@ -67,71 +90,67 @@ class Webhooks:
         while True:
             self._call.clear()  # before looking, else a call in between is lost
             try:
-                wait = await self._look()
+                wait = await self._step(AT_ONCE - self._busy.total())
             except (RedisError, *PASSING) as error:
-                log.warning("webhooks.unread", error=type(error).__name__)
-                wait = 1.0
-            try:
-                async with asyncio.timeout(min(wait, LOOK_SECONDS)):
+                log.warning("webhooks.delayed", error=type(error).__name__)
+                await asyncio.sleep(AGAIN_SECONDS)
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
                     await self._call.wait()
-            except TimeoutError:
-                pass
 
-    async def _look(self) -> float:
-        """Take what is due; in how many seconds to look again."""
-        clock = asyncio.get_running_loop().time
-        if clock() >= self._offline_at:
-            self._offline_at = clock() + await self._shelf.tell_offline(AT_ONCE)
-        room = AT_ONCE - self._under_way
-        self._full = room <= 0
-        if self._full:
-            return LOOK_SECONDS  # a try that ends calls
-        due, wait = await self._shelf.take(room)
-        for one in due:
-            self._under_way += 1
+    async def _step(self, room: int) -> float:
+        """One step at the shelf; in how many seconds to look again."""
+        ended, come = self._ended[:], list(islice(self._come, COME_AT_ONCE))
+        step = await self._shelf.step(room, ended=ended, come=come, each=AT_ONCE_EACH, busy=+self._busy)
+        del self._ended[: len(ended)]
+        for arrival, word in zip(come, step.words, strict=True):
+            self._come.popleft()
+            if word is Word.FULL:
+                log.warning("inbox.full", session=arrival.session)
+            if word is Word.BEHIND:
+                self._followed.add(company_of(arrival.session))
+        self._full = step.full
+        for one in step.due:
+            self._busy[_place(one)] += 1
             self._spawn(self._deliver(one), "webhook")
-        self._full = len(due) == room
-        return min(max(0.0, self._offline_at - clock()), 0.0 if self._full else wait)
+        return 0.0 if self._come else min(step.wait, LOOK_SECONDS)
 
     async def _deliver(self, due: Due) -> None:
+        soon = True
         try:
-            await self._try(due)
+            tried = await self._try(due)
+            self._ended.append(tried)
+            soon = self._full or due.more or due.company in self._followed or tried.result is not Result.DELIVERED
         finally:
-            self._under_way -= 1
-            if self._full:
-                self._call.set()
+            self._busy[_place(due)] -= 1
+            self._followed.discard(due.company)
+            asyncio.get_running_loop().call_later(0 if soon else SETTLE_SECONDS, self._call.set)
 
-    async def _try(self, due: Due) -> None:
-        receiver = await self._receivers.of(due.company)
+    async def _try(self, due: Due) -> Tried:
+        receiver = due.own or self._receivers.ours
         if receiver is None or not receiver.wants(due.type):
-            await self._shelf.settle(due, Result.GIVEN_UP, keep=False)
-            return
-        if self._at[receiver.url] >= AT_ONCE_EACH:
-            await self._shelf.give_back(due, CROWDED_MS)
-            self._call.set()
-            return
-        self._at[receiver.url] += 1
-        try:
-            fault = await self._sender.send(receiver, due)
-        finally:
-            self._at[receiver.url] -= 1
-        await self._settle(due, receiver, fault)
-
-    async def _settle(self, due: Due, receiver: Receiver, fault: str | None) -> None:
+            return Tried(due, Result.GIVEN_UP)
+        fault = await self._sender.send(receiver, due)
         about = {"event_id": due.id, "type": due.type, "tries": due.tries, "own": receiver.own}
         if fault is None:
-            await self._shelf.settle(due, Result.DELIVERED)
-            log.info("webhook.delivered", **about, ms=due.age)
-            return
+            log.debug("webhook.delivered", **about, ms=due.age)
+            return Tried(due, Result.DELIVERED)
         pause = pause_seconds(due.tries, random.random())  # noqa: S311 - spreading, not secrecy
         if due.age + pause * 1000 > GIVE_UP_MS:
-            await self._shelf.settle(due, Result.GIVEN_UP, fault=fault)
             log.error("webhook.given-up", **about, fault=fault)
-            return
-        await self._shelf.settle(due, Result.RETRIED, fault=fault, pause_ms=round(pause * 1000))
-        self._call.set()  # for the moment of its next try
+            return Tried(due, Result.GIVEN_UP, fault, dies=True)
         log.warning("webhook.refused", **about, fault=fault)
+        return Tried(due, Result.RETRIED, fault, round(pause * 1000))
 
     async def close(self) -> None:
-        """Close the connections to the receivers."""
-        await self._sender.close()
+        """Write what has ended and what has come in, and close the connections to the receivers."""
+        with suppress(RedisError, *PASSING):
+            async with asyncio.timeout(LAST_SECONDS):
+                while self._come or self._ended:
+                    await self._step(0)
+        self._sender.close()
+
+
+def _place(due: Due) -> str:
+    return due.own.url if due.own else ""

@@ -29,7 +29,6 @@ from shared.state.contacts import Contacts
 from shared.state.cooldowns import Cooldowns
 from shared.state.events import EventShelf, News
 from shared.state.forgetting import Forgetting
-from shared.state.inbound import InboundShelf
 from shared.state.lease import Leases
 from shared.state.outbox import Outbox
 from shared.state.receivers import Receivers
@@ -44,7 +43,6 @@ from workers.delivery import Webhooks
 from workers.engine.pool import LinkerPool
 from workers.engine.processes import Engines, Options
 from workers.holding.holders import Holders
-from workers.holding.inbox import Inbox
 from workers.holding.sessions import Job, Links, Sessions
 from workers.holding.tidying import Tidying
 from workers.jobs import Jobs, Places
@@ -148,7 +146,8 @@ class Worker:
         store: DeviceStore,
     ) -> None:
         news = News(self._config.told_events)
-        webhooks = Webhooks(self._config, EventShelf(redis, news), Receivers(self._config, redis), self.spawn)
+        receivers = Receivers(self._config, redis)
+        webhooks = Webhooks(self._config, EventShelf(redis, news), receivers, self.spawn)
         leases, claims, snapshots = Leases(redis), Claims(redis, news), Snapshots(redis, news)
 
         async def call_sweep() -> None:
@@ -171,8 +170,8 @@ class Worker:
             store,
             outbox,
             contacts,
-            Inbox(InboundShelf(redis, news), self.spawn),
-            Receivers(self._config, redis).want_inbound,
+            webhooks.heard,
+            receivers.want_inbound,
             cooldowns,
             self.spawn,
             self._config.device_name,

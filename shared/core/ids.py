@@ -15,7 +15,7 @@ WorkerId = NewType("WorkerId", str)
 
 COMPANY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 _COMPANY = re.compile(COMPANY_PATTERN)
-_PREFIX = "company_"
+SESSION_PREFIX = "company_"
 
 
 def company_id(text: str) -> CompanyId:
@@ -27,14 +27,14 @@ def company_id(text: str) -> CompanyId:
 
 def session_of(company: CompanyId) -> SessionId:
     """The company's session."""
-    return SessionId(_PREFIX + company)
+    return SessionId(SESSION_PREFIX + company)
 
 
 def company_of(session: SessionId) -> CompanyId:
     """The company whose session it is. Raises ValueError for anything that is no session id."""
-    if not session.startswith(_PREFIX):
+    if not session.startswith(SESSION_PREFIX):
         raise ValueError("a session id begins with 'company_'")
-    return company_id(session.removeprefix(_PREFIX))
+    return company_id(session.removeprefix(SESSION_PREFIX))
 
 
 def sort_sessions(names: Iterable[bytes]) -> tuple[list[SessionId], list[bytes]]:

@@ -121,11 +121,8 @@ sent: Key[[SessionId, str]] = Key("wa:sent:<session>:<id>", "string PX", "7 days
 inbox: Key[[SessionId]] = Key(
     "wa:inbox:<session>", "list", "25 h", "events of what has come in, the oldest first: each waits for the one before"
 )
-heard: Key[[SessionId, str]] = Key(
-    "wa:heard:<session>:<hash>",
-    "string PX",
-    "1 day",
-    "a message that has come in and was told, so that it is told once",
+heard: Key[[str]] = Key(
+    "wa:heard:<id>", "string PX", "1 day", "the event of a message that has come in: it is told once"
 )
 lost: Key[[SessionId]] = Key(
     "wa:lost:<session>", "counter PX", "25 h", "messages that have come in and found no room; the next event tells"
@@ -209,7 +206,7 @@ FORGETTING = _fixed(
 QUEUE_LINKING = _fixed(
     "arq:queue:linking", "zset", "arq's", "link jobs that wait: its size is the number of people waiting"
 )
-QUEUE_SESSIONS = _fixed("arq:queue:sessions", "zset", "arq's", "sweep, webhooks, unlink: work that any worker can do")
+QUEUE_SESSIONS = _fixed("arq:queue:sessions", "zset", "arq's", "sweep, unlink: work that any worker can do")
 QUEUE_RESUME = _fixed(
     "arq:queue:resume", "zset", "arq's", "sessions that nobody holds: looked at while a worker has room"
 )

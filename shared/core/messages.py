@@ -69,27 +69,3 @@ OTHERWISE = "WhatsApp refused the text: do not repeat it at once, and look at th
 def advice(status: int) -> str:
     """The next thing to do after WhatsApp's refusal with this number."""
     return ADVICE.get(status, OTHERWISE)
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A message that has come in, or was written on the company's own phone (`own`).
-
-    `chat` and `sender`: E.164, or a JID. `target`: the message that is edited, deleted or reacted to. `quoted`: the one
-    that is answered.
-    """
-
-    whatsapp_id: str
-    at: int
-    chat: str
-    sender: str
-    came: str
-    sender_lid: str = ""
-    name: str = ""
-    own: bool = False
-    text: str = ""
-    target: str = ""
-    quoted: str = ""
-    media: str = ""
-    mime: str = ""
-    size: int | None = None

@@ -6,8 +6,9 @@ be tried next; workers/delivery.py delivers at least once, and the receiver dedu
 for a day lies among the dead (`wa:webhooks:dead`) for a week.
 """
 
+import hashlib
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -16,15 +17,23 @@ import orjson
 from redis.asyncio import Redis
 
 from shared.core import keys
-from shared.core.events import Event, EventType
+from shared.core.events import Event, EventType, IncomingMessage
 from shared.core.ids import CompanyId, SessionId, company_id, company_of, session_of
 from shared.core.messages import Fate, MessageState, advice
 from shared.core.protocol import Body
+from shared.state.receivers import Receiver, read_receiver
 from shared.telemetry.metrics import Counter, field
 from shared.wa import Wa, many
 
 HELD_MS = 30_000
 """Time for which a taken event is in the hands of one worker; then another may take it. Longer than a try can last."""
+MOST_WAITING = 2000
+"""So many messages of a session that have come in wait for a receiver that is away; what comes beyond is counted, and
+told."""
+LOOKED_AT = 200
+"""So many events that are due are looked at in one step."""
+CROWDED_MS = 1_000
+"""Time for which events are passed over of a receiver that has enough to do, if so many of them are due."""
 
 Told = dict[str, Any]
 """An event as the scripts take it."""
@@ -45,6 +54,10 @@ class News:
     def __init__(self, wanted: Collection[EventType] = ()) -> None:
         self._wanted = frozenset(wanted)
 
+    def wants(self, kind: EventType) -> bool:
+        """True if the service's own receiver wants events of this kind."""
+        return kind in self._wanted
+
     def event(
         self,
         session: SessionId,
@@ -60,7 +73,7 @@ class News:
             "id": event_id or secrets.token_hex(12),
             "type": kind.value,
             "company": company_of(session),
-            "wanted": kind in self._wanted,
+            "wanted": self.wants(kind),
             "about": f",{inside}" if inside else "",
             **({"at": at} if at is not None else {}),
         }
@@ -98,7 +111,8 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """An event that is to be tried now, by nobody else. `age` in ms; `tries` counts this one."""
+    """An event that is to be tried now, by nobody else. `age` in ms; `tries` counts this one. `own`: the company's own
+    receiver. `more`: events of the company wait for this one."""
 
     id: str
     type: str
@@ -106,6 +120,56 @@ class Due:
     body: bytes
     age: int
     tries: int
+    own: Receiver | None = None
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """The end of a try. The event is forgotten then; or tried again after `pause_ms`; or it `dies`, as nobody takes it."""
+
+    due: Due
+    result: Result
+    fault: str | None = None
+    pause_ms: int | None = None
+    dies: bool = False
+
+    def dump(self) -> Told:
+        """As the scripts take it."""
+        session = session_of(self.due.company) if self.due.type == EventType.MESSAGE_RECEIVED else None
+        counter = field(Counter.WEBHOOKS, result=self.result.value, type=self.due.type)
+        told = {"id": self.due.id, "counter": counter, "session": session, "fault": self.fault, "pause": self.pause_ms}
+        return {name: value for name, value in (told | {"dies": self.dies}).items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message that has come in. `lost`: others before it of which nobody could be told."""
+
+    session: SessionId
+    message: IncomingMessage
+    lost: int = 0
+
+
+class Word(StrEnum):
+    """The lot of a message that has come in."""
+
+    TOLD = "told"
+    BEHIND = "behind"  # it is told when the one before has been taken
+    AGAIN = "again"  # it was told before
+    FULL = "full"  # too many wait
+    UNWANTED = "unwanted"  # no receiver wants it
+
+
+@dataclass(frozen=True, slots=True)
+class ShelfStep:
+    """The answer to one step. `words`: of each message that came in. `full`: more events are due than there was room for.
+    `wait`: seconds until the next is due."""
+
+    due: list[Due]
+    words: list[Word]
+    full: bool
+    wait: float
 
 
 class EventShelf:
@@ -120,54 +184,61 @@ class EventShelf:
         """Keep an event that belongs to no change, to be tried at once. The same id again is the same event."""
         await self._wa("tell", session, event=told)
 
-    async def take(self, most: int) -> tuple[list[Due], float]:
-        """Events that are due, which nobody else gets for `HELD_MS`; and in how many seconds the next is due."""
-        said = await self._wa("take_events", most=most, held=HELD_MS)
-        due = []
-        for one in many(said["events"]):
-            try:
-                kind, company = EventType(one["type"]), company_id(one["company"])
-            except ValueError:  # written by somebody else
-                await self._redis.zrem(keys.WEBHOOKS, one["id"])
-                continue
-            due.append(Due(one["id"], kind.value, company, one["body"].encode(), one["age"], one["tries"]))
-        return due, float(max(0, said["wait"])) / 1000
+    async def step(
+        self,
+        most: int,
+        *,
+        ended: Sequence[Tried] = (),
+        come: Sequence[Arrival] = (),
+        each: int = 1_000,
+        busy: Mapping[str, int] = {},
+    ) -> ShelfStep:
+        """Write how tries ended and what has come in, tell who is offline, and take `most` events that are due: nobody
+        else gets them for `HELD_MS`. Of one receiver `each` at most, with those that are `busy` at its URL ("" is the
+        service's own).
 
-    async def settle(self, due: Due, result: Result, *, fault: str = "", pause_ms: int = 0, keep: bool = True) -> None:
-        """Count how the try ended; then forget the event, have it tried again after `pause_ms`, or, if nobody takes it,
-        `keep` it among the dead."""
-        counter = field(Counter.WEBHOOKS, result=result.value, type=due.type)
-        in_order = due.type == EventType.MESSAGE_RECEIVED
-        await self._wa(
-            "settle_event",
-            names={"inbox": keys.inbox(session_of(due.company))} if in_order else {},
-            id=due.id,
-            counter=counter,
-            result=result.value,
-            fault=fault,
-            pause=pause_ms,
-            keep=keep,
+        Of what has come in for a company, the next event is due when the one before has ended.
+        """
+        kind = EventType.SESSION_OFFLINE
+        said = await self._wa(
+            "serve_events",
+            ended=[one.dump() for one in ended],
+            come=[self._arrived(one) for one in come],
+            offline={"id": secrets.token_hex(10), "type": kind, "wanted": self._news.wants(kind)},
+            ordered=EventType.MESSAGE_RECEIVED,
+            takes=most,
+            each=each,
+            busy=busy,
+            held=HELD_MS,
+            room=MOST_WAITING,
+            look=LOOKED_AT,
+            crowded=CROWDED_MS,
         )
+        due = [one for told in many(said["events"]) if (one := await self._due(told))]
+        return ShelfStep(due, list(map(Word, many(said["words"]))), said["full"], said["wait"] / 1000)
 
-    async def give_back(self, due: Due, pause_ms: int) -> None:
-        """The event was not tried after all."""
-        await self._wa("give_event_back", id=due.id, pause=pause_ms)
+    def _arrived(self, arrival: Arrival) -> Told:
+        session, message = arrival.session, arrival.message
+        # By its hash: other people's clients make these ids.
+        digest = hashlib.sha256(f"{session}\0{message.id}".encode()).hexdigest()[:24]
+        about = {"message": message.model_dump(mode="json", by_alias=True, exclude_none=True)}
+        kind, event_id = EventType.MESSAGE_RECEIVED, f"received-{digest}"
+        event = self._news.event(session, kind, about, event_id=event_id, at=message.at)
+        return {"session": session, "event": event | {"unfed": True}, "lost": arrival.lost}
+
+    async def _due(self, told: Told) -> Due | None:
+        try:
+            kind, company = EventType(told["type"]), company_id(told["company"])
+        except ValueError:  # written by somebody else
+            await self._redis.zrem(keys.WEBHOOKS, told["id"])
+            return None
+        own = read_receiver(*(one or "" for one in told["own"])) if told.get("own") else None
+        age, tries, more = told["age"], told["tries"], told["more"]
+        return Due(told["id"], kind.value, company, told["body"].encode(), age, tries, own, more)
 
     async def resend(self, event_id: str) -> bool:
         """Have an event tried anew that waits or is dead. True if there is one."""
         return bool(await self._wa("resend_event", id=event_id))
-
-    async def tell_offline(self, most: int) -> float:
-        """Tell of the sessions that have had no connection for `keys.OFFLINE_MS`; in how many seconds to look again."""
-        said = await self._wa("offline_sessions", most=most)
-        for name in many(said["sessions"]):
-            try:
-                session = session_of(company_of(SessionId(name)))
-            except ValueError:  # written by somebody else
-                await self._redis.zrem(keys.OFFLINE, name)
-                continue
-            await self._wa("tell_offline", session, event=self._news.event(session, EventType.SESSION_OFFLINE, {}))
-        return float(max(0, said["wait"])) / 1000
 
 
 def read_event(body: bytes) -> Event:

@@ -30,19 +30,29 @@ class Receiver:
         return kind in self.events or kind == EventType.TEST.value
 
 
+def read_receiver(url: str, secret: str, events: str) -> Receiver | None:
+    """A company's own receiver, as Redis has it; None for what somebody else has written."""
+    try:
+        key_of(secret)
+        HttpUrl(url)
+    except ValueError:
+        return None
+    return Receiver(url, secret, frozenset(events.split()), own=True) if secret else None
+
+
 class Receivers:
     """Over one Redis."""
 
     def __init__(self, config: Settings, redis: Redis) -> None:
         self._redis = redis
-        self._ours = None
+        self.ours: Receiver | None = None  # the service's own
         if config.webhook_url is not None:
             events = frozenset(kind.value for kind in config.webhook_events)
-            self._ours = Receiver(str(config.webhook_url), config.webhook_secrets[0], events, own=False)
+            self.ours = Receiver(str(config.webhook_url), config.webhook_secrets[0], events, own=False)
 
     async def of(self, company: CompanyId) -> Receiver | None:
         """The receiver of a company's events: its own before the service's; None for neither."""
-        return await self.own(company) or self._ours
+        return await self.own(company) or self.ours
 
     async def want_inbound(self, session: SessionId) -> bool:
         """True if the session's company, or the service, wants to hear of incoming messages."""
@@ -52,13 +62,7 @@ class Receivers:
     async def own(self, company: CompanyId) -> Receiver | None:
         """The company's own receiver."""
         found = await answer(self._redis.hmget(keys.receiver(session_of(company)), ["url", "secret", "events"]))
-        url, secret, events = map(odd.text, found)
-        try:
-            key_of(secret)
-            HttpUrl(url)
-        except ValueError:  # written by somebody else
-            return None
-        return Receiver(url, secret, frozenset(events.split()), own=True) if url and secret else None
+        return read_receiver(*map(odd.text, found))
 
     async def put(self, company: CompanyId, url: str, secret: str, events: frozenset[EventType] | None) -> Receiver:
         """Give the company a receiver of its own. Idempotent."""

@@ -265,6 +265,14 @@ local function link_of_session()
   return link and link ~= '' and string.find(link, '^[%w_-]+$') and link or nil
 end
 
+-- Calls the workers to the shelf. Whoever takes from it in the same step needs no call.
+local is_fresh = false
+
+local function call_to_shelf()
+  is_fresh = true
+  if not arg.takes then call('PUBLISH', key.webhooks, '1') end
+end
+
 -- Puts an event into the feed, and, if a receiver wants it, on the shelf: the service's own, or the company's. One that is
 -- told a second time, after it was delivered, is delivered again.
 local function tell(event, attempt, seq)
@@ -284,7 +292,7 @@ local function tell(event, attempt, seq)
   call('PEXPIRE', name, facts.webhook)
   call('ZADD', key.webhooks, whole(now_ms()), event.id)
   call('PEXPIRE', key.webhooks, facts.webhook)
-  call('PUBLISH', key.webhooks, '1')
+  call_to_shelf()
 end
 
 -- An event that is no change of the snapshot.
@@ -662,44 +670,22 @@ end
 
 -- Scripts: events ------------------------------------------------------------------------------------------------------
 
+-- Has the names of a session's keys be those of this one.
+local function turn_to(session)
+  arg.session = session
+  key.snapshot, key.subject, key.receiver = key.snapshot_of .. session, key.subject_of .. session, key.receiver_of .. session
+  key.inbox, key.lost = key.inbox_of .. session, key.lost_of .. session
+end
+
 -- Tells of something that is no change of a snapshot.
 function script.tell()
   tell_beside(arg.event)
   return true
 end
 
-local function first_due(zset)
-  local first = call('ZRANGE', zset, 0, 0, 'WITHSCORES')
-  return first[2] and math.max(0, math.min(tonumber(first[2]) - now_ms(), facts.webhook)) or facts.minute
-end
-
--- Takes events that are due, for nobody else to have them for `held` ms; and says in how many ms the next is due.
-function script.take_events()
-  local taken, now = {}, now_ms()
-  for _, id in ipairs(call('ZRANGEBYSCORE', key.webhooks, '-inf', whole(now), 'LIMIT', 0, arg.most)) do
-    local name = key.webhook_of .. id
-    local kept = call('HMGET', name, 'type', 'company', 'body', 'since')
-    if not (kept[1] and kept[2] and kept[3]) or is_strange(id) then
-      call('ZREM', key.webhooks, id) -- forgotten, or no event of ours
-    else
-      call('ZADD', key.webhooks, whole(now + arg.held), id)
-      call('HINCRBY', name, 'tries', 1)
-      taken[#taken + 1] = {
-        id = id,
-        type = kept[1],
-        company = kept[2],
-        body = kept[3],
-        age = now - (digits(kept[4]) or now),
-        tries = digits(call('HGET', name, 'tries')) or 1,
-      }
-    end
-  end
-  return { events = taken, wait = first_due(key.webhooks) }
-end
-
--- Of what has come in for a session, the first event alone is on the shelf: the next follows when that one is settled.
-local function next_of_inbox()
-  if arg.id then call('LREM', key.inbox, 1, arg.id) end
+-- Of what has come in for a session, the first event alone is on the shelf: the next follows when that one has ended.
+local function next_of_inbox(ended)
+  if ended then call('LREM', key.inbox, 1, ended) end
   local first = call('LINDEX', key.inbox, 0)
   while first and call('EXISTS', key.webhook_of .. first) == 0 do -- forgotten
     call('LPOP', key.inbox)
@@ -707,39 +693,140 @@ local function next_of_inbox()
   end
   if not first or call('ZSCORE', key.webhooks, first) then return end
   call('ZADD', key.webhooks, whole(now_ms()), first)
-  call('PUBLISH', key.webhooks, '1')
+  call_to_shelf()
 end
 
 -- Counts how a try ended. Nothing happens if the event has come to its end meanwhile.
-function script.settle_event()
-  local name = key.webhook_of .. arg.id
-  if not call('ZSCORE', key.webhooks, arg.id) then return false end
-  call('HINCRBY', key.stats, arg.counter, 1)
-  if arg.result == 'retried' then
-    call('ZADD', key.webhooks, whole(now_ms() + arg.pause), arg.id)
+local function end_try(one)
+  local name = key.webhook_of .. one.id
+  if not call('ZSCORE', key.webhooks, one.id) then return end
+  call('HINCRBY', key.stats, one.counter, 1)
+  local known = call('EXISTS', name) == 1
+  if known and one.fault then call('HSET', name, 'fault', one.fault) end
+  if known and one.pause then
+    call('ZADD', key.webhooks, whole(now_ms() + one.pause), one.id)
     call('PEXPIRE', key.webhooks, facts.webhook)
-    call('HSET', name, 'fault', arg.fault, 'triedAt', whole(now_ms()))
-    return true
+    return
   end
-  call('ZREM', key.webhooks, arg.id)
-  if key.inbox then next_of_inbox() end
-  if arg.result == 'delivered' or not arg.keep then
+  call('ZREM', key.webhooks, one.id)
+  if one.session then
+    turn_to(one.session)
+    next_of_inbox(one.id)
+  end
+  if not (known and one.dies) then
     call('DEL', name)
-    return true
+    return
   end
-  call('HSET', name, 'fault', arg.fault, 'triedAt', whole(now_ms()))
   call('PEXPIRE', name, facts.dead)
   call('ZREMRANGEBYSCORE', key.dead, '-inf', whole(now_ms() - facts.dead))
-  call('ZADD', key.dead, whole(now_ms()), arg.id)
+  call('ZADD', key.dead, whole(now_ms()), one.id)
   call('PEXPIRE', key.dead, facts.dead)
-  return true
 end
 
-function script.give_event_back()
-  if not call('ZSCORE', key.webhooks, arg.id) then return false end
-  call('ZADD', key.webhooks, whole(now_ms() + arg.pause), arg.id)
-  call('HINCRBY', key.webhook_of .. arg.id, 'tries', -1)
-  return true
+-- Tells of what has come in: once, in its order, and together with how many found no room before. Answers `told`,
+-- `behind`, `again`, `full`, or `unwanted`.
+local function take_in(one)
+  turn_to(one.session)
+  local id = one.event.id
+  if one.lost > 0 then call('INCRBY', key.lost, one.lost) end
+  if not call('SET', key.heard_of .. id, '1', 'NX', 'PX', facts.heard) then return 'again' end
+  local waiting = call('LLEN', key.inbox)
+  if waiting >= arg.room then
+    call('INCR', key.lost)
+    call('PEXPIRE', key.lost, facts.webhook)
+    return 'full'
+  end
+  local lost = digits(call('GETDEL', key.lost)) or 0
+  if lost > 0 then one.event.about = one.event.about .. ',"lost":' .. whole(lost) end
+  tell_beside(one.event)
+  if not call('ZSCORE', key.webhooks, id) then return 'unwanted' end
+  if waiting > 0 then call('ZREM', key.webhooks, id) end
+  call('RPUSH', key.inbox, id)
+  call('PEXPIRE', key.inbox, facts.webhook)
+  next_of_inbox()
+  return waiting > 0 and 'behind' or 'told'
+end
+
+-- Tells, once, of the sessions that have been without connection for long.
+local function tell_offline()
+  for number, session in ipairs(call('ZRANGEBYSCORE', key.offline, '-inf', whole(now_ms()), 'LIMIT', 0, arg.look)) do
+    call('ZREM', key.offline, session)
+    turn_to(session)
+    local attempt, seq, body = present()
+    if body.state == 'reconnecting' and call('HGET', key.snapshot, 'offline') == 'noted' then
+      call('HSET', key.snapshot, 'offline', 'told')
+      local event = { type = arg.offline.type, wanted = arg.offline.wanted, about = '' }
+      event.id = string.format('%s%04x', arg.offline.id, number)
+      event.company = string.sub(session, #facts.company + 1)
+      tell(event, attempt, seq)
+    end
+  end
+end
+
+-- An event that is due, for nobody else to have it for `held` ms. None if it was forgotten, or is none of ours; and none,
+-- with `true`, if its receiver has as many under way as it gets at a time.
+local function take_event(id, now)
+  local name = key.webhook_of .. id
+  local kind, company, body, since = unpack(call('HMGET', name, 'type', 'company', 'body', 'since'))
+  if not (kind and company and body) or is_strange(id) then
+    call('ZREM', key.webhooks, id)
+    return nil
+  end
+  turn_to(facts.company .. company)
+  local own = call('HMGET', key.receiver, 'url', 'secret', 'events')
+  local place = own[1] or ''
+  local busy = arg.busy[place] or 0
+  if busy >= arg.each then return nil, true end
+  arg.busy[place] = busy + 1
+  call('ZADD', key.webhooks, whole(now + arg.held), id)
+  return {
+    id = id,
+    type = kind,
+    company = company,
+    body = body,
+    age = now - (digits(since) or now),
+    tries = call('HINCRBY', name, 'tries', 1),
+    own = own[1] and own or nil,
+    more = kind == arg.ordered and call('LLEN', key.inbox) > 1,
+  }
+end
+
+-- Takes what is due: `takes` events at most, and of one receiver as many as make `each` with those that are `busy` there.
+-- Answers them, whether others are due for which there was no room, and in how many ms to look again.
+local function take_due()
+  local taken, passed, now = {}, {}, now_ms()
+  local due = call('ZRANGEBYSCORE', key.webhooks, '-inf', whole(now), 'LIMIT', 0, arg.look)
+  for _, id in ipairs(due) do
+    if #taken >= arg.takes then break end
+    local event, crowded = take_event(id, now)
+    if event then taken[#taken + 1] = event end
+    if crowded then passed[#passed + 1] = id end
+  end
+  local full = #taken >= arg.takes
+  if #due >= arg.look and not full then -- many that wait for one receiver hide nobody behind them
+    for place, id in ipairs(passed) do call('ZADD', key.webhooks, whole(now + arg.crowded + place), id) end
+    passed = {}
+  end
+  if full or #passed > 0 then
+    if is_fresh then call('PUBLISH', key.webhooks, '1') end -- somebody else may have room
+    return taken, true, facts.minute
+  end
+  local wait = facts.minute
+  for _, zset in ipairs({ key.webhooks, key.offline }) do
+    local first = call('ZRANGE', zset, 0, 0, 'WITHSCORES')[2]
+    if first then wait = math.min(wait, math.max(0, tonumber(first) - now)) end
+  end
+  return taken, false, wait
+end
+
+-- One step of a worker at the shelf: what became of tries, what has come in, who is offline, and what is to be tried next.
+function script.serve_events()
+  for _, one in ipairs(arg.ended) do end_try(one) end
+  local words = {}
+  for place, one in ipairs(arg.come) do words[place] = take_in(one) end
+  tell_offline()
+  local taken, full, wait = take_due()
+  return { events = taken, words = words, full = full, wait = wait }
 end
 
 -- Has an event tried anew at once, with a day before it.
@@ -751,30 +838,7 @@ function script.resend_event()
   call('PEXPIRE', name, facts.webhook)
   call('ZADD', key.webhooks, whole(now_ms()), arg.id)
   call('PEXPIRE', key.webhooks, facts.webhook)
-  call('PUBLISH', key.webhooks, '1')
-  return true
-end
-
--- The sessions that have been without connection for long; and in how many ms to look again.
-function script.offline_sessions()
-  local sessions = {}
-  for _, session in ipairs(call('ZRANGEBYSCORE', key.offline, '-inf', whole(now_ms()), 'LIMIT', 0, arg.most)) do
-    if is_strange(session) then
-      call('ZREM', key.offline, session) -- no session of ours is named so
-    else
-      sessions[#sessions + 1] = session
-    end
-  end
-  return { sessions = sessions, wait = first_due(key.offline) }
-end
-
--- Tells that a session is offline, once, if it still is.
-function script.tell_offline()
-  call('ZREM', key.offline, arg.session)
-  local attempt, seq, body = present()
-  if body.state ~= 'reconnecting' or call('HGET', key.snapshot, 'offline') ~= 'noted' then return false end
-  call('HSET', key.snapshot, 'offline', 'told')
-  tell(arg.event, attempt, seq)
+  call_to_shelf()
   return true
 end
 
@@ -926,26 +990,6 @@ end
 
 function script.look_at_texts()
   return texts_behind({ count = 0 }, arg.most)
-end
-
--- Tells of what has come in: once, in its order, and together with how many found no room before. Answers `told`, `again`,
--- `full`, or `unwanted`.
-function script.receive()
-  if not call('SET', key.heard, '1', 'NX', 'PX', facts.heard) then return 'again' end
-  if call('LLEN', key.inbox) >= arg.most then
-    call('INCR', key.lost)
-    call('PEXPIRE', key.lost, facts.webhook)
-    return 'full'
-  end
-  local lost = (digits(call('GETDEL', key.lost)) or 0) + arg.lost
-  if lost > 0 then arg.event.about = arg.event.about .. ',"lost":' .. whole(lost) end
-  tell_beside(arg.event)
-  if not call('ZSCORE', key.webhooks, arg.event.id) then return 'unwanted' end
-  if call('LLEN', key.inbox) > 0 then call('ZREM', key.webhooks, arg.event.id) end
-  call('RPUSH', key.inbox, arg.event.id)
-  call('PEXPIRE', key.inbox, facts.webhook)
-  next_of_inbox()
-  return 'told'
 end
 
 -- Scripts: cool-downs --------------------------------------------------------------------------------------------------

@@ -21,11 +21,11 @@ from app.page.relay import Relay
 from app.page.slot import SocketEnded
 from shared.core import keys
 from shared.core.clock import now_ms
-from shared.core.events import EventType
+from shared.core.events import EventType, IncomingMessage
 from shared.core.failures import Refused
 from shared.core.ids import CompanyId, SessionId, WorkerId
 from shared.core.lifecycle import State
-from shared.core.messages import Fate, Incoming, MessageState
+from shared.core.messages import Fate, MessageState
 from shared.core.protocol import Method
 from shared.jobs.queue import QueueWorker, enqueue
 from shared.settings import Settings
@@ -33,9 +33,8 @@ from shared.state.claims import Claims, Subject, queued
 from shared.state.contacts import Contact, Contacts
 from shared.state.cooldowns import Asker, Cooldowns
 from shared.state.deliveries import Deliveries, Standing
-from shared.state.events import EventShelf, News, Result
+from shared.state.events import Arrival, EventShelf, News, Result, Tried
 from shared.state.forgetting import Forgetting
-from shared.state.inbound import InboundShelf
 from shared.state.lease import LEASE_MS, Lease, Leases
 from shared.state.links import LinkBook, MadeLink
 from shared.state.once import Once
@@ -62,7 +61,7 @@ DEAD, LIVING = WorkerId("dead"), WorkerId("living")
 SOON = keys.HOUR
 NEWS = News(tuple(EventType))
 TEXT = Message(OTHER_NUMBER, "hello")
-IN = Incoming(whatsapp_id="A", at=5, chat=NUMBER, sender=NUMBER, came="text", text="hello")
+IN = IncomingMessage(id="A", at=5, chat=NUMBER, sender=NUMBER, kind="text", text="hello", own=False)
 CLEAR = (Refused, Cannot, KeyReused, OutboxFull, SocketEnded)
 """What a process may answer; anything else that is raised is a process that has stumbled."""
 
@@ -111,7 +110,7 @@ async def live(redis: ArqRedis, config: Settings) -> Life:
     await outbox.settle(LINKED, sent, Fate(MessageState.SENT, whatsapp_id="3EB0", at=now_ms()))
     await outbox.accept(LINKED, TEXT)
     await redis.zadd(keys.OUTBOXES, {LINKED: 1})
-    await InboundShelf(redis, NEWS).put(LINKED, IN)
+    await shelf.step(0, come=[Arrival(LINKED, IN)])
     await redis.set(keys.lost(LINKED), 3, px=SOON)
 
     contacts, cooldowns = Contacts(redis, config.secret_key), Cooldowns(redis, config.secret_key)
@@ -124,8 +123,8 @@ async def live(redis: ArqRedis, config: Settings) -> Life:
     await LinkBook(redis).write(MadeLink("L", CompanyId("waits"), now_ms() + SOON))
     await Receivers(config, redis).put(CompanyId("salon-1"), "http://127.0.0.1:9/own", "t" * 40, frozenset(EventType))
 
-    (first, *_), _ = await shelf.take(1)
-    await shelf.settle(first, Result.GIVEN_UP, fault="status 500")
+    first, *_ = (await shelf.step(1)).due
+    await shelf.step(0, ended=[Tried(first, Result.GIVEN_UP, "status 500", dies=True)])
     await Switches(redis).throw("region:KZ", "on", by="anna", why="why")
     record = Wa(redis)
     fields = [["job", "link"], ["session", LINKED], ["error", "KeyError"]]
@@ -195,7 +194,7 @@ class Tour:
     def _worker(self) -> Iterator[tuple[str, Step]]:
         redis, leases = self._redis, Leases(self._redis)
         outbox = Outbox(redis, rate=60, news=NEWS)
-        shelf = InboundShelf(redis, NEWS)
+        shelf = EventShelf(redis, NEWS)
         cooldowns, contacts = Cooldowns(redis, self._config.secret_key), Contacts(redis, self._config.secret_key)
         asker = Asker(NUMBER, RUNS, cooldowns.address("1.2.3.4"))
         yield "beat", lambda: leases.beat(LIVING, 8)
@@ -213,11 +212,8 @@ class Tour:
         yield "ban", lambda: cooldowns.until(NUMBER, now_ms() + 1000)
         yield "asked", lambda: contacts.asked(LINKED, "ticket")
         yield "receipts", lambda: outbox.by_whatsapp_id(LINKED, "3EB0")
-        yield "in", lambda: shelf.put(LINKED, IN)
-        yield (
-            "in again",
-            lambda: shelf.put(LINKED, Incoming(whatsapp_id="B", at=5, chat=NUMBER, sender=NUMBER, came="text")),
-        )
+        yield "in", lambda: shelf.step(5, come=[Arrival(LINKED, IN)])
+        yield "in again", lambda: shelf.step(5, come=[Arrival(LINKED, IN.model_copy(update={"id": "B"}))])
         yield "session", self._hold
         for queue in (keys.QUEUE_LINKING, keys.QUEUE_SESSIONS, keys.QUEUE_RESUME, keys.queue_worker(LIVING)):
             yield f"jobs of {queue}", lambda queue=queue: self._work(queue)

@@ -123,7 +123,7 @@ async def test_a_redirect_is_not_followed_and_counts_as_a_refusal(redis, calls):
 async def test_what_a_dead_worker_had_taken_is_delivered_by_another(redis, calls):
     shelf = EventShelf(redis, NEWS)
     await put(shelf)
-    assert (await shelf.take(1))[0]  # and then it was killed
+    assert (await shelf.step(1)).due  # and then it was killed
     await redis.zadd(keys.WEBHOOKS, {"e1": now_ms() - 1})  # as if its time had passed
     async with Receiver.running() as receiver, worker(redis, calls, receiver.url):
         (one,) = await receiver.requests(1)
@@ -151,7 +151,7 @@ async def tried(url, *, own=False, **more):
     try:
         return await one.send(Target(url, SECRET, frozenset(), own=own), DUE)
     finally:
-        await one.close()
+        one.close()
 
 
 async def test_nobody_listens_or_speaks_no_http():

@@ -35,7 +35,7 @@ async def test_a_private_authority_is_trusted_once_it_is_named(tmp_path):
             config = Settings(secret_key=SecretStr("s" * 32), api_keys=(SecretStr("k" * 16),), webhook_ca=trusted)
             sender = Sender(config)
             assert await sender.send(receiver, due) == fault
-            await sender.close()
+            sender.close()
         assert len(asked) == 1
     finally:
         server.close()

@@ -13,7 +13,7 @@ import pytest
 
 from shared.core import keys
 from shared.core.clock import now_ms
-from shared.core.events import Event, EventType
+from shared.core.events import Event, EventType, IncomingMessage
 from shared.core.failures import FailureCode
 from shared.core.ids import CompanyId, SessionId
 from shared.core.lifecycle import State
@@ -23,7 +23,7 @@ from shared.core.protocol import Body, CodeView, DeviceView, FailureView, Messag
 from shared.core.signing import key_of, new_secret, old_signature, signed_headers
 from shared.settings import Settings
 from shared.state.claims import Claims, Subject, queued
-from shared.state.events import EventShelf, News, Result
+from shared.state.events import EventShelf, News, Result, Tried
 from shared.state.outbox import Message, Outbox
 from shared.state.receivers import Receivers
 from shared.state.rescue import Rescue
@@ -205,10 +205,11 @@ async def test_a_session_without_connection_is_told_after_two_minutes_and_its_re
     for state in (State.AWAITING_PHONE, State.LINKING, State.LINKED, State.RECONNECTING, State.RECONNECTING):
         await telling.snapshots.save(lease, change(state))
     before = len(await fed(redis))
-    assert 100 < await shelf.tell_offline(10) <= 120
+    await shelf.step(0)
+    assert 100_000 < await redis.zscore(keys.OFFLINE, SESSION) - now_ms() <= keys.OFFLINE_MS
     assert len(await fed(redis)) == before, "not yet"
     await redis.zadd(keys.OFFLINE, {SESSION: now_ms() - 1})
-    await asyncio.gather(shelf.tell_offline(10), shelf.tell_offline(10))
+    await asyncio.gather(shelf.step(0), shelf.step(0))
     await telling.snapshots.save(lease, change(State.LINKED))
     await telling.snapshots.save(lease, change(State.LINKED))
     assert [one.type.value for one in (await fed(redis))[before:]] == ["session.offline", "session.online"]
@@ -221,13 +222,13 @@ async def test_a_session_that_comes_back_in_time_is_not_told(telling, redis, she
         await telling.snapshots.save(lease, change(state))
     before = await fed(redis)
     await redis.zadd(keys.OFFLINE, {SESSION: now_ms() - 1})
-    await shelf.tell_offline(10)
+    await shelf.step(0)
     assert await fed(redis) == before
 
 
 async def test_odd_names_among_the_offline_are_taken_out_and_harm_nobody(shelf, redis):
     await redis.zadd(keys.OFFLINE, {b"\xff": 1, "x": 2, "company_../x": 3, "company_unknown": 4})
-    await shelf.tell_offline(10)
+    await shelf.step(0)
     assert await redis.zcard(keys.OFFLINE) == 0
     assert await fed(redis) == []
 
@@ -322,17 +323,21 @@ async def put(shelf, news, name="e1"):
 
 
 async def taken(shelf):
-    (one,), _ = await shelf.take(1)
+    (one,) = (await shelf.step(1)).due
     return one
+
+
+async def settle(shelf, due, result, **more):
+    await shelf.step(0, ended=[Tried(due, result, **more)])
 
 
 async def test_of_two_takers_one_gets_the_event_until_it_has_kept_it_too_long(shelf, news, redis):
     await put(shelf, news)
     due = await taken(shelf)
     assert (due.tries, due.type, due.company) == (1, "session.linked", "salon-1")
-    nothing, wait = await shelf.take(1)
-    assert nothing == []
-    assert 25 < wait <= 30
+    nothing = await shelf.step(1)
+    assert nothing.due == []
+    assert 25 < nothing.wait <= 30
     await redis.zadd(keys.WEBHOOKS, {"e1": now_ms() - 1})  # as if that time had passed
     assert (await taken(shelf)).tries == 2
 
@@ -340,15 +345,15 @@ async def test_of_two_takers_one_gets_the_event_until_it_has_kept_it_too_long(sh
 async def test_a_delivered_event_is_forgotten_and_counted_once(shelf, news, redis):
     await put(shelf, news)
     due = await taken(shelf)
-    await shelf.settle(due, Result.DELIVERED)
-    await shelf.settle(due, Result.DELIVERED)
+    await settle(shelf, due, Result.DELIVERED)
+    await settle(shelf, due, Result.DELIVERED)
     assert await redis.keys("wa:webhook*") == []
     assert await redis.hgetall(keys.STATS) == {b'webhooks{result="delivered",type="session.linked"}': b"1"}
 
 
 async def test_an_event_that_nobody_takes_is_dead_for_a_week_and_can_be_sent_anew(shelf, news, redis):
     await put(shelf, news)
-    await shelf.settle(await taken(shelf), Result.GIVEN_UP, fault="status 500")
+    await settle(shelf, await taken(shelf), Result.GIVEN_UP, fault="status 500", dies=True)
     assert await redis.zrange(keys.WEBHOOKS, 0, -1) == []
     assert await redis.zrange(keys.DEAD_WEBHOOKS, 0, -1) == [b"e1"]
     assert 6 * keys.DAY < await redis.pttl(keys.webhook("e1")) <= keys.DEAD_TTL
@@ -367,7 +372,7 @@ async def test_what_is_no_event_on_the_shelf_is_taken_out_and_the_others_are_del
     await put(shelf, news)
     found = []
     for _ in range(3):
-        found += (await shelf.take(10))[0]
+        found += (await shelf.step(10)).due
     assert [one.id for one in found] == ["e1"]
     assert await redis.zrange(keys.WEBHOOKS, 0, -1) == [b"e1"]
 
@@ -378,16 +383,18 @@ class Answers:
     def __init__(self):
         self.faults = []
         self.tried = []
+        self.events = []
         self.hanging = set()
         self.release = asyncio.Event()
 
     async def send(self, receiver, due):
         self.tried.append((receiver.url, due.id))
+        self.events.append(Event.model_validate_json(due.body))
         if receiver.url in self.hanging:
             await self.release.wait()
         return self.faults.pop(0) if self.faults else None
 
-    async def close(self):
+    def close(self):
         pass
 
 
@@ -471,15 +478,57 @@ async def test_a_receiver_that_hangs_holds_up_no_other(shelf, news, redis, hooks
 async def test_a_redis_that_is_away_ends_nothing(shelf, news, redis, hooks, answers, monkeypatch):
     failed = asyncio.Event()
 
-    async def away(_most):
+    async def away(_most, **_given):
         failed.set()
         raise ConnectionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(shelf, "take", away)
+        patch.setattr(shelf, "step", away)
         hooks.call()
         await failed.wait()
     await put(shelf, news)
     hooks.call()
     await until(lambda: is_settled(redis))
     assert answers.tried == [("http://127.0.0.1:9/", "e1")]
+
+
+async def test_a_backlog_for_one_receiver_costs_a_step_for_each_try_and_no_more(shelf, news, redis, hooks, answers):
+    """As after a receiver, or a machine, was away: a worker that took what it had no room for, and gave it back, was busy
+    with that alone, and the more so the more there was."""
+    steps, step = [], shelf.step
+
+    async def counted(*given, **named):
+        steps.append(named)
+        return await step(*given, **named)
+
+    shelf.step = counted
+    for number in range(300):
+        await put(shelf, news, f"e{number}")
+    hooks.call()
+    await until(lambda: is_settled(redis))
+    assert len(answers.tried) == 300
+    assert len(steps) < 320
+    assert await redis.hgetall(keys.STATS) == {b'webhooks{result="delivered",type="session.linked"}': b"300"}
+
+
+async def test_what_has_come_in_and_how_tries_ended_is_written_when_the_worker_stops(shelf, redis, answers, world):
+    made = Webhooks(CONFIG, EventShelf(redis, News(tuple(EventType))), Receivers(CONFIG, redis), None)
+    made._sender = answers
+    said = IncomingMessage(id="A", at=5, chat=PHONE, sender=PHONE, kind="text", text="hello", own=False)
+    made.heard(SESSION, said)
+    await made.close()
+    (event,) = await kept(redis)
+    assert event.message == said
+
+
+async def test_while_redis_is_away_messages_that_come_in_wait_and_what_finds_no_room_is_counted(
+    shelf, redis, hooks, answers, monkeypatch
+):
+    monkeypatch.setattr(delivery, "MOST_COME", 2)
+    await Receivers(CONFIG, redis).put(COMPANY, "https://own.example/", SECRET, frozenset(EventType))
+    for name in "ABCD":
+        hooks.heard(SESSION, IncomingMessage(id=name, at=5, chat=PHONE, kind="text", own=False))
+    await until(lambda: asyncio.sleep(0, len(answers.tried) == 2))
+    hooks.heard(SESSION, IncomingMessage(id="E", at=5, chat=PHONE, kind="text", own=False))
+    await until(lambda: asyncio.sleep(0, len(answers.tried) == 3))
+    assert [one.lost for one in answers.events] == [None, None, 2]

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from shared.core import keys, phone
 from shared.core.clock import now_ms
+from shared.core.events import IncomingMessage
 from shared.core.failures import FailureCode
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
@@ -24,7 +25,6 @@ from shared.telemetry import sentry
 from shared.telemetry.metrics import ENGINE, Counter, field
 from workers import reasons, tallies
 from workers.engine.protocol import Remark
-from workers.holding.inbox import Inbox
 from workers.holding.tenure import Tell, TellEnd, TellRemark, Tenure
 from workers.media import MediaHost
 from workers.ownership import Ownership, save
@@ -139,7 +139,7 @@ class Links:
     store: DeviceStore
     outbox: Outbox
     contacts: Contacts
-    inbox: Inbox
+    heard: Callable[[SessionId, IncomingMessage], None]
     hears: Callable[[SessionId], Awaitable[bool]]
     cooldowns: Cooldowns
     spawn: Callable[[Awaitable[None], str], None]

@@ -22,6 +22,7 @@ from workers.holding import tenure as t
 from workers.holding.admission import Admission
 from workers.holding.carrying import Carrier
 from workers.holding.holders import Holders
+from workers.holding.inbox import incoming
 from workers.holding.machine import refusing
 from workers.holding.outdated import Outdated
 from workers.holding.roster import Roster
@@ -178,7 +179,7 @@ class Sessions:
             case pipe.Confirmed():
                 self._sending.confirmed(event)
             case pipe.Received():
-                self._links.inbox.heard(event)
+                self._links.heard(SessionId(event.session), incoming(event))
 
     async def _hear(self, event: pipe.FromHolder) -> None:
         if isinstance(event, pipe.Sent | pipe.SendFailed | pipe.Looked | pipe.Confirmed | pipe.Received):

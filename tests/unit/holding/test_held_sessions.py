@@ -9,7 +9,6 @@ from pydantic import SecretStr
 
 from shared.core import keys
 from shared.core.clock import now_ms
-from shared.core.events import EventType
 from shared.core.failures import FailureCode
 from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import State
@@ -17,8 +16,7 @@ from shared.core.protocol import Method
 from shared.state.claims import Claims, Subject, queued
 from shared.state.contacts import Contacts
 from shared.state.cooldowns import Asker, Cooldowns
-from shared.state.events import News, read_event
-from shared.state.inbound import InboundShelf
+from shared.state.events import read_event
 from shared.state.lease import Leases
 from shared.state.outbox import Outbox, Written
 from shared.state.pool import answer
@@ -31,7 +29,6 @@ from workers.engine.processes import EngineFailed
 from workers.holding import admission, carrying, machine
 from workers.holding import session as held_module
 from workers.holding.holders import Room
-from workers.holding.inbox import Inbox
 from workers.holding.session import Links
 from workers.holding.sessions import Sessions
 from workers.holding.tenure import Sign
@@ -193,6 +190,7 @@ class House:
         self.offered = []
         self.tasks = set()
         self.done = asyncio.Event()
+        self.heard = []
         self.media = MediaHost(self._nothing)
         self.links = self._links(self.ownership)
         self.versions = FakeVersions()
@@ -208,7 +206,7 @@ class House:
             "device_name": "Salon",
             "outbox": self.outbox,
             "contacts": self.contacts,
-            "inbox": Inbox(InboundShelf(self.redis, News([EventType.MESSAGE_RECEIVED])), self.spawn),
+            "heard": lambda *told: self.heard.append(told),
             "hears": self.hears,
             "claims": Claims(self.redis),
             "offer": self._offer,

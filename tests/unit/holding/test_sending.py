@@ -6,10 +6,12 @@ import pytest
 
 from shared.core import keys
 from shared.core.clock import now_ms
+from shared.core.events import EventType
 from shared.core.ids import WorkerId
 from shared.core.lifecycle import State
 from shared.core.messages import Fate, MessageState, NotSent
 from shared.state import outbox as outbox_module
+from shared.state.events import Arrival, EventShelf, News
 from shared.state.outbox import LEARNT_AT_ONCE, RESERVE_MINUTES, WAIT_MS, Entry, Message, Next, Written
 from tests.unit.holding.test_held_sessions import HOUR_AGO, SESSION, FakeHolders, House
 from workers.engine import protocol as pipe
@@ -458,6 +460,7 @@ async def test_what_comes_in_is_put_on_the_shelf_in_its_order(line, redis):
                 text=f"text {number}",
             )
         )
-    await line.settled()
+    shelf = EventShelf(redis, News([EventType.MESSAGE_RECEIVED]))
+    await shelf.step(0, come=[Arrival(session, message) for session, message in line.heard])
     assert await redis.llen(keys.inbox(SESSION)) == 3
     assert await redis.zcard(keys.WEBHOOKS) == 1, "the others wait for the first"

@@ -15,16 +15,15 @@ from pydantic import SecretStr
 from shared import wa as wa_module
 from shared.core import keys
 from shared.core.clock import now_ms
-from shared.core.events import EventType
+from shared.core.events import EventType, IncomingMessage
 from shared.core.ids import SessionId
 from shared.core.lifecycle import CANCELLABLE, DEVICE, RUNNING, STEPS, IllegalStep, State
-from shared.core.messages import Fate, Incoming, MessageState
+from shared.core.messages import Fate, MessageState
 from shared.core.protocol import Body, MessageType
 from shared.jobs.queue import enqueue
 from shared.state.claims import Subject
 from shared.state.cooldowns import Asker, Cooldowns
-from shared.state.events import EventShelf, News, Result, Told
-from shared.state.inbound import InboundShelf
+from shared.state.events import Arrival, EventShelf, News, Result, Told, Tried
 from shared.state.lease import NOBODY
 from shared.state.outbox import Entry, Message, Next, Outbox, Written
 from shared.state.rescue import SWEEP_GRACE_MS
@@ -168,21 +167,14 @@ async def an_event(world: World) -> Callable[[], Awaitable[object]]:
 async def the_events_that_are_due(world: World) -> Callable[[], Awaitable[object]]:
     shelf = EventShelf(world.redis)
     await shelf.put(SESSION, event())
-    return lambda: shelf.take(1)
+    return lambda: shelf.step(5)
 
 
-async def an_events_settling(world: World) -> Callable[[], Awaitable[object]]:
+async def an_events_end(world: World) -> Callable[[], Awaitable[object]]:
     shelf = EventShelf(world.redis)
     await shelf.put(SESSION, event())
-    ((due,), _) = await shelf.take(1)
-    return lambda: shelf.settle(due, Result.RETRIED, pause_ms=1000)
-
-
-async def an_event_not_tried(world: World) -> Callable[[], Awaitable[object]]:
-    shelf = EventShelf(world.redis)
-    await shelf.put(SESSION, event())
-    ((due,), _) = await shelf.take(1)
-    return lambda: shelf.give_back(due, 1000)
+    (due,) = (await shelf.step(1)).due
+    return lambda: shelf.step(0, ended=[Tried(due, Result.RETRIED, "status 500", 1000)])
 
 
 async def an_event_sent_anew(world: World) -> Callable[[], Awaitable[object]]:
@@ -191,16 +183,12 @@ async def an_event_sent_anew(world: World) -> Callable[[], Awaitable[object]]:
     return lambda: shelf.resend("e1")
 
 
-async def the_offline(world: World) -> Callable[[], Awaitable[object]]:
-    await world.redis.zadd(keys.OFFLINE, {SESSION.encode(): 1, b"\xff": 1})
-    return lambda: Wa(world.redis)("offline_sessions", most=10)
-
-
 async def an_offline_session(world: World) -> Callable[[], Awaitable[object]]:
     lease = await world.serve()
     for state in (State.AWAITING_PHONE, State.LINKING, State.LINKED, State.RECONNECTING):
         await world.snapshots.save(lease, change(state))
-    return lambda: Wa(world.redis)("tell_offline", SESSION, event=event("o1"))
+    await world.redis.zadd(keys.OFFLINE, {SESSION.encode(): 1, b"\xff": 1})
+    return lambda: EventShelf(world.redis, News(tuple(EventType))).step(0)
 
 
 async def a_text(world: World) -> Callable[[], Awaitable[object]]:
@@ -240,9 +228,9 @@ async def a_look_at_texts(world: World) -> Callable[[], Awaitable[object]]:
 
 
 async def a_text_that_comes_in(world: World) -> Callable[[], Awaitable[object]]:
-    shelf = InboundShelf(world.redis, News([EventType.MESSAGE_RECEIVED]))
-    said = Incoming(whatsapp_id="A", at=5, chat=PHONE, sender=PHONE, came="text", text="hello")
-    return lambda: shelf.put(SESSION, said)
+    shelf = EventShelf(world.redis, News([EventType.MESSAGE_RECEIVED]))
+    said = IncomingMessage(id="A", at=5, chat=PHONE, sender=PHONE, kind="text", text="hello", own=False)
+    return lambda: shelf.step(0, come=[Arrival(SESSION, said, lost=2)])
 
 
 def cooling(world: World) -> tuple[Cooldowns, Asker]:
@@ -313,12 +301,11 @@ SAID = {
     "begin_sweep": a_sweeps_begin,
     "end_sweep": a_sweeps_end,
     "tell": an_event,
-    "take_events": the_events_that_are_due,
-    "settle_event": an_events_settling,
-    "give_event_back": an_event_not_tried,
+    "serve_events take": the_events_that_are_due,
+    "serve_events end": an_events_end,
+    "serve_events offline": an_offline_session,
+    "serve_events come": a_text_that_comes_in,
     "resend_event": an_event_sent_anew,
-    "offline_sessions": the_offline,
-    "tell_offline": an_offline_session,
     "accept_text": a_text,
     "step_texts begin": a_texts_beginning,
     "step_texts requeued": writing(Written.REQUEUED),
@@ -326,7 +313,6 @@ SAID = {
     "step_texts confirmed": writing(Written.CONFIRMED, Written.ENDED),
     "step_texts doubted": writing(Written.DOUBTED, Written.ENDED),
     "look_at_texts": a_look_at_texts,
-    "receive": a_text_that_comes_in,
     "refuse": a_refusal,
     "take_code": a_codes_taking,
     "give_code_back": a_codes_return,

@@ -1,0 +1,165 @@
+"""Our client of receivers: one connection for many events, and answers of every kind."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from shared.core.ids import CompanyId
+from shared.core.signing import new_secret
+from shared.settings import Settings
+from shared.state.events import Due
+from shared.state.receivers import Receiver
+from tests.waiting import until
+from workers import sender as module
+from workers.sender import Sender
+
+SECRET = new_secret()
+DUE = Due("e1", "session.linked", CompanyId("salon"), b'{"id":"e1"}', 0, 1)
+TAKEN = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+class Host:
+    """Answers each request of a connection with the next of its pieces; None hangs up."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.connections = 0
+        self.requests = []
+
+    async def serve(self, reader, writer):
+        self.connections += 1
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next(line for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
+                self.requests.append(head + await reader.readexactly(int(length.split(b":")[1])))
+                if (answer := self.answers.pop(0)) is None:
+                    break
+                for piece in answer if isinstance(answer, list) else [answer]:
+                    writer.write(piece)
+                    await asyncio.sleep(0.001)  # so that it travels alone
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def at():
+    """Has a host listen: its URL, and a sender of ours."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def listen(host, **settings):
+            server = await asyncio.start_server(host.serve, "127.0.0.1", 0)
+            ours = Sender(Settings.model_validate({"secret_key": "s" * 32, "api_keys": "k" * 16} | settings))
+            stack.push_async_callback(server.wait_closed)
+            stack.callback(server.close)
+            stack.callback(ours.close)
+            return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hooks", ours
+
+        yield listen
+
+
+def receiver(url, own=False):
+    return Receiver(url, SECRET, frozenset(), own=own)
+
+
+async def sent(ours, url, times=1, **more):
+    faults = []
+    for _ in range(times):
+        faults.append(await ours.send(receiver(url, **more), DUE))
+        await until(lambda: all(one.is_ready or one.is_closed for one in ours._kept))
+    return faults
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        TAKEN,
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        [b"HTTP/1.1 20", b"0 OK\r\nContent-Length: 2\r\n", b"\r\no", b"k"],
+        b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 204\r\n\r\n",
+    ],
+)
+async def test_one_connection_serves_many_events(at, answer):
+    host = Host(answer, answer, answer)
+    url, ours = await at(host)
+    assert await sent(ours, url, 3) == [None] * 3
+    assert host.connections == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nConnection: keep-alive, Close\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\nuntil it hangs up",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok and more than it announced",
+    ],
+)
+async def test_a_connection_whose_answer_has_no_certain_end_is_not_used_again(at, answer):
+    host = Host(answer, answer)
+    url, ours = await at(host)
+    assert await sent(ours, url, 2) == [None, None]
+    assert host.connections == 2
+
+
+async def test_a_connection_that_was_closed_meanwhile_costs_no_try(at):
+    host = Host(TAKEN, None, TAKEN)
+    url, ours = await at(host)
+    assert await sent(ours, url, 2) == [None, None]
+    assert len(host.requests) == 3
+
+
+async def test_a_connection_that_was_silent_for_long_is_not_used_again(at, monkeypatch):
+    host = Host(TAKEN, TAKEN)
+    url, ours = await at(host)
+    await sent(ours, url)
+    monkeypatch.setattr(module, "KEPT_SECONDS", 0)
+    assert await sent(ours, url) == [None]
+    assert host.connections == 2
+
+
+async def test_many_events_at_once_have_connections_of_their_own(at):
+    host = Host(*[TAKEN] * 4)
+    url, ours = await at(host)
+    assert await asyncio.gather(*(ours.send(receiver(url), DUE) for _ in range(4))) == [None] * 4
+    assert host.connections == 4
+
+
+async def test_a_companys_own_receiver_gets_a_connection_for_each_event(at):
+    host = Host(TAKEN, TAKEN)
+    url, ours = await at(host, webhook_networks="127.0.0.0/8")
+    assert await sent(ours, url, 2, own=True) == [None, None]
+    assert host.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (None, "RemoteProtocolError"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", "RemoteProtocolError"),
+        (b"HTTP/1.1 999 No\r\n\r\n", "RemoteProtocolError"),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"x" * 20_000, "RemoteProtocolError"),
+        (b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n", "status 500"),
+        (b"HTTP/1.1 302 Elsewhere\r\nlocation: /\r\ncontent-length: 0\r\n\r\n", "status 302"),
+    ],
+)
+async def test_the_trouble_is_told_in_a_word(at, answer, fault):
+    url, ours = await at(Host(answer))
+    assert await sent(ours, url) == [fault]
+
+
+async def test_a_request_names_its_host_its_path_and_whoever_the_url_names(at):
+    host = Host(TAKEN, TAKEN)
+    url, ours = await at(host)
+    where = url.removeprefix("http://").removesuffix("/hooks")
+    assert await sent(ours, f"http://ada:l%40dy@{where}?a=b") == [None]
+    assert await sent(ours, f"http://{where}/a b") == ["ValueError"], "no line of ours can be broken"
+    first, *lines = host.requests[0].decode().split("\r\n")
+    assert first == "POST /?a=b HTTP/1.1"
+    assert f"host: {where}" in lines
+    assert "authorization: Basic YWRhOmxAZHk=" in lines
+    assert lines[-1] == '{"id":"e1"}'
