@@ -12,7 +12,7 @@ from shared.core.lifecycle import State
 from shared.core.protocol import Method
 from shared.core.signing import new_secret
 from shared.state.claims import Subject, queued
-from shared.state.events import EventShelf, News, Result
+from shared.state.events import EventShelf, News, Result, Tried
 from shared.state.receivers import Receivers
 from tests.unit.api.conftest import CONFIG
 from tests.unit.world import ONE, SESSION, change
@@ -179,8 +179,8 @@ async def test_what_waits_and_what_is_dead_is_listed_and_sent_anew(web, redis):
     await shelf.put(SESSION, news.event(SESSION, EventType.SESSION_LINKED, {}, event_id="e1"))
     (waits,) = (await web.get("/api/v1/webhooks")).json()["deliveries"]
     assert (waits["event"]["id"], waits["state"], waits["tries"]) == ("e1", "waiting", 0)
-    ((due,), _) = await shelf.take(1)
-    await shelf.settle(due, Result.GIVEN_UP, fault="status 500")
+    (due,) = (await shelf.step(1)).due
+    await shelf.step(0, ended=[Tried(due, Result.GIVEN_UP, fault="status 500", dies=True)])
     (dead,) = (await web.get("/api/v1/webhooks", params={"state": "dead"})).json()["deliveries"]
     assert (dead["fault"], dead["state"]) == ("status 500", "dead")
     assert (await web.post("/api/v1/webhooks/e1/resend")).status_code == 202
@@ -195,8 +195,8 @@ async def test_an_event_that_was_taken_is_sent_anew_from_the_feed_as_it_was(web,
     told = news.event(SESSION, EventType.ONBOARDING_FAILED, {"failure": failure}, event_id="e1")
     await shelf.put(SESSION, told | {"version": {"attempt": 7, "seq": 9}})
     body = await redis.hget(keys.webhook("e1"), "body")
-    ((due,), _) = await shelf.take(1)
-    await shelf.settle(due, Result.DELIVERED)
+    (due,) = (await shelf.step(1)).due
+    await shelf.step(0, ended=[Tried(due, Result.DELIVERED)])
     assert (await web.post("/api/v1/webhooks/e1/resend")).status_code == 202
     assert await redis.hget(keys.webhook("e1"), "body") == body
     assert await redis.xlen(keys.FEED) == 1, "it has not happened twice"

@@ -14,7 +14,7 @@ from shared.core.clock import now_ms
 from shared.core.events import EventType
 from shared.core.ids import company_of
 from shared.settings import Settings
-from shared.state.events import HELD_MS, EventShelf, News, Result
+from shared.state.events import HELD_MS, EventShelf, News, Result, Tried
 from tests.unit.world import SESSION
 
 COMPANY = company_of(SESSION)
@@ -49,15 +49,15 @@ async def shelf(redis):
     news = News(SETTINGS.told_events)
     shelf = EventShelf(redis, news)
     await shelf.put(SESSION, news.event(SESSION, EventType.SESSION_UNLINKED, {}, event_id=EVENT))
-    (due,), _ = await shelf.take(10)
-    await shelf.settle(due, Result.RETRIED, fault="status 500", pause_ms=60_000)
+    (due,) = (await shelf.step(1)).due
+    await shelf.step(0, ended=[Tried(due, Result.RETRIED, fault="status 500", pause_ms=60_000)])
     return shelf
 
 
 async def die(redis, shelf):
     await redis.zadd(keys.WEBHOOKS, {EVENT: now_ms()})
-    (due,), _ = await shelf.take(10)
-    await shelf.settle(due, Result.GIVEN_UP, fault="status 410")
+    (due,) = (await shelf.step(1)).due
+    await shelf.step(0, ended=[Tried(due, Result.GIVEN_UP, fault="status 410", dies=True)])
 
 
 async def did(redis):
@@ -91,18 +91,18 @@ async def test_a_dead_event_is_listed_for_a_week_and_sent_anew_by_name(op, redis
     output = await hooks.resend(op, event=EVENT, by="anna@laptop")
     assert f"{EVENT} is sent now" in shown(output)
     assert await listed(op, "dead") == []
-    ((due,), _) = await shelf.take(10)
+    (due,) = (await shelf.step(1)).due
     assert (due.id, due.tries) == (EVENT, 1), "with a day before it, as if it were new"
     assert await did(redis) == [(b"webhook.resent", EVENT.encode(), b"anna@laptop")]
 
 
 async def test_an_event_that_was_taken_is_sent_again_out_of_the_feed(op, redis, shelf):
     await redis.zadd(keys.WEBHOOKS, {EVENT: now_ms()})
-    (due,), _ = await shelf.take(10)
-    await shelf.settle(due, Result.DELIVERED)
+    (due,) = (await shelf.step(1)).due
+    await shelf.step(0, ended=[Tried(due, Result.DELIVERED)])
     assert await listed(op) == []
     await hooks.resend(op, event=EVENT, by="anna@laptop")
-    ((again,), _) = await shelf.take(10)
+    (again,) = (await shelf.step(1)).due
     assert again.body == due.body
     with pytest.raises(Cannot, match="neither waiting, nor dead"):
         await hooks.resend(op, event="nothing", by="anna@laptop")
@@ -113,7 +113,7 @@ async def test_a_test_goes_to_the_companys_receiver_and_is_on_record(op, redis, 
     output: Any = await hooks.test(op, company=SESSION, by="anna@laptop")
     event = output.data["event"]
     assert f"onboarding webhooks show {event}" in shown(output)
-    (due,), _ = await shelf.take(10)
+    (due,) = (await shelf.step(1)).due
     assert (due.id, due.type, due.company) == (event, "webhook.test", COMPANY)
     assert await did(redis) == [(b"webhook.tested", event.encode(), b"anna@laptop")]
 
@@ -128,6 +128,6 @@ async def test_without_a_receiver_there_is_nothing_to_test(redis):
 
 async def test_an_event_in_somebodys_hands_is_still_listed(op, redis, shelf):
     await redis.zadd(keys.WEBHOOKS, {EVENT: now_ms()})
-    await shelf.take(10)
+    await shelf.step(10)
     (one,) = await listed(op)
     assert one["next_at"] <= now_ms() + HELD_MS
