@@ -151,7 +151,7 @@ class Arrival:
     lost: int = 0
 
 
-class Word(StrEnum):
+class Taking(StrEnum):
     """The lot of a message that has come in."""
 
     TOLD = "told"
@@ -167,7 +167,7 @@ class ShelfStep:
     `wait`: seconds until the next is due."""
 
     due: list[Due]
-    words: list[Word]
+    words: list[Taking]
     full: bool
     wait: float
 
@@ -215,7 +215,7 @@ class EventShelf:
             crowded=CROWDED_MS,
         )
         due = [one for told in many(said["events"]) if (one := await self._due(told))]
-        return ShelfStep(due, list(map(Word, many(said["words"]))), said["full"], said["wait"] / 1000)
+        return ShelfStep(due, list(map(Taking, many(said["words"]))), said["full"], said["wait"] / 1000)
 
     def _arrived(self, arrival: Arrival) -> Told:
         session, message = arrival.session, arrival.message

@@ -1,7 +1,6 @@
 """A Redis in which every name of the service has something, as if it had served for a day; and what each process reads there."""
 
 import asyncio
-import contextlib
 import io
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
@@ -264,8 +263,7 @@ class Tour:
             webhooks = Webhooks(
                 self._config, shelf, receivers, lambda work, _: tasks.append(asyncio.ensure_future(work))
             )
-            with contextlib.suppress(ZeroDivisionError):
-                await webhooks._look()
+            await webhooks._step(16)
             await asyncio.gather(*tasks)
             await webhooks.close()
 
