@@ -5,7 +5,7 @@ import math
 import secrets
 import time
 from dataclasses import asdict, dataclass, fields
-from typing import Any, TypedDict, Unpack
+from typing import Any
 
 import jwt
 from redis.asyncio import Redis
@@ -80,18 +80,6 @@ class Link:
         return PageLook(self.brand, self.embed_origin) if self.brand or self.embed_origin else None
 
 
-class LinkOptions(TypedDict, total=False):
-    """Optional contents of a link."""
-
-    phone: str | None
-    locale: str | None
-    return_url: str | None
-    refresh_url: str | None
-    region: str | None
-    brand: Brand | None
-    embed_origin: str | None
-
-
 _CLAIMS = {
     "id": "jti",
     "company": "sub",
@@ -113,10 +101,8 @@ class Access:
         self._secret = settings.secret_key.get_secret_value()
         self._redis = redis
 
-    def new_link(
-        self, company: CompanyId, *, ttl_seconds: int, company_name: str, **about: Unpack[LinkOptions]
-    ) -> Link:
-        """A link that nobody has seen yet."""
+    def new_link(self, company: CompanyId, *, ttl_seconds: int, company_name: str, **about: Any) -> Link:
+        """A link that nobody has seen yet; `about`: its optional contents."""
         expires_at = (now_ms() // 1000 + ttl_seconds) * 1000
         return Link(secrets.token_urlsafe(12), company, expires_at, company_name, **about)
 

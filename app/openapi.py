@@ -26,26 +26,6 @@ from shared.core.events import Event, EventType
 JSON = dict[str, Any]
 JSON_TYPE = "application/json"
 
-WEBHOOKS: dict[EventType, str] = {
-    EventType.ONBOARDING_STARTED: "An attempt to link has begun.",
-    EventType.ONBOARDING_FAILED: "The attempt failed: `failure` says why.",
-    EventType.ONBOARDING_EXPIRED: "The attempt's time was over before the phone agreed.",
-    EventType.ONBOARDING_CANCELLED: "The owner, or you, took the attempt back.",
-    EventType.SESSION_LINKED: "The company has linked a device.",
-    EventType.SESSION_VERIFIED: "The device is still there a minute later.",
-    EventType.SESSION_DROPPED: "The device is lost, and nobody asked for it at our side: the company must link anew.",
-    EventType.SESSION_UNLINKED: "The device was logged out, on the phone or by the API.",
-    EventType.SESSION_OFFLINE: "The session has had no connection for two minutes; it is tried again by itself.",
-    EventType.SESSION_ONLINE: "A session that was told to be offline is connected again.",
-    EventType.MESSAGE_SENT: "WhatsApp took a message.",
-    EventType.MESSAGE_FAILED: "A message is not known to have been sent.",
-    EventType.MESSAGE_DELIVERED: "The receiver's phone has a message.",
-    EventType.MESSAGE_READ: "The receiver has read a message.",
-    EventType.MESSAGE_UNDELIVERED: "WhatsApp took a message, and the receiver's phone does not show it.",
-    EventType.MESSAGE_RECEIVED: "Somebody has written to the company, or the company on its own phone. Only if asked for.",
-    EventType.TEST: "You have asked for it, to see whether your server takes events.",
-}
-
 _HEADERS = {
     "webhook-id": "The event's id.",
     "webhook-timestamp": "When this try was signed, in seconds since the epoch.",
@@ -148,7 +128,7 @@ def _responses(one: Operation) -> Iterator[tuple[str, JSON]]:
 def _webhook(kind: EventType) -> JSON:
     return {
         "operationId": _camel(kind.value.replace(".", "_")),
-        "summary": WEBHOOKS[kind],
+        "summary": kind.says,
         "tags": ["webhooks"],
         "security": [],
         "parameters": [

@@ -1,7 +1,7 @@
 """Models of the API, field by field; its description is made from them (app/openapi.py)."""
 
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
@@ -208,13 +208,6 @@ class MessageView(Wire):
 
 class MessageStatus(Wire):
     """The state of a message. Times are in ms since the epoch; those of WhatsApp are WhatsApp's own."""
-
-    FIELDS: ClassVar[frozenset[str]] = frozenset(
-        {
-            *("state", "whatsappId", "reason", "status", "acceptedAt", "sendingAt", "sentAt"),
-            *("deliveredAt", "readAt", "failedAt", "undeliveredAt"),
-        }
-    )
 
     id: str = Field(description="As `POST …/messages` answered it.")
     state: MessageState

@@ -66,9 +66,8 @@ class Texts:
         found = await self._outbox.look(session, message)
         if not found:
             raise Problem(problems.NO_MESSAGE)
-        known = {name: value for name, value in found.items() if name in MessageStatus.FIELDS}
         try:
-            status = MessageStatus.model_validate({"id": message, **known})
+            status = MessageStatus.model_validate(found | {"id": message, "advice": None}, extra="ignore")
         except ValidationError:  # written by somebody else
             raise Problem(problems.NO_MESSAGE) from None
         return status.model_copy(update={"advice": advice(status.status) if status.status else None})

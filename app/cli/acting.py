@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 from arq.constants import job_key_prefix
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from app.access import Access, BadToken
 from app.api import links
 from app.api.companies import forget_company
 from app.api.models import NewLink
 from app.cli import records, words
-from app.cli.terminal import Cannot, Operator, Output, line, table
+from app.cli.terminal import Cannot, Operator, Output, line, progress, table
 from app.onboarding import Endings
 from shared.core import keys, odd
 from shared.core import phone as phones
@@ -205,14 +205,7 @@ def _unlink_job(session: SessionId) -> str:
 
 
 async def _until_unlinked(op: Operator, session: SessionId) -> bool:
-    with Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-        console=op.aside,
-        disable=op.as_json or not op.aside.is_terminal,
-        transient=True,
-    ) as spinner:
+    with progress(op, SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()) as spinner:
         spinner.add_task("logging out", total=None)
         for _ in range(int(UNLINK_SECONDS / LOOK_SECONDS)):
             waits = await op.redis.exists(job_key_prefix + _unlink_job(session))

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.cli import records, words
 from app.cli.acting import record
-from app.cli.fleet import jobs
+from app.cli.fleet import QueuedJob, jobs
 from app.cli.records import SessionRecord
 from app.cli.terminal import Operator, Output, line, table
 from app.ops import gauges
@@ -45,7 +45,7 @@ async def doctor(op: Operator, *, repair: bool, by: str) -> Output:
     moment = await gauges.read(op.redis)
     known = await records.everything(op.redis)
     switched = (await Switches(op.redis).look()).on
-    late = [one for one in await jobs(op, now_ms()) if one["dueMs"] > OVERDUE_MS and not one["running"]]
+    late = [one for one in await jobs(op, now_ms()) if one.due_ms > OVERDUE_MS and not one.running]
     findings = [
         *_workers(op, moment),
         *_clients(moment),
@@ -144,16 +144,16 @@ def _leases(op: Operator, moment: Moment, known: list[SessionRecord]) -> Iterato
             yield Finding("heartbeat without lease", worker.id, detail, f"onboarding drain {worker.id}")
 
 
-def _jobs_overdue(op: Operator, late: list[dict[str, Any]]) -> Iterator[Finding]:
+def _jobs_overdue(op: Operator, late: list[QueuedJob]) -> Iterator[Finding]:
     """Due jobs that nobody takes; one whose data are gone can only be removed."""
     for one in late:
         repair: Callable[[], Awaitable[object]]
-        if one["known"]:
-            remedy, repair = "--repair wakes the workers", partial(op.redis.publish, keys.wake(one["queue"]), "1")
+        if one.known:
+            remedy, repair = "--repair wakes the workers", partial(op.redis.publish, keys.wake(one.queue), "1")
         else:
             remedy = "--repair removes it: its data are gone"
-            repair = partial(op.redis.zrem, one["queue"], one["job"])
-        yield Finding("job is overdue", one["job"], f"{one['is']} in {one['queue']}", remedy, repair)
+            repair = partial(op.redis.zrem, one.queue, one.id)
+        yield Finding("job is overdue", one.id, f"{one.stands} in {one.queue}", remedy, repair)
 
 
 def _sessions(op: Operator, known: list[SessionRecord]) -> Iterator[Finding]:

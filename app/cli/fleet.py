@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 from typing import Any
 
 from arq.constants import in_progress_key_prefix, job_key_prefix
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from app.cli import records, words
-from app.cli.terminal import Cannot, Operator, Output, line, table, together
+from app.cli.terminal import Cannot, Operator, Output, line, progress, table, together
 from app.ops import gauges
 from app.ops.gauges import WorkerView
 from shared.core import keys, odd
@@ -26,35 +28,37 @@ def _worker_data(one: WorkerView) -> dict[str, Any]:
     return {"worker": one.id, "alive": one.alive, "silentMs": one.silent_ms, **numbers}
 
 
+WORKER_HEADS = ("worker", "alive", "attempts", "sessions", "memory", "lag", "store", "up", "version")
+
+
+def worker_row(one: WorkerView) -> tuple[object, ...]:
+    """The cells of a worker below `WORKER_HEADS`."""
+    return (
+        one.id,
+        Text("yes", "green") if one.alive else Text(f"silent {words.span(one.silent_ms)}", "red"),
+        f"{one.number('attempts')}/{one.number('maxAttempts')}",
+        f"{one.number('sessions')}/{one.number('maxSessions')}",
+        f"{one.number('memoryMB')} MB",
+        f"{one.number('lagMs')} ms",
+        one.fields.get("store", "?"),
+        words.span(now_ms() - one.number("started")) if one.number("started") else "?",
+        f"{one.fields.get('version', '?')}, neonize {one.fields.get('engine', '?')}",
+    )
+
+
 async def workers(op: Operator) -> Output:
     """Every worker that was heard of."""
     found = (await gauges.read(op.redis)).workers
-    rows = [
-        (
-            one.id,
-            "yes" if one.alive else f"silent {words.span(one.silent_ms)}",
-            f"{one.number('attempts')}/{one.number('maxAttempts')}",
-            f"{one.number('sessions')}/{one.number('maxSessions')}",
-            f"{one.number('memoryMB')} MB",
-            f"{one.number('lagMs')} ms",
-            one.fields.get("store", "?"),
-            words.span(now_ms() - one.number("started")) if one.number("started") else "?",
-            f"{one.fields.get('version', '?')}, neonize {one.fields.get('engine', '?')}",
-        )
-        for one in found
-    ]
-    heads = ("worker", "alive", "attempts", "sessions", "memory", "lag", "store", "up", "version")
-    ill = not any(one.alive for one in found) or any(not one.alive for one in found)
-    return Output([_worker_data(one) for one in found], table("Workers", heads, rows), ill)
+    shown = table("Workers", WORKER_HEADS, [worker_row(one) for one in found])
+    return Output([_worker_data(one) for one in found], shown, ill=not found or not all(one.alive for one in found))
 
 
 async def queue(op: Operator) -> Output:
     """Owners who wait, those who are served, and the other jobs."""
     now = now_ms()
-    waiting = await op.redis.zrange(keys.QUEUE_LINKING, 0, -1, withscores=True)
-    waits = [
-        {"place": place, "job": odd.text(job), "waitingMs": max(0, now - odd.number(at))}
-        for place, (job, at) in enumerate(waiting)
+    waiting = [
+        (place, odd.text(job), max(0, now - odd.number(at)))
+        for place, (job, at) in enumerate(await op.redis.zrange(keys.QUEUE_LINKING, 0, -1, withscores=True))
     ]
     served = [one for one in await records.everything(op.redis) if one.state in RUNNING and one.owned]
     others = await jobs(op, now)
@@ -64,65 +68,55 @@ async def queue(op: Operator) -> Output:
         | {"at": odd.number(entry.split(b"-")[0])}
         for entry, fields in await op.redis.xrevrange(keys.FAILED_JOBS, count=10)
     ]
-    data = {"waiting": waits, "served": [one.data() for one in served], "jobs": others, "failed": failed}
-    return Output(
-        data,
-        together(
-            table(
-                "Waiting",
-                ("place", "job", "for"),
-                [(one["place"], one["job"], words.span(float(str(one["waitingMs"])))) for one in waits],
-                empty="nobody",
-            ),
-            table(
-                "Served",
-                ("session", "state", "by", "time left"),
-                [
-                    (
-                        one.session,
-                        one.state.value,
-                        one.owner,
-                        words.span(one.body["deadline"] - now) if "deadline" in one.body else "",
-                    )
-                    for one in served
-                ],
-                empty="nobody",
-            ),
-            table("Other jobs", ("job", "queue", "is"), [(one["job"], one["queue"], one["is"]) for one in others]),
-            table(
-                "Failed jobs, the newest first",
-                ("when (UTC)", "job", "session", "error"),
-                [(words.clock(one["at"]), one["job"], one["session"], one["error"]) for one in failed],
-            ),
-        ),
+    data = {
+        "waiting": [{"place": place, "job": job, "waitingMs": ms} for place, job, ms in waiting],
+        "served": [one.data() for one in served],
+        "jobs": [one.data() for one in others],
+        "failed": failed,
+    }
+    waits = [(place, job, words.span(ms)) for place, job, ms in waiting]
+    left = [words.span(one.body["deadline"] - now) if "deadline" in one.body else "" for one in served]
+    serves = [(one.session, one.state.value, one.owner, time) for one, time in zip(served, left, strict=True)]
+    fails = [(words.clock(one["at"]), one["job"], one["session"], one["error"]) for one in failed]
+    shown = together(
+        table("Waiting", ("place", "job", "for"), waits, empty="nobody"),
+        table("Served", ("session", "state", "by", "time left"), serves, empty="nobody"),
+        table("Other jobs", ("job", "queue", "is"), [(one.id, one.queue, one.stands) for one in others]),
+        table("Failed jobs, the newest first", ("when (UTC)", "job", "session", "error"), fails),
     )
+    return Output(data, shown)
 
 
-async def jobs(op: Operator, now: int) -> list[dict[str, Any]]:
-    """The jobs of the sessions' queue and of the workers' own: running, due since, or later."""
-    queues = [
-        keys.QUEUE_SESSIONS,
-        keys.QUEUE_RESUME,
-        *(keys.queue_worker(one.id) for one in (await gauges.read(op.redis)).workers),
-    ]
+@dataclass(frozen=True, slots=True)
+class QueuedJob:
+    """A job of a queue. `due_ms`: for how long it has been due; below 0 it is due later. `known`: its data are there."""
+
+    id: str
+    queue: str
+    due_ms: int
+    running: bool
+    known: bool
+
+    @property
+    def stands(self) -> str:
+        """Its state in words."""
+        return "running" if self.running else f"{'due for' if self.due_ms >= 0 else 'in'} {words.span(self.due_ms)}"
+
+    def data(self) -> dict[str, Any]:
+        """For programs."""
+        told = {"job": self.id, "queue": self.queue, "is": self.stands, "dueMs": self.due_ms}
+        return told | {"running": self.running, "known": self.known}
+
+
+async def jobs(op: Operator, now: int) -> list[QueuedJob]:
+    """The jobs of the sessions' queue and of the workers' own."""
+    workers = (await gauges.read(op.redis)).workers
     found = []
-    for queue in queues:
+    for queue in (keys.QUEUE_SESSIONS, keys.QUEUE_RESUME, *(keys.queue_worker(one.id) for one in workers)):
         for job, at in await op.redis.zrange(queue, 0, 199, withscores=True):
             name = odd.text(job)
-            running = await op.redis.exists(in_progress_key_prefix + name)
-            late = now - odd.number(at)
-            stands = "running" if running else f"due for {words.span(late)}" if late >= 0 else f"in {words.span(late)}"
-            known = await op.redis.exists(job_key_prefix + name)
-            found.append(
-                {
-                    "job": name,
-                    "queue": queue,
-                    "is": stands,
-                    "dueMs": late,
-                    "running": bool(running),
-                    "known": bool(known),
-                }
-            )
+            running, known = [await op.redis.exists(of + name) for of in (in_progress_key_prefix, job_key_prefix)]
+            found.append(QueuedJob(name, queue, now - odd.number(at), bool(running), bool(known)))
     return found
 
 
@@ -145,31 +139,17 @@ async def drain(op: Operator, *, worker: str, wait: bool, by: str) -> Output:
 
 
 async def _see_it_go(op: Operator, worker: WorkerView, held: int) -> bool:
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=op.aside,
-        disable=op.as_json or not op.aside.is_terminal,
-        transient=True,
-    )
-    with bar:
+    with progress(op, TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()) as bar:
         task = bar.add_task("handing over", total=max(held, 1))
         for _ in range(int(DRAIN_SECONDS / LOOK_SECONDS)):
-            owned = await _owned_by(op, worker)
-            bar.update(
-                task, completed=max(held, 1) - min(owned, held), description="handing over" if owned else "ending"
-            )
+            owned = await answer(op.redis.scard(keys.held(worker.id)))
+            doing = "handing over" if owned else "ending"
+            bar.update(task, completed=max(held, 1) - min(owned, held), description=doing)
             if await op.redis.zscore(keys.WORKERS, worker.id) is None:
                 bar.update(task, completed=max(held, 1))
                 return True
             await asyncio.sleep(LOOK_SECONDS)
     return False
-
-
-async def _owned_by(op: Operator, worker: WorkerView) -> int:
-    return await answer(op.redis.scard(keys.held(worker.id)))
 
 
 async def switches(op: Operator) -> Output:

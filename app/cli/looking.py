@@ -9,6 +9,7 @@ from app.cli import records, words
 from app.cli.story import timeline
 from app.cli.terminal import Cannot, Operator, Output, table, together
 from app.ops import gauges
+from app.ops.gauges import Moment
 from shared.core import keys, odd
 from shared.core.clock import now_ms
 from shared.core.lifecycle import State
@@ -30,11 +31,7 @@ async def _of_service(op: Operator) -> Output:
     switches = sorted(odd.text(one) for one in await answer(op.redis.hkeys(keys.SWITCH)))
     limit = int(memory["maxmemory"])
     full = bool(limit) and memory["used_memory"] > 0.9 * limit
-    data: dict[str, Any] = {
-        "workers": {"alive": len(moment.living), "silent": len(moment.workers) - len(moment.living)},
-        "attempts": {"running": moment.total("attempts"), "slots": moment.total("maxAttempts")},
-        "sessions": {"held": moment.total("sessions"), "slots": moment.total("maxSessions")},
-        "queue": {"waiting": moment.waiting, "oldestMs": moment.oldest_ms, "otherJobs": moment.other_jobs},
+    data: dict[str, Any] = overview(moment) | {
         "leasesWithoutHeartbeat": moment.lapsed,
         "storeAway": moment.ill_stores,
         "redis": {"version": server["redis_version"], "usedBytes": memory["used_memory"], "maxBytes": limit},
@@ -50,26 +47,37 @@ async def _of_service(op: Operator) -> Output:
     ]
     data["ill"] = ills
 
+    of = f" of {limit / 2**20:.0f} MB" if limit else ""
+    rows = [
+        ("workers", f"{len(moment.living)} alive, {data['workers']['silent']} silent"),
+        ("onboardings", "{running} of {slots} places".format(**data["attempts"]) + f", {moment.waiting} wait"),
+        ("sessions held", "{held} of {slots} places".format(**data["sessions"])),
+        ("oldest in the queue", words.span(moment.oldest_ms) if moment.waiting else "-"),
+        ("Redis", f"{server['redis_version']}, {memory['used_memory'] / 2**20:.1f} MB{of}"),
+        ("switches on", ", ".join(switches) or "-"),
+    ]
+
     def show(out: Console) -> None:
         well = Text("All is well.", "bold green")
         out.print(Text.assemble(("ill:", "bold red"), " ", "; ".join(ills)) if ills else well)
-        of = f" of {limit / 2**20:.0f} MB" if limit else ""
-        rows = [
-            ("workers", f"{len(moment.living)} alive, {data['workers']['silent']} silent"),
-            (
-                "onboardings",
-                f"{data['attempts']['running']} of {data['attempts']['slots']} places, {moment.waiting} wait",
-            ),
-            ("sessions held", f"{data['sessions']['held']} of {data['sessions']['slots']} places"),
-            ("oldest in the queue", words.span(moment.oldest_ms) if moment.waiting else "-"),
-            ("Redis", f"{server['redis_version']}, {memory['used_memory'] / 2**20:.1f} MB{of}"),
-            ("switches on", ", ".join(switches) or "-"),
-        ]
         table("", ("", ""), rows)(out)
 
-    return Output(
-        data, together(show, table("Counted so far", ("what", "of", "number"), _sums(moment.stats))), bool(ills)
-    )
+    counted = table("Counted so far", ("what", "of", "number"), _sums(moment.stats))
+    return Output(data, together(show, counted), bool(ills))
+
+
+def overview(moment: Moment) -> dict[str, Any]:
+    """What `status` and `top` tell programs of the whole service."""
+    return {
+        "workers": {"alive": len(moment.living), "silent": len(moment.workers) - len(moment.living)},
+        "attempts": {"running": moment.total("attempts"), "slots": moment.total("maxAttempts")},
+        "sessions": {
+            "held": moment.total("sessions"),
+            "slots": moment.total("maxSessions"),
+            "waiting": moment.unheld,
+        },
+        "queue": {"waiting": moment.waiting, "oldestMs": moment.oldest_ms, "otherJobs": moment.other_jobs},
+    }
 
 
 def _sums(stats: dict[str, int]) -> list[tuple[str, str, int]]:
@@ -129,18 +137,8 @@ async def sessions(op: Operator, *, state: str | None) -> Output:
     for one in found:
         device, failure = one.body.get("device") or {}, one.body.get("failure") or {}
         since = words.span(now_ms() - device["linkedAt"]) if device else ""
-        rows.append(
-            (
-                one.session,
-                one.state.value,
-                one.owner if one.owned else "-",
-                one.attempt,
-                since,
-                device.get("phone") or failure.get("code", ""),
-            )
-        )
-    title = f"{len(rows)} session(s)" + (f" in {state}" if state else "")
-    return Output(
-        [one.data() for one in found],
-        table(title, ("session", "state", "held by", "attempt", "linked for", "phone or failure"), rows),
-    )
+        owner, about = one.owner if one.owned else "-", device.get("phone") or failure.get("code", "")
+        rows.append((one.session, one.state.value, owner, one.attempt, since, about))
+    heads = ("session", "state", "held by", "attempt", "linked for", "phone or failure")
+    shown = table(f"{len(rows)} session(s)" + (f" in {state}" if state else ""), heads, rows)
+    return Output([one.data() for one in found], shown)

@@ -99,37 +99,18 @@ def _table(company: str, events: list[Event], *, of_operators: bool) -> Any:
     for event in events:
         step = "" if before is None else f"+{words.span(event['at'] - before)}"
         before = event["at"]
-        style = _STYLE.get(event["event"].rpartition(".")[2], "")
-        said = str(words.EVENTS.get(event["event"], event["event"]))
-        shown = Text(said, style)
+        said = Text(
+            str(words.EVENTS.get(event["event"], event["event"])), _STYLE.get(event["event"].rpartition(".")[2], "")
+        )
         if of_operators:
-            rows.append(
-                [
-                    words.clock(event["at"]),
-                    shown,
-                    event.get("what", ""),
-                    event.get("detail", ""),
-                    event.get("by", ""),
-                    event.get("why", ""),
-                ]
-            )
+            about = [said, *(event.get(name, "") for name in ("what", "detail", "by", "why"))]
         else:
-            rows.append(
-                [
-                    words.clock(event["at"]),
-                    step,
-                    event.get("attempt", ""),
-                    shown,
-                    words.advised(event.get("detail", "")),
-                    event["event"],
-                ]
-            )
-    heads = (
-        ("when (UTC)", "event", "what", "value", "by", "why")
-        if of_operators
-        else ("when (UTC)", "after", "attempt", "what happened", "detail", "event")
-    )
-    return table(f"Timeline of {company}", heads, rows)
+            about = [step, event.get("attempt", ""), said, words.advised(event.get("detail", "")), event["event"]]
+        rows.append([words.clock(event["at"]), *about])
+    heads = ("event", "what", "value", "by", "why")
+    if not of_operators:
+        heads = ("after", "attempt", "what happened", "detail", "event")
+    return table(f"Timeline of {company}", ("when (UTC)", *heads), rows)
 
 
 def _line(out: Console, event: Event) -> None:

@@ -13,6 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from rich.console import Console, RenderableType
+from rich.progress import Progress, ProgressColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -54,6 +55,11 @@ class Operator:
 def console() -> Console:
     """Standard output. Through a pipe it is wide and plain, so that lines can be searched."""
     return Console(width=None if sys.stdout.isatty() else 160, highlight=False, soft_wrap=False)
+
+
+def progress(op: Operator, *columns: ProgressColumn) -> Progress:
+    """Shows how a long act goes, to a person."""
+    return Progress(*columns, console=op.aside, disable=op.as_json or not op.aside.is_terminal, transient=True)
 
 
 def table(

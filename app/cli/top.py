@@ -4,7 +4,7 @@ over all keys: it costs the same with ten sessions and with ten thousand."""
 import asyncio
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
@@ -13,6 +13,8 @@ from rich.live import Live
 from rich.text import Text
 
 from app.cli import words
+from app.cli.fleet import WORKER_HEADS, worker_row
+from app.cli.looking import overview
 from app.cli.terminal import Operator, Output, grid
 from app.ops import gauges
 from app.ops.gauges import Moment
@@ -66,16 +68,8 @@ class Glance:
 
     def data(self) -> dict[str, Any]:
         """For programs."""
-        moment = self.moment
-        return {
-            "at": self.at,
-            "workers": {"alive": len(moment.living), "silent": len(moment.workers) - len(moment.living)},
-            "attempts": {"running": moment.total("attempts"), "slots": moment.total("maxAttempts")},
-            "sessions": {"held": moment.total("sessions"), "waiting": moment.unheld},
-            "queue": {"waiting": moment.waiting, "oldestMs": moment.oldest_ms, "otherJobs": moment.other_jobs},
-            "counted": self.counts(),
-            "endings": [{"at": o.at, "company": o.company, "event": o.event, "why": o.why} for o in self.endings],
-        }
+        endings = [asdict(one) for one in self.endings]
+        return {"at": self.at, **overview(self.moment), "counted": self.counts(), "endings": endings}
 
 
 async def look(op: Operator) -> Glance:
@@ -117,26 +111,12 @@ def screen(now: Glance, first: Glance) -> RenderableType:
             f"   sessions {moment.total('sessions')} of {moment.total('maxSessions')}   other jobs {moment.other_jobs}"
         ),
         Text(),
-        grid("Workers", ("worker", "alive", "attempts", "sessions", "memory", "lag", "store", "up"), _workers(moment)),
+        grid("Workers", WORKER_HEADS, map(worker_row, moment.workers)),
         Text(),
         grid("Counted", ("what", "all", "since you look"), _counted(now, first)),
         Text(),
         grid("Endings, the newest first", ("when (UTC)", "company", "what", "why"), _endings(now.endings)),
     )
-
-
-def _workers(moment: Moment) -> Iterable[tuple[object, ...]]:
-    for one in moment.workers:
-        yield (
-            one.id,
-            Text("yes", "green") if one.alive else Text(f"silent {words.span(one.silent_ms)}", "red"),
-            f"{one.number('attempts')}/{one.number('maxAttempts')}",
-            f"{one.number('sessions')}/{one.number('maxSessions')}",
-            f"{one.number('memoryMB')} MB",
-            f"{one.number('lagMs')} ms",
-            one.fields.get("store", "?"),
-            words.span(now_ms() - one.number("started")) if one.number("started") else "?",
-        )
 
 
 def _counted(now: Glance, first: Glance) -> Iterable[tuple[object, ...]]:

@@ -19,7 +19,7 @@ from shared.core.lifecycle import STARTABLE, State
 from shared.core.protocol import Method
 from shared.core.webversion import ClientHealth
 from shared.state.events import Result
-from shared.telemetry.metrics import BUCKETS, HELP, UNKNOWN_REGION, Counter, Histogram, Swept, parse_field
+from shared.telemetry.metrics import BUCKETS, UNKNOWN_REGION, Counter, Histogram, Swept, parse_field
 
 Samples = dict[str, list[tuple[dict[str, str], int]]]
 Labels = dict[str, str]
@@ -79,7 +79,7 @@ def _counters(counted: Samples) -> Iterator[Metric]:
         known = [labels for labels, _ in samples]
         samples = [*samples, *((labels, 0) for labels in ZEROS.get(counter, []) if labels not in known)]
         names = sorted({key for labels, _ in samples for key in labels})
-        family = CounterMetricFamily(f"wa_{counter.value}", HELP[counter], labels=names)
+        family = CounterMetricFamily(f"wa_{counter.value}", counter.says, labels=names)
         for labels, value in samples:
             family.add_metric([labels.get(name, "") for name in names], value)
         yield family
@@ -87,7 +87,7 @@ def _counters(counted: Samples) -> Iterator[Metric]:
 
 def _histograms(counted: Samples) -> Iterator[Metric]:
     for one in Histogram:
-        family = HistogramMetricFamily(f"wa_{one.value}", HELP[one], labels=["method"])
+        family = HistogramMetricFamily(f"wa_{one.value}", one.says, labels=["method"])
         sums = {labels["method"]: value for labels, value in counted.get(f"{one.value}_ms", [])}
         hits: dict[str, dict[str, int]] = {}
         for labels, value in counted.get(f"{one.value}_bucket", []):

@@ -1,33 +1,41 @@
 """Events of webhooks: their kinds, and the body of one."""
 
-from enum import StrEnum
-
 from pydantic import Field
 
+from shared.core.described import Described
 from shared.core.messages import Reason
 from shared.core.protocol import DeviceView, FailureView, Wire
 
 
-class EventType(StrEnum):
+class EventType(Described):
     """The kind of an event."""
 
-    ONBOARDING_STARTED = "onboarding.started"
-    ONBOARDING_FAILED = "onboarding.failed"
-    ONBOARDING_EXPIRED = "onboarding.expired"
-    ONBOARDING_CANCELLED = "onboarding.cancelled"
-    SESSION_LINKED = "session.linked"
-    SESSION_VERIFIED = "session.verified"
-    SESSION_DROPPED = "session.dropped"
-    SESSION_UNLINKED = "session.unlinked"
-    SESSION_OFFLINE = "session.offline"
-    SESSION_ONLINE = "session.online"
-    MESSAGE_SENT = "message.sent"
-    MESSAGE_FAILED = "message.failed"
-    MESSAGE_DELIVERED = "message.delivered"
-    MESSAGE_READ = "message.read"
-    MESSAGE_UNDELIVERED = "message.undelivered"
-    MESSAGE_RECEIVED = "message.received"
-    TEST = "webhook.test"
+    ONBOARDING_STARTED = "onboarding.started", "An attempt to link has begun."
+    ONBOARDING_FAILED = "onboarding.failed", "The attempt failed: `failure` says why."
+    ONBOARDING_EXPIRED = "onboarding.expired", "The attempt's time was over before the phone agreed."
+    ONBOARDING_CANCELLED = "onboarding.cancelled", "The owner, or you, took the attempt back."
+    SESSION_LINKED = "session.linked", "The company has linked a device."
+    SESSION_VERIFIED = "session.verified", "The device is still there a minute later."
+    SESSION_DROPPED = (
+        "session.dropped",
+        "The device is lost, and nobody asked for it at our side: the company must link anew.",
+    )
+    SESSION_UNLINKED = "session.unlinked", "The device was logged out, on the phone or by the API."
+    SESSION_OFFLINE = (
+        "session.offline",
+        "The session has had no connection for two minutes; it is tried again by itself.",
+    )
+    SESSION_ONLINE = "session.online", "A session that was told to be offline is connected again."
+    MESSAGE_SENT = "message.sent", "WhatsApp took a message."
+    MESSAGE_FAILED = "message.failed", "A message is not known to have been sent."
+    MESSAGE_DELIVERED = "message.delivered", "The receiver's phone has a message."
+    MESSAGE_READ = "message.read", "The receiver has read a message."
+    MESSAGE_UNDELIVERED = "message.undelivered", "WhatsApp took a message, and the receiver's phone does not show it."
+    MESSAGE_RECEIVED = (
+        "message.received",
+        "Somebody has written to the company, or the company on its own phone. Only if asked for.",
+    )
+    TEST = "webhook.test", "You have asked for it, to see whether your server takes events."
 
 
 DEFAULT_EVENTS = tuple(kind for kind in EventType if kind is not EventType.MESSAGE_RECEIVED)

@@ -17,7 +17,7 @@ from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnect
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
-from shared.core import clock
+from shared.core import clock, odd
 from shared.core.urls import RedisPlace, redis_place
 from shared.settings import Settings
 from shared.state.namespace import Namespace
@@ -97,7 +97,7 @@ class Identity:
 
     def meet(self, told: bytes | str) -> None:
         """A new connection was told this by `INFO server`."""
-        found = _RUN_ID.search(_text(told))
+        found = _RUN_ID.search(odd.text(told))
         if found is None or found[1] == self._run_id:
             return
         known, self._run_id = self._run_id, found[1]
@@ -146,7 +146,7 @@ class _Heeding(AbstractConnection):
             if refusal(error) is None or isinstance(error, exceptions.NoPermissionError):
                 return  # not to be known: then the heartbeats alone notice
             raise
-        if (moment := _MOMENT.search(_text(told))) is not None:
+        if (moment := _MOMENT.search(odd.text(told))) is not None:
             clock.set_by(int(moment[1]), asked, time.monotonic_ns())
         identity.meet(told)
 
@@ -189,7 +189,7 @@ class _Elected(_Heeding, Connection):
             if found is not None:
                 self._sentinels.remove(one)
                 self._sentinels.insert(0, one)
-                return _text(found[0]), int(found[1])
+                return odd.text(found[0]), int(found[1])
         raise exceptions.ConnectionError("no sentinel names a primary")
 
 
@@ -241,10 +241,6 @@ class Pool(BlockingConnectionPool):
 
 async def _pass_over(_: exceptions.RedisError) -> None:
     """Nothing is to be tidied up: redis-py has given the broken connection back."""
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
 
 
 def _options(settings: Settings) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core.clock import now_ms
 from shared.state.pool import answer
 
@@ -29,13 +29,8 @@ class WebRevisions:
     async def read(self) -> SharedRevision:
         """The revision as it is known now. What is no number there is taken for none."""
         found = await answer(self._redis.hgetall(keys.WEB_REVISION))
-        fields = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in found.items()}
-        return SharedRevision(
-            _number(fields.get("number")),
-            _number(fields.get("at")),
-            fields.get("source", "")[:32],
-            _number(fields.get("refused")),
-        )
+        number, at, refused = (odd.number(found.get(name)) for name in (b"number", b"at", b"refused"))
+        return SharedRevision(number, at, odd.text(found.get(b"source"))[:32], refused)
 
     async def found(self, number: int, source: str) -> None:
         """Tell the others of a revision."""
@@ -59,7 +54,3 @@ class WebRevisions:
             pipe.hset(keys.WEB_REVISION, mapping=fields)
             pipe.pexpire(keys.WEB_REVISION, keys.WEB_REVISION_TTL)
             await pipe.execute()
-
-
-def _number(text: str | None) -> int:
-    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) <= 15 else 0

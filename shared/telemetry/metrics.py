@@ -14,42 +14,53 @@ The marks of an onboarding lie in its subject (`wa:subject:<session>`) and survi
 import importlib.metadata
 from enum import StrEnum
 
+from shared.core.described import Described
+
 ENGINE = importlib.metadata.version("neonize")
 """The version of the WhatsApp library. Read from the package's metadata: the library itself is never loaded here."""
 
 
-class Counter(StrEnum):
-    """The name of a counter."""
+class Counter(Described):
+    """The name of a counter, and its meaning."""
 
-    ATTEMPTS = "attempts"
-    QR_SHOWN = "qr_codes_shown"
-    CODES_GENERATED = "pairing_codes_generated"
-    CODE_SUCCESSES = "pairing_code_successes"
-    CODE_FAILURES = "pairing_code_failures"
-    QR_TO_CODE = "qr_to_code_switches"
-    LINKED = "linked"
-    VERIFIED = "verified"
-    DROPPED = "dropped"
-    FAILURES = "failures"
-    ENDINGS = "endings"
-    FUNNEL = "funnel"
-    REFUSED = "refused_commands"
-    SWEPT = "swept"
-    UNANSWERED = "unanswered_attempts"
-    QR_REFRESHED = "qr_secrets_refreshed"
-    JOB_FAILURES = "job_failures"
-    WEBHOOKS = "webhooks"
-    API_WRITES = "api_writes"
-    API_REFUSED = "api_refused_keys"
-    STREAM_ERRORS = "stream_errors"
-    ODD_VALUES = "odd_values"
+    ATTEMPTS = "attempts", "Attempts to link that were started, by the method first asked for."
+    QR_SHOWN = "qr_codes_shown", "QR codes shown."
+    CODES_GENERATED = "pairing_codes_generated", "Pairing codes generated."
+    CODE_SUCCESSES = "pairing_code_successes", "Attempts with a pairing code that ended linked."
+    CODE_FAILURES = "pairing_code_failures", "Pairing codes that could not be had, by reason."
+    QR_TO_CODE = "qr_to_code_switches", "Attempts that showed a QR first and were then asked for a code."
+    LINKED = "linked", "Devices linked, by method and region of the phone."
+    VERIFIED = "verified", "Linked devices that were still there after the dwell."
+    DROPPED = "dropped", "Linked devices dropped within the dwell."
+    FAILURES = "failures", "Attempts and sessions that ended in a failure, by code and region."
+    ENDINGS = "endings", "Attempts that ended, by state: their sum is that of the attempts, but for those that run."
+    FUNNEL = "funnel", "Onboardings that got so far, by method, region and version of the WhatsApp library."
+    REFUSED = "refused_commands", "Commands of browsers that were refused at once, by code."
+    SWEPT = "swept", "Things the sweeper put right, by kind."
+    UNANSWERED = (
+        "unanswered_attempts",
+        "Attempts whose third QR passed without an answer: nobody scans, or scans fail silently.",
+    )
+    QR_REFRESHED = "qr_secrets_refreshed", "QRs that WhatsApp took back while they were shown (companion_reg_refresh)."
+    JOB_FAILURES = "job_failures", "Jobs that failed, by name."
+    WEBHOOKS = "webhooks", "Tries to deliver an event, by its type and the result: delivered, retried, given-up."
+    API_WRITES = "api_writes", "Requests of the API that may change something, by operation, key and status."
+    API_REFUSED = "api_refused_keys", "Requests of the API whose key was refused: none, wrong, or without the scope."
+    STREAM_ERRORS = (
+        "stream_errors",
+        "Connections that WhatsApp ended with an error that the library does not know, by its code.",
+    )
+    ODD_VALUES = (
+        "odd_values",
+        "Values in Redis that another program had put under our names, and that were thrown away.",
+    )
 
 
-class Histogram(StrEnum):
-    """The name of a histogram, in seconds."""
+class Histogram(Described):
+    """The name of a histogram, in seconds, and its meaning."""
 
-    CLICK_TO_SHOWN = "click_to_shown_seconds"
-    SHOWN_TO_LINKED = "shown_to_linked_seconds"
+    CLICK_TO_SHOWN = "click_to_shown_seconds", "From the click to the first QR, or the first pairing code."
+    SHOWN_TO_LINKED = "shown_to_linked_seconds", "From the first QR, or the first pairing code, to the linked device."
 
 
 class Stage(StrEnum):
@@ -84,33 +95,6 @@ class Mark(StrEnum):
     AGREED = "agreed"
     LINKED = "linked"
 
-
-HELP: dict[Counter | Histogram, str] = {
-    Counter.ATTEMPTS: "Attempts to link that were started, by the method first asked for.",
-    Counter.QR_SHOWN: "QR codes shown.",
-    Counter.CODES_GENERATED: "Pairing codes generated.",
-    Counter.CODE_SUCCESSES: "Attempts with a pairing code that ended linked.",
-    Counter.CODE_FAILURES: "Pairing codes that could not be had, by reason.",
-    Counter.QR_TO_CODE: "Attempts that showed a QR first and were then asked for a code.",
-    Counter.LINKED: "Devices linked, by method and region of the phone.",
-    Counter.VERIFIED: "Linked devices that were still there after the dwell.",
-    Counter.DROPPED: "Linked devices dropped within the dwell.",
-    Counter.FAILURES: "Attempts and sessions that ended in a failure, by code and region.",
-    Counter.ENDINGS: "Attempts that ended, by state: their sum is that of the attempts, but for those that run.",
-    Counter.FUNNEL: "Onboardings that got so far, by method, region and version of the WhatsApp library.",
-    Counter.REFUSED: "Commands of browsers that were refused at once, by code.",
-    Counter.SWEPT: "Things the sweeper put right, by kind.",
-    Counter.UNANSWERED: "Attempts whose third QR passed without an answer: nobody scans, or scans fail silently.",
-    Counter.QR_REFRESHED: "QRs that WhatsApp took back while they were shown (companion_reg_refresh).",
-    Counter.JOB_FAILURES: "Jobs that failed, by name.",
-    Counter.WEBHOOKS: "Tries to deliver an event, by its type and the result: delivered, retried, given-up.",
-    Counter.API_WRITES: "Requests of the API that may change something, by operation, key and status.",
-    Counter.STREAM_ERRORS: "Connections that WhatsApp ended with an error that the library does not know, by its code.",
-    Counter.API_REFUSED: "Requests of the API whose key was refused: none, wrong, or without the scope.",
-    Counter.ODD_VALUES: "Values in Redis that another program had put under our names, and that were thrown away.",
-    Histogram.CLICK_TO_SHOWN: "From the click to the first QR, or the first pairing code.",
-    Histogram.SHOWN_TO_LINKED: "From the first QR, or the first pairing code, to the linked device.",
-}
 
 #: Upper bounds of the buckets, in ms.
 BUCKETS: dict[Histogram, tuple[int, ...]] = {

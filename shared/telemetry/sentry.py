@@ -96,13 +96,8 @@ def report(operation: str, error: BaseException, **about: Unpack[About]) -> None
 def ending(operation: str, code: FailureCode, **about: Unpack[About]) -> None:
     """Tell Sentry of an attempt or session that has ended in a failure which somebody of us must hear of; others pass
     silently. To be called by the writer of the ending, after it was written: then it arrives once."""
-    if not FAILURES[code].alerts:
-        return
-    with sentry_sdk.new_scope() as scope:
-        _tag(scope, operation, about)
-        scope.set_tag("failure", code.value)
-        scope.fingerprint = [operation, code.value]
-        sentry_sdk.capture_message(f"{operation}: {code.value}", level="error")
+    if FAILURES[code].alerts:
+        _tell(operation, f"{operation}: {code.value}", about | {"failure": code}, alike=[operation, code.value])
 
 
 def no_code(code: FailureCode, **about: Unpack[About]) -> None:
@@ -112,42 +107,60 @@ def no_code(code: FailureCode, **about: Unpack[About]) -> None:
     """
     status = (about.get("raw") or "").split(" ", 1)[0]
     answer = status if status.isdecimal() else "no-answer"
-    about.setdefault("error_type", "CodeRefused")
-    about.setdefault("method", "code")
-    with sentry_sdk.new_scope() as scope:
-        _tag(scope, "code", about)
-        scope.set_tag("failure", code.value)
-        scope.set_tag("status", answer)
-        scope.fingerprint = ["code", answer]
-        level: Literal["error", "warning"] = "error" if FAILURES[code].alerts else "warning"
-        sentry_sdk.capture_message(f"code: {code.value} ({answer})", level=level)
+    known: About = {"error_type": "CodeRefused", "method": "code", **about, "failure": code}
+    said = f"code: {code.value} ({answer})"
+    _tell(
+        "code",
+        said,
+        known,
+        alike=["code", answer],
+        level="error" if FAILURES[code].alerts else "warning",
+        status=answer,
+    )
 
 
 def engine_died(role: str, *, code: int | None, signal: int | None, panic: str | None, **about: Unpack[About]) -> None:
     """An engine process (`linker`, `holder`, `zygote`) died by itself: tell Sentry."""
     with sentry_sdk.new_scope() as scope:
-        _tag(scope, role, about)
-        scope.set_tag("component", "engine")
         for name, value in (("exitCode", code), ("signal", signal), ("panic", scrub.text(panic or ""))):
             scope.set_extra(name, value)
-        scope.fingerprint = ["engine", role, panic or f"{code}/{signal}"]
-        sentry_sdk.capture_message(f"engine: {role} died", level="error")
+        alike = ["engine", role, panic or f"{code}/{signal}"]
+        _tell(role, f"engine: {role} died", about, alike=alike, component="engine")
 
 
 def client_refused(version: str) -> None:
     """WhatsApp refuses the web version that our client claims, and no newer one helps: tell Sentry."""
-    with sentry_sdk.new_scope() as scope:
-        _tag(scope, "web-version", {"failure": FailureCode.CLIENT_OUTDATED, "raw": version})
-        scope.fingerprint = ["web-version", version]
-        sentry_sdk.capture_message(f"web-version: {version} is refused, and no newer one helps", level="error")
+    about: About = {"failure": FailureCode.CLIENT_OUTDATED, "raw": version}
+    _tell(
+        "web-version",
+        f"web-version: {version} is refused, and no newer one helps",
+        about,
+        alike=["web-version", version],
+    )
 
 
 def stream_error(name: str, session: SessionId) -> None:
     """WhatsApp ended a connection with an error that the library does not know: tell Sentry, grouped by the error."""
+    about: About = {"session": session, "raw": name}
+    _tell("stream-error", f"stream-error: {name}", about, alike=["stream-error", name], level="warning")
+
+
+def _tell(
+    operation: str,
+    said: str,
+    about: About,
+    *,
+    alike: list[str],
+    level: Literal["error", "warning"] = "error",
+    **tags: str,
+) -> None:
+    """Send a message; those that are `alike` make one issue."""
     with sentry_sdk.new_scope() as scope:
-        _tag(scope, "stream-error", {"session": session, "raw": name})
-        scope.fingerprint = ["stream-error", name]
-        sentry_sdk.capture_message(f"stream-error: {name}", level="warning")
+        _tag(scope, operation, about)
+        for name, value in tags.items():
+            scope.set_tag(name, value)
+        scope.fingerprint = alike
+        sentry_sdk.capture_message(said, level=level)
 
 
 def _tag(scope: sentry_sdk.Scope, operation: str, about: About) -> None:

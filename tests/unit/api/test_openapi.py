@@ -109,7 +109,7 @@ def test_names_are_unique_and_every_path_says_what_its_id_is():
 
 def test_every_webhook_is_described():
     assert set(document()["webhooks"]) == {kind.value for kind in EventType}
-    assert set(openapi.WEBHOOKS) == set(EventType)
+    assert all(kind.says.endswith(".") for kind in EventType)
 
 
 def test_no_field_that_may_be_left_out_has_a_default_which_generators_take_for_always_there():
