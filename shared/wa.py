@@ -11,6 +11,7 @@ Redis runs a file from its first line at every call. So it gets a file for each 
 
 import functools
 import hashlib
+import itertools
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
@@ -136,6 +137,9 @@ def _lua(value: object) -> str:
 
 _PIECE = re.compile(r"^(?:local function (\w+)|function (script\.\w+)|function (\w+)\.|local (\w+) = )", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
+_LIFE = secrets.token_hex(8)
+"""Names this life of the process, so that no other makes its marks: the number of a call follows."""
+_calls = itertools.count()
 _CALL = "local index = 0"
 """The first line of what every script ends with."""
 
@@ -212,7 +216,7 @@ class Wa:
             arguments["session"] = session
         by_role |= names
         told = orjson.dumps({name: value for name, value in arguments.items() if value is not None})
-        mark = "" if looks else secrets.token_hex(8)
+        mark = "" if looks else f"{_LIFE}{next(_calls):x}"
         try:
             said = await self._run(part, by_role, script, told, mark)
         except ResponseError as error:

@@ -68,6 +68,7 @@ class Webhooks:
         self._busy: Counter[str] = Counter()  # tries under way, by the URL of the receiver; "": the service's own
         self._full = False  # more are due than there was room for
         self._ended: list[Tried] = []
+        self._settling: asyncio.TimerHandle | None = None
         self._come: deque[Arrival] = deque()
         self._lost: Counter[SessionId] = Counter()
         self._followed: set[CompanyId] = set()  # something has come in behind what is tried now
@@ -101,6 +102,9 @@ class Webhooks:
 
     async def _step(self, room: int) -> float:
         """One step at the shelf; in how many seconds to look again."""
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
         ended, come = self._ended[:], list(islice(self._come, COME_AT_ONCE))
         step = await self._shelf.step(room, ended=ended, come=come, each=AT_ONCE_EACH, busy=+self._busy)
         del self._ended[: len(ended)]
@@ -125,7 +129,10 @@ class Webhooks:
         finally:
             self._busy[_place(due)] -= 1
             self._followed.discard(due.company)
-            asyncio.get_running_loop().call_later(0 if soon else SETTLE_SECONDS, self._call.set)
+            if soon:
+                self._call.set()
+            elif self._settling is None:
+                self._settling = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._call.set)
 
     async def _try(self, due: Due) -> Tried:
         receiver = due.own or self._receivers.ours

@@ -204,7 +204,7 @@ class EventShelf:
             "serve_events",
             ended=[one.dump() for one in ended],
             come=[self._arrived(one) for one in come],
-            offline={"id": secrets.token_hex(10), "type": kind, "wanted": self._news.wants(kind)},
+            offline={"type": kind, "wanted": self._news.wants(kind)},
             ordered=EventType.MESSAGE_RECEIVED,
             takes=most,
             each=each,

@@ -120,6 +120,12 @@ class _Heeding(AbstractConnection):
         self._listening = listening
         self._identity = identity
 
+    async def can_read_destructive(self) -> bool:
+        """True if something lies in the connection, or it has ended: it is made anew before a command then. redis-py looks by
+        a read that it cancels, which costs more than all else of a command."""
+        reader = self._reader
+        return reader is None or bool(reader._buffer) or reader.at_eof()  # type: ignore[attr-defined]  # noqa: SLF001
+
     def pack_command(self, *args: Any) -> Any:
         if self._namespace is not None:
             args = tuple(self._namespace.within(args))

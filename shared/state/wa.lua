@@ -756,7 +756,7 @@ local function tell_offline()
     if body.state == 'reconnecting' and call('HGET', key.snapshot, 'offline') == 'noted' then
       call('HSET', key.snapshot, 'offline', 'told')
       local event = { type = arg.offline.type, wanted = arg.offline.wanted, about = '' }
-      event.id = string.format('%s%04x', arg.offline.id, number)
+      event.id = string.format('offline-%s-%d', ARGV[4], number)
       event.company = string.sub(session, #facts.company + 1)
       tell(event, attempt, seq)
     end
