@@ -64,7 +64,7 @@ class Feed:
         scopes=COMPANIES,
     )
     async def events(self, request: Request) -> Response:
-        """Read the events of all companies as they happen, as server-sent events: those that webhooks tell."""
+        """Read the events of all companies as they happen, as server-sent events: those of webhooks, but for `message.received`."""
         last = LAST_EVENT_ID.of(request)
         if self._readers >= MOST_READERS:
             raise Problem(problems.TOO_MANY_STREAMS)

@@ -136,7 +136,9 @@ class NewReceiver(Wire):
         max_length=200,
         description="Signs its events, best `whsec_` and base64 of 32 random bytes; without it one is made.",
     )
-    events: list[EventType] | None = Field(default=None, max_length=40, description="The kinds it wants; else all.")
+    events: list[EventType] | None = Field(
+        default=None, max_length=40, description="The kinds it wants; else all but `message.received`."
+    )
 
 
 class ReceiverView(Wire):

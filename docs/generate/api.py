@@ -22,6 +22,9 @@ def page() -> str:
         "Send one of the `API_KEYS` as `Authorization: Bearer <key>`. Bodies are JSON; a field that is not listed here "
         "is refused. A `?` marks a field that may be absent. Errors are [problems](#problems). The page's websocket is "
         "in [protocol.md](protocol.md).",
+        "A `POST` that makes something takes an `Idempotency-Key`: without an answer, send the same again under it. Every "
+        "answer names itself in `X-Request-Id`, which finds it in the service's log. After 429 and 503 wait for "
+        "`Retry-After` seconds. [Ten commands](integrate.md) show the way from a link to an answered message.",
         table(
             ["", "", ""],
             [
@@ -64,8 +67,10 @@ def _operation(method: str, path: str, one: Schema) -> str:
 
 
 def _parameter(given: Schema) -> str:
-    name = f"`{{{given['name']}}}`" if given["in"] == "path" else f"Header `{given['name']}`?"
-    return f"{name}: {given['description']}"
+    form = {"path": "`{{{}}}`", "query": "Query `?{}=`", "header": "Header `{}`?"}[given["in"]]
+    values = given["schema"].get("enum", [])
+    one_of = f" One of {', '.join(f'`{value}`' for value in values)}." if values else ""
+    return f"{form.format(given['name'])}: {given['description']}{one_of}"
 
 
 def _is_problem(answer: Schema) -> bool:
@@ -111,6 +116,8 @@ def _type(schema: Schema) -> str:
         return f"[{name}](#{name.lower()})"
     if "anyOf" in schema:
         return " or ".join(_type(one) for one in schema["anyOf"] if one.get("type") != "null")
+    if "items" in schema:
+        return f"array of {_type(schema['items'])}"
     words = [(schema.get("format") == "uri" and "URL") or str(schema["type"])]
     limits = {
         "minLength": "at least {}", "maxLength": "at most {}", "minimum": "≥ {}", "maximum": "≤ {}", "pattern": "`{}`"

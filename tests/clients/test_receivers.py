@@ -1,61 +1,22 @@
 """The receivers of docs/webhooks.md run as they stand there: they take what we sign, and survive what others send."""
 
-import contextlib
-import os
-import re
 import socket
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import httpx
 import pytest
 
-from app.local.redis import free_port
 from shared.core.clock import now_ms
 from shared.core.signing import new_secret, signed_headers
-from tests import npm
+from tests.clients.receivers import LANGUAGES, documented
 
-ROOT = Path(__file__).parents[2]
-LOCK = ROOT / "tests" / "clients" / "package-lock.json"
 OLD, NEW, FOREIGN = new_secret(), new_secret(), new_secret()
 
 
-def snippet(language):
-    page = (ROOT / "docs" / "webhooks.md").read_text()
-    (found,) = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
-    return found
-
-
-@pytest.fixture(params=["python", "javascript"])
+@pytest.fixture(params=LANGUAGES)
 def receiver(request, tmp_path):
     """The URL of one that runs, and its output."""
-    port, said = free_port(), tmp_path / "said"
-    if request.param == "python":
-        program = tmp_path / "receiver.py"
-        command = [sys.executable, str(program)]
-    else:
-        home = npm.installed(LOCK, "an integrator's JavaScript")
-        program = home / f"receiver-{os.getpid()}-{port}.mjs"
-        command = ["node", str(program)]
-    program.write_text(snippet(request.param))
-    env = {**os.environ, "PORT": str(port), "WEBHOOK_SECRET": f"{NEW} {OLD}"}
-    with said.open("wb") as out:
-        process = subprocess.Popen(command, env=env, stdout=out, stderr=subprocess.STDOUT)
-    try:
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            assert process.poll() is None, said.read_text()
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}/", said
-        assert process.poll() is None, "it lives"
-    finally:
-        process.terminate()
-        process.wait(10)
-        program.unlink()
+    with documented(request.param, tmp_path, f"{NEW} {OLD}") as found:
+        yield found
 
 
 def event(name="e1"):
