@@ -12,6 +12,7 @@ from redis.exceptions import WatchError
 from shared.state import pool as redis_pool
 from shared.tasks import cancelled
 from tests.integration.queues import QUEUE
+from tests.waiting import until
 
 
 def test_arq_is_the_version_whose_insides_we_know():
@@ -52,6 +53,22 @@ async def test_a_pool_outlasts_a_cut_of_all_its_connections(redis, operator):
         await redis.ping()
         await operator.client_kill_filter(_type="normal", skipme=True)
         assert await redis.ping()
+
+
+async def test_a_connection_that_has_ended_or_holds_an_answer_of_nobody_is_made_anew(config, operator):
+    ours = redis_pool.pool(config)
+    redis = Redis(connection_pool=ours)
+    await redis.ping()
+    (connection,) = ours._available_connections
+    assert not await connection.can_read_destructive()
+    await connection.send_command("PING")
+    await until(connection.can_read_destructive)
+    assert await redis.echo("ours") == b"ours"
+    assert not await connection.can_read_destructive()
+    await operator.client_kill_filter(_type="normal", skipme=True)
+    await until(connection.can_read_destructive)
+    assert await redis.echo("ours") == b"ours"
+    await redis.aclose(close_connection_pool=True)
 
 
 async def everything_in(pubsub):
