@@ -1,5 +1,7 @@
 """The web process: everything is made here and passed on."""
 
+from shared import lean  # isort: split
+
 import asyncio
 import contextlib
 import socket
@@ -173,6 +175,7 @@ class WebServer(uvicorn.Server):
 
 def main() -> None:
     """Serve until SIGTERM."""
+    lean.ready()
     keep_private()
     config = settings.read()
     logs.configure(config, "web")

@@ -1,16 +1,18 @@
-"""The API's reference for people, at `/docs`: the description as one page of HTML, made at start. It loads nothing but its
-own style, and runs no script."""
+"""The API's reference for people, at `/docs`: the description as one page of HTML. It loads nothing but its own style,
+and runs no script."""
 
-import json
+import asyncio
 from collections.abc import Iterator, Sequence
+from functools import cache
 from html import escape
 from typing import Any
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.openapi import document
+from app.openapi import made
 
 JSON = dict[str, Any]
 
@@ -117,11 +119,13 @@ def render(made: JSON) -> str:
     return "\n".join(parts)
 
 
+@cache
+def _page() -> str:
+    return render(orjson.loads(made()))
+
+
 class Reference:
     """Answers with the page. It tells nothing secret, so it needs no key."""
-
-    def __init__(self) -> None:
-        self._page = render(json.loads(json.dumps(document())))
 
     def routes(self) -> list[Route]:
         """`/docs`, and its style."""
@@ -129,7 +133,7 @@ class Reference:
 
     async def page(self, _request: Request) -> Response:
         """The reference."""
-        return Response(self._page, media_type="text/html")
+        return Response(await asyncio.to_thread(_page), media_type="text/html")
 
     async def style(self, _request: Request) -> Response:
         """The reference's style sheet."""

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from secrets import token_urlsafe
@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     FilePath,
     HttpUrl,
@@ -23,7 +25,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.core.apikeys import MIN_LENGTH, ApiKey, read_api_keys
 from shared.core.colour import check_accent
@@ -88,7 +89,7 @@ def _origin_alone(url: HttpUrl) -> None:
         raise ValueError("is where web is found, such as https://onboarding.example: without path, query and user")
 
 
-Listed = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_listed)]
+Listed = Annotated[tuple[T, ...], BeforeValidator(_listed)]
 """A list, separated by commas or blanks."""
 Made = Annotated[
     SecretStr,
@@ -109,10 +110,10 @@ AgeKey = Annotated[
 ]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Settings of the service. Lists are separated by commas or blanks."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = ConfigDict(frozen=True)
 
     host: str = Field(default="0.0.0.0", description="Address that web listens on.")  # noqa: S104 - a host's router
     port: int = Field(default=8000, ge=1, le=65535, description="Port that web listens on.")
@@ -286,12 +287,17 @@ class Settings(BaseSettings):
 
 def read() -> Settings:
     """The settings of this process. Ends it with one sentence per bad value, and exit code 2."""
-    return _checked()
+    return _checked(_named(os.environ))
 
 
-def _checked(**given: Any) -> Settings:
+def _named(environment: Mapping[str, str]) -> dict[str, str]:
+    """The settings that an environment names. An empty value is none."""
+    return {name: one for each, one in environment.items() if one and (name := each.lower()) in Settings.model_fields}
+
+
+def _checked(given: Mapping[str, str]) -> Settings:
     try:
-        return Settings(**given)
+        return Settings.model_validate(given)
     except ValidationError as error:
         for one in error.errors():
             name = "".join(f"{part} " for part in one["loc"][:1]).upper()
@@ -343,6 +349,6 @@ def environment_for_operator(folders: Sequence[Path] = RUN_FOLDERS) -> dict[str,
 def read_for_operator(folders: Sequence[Path] = RUN_FOLDERS) -> tuple[Settings, bool]:
     """Settings of the operators' command, which needs Redis alone; and whether SECRET_KEY is the service's own, not one
     that is made up here. Ends the process like `read`, and like `environment_for_operator`."""
-    env = {name.lower(): value for name, value in environment_for_operator(folders).items()}
+    known = _named(environment_for_operator(folders))
     made_up = {name: token_urlsafe(MIN_SECRET) for name in ("secret_key", "api_keys")}
-    return _checked(**made_up | {n: v for n, v in env.items() if n in Settings.model_fields}), "secret_key" in env
+    return _checked(made_up | known), "secret_key" in known

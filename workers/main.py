@@ -1,5 +1,7 @@
 """The worker process: everything is made here, passed on, and taken down in order when SIGTERM comes."""
 
+from shared import lean  # isort: split
+
 import asyncio
 import os
 import secrets
@@ -320,6 +322,7 @@ class Worker:
 
 def main() -> None:
     """Work until SIGTERM."""
+    lean.ready()
     keep_private()
     config = settings.read()
     logs.configure(config, "worker")

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.requests import Request
@@ -12,7 +11,7 @@ from starlette.responses import Response
 
 from app.http import problems
 from app.http.operations import OPS, Answer, operation, reply
-from app.ops import exposition, gauges
+from app.ops import gauges
 from app.ops.models import HealthView, ReadyView
 from shared import VERSION
 from shared.core import keys, odd
@@ -79,6 +78,10 @@ class Ops:
     @operation("GET", "/metrics", Answer(200, "Prometheus' text format.", media="text/plain"), scopes=OPS)
     async def metrics(self, _request: Request) -> Response:
         """Counters, histograms and gauges, for Prometheus."""
+        from prometheus_client import CONTENT_TYPE_LATEST  # 1 MB, which a web process that nobody asks has no use for
+
+        from app.ops import exposition
+
         try:
             moment = await gauges.read(self._redis)
             switches = await answer(self._redis.hkeys(keys.SWITCH))

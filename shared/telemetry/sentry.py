@@ -5,14 +5,10 @@ type of the error; the library's or WhatsApp's own word. The mistakes of people 
 shared/core/failures.py says that nobody is to be woken never arrive.
 """
 
-from typing import Any, Literal, TypedDict, Unpack
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
-import sentry_sdk
 import structlog
-from sentry_sdk.integrations.arq import ArqIntegration
-from sentry_sdk.integrations.logging import LoggingIntegration
-from sentry_sdk.transport import Transport
-from sentry_sdk.types import Event, Hint
 
 from shared import VERSION
 from shared.core.failures import FAILURES, FailureCode, Refused
@@ -22,7 +18,15 @@ from shared.settings import Settings
 from shared.telemetry import scrub
 from shared.telemetry.metrics import ENGINE
 
+if TYPE_CHECKING:
+    from sentry_sdk import Scope
+    from sentry_sdk.transport import Transport
+    from sentry_sdk.types import Event, Hint
+
 log = structlog.get_logger()
+
+_reporting: list[str] = []
+"""The component that reports. Until there is one the SDK is not loaded, which takes 4 MB and 0.1 s."""
 
 
 class About(TypedDict, total=False):
@@ -37,7 +41,7 @@ class About(TypedDict, total=False):
     raw: str | None
 
 
-def _scrubbed(event: Event, hint: Hint) -> Event | None:
+def _scrubbed(event: "Event", hint: "Hint") -> "Event | None":
     error = hint.get("exc_info", (None, None))[1]
     if isinstance(error, Refused):
         return None  # somebody's mistake, already told to them
@@ -45,15 +49,19 @@ def _scrubbed(event: Event, hint: Hint) -> Event | None:
     return scrubbed
 
 
-def _crumb(crumb: dict[str, Any], _hint: Hint) -> dict[str, Any]:
+def _crumb(crumb: dict[str, Any], _hint: "Hint") -> dict[str, Any]:
     scrubbed: dict[str, Any] = scrub.deep(crumb)
     return scrubbed
 
 
-def configure(settings: Settings, component: str, transport: Transport | None = None) -> None:
+def configure(settings: Settings, component: str, transport: "Transport | None" = None) -> None:
     """Start reporting, when there is a DSN. To be called once, at start. `transport`: where events go instead."""
     if settings.sentry_dsn is None:
         return
+    import sentry_sdk
+    from sentry_sdk.integrations.arq import ArqIntegration
+    from sentry_sdk.integrations.logging import LoggingIntegration
+
     sentry_sdk.init(
         dsn=settings.sentry_dsn.get_secret_value(),
         transport=transport,
@@ -71,11 +79,15 @@ def configure(settings: Settings, component: str, transport: Transport | None = 
     )
     sentry_sdk.set_tag("component", component)
     sentry_sdk.set_tag("engine", ENGINE)
+    _reporting[:] = [component]
 
 
 def during(operation: str, session: SessionId | None = None) -> None:
     """Tag whatever is reported from here to the end of this request."""
-    _tag(sentry_sdk.get_isolation_scope(), operation, {"session": session})
+    if _reporting:
+        import sentry_sdk
+
+        _tag(sentry_sdk.get_isolation_scope(), operation, {"session": session})
 
 
 def report(operation: str, error: BaseException, **about: Unpack[About]) -> None:
@@ -88,9 +100,7 @@ def report(operation: str, error: BaseException, **about: Unpack[About]) -> None
         exc_info=error,
     )
     about.setdefault("error_type", type(error).__name__)
-    with sentry_sdk.new_scope() as scope:
-        _tag(scope, operation, about)
-        sentry_sdk.capture_exception(error)
+    _tell(operation, error, about)
 
 
 def ending(operation: str, code: FailureCode, **about: Unpack[About]) -> None:
@@ -121,11 +131,9 @@ def no_code(code: FailureCode, **about: Unpack[About]) -> None:
 
 def engine_died(role: str, *, code: int | None, signal: int | None, panic: str | None, **about: Unpack[About]) -> None:
     """An engine process (`linker`, `holder`, `zygote`) died by itself: tell Sentry."""
-    with sentry_sdk.new_scope() as scope:
-        for name, value in (("exitCode", code), ("signal", signal), ("panic", scrub.text(panic or ""))):
-            scope.set_extra(name, value)
-        alike = ["engine", role, panic or f"{code}/{signal}"]
-        _tell(role, f"engine: {role} died", about, alike=alike, component="engine")
+    alike = ["engine", role, panic or f"{code}/{signal}"]
+    extras = {"exitCode": code, "signal": signal, "panic": scrub.text(panic or "")}
+    _tell(role, f"engine: {role} died", about, alike=alike, extras=extras, component="engine")
 
 
 def client_refused(version: str) -> None:
@@ -147,23 +155,32 @@ def stream_error(name: str, session: SessionId) -> None:
 
 def _tell(
     operation: str,
-    said: str,
+    said: str | BaseException,
     about: About,
     *,
-    alike: list[str],
+    alike: list[str] | None = None,
     level: Literal["error", "warning"] = "error",
+    extras: Mapping[str, object] = {},
     **tags: str,
 ) -> None:
-    """Send a message; those that are `alike` make one issue."""
+    """Send a message or an error; those that are `alike` make one issue."""
+    if not _reporting:
+        return
+    import sentry_sdk
+
     with sentry_sdk.new_scope() as scope:
         _tag(scope, operation, about)
-        for name, value in tags.items():
-            scope.set_tag(name, value)
-        scope.fingerprint = alike
-        sentry_sdk.capture_message(said, level=level)
+        scope.set_tags(tags)
+        for name, value in extras.items():
+            scope.set_extra(name, value)
+        if isinstance(said, BaseException):
+            sentry_sdk.capture_exception(said)
+        else:
+            scope.fingerprint = alike
+            sentry_sdk.capture_message(said, level=level)
 
 
-def _tag(scope: sentry_sdk.Scope, operation: str, about: About) -> None:
+def _tag(scope: "Scope", operation: str, about: About) -> None:
     session, failure, phone = about.get("session"), about.get("failure"), about.get("phone")
     tags = {
         "operation": operation,

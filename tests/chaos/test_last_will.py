@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from tests.chaos.test_workers import KILLED, LAPSED, owner
 from tests.e2e.stack import Stack
 from tests.recovery import Recovery
 from tests.waiting import until
+from workers.lastwill.left import waiting
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
@@ -69,7 +69,7 @@ async def test_the_sessions_of_a_killed_worker_are_taken_over(
     await until(lambda: not speaker.is_running() or speaker.status() == psutil.STATUS_ZOMBIE)
 
 
-@pytest.mark.parametrize("word", [b"", b"."], ids=["killed", "stopped"])
+@pytest.mark.parametrize("word", [b"", b"\n"], ids=["killed", "stopped"])
 async def test_nothing_is_said_while_one_process_lives_or_after_a_good_bye(own_redis: LocalRedis, word: bytes) -> None:
     """The test holds the life line itself, as an engine process does that takes long to die."""
     redis = Redis.from_url(own_redis.url)
@@ -78,12 +78,8 @@ async def test_nothing_is_said_while_one_process_lives_or_after_a_good_bye(own_r
     await leases.acquire(session, worker)
     end, line = os.pipe()
     speaker = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "workers.lastwill",
-        str(end),
-        worker,
-        pass_fds=(end,),
+        *waiting(worker),
+        stdin=end,
         env=os.environ | {"REDIS_URL": own_redis.url, "SECRET_KEY": 32 * "s", "API_KEYS": 32 * "k"},
         cwd=Path(__file__).parents[2],
     )

@@ -54,7 +54,7 @@ ONBOARDING = {
 
 IDLE_PROCESSES = 3
 """The worker, its zygote and the linker that waits for the first click."""
-IDLE_OWN_MB = 100.0
+IDLE_OWN_MB = 78.0
 
 
 def _near(counted: float, today: float) -> bool:

@@ -24,7 +24,8 @@ class Options(Line):
     `device_name` is what the phone shows under Linked devices; `proxy_url` (http:// or socks5://) is None for what
     HTTPS_PROXY says, which Go reads by itself. `library` is the file to load in place of the installed one. `linking` and
     `devices` are the folders that linkers and holders may write to; None does not hold them to any, which tests use.
-    `reads`: files that the library reads besides, such as the certificate of the database.
+    `reads`: files that the library reads besides, such as the certificate of the database. `awaited`: somebody waits for
+    the process, which does not warm itself up.
     """
 
     device_name: str
@@ -33,6 +34,7 @@ class Options(Line):
     linking: tuple[str, ...] | None = None
     devices: tuple[str, ...] | None = None
     reads: tuple[str, ...] = ()
+    awaited: bool = False
 
 
 class Fork(Line):

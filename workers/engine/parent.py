@@ -33,7 +33,7 @@ LINGER_LIMIT = 2.0
 #: Everything else, every secret of the worker among it, stays with the worker. `WA_` begins what the emulator and the
 #: tests tell their own.
 _KNOWN = frozenset(
-    {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "MAGIC", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+    {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR"}
     | {"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "all_proxy", "no_proxy"}
 )
 _BEGINNINGS = ("LC_", "PYTHON", "GO", "LD_", "MALLOC_", "FAKETIME", "WA_")

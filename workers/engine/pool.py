@@ -54,7 +54,7 @@ class LinkerPool:
             if linker.library == self._engines.library:
                 return linker
             await linker.kill()
-        return await self._engines.linker()
+        return await self._engines.linker(awaited=True)
 
     async def refresh(self) -> None:
         """Replace the spares that have another library loaded than fresh ones would."""

@@ -185,9 +185,11 @@ class Engines:
         if self._zygote is not None:
             self._zygote.order(Alive(seconds=seconds))
 
-    async def linker(self) -> Linker:
-        """A fresh linker, ready. `LinkerPool.take` has them warm. Raises `EngineFailed`."""
-        return await self._ready(Linker, Role.LINKER, from_linker)
+    async def linker(self, *, awaited: bool = False) -> Linker:
+        """A fresh linker, ready, and warm unless it is `awaited`: `LinkerPool.take` has them warm. Raises `EngineFailed`."""
+        return await self._ready(
+            Linker, Role.LINKER, from_linker, self._options.model_copy(update={"awaited": awaited})
+        )
 
     async def try_library(self, library: str) -> None:
         """Load the file once, in a process of its own. Raises `EngineFailed` when it does not load."""

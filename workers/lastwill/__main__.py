@@ -1,28 +1,41 @@
-"""Speaks for a worker that was killed: `python -m workers.lastwill FD WORKER`, FD being the end of its life line.
+"""Speaks for a worker that was killed: `python -m workers.lastwill WORKER`. Who waits until then is in `left.py`."""
 
-The life line is a pipe. Its other end is held by the worker, its zygote and every engine process, and by nobody else. A
-worker that stops in order writes into it. If it ends with nothing in it, all of them are gone: the kernel says so, and
-another worker may take the sessions over at once. Otherwise the others learn of it when the heartbeat lapses.
+from shared import lean  # isort: split
 
-One runs beside each worker, so nothing is imported until there is something to say.
-"""
-
-import os
-import signal
+import asyncio
 import sys
+from contextlib import suppress
+
+from redis.exceptions import RedisError
+
+from shared import settings
+from shared.core import keys
+from shared.core.ids import WorkerId
+from shared.jobs.queue import client, enqueue, soon_again
+from shared.settings import Settings
+from shared.state import pool as redis_pool
+from shared.wa import Wa
+
+PATIENCE_SECONDS = 6.0
+"""By then the heartbeat has lapsed, and the others know without us."""
 
 
-def main() -> None:
-    """Wait for the end of the life line; then speak, if the worker has not said good-bye."""
-    # A host signals all processes of the worker when it stops it. This one goes after the worker.
-    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(one, signal.SIG_IGN)
-    if os.read(int(sys.argv[1]), 1):
-        return
-    from workers.lastwill.words import speak  # it costs 30 MB, which a waiting process must not
+def speak(worker: str) -> None:
+    """End the heartbeat of `worker`, and call for a sweep. If Redis is away, nothing is said."""
+    with suppress(RedisError, OSError, TimeoutError):
+        asyncio.run(_speak(WorkerId(worker), settings.read()))
 
-    speak(sys.argv[2])
+
+async def _speak(worker: WorkerId, config: Settings) -> None:
+    redis = client(redis_pool.pool(config))
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            if await Wa(redis)("last_will", worker=worker):
+                await enqueue(redis, keys.QUEUE_SESSIONS, "sweep", job_id=soon_again("sweep"))
+    finally:
+        await redis.aclose(close_connection_pool=True)
 
 
 if __name__ == "__main__":
-    main()
+    lean.ready()
+    speak(sys.argv[1])

@@ -34,7 +34,7 @@ def facts(options: Options) -> dict[str, object]:
         and ours.Client(library, "x")._neonize.uuid not in client._neonize.uuid,
         "jid": ours.format_jid(client._neonize.jid),
         "neonize frees what Stop returns": gocode.Stop.restype is ctypes.c_void_p,
-        "ours does not": ours._stop.restype is None,
+        "ours does not": ours._STOP(("Stop", gocode)).restype is None,
         "the hook for words exists": callable(getattr(NewAClient, "_NewAClient__onLoginStatus", None)),
     }
 

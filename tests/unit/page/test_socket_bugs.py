@@ -13,10 +13,10 @@ from app.main import Application
 from app.onboarding import Onboarding
 from app.page.relay import Relay
 from app.page.socket import Browser
+from shared import settings
 from shared.core.ids import CompanyId
 from shared.core.protocol import CloseCode
 from shared.jobs.queue import client
-from shared.settings import Settings
 from shared.state.claims import Claims
 from shared.state.cooldowns import Cooldowns
 from shared.state.rescue import Rescue
@@ -38,7 +38,7 @@ async def test_a_bug_in_a_socket_reaches_sentry_and_ends_that_socket_alone(
         "PUBLIC_URL": "http://testserver",
     }.items():
         monkeypatch.setenv(name, value)
-    config, transport = Settings(), Remembering()
+    config, transport = settings.read(), Remembering()
     sentry.configure(config, "web", transport)
     fake = FakeAsyncRedis(version=(7,))
     redis = client(fake.connection_pool)

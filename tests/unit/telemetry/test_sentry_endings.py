@@ -4,9 +4,9 @@ import pytest
 import sentry_sdk
 from sentry_sdk.transport import Transport
 
+from shared import settings
 from shared.core.failures import FAILURES, Blame, FailureCode
 from shared.core.ids import SessionId
-from shared.settings import Settings
 from shared.telemetry import sentry
 
 SESSION = SessionId("company_salon-1")
@@ -31,7 +31,7 @@ def heard(monkeypatch):
     monkeypatch.setenv("SECRET_KEY", "a-secret-for-tests-that-is-long-enough")
     monkeypatch.setenv("API_KEYS", "an-api-key-for-tests")
     transport = Remembering()
-    sentry.configure(Settings(), "worker", transport)
+    sentry.configure(settings.read(), "worker", transport)
     yield transport.events
     sentry_sdk.get_global_scope().set_client(None)
 

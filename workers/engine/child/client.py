@@ -33,7 +33,6 @@ logging.getLogger().setLevel(logging.WARNING)
 logging.getLogger("neonize.utils.log").setLevel(logging.WARNING)
 
 import neonize.aioze.client as binding  # noqa: E402
-import pylibmagic  # noqa: E402, F401  (before neonize: shows python-magic the libmagic it brings)
 from neonize._binder import ProxySettings, gocode  # noqa: E402
 from neonize.aioze import events as ev  # noqa: E402
 from neonize.aioze.client import NewAClient  # noqa: E402
@@ -54,8 +53,8 @@ ENTRY = 0.005
 SECONDS_END = 10**11
 
 # neonize binds Stop, which returns nothing, as returning a string to free: whatever is in the register gets freed.
-# This is the same symbol with its true type.
-_stop = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(("Stop", gocode))
+# This is the true type of the same symbol.
+_STOP = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
 
 
 class Library:
@@ -140,7 +139,7 @@ class Client:
         except TimeoutError:
             pass
         async with self._library.lock:
-            await asyncio.to_thread(_stop, self._neonize.uuid)
+            await asyncio.to_thread(_STOP(("Stop", gocode)), self._neonize.uuid)
 
     async def pair_phone(self, phone: str) -> str:
         """A pairing code for the E.164 number. Not before the first QR. Raises `ClientError`."""

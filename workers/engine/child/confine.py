@@ -30,7 +30,7 @@ _SYSTEM = (
     "/dev/zero", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/run/nscd", "/var/lib/ca-certificates",
 )  # fmt: skip
 """Files that Python, Go and libc read: libraries, names, certificates, time zones, the state of the machine."""
-_FROM_ENVIRONMENT = ("SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH", "LD_PRELOAD", "MAGIC")
+_FROM_ENVIRONMENT = ("SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH", "LD_PRELOAD")
 _held: list[str] = []
 
 

@@ -58,7 +58,8 @@ async def main(sock: socket.socket, options: Options) -> None:
     # Threads: two clients (the second after a silent login), one that warms up, and calls.
     library = Library(options, threads=16)
     pipe = await Pipe.open(sock, to_linker)
-    await warm_up(library)
+    if not options.awaited:
+        await warm_up(library)
     await pipe.send(Ready(held=seal()))
     start = await pipe.receive()
     if start is None:

@@ -5,9 +5,14 @@ first verifies one (14 ms), makes its tables, and SQLite its first schema. So th
 loopback whose certificate is refused, with an empty store in memory. That dial fails, and a failed dial is the one end
 of an unpaired client after which no thread stays.
 Measured, `start` to first QR in a fresh process: 33 ms without this, 13 ms with it, 12 ms the second time.
+
+What the library has read of its file meanwhile is given back: 13 MB, which the kernel has at hand when they are wanted.
 """
 
 import asyncio
+import ctypes
+import mmap
+import re
 import ssl
 from pathlib import Path
 
@@ -17,6 +22,8 @@ from workers.engine.child.client import Client, Library
 _STORE = "warm?mode=memory&cache=shared&_foreign_keys=on&x="
 #: Until the dial must have failed, in seconds. A linker that is slow to warm up is still a linker.
 _LIMIT = 3.0
+#: Parts of the library's file in memory, as /proc/self/smaps tells them, that may not be written to and never were.
+_CLEAN = re.compile(r"^(\w+)-(\w+) r-.p .*/neonize-.*\n(?:\w+: .*\n)*?Anonymous: +0 kB", re.MULTILINE)
 
 
 async def warm_up(library: Library) -> None:
@@ -35,3 +42,11 @@ async def warm_up(library: Library) -> None:
         pass
     finally:
         server.close()
+    _give_back()
+
+
+def _give_back() -> None:
+    libc = ctypes.CDLL(None)
+    for start, end in _CLEAN.findall(Path("/proc/self/smaps").read_text(encoding="ascii", errors="replace")):
+        at = int(start, 16)
+        libc.madvise(ctypes.c_void_p(at), ctypes.c_size_t(int(end, 16) - at), mmap.MADV_DONTNEED)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn, Protocol, assert_never, cast
 
 from workers.engine.child.confine import confine
-from workers.engine.child.preload import load_instead, preload
+from workers.engine.child.preload import load_library, preload
 from workers.engine.child.process import BUG, arrange_descriptors, die_with, run
 from workers.engine.orders import PACKET, Alive, Died, Fork, Forked, Kill, Options, Role, to_zygote
 from workers.engine.protocol import Line
@@ -156,8 +156,7 @@ class Zygote:
         names = {Role.LINKER: "workers.engine.child.linker", Role.HOLDER: "workers.engine.child.holder"}
 
         async def main(sock: socket.socket) -> None:
-            if order.options.library is not None:
-                load_instead(order.options.library)
+            load_library(order.options.library)
             # Imported here, in the child: this loads neonize's library.
             module = cast(EngineModule, importlib.import_module(names[order.role]))
             await module.main(sock, order.options)
