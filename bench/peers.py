@@ -107,7 +107,8 @@ async def _texts(run: Run, emulator: Emulator, place: Path) -> list[Line]:
                 "known": await _rate(emulator, client, number, known * (texts // people)),
                 "new": await _rate(emulator, client, number, [str(next(_people)) for _ in range(new)]),
             }
-            lines += [Line(f"texts to {kind} people, {where}", rate, "/s") for kind, rate in rates.items()]
+            note = "it does not wait for WhatsApp's word"
+            lines += [Line(f"texts to {kind} people, {where}", rate, "/s", note=note) for kind, rate in rates.items()]
             run.say(f"texts, {where}: {rates['known']:.1f} and {rates['new']:.1f} /s")
     return lines
 

@@ -1,7 +1,7 @@
 """The time. Moments are Redis', since hosts' clocks differ; what passes is counted by the host's monotonic clock.
 
-A process learns Redis' time with its first connection, and again and again (shared/state/pool.py). Before that, and in
-processes without Redis, the host's clock is all there is.
+A process learns Redis' time with its first connection (shared/state/pool.py), and with each look at the switches
+(shared/state/switches.py). Before that, and in processes without Redis, the host's clock is all there is.
 """
 
 import time

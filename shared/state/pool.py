@@ -76,13 +76,6 @@ class Patience(Retry):
                 _until.reset(token)
 
 
-async def set_clock(redis: Redis) -> None:
-    """Learn Redis' time again: clocks drift apart."""
-    asked = time.monotonic_ns()
-    seconds, micros = await redis.time()
-    clock.set_by(seconds * 1_000_000 + micros, asked, time.monotonic_ns())
-
-
 class Identity:
     """Which server a process talks to. After a restart, or behind a name that leads elsewhere now, it is another one,
     which may have gone back to an earlier state."""

@@ -15,6 +15,7 @@ timeline, so that a switch thrown by hand is on record as well, and once.
 import asyncio
 import contextlib
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ from redis.exceptions import RedisError
 
 from shared.core import clock, keys
 from shared.core.webversion import VersionWish, parse_wish
-from shared.state.pool import PASSING, set_clock
+from shared.state.pool import PASSING
 from shared.wa import Wa
 
 log = structlog.get_logger()
@@ -140,7 +141,6 @@ class Switches:
             self._look.clear()
             try:
                 await self.look()
-                await set_clock(self._redis)
                 word = clock.in_words(clock.skew_ms())
                 if word not in {told, "ok"}:
                     log.warning("clock.off", by=word)
@@ -153,8 +153,11 @@ class Switches:
 
     async def _run(self, by: str, why: str, name: str | None = None, value: str | None = None) -> Board:
         names = {"switch": keys.SWITCH, "switch_seen": keys.SWITCH_SEEN, "operators": keys.OPERATORS}
-        on = await self._wa("throw", names=names, looks=name is None, by=by, why=why, name=name, value=value)
-        board = Board(dict(on))
+        asked = time.monotonic_ns()
+        said = await self._wa("throw", names=names, looks=name is None, by=by, why=why, name=name, value=value)
+        if name is None:  # clocks drift apart
+            clock.set_by(said["now"] * 1000, asked, time.monotonic_ns())
+        board = Board(dict(said["on"]))
         if board != self.board:
             self.board = board
             self._on_change(board)

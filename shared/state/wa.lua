@@ -1085,7 +1085,7 @@ function script.record()
 end
 
 -- Throws a switch (value '' throws it off), and records whatever differs from what was last seen: also what was thrown by
--- hand. Answers the switches.
+-- hand. Answers the switches, and the time.
 function script.throw()
   if arg.name then
     if arg.value == '' then
@@ -1111,7 +1111,7 @@ function script.throw()
       note(name, 'switch.off', '')
     end
   end
-  return now
+  return { on = now, now = now_ms() }
 end
 
 -- The call ---------------------------------------------------------------------------------------------------------------
