@@ -30,10 +30,10 @@ HELD_MS = 30_000
 MOST_WAITING = 2000
 """So many messages of a session that have come in wait for a receiver that is away; what comes beyond is counted, and
 told."""
-LOOKED_AT = 200
+LOOKED_AT = 100
 """So many events that are due are looked at in one step."""
 CROWDED_MS = 1_000
-"""Time for which events are passed over of a receiver that has enough to do, if so many of them are due."""
+"""If all of these are for receivers that have enough to do, they are put off for so long, and others are looked at."""
 
 Told = dict[str, Any]
 """An event as the scripts take it."""

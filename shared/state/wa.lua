@@ -803,7 +803,7 @@ local function take_due()
     if crowded then passed[#passed + 1] = id end
   end
   local full = #taken >= arg.takes
-  if #due >= arg.look and not full then -- many that wait for one receiver hide nobody behind them
+  if #due >= arg.look and #taken == 0 and not full then -- many that wait for one receiver hide nobody behind them
     for place, id in ipairs(passed) do call('ZADD', key.webhooks, whole(now + arg.crowded + place), id) end
     passed = {}
   end

@@ -22,6 +22,7 @@ from shared.core.phone import masked
 from shared.core.protocol import Body, CodeView, DeviceView, FailureView, MessageType, Method, QrView
 from shared.core.signing import key_of, new_secret, old_signature, signed_headers
 from shared.settings import Settings
+from shared.state import events as events_module
 from shared.state.claims import Claims, Subject, queued
 from shared.state.events import EventShelf, News, Result, Tried
 from shared.state.outbox import Message, Outbox
@@ -459,7 +460,9 @@ async def test_a_receiver_that_is_away_for_a_day_is_given_up_and_that_is_counted
     assert await redis.zrange(keys.DEAD_WEBHOOKS, 0, -1) == [b"e1"]
 
 
-async def test_a_receiver_that_hangs_holds_up_no_other(shelf, news, redis, hooks, answers):
+@pytest.mark.parametrize("looked_at", [events_module.LOOKED_AT, 10])
+async def test_a_receiver_that_hangs_holds_up_no_other(shelf, news, redis, hooks, answers, monkeypatch, looked_at):
+    monkeypatch.setattr(events_module, "LOOKED_AT", looked_at)
     await Receivers(CONFIG, redis).put(COMPANY, "https://hangs.example/", SECRET, None)
     answers.hanging.add("https://hangs.example/")
     for number in range(40):
