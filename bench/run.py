@@ -1,5 +1,6 @@
 """What the rows share: progress, places for files, an emulator, a Redis, and companies that are linked already."""
 
+import asyncio
 import contextlib
 import sys
 import tempfile
@@ -24,6 +25,7 @@ class Run:
     folder: Path
     _began: float = field(default_factory=time.monotonic)
     _fleet: Fleet | None = None
+    _growing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _of_fleet: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     def say(self, text: str) -> None:
@@ -53,12 +55,13 @@ class Run:
 
     async def fleet(self, count: int) -> Fleet:
         """At least so many linked companies; made once in a run, as each costs a pairing."""
-        if self._fleet is None:
-            emulator = await self._of_fleet.enter_async_context(Emulator.start(life=0))
-            self._fleet = Fleet(emulator, self.place(), self.say)
-            self._of_fleet.callback(self._fleet.close)
-        await self._fleet.grow(count)
-        return self._fleet
+        async with self._growing:
+            if self._fleet is None:
+                emulator = await self._of_fleet.enter_async_context(Emulator.start(life=0))
+                self._fleet = Fleet(emulator, self.place(), self.say)
+                self._of_fleet.callback(self._fleet.close)
+            await self._fleet.grow(count)
+            return self._fleet
 
     async def forget_fleet(self) -> None:
         """At the end, and after a row that failed: what spoiled that row must not spoil the next."""
