@@ -13,6 +13,7 @@ from shared.core import keys
 from shared.core.clock import now_ms, skew_ms
 from shared.core.ids import WorkerId
 from shared.telemetry.metrics import ENGINE
+from shared.wa import Wa
 from workers.engine.processes import Engines
 from workers.holding.sessions import Sessions
 from workers.jobs import Places
@@ -67,7 +68,7 @@ class Report:
         most: int,
         engines: Engines,
     ) -> None:
-        self._redis = redis
+        self._wa = Wa(redis)
         self._worker = worker
         self._places = places
         self._sessions = sessions
@@ -118,7 +119,6 @@ class Report:
             "held": self._engines.held,
             "quarantined": ",".join(self._sessions.quarantined),
         }
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hset(keys.worker(self._worker), mapping=fields)
-            pipe.pexpire(keys.worker(self._worker), keys.WORKER_TTL)
-            await pipe.execute()
+        told = [[name, str(value)] for name, value in fields.items()]
+        names = {"worker": keys.worker(self._worker)}
+        await self._wa("report", names=names, looks=True, fields=told, ttl=keys.WORKER_TTL)

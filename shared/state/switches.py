@@ -31,7 +31,7 @@ from shared.wa import Wa
 
 log = structlog.get_logger()
 
-LOOK_SECONDS = 15.0
+LOOK_SECONDS = 20.0
 """Between two looks of a process by itself: bounds the harm of a call that was lost."""
 PAUSE, QR_ONLY, LOG_LEVEL, WEB_VERSION = "pause", "qr-only", "log-level", "web-version"
 LEVELS = ("debug", "info", "warning", "error")

@@ -1065,14 +1065,25 @@ end
 
 -- Scripts: what operators steer and read ----------------------------------------------------------------------------------
 
-local function record(stream, fields)
-  local flat = {}
+local function flat(fields)
+  local found = {}
   for _, field in ipairs(fields) do
-    flat[#flat + 1] = field[1]
-    flat[#flat + 1] = field[2]
+    found[#found + 1] = field[1]
+    found[#found + 1] = field[2]
   end
-  call('XADD', stream, 'MAXLEN', '~', facts.timeline_length, '*', unpack(flat))
+  return unpack(found)
+end
+
+local function record(stream, fields)
+  call('XADD', stream, 'MAXLEN', '~', facts.timeline_length, '*', flat(fields))
   call('PEXPIRE', stream, facts.timeline)
+end
+
+-- A worker's report on itself, in the place of its last one.
+function script.report()
+  call('HSET', key.worker, flat(arg.fields))
+  call('PEXPIRE', key.worker, whole(arg.ttl))
+  return true
 end
 
 -- Writes a line for the operators (`fields`: {name, value} pairs), and counts it. With `event`, also into the timeline of

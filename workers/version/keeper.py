@@ -35,7 +35,7 @@ from workers.version.source import FoundRevision, NoRevision
 
 log = structlog.get_logger()
 
-LOOK_SECONDS = 15.0
+LOOK_SECONDS = 20.0
 """Between two looks at what other workers have found."""
 TRY_SECONDS = 600.0
 """Between two questions to WhatsApp, and between two tries of a refused session while nothing helps."""

@@ -275,6 +275,11 @@ async def a_record(world: World) -> Callable[[], Awaitable[object]]:
     return lambda: Wa(world.redis)("record", SESSION, names={"stream": keys.OPERATORS}, **about)
 
 
+async def a_report(world: World) -> Callable[[], Awaitable[object]]:
+    names = {"worker": keys.worker(ONE)}
+    return lambda: Wa(world.redis)("report", names=names, looks=True, fields=[["sessions", "7"]], ttl=keys.WORKER_TTL)
+
+
 async def a_switch(world: World) -> Callable[[], Awaitable[object]]:
     return lambda: Switches(world.redis).throw("pause", "on", by="anna", why="why")
 
@@ -320,6 +325,7 @@ SAID = {
     "take_jobs": a_jobs_taking,
     "due_queues": a_look_at_queues,
     "record": a_record,
+    "report": a_report,
     "throw": a_switch,
 }
 
