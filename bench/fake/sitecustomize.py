@@ -7,7 +7,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-_FAKES = {"workers.engine.child.linker": "linker.py", "workers.engine.child.holder": "holder.py"}
+_FAKES = {f"workers.engine.child.{name}": f"{name}.py" for name in ("preload", "linker", "holder")}
 
 
 class _Finder:
