@@ -19,7 +19,7 @@ from shared.core import keys
 from shared.core.events import IncomingMessage
 from shared.core.ids import CompanyId, SessionId, company_of
 from shared.settings import Settings
-from shared.state.events import Arrival, Due, EventShelf, Result, Taking, Tried
+from shared.state.events import Arrival, Due, EventShelf, Result, Tried
 from shared.state.pool import PASSING
 from shared.state.receivers import Receivers
 from workers.sender import Sender
@@ -110,9 +110,9 @@ class Webhooks:
         del self._ended[: len(ended)]
         for arrival, word in zip(come, step.words, strict=True):
             self._come.popleft()
-            if word is Taking.FULL:
+            if word == "full":
                 log.warning("inbox.full", session=arrival.session)
-            if word is Taking.BEHIND:
+            if word == "behind":
                 self._followed.add(company_of(arrival.session))
         self._full = step.full
         for one in step.due:

@@ -151,23 +151,14 @@ class Arrival:
     lost: int = 0
 
 
-class Taking(StrEnum):
-    """The lot of a message that has come in."""
-
-    TOLD = "told"
-    BEHIND = "behind"  # it is told when the one before has been taken
-    AGAIN = "again"  # it was told before
-    FULL = "full"  # too many wait
-    UNWANTED = "unwanted"  # no receiver wants it
-
-
 @dataclass(frozen=True, slots=True)
 class ShelfStep:
-    """The answer to one step. `words`: of each message that came in. `full`: more events are due than there was room for.
+    """The answer to one step. `words`: of each message that came in, `told`, or `behind` the one before, `again`, as it
+    was told before, `full`, as too many wait, or `unwanted`. `full`: more events are due than there was room for.
     `wait`: seconds until the next is due."""
 
     due: list[Due]
-    words: list[Taking]
+    words: list[str]
     full: bool
     wait: float
 
@@ -215,7 +206,7 @@ class EventShelf:
             crowded=CROWDED_MS,
         )
         due = [one for told in many(said["events"]) if (one := await self._due(told))]
-        return ShelfStep(due, list(map(Taking, many(said["words"]))), said["full"], said["wait"] / 1000)
+        return ShelfStep(due, many(said["words"]), said["full"], said["wait"] / 1000)
 
     def _arrived(self, arrival: Arrival) -> Told:
         session, message = arrival.session, arrival.message

@@ -6,7 +6,7 @@ import pytest
 from shared.core import keys
 from shared.core.events import DEFAULT_EVENTS, Event, EventType
 from shared.state import events as module
-from shared.state.events import Arrival, EventShelf, News, Result, Taking, Tried
+from shared.state.events import Arrival, EventShelf, News, Result, Tried
 from tests.unit.world import SESSION
 from workers.engine import protocol as pipe
 from workers.holding.inbox import incoming
@@ -29,7 +29,7 @@ def message(whatsapp_id, **more):
 
 async def put(shelf, session, said, **more):
     (word,) = (await shelf.step(0, come=[Arrival(session, said, **more)])).words
-    return word is not Taking.FULL
+    return word != "full"
 
 
 async def settle(shelf, due, result, **more):
