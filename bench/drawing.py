@@ -7,7 +7,7 @@ from html import escape
 
 from bench.result import number
 
-WIDTH, LABELS, RIGHT = 820, 340, 90
+WIDTH, LABELS, RIGHT = 820, 400, 70
 _STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#17202a}.soft{fill:#56626e;font-size:11px}.head{font-weight:600;font-size:15px}"
     ".ground{fill:#fff}.ours{fill:#3a56b0;stroke:#3a56b0}.floor{fill:#b9c2cc;stroke:#b9c2cc}"
@@ -82,23 +82,27 @@ def curves(title: str, unit: str, lines: Sequence[Curve], note: str, *, log: boo
     for step in range(5):
         y = bottom - step / 4 * (bottom - top)
         body.append(f'<line class="axis" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>')
-        body.append(f'<text class="soft" x="16" y="{y + 4}">{number(high * step / 4)} {escape(unit)}</text>')
+        said = f"{high * step / 4:g} {unit}"
+        body.append(f'<text class="soft" x="16" y="{y + 4}">{escape(said)}</text>')
     marks = sorted({x for line in lines for x, _ in line.dots}) if log else [last * step / 4 for step in range(5)]
     under = [(place((mark, 0))[0] - 8, f"{mark:,.0f}") for mark in marks]
     body += [f'<text class="soft" x="{x:.1f}" y="{bottom + 16}">{mark}</text>' for x, mark in under]
+    named: list[float] = []
     for line in lines:
         way = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, line.points))
         body.append(f'<polyline class="line {line.kind}" points="{way}"/>')
         body += [f'<circle class="{line.kind}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>' for x, y in map(place, line.dots)]
         x, y = place(line.points[-1])
-        body.append(f'<text x="{x + 8:.1f}" y="{y + 4:.1f}">{escape(line.name)}</text>')
+        free = (at for at in (y, y - 16, y + 16) if all(abs(at - other) >= 14 for other in named))
+        named.append(next(free, y))
+        body.append(f'<text x="{x + 8:.1f}" y="{named[-1] + 4:.1f}">{escape(line.name)}</text>')
     return _document(title, bottom + 50, body, note)
 
 
 def _round(value: float) -> float:
-    """The next number above with one digit."""
-    digit = 10.0 ** math.floor(math.log10(value)) if value > 0 else 1.0
-    return math.ceil(value / digit) * digit
+    """The next number above that divides well by four."""
+    power = 10.0 ** math.floor(math.log10(value)) if value > 0 else 1.0
+    return next(step * power for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if step * power >= value)
 
 
 def _document(title: str, height: int, body: Sequence[str], note: str) -> str:
