@@ -6,23 +6,25 @@ described in docs/environment.md. Ctrl-C stops all of it.
 """
 
 import argparse
+import asyncio
 import fcntl
-import io
 import json
 import os
 import secrets
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 from app.local import redis as local_redis
-from app.local.processes import die_with_parent, run_procfile
+from app.local.greeting import Greeting, greet
+from app.local.guard import guarded
+from app.local.processes import run_procfile
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -58,7 +60,7 @@ def options(arguments: list[str] | None = None) -> Arguments:
     parser.add_argument("--page", default="", metavar="URL", help="show this address instead of a first link")
     parser.add_argument("--log", type=Path, help="a file for what the processes say, instead of the terminal")
     asked = parser.parse_args(arguments)
-    return Arguments(asked.folder.resolve(), asked.procfile, asked.page, asked.log)
+    return Arguments(asked.folder.resolve(), asked.procfile.resolve(), asked.page, asked.log)
 
 
 def environment(given: Mapping[str, str], folder: Path) -> dict[str, str]:
@@ -148,75 +150,57 @@ def has_display(env: Mapping[str, str]) -> bool:
     return sys.platform == "darwin" or "DISPLAY" in env or "WAYLAND_DISPLAY" in env
 
 
-@contextmanager
-def greeting(env: Mapping[str, str], asked: Arguments) -> Iterator[None]:
-    """The process that waits until all is ready and then shows the first link, or the page."""
-    told = {
-        "base": f"http://{'[::1]' if ':' in env['HOST'] else '127.0.0.1'}:{env['PORT']}",
-        "key": env["API_KEYS"].replace(",", " ").split()[0],
-        "folder": str(asked.folder),
-        "page": asked.page,
-        "log": str(asked.log or ""),
-        "display": has_display(env),
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app.local.greeting"],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        preexec_fn=die_with_parent,  # noqa: PLW1509 - we have no threads
-    )
-    assert process.stdin is not None  # noqa: S101 - we asked for a pipe
-    process.stdin.write(json.dumps(told).encode())
-    process.stdin.close()
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
 def run(asked: Arguments, given: Mapping[str, str]) -> int:
     """Everything, until a signal or a death; the exit code. Raises CannotStartError and NoRedisError."""
     with ExitStack() as stack:
         lock = stack.enter_context(only_one(asked.folder))
         env = environment(given, asked.folder)
+        guard = stack.enter_context(guarded())
         redis = None
         if "REDIS_URL" not in env:
-            redis = stack.enter_context(local_redis.running(asked.folder / "redis", in_child=die_with_parent))
+            redis = stack.enter_context(local_redis.running(asked.folder / "redis"))
+            guard(redis.pid)
             env["REDIS_URL"] = redis.url
         told = {name: env[name] for name in ("REDIS_URL", "SECRET_KEY", "API_KEYS", "HOST", "PORT")}
         told |= {name: env[name] for name in ALSO_TOLD if name in env}
-        _write_private(asked.folder / "running.json", json.dumps(told))
+        with _private(asked.folder / "running.json") as file:
+            json.dump(told, file)
         stack.callback((asked.folder / "running.json").unlink, missing_ok=True)
-        stack.enter_context(greeting(env, asked))
-        log = stack.enter_context(unbuffered(asked.log or sys.stdout.fileno()))
-        beside = redis.process if redis else None
-        code = run_procfile(asked.procfile, env, keep_open=lock, beside=beside, log=log)
+        greeting = Greeting(
+            base=f"http://{'[::1]' if ':' in env['HOST'] else '127.0.0.1'}:{env['PORT']}",
+            key=env["API_KEYS"].replace(",", " ").split()[0],
+            folder=asked.folder,
+            page=asked.page,
+            log=asked.log,
+            display=has_display(env),
+        )
+        log = stack.enter_context(_private(asked.log)) if asked.log else sys.stdout
+        running = run_procfile(
+            asked.procfile,
+            env,
+            keep_open=lock,
+            guard=guard,
+            log=log,
+            redis=redis.process if redis else None,
+            beside=greet(greeting),
+        )
+        code = asyncio.run(running)
         if code and asked.log:
             sys.stderr.write(f"{asked.log} may say why.\n")
         return code
 
 
-def unbuffered(target: Path | int) -> TextIO:
-    """A file whose text is written at once. A buffered one refuses what a signal's handler prints in the midst of a line,
-    and the launcher would end with a traceback instead of stopping its processes."""
-    if isinstance(target, Path):
-        target.unlink(missing_ok=True)
-        target.touch(mode=0o600)
-    raw = open(target, "wb", buffering=0, closefd=isinstance(target, Path))  # noqa: SIM115 - the wrapper closes it
-    return io.TextIOWrapper(raw, encoding="utf-8", errors="replace", write_through=True)
-
-
-def _write_private(path: Path, text: str) -> None:
-    with suppress(FileNotFoundError):
-        path.unlink()
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
+def _private(path: Path) -> TextIO:
+    """A new file that its owner alone may read."""
+    path.unlink(missing_ok=True)
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
 
 
 def main() -> int:
     """The command."""
     asked = options()
+    for stream in (sys.stdout, sys.stderr):
+        cast(TextIOWrapper, stream).reconfigure(errors="replace")  # whatever the terminal can write
     signal.signal(signal.SIGTERM, _interrupt)  # until the processes run: leave the blocks, stop what was started
     try:
         return run(asked, os.environ)

@@ -1,30 +1,33 @@
-"""Waits until the service is ready, asks it for a first link, and shows it; or the page that was given instead. A process
-beside `app.local`, which tells it on stdin where the service is: it prints one box and is done."""
+"""Waits until the service is ready, asks it for a first link, and shows it; or the page that was given instead."""
 
+import asyncio
 import http.client
 import json
-import sys
+import math
 import time
 import urllib.error
 import urllib.request
 import webbrowser
 from contextlib import suppress
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 COMPANY = {"companyId": "demo", "companyName": "Salon Aurora"}
 PATIENCE_SECONDS = 30.0
 POLL_SECONDS = 0.1
 
 
-class Launched(NamedTuple):
-    """Message of `app.local`. `page`: an address to show instead of a first link, and to open if `display` is there;
-    `log`: the file with what the processes say; both may be empty."""
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What is to be said, and of which service. `page`: an address to show instead of a first link, and to open if
+    `display` is there; `log`: the file with what the processes say."""
 
     base: str
     key: str
-    folder: str
+    folder: Path
     page: str = ""
-    log: str = ""
+    log: Path | None = None
     display: bool = False
 
 
@@ -48,28 +51,26 @@ def call(base: str, path: str, *, key: str | None = None, body: object = None) -
         return 0, b""
 
 
-def wait_until_ready(base: str) -> None:
-    """Returns when /readyz says so. Says once what is missing when it takes long."""
-    complained = False
-    began = time.monotonic()
+async def wait_until_ready(base: str) -> None:
+    """Return when /readyz says so. If that takes long, say once what is missing."""
+    complains = time.monotonic() + PATIENCE_SECONDS
     while True:
-        status, body = call(base, "/readyz")
+        status, body = await asyncio.to_thread(call, base, "/readyz")
         if status == 200:
             return
-        if not complained and time.monotonic() - began > PATIENCE_SECONDS:
-            complained = True
+        if time.monotonic() > complains:
+            complains = math.inf
             heard = body.decode(errors="replace").strip() if status else "nothing"
-            sys.stdout.write(f"Not ready after {PATIENCE_SECONDS:.0f} s; /readyz says: {heard}\n")
-            sys.stdout.flush()
-        time.sleep(POLL_SECONDS)
+            print(f"Not ready after {PATIENCE_SECONDS:.0f} s; /readyz says: {heard}", flush=True)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def box(lines: list[str]) -> str:
     """The lines with a frame at their left, where a long link does not break it."""
-    return "\n".join(["", "┌" + "─" * 78, *(f"│ {line}".rstrip() for line in lines), "└" + "─" * 78, "", ""])
+    return "\n".join(["", "┌" + "─" * 78, *(f"│ {line}".rstrip() for line in lines), "└" + "─" * 78, ""])
 
 
-def text(link: dict[str, Any], told: Launched) -> str:
+def text(link: dict[str, Any], told: Greeting) -> str:
     """Greeting with a first link."""
     return box(
         [
@@ -84,16 +85,10 @@ def text(link: dict[str, Any], told: Launched) -> str:
     )
 
 
-def page_text(told: Launched) -> str:
+def page_text(told: Greeting) -> str:
     """Greeting with a page that was given."""
     log = [f"Log   {told.log}"] if told.log else []
     return box(["Ready. All of it is one page:", "", f"  {told.page}", "", *log, "Stop  Ctrl-C"])
-
-
-def show(text: str) -> None:
-    """Print it, whatever the terminal can write."""
-    sys.stdout.buffer.write(text.encode(sys.stdout.encoding, errors="replace"))
-    sys.stdout.flush()
 
 
 def open_page(url: str) -> None:
@@ -104,23 +99,16 @@ def open_page(url: str) -> None:
             browser.open(url)
 
 
-def main() -> int:
-    """Exit code 1 when no link could be had."""
-    told = Launched(**json.load(sys.stdin))
-    wait_until_ready(told.base)
+async def greet(told: Greeting) -> None:
+    """Wait until the service is ready, then show a first link, or the page."""
+    await wait_until_ready(told.base)
     if told.page:
-        show(page_text(told))
+        print(page_text(told), flush=True)
         if told.display:
-            open_page(told.page)
-        return 0
-    status, body = call(told.base, "/api/v1/links", key=told.key, body=COMPANY)
-    if status != 201:
-        sys.stdout.write(f"The first link could not be made: {status} {body.decode(errors='replace')}\n")
-        sys.stdout.flush()
-        return 1
-    show(text(json.loads(body), told))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+            await asyncio.to_thread(open_page, told.page)
+        return
+    status, body = await asyncio.to_thread(call, told.base, "/api/v1/links", key=told.key, body=COMPANY)
+    if status == 201:
+        print(text(json.loads(body), told), flush=True)
+    else:
+        print(f"The first link could not be made: {status} {body.decode(errors='replace')}", flush=True)

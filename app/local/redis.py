@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,17 +65,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(
-    folder: Path,
-    *,
-    port: int | None = None,
-    password: str | None = None,
-    in_child: Callable[[], None] | None = None,
-) -> Iterator[LocalRedis]:
+def running(folder: Path, *, port: int | None = None, password: str | None = None) -> Iterator[LocalRedis]:
     """A server that works in `folder` and is gone when the block ends. Raises NoRedisError.
 
-    Port and password can be given, so that a test can start "the same" server again. `in_child` is called in the new
-    process before it becomes the server.
+    Port and password can be given, so that a test can start "the same" server again.
     """
     binary = find_binary()
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +76,7 @@ def running(
     chosen, said = 0, None
     for _ in range(5 if port is None else 1):
         chosen = free_port() if port is None else port
-        process = _start(binary, folder, chosen, password, in_child)
+        process = _start(binary, folder, chosen, password)
         try:
             said = _wait_until_ready(process, chosen, password)
             if said is None:
@@ -95,9 +88,7 @@ def running(
     raise NoRedisError(f"{binary} does not start on 127.0.0.1:{chosen}: {said}")
 
 
-def _start(
-    binary: Path, folder: Path, port: int, password: str, in_child: Callable[[], None] | None
-) -> subprocess.Popen[bytes]:
+def _start(binary: Path, folder: Path, port: int, password: str) -> subprocess.Popen[bytes]:
     config = [
         "bind 127.0.0.1",
         f"port {port}",
@@ -118,7 +109,6 @@ def _start(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=in_child,  # noqa: PLW1509 - for the caller to judge; the launcher has no threads
     )
     assert process.stdin is not None  # noqa: S101 - we asked for a pipe
     process.stdin.write("\n".join(config).encode())

@@ -60,6 +60,7 @@ def test_with_a_page_and_a_log_it_says_where_both_are_and_nothing_else(launch, t
     assert running.end() == 128 + signal.SIGKILL
     assert f"{log} may say why.\n" in running.said
     assert "redis at" in log.read_text()
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,20 @@ def test_a_given_redis_is_used_and_none_started(launch, tmp_path):
     running = launch(REDIS_URL="redis://somebody@192.0.2.1:6379/0")
     assert "192.0.2.1:6379/0" in running.until("redis at")
     assert not [process for process in running.family() if "redis-server" in command_line(process)]
+
+
+def test_a_signal_stops_what_talks_without_end(launch, tmp_path):
+    """The launcher is then nearly always in the midst of a line. A line may hold anything, and be long."""
+    procfile = tmp_path / "Procfile"
+    procfile.write_text("web: printf 'a\\377b\\n'; head -c 300000 /dev/zero | tr '\\0' x; echo; yes much to say\n")
+    running = launch(f"--procfile={procfile}", REDIS_URL="redis://192.0.2.1:6379/0")
+    assert "web | a\ufffdb" in running.until("web |")
+    assert "x" * 300_000 in running.until("xxx")
+    running.until("much to say")
+    running.process.send_signal(signal.SIGTERM)
+    assert running.end() == 0
+    assert running.said.endswith("Stopped.\n")
+    running.assert_all_gone()
 
 
 def test_the_operators_command_finds_a_run_while_it_lasts(launch, tmp_path, monkeypatch):
@@ -163,22 +178,6 @@ def test_help_says_what_it_does():
 # --- the parts --------------------------------------------------------------------------------------------------------
 
 
-def test_a_signal_may_print_in_the_midst_of_a_line(tmp_path):
-    with local.unbuffered(tmp_path / "log") as log:
-        before = signal.signal(signal.SIGALRM, lambda *_: print("signal", file=log, flush=True))
-        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
-        try:
-            for _ in range(5000):
-                print("x" * 200, file=log, flush=True)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
-    said = (tmp_path / "log").read_text()
-    assert "signal" in said
-    assert said.count("x" * 200) >= 4990, "a line may be cut in two, and is not lost"
-    assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o600
-
-
 def test_made_up_keys_are_kept_for_their_owner_only(tmp_path):
     first = local.kept_secrets(tmp_path)
     assert local.kept_secrets(tmp_path) == first
@@ -221,7 +220,7 @@ def test_a_port_that_is_none_is_named(tmp_path, port):
 
 
 def test_the_greeting_does_not_break_a_long_link():
-    told = local_greeting.Launched("http://127.0.0.1:8000", "k", "/run")
+    told = local_greeting.Greeting("http://127.0.0.1:8000", "k", Path("/run"))
     shown = local_greeting.text({"url": "http://127.0.0.1:8000/link#" + "x" * 300}, told)
     assert "API       http://127.0.0.1:8000/api/v1 (docs/api.md;" in shown
     assert "│   http://127.0.0.1:8000/link#" + "x" * 300 + "\n" in shown
