@@ -1,4 +1,4 @@
-"""Rights of those who call: signed links for owners, API keys for the integrator."""
+"""Access rights: signed links for owners, API keys for the integrator."""
 
 import hmac
 import math
@@ -22,11 +22,11 @@ _LOOK = "whatsapp-look"
 
 
 class BadToken(Exception):
-    """Not a token of ours, or one whose time is over, or revoked."""
+    """The token is not ours, has expired, or was revoked."""
 
 
 class DeadLink(BadToken):
-    """A token of ours whose time is over: it opens nothing, and still says whose it was."""
+    """The token is ours and has expired. It opens nothing, and still names its link."""
 
     def __init__(self, link: "Link") -> None:
         super().__init__()
@@ -91,7 +91,7 @@ _CLAIMS = {
     "region": "region",
     "embed_origin": "embed",
 }
-"""A link's fields, and how its token names them."""
+"""Names of a link's fields in its token."""
 
 
 class Access:
@@ -112,8 +112,9 @@ class Access:
         return self._encode({"aud": _PURPOSE, "exp": link.expires_at // 1000, **said, "brand": _said_of(link.brand)})
 
     def sign_look(self, look: PageLook) -> str:
-        """The look as the link's address tells it to the server, which does not see the token. It is no secret, and for
-        ever: a dead link still says whose it was. Nobody else can make one, and so dress our page as another's."""
+        """The signed look, for the link's address: the server does not see the token. It is no secret and never
+        expires, so that a dead link still shows its brand. Its signature keeps others from dressing our page as
+        somebody else's."""
         return self._encode({"aud": _LOOK, "brand": _said_of(look.brand), "embed": look.embed_origin})
 
     def read_look(self, text: str) -> PageLook | None:
@@ -166,7 +167,7 @@ def _brand_in(claims: dict[str, Any]) -> Brand | None:
 
 
 WRONG_KEYS = 20
-"""So many wrong keys of one address are answered within a window; a right one always is."""
+"""Wrong keys of one address that are answered within a window. A right key always is."""
 WINDOW_SECONDS = 60.0
 _ADDRESSES = 10_000
 
@@ -183,7 +184,7 @@ class Callers:
         scheme, _, given = authorization.partition(" ")
         digest = digest_of(given.strip())
         found = None
-        # Every key is compared, so that time tells nothing about which one matched.
+        # Compare every key, so that the time does not tell which one matched.
         for one in self._known:
             if hmac.compare_digest(digest, one.digest):
                 found = one
@@ -195,7 +196,7 @@ class Callers:
         began, count = self._wrong.pop(address, (now, 0))
         if now - began > WINDOW_SECONDS:
             began, count = now, 0
-        self._wrong[address] = (began, count + 1)  # behind the others: the front has waited longest
+        self._wrong[address] = (began, count + 1)  # at the end: the first one is the oldest
         if len(self._wrong) > _ADDRESSES:
             del self._wrong[next(iter(self._wrong))]
         return math.ceil(began + WINDOW_SECONDS - now) if count >= WRONG_KEYS else 0

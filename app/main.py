@@ -69,14 +69,14 @@ async def _home(_request: Request) -> Response:
 
 
 class Application(Starlette):
-    """Gives sockets straight to the one who serves them. On the way through middleware and routing a dozen frames would
-    wait around each for its whole life: 6 KiB, a fifth of what a socket weighs."""
+    """Passes websockets straight to their handler. Through middleware and routing, a dozen frames would stay alive
+    with each socket: 6 KiB, a fifth of a socket's memory."""
 
     browser: Browser
     feed: Feed
 
     def build_middleware_stack(self) -> ASGIApp:
-        """The stack, with the request's id outermost: the answer to a bug carries it too."""
+        """The stack with the request's id outermost, so that the answer to a bug carries it too."""
         return Named(super().build_middleware_stack())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -158,16 +158,16 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
 
 
 class WebServer(uvicorn.Server):
-    """Says when it can be reached, which is later than the application's own start."""
+    """Logs when it accepts connections, which is later than the application's start."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Bind, then say so."""
+        """Bind, then log it."""
         await super().startup(sockets)
         if self.started:
             log.info("web.started", port=self.config.port)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the streams, which would not end by themselves, then the rest."""
+        """End the streams first, because they do not end by themselves."""
         if isinstance(self.config.app, Application):
             self.config.app.feed.close()
         await super().shutdown(sockets)
@@ -194,7 +194,8 @@ def main() -> None:
         ws_ping_timeout=20,
         timeout_graceful_shutdown=GRACE_SECONDS,
         proxy_headers=True,
-        # Of X-Forwarded-For only what these have added is believed, from the right: the rest the browser said.
+        # Of X-Forwarded-For, uvicorn believes the entries that these proxies added, from the right. The browser
+        # wrote the rest.
         forwarded_allow_ips=networks_as_seen(config.trusted_proxies),
         server_header=False,
         access_log=False,

@@ -1,7 +1,7 @@
 """Requests of an owner: start or join an attempt, have a code, take it back. One place decides which are allowed.
 
-Each use case is idempotent: sent twice, by two tabs or by a replay, it does once what it does. Each returns whether
-something new is announced because of it; if not, the asker has to be told how things stand.
+Each use case is idempotent: two tabs or a replay have the effect of one request. Each returns True if it leads to a
+new announcement; if not, the caller must tell the asker the present state.
 """
 
 from arq.connections import ArqRedis
@@ -23,7 +23,7 @@ from shared.telemetry.metrics import UNKNOWN_REGION, Counter, Stage, field, funn
 
 
 class Endings:
-    """Endings of an attempt from outside, over one Redis."""
+    """Ends attempts for owners, integrators and operators."""
 
     def __init__(self, redis: ArqRedis, claims: Claims) -> None:
         self._redis = redis
@@ -31,7 +31,7 @@ class Endings:
         self._book = LinkBook(redis)
 
     async def cancel(self, session: SessionId) -> bool:
-        """End the attempt, as long as the phone has not agreed. True if there was one to be ended."""
+        """End the attempt, unless the phone has agreed. True if there was one to end."""
         counted = field(Counter.ENDINGS, state=State.CANCELLED.value)
         body = Body(state=State.CANCELLED)
         change = Change(body, MessageType.STATUS, "attempt.cancelled", "in the queue", (counted,))
@@ -106,9 +106,8 @@ class Onboarding:
         await answer(self._redis.hincrby(keys.STATS, field(Counter.REFUSED, code=code.value)))
 
     async def cancel(self, link: Link) -> bool:
-        """End the attempt, as long as the phone has not agreed; otherwise nothing happens. Raises `Refused`.
-
-        A link that is spent may: its tab can cross with the attempt's own end.
+        """End the attempt, unless the phone has agreed. Raises `Refused` for a revoked link. A spent link may
+        cancel: the click can cross with the attempt's end.
         """
         if await self._redis.get(keys.link(link.id)) == REVOKED.encode():
             raise Refused(FailureCode.LINK_SPENT)
@@ -129,7 +128,7 @@ class Onboarding:
         if requested.tightened:
             await self._tell_owner(link.session, requested)
         if requested.outcome is Outcome.JOINED and requested.owner is None:
-            # It came with its job. Should that be lost, a click brings it back; the same id is the same job.
+            # The attempt came with its job. If the job was lost, a click restores it: the same id is the same job.
             job_id = link_job_id(link.session, requested.attempt)
             await enqueue(self._redis, keys.QUEUE_LINKING, "link", link.session, requested.attempt, job_id=job_id)
         return requested
@@ -142,7 +141,7 @@ class Onboarding:
             await enqueue(self._redis, queue, "code", session, requested.attempt, job_id=job_id)
 
     async def _wait(self, asker: Asker) -> None:
-        """Answer before WhatsApp must: who has to wait is told until when."""
+        """Raise `Refused` if the asker has to wait, before WhatsApp would refuse."""
         wait = await self._cooldowns.wait(asker)
         if wait is not None:
             code = FailureCode.IN_PROGRESS if wait.taken else FailureCode.COOL_DOWN
@@ -150,7 +149,7 @@ class Onboarding:
 
     async def _check(self, link: Link, method: Method, number: str | None) -> None:
         region = phone.region_of(number) if number else ""
-        async with self._redis.pipeline(transaction=False) as pipe:  # one way to Redis: somebody has clicked
+        async with self._redis.pipeline(transaction=False) as pipe:  # one round trip: an owner waits
             pipe.get(keys.link(link.id))
             pipe.hmget(keys.SWITCH, ["pause", "qr-only", f"region:{region}"])
             standing, (pause, qr_only, blocked) = await pipe.execute()
@@ -162,12 +161,12 @@ class Onboarding:
             raise Refused(FailureCode.CODE_NOT_AVAILABLE)
 
     async def _did_not_last(self, session: SessionId) -> bool:
-        """True if the linked device was lost again at once: a spent link has then not done its work."""
+        """True if WhatsApp dropped the device right after linking: a spent link may then be used again."""
         body = (await self._snapshots.read(session)).body
         return body.failure is not None and body.failure.code is FailureCode.DROPPED_AFTER_LINKING
 
 
 def _in_time(link: Link) -> None:
-    """A socket may outlive its link. Raises `Refused`."""
+    """Raise `Refused` if the link has expired: a socket may outlive it."""
     if link.expires_at <= now_ms():
         raise Refused(FailureCode.LINK_SPENT)

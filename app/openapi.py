@@ -147,7 +147,7 @@ def _webhook(kind: EventType) -> JSON:
 
 
 def _schemas() -> JSON:
-    """Of every model that is named. An answer's may get new fields in later versions, so only bodies are closed."""
+    """Schemas of all models. Only those of bodies are closed, since answers may get new fields in later versions."""
     bodies: set[type[BaseModel]] = {one.body for one in ALL if one.body}
     answers: set[type[BaseModel]] = {answer.model for one in ALL for answer in one.answers if answer.model}
     models: list[type[BaseModel]] = sorted(bodies | answers | {ProblemView, Event}, key=lambda model: model.__name__)

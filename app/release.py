@@ -80,7 +80,7 @@ def _hint(config: Settings, error: BaseException) -> str:
 
 
 def addresses(config: Settings) -> Iterator[Check]:
-    """Check that links lead somewhere, safely, and say whose they are."""
+    """Check that links lead to this service by https, and that the page has a name."""
     public = urlsplit(config.base_url)
     if config.public_url is None:
         yield Check("error", "PUBLIC_URL is missing: links would lead to this machine only")

@@ -1,4 +1,4 @@
-"""Privacy of a process from its start on: its files, its memory, its rights."""
+"""Privacy of a process: its files, its memory, its rights."""
 
 import ctypes
 import os
@@ -9,8 +9,8 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 
 def keep_private() -> None:
-    """Make files for this user alone, write no core dump, and gain no rights by starting another program. What this
-    process starts inherits all three. To be called first."""
+    """Make files for this user alone, write no core dump, and gain no rights by starting another program. Child
+    processes inherit all three. Call this first."""
     os.umask(0o077)
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     # One byte is too little for any core, and turns off the kernel's pipes to collectors as well, which zero does not.

@@ -52,7 +52,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def _fits(check: Callable[[Any], object]) -> AfterValidator:
-    """Have `check` raise ValueError for a bad value; what it returns is of no account. It sees the text of a secret."""
+    """Have `check` raise ValueError for a bad value; its result is ignored. Of a secret it sees the text."""
 
     def checked(value: T) -> T:
         check(value.get_secret_value() if isinstance(value, SecretStr) else value)
@@ -270,7 +270,7 @@ class Settings(BaseModel):
 
     @property
     def shown_name(self) -> str:
-        """Whose page it is: no name is made up for a page that others can see."""
+        """The platform's name on the page. On a public address it is never made up."""
         host = urlsplit(self.base_url).hostname or ""
         return self.platform_name or ("Platform" if host in LOOPBACK else host)
 

@@ -1,4 +1,4 @@
-"""Ending what runs beside everything else."""
+"""How a background task is ended."""
 
 import asyncio
 from typing import Any
@@ -12,6 +12,6 @@ async def cancelled(task: asyncio.Task[Any]) -> None:
     """Cancel `task` until it has ended. On Python 3.11 redis-py can lose a cancel (docs/adr), so ask again."""
     while not task.done():
         task.cancel()
-        await asyncio.wait([task], timeout=0.5)  # not sooner: a clean-up that runs shall not be cut
+        await asyncio.wait([task], timeout=0.5)  # not sooner: a second cancel would cut a clean-up short
     if not task.cancelled() and (error := task.exception()):
         log.warning("task.ended", error=type(error).__name__)

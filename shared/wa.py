@@ -39,9 +39,10 @@ log = structlog.get_logger()
 LEASE_MS = 7_000
 """A worker whose last heartbeat is older than this owns nothing any more."""
 SETTLING_MS = 5_000
-"""For so long after Redis was away or went back only owners speak: two heartbeats, and what they have to say."""
+"""After Redis was away or went back, only owners act for so long: two heartbeats, and what follows from them."""
 SWEEP_GRACE_MS = 20_000
-"""Past its deadline by this much, a running onboarding is closed by anybody who sees it. Its own worker is always first."""
+"""A running onboarding that is past its deadline by so much may be closed by anybody. Its own worker is always
+first."""
 
 _KIND = re.compile(r"^.*?(?=wa:|arq:)")
 _SOURCE = Path(__file__).parent / "state" / "wa.lua"
@@ -92,7 +93,7 @@ def _set(states: Iterable[State]) -> dict[str, bool]:
 
 
 def facts() -> dict[str, Any]:
-    """Everything that the scripts must know of the service's rules."""
+    """The rules of the service that the scripts need."""
     return {
         "steps": {state.value: _set(steps) for state, steps in STEPS.items()},
         "running": _set(RUNNING),
@@ -236,13 +237,13 @@ class Wa:
         await self._redis.script_load(part.source)
         with suppress(NoScriptError):
             return await evalsha(part.digest, *words)
-        # In a fail-over each connection may lead to another server, which was not told the script: by one command, then.
+        # In a fail-over each connection may lead to another server that does not know the script, so send it whole.
         evaluate = cast("Callable[..., Awaitable[bytes | str]]", self._redis.eval)
         return await evaluate(part.source, *words)
 
 
 def tell_odd(name: str) -> None:
-    """Log that what stood under one of our names was thrown away: the kind of the name, neither whose it is nor the value."""
+    """Log that a value under one of our names was thrown away: the kind of the name, without its ids and the value."""
     log.error("redis.odd-value", name=":".join(_KIND.sub("", name).split(":")[:2]))
 
 
@@ -252,17 +253,17 @@ def _read(said: bytes | str) -> Any:
         tell_odd(name.decode(errors="replace"))
     try:
         return orjson.loads(answer)
-    except ValueError:  # a script hands on what anybody may have put under a name, and not all of that is UTF-8
+    except ValueError:  # a script may pass on a value that somebody else wrote and that is not UTF-8
         return orjson.loads(answer.decode(errors="replace"))
 
 
 def batches(things: Iterable[T], most: int = 200) -> Iterator[list[T]]:
-    """So many at a time: a script that looks at them makes nobody else wait for long."""
+    """Lists of at most `most` things, so that no script keeps others waiting for long."""
     rest = iter(things)
     while some := list(islice(rest, most)):
         yield some
 
 
 def many(answer: Any) -> list[Any]:
-    """A list that a script answered: an empty table of Lua's is none to JSON."""
+    """The list that a script answered. An empty table of Lua arrives as an object, and is an empty list."""
     return list(answer) if answer else []

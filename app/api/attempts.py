@@ -1,4 +1,4 @@
-"""Attempts for back ends that draw their own page: begun, looked at, cancelled, without a link and a browser."""
+"""Attempts for back ends that draw their own page: start, look and cancel, without a link and a browser."""
 
 from redis.asyncio import Redis
 from starlette.requests import Request
@@ -19,7 +19,7 @@ from shared.core.lifecycle import DEVICE
 from shared.core.protocol import Method
 
 LIFE_SECONDS = 600
-"""For the link behind such an attempt, which nobody sees; longer than an attempt with its wait in the queue."""
+"""Lifetime of the link behind such an attempt, which nobody sees. Longer than an attempt with its wait in the queue."""
 
 _KINDS: dict[FailureCode, Kind] = {
     FailureCode.INVALID_PHONE: problems.NOT_A_PHONE,
@@ -77,7 +77,7 @@ class Attempts:
             if asked.phone_number is None:
                 started = await self._onboarding.request_qr(link)
             else:
-                # The integrator's server asks for everybody: it is limited by company, not by its address.
+                # The integrator's server asks for all companies, so the limit is by company, not by address.
                 started = await self._onboarding.request_code(link, asked.phone_number, f"api:{company}")
         except Refused as refused:
             await self._repeats.forget(request)

@@ -1,4 +1,4 @@
-"""The companies: where each session stands, now or as soon as something is new, and its log-out."""
+"""The companies: the state of each session, now or as soon as it changes, and its log-out."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -23,7 +23,7 @@ from shared.state.snapshots import Snapshots, Stored
 
 DEFAULT_LIMIT, MOST_LISTED = 50, 200
 _MOST_LOOKS = 50
-"""A page looks at so many limits of companies at most; then it may be short, and has a next one all the same."""
+"""Batches of companies that one page looks at, at most. A page may then be short, and still has a next one."""
 
 STATE = Query("state", "Only companies in this state.", {"type": "string", "enum": [one.value for one in State]})
 CURSOR = Query("cursor", "The `next` of the page before.", {"type": "string", "pattern": COMPANY_PATTERN})
@@ -58,8 +58,8 @@ class Views:
         return await self._snapshots.read(session)
 
     async def after(self, session: SessionId | None, most: int) -> tuple[list[Stored], bool]:
-        """The newest snapshots of the next sessions by name, and whether there are more names. Names without a snapshot
-        are struck."""
+        """The newest snapshots of the next sessions by name; True if there are more names. Names without a snapshot
+        are removed."""
         start = f"({session}" if session else "-"
         names = await self._redis.zrangebylex(keys.SESSIONS, start, "+", start=0, num=most)
         found = []
@@ -85,7 +85,7 @@ class Views:
             place = await self._redis.zrank(keys.QUEUE_LINKING, link_job_id(session, stored.attempt))
         waits = "" if place is None else f".{place}"
         if stored.body.state is State.LINKED and await self._leases.owner(session) is None:
-            # The last word of a worker that is dead: nobody holds the session, until another takes it up.
+            # The worker that wrote it is dead: nobody holds the session until another worker takes it up.
             stored = replace(stored, body=stored.body.model_copy(update={"state": State.RECONNECTING}))
             waits = ".unheld"
         return stored, place, f'W/"{stored.attempt}.{stored.seq}{waits}"'
@@ -157,7 +157,7 @@ class Companies:
         return self._views.answer(request, tag, view)
 
     async def _phone(self, session: SessionId, linked_at: int) -> str | None:
-        """The device's whole number, which only workers know; None if none of them answers in time."""
+        """The device's whole number, which only workers know. None if no worker answers in time."""
         phone = await self._phones.read(session, linked_at)
         if phone is None:
             owner = await self._leases.owner(session)
@@ -194,7 +194,7 @@ class Companies:
 async def forget_company(
     redis: ArqRedis, endings: Endings, forgetting: Forgetting, session: SessionId, by: str
 ) -> None:
-    """Have a worker forget the session's company; its attempt, if one runs, ends."""
+    """Have a worker forget the session's company, and end its attempt if one runs."""
     await forgetting.wish(session, by)
     await endings.cancel(session)
     await enqueue(redis, keys.QUEUE_SESSIONS, "forget", session, job_id=soon_again(f"forget:{session}"))

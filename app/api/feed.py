@@ -1,4 +1,4 @@
-"""The events of all companies as they happen: server-sent events, to be taken up again where they broke off."""
+"""The events of all companies as they happen: server-sent events, which a reader can resume where they broke off."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 MOST_READERS = 50
 """Streams of one web process at a time."""
 QUIET_SECONDS = 15.0
-"""A stream without events says so often that it lives; hosts cut what is silent for 30 s."""
+"""Interval of a comment on a stream without events. Hosts cut connections that are silent for 30 s."""
 _AT_ONCE = 100
 _KINDS = {kind.value for kind in EventType}
 
@@ -42,7 +42,7 @@ class Feed:
         self._news = asyncio.Event()
 
     def call(self) -> None:
-        """Something is new in the feed."""
+        """Wake the streams: the feed has a new event."""
         news, self._news = self._news, asyncio.Event()
         news.set()
 
@@ -71,7 +71,7 @@ class Feed:
         oldest = await self._redis.xrange(keys.FEED, count=1)
         gap = last is not None and bool(oldest) and _place(oldest[0][0].decode()) > _place(last) > (0, 0)
         if gap and await self._redis.xlen(keys.FEED) < keys.FEED_LENGTH:
-            gap = False  # nothing was trimmed: the feed has begun anew
+            gap = False  # nothing was trimmed: Redis was emptied, and the feed began anew
         if last is None:
             newest = await self._redis.xrevrange(keys.FEED, count=1)
             last = newest[0][0].decode() if newest else "0-0"
@@ -94,7 +94,7 @@ class Feed:
                 if not entries:
                     yield b"" if await _came(news) else b": \n\n"
         except (RedisError, *PASSING) as error:
-            log.warning("feed.broken", error=type(error).__name__)  # the reader comes back with its last id
+            log.warning("feed.broken", error=type(error).__name__)  # the reader reconnects with its last id
         finally:
             self._readers -= 1
 

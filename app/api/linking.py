@@ -53,7 +53,7 @@ class LinkRoutes:
             raise Problem(problems.NOT_UNDERSTOOD, f"{unfit.field}: {unfit}", field=unfit.field) from None
         except Refused as refused:
             raise Problem(problems.NOT_A_PHONE, code=refused.code, field=refused.field) from None
-        # The token is signed anew: none is kept.
+        # The token is signed anew, because none is kept.
         made = await self._repeats.first(request, asked, {"id": link.id, "expiresAt": link.expires_at})
         link = replace(link, id=made["id"], expires_at=made["expiresAt"])
         await self._book.write(MadeLink(link.id, link.company, link.expires_at))
@@ -75,7 +75,7 @@ class LinkRoutes:
         if standing is not None:
             return LinkState.REVOKED if standing == REVOKED else LinkState.SPENT
         if await self._book.begun_by(made.session) == made.id:
-            return LinkState.RUNNING  # also past the link's own time: the attempt goes on
+            return LinkState.RUNNING  # even after the link has expired, while the attempt goes on
         return LinkState.OPEN if made.expires_at > now_ms() else LinkState.EXPIRED
 
     @operation("DELETE", "/api/v1/links/{id}", Answer(204, "It opens nothing any more."), scopes=LINKS)

@@ -1,4 +1,4 @@
-"""Making a link, for the API and for the operators' command: the same limits, and the same answer."""
+"""How a link is made, for the API and the operators' command alike: its limits, and the answer."""
 
 from collections.abc import Iterator
 from urllib.parse import urlencode
@@ -16,7 +16,7 @@ from shared.settings import Settings
 
 
 class Unfit(Exception):
-    """A field, well written, that this service does not take."""
+    """A well-formed field that this service does not accept."""
 
     def __init__(self, field: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -44,7 +44,7 @@ def make_link(access: Access, settings: Settings, asked: NewLink) -> Link:
         brand=_brand(asked.brand) if asked.brand else None,
         embed_origin=asked.embed_origin,
     )
-    if (excess := len(access.sign(link)) - MAX_TOKEN_LENGTH) > 0:  # the page could not say hello with it
+    if (excess := len(access.sign(link)) - MAX_TOKEN_LENGTH) > 0:  # the page could not send it in its hello
         field, _ = max(_urls(asked), key=lambda one: len(one[1]), default=("companyName", ""))
         raise Unfit(field, f"the link would be too long: shorten it by {excess * 3 // 4 + 1} characters")  # in base64
     return link
@@ -53,7 +53,7 @@ def make_link(access: Access, settings: Settings, asked: NewLink) -> Link:
 def show_link(access: Access, settings: Settings, link: Link) -> LinkView:
     """The answer to a caller who has a link made."""
     token = access.sign(link)
-    # The token stays in the fragment, which no server sees; what the first paint needs is told.
+    # The token stays in the fragment, which no server sees. The query has what the first paint needs.
     told = {"lang": link.locale, "look": access.sign_look(link.look) if link.look else None}
     query = urlencode({name: value for name, value in told.items() if value})
     url = f"{settings.base_url}/link{query and '?' + query}#{token}"

@@ -89,7 +89,7 @@ async def create_link(
     return_url: str | None,
     by: str,
 ) -> Output:
-    """A link for a company; its address is shown once and kept nowhere."""
+    """Make a link for a company. Its address is shown once and kept nowhere."""
     session = records.session_named(company)
     access = _signing(op)
     given = {
@@ -136,7 +136,7 @@ async def open_link(op: Operator, *, company: str, name: str | None, only_print:
 
 
 async def revoke_link(op: Operator, *, id_or_url: str, by: str) -> Output:
-    """Make a link useless at once; by its address, SECRET_KEY is needed to read the id in it."""
+    """Make a link useless at once. If its address is given, SECRET_KEY is needed to read the id in it."""
     token = urlsplit(id_or_url).fragment or (id_or_url if id_or_url.startswith("eyJ") else "")
     link_id, session = id_or_url, None
     if token:
@@ -158,7 +158,7 @@ async def unlink(op: Operator, *, company: str, wait: bool, by: str) -> Output:
     owner = await Leases(op.redis).owner(session)
     found = await records.read(op.redis, [session])
     if owner is None and found and found[0].state not in DEVICE | {State.FAILED}:
-        # One that has failed may have a device: of who was replaced or banned it is kept.
+        # A failed session may have a device: it is kept if it was replaced or banned.
         said = f"{session} has no device: it is {found[0].state.value}."
         return Output({"session": session, "unlinked": True, "worker": None}, line(said))
     await record(op, "session.unlink", session, by, session=session)
@@ -213,13 +213,13 @@ async def _until_unlinked(op: Operator, session: SessionId) -> bool:
             if not found or (found[0].state is State.UNLINKED and not found[0].owned):
                 return True
             if not waits and found[0].state not in DEVICE and not found[0].owned:
-                return True  # somebody has looked: there was no device
+                return True  # a worker has looked, and found no device
             await asyncio.sleep(LOOK_SECONDS)
     return False
 
 
 async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: bool, by: str) -> Output:
-    """Cool-downs of a company, and of a phone of it; the keys' names are for redis-cli."""
+    """Show the cool-downs of a company and of a phone, with their keys for redis-cli."""
     session = records.session_named(company)
     _signing(op)
     book = Cooldowns(op.redis, op.settings.secret_key)

@@ -1,4 +1,4 @@
-"""`doctor`: what should not be, and how it is put right. Every repair is what the sweeper would do, only now."""
+"""`doctor`: finds what should not be, and puts it right. Each repair is what the sweeper would do later."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -24,13 +24,14 @@ from shared.state.rescue import SWEEP_GRACE_MS, Rescue
 from shared.state.switches import Switches
 
 OVERDUE_MS = 30_000
-"""A due job that nobody has taken for this long: no worker reads its queue, or all are busy."""
+"""If nobody takes a due job for so long, no worker reads its queue, or all are busy."""
 REPORTED_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that should not be: the check that found it, what it is about, and how it is put right."""
+    """Something that should not be: the check that found it, its subject, a detail, and the remedy. `ill`: it counts
+    for the exit code."""
 
     check: str
     what: str
@@ -106,8 +107,8 @@ def _clients(moment: Moment) -> Iterator[Finding]:
 
 
 def _engines(moment: Moment) -> Iterator[Finding]:
-    """Sessions whose logins seem to kill their process; workers without WhatsApp's media host, whose sessions look
-    linked, and may hear nothing."""
+    """Sessions whose logins seem to kill their process; workers that cannot reach WhatsApp's media host, so that
+    their sessions look linked and may hear nothing."""
     for one in moment.living:
         for session in filter(None, one.fields.get("quarantined", "").split(",")):
             remedy = "report the panic in the worker's log to neonize; or onboarding unlink, and link anew"
@@ -120,7 +121,7 @@ def _engines(moment: Moment) -> Iterator[Finding]:
 
 
 def _confinement(moment: Moment) -> Iterator[Finding]:
-    """Workers whose kernel does not hold their engine processes. That is the host's, and no illness."""
+    """Workers whose kernel does not confine their engine processes. The host must change that, so it is no illness."""
     for one in moment.living:
         held = one.fields.get("held", "unknown")
         lacking = [way for way in ("landlock", "seccomp") if way not in held]
@@ -131,7 +132,8 @@ def _confinement(moment: Moment) -> Iterator[Finding]:
 
 
 def _leases(op: Operator, moment: Moment, known: list[SessionRecord]) -> Iterator[Finding]:
-    """Leases without heartbeat, and heartbeats without lease: a worker that says it holds more than it has leases."""
+    """Leases without heartbeat, and heartbeats without lease: a worker that reports more sessions than it has
+    leases."""
     for one in known:
         if one.owner is not None and not one.owned:
             detail, remedy = f"{one.owner} has let it lapse", "--repair calls the sweeper"
@@ -145,7 +147,7 @@ def _leases(op: Operator, moment: Moment, known: list[SessionRecord]) -> Iterato
 
 
 def _jobs_overdue(op: Operator, late: list[QueuedJob]) -> Iterator[Finding]:
-    """Due jobs that nobody takes; one whose data are gone can only be removed."""
+    """Due jobs that nobody takes. A job whose data are gone can only be removed."""
     for one in late:
         repair: Callable[[], Awaitable[object]]
         if one.known:
@@ -157,7 +159,7 @@ def _jobs_overdue(op: Operator, late: list[QueuedJob]) -> Iterator[Finding]:
 
 
 def _sessions(op: Operator, known: list[SessionRecord]) -> Iterator[Finding]:
-    """Onboardings that should have ended or that nobody serves; devices that nobody holds, or that are parked."""
+    """Onboardings that should have ended or that nobody serves, and devices that nobody holds or that are parked."""
     rescue = Rescue(op.redis, News(op.settings.told_events))
     for one in known:
         state = one.state.value

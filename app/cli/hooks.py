@@ -1,4 +1,4 @@
-"""`webhooks`: what the integrator's server has not taken yet, sent anew, and tried out."""
+"""`webhooks`: events that the integrator's server has not taken yet; sending anew; a test."""
 
 import secrets
 from dataclasses import asdict

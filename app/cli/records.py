@@ -18,7 +18,7 @@ from shared.state.snapshots import Snapshots, dump_body
 _PREFIX = keys.snapshot(SessionId("")).encode()
 _BATCH = 500
 _ATTEMPTS_BACK = 50
-"""So far back a reference is looked for: who reads it out has it from one of the last attempts."""
+"""Attempts of a session that are searched for a reference. An owner reads out that of a recent one."""
 
 
 def session_named(text: str) -> SessionId:

@@ -1,4 +1,4 @@
-"""`timeline`: what happened, in order, with what each step took."""
+"""`timeline`: events in their order, with the time that each step took."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -50,7 +50,8 @@ async def timeline(op: Operator, *, company: str, last: int, follow: bool) -> Ou
 
 
 async def _meant(op: Operator, text: str) -> tuple[SessionId, str]:
-    """The session of a company, or of the attempt that an owner has read out; and what it is called. Raises `Cannot`."""
+    """The session of a company, or of the reference that an owner has read out, and a name for the title. Raises
+    `Cannot`."""
     if reference := read_reference(text):
         with suppress(Cannot):  # "k7m 2qx" names no company
             if await _of_session(op, session_named(text), 1):
@@ -82,7 +83,7 @@ async def _of_session(op: Operator, session: SessionId, last: int) -> list[Event
 
 
 def _event(line_of_json: bytes) -> Event | None:
-    """A line of a session's timeline; None for what is none."""
+    """An event from a line of a session's timeline; None if the line is none of ours."""
     try:
         value = orjson.loads(line_of_json)
         at = odd.number(value["at"], -1)

@@ -1,4 +1,4 @@
-"""A command's surroundings: its Redis, its settings, its terminal; and how its answer is shown."""
+"""A command's surroundings: Redis, settings and terminal; and the ways to show its answer."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ WELL, ILL, CANNOT = 0, 1, 2
 
 
 class Cannot(Exception):
-    """The command cannot do it; the text is a sentence for the person at the terminal."""
+    """The command cannot be done. The text is a sentence for the person at the terminal."""
 
 
 @dataclass(slots=True)
@@ -70,8 +70,8 @@ def table(
 
 
 def grid(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "none") -> RenderableType:
-    """Rows under heads; a column of numbers is aligned right. What is no `Text` is shown as it is written: much of it
-    comes from Redis, where anybody may have written `[/]`."""
+    """Rows under heads; a column of numbers is aligned right. Cells are shown as they are written, never as markup:
+    in Redis anybody may have written `[/]`."""
     rows = list(rows)
     if not rows:
         return Text.assemble((title, "bold"), f": {empty}")

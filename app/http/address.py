@@ -4,7 +4,8 @@ import ipaddress
 
 
 def neighbourhood(host: str) -> str:
-    """Whom an address stands for: itself, or of IPv6 its /64, within which one household may choose freely."""
+    """The address under which a caller counts: of IPv4 itself, of IPv6 its /64, in which one household may use any
+    address."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

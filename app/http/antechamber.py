@@ -1,4 +1,4 @@
-"""Those who have not said yet what they want, bounded by address and over all."""
+"""Guests that have not said yet what they want, limited in number by address and in total."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -7,8 +7,8 @@ T = TypeVar("T")
 
 
 class Antechamber(Generic[T]):
-    """If it is full, a newcomer takes the place of the one that has waited longest: of its address, else of all. So an honest
-    caller, who says at once what it wants, gets in while thousands wait on purpose."""
+    """Places to wait. If its address has too many, or all places are taken, a newcomer replaces the guest that has
+    waited longest there. So an honest caller, which speaks at once, gets in while thousands wait on purpose."""
 
     def __init__(self, most: int, most_of_address: int, show_out: Callable[[T], None]) -> None:
         """`show_out` ends a guest's wait."""
@@ -22,7 +22,7 @@ class Antechamber(Generic[T]):
         return len(self._waiting)
 
     def enter(self, guest: T, address: str | None) -> None:
-        """Begin to wait. `address` is None for a router, behind which are many."""
+        """Begin to wait. `address` is None for a router, behind which there are many callers."""
         if address is not None:
             neighbours = self._of_address.get(address)
             if neighbours is not None and len(neighbours) >= self._most_of_address:

@@ -1,4 +1,4 @@
-"""A request's body: bounded, JSON without two readings, and what the operation's model says."""
+"""A request's body: limited in size, unambiguous JSON, and valid for the operation's model."""
 
 import json
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class _Twice(Exception):
-    """A field stands twice: two readers may take two bodies from it."""
+    """A field occurs twice, so that two readers could read two bodies."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -41,5 +41,5 @@ async def read_body(request: Request, model: type[T]) -> T:
         said = first["msg"].removeprefix("Value error, ")
         raise Problem(problems.NOT_UNDERSTOOD, f"{where or 'body'}: {said}", field=where) from None
     except _Twice as twice:
-        raise Problem(problems.NOT_UNDERSTOOD, f"{twice}: it stands twice", field=str(twice)) from None
+        raise Problem(problems.NOT_UNDERSTOOD, f"{twice}: this field occurs twice", field=str(twice)) from None
     return made

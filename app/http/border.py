@@ -1,4 +1,5 @@
-"""The border of the HTTP API: every request is named, its key is checked, its act is on record, its failure is a problem."""
+"""The border of the HTTP API: it gives every request an id, checks its key, records its act, and turns a failure
+into a problem."""
 
 import re
 import secrets
@@ -31,7 +32,7 @@ log = structlog.get_logger()
 
 REQUEST_ID = "x-request-id"
 _PAGE = ("/link", "/static/")
-"""Files of the page are answered without their request's id: each byte delays the first QR."""
+"""Answers with files of the page carry no request id: each byte delays the first QR."""
 _OURS_OR_THE_ROUTERS = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -63,7 +64,7 @@ class Named:
 
 
 class Border:
-    """Lets requests in to the operations of the route table."""
+    """Lets requests in to the operations, and records what they change."""
 
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self._callers = Callers(settings.known_keys)

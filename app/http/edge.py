@@ -1,5 +1,5 @@
-"""The edge: what a stranger's connection may take before the application hears of it. uvicorn bounds the sizes; here are the
-times, the numbers, and the words."""
+"""The edge: limits of a connection before the application hears of it. uvicorn limits the sizes. This module limits
+times and numbers, and words the refusals."""
 
 import asyncio
 import ipaddress
@@ -30,12 +30,12 @@ PATIENCE_SECONDS = 10.0
 HEAD_BYTES = 16 * 1024
 """Request line and headers, at most."""
 UNREAD_MS = 30_000
-"""A peer that takes nothing of what was sent for so long is gone: the kernel ends the connection."""
+"""If a peer acknowledges nothing for so long, the kernel ends the connection."""
 UNFINISHED = 1000
-"""Connections with an unfinished request, at most: each may keep 100 KB."""
+"""Connections with an unfinished request, at most. Each may hold 100 KB."""
 UNFINISHED_OF_ADDRESS = 50
 OF_ADDRESS = 250
-"""Connections of one address, at most; of a router any number."""
+"""Connections of one address, at most. A router may have any number."""
 OTHER_DESCRIPTORS = 100
 """For Redis, files and the like."""
 MOST_QUEUED = 64
@@ -61,7 +61,7 @@ class Doorkeeper:
         )
 
     def address_of(self, host: str) -> str | None:
-        """For whom a connection counts; None for a router."""
+        """The address under which a connection counts; None for a router."""
         try:
             there = ipaddress.ip_address(host)
         except ValueError:
@@ -70,7 +70,7 @@ class Doorkeeper:
         return None if any(mapped in network for network in self._routers) else neighbourhood(host)
 
     def may_enter(self, address: str | None, others: int) -> bool:
-        """Count a new connection, beside `others` that there are. False if it is one too many."""
+        """Count a new connection beside `others`. False if it exceeds a limit."""
         if address is not None:
             self._of_address[address] += 1
         return others < self.most and (address is None or self._of_address[address] <= OF_ADDRESS)
@@ -89,7 +89,7 @@ class Doorkeeper:
 
 
 class _Reader(h11.Connection):
-    """Keeps the status that fits what it could not read."""
+    """Remembers the status for a request that it could not read."""
 
     fault = 400
 
@@ -152,7 +152,7 @@ class EdgeRequests(H11Protocol):
         self._watch()
 
     def _watch(self) -> None:
-        """Have the request that is under way end in time."""
+        """Start or stop the clock of an unfinished request."""
         state = self.conn.their_state
         begun = not self._answered or bool(self.conn.trailing_data[0])
         if self.transport.is_closing() or not (state is h11.SEND_BODY or (state is h11.IDLE and begun)):
@@ -180,12 +180,12 @@ class EdgeRequests(H11Protocol):
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         self._handed_over = True
         self._finished()
-        # Not ourselves: what refers to itself waits for a full collection, which web puts off.
+        # No bound method of ours: a cycle would wait for a full collection, which web puts off.
         self.ws_protocol_class = partial(EdgeSocket, self._door, self._address)  # type: ignore[assignment]
         super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's word
-        """Instead of uvicorn's: with the status that fits, as a problem."""
+        """Answer with a problem of the fitting status, instead of uvicorn's text."""
         self._refuse(getattr(self.conn, "fault", 400))
         self.transport.close()
 
@@ -204,7 +204,8 @@ class EdgeRequests(H11Protocol):
 
 
 class EdgeSocket(WebSocketsSansIOProtocol):
-    """A websocket whose peer can neither fill our memory with what nobody reads, nor with what it does not read."""
+    """A websocket whose peer cannot fill our memory, neither with messages that we have not read nor by not reading
+    ours."""
 
     def __init__(self, door: Doorkeeper, address: str | None, **given: Any) -> None:
         super().__init__(**given)
@@ -215,7 +216,7 @@ class EdgeSocket(WebSocketsSansIOProtocol):
         self._door.gone(self._address)
 
     def pause_writing(self) -> None:
-        """Read no more from a peer that reads nothing: each of its pings would be answered into our memory."""
+        """Read no more from a peer that reads nothing: the answers to its pings would fill our memory."""
         super().pause_writing()
         self.transport.pause_reading()
 
@@ -225,7 +226,7 @@ class EdgeSocket(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
 
     def handle_parser_exception(self) -> None:
-        """End a peer that says something that is no websocket's: a write to it meets the end of the connection, not a bug."""
+        """Treat a peer that sends no websocket frames as gone, so that a later write to it is no bug."""
         super().handle_parser_exception()
         self.disconnected = True
 
@@ -248,7 +249,7 @@ class EdgeSocket(WebSocketsSansIOProtocol):
             super().send_receive_event_to_app()
 
     def _refuse(self, code: int) -> None:
-        """End the socket, unless its peer has said goodbye behind what is refused."""
+        """Close the socket with a code, unless its peer has closed it already."""
         self.frames = []
         if self.conn.state is State.OPEN:
             self.conn.fail(code)

@@ -25,13 +25,13 @@ _DOCUMENT = {
 
 
 class SecurityHeaders:
-    """Puts on every document the headers that keep it to itself, unless its route has set others. A module or an answer
-    of the API, which no browser takes for a document once it may not guess, would only grow by them."""
+    """Puts the security headers on every document, unless its route has set others. Modules and answers of the API
+    get `nosniff` alone, by which no browser takes them for documents."""
 
     def __init__(self, app: ASGIApp, *, only_https: bool) -> None:
         self._app = app
         self._document = dict(_DOCUMENT)
-        if only_https:  # who came by https shall never try http again, where the token's page could be exchanged
+        if only_https:  # a browser must not go back to http, where somebody could replace the page
             self._document["strict-transport-security"] = "max-age=31536000"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

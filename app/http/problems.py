@@ -23,7 +23,7 @@ MEDIA_TYPE = "application/problem+json"
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """Names the request that is served; set by app/http/border.py."""
 
-#: Answers carry tokens and the state of companies: nobody between us and the integrator keeps them.
+#: Answers carry tokens and the state of companies, so no cache on the way may keep them.
 UNKEPT = {"cache-control": "no-store"}
 
 
@@ -40,7 +40,7 @@ class Kind:
 
     @property
     def type(self) -> str:
-        """By which programs know it."""
+        """The URI by which programs know it."""
         return f"/problems/{self.name}" if self.name else "about:blank"
 
 
@@ -159,7 +159,7 @@ BUSY = Kind(
 
 
 def of_redis(error: Exception) -> "Problem":
-    """The problem that a passing fault of Redis (`PASSING`) is to a caller, with its reason."""
+    """The problem that a caller gets for a passing fault of Redis (`PASSING`)."""
     if isinstance(error, PoolBusy):
         return Problem(BUSY)
     return Problem(AWAY, f"{reason(error)}; try again in some seconds.")

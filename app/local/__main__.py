@@ -1,8 +1,8 @@
 """Runs the whole service on this machine: Redis, web and worker by the Procfile, and a link for a first company.
 
-What is not set is made up for a trial: a Redis of our own (REDIS_URL), keys that are kept in .run/ (SECRET_KEY,
-API_KEYS), the next free port from 8000 (PORT). With made-up keys it listens on loopback only. Everything else is
-described in docs/environment.md. Ctrl-C stops all of it.
+Settings that are missing are made up for a trial: a Redis of its own (REDIS_URL), keys that are kept in .run/
+(SECRET_KEY, API_KEYS), the next free port from 8000 (PORT). With made-up keys it listens on loopback only.
+docs/environment.md describes all settings. Ctrl-C stops everything.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def options(arguments: list[str] | None = None) -> Arguments:
 
 
 def environment(given: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """The children's environment but for REDIS_URL: what was given, completed. Raises CannotStartError."""
+    """The environment of web and worker, except REDIS_URL: the given one, completed. Raises CannotStartError."""
     env = {name: value for name, value in given.items() if value}
     host = env.setdefault("HOST", "127.0.0.1")
     made_up = [name for name in ("SECRET_KEY", "API_KEYS") if name not in env]
@@ -130,9 +130,8 @@ def next_free_port(host: str) -> int:
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[int]:
-    """Keeps a second run out of the folder: two workers would log in with the same devices.
-
-    Gives a descriptor that the children keep open, so that the folder is free only when they are gone as well.
+    """Keeps a second run out of the folder, because two workers would log in with the same devices. Yields a
+    descriptor that the children keep open, so that the folder is free only when they are gone as well.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with open(folder / "lock", "a", encoding="ascii") as file:
@@ -144,14 +143,15 @@ def only_one(folder: Path) -> Iterator[int]:
 
 
 def has_display(env: Mapping[str, str]) -> bool:
-    """True if a browser may be opened: somebody sits before this machine, and it is no CI."""
+    """True if a browser may be opened: a person sits at this machine, and it is no CI."""
     if not sys.stdout.isatty() or any(name in env for name in ("CI", "SSH_CONNECTION", "SSH_TTY")):
         return False
     return sys.platform == "darwin" or "DISPLAY" in env or "WAYLAND_DISPLAY" in env
 
 
 def run(asked: Arguments, given: Mapping[str, str]) -> int:
-    """Everything, until a signal or a death; the exit code. Raises CannotStartError and NoRedisError."""
+    """Run everything until a signal comes or a process ends; the exit code. Raises CannotStartError and
+    NoRedisError."""
     with ExitStack() as stack:
         lock = stack.enter_context(only_one(asked.folder))
         env = environment(given, asked.folder)

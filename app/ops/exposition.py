@@ -27,8 +27,8 @@ Labels = dict[str, str]
 _METHODS: list[Labels] = [{"method": one.value} for one in Method]
 _OF_NOBODY: Labels = {"region": UNKNOWN_REGION}
 
-#: Counters that are said to be 0 before they happen, as far as they are known beforehand: `increase()` misses an event with which its
-#: counter begins. One whose region, engine or job is not known yet begins with its first event.
+#: Counters that begin at 0, with the labels that are known beforehand: `increase()` misses an event that creates its
+#: counter. A counter whose region, engine or job is not known yet begins with its first event.
 ZEROS: dict[Counter, list[Labels]] = {
     Counter.ATTEMPTS: _METHODS,
     Counter.QR_SHOWN: [{}],

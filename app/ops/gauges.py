@@ -64,12 +64,12 @@ class Moment:
         return max((one.number(name) for one in self.living), default=0)
 
     def with_client(self, health: ClientHealth) -> list[WorkerView]:
-        """Living workers that say so of their client."""
+        """Living workers whose client is in this state."""
         return [one for one in self.living if one.fields.get("client") == health.value]
 
     @property
     def client(self) -> str:
-        """The state of the client that logs in at WhatsApp, in a few words: of the worker that fares worst."""
+        """The state of the client that logs in at WhatsApp, in a few words. The worst worker decides."""
         if self.with_client(ClientHealth.REFUSED):
             return "WhatsApp refuses its version, and no newer one helps"
         if self.with_client(ClientHealth.UNKNOWN):

@@ -23,7 +23,7 @@ from shared.telemetry.metrics import ENGINE
 log = structlog.get_logger()
 
 READY_SECONDS = 3.0
-"""A monitor does not wait for as long as our own patience with Redis is."""
+"""Limit of /readyz. A monitor waits less long than we have patience with Redis."""
 
 
 class Ops:

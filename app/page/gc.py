@@ -1,9 +1,9 @@
-"""When Python looks through everything for garbage: not while thousands of sockets wait for it.
+"""Full garbage collections: seldom, and not while thousands of sockets wait for them.
 
-A full collection visits every object that lives, 155 for each socket, and web stands still meanwhile: while 5,000 were
-opened, for 64 ms to 1.2 s at a time. By itself Python does that whenever the heap has grown by a quarter. What it is needed for are the cycles that a
-closed socket leaves, 99 objects each. So full collections come when as many sockets have closed as are open: their cost
-is shared by all of those, and what waits for them never weighs more than what is in use.
+A full collection visits every living object, 155 for each socket, and web stands still meanwhile: for 64 ms to 1.2 s
+at a time while 5,000 sockets were opened. By itself Python collects whenever the heap has grown by a quarter. Full
+collections are needed for the cycles that closed sockets leave, 99 objects each. So one comes when as many sockets
+have closed as are open. Garbage then never weighs more than what is in use.
 """
 
 import asyncio
@@ -12,15 +12,16 @@ import gc
 from collections.abc import Callable, Iterator
 
 FEWEST = 1000
-"""Closed sockets that are not worth a collection, however few are open."""
+"""Fewer closed sockets than this are not worth a collection."""
 LONGEST_SECONDS = 600.0
-"""Requests leave a cycle now and then as well: so often everything is looked through in any case."""
+"""The longest time between two collections, since requests leave a cycle now and then as well."""
 NEVER = 1_000_000
-"""Younger generations are collected by Python's own rule; the oldest not before so many collections of the second."""
+"""Python collects the younger generations by its own rule, and the oldest not before so many collections of the
+second."""
 
 
 class Garbage:
-    """One a process. `collect` looks through everything."""
+    """One for each process. `collect` is a full collection."""
 
     def __init__(self, collect: Callable[[], object] = gc.collect) -> None:
         self._collect = collect
@@ -37,11 +38,12 @@ class Garbage:
             self._open -= 1
             self._closed += 1
             if self._closed >= max(FEWEST, self._open):
-                # Soon, not now: the socket that closes is still on the stack.
+                # Soon, not now: the closing socket is still on the stack.
                 asyncio.get_running_loop().call_soon(self._collect_all)
 
     async def run(self) -> None:
-        """Until cancelled, see to it that nothing waits for ever. What lives already, the code, is set aside for good."""
+        """Collect at the latest after `LONGEST_SECONDS`, until cancelled. Objects that live already, such as code,
+        are exempt for good."""
         before = gc.get_threshold()
         self._collect()
         gc.freeze()

@@ -24,12 +24,12 @@ class SocketLimits:
         self._open: Tally[str] = Tally()
 
     def place(self, name: str, most: int) -> "Place":
-        """Hold one of `most` places in an `async with`, which raises `Close` when there is none."""
+        """A place to hold in an `async with`, which raises `Close` if `most` are taken."""
         return Place(self._open, name, most)
 
 
 class Place:
-    """A place among those of one name. No generator: its frame would stay for as long as the socket."""
+    """A place among those of one name. A class, because a generator's frame would live as long as the socket."""
 
     __slots__ = ("_most", "_name", "_open")
 

@@ -24,7 +24,7 @@ _FRAMED = ".toast{inset-block:.75rem auto}"
 
 @dataclass(frozen=True)
 class Platform:
-    """Whose page it is: what is shown of that, and whose pages may frame it."""
+    """The platform that a page belongs to: what the page shows of it, and the origin that may frame the page."""
 
     name: str
     device: str
@@ -66,7 +66,7 @@ class Platform:
 
     @cached_property
     def headers(self) -> dict[str, str]:
-        """The headers by which its page differs from other documents."""
+        """Headers in which the platform's page differs from other documents."""
         if not self.style:
             return {}
         digest = base64.b64encode(hashlib.sha256(self.style.encode()).digest()).decode()

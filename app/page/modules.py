@@ -1,8 +1,8 @@
 """The page's ES modules as one: joined when web starts, so that a browser asks once instead of thirty times.
 
-The modules are plain: named imports of neighbours, named exports, no name twice at the top of any two of them. Then
-joining is putting each before those that import it, and taking the `import` lines and the word `export` out, but for
-what the last exports. Whatever is not plain is refused, with the module's name.
+The modules are plain: named imports of neighbours, named exports, and no top-level name in two of them. So each is
+put before those that import it, without its `import` lines and the word `export`; only the last keeps its exports. A
+module that is not plain is refused by name.
 """
 
 import posixpath

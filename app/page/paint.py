@@ -26,7 +26,8 @@ Words = Mapping[str, Any]
 #: Chosen on the page, and kept by its browser for us to see.
 CHOICE = "lang"
 DEFAULT = "en"
-#: In the place of a name that is not known yet: as wide as one, so that no line moves when it comes (`view.js`).
+#: Stands in for a name that is not known yet. It is as wide as a name, so that no line moves when that comes
+#: (`view.js`).
 COMPANY = "…" + "\u00a0" * 14
 
 _PHONE = re.compile(r"iPhone|iPod|Android.*Mobile")
@@ -37,7 +38,7 @@ _LABELLED = re.compile(r'data-w-label="([^"]+)"')
 #: Texts that show only later: the modules word them, and the page need not carry them twice.
 LATER = ("act.fix-phone", "act.open-app", "after.", "checks.", "guide.business", "guide.open.business")
 _NAME = re.compile(r"\{(\w+)\}")
-#: The name stands beside it. Whose server it is on does not hear which link has been opened.
+#: Without alt, because the name stands beside it. The logo's server does not learn which link was opened.
 _LOGO = '<img class="logo" src="{}" width="36" height="36" alt="" referrerpolicy="no-referrer" fetchpriority="low">'
 #: Before the page's own, so that it misses nothing.
 _EMBEDDED = '<script type="module" src="{}" data-embedder="{}"></script>'
@@ -52,7 +53,7 @@ _ISOLATED = ("\u2068", "\u2069")
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Before whom the page opens: in which language, on what, and with which app in hand."""
+    """The reader of the page: language, phone or computer, and which WhatsApp app to describe."""
 
     locale: str
     on_phone: bool

@@ -31,19 +31,19 @@ log = structlog.get_logger()
 TICK_SECONDS = 2.0
 """Between two updates of the queue position of waiting sessions."""
 SILENCE_SECONDS = 15.0
-"""A running session of which nothing was heard is read again; a resting one after eight times as long."""
+"""A running session of which nothing was heard for so long is read again; a resting one after eight times as long."""
 DEAF_SECONDS = 30.0
-"""Nothing at all received, not even the answer to a ping: the connection is taken for dead."""
+"""If nothing at all was received for so long, not even the answer to a ping, the connection counts as dead."""
 
 MOST_WAITING = 500
-"""So many requests of the API wait for news at a time in one process; the others are answered at once."""
+"""Requests of the API that wait for news in one process, at most. Others are answered at once."""
 BEHIND_SECONDS = 5.0
-"""Time for a session's owner to put back what Redis has forgotten, in whole or in part."""
+"""Time for a session's owner to restore what Redis has forgotten, in whole or in part."""
 
 UNREADABLE = (ValueError, TypeError, KeyError)
-"""Errors of a snapshot or announcement that is none: another version's, or written by hand."""
+"""Errors of a snapshot or announcement that cannot be read: of another version, or written by hand."""
 
-#: There is always this one: a redis-py subscription without any channel does not listen.
+#: These are always subscribed: without any channel a redis-py subscription does not listen.
 _SWITCH, _LINKS, _FEED = keys.SWITCH_CHANNEL.encode(), keys.LINKS_CHANNEL.encode(), keys.FEED.encode()
 _LINKS_AT_ONCE = 500
 
@@ -105,8 +105,7 @@ class Relay:
                         await self._pubsub.unsubscribe(keys.events(session))
 
     async def newer(self, session: SessionId, version: tuple[int, int], seconds: float) -> None:
-        """Wait until the session has a newer version, for so many seconds at most; no longer than for the present one
-        while many wait."""
+        """Wait until the session has a newer version, for so many seconds at most. Return at once while many wait."""
         if self._waiting >= MOST_WAITING:
             return
         self._waiting += 1
@@ -125,7 +124,7 @@ class Relay:
         return watched is not None and watched.last is not None and watched.last.version > version
 
     async def repeat(self, session: SessionId, slot: Slot) -> None:
-        """Tell one socket again how things stand."""
+        """Send one socket the present state again."""
         await self._read([session], again_for=slot)
 
     def work(self) -> tuple[Coroutine[None, None, None], ...]:
@@ -183,13 +182,14 @@ class Relay:
                 await self._read([session])
 
     def _close(self, links: Collection[str]) -> None:
-        """End every socket of these links: they are revoked."""
+        """End every socket of these links, which are revoked."""
         for slot in self._slots():
             if slot.link in links:
                 slot.end(CloseCode.TOKEN)
 
     async def _revoked(self) -> set[str]:
-        """The links with sockets here that are revoked: after a new subscription, as it may have been said unheard."""
+        """The revoked links with sockets here. Asked after a new subscription, since announcements may have been
+        missed."""
         links, found = sorted({slot.link for slot in self._slots()}), set()
         for at in range(0, len(links), _LINKS_AT_ONCE):
             some = links[at : at + _LINKS_AT_ONCE]
@@ -253,9 +253,8 @@ class Relay:
     @staticmethod
     def _went_back(watched: _Watched, stored: Stored) -> bool:
         """True if Redis knows less of the session than sockets here have seen: it lost its memory, or a part of it.
-
-        The owner, if there is one, says anew where it stands, under a higher number. If nobody does, the sockets are
-        closed: who comes back gets the truth, which looks older than what they know.
+        The session's owner, if there is one, saves the state again under a higher number. If nobody does, the
+        sockets are closed: a browser that reconnects gets the truth, although that looks older.
         """
         if watched.last is None or stored.version >= watched.last.version:
             watched.behind = None
@@ -289,7 +288,7 @@ class Relay:
 
 
 async def _for_ever(work: Callable[[], Awaitable[None]]) -> None:
-    """A bug in it is reported, and it begins anew: a deaf web process would look healthy."""
+    """Repeat `work` for ever. A bug in it is reported, and it begins anew: a deaf web process would look healthy."""
     while True:
         try:
             await work()

@@ -7,11 +7,11 @@ from shared.core.protocol import Body, CloseCode, ServerMessage, Snapshot
 from shared.state.snapshots import Stored
 
 MOST_ANSWERS = 16
-"""A socket that takes nothing loses older ones."""
+"""Answers that wait for one socket, at most. Older ones are dropped."""
 
 
 class SocketEnded(Exception):
-    """The socket is to be closed with `code`. `RESTART`: it knows what is no longer true, and shall come back."""
+    """The socket must be closed with `code`. `RESTART`: the browser knows an outdated state, and must reconnect."""
 
     def __init__(self, code: CloseCode) -> None:
         super().__init__(code.name)
@@ -33,7 +33,7 @@ class Slot:
     """A socket's place for the newest snapshot, and for the few answers meant for this socket alone. One reader. `link`:
     the id of the link by which it came.
 
-    There is one for each socket: a list and a future weigh 1.3 KiB less than a deque and an event.
+    A list and a future weigh 1.3 KiB less than a deque and an event, for each socket.
     """
 
     __slots__ = ("__weakref__", "_answers", "_ended", "_newest", "_reader", "_version", "link")

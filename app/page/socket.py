@@ -1,7 +1,7 @@
 """One browser's socket: a reader that turns messages into use cases, and a writer that sends what is newest.
 
-The socket keeps nothing but its link. Whatever comes in that is not a message of the protocol gets a typed error;
-whatever goes wrong here ends this socket, not the process.
+The socket keeps nothing but its link. A message that is not of the protocol gets a typed error. A fault here ends
+this socket, not the process.
 """
 
 import asyncio
@@ -52,13 +52,13 @@ HELLO_SECONDS = 5.0
 SEND_SECONDS = 5.0
 """A socket that takes nothing for this long is closed; the browser comes back by itself."""
 LAST_WORDS_SECONDS = 5.0
-"""For what a browser said before it went: who presses "cancel" may close the tab with it."""
+"""Grace period for commands already received when the tab closes."""
 PACK_FROM = 1000
-"""Shorter texts are sent as they are: packing would save less than a network's packet."""
+"""Shorter texts are sent unpacked: packing would save less than a network packet."""
 SOCKETS_PER_LINK = 20
 SOCKETS_PER_ADDRESS = 100
 WITHOUT_HELLO = 500
-"""Sockets that have not said hello, at most; of one address so many:"""
+"""Sockets that have not said hello, at most."""
 WITHOUT_HELLO_PER_ADDRESS = 30
 
 
@@ -102,10 +102,10 @@ class Browser:
         except WebSocketDisconnect:
             pass  # the browser has gone, as browsers do
         except (RedisError, OSError, TimeoutError) as error:
-            # Redis is away or the socket is stuck: the browser reconnects and finds the present state.
+            # Redis is away, or the socket is stuck. The browser reconnects and finds the present state.
             log.warning("socket.lost", error=reason(error))
             await self._close(socket, CloseCode.RESTART)
-        except Exception as error:  # noqa: BLE001 - a socket goes past the middleware that would report its bugs
+        except Exception as error:  # noqa: BLE001 - sockets bypass the middleware that reports bugs
             sentry.report("socket", error)
             await self._close(socket, CloseCode.RESTART)
 
@@ -137,7 +137,8 @@ class Browser:
     async def _converse(self, socket: WebSocket, guest: Guest) -> None:
         link = guest.link
         async with self._relay.watch(link.session, link.id) as slot:
-            # Not before it would hear of a revocation: what came before is read, and what comes later closes it.
+            # Only now, as the slot hears of revocations: an earlier one is read here, and a later one closes the
+            # socket.
             standing = await self._access.standing(link.id)
             if standing == REVOKED:
                 await self._say_whose(socket, link)
@@ -158,7 +159,7 @@ class Browser:
                 await asyncio.gather(reader, writer, return_exceptions=True)  # what they raised has been seen
 
     async def _greet(self, socket: WebSocket, slot: Slot, guest: Guest, profile: Profile) -> None:
-        """The first message. Apart, so that it does not stay in memory for as long as the socket lives."""
+        """Send the first message. A method of its own, so that the message does not live as long as the socket."""
         snapshot = await slot.first()
         back = way_back(self._settings, guest.link, snapshot)
         hello = ServerMessage(type=MessageType.STATUS, snapshot=snapshot, profile=profile, return_url=back)
@@ -172,7 +173,7 @@ class Browser:
             await _send(socket, text, packed=guest.packed)
 
     async def _say_whose(self, socket: WebSocket, link: Link) -> None:
-        """The only message for a link that works no more: who had sent it, and where to ask for another."""
+        """Send the only message for a dead link: the platform behind it, and where to ask for a new link."""
         error = ErrorView(code=FailureCode.LINK_SPENT)
         message = ServerMessage(type=MessageType.ERROR, error=error, profile=self._profile(link, spent=False))
         await _send(socket, text_of(message))
@@ -195,13 +196,13 @@ class Browser:
                 slot.answer(ServerMessage(type=MessageType.ERROR, error=view))
                 await self._onboarding.refused(FailureCode.FORBIDDEN)
             except PASSING:
-                raise  # Redis is away: the browser comes back, and says it again
-            except Exception as error:  # noqa: BLE001 - a bug is told and reported, and the socket lives on
+                raise  # Redis is away: the browser reconnects and repeats it
+            except Exception as error:  # noqa: BLE001 - the bug is reported, and the socket lives on
                 sentry.report("command", error, session=link.session)
                 slot.answer(ServerMessage(type=MessageType.ERROR, error=ErrorView(code=FailureCode.INTERNAL)))
 
     async def _obey(self, link: Link, text: str, address: str) -> bool:
-        """Do it. True if something new is announced because of it."""
+        """Do what the message asks. True if that leads to a new announcement."""
         message = client_message.validate_json(text)
         match message:
             case RequestQr():
@@ -254,7 +255,8 @@ def _address(socket: WebSocket) -> str:
 
 
 async def _receive(socket: WebSocket) -> str:
-    """The next text. Bytes are no message of ours; an oversize one was already refused by the server (1009)."""
+    """The next text. Bytes are no message of the protocol. The server has already refused an oversize message
+    (1009)."""
     message = await socket.receive()
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code") or 1005)

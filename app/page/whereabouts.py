@@ -1,5 +1,5 @@
-"""The page under an address that is not ours: its websocket would be refused there (a browser is not told why), so the
-browser is sent to where it works."""
+"""The page under an address that is not ours: the browser is sent to `PUBLIC_URL`, because its websocket would be
+refused here, and a browser is not told why."""
 
 from collections.abc import Callable
 from urllib.parse import urlencode
@@ -28,7 +28,8 @@ def elsewhere(config: Settings) -> Elsewhere:
         at = request.url
         if home is None or f"{at.scheme}://{at.netloc}" in origins or MARK in request.query_params:
             return None
-        # 308 keeps the fragment with the token, which no server sees. It is not to be remembered: settings change.
+        # 308 keeps the fragment with the token, which no server sees. Browsers must not cache it, because settings
+        # change.
         told = urlencode({name: value for name in TOLD if (value := request.query_params.get(name))})
         return RedirectResponse(f"{home}{told and '&' + told}", 308, {"cache-control": "no-store"})
 

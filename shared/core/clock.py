@@ -10,7 +10,7 @@ from dataclasses import dataclass
 SKEWED_MS = 2_000
 """A host's clock that differs from Redis' by more is told to the operators."""
 _LEAST_MS = 50
-"""A difference that an answer's way may make is none."""
+"""Smaller differences are ignored: the way of the answer may cause them."""
 
 
 @dataclass(slots=True)

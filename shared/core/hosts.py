@@ -1,4 +1,4 @@
-"""Addresses that a request may go to which somebody else has asked for."""
+"""Addresses that our requests may go to if somebody else has chosen the address."""
 
 import ipaddress
 from collections.abc import Iterable

@@ -1,5 +1,5 @@
-"""What Redis holds under our names may be anybody's: a person with redis-cli, another program, a newer version of us. It is
-read without trust, and what is odd is taken for nothing."""
+"""Values in Redis are read without trust: a person with redis-cli, another program or a newer version of us may have
+written them. An odd value counts as none."""
 
 import math
 import re
@@ -38,5 +38,5 @@ def fields(value: bytes | str | None) -> dict[str, Any]:
 
 
 def is_wrong(error: BaseException) -> bool:
-    """Whether Redis says that a name holds what a command cannot work with."""
+    """True if Redis says that a name holds a value that the command cannot work with."""
     return _WRONG.search(str(error)) is not None

@@ -1,4 +1,4 @@
-"""Text that is shown to people: nothing in it is unseen, and nothing turns the text around it."""
+"""Text that is shown to people: it has no unseen characters and nothing that changes its direction."""
 
 import unicodedata
 

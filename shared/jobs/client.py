@@ -1,5 +1,5 @@
-"""The Redis client of a process. If a name of ours holds a value of a wrong type, whoever meets it throws the value away,
-counts that, and asks again. The scripts do the same (shared/state/wa.lua)."""
+"""The Redis client of a process. If a name of ours holds a value of a wrong type, the client throws the value away,
+counts that, and repeats its command. The scripts do the same (shared/state/wa.lua)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +30,7 @@ class ServiceRedis(ArqRedis):
         return ServicePipeline(self, transaction, shard_hint)
 
     async def _throw_away(self, error: ResponseError, command: Sequence[Any]) -> bool:
-        """Remove what stands in the command's way; whether it was something of ours."""
+        """Remove the value that the command cannot work with. True if its name is one of ours."""
         name = odd.text(command[1]) if len(command) > 1 and isinstance(command[1], bytes | str) else ""
         if command[0] in {"EVAL", "EVALSHA"} or not name.startswith(OURS):
             return False
@@ -42,7 +42,7 @@ class ServiceRedis(ArqRedis):
 
 
 class ServicePipeline(Pipeline):
-    """Says a command again by itself that has met a wrong type."""
+    """Repeats alone each command that has met a wrong type."""
 
     def __init__(self, ours: ServiceRedis, transaction: bool, shard_hint: str | None) -> None:
         super().__init__(ours.connection_pool, ours.response_callbacks, transaction, shard_hint)

@@ -32,14 +32,14 @@ log = structlog.get_logger()
 IDLE_SECONDS = 5.0
 """Between two looks at a queue when nobody calls: bounds the harm of a lost wake-up."""
 ALONE_SECONDS = 12 * IDLE_SECONDS
-"""Between two looks at a queue that is looked at together with the others of its process: only should that fail."""
+"""Between two looks at a queue whose process looks at all its queues together. A net, in case that fails."""
 JOB_TIMEOUT_SECONDS = 20
-"""Jobs are short commands. Those of a worker that died are free for others as soon as its heartbeat has lapsed."""
+"""Jobs are short commands. When a worker dies, others may take its jobs as soon as its heartbeat has lapsed."""
 MAX_TRIES = 5
 """A job that Redis interrupts is run again after 1, 2, 4 and 8 s; so is one whose worker dies."""
 DEDUPE_MS = 2_000
 LOOKED_AT = 200
-"""So many due jobs are looked at in one step: those that another worker runs are passed over."""
+"""Due jobs that one step looks at. It skips those that another worker runs."""
 
 Job = Callable[..., Awaitable[None]]
 
@@ -50,7 +50,7 @@ def link_job_id(session: SessionId, attempt: int) -> str:
 
 
 def link_job(session: SessionId) -> dict[str, str | int]:
-    """The job that serves an attempt which a script is about to number, so that both come into being together."""
+    """The job for an attempt that a script is about to number, so that the script makes both at once."""
     body = serialize_job("link", (session, 0), {}, None, now_ms(), serializer=_dumps)
     before, _, after = body.rpartition(b"0]")
     return {
@@ -69,14 +69,15 @@ def link_queue() -> dict[str, str]:
 def soon_again(name: str, after: float = 0) -> str:
     """The id of a job that is due `after` seconds from now: two that are due within a few seconds are one.
 
-    For a few seconds only: a worker that is killed inside a job leaves its id taken for half a minute, which nobody
-    shall wait for. So only for jobs that may run twice at once.
+    The id changes every few seconds, because a worker that is killed inside a job leaves its id taken for half a
+    minute. Use it only for jobs that may run twice at once.
     """
     return f"{name}:{(now_ms() + round(after * 1000)) // DEDUPE_MS}"
 
 
 def _dumps(value: dict[str, Any]) -> bytes:
-    # Only failures carry an exception, and nobody reads them back: their type is enough, their text may hold secrets.
+    # Only failures carry an exception, and nobody reads them back. The type is enough, since the text may hold
+    # secrets.
     return orjson.dumps(value, default=lambda one: {"error": type(one).__name__})
 
 
@@ -234,7 +235,8 @@ class QueueWorker(Worker):
         try:
             await self.run_job(job_id, score)
         except (RedisError, OSError, TimeoutError) as error:
-            # Not begun, or done and not crossed off: either way it may run again, and need not wait for arq's time.
+            # The job has not begun, or is done and not crossed off. It may run again either way, without waiting for
+            # arq.
             log.warning("job.interrupted", queue=self.queue_name, job=job_id, error=type(error).__name__)
             self._interrupted.add(in_progress_key_prefix + job_id)
             raise
@@ -248,7 +250,7 @@ class QueueWorker(Worker):
         self._draining = True
         self._wake.set()
         if self.main_task is not None:
-            # Not in the middle of taking jobs: they would be nobody's until arq's time is over.
+            # Not in the middle of taking jobs: nobody would have them until arq's time is over.
             await asyncio.wait([self.main_task], timeout=seconds)
             await cancelled(self.main_task)
         running = [task for task in self.tasks.values() if not task.done()]

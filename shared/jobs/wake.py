@@ -1,4 +1,4 @@
-"""Workers are called when there is something to do: by pub/sub at once, and by a look at all queues now and then."""
+"""Calls workers when there is something to do: by pub/sub at once, and by a look at all queues now and then."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ async def listen_for_calls(
 
 
 async def _look(workers: Sequence[QueueWorker]) -> None:
-    """Wake those whose queue holds a job that is due; at all queues with one command."""
+    """Wake workers whose queue holds a due job. One command looks at all queues."""
     if not workers:
         return
     wa = Wa(workers[0].pool)
@@ -39,7 +39,7 @@ async def _look(workers: Sequence[QueueWorker]) -> None:
     while True:
         await asyncio.sleep(queue.IDLE_SECONDS)
         try:
-            # One command for all: three workers at rest would send half of all that a process sends.
+            # One command for all: three idle workers would send half of a process' commands.
             found = await wa("due_queues", names=names, looks=True, queues=list(names))
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("queues.unreachable", error=type(error).__name__)

@@ -24,8 +24,8 @@ from shared.wa import Wa
 QUEUE_WAIT_MS = 5 * keys.MINUTE
 """Longest wait of an onboarding for a free place; then it expires."""
 MOST_STARTS = 10
-"""So many attempts may be asked for by one session within `keys.STARTS_TTL`: each costs a process and a connection to
-WhatsApp. Those that begin anew by themselves do not count."""
+"""Attempts that one session may ask for within `keys.STARTS_TTL`: each costs a process and a connection to WhatsApp.
+Attempts that begin anew by themselves do not count."""
 SPENT, REVOKED = "spent", "revoked"
 """Values of `wa:link:<id>`."""
 
@@ -43,8 +43,8 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whom an attempt is about: the phone to make a code for, the phone that the link expects (both E.164), the link
-    that asked, and the digest of the address that it asked from. Kept in Redis for ten minutes at most."""
+    """The people behind an attempt: the phone to make a code for, the phone that the link expects (both E.164), the
+    link that asked, and the digest of the address that it asked from. Redis keeps it for ten minutes at most."""
 
     link: str
     link_expires_at: int
@@ -139,9 +139,8 @@ class Claims:
         await self._wa("reclaim", lease.session, token=lease.token, subject=subject.dump())
 
     async def subject(self, session: SessionId) -> Subject:
-        """Whom the running attempt is about; an empty one when it is forgotten.
-
-        Asking keeps it for another ten minutes: with the subject an attempt would forget which phone its link expects.
+        """The subject of the running attempt; an empty one if Redis has forgotten it. Reading keeps it for another
+        ten minutes, because an attempt without it would not know which phone its link expects.
         """
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.hmget(keys.subject(session), ["phone", "expected", "link", "address"])
@@ -157,7 +156,8 @@ class Claims:
         )
 
     async def forget_phone(self, session: SessionId) -> None:
-        """No code can be had for it: another number, or the same again, may be asked on the same attempt."""
+        """Forget the phone for which WhatsApp gave no code, so that a number may be asked for again on the same
+        attempt."""
         await answer(self._redis.hdel(keys.subject(session), "phone"))
 
     async def is_revoked(self, subject: Subject) -> bool:
@@ -166,8 +166,8 @@ class Claims:
         return odd.text(said) == REVOKED
 
     async def spend(self, subject: Subject) -> bool:
-        """The link has done its work; it may still look, but not ask again. False when it was revoked meanwhile: it
-        stays so, and what it led to must not be kept."""
+        """Mark the link as spent: its page may look, but not ask again. False if the link was revoked meanwhile. It
+        stays revoked, and the device that it linked must not be kept."""
         if not subject.link:
             return True
         names = {"link": keys.link(subject.link)}

@@ -2,7 +2,8 @@
 
 A number may have two names (Brazil's ninth digit, Mexico's 1), and only WhatsApp knows which one the account has. Keys
 are HMACs under SECRET_KEY, and the values name the account by its place among the number's own readings: so Redis holds
-no phone. The one who asks from outside waits at a ticket: minutes in `wa:subject`, like everything with a phone.
+no phone. A question from outside has a ticket, with number and answer, in `wa:subject`: for a minute, since it holds
+a phone.
 """
 
 import hmac
@@ -37,8 +38,8 @@ class Contact:
 
 
 def candidates(to: str) -> tuple[str, ...]:
-    """The E.164 numbers that may be the receiver's account, the one that was written first. Nothing for a LID and for a
-    group."""
+    """The E.164 numbers that may be the receiver's account, beginning with the one that was written. Empty for a LID
+    and a group."""
     if found := _NUMBER_JID.fullmatch(to):
         return (f"+{found[1]}",)
     if "@" in to:
@@ -74,7 +75,7 @@ class Contacts:
         await self._redis.set(self._key(session, to), orjson.dumps(value), px=keys.DAY)
 
     async def ask(self, session: SessionId, to: str) -> str:
-        """Ask the worker that holds the session; the ticket at which the answer will be."""
+        """Ask the worker that holds the session. Returns the ticket under which the answer will be."""
         ticket = secrets.token_hex(8)
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.hset(keys.text(session, ticket), mapping={"to": to})
@@ -83,12 +84,12 @@ class Contacts:
         return ticket
 
     async def asked(self, session: SessionId, ticket: str) -> str | None:
-        """The number that is asked for; None if nobody waits any more."""
+        """The number behind a ticket; None if nobody waits any more."""
         (to,) = await answer(self._redis.hmget(keys.text(session, ticket), ["to"]))
         return odd.text(to) or None
 
     async def reply(self, session: SessionId, ticket: str, contact: Contact) -> None:
-        """The answer to a question, for the one who asked."""
+        """Answer a question under its ticket."""
         value = [contact.exists, contact.account, contact.lid, contact.known]
         key = keys.text(session, ticket)
         async with self._redis.pipeline(transaction=True) as pipe:
@@ -103,7 +104,7 @@ class Contacts:
 
 
 def _replied(value: bytes) -> Contact:
-    """An answer at a ticket; none at all if somebody has tampered with it."""
+    """The answer under a ticket; an empty one if somebody has tampered with it."""
     try:
         exists, account, lid, known = orjson.loads(value)
     except (ValueError, TypeError):
@@ -112,7 +113,7 @@ def _replied(value: bytes) -> Contact:
 
 
 def _read(to: str, value: bytes) -> Contact:
-    """A kept answer; of no use if somebody has tampered with it."""
+    """A kept answer; an empty one if somebody has tampered with it."""
     try:
         kept = orjson.loads(value)
         account = candidates(to)[kept["account"]] if kept["exists"] else ""

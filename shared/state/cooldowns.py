@@ -1,4 +1,4 @@
-"""Cool-downs: who has to wait before WhatsApp must say so, and whose pairing code is alive.
+"""Cool-downs: waits that spare WhatsApp requests which it would refuse; and the one living pairing code of a phone.
 
 WhatsApp refuses codes per phone (429, 400, 452), and each refused request makes it worse; so after a refusal the phone,
 and after several the company and the browser's address, wait a while that grows. And a phone can have one living code
@@ -95,7 +95,7 @@ class Cooldowns:
         return self.digest(Whose.ADDRESS, host)
 
     async def wait(self, asker: Asker) -> Wait | None:
-        """The wait before a request for a code, if there is one. One's own living code makes nobody wait: it is
+        """The wait before a request for a code, if there is one. The session's own living code causes none: it is
         simply shown."""
         code, *found = await self._redis.mget(self._code(asker.phone), *self._keys(asker).values())
         now = now_ms()
@@ -109,7 +109,7 @@ class Cooldowns:
         return Wait(until) if until > now else None
 
     async def refused(self, asker: Asker, *, of: Container[Whose] = EVERYONE) -> int | None:
-        """A code was refused: those `of` the asker wait longer. Until when (ms since the epoch), or None."""
+        """Count a refused code: those `of` the asker wait longer. Returns until when (ms since the epoch), or None."""
         names = {whose.value: name for whose, name in self._keys(asker).items() if whose in of}
         subjects = [
             {"role": role, "free": LADDERS[Whose(role)].free, "waits": LADDERS[Whose(role)].waits} for role in names
@@ -117,19 +117,20 @@ class Cooldowns:
         return int(await self._wa("refuse", names=names, subjects=subjects, memory=MEMORY_MS)) or None
 
     async def until(self, number: str, moment: int) -> None:
-        """The phone waits until `moment` (ms since the epoch), as WhatsApp says: a ban."""
+        """Have the phone wait until `moment` (ms since the epoch): WhatsApp has banned it until then."""
         left = moment - now_ms()
         if left > 0:
             value = orjson.dumps({"refusals": 1, "until": moment})
             await self._redis.set(self._phone(number), value, px=left + MEMORY_MS)
 
     async def take_code(self, asker: Asker, ms: int) -> int | None:
-        """The phone's one living code is this session's for `ms`. Otherwise the moment when another's is over."""
+        """Give the session the phone's one living code for `ms`. Returns None, or the moment when another session's
+        code ends."""
         left = int(await self._wa("take_code", asker.session, names={"code": self._code(asker.phone)}, life=ms))
         return now_ms() + left if left else None
 
     async def give_code_back(self, asker: Asker) -> None:
-        """The session's code is dead: another may be had. Idempotent; somebody else's is left alone."""
+        """Give the phone's code back, so that another may be asked for. Idempotent; another session's code stays."""
         await self._wa("give_code_back", asker.session, names={"code": self._code(asker.phone)})
 
     def _keys(self, asker: Asker) -> dict[Whose, str]:

@@ -1,4 +1,4 @@
-"""Events that wait or are dead, for operators and integrators: looked at, sent anew, tried out."""
+"""Events that wait or are dead, for operators and integrators: list, show, send anew, test."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -70,8 +70,8 @@ class Deliveries:
         return Delivery(event_id, kind, company, standing, odd.number(score), odd.number(tries), fault, body)
 
     async def resend(self, event_id: str) -> bool:
-        """Have an event tried at once, and for another day: one that waits, that is dead, or that is still in the feed;
-        whether there is such a one. Raises ValueError for an entry of the feed that is no event."""
+        """Have an event tried at once, and for another day: one that waits, that is dead, or that is still in the
+        feed. True if there is one. Raises ValueError for an entry of the feed that is no event."""
         if await self._shelf.resend(event_id):
             return True
         newest: Any = "+"

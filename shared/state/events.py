@@ -48,8 +48,8 @@ _OF_STATE = {
 
 
 class News:
-    """Says of changes what the integrator is told. `wanted`: the kinds that the service's own receiver wants; a
-    company's own receiver is known to Redis."""
+    """Makes the integrator's events out of changes. `wanted`: the kinds that the service's own receiver wants; Redis
+    knows the receivers of companies."""
 
     def __init__(self, wanted: Collection[EventType] = ()) -> None:
         self._wanted = frozenset(wanted)
@@ -79,7 +79,7 @@ class News:
         }
 
     def of(self, session: SessionId, kind: EventType | None, body: Body) -> Told | None:
-        """The event of a change to this body; None for a change that is no event. Every change may bring a session back
+        """The event of a change to this body. A change that is no event of its own may still bring a session back
         that was told to be offline."""
         if kind is None:
             back = self.event(session, EventType.SESSION_ONLINE, {})

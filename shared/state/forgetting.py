@@ -1,5 +1,5 @@
-"""Forgets a company in Redis: whatever names it goes, of whatever kind the key is, so that a new kind of key needs no line
-here. One line stays, for the audit: who had it forgotten, and when.
+"""Forgets a company in Redis: every key and value that names it, of whatever type, so that a new kind of key needs
+no line here. One line stays, for the audit: who had it forgotten, and when.
 
 Until its device is logged out, the wish waits in a list that every sweep reads; so no death of a worker loses it.
 """

@@ -1,7 +1,7 @@
 """A name space for everything in Redis: `x:` before each key, channel and queue, arq's own as well.
 
-Databases of one server share their channels, and two stacks in one database share everything. So the names are changed
-where no command passes by: in the connection. Whatever is above it, arq included, knows the plain names only.
+Databases of one server share their channels, and two stacks in one database share everything. So the connection
+changes the names, as every command goes through it. Everything above it, arq included, knows the plain names only.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Requests that may come again: what was made under an `Idempotency-Key`, kept for a day."""
+"""Results of requests with an `Idempotency-Key`, kept for a day."""
 
 import hashlib
 from typing import Any
@@ -35,14 +35,14 @@ class Once:
         before = odd.fields(found)
         known = before.get("made")
         if not isinstance(known, dict) or _types(known) != _types(made):
-            await self._redis.set(name, value, px=keys.ONCE_TTL)  # nobody of us has written that
+            await self._redis.set(name, value, px=keys.ONCE_TTL)  # written by somebody else
             return made
         if before.get("asked") != told:
             raise KeyOfAnother
         return known
 
     async def forget(self, whose: str, key: str) -> None:
-        """Nothing came of the request after all: it may be asked anew."""
+        """Forget the request, because nothing came of it: it may be asked anew."""
         await answer(self._redis.delete(keys.asked(hashlib.sha256(f"{whose}\0{key}".encode()).hexdigest())))
 
 

@@ -1,4 +1,5 @@
-"""The whole number of a linked device, for callers that may know it: told by a worker, kept for minutes."""
+"""The whole number of a linked device, for callers that may know it. A worker tells it, and Redis keeps it for
+minutes."""
 
 import asyncio
 import re
@@ -20,7 +21,7 @@ class Phones:
         self._redis = redis
 
     async def write(self, session: SessionId, linked_at: int, phone: str) -> None:
-        """Tell it, for ten minutes."""
+        """Keep the number for ten minutes."""
         await self._redis.set(keys.device_phone(session), f"{linked_at} {phone}", px=keys.SUBJECT_TTL)
 
     async def read(self, session: SessionId, linked_at: int) -> str | None:

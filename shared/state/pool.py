@@ -85,11 +85,11 @@ class Identity:
         self._listeners: list[Callable[[], None]] = []
 
     def on_change(self, call: Callable[[], None]) -> None:
-        """Call this whenever it is another server."""
+        """Have `call` called whenever the process meets another server."""
         self._listeners.append(call)
 
     def meet(self, told: bytes | str) -> None:
-        """A new connection was told this by `INFO server`."""
+        """Look at a new connection's answer to `INFO server`."""
         found = _RUN_ID.search(odd.text(told))
         if found is None or found[1] == self._run_id:
             return
@@ -101,7 +101,7 @@ class Identity:
 
 
 class _Heeding(AbstractConnection):
-    """Drops itself when the server says that it cannot serve, and says so by one error for all such words."""
+    """Closes itself when the server says that it cannot serve, and raises one kind of error for all such answers."""
 
     _greeting = False
 
@@ -213,7 +213,7 @@ class ElectedEncrypted(_Elected, SSLConnection):
 
 
 class Pool(BlockingConnectionPool):
-    """Says apart that it is exhausted, which is no fault of Redis, and knows when it leads to another server."""
+    """Tells its own exhaustion apart from faults of Redis, and notices another server."""
 
     def __init__(self, *, identity: Identity, **options: Any) -> None:
         super().__init__(identity=identity, **options)
@@ -239,7 +239,7 @@ class Pool(BlockingConnectionPool):
 
 
 async def _pass_over(_: exceptions.RedisError) -> None:
-    """Nothing is to be tidied up: redis-py has given the broken connection back."""
+    """Do nothing after a fault: redis-py has given the broken connection back."""
 
 
 def _options(settings: Settings) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The words with which a Redis that answers says that it cannot serve, and the errors that they become.
+"""Refusals: the words by which a Redis that answers says that it cannot serve, and the errors that they become.
 
 A connection that said one of them is dropped: behind the same name another server may have taken over.
 """

@@ -1,6 +1,6 @@
-"""Acts on an onboarding whose worker is gone, open to anybody: close it when its time is over, or begin it anew.
+"""Acts that anybody may do for an onboarding whose worker is gone: close it when its time is over, or begin it anew.
 
-Each is one script, and moves the fence: should its owner come back, it finds itself fenced off.
+Each is one script, and moves the fence: an owner that comes back finds itself fenced off.
 """
 
 from dataclasses import replace

@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 class Forgotten(RedisError):
     """Redis knows nothing of the session: it was emptied, and the owner takes the lease again at his next heartbeat.
-    Nothing was written. Like a Redis that is away: what was to be said is to be said again."""
+    Nothing was written. As with a Redis that is away, the caller must save again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def _stored(session: SessionId, attempt: bytes | None, seq: bytes | None, body: 
 
 
 def _readable(session: SessionId, attempt: bytes | None, seq: bytes | None, body: bytes | None) -> Stored:
-    """Like the scripts: of a snapshot that cannot be read only the version counts."""
+    """As in the scripts, only the version counts of a snapshot that cannot be read."""
     try:
         return _stored(session, attempt, seq, body)
     except (ValueError, TypeError) as error:
@@ -165,7 +165,8 @@ class Snapshots:
         return _readable(session, *await self._fields(session))
 
     async def read_strictly(self, session: SessionId) -> Stored:
-        """The same for the page, which shows nothing rather than what is not so. Raises ValueError and TypeError."""
+        """The present snapshot, for the page, which must not show a wrong state. Raises ValueError and TypeError if
+        it cannot be read."""
         return _stored(session, *await self._fields(session))
 
     async def _fields(self, session: SessionId) -> list[bytes | None]:

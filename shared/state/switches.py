@@ -131,7 +131,7 @@ class Switches:
         return board
 
     def call(self) -> None:
-        """Somebody has thrown a switch: look now."""
+        """Look now: somebody has thrown a switch."""
         self._look.set()
 
     async def run(self) -> None:

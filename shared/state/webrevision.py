@@ -1,4 +1,4 @@
-"""The revision of WhatsApp Web that one worker has found serves all of them: `wa:web-revision`."""
+"""The revision of WhatsApp Web that one worker has found, for all workers: `wa:web-revision`."""
 
 from dataclasses import dataclass
 
@@ -46,7 +46,7 @@ class WebRevisions:
             await answer(self._redis.hdel(keys.WEB_REVISION, "refused"))
 
     async def is_news(self, refused: int) -> bool:
-        """The first to ask about a refused revision is told yes, and all others within a day no."""
+        """True for the first that asks about a refused revision within a day."""
         return bool(await self._redis.set(keys.web_revision_told(refused), now_ms(), nx=True, px=keys.DAY))
 
     async def _write(self, fields: dict[str, int | str]) -> None:

@@ -1,7 +1,7 @@
 """Structured logs: one JSON object a line on stdout, events named `noun.verb`, secrets taken out last.
 
-Whatever ends, ends with one canonical line that says everything about it: `attempt.ended`, `session.ended`,
-`worker.stopped`. The level can be changed while the process runs (shared/state/switches.py).
+Each end has one canonical line with everything about it: `attempt.ended`, `session.ended`, `worker.stopped`.
+The level can be changed while the process runs (shared/state/switches.py).
 """
 
 import logging
@@ -17,7 +17,7 @@ from shared.telemetry import scrub
 _QUIET = {"arq": logging.WARNING, "uvicorn": logging.WARNING, "httpx": logging.WARNING, "asyncio": logging.INFO}
 
 
-#: Made by us, of nothing secret; a worker's name may look like a phone number.
+#: Fields that we make of nothing secret: a worker's name may look like a phone number.
 _OURS = frozenset({"timestamp", "session", "worker"})
 
 
@@ -26,7 +26,7 @@ def _scrubbed(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDi
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    """False for what a stranger can have uvicorn say with a traceback: a text on a socket that is not UTF-8."""
+    """False for the traceback that uvicorn logs when a stranger sends text that is not UTF-8."""
     return not record.getMessage().startswith("Invalid UTF-8 sequence")
 
 

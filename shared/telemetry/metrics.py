@@ -1,8 +1,7 @@
 """Metrics: names, meanings, and how a count is written in `wa:stats`.
 
-A count moves in the same script as the change that it counts (shared/state/snapshots.py), so retries and deaths count
-nothing twice. A field of `wa:stats` is the metric's name and labels: `attempts{method="qr"}`. Three notations travel
-in a change:
+The script that makes a change also counts it (shared/state/snapshots.py), so retries and deaths count nothing twice. A
+field of `wa:stats` is the metric's name and labels: `attempts{method="qr"}`. Three notations travel in a change:
 
     attempts{method="qr"}                                    one more
     @shown funnel{stage="shown"}                             one more, the first time that this onboarding gets so far
@@ -74,8 +73,9 @@ class Stage(StrEnum):
 
 
 class Swept(StrEnum):
-    """Repairs of the sweeper: an attempt begun anew, one that ended after the phone's yes, one that was linked and
-    not told of, one past its deadline, a session that was told to be linked and has no device, a dead worker."""
+    """Repairs of the sweeper. `attempt`: begun anew; `linking`: ended after the phone's yes; `linked`: linked and
+    not told; `overdue`: past its deadline; `device`: a session that was told to be linked and has no device;
+    `worker`: dead."""
 
     ATTEMPT = "attempt"
     DEVICE = "device"

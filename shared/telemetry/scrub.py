@@ -1,6 +1,6 @@
 """Takes secrets out of text that leaves the process: phones, QR texts, pairing codes, tokens, keys.
 
-The net under everything else: our own code does not log them in the first place, but libraries' messages are theirs.
+A safety net: our own code does not log secrets, but messages of libraries may hold them.
 """
 
 import re
@@ -52,8 +52,8 @@ def _hidden(found: re.Match[str]) -> str:
 
 
 def deep(value: Any) -> Any:
-    """The same through dicts, lists and tuples. Numbers and times are returned as they are; whatever else there is
-    becomes the text that it would be printed as."""
+    """`value` without secrets, through dicts, lists and tuples. Numbers and times stay; anything else becomes its
+    printed text."""
     match value:
         case str():
             return text(value)

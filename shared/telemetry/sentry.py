@@ -104,16 +104,15 @@ def report(operation: str, error: BaseException, **about: Unpack[About]) -> None
 
 
 def ending(operation: str, code: FailureCode, **about: Unpack[About]) -> None:
-    """Tell Sentry of an attempt or session that has ended in a failure which somebody of us must hear of; others pass
-    silently. To be called by the writer of the ending, after it was written: then it arrives once."""
+    """Tell Sentry of an ended attempt or session, if its failure is one of those that alert. The writer of the
+    ending calls this after it was written, so that it arrives once."""
     if FAILURES[code].alerts:
         _tell(operation, f"{operation}: {code.value}", about | {"failure": code}, alike=[operation, code.value])
 
 
 def no_code(code: FailureCode, **about: Unpack[About]) -> None:
-    """Tell Sentry of a pairing code that WhatsApp did not give: each, grouped by its answer (`429`, `no-answer`).
-
-    A warning where nobody of us can act: many of them at once are news, and one is none.
+    """Tell Sentry of each pairing code that WhatsApp did not give, grouped by its answer (`429`, `no-answer`). It is
+    a warning where none of us can act: only many at once are news.
     """
     status = (about.get("raw") or "").split(" ", 1)[0]
     answer = status if status.isdecimal() else "no-answer"
