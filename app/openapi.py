@@ -124,7 +124,7 @@ def _responses(one: Operation) -> Iterator[tuple[str, JSON]]:
             "description": "; or: ".join(f"{kind.title}. {kind.detail}" for kind in kinds),
             "content": {MEDIA_TYPE: {"schema": _ref(ProblemView), "examples": examples}},
         }
-        if headers := {name: value for kind in kinds for name, value in kind.headers}:
+        if headers := {name: value for kind in kinds for name, value in kind.headers.items()}:
             refusal["headers"] = {
                 name: {"schema": {"type": "string"}, "example": value} for name, value in headers.items()
             }

@@ -48,27 +48,22 @@ async def redis(config: Settings) -> list[Check]:
         return [Check("error", f"REDIS_URL: {reason(error)}{_hint(config, error)}")]
     finally:
         await connected.aclose(close_connection_pool=True)
-    version = str(server["redis_version"])
-    found = [Check("ok", f"Redis {version} answers")]
-    if tuple(int(one) for one in version.split(".")[:2]) < OLDEST_REDIS:
-        found.append(Check("error", f"Redis {version} is too old: 6.2 is needed"))
-    if cluster.get("cluster_enabled") or server.get("redis_mode") == "cluster":
-        found.append(Check("error", "Redis is a cluster, which is not supported: take a plan with one primary"))
-    if told.get("role", "master") != "master":
-        found.append(Check("error", "Redis is a replica and takes no writes: name the primary, or its sentinels"))
-    policy = memory.get("maxmemory_policy", "noeviction")
-    if memory.get("maxmemory") and policy != "noeviction":
-        found.append(
-            Check("error", f"Redis throws keys away when it is full ({policy}): set maxmemory-policy noeviction")
-        )
-    if int(clients.get("maxclients", CONNECTIONS)) < CONNECTIONS:
-        found.append(
-            Check(
-                "warning",
-                f"Redis takes {clients['maxclients']} connections; {CONNECTIONS} carry two webs and two workers through a deploy",
-            )
-        )
-    return found
+    version, policy = str(server["redis_version"]), memory.get("maxmemory_policy", "noeviction")
+    most = int(clients.get("maxclients", CONNECTIONS))
+    is_old = tuple(int(one) for one in version.split(".")[:2]) < OLDEST_REDIS
+    is_cluster = cluster.get("cluster_enabled") or server.get("redis_mode") == "cluster"
+    is_replica = told.get("role", "master") != "master"
+    forgets = memory.get("maxmemory") and policy != "noeviction"
+    enough = f"{CONNECTIONS} carry two webs and two workers through a deploy"
+    found = (
+        (True, "ok", f"Redis {version} answers"),
+        (is_old, "error", f"Redis {version} is too old: 6.2 is needed"),
+        (is_cluster, "error", "Redis is a cluster, which is not supported: take a plan with one primary"),
+        (is_replica, "error", "Redis is a replica and takes no writes: name the primary, or its sentinels"),
+        (forgets, "error", f"Redis throws keys away when it is full ({policy}): set maxmemory-policy noeviction"),
+        (most < CONNECTIONS, "warning", f"Redis takes {most} connections; {enough}"),
+    )
+    return [Check(kind, what) for is_so, kind, what in found if is_so]
 
 
 def _hint(config: Settings, error: BaseException) -> str:

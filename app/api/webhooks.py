@@ -42,15 +42,13 @@ class WebhookRoutes:
     async def put_receiver(self, request: Request) -> ReceiverView:
         """Have a company's events go to a URL of its own, under a secret of its own. Idempotent."""
         company, asked = company_in(request), await read_body(request, NewReceiver)
+        secret, field = asked.secret or new_secret(), "url"
         try:
             check_target(str(asked.url), self._settings.webhook_networks)
-        except ValueError as error:
-            raise Problem(problems.NOT_UNDERSTOOD, f"url: {error}", field="url") from None
-        secret = asked.secret or new_secret()
-        try:
+            field = "secret"
             key_of(secret)
         except ValueError as error:
-            raise Problem(problems.NOT_UNDERSTOOD, f"secret: {error}", field="secret") from None
+            raise Problem(problems.NOT_UNDERSTOOD, f"{field}: {error}", field=field) from None
         events = frozenset(asked.events) if asked.events is not None else None
         made = await self._receivers.put(company, str(asked.url), secret, events)
         return ReceiverView(url=made.url, events=sorted(made.events), secret=secret)

@@ -32,8 +32,9 @@ from shared.state.lease import Leases
 from shared.state.links import LinkBook, MadeLink
 from shared.wa import Wa
 
-UNLINK_SECONDS = 60.0
 LOOK_SECONDS = 0.25
+_LOOKS = 240
+"""Looks for the end of a log-out: for a minute."""
 
 #: Names of the API's fields here.
 _OPTION = {
@@ -187,11 +188,11 @@ async def forget(op: Operator, *, company: str, wait: bool, by: str) -> Output:
     forgetting = Forgetting(op.redis, op.settings.secret_key)
     endings = Endings(op.redis, Claims(op.redis, News(op.settings.told_events)))
     await forget_company(op.redis, endings, forgetting, session, by)
-    until = asyncio.get_running_loop().time() + UNLINK_SECONDS
     done = False
-    while wait and not done and asyncio.get_running_loop().time() < until:
+    for _ in range(_LOOKS if wait else 0):
+        if done := not await forgetting.is_wished(session):
+            break
         await asyncio.sleep(LOOK_SECONDS)
-        done = not await forgetting.is_wished(session)
     said = (
         f"{session} is forgotten. One line of the audit stays: onboarding timeline operators"
         if done
@@ -207,7 +208,7 @@ def _unlink_job(session: SessionId) -> str:
 async def _until_unlinked(op: Operator, session: SessionId) -> bool:
     with progress(op, SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()) as spinner:
         spinner.add_task("logging out", total=None)
-        for _ in range(int(UNLINK_SECONDS / LOOK_SECONDS)):
+        for _ in range(_LOOKS):
             waits = await op.redis.exists(job_key_prefix + _unlink_job(session))
             found = await records.read(op.redis, [session])
             if not found or (found[0].state is State.UNLINKED and not found[0].owned):

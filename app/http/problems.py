@@ -36,7 +36,14 @@ class Kind:
     name: str
     title: str
     detail: str
-    headers: tuple[tuple[str, str], ...] = ()
+    header: tuple[str, str] | None = None
+    retry: int | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers of its answer. `retry`: seconds at most, if a problem of this kind does not say it more exactly."""
+        again = {"Retry-After": str(self.retry)} if self.retry else {}
+        return again | (dict([self.header]) if self.header else {})
 
     @property
     def type(self) -> str:
@@ -49,7 +56,7 @@ NOT_ALLOWED = Kind(
     "not-allowed",
     "Not allowed",
     "Send one of the API_KEYS as `Authorization: Bearer <key>`.",
-    (("WWW-Authenticate", "Bearer"),),
+    ("WWW-Authenticate", "Bearer"),
 )
 NOT_IN_SCOPE = Kind(
     403,
@@ -62,7 +69,7 @@ TOO_MANY_KEYS = Kind(
     "too-many-wrong-keys",
     "Too many wrong keys",
     "This address has sent too many wrong keys; a right one is let in at once.",
-    (("Retry-After", "60"),),
+    retry=60,
 )
 NO_COMPANY = Kind(
     404,
@@ -79,7 +86,7 @@ NO_ANSWER = Kind(
     "whatsapp-did-not-answer",
     "WhatsApp did not answer",
     "The company's session is not online, or WhatsApp is slow; try again in some seconds.",
-    (("Retry-After", "5"),),
+    retry=5,
 )
 NO_RECEIVER = Kind(
     404, "no-receiver", "No receiver", "This company has no receiver of its own, and the service has none either."
@@ -92,7 +99,7 @@ TOO_MANY_STREAMS = Kind(
     "too-many-streams",
     "Too many streams",
     "This process serves as many streams as it can; connect again after `Retry-After` seconds.",
-    (("Retry-After", "5"),),
+    retry=5,
 )
 NOT_LINKED = Kind(
     409, "not-linked", "Not linked", "This company has no linked WhatsApp; create a link and have it linked."
@@ -108,15 +115,9 @@ COOLING_DOWN = Kind(
     "cool-down",
     "Too many attempts",
     "Too many attempts were begun for this phone or company; try again after `Retry-After` seconds.",
-    (("Retry-After", "600"),),
+    retry=600,
 )
-PAUSED = Kind(
-    503,
-    "paused",
-    "Onboarding is paused",
-    "An operator has paused onboarding; try again later.",
-    (("Retry-After", "60"),),
-)
+PAUSED = Kind(503, "paused", "Onboarding is paused", "An operator has paused onboarding; try again later.", retry=60)
 TOO_LARGE = Kind(413, "too-large", "Too large", f"The body may have {MAX_BODY_BYTES} bytes.")
 NOT_UNDERSTOOD = Kind(422, "not-understood", "Not understood", "`field` names what is at fault, and `detail` says why.")
 KEY_REUSED = Kind(
@@ -133,28 +134,20 @@ OUTBOX_FULL = Kind(
     "outbox-full",
     "Too many texts wait",
     "200 texts of this company wait to be sent; send the next after `Retry-After` seconds.",
-    (("Retry-After", "600"),),
+    retry=600,
 )
 BUG = Kind(
-    500,
-    "our-fault",
-    "Our fault",
-    "This is a bug of the service; it has been reported.",
-    (("Connection", "close"),),
+    500, "our-fault", "Our fault", "This is a bug of the service; it has been reported.", ("Connection", "close")
 )
 AWAY = Kind(
     503,
     "redis-is-away",
     "Redis is away",
     "Redis does not answer or takes no writes; try again in some seconds.",
-    (("Retry-After", "5"),),
+    retry=5,
 )
 BUSY = Kind(
-    503,
-    "busy",
-    "Busy",
-    "This process has as many requests under way as it can; try again in some seconds.",
-    (("Retry-After", "2"),),
+    503, "busy", "Busy", "This process has as many requests under way as it can; try again in some seconds.", retry=2
 )
 
 

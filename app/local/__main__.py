@@ -16,7 +16,6 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO, cast
@@ -39,28 +38,20 @@ class CannotStartError(Exception):
     """The text is one sentence for the person at the terminal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
-    """Options of the command line. `page`: an address for the greeting instead of a first link; `log`: a file instead
-    of the terminal for what the processes say."""
-
-    folder: Path
-    procfile: Path
-    page: str
-    log: Path | None
+def _path(text: str) -> Path:
+    return Path(text).resolve()
 
 
-def options(arguments: list[str] | None = None) -> Arguments:
+def options() -> argparse.Namespace:
     """Reads the command line; `--help` and mistakes end the process."""
     parser = argparse.ArgumentParser(
         prog="python -m app.local", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--folder", type=Path, default=ROOT / ".run", help="keeps keys and linked devices (.run)")
-    parser.add_argument("--procfile", type=Path, default=ROOT / "Procfile", help="what to run (Procfile)")
+    parser.add_argument("--folder", type=_path, default=ROOT / ".run", help="keeps keys and linked devices (.run)")
+    parser.add_argument("--procfile", type=_path, default=ROOT / "Procfile", help="what to run (Procfile)")
     parser.add_argument("--page", default="", metavar="URL", help="show this address instead of a first link")
     parser.add_argument("--log", type=Path, help="a file for what the processes say, instead of the terminal")
-    asked = parser.parse_args(arguments)
-    return Arguments(asked.folder.resolve(), asked.procfile.resolve(), asked.page, asked.log)
+    return parser.parse_args()
 
 
 def environment(given: Mapping[str, str], folder: Path) -> dict[str, str]:
@@ -149,7 +140,7 @@ def has_display(env: Mapping[str, str]) -> bool:
     return sys.platform == "darwin" or "DISPLAY" in env or "WAYLAND_DISPLAY" in env
 
 
-def run(asked: Arguments, given: Mapping[str, str]) -> int:
+def run(asked: argparse.Namespace, given: Mapping[str, str]) -> int:
     """Run everything until a signal comes or a process ends; the exit code. Raises CannotStartError and
     NoRedisError."""
     with ExitStack() as stack:

@@ -18,6 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from redis import Redis
+from redis.exceptions import RedisError
+
 READY_SECONDS = 10.0
 STOP_SECONDS = 5.0
 _BUNDLED = Path(sys.prefix, "bin", "redis-server")
@@ -122,21 +125,17 @@ def _quoted(text: str) -> str:
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, password: str) -> str | None:
     """None when it answers; else what went wrong."""
-    hello = (f"AUTH {password}\r\n" if password else "") + "PING\r\n"
     until = time.monotonic() + READY_SECONDS
-    while time.monotonic() < until:
-        if process.poll() is not None:
-            return f"it ended with exit code {process.returncode}, and its redis.log may say why"
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1) as client:
-                client.sendall(hello.encode())
-                answer = b""
-                while b"PONG" not in answer and b"-" not in answer and (piece := client.recv(256)):
-                    answer += piece
-                if b"PONG" in answer:
-                    return None
-        except OSError:
-            time.sleep(0.02)
+    with Redis("127.0.0.1", port, password=password or None, socket_timeout=1) as client:
+        while time.monotonic() < until:
+            if process.poll() is not None:
+                return f"it ended with exit code {process.returncode}, and its redis.log may say why"
+            try:
+                client.ping()
+            except RedisError:
+                time.sleep(0.02)
+            else:
+                return None
     return f"it did not answer within {READY_SECONDS:.0f} s"
 
 

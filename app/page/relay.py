@@ -156,18 +156,15 @@ class Relay:
             pause = min(1.0, pause * 2)
 
     async def _receive(self, pubsub: PubSub) -> None:
-        prefix = keys.events(SessionId(""))
+        prefix, calls = keys.events(SessionId("")), {_SWITCH: self.on_switch, _FEED: self.on_feed}
         while _clock() - self._heard < DEAF_SECONDS:
             message = await pubsub.get_message(timeout=DEAF_SECONDS / 2)
             if message is None:
                 await pubsub.ping()
                 continue
             self._heard = _clock()
-            if message["channel"] == _SWITCH:
-                self.on_switch()
-                continue
-            if message["channel"] == _FEED:
-                self.on_feed()
+            if (call := calls.get(message["channel"])) is not None:
+                call()
                 continue
             if message["channel"] == _LINKS:
                 is_one = message["type"] == "message"

@@ -190,11 +190,6 @@ class Browser:
                 view = ErrorView(code=refused.code, retry_at=refused.retry_at, field=refused.field)
                 slot.answer(ServerMessage(type=MessageType.ERROR, error=view))
                 await self._onboarding.refused(refused.code)
-            except ValidationError as error:
-                where = ".".join(str(part) for part in error.errors()[0]["loc"][-1:]) or "type"
-                view = ErrorView(code=FailureCode.FORBIDDEN, field=where)
-                slot.answer(ServerMessage(type=MessageType.ERROR, error=view))
-                await self._onboarding.refused(FailureCode.FORBIDDEN)
             except PASSING:
                 raise  # Redis is away: the browser reconnects and repeats it
             except Exception as error:  # noqa: BLE001 - the bug is reported, and the socket lives on
@@ -203,7 +198,11 @@ class Browser:
 
     async def _obey(self, link: Link, text: str, address: str) -> bool:
         """Do what the message asks. True if that leads to a new announcement."""
-        message = client_message.validate_json(text)
+        try:
+            message = client_message.validate_json(text)
+        except ValidationError as error:
+            where = ".".join(str(part) for part in error.errors()[0]["loc"][-1:]) or "type"
+            raise Refused(FailureCode.FORBIDDEN, field=where) from None
         match message:
             case RequestQr():
                 return await self._onboarding.request_qr(link)

@@ -114,21 +114,16 @@ async def _hash(redis: Redis, name: str, named: re.Pattern[bytes]) -> None:
         await redis.delete(name)
 
 
-async def _list(redis: Redis, name: str, named: re.Pattern[bytes]) -> None:
-    for one in {one for one in await answer(redis.lrange(name, 0, -1)) if named.search(one)}:
-        await answer(redis.lrem(name, 0, one))
+def _members(
+    read: Callable[[Redis, str], Any], remove: Callable[[Redis, str, bytes], Any]
+) -> Callable[[Redis, str, re.Pattern[bytes]], Awaitable[None]]:
+    """Make the function that removes from a key the members that name the session."""
 
+    async def strike(redis: Redis, name: str, named: re.Pattern[bytes]) -> None:
+        for one in {one for one in await answer(read(redis, name)) if named.search(one)}:
+            await answer(remove(redis, name, one))
 
-async def _set(redis: Redis, name: str, named: re.Pattern[bytes]) -> None:
-    for one in await answer(redis.smembers(name)):
-        if named.search(one):
-            await answer(redis.srem(name, one))
-
-
-async def _zset(redis: Redis, name: str, named: re.Pattern[bytes]) -> None:
-    gone = [one for one in await redis.zrange(name, 0, -1) if named.search(one)]
-    if gone:
-        await redis.zrem(name, *gone)
+    return strike
 
 
 async def _stream(redis: Redis, name: str, named: re.Pattern[bytes]) -> None:
@@ -143,8 +138,8 @@ async def _stream(redis: Redis, name: str, named: re.Pattern[bytes]) -> None:
 _STRIKES: dict[bytes, Callable[[Redis, str, re.Pattern[bytes]], Awaitable[Any]]] = {
     b"string": _string,
     b"hash": _hash,
-    b"list": _list,
-    b"set": _set,
-    b"zset": _zset,
+    b"list": _members(lambda redis, name: redis.lrange(name, 0, -1), lambda redis, name, one: redis.lrem(name, 0, one)),  # type: ignore[arg-type]
+    b"set": _members(Redis.smembers, Redis.srem),
+    b"zset": _members(lambda redis, name: redis.zrange(name, 0, -1), Redis.zrem),
     b"stream": _stream,
 }

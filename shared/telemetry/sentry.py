@@ -21,7 +21,7 @@ from shared.telemetry.metrics import ENGINE
 if TYPE_CHECKING:
     from sentry_sdk import Scope
     from sentry_sdk.transport import Transport
-    from sentry_sdk.types import Event, Hint
+    from sentry_sdk.types import Hint
 
 log = structlog.get_logger()
 
@@ -41,17 +41,9 @@ class About(TypedDict, total=False):
     raw: str | None
 
 
-def _scrubbed(event: "Event", hint: "Hint") -> "Event | None":
-    error = hint.get("exc_info", (None, None))[1]
-    if isinstance(error, Refused):
-        return None  # somebody's mistake, already told to them
-    scrubbed: Event = scrub.deep(event)
-    return scrubbed
-
-
-def _crumb(crumb: dict[str, Any], _hint: "Hint") -> dict[str, Any]:
-    scrubbed: dict[str, Any] = scrub.deep(crumb)
-    return scrubbed
+def _scrubbed(event: Any, hint: "Hint") -> Any:
+    """An event or a breadcrumb without secrets; None for a mistake of somebody who has been told of it."""
+    return None if isinstance(hint.get("exc_info", (None, None))[1], Refused) else scrub.deep(event)
 
 
 def configure(settings: Settings, component: str, transport: "Transport | None" = None) -> None:
@@ -71,7 +63,7 @@ def configure(settings: Settings, component: str, transport: "Transport | None" 
         max_request_body_size="never",
         before_send=_scrubbed,
         before_send_transaction=_scrubbed,
-        before_breadcrumb=_crumb,
+        before_breadcrumb=_scrubbed,
         # Log lines become breadcrumbs, never events of their own: no error is reported twice.
         integrations=[LoggingIntegration(event_level=None)],
         # It does not see workers that are made directly, as ours; the jobs report for themselves (workers/jobs.py).

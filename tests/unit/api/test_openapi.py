@@ -314,7 +314,7 @@ async def test_every_problem_that_is_described_can_be_met_and_looks_as_described
     assert answer.headers["cache-control"] == "no-store"
     assert answer.json()["title"] == kind.title
     assert answer.json()["type"] == kind.type
-    for name, value in kind.headers:
+    for name, value in kind.headers.items():
         if name == "Retry-After":  # the example is the longest
             assert 0 < int(answer.headers[name]) <= int(value)
         else:
