@@ -197,7 +197,7 @@ FAULTS: dict[Fault, FaultDoc] = {
         "the 515 is followed by a cut at once", "", "as a rule a login; sometimes nothing"
     ),
     Fault.LOGIN_REFUSED: FaultDoc(
-        "`failure` for a linked device (400 401 402 403 405 406 409 415 418 429 500 501 503; 413 and 414 end neonize's process); 401, 403 and 406 unlink it",
+        "`failure` for a linked device (400 401 402 403 405 406 409 415 418 429 500 501 503; 413 and 414 end neonize's process); 401 unlinks it",
         "status=401, ban=101, expire=3600, message, header, subtext",
         "LoggedOut, TemporaryBan, ClientOutdated, ConnectFailure, or Disconnected and retries (500, 503)",
     ),

@@ -22,7 +22,8 @@ MEANING: dict[FailureCode, str] = {
     "The owner unlinks it there first, or scans the QR, which harms no other device. `onboarding timeline` names the other company; the page does not.",
     FailureCode.PAIRING_REFUSED: "WhatsApp refused the pairing after the phone had agreed.",
     FailureCode.TEMPORARILY_BANNED: "WhatsApp has banned the account for a time.",
-    FailureCode.ACCOUNT_RESTRICTED: "WhatsApp has locked (403) or banned (406) the account; the owner learns more in the phone's app.",
+    FailureCode.ACCOUNT_RESTRICTED: "WhatsApp has locked (403) or banned (406) the account; the owner learns more in the phone's app. A linked device is kept, "
+    "and tried again for a month.",
     FailureCode.LOGGED_OUT: "The device was unlinked on the phone.",
     FailureCode.DROPPED_AFTER_LINKING: "The device was linked and lost again at once.",
     FailureCode.CONNECTION_FAILED: "WhatsApp could not be reached, or the connection broke.",

@@ -15,9 +15,6 @@ from emulator.server.world import Linked, Peer, World
 from emulator.wire.nodes import LID_SERVER, Jid, Node
 from emulator.wire.payload import Login
 
-UNLINKING = (401, 403, 406)
-"""Failures after which the client deletes its device; we delete ours."""
-
 
 async def begin(connection: Peer, claim: Login) -> None:
     """Everything from the client's payload to `success`."""
@@ -26,7 +23,7 @@ async def begin(connection: Peer, claim: Login) -> None:
     if (rule := connection.strike(Fault.LOGIN_REFUSED)) is not None:
         status = rule.status or 401
         ban = {"code": rule.ban or 101, "expire": rule.expire or 3600} if status == 402 else {}
-        if device is not None and status in UNLINKING:
+        if device is not None and status == 401:  # 403 and 406 end when WhatsApp releases the account
             unlink(connection.world, claim.number, claim.device, f"login refused: {status}", tag=connection.tag)
         await connection.fail(connection.failure(status, **ban, **rule.words), f"refused: {status}")
         return

@@ -22,11 +22,13 @@ class State(StrEnum):
 
 
 S = State
+_IDLE = frozenset({S.QUEUED, S.RECONNECTING, S.UNLINKED})
 
 #: From each state, the states that may follow. A state that may follow itself is news of the same kind (another QR).
 STEPS: dict[State, frozenset[State]] = {
-    # `unlinked` also becomes `reconnecting`: a registered device is taken up after Redis lost its memory.
-    S.UNLINKED: frozenset({S.QUEUED, S.RECONNECTING}),
+    # Where nothing runs a device may be registered all the same: Redis lost its memory, or the device is parked. It may be
+    # taken up, and logged out.
+    S.UNLINKED: _IDLE,
     S.QUEUED: frozenset({S.QUEUED, S.CONNECTING, S.EXPIRED, S.CANCELLED, S.FAILED}),
     S.CONNECTING: frozenset({S.QUEUED, S.CONNECTING, S.AWAITING_PHONE, S.EXPIRED, S.CANCELLED, S.FAILED}),
     S.AWAITING_PHONE: frozenset(
@@ -36,9 +38,9 @@ STEPS: dict[State, frozenset[State]] = {
     S.LINKING: frozenset({S.LINKED, S.FAILED}),
     S.LINKED: frozenset({S.LINKED, S.RECONNECTING, S.UNLINKED, S.FAILED}),
     S.RECONNECTING: frozenset({S.RECONNECTING, S.LINKED, S.UNLINKED, S.FAILED}),
-    S.EXPIRED: frozenset({S.QUEUED, S.RECONNECTING}),
-    S.CANCELLED: frozenset({S.QUEUED, S.RECONNECTING}),
-    S.FAILED: frozenset({S.QUEUED, S.RECONNECTING}),
+    S.EXPIRED: _IDLE,
+    S.CANCELLED: _IDLE,
+    S.FAILED: _IDLE,
 }
 
 #: An attempt runs: a claim exists, and somebody owes the page an ending by the deadline.

@@ -39,6 +39,7 @@ class Change:
 
     `ending` frees the claim, so that the next request starts a new attempt. `mark` is this change's own: saved twice,
     it is done once. `restated`: said to a Redis that has lost its memory, so that the lifecycle's table is not asked.
+    `again`: the integrator has heard of it, and nothing has changed for him.
     """
 
     body: Body
@@ -48,6 +49,7 @@ class Change:
     counters: tuple[str, ...] = ()
     ending: bool = False
     restated: bool = False
+    again: bool = False
     mark: str = field(default_factory=lambda: secrets.token_hex(4), compare=False)
 
     @property
@@ -57,6 +59,8 @@ class Change:
 
         `session.dropped` will not come back by itself, and nobody of us has asked for that.
         """
+        if self.again:
+            return None
         match self.body.state:
             case State.QUEUED if self.event == "attempt.requested":
                 return EventType.ONBOARDING_STARTED

@@ -196,8 +196,24 @@ async def test_orphans_and_sessions_without_keys_are_found_by_the_documented_sta
     assert await postgres.query(keyless, database=database) == []
     await postgres.query(f"DELETE FROM wa_devices WHERE session = '{FIRST}'", database=database)
     assert await postgres.query(orphans, database=database) == [(link.jid,)]
-    await postgres.query(f"DELETE FROM whatsmeow_device WHERE jid = '{other.jid}'", database=database)
+    await postgres.query("TRUNCATE whatsmeow_device CASCADE", database=database)
     assert await postgres.query(keyless, database=database) == [(SECOND,)]
+
+
+async def test_a_registered_device_goes_only_with_its_row_in_the_registry(steps, store, postgres, database):
+    """The library deletes a device when WhatsApp refuses its login."""
+    link, next_one = await steps.link(), await steps.link()
+    empty = await count_rows(postgres, database)
+    device = await store.adopt(FIRST, link.database, link.jid, AT, Fence(1))
+    before = await count_rows(postgres, database)
+    await postgres.query("DELETE FROM whatsmeow_device", database=database)
+    assert await count_rows(postgres, database) == before
+    assert await store.holds(device)
+    newer = await store.adopt(FIRST, next_one.database, next_one.jid, AT, Fence(2))
+    assert await postgres.query("SELECT jid FROM whatsmeow_device", database=database) == [(next_one.jid,)]
+    await store.forget(newer, Fence(2))
+    await store.forget_strangers()
+    assert await count_rows(postgres, database) == empty
 
 
 def test_what_postgres_cannot_store_is_left_out(tmp_path):

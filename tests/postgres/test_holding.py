@@ -95,7 +95,7 @@ async def test_sessions_of_two_companies_are_never_mixed(steps, store):
 async def test_a_device_that_is_not_there_is_seen_before_the_start(steps, store, postgres, database):
     _, device = await linked(steps, store, "company_1")
     assert await store.holds(device)
-    await postgres.query("DELETE FROM whatsmeow_device", database=database)
+    await postgres.query("TRUNCATE whatsmeow_device CASCADE", database=database)
     assert not await store.holds(device)
     await store.forget(device, Fence(1))
     assert not await store.holds(device)

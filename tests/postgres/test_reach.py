@@ -52,6 +52,15 @@ async def test_tables_of_an_older_library_are_brought_up_to_date_once(postgres, 
     assert count == 2
 
 
+async def test_tables_without_the_guard_of_devices_get_it(postgres, database, bouncer):
+    await postgres.query("DROP TRIGGER wa_guard ON whatsmeow_device", database=database)
+    async with reached(server_of(postgres.url(database)), bouncer, POOL):
+        pass
+    assert await postgres.query("SELECT count(*) FROM pg_trigger WHERE tgname = 'wa_guard'", database=database) == [
+        (1,)
+    ]
+
+
 async def test_tables_of_which_some_are_missing_are_not_used(postgres, database, bouncer):
     await postgres.query("DROP TABLE whatsmeow_version, whatsmeow_device CASCADE", database=database)
     with pytest.raises(StoreAway, match="the library did not make its tables"):

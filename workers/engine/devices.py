@@ -1,4 +1,5 @@
-"""SQLite files with one device each: their names for the library, what is in them, and how one is closed for good."""
+"""SQLite files with one device each: their names for the library, what is in them, how one is guarded, and how one is
+closed for good."""
 
 import os
 import sqlite3
@@ -8,6 +9,10 @@ from urllib.parse import quote
 #: neonize appends `?_foreign_keys=on` to the name; `x=` swallows it. Without `_foreign_keys=on` of our own the store
 #: refuses to open.
 _END = "_foreign_keys=on&x="
+
+_GUARD = """
+CREATE TRIGGER IF NOT EXISTS wa_guard BEFORE DELETE ON whatsmeow_device BEGIN SELECT RAISE(IGNORE); END
+"""
 
 
 def pairing_name(database: str) -> str:
@@ -50,6 +55,16 @@ def device_in(database: str, jid: str) -> bool:
     finally:
         connection.close()
     return found is not None
+
+
+def guard(database: str) -> None:
+    """Keep the library from deleting the device of the SQLite file `database`, as it does when WhatsApp refuses a login:
+    some refusals end, and the worker decides. Idempotent; removing the file removes the device."""
+    connection = sqlite3.connect(f"{Path(database).absolute().as_uri()}?mode=rw", uri=True, timeout=5)
+    try:
+        connection.execute(_GUARD)
+    finally:
+        connection.close()
 
 
 def settle(database: str) -> None:

@@ -110,7 +110,7 @@ class LostReason(StrEnum):
     """Why a session is no longer held; the holder has stopped its client."""
 
     LOGGED_OUT = "logged-out"  # 401: unlinked on the phone; the library has deleted the device
-    RESTRICTED = "restricted"  # 403 (locked), 406 (banned); the library has deleted the device
+    RESTRICTED = "restricted"  # 403 (locked), 406 (banned)
     REPLACED = "replaced"  # the same keys logged in elsewhere
     BANNED = "banned"  # 402; `until` when WhatsApp says so
     OUTDATED = "outdated"  # 405

@@ -3,7 +3,7 @@
 The table is the program, as in `workers/linking/machine.py`. What a loss leads to:
 
     logged out                      forgotten; `unlinked`, or within the dwell `failed` (dropped-after-linking)
-    restricted                      forgotten, as the library has deleted the device; `failed`
+    restricted                      parked, and tried again after pauses that grow, for a month; `failed`
     banned                          parked, and tried again when the ban is over; `failed`
     replaced                        parked, and tried again once: a second time the keys are in use elsewhere; `failed`
     refused, unreachable            `reconnecting` with the reason; tried again with growing pauses
@@ -28,6 +28,10 @@ ALERT_AT_TRY = 4
 BAN_MS = keys.HOUR
 """Wait for the end of a ban that does not say how long it lasts."""
 AFTER_BAN_MS = 1_000
+RESTRICTED_MS = (keys.MINUTE, keys.DAY)
+"""Shortest and longest pause between tries of a restricted account. WhatsApp does not say when it releases one."""
+RESTRICTED_MOST_MS = 30 * keys.DAY
+"""After this long a restricted account is tried no more by itself."""
 SOON = 2
 """The pause after so many tries, some 8 s, is the longest while a device is logged out."""
 REPLACED_MS = 10 * keys.MINUTE
@@ -152,13 +156,13 @@ def verify_later(turn: T) -> None:
     turn.set(due=turn.course.fresh)
 
 
-def unpark_banned(turn: T) -> None:
-    """End the parking of a banned device at its first login. A replaced one must stay online for a while first: only
-    then nobody else has its keys."""
-    if turn.course.parked == LostReason.BANNED:
-        unpark(turn)
-    elif turn.course.parked:
+def unpark_proven(turn: T) -> None:
+    """End the parking of a device at its first login. A replaced one must stay online for a while first: only then nobody
+    else has its keys."""
+    if turn.course.parked == LostReason.REPLACED:
         turn.add(t.Settle())
+    else:
+        unpark(turn)
 
 
 def unpark(turn: T) -> None:
@@ -173,20 +177,32 @@ def park_banned(turn: T) -> None:
     event = turn.event
     if event.until is not None:
         turn.add(t.CoolNumber(event.until))
-    _park(turn, (event.until or turn.now + BAN_MS) + AFTER_BAN_MS, retry_at=event.until)
+    _park(turn, (event.until or turn.now + BAN_MS) + AFTER_BAN_MS, until=event.until)
+
+
+def park_restricted(turn: T) -> None:
+    """Keep the device, and try again after as long as it has been restricted already. The parking tells since when."""
+    why, _, since = turn.course.parked.partition(":")
+    began = int(since) if why == LostReason.RESTRICTED and since.isdigit() else turn.now
+    shortest, longest = RESTRICTED_MS
+    pause = min(max(turn.now - began, shortest), longest)
+    again_at = turn.now + pause if turn.now - began < RESTRICTED_MOST_MS else 0
+    _park(turn, again_at, since=began)
 
 
 def park_replaced(turn: T) -> None:
     """Never fight back: try once more, in a while. Who is replaced again has lost its keys to somebody."""
     once = turn.course.parked != LostReason.REPLACED
-    _park(turn, turn.now + REPLACED_MS if once else 0, retry_at=None)
+    _park(turn, turn.now + REPLACED_MS if once else 0)
 
 
-def _park(turn: T, again_at: int, *, retry_at: int | None) -> None:
-    code = reasons.of_loss(turn.event.reason, fresh=turn.course.fresh)
-    turn.add(t.ParkDevice(turn.event.reason.value, again_at))
-    said = turn.event.detail if turn.event.reason is LostReason.BANNED else ""
-    turn.add(t.TellEnd(State.FAILED, _what(turn), code, retry_at, _raw(turn), kept=True, said=said))
+def _park(turn: T, again_at: int, *, until: int | None = None, since: int | None = None) -> None:
+    reason = turn.event.reason
+    code = reasons.of_loss(reason, fresh=turn.course.fresh)
+    turn.add(t.ParkDevice(reason.value if since is None else f"{reason.value}:{since}", again_at))
+    said = turn.event.detail if reason is LostReason.BANNED else ""
+    again = again_at > 0 and turn.course.parked.partition(":")[0] == reason
+    turn.add(t.TellEnd(State.FAILED, _what(turn), code, until, _raw(turn), kept=True, again=again, said=said))
     if again_at:
         turn.add(t.Offer(again_at))
 
@@ -232,13 +248,12 @@ _OFFLINE, _RUNNING = frozenset({S.COMING, S.AWAY}), frozenset({S.COMING, S.ONLIN
 _ANY = frozenset({*_RUNNING, S.LEAVING})
 _UNREACHABLE = lost_by(LostReason.START_FAILED, LostReason.REFUSED)
 _OUTDATED = lost_by(LostReason.OUTDATED)
-_GONE = lost_by(LostReason.LOGGED_OUT, LostReason.RESTRICTED)
 _BACK = (calm, do(t.WakeTexts()), tell(State.LINKED, "session.held"))
 
 TABLE: tuple[Row, ...] = (
     # The connection comes and goes.
-    Row(pipe.Held | pipe.Restored, _COMING, S.ONLINE, (*_BACK, dwell_anew, unpark_banned)),
-    Row(pipe.Held | pipe.Restored, _AWAY, S.ONLINE, (*_BACK, verify_if_due, unpark_banned)),
+    Row(pipe.Held | pipe.Restored, _COMING, S.ONLINE, (*_BACK, dwell_anew, unpark_proven)),
+    Row(pipe.Held | pipe.Restored, _AWAY, S.ONLINE, (*_BACK, verify_if_due, unpark_proven)),
     Row(pipe.Held | pipe.Restored, _LEAVING, None, (calm, do(t.SendLogOut()))),
     Row(pipe.Dropped, _RUNNING - _AWAY, S.AWAY, (tell(State.RECONNECTING, "session.dropped"),)),
     Row(pipe.Remarked, _RUNNING, None, (tell_remark,)),
@@ -260,13 +275,21 @@ TABLE: tuple[Row, ...] = (
     # The session is lost.
     Row(pipe.Lost, _RUNNING, S.COMING, (tell_trouble, retry), _UNREACHABLE),
     Row(pipe.Lost, _RUNNING, S.COMING, (tell_trouble, await_version), _OUTDATED),
-    Row(pipe.Lost, _RUNNING, S.OVER, (do(t.ForgetDevice()), end_lost), _GONE),
+    Row(pipe.Lost, _RUNNING, S.OVER, (do(t.ForgetDevice()), end_lost), lost_by(LostReason.LOGGED_OUT)),
+    Row(pipe.Lost, _RUNNING, S.OVER, (park_restricted,), lost_by(LostReason.RESTRICTED)),
     Row(pipe.Lost, _RUNNING, S.OVER, (park_banned,), lost_by(LostReason.BANNED)),
     Row(pipe.Lost, _RUNNING, S.OVER, (park_replaced,), lost_by(LostReason.REPLACED)),
     # We log the device out. Until WhatsApp has said so the keys are kept, or the phone would list a dead device.
     Row(t.UnlinkAsked, _ONLINE, S.LEAVING, (leave, do(t.SendLogOut()))),
     Row(t.UnlinkAsked, _OFFLINE, S.LEAVING, (leave,)),
-    Row(pipe.Lost, _LEAVING, S.OVER, (do(t.ForgetDevice()), end_unlinked()), _GONE),
+    Row(pipe.Lost, _LEAVING, S.OVER, (do(t.ForgetDevice()), end_unlinked()), lost_by(LostReason.LOGGED_OUT)),
+    Row(
+        pipe.Lost,
+        _LEAVING,
+        S.OVER,
+        (do(t.ForgetDevice()), end_unlinked(FailureCode.ACCOUNT_RESTRICTED)),
+        lost_by(LostReason.RESTRICTED),
+    ),
     Row(pipe.Lost, _LEAVING, None, (await_version,), _OUTDATED),
     Row(pipe.Lost, _LEAVING, None, (retry_soon,)),
     Row(pipe.Released, _LEAVING, None, (retry_soon,)),
@@ -280,7 +303,7 @@ def initial(*, shown: State, fresh: bool, parked: str, now: int) -> Tenure:
     why, _, by = parked.partition(":")
     if why == UNLINKING:
         return Tenure(S.LEAVING, shown, parked=why, leave_by=int(by) if by.isdigit() else now)
-    return Tenure(shown=shown, fresh=fresh, parked=why)
+    return Tenure(shown=shown, fresh=fresh, parked=parked)
 
 
 def refusing(now: int, ms: int) -> Tenure:

@@ -234,14 +234,14 @@ class SnapshotWriter:
         held.stop_timers()
         region, code = phone.region_of(held.device.phone), end.code
         counters: list[str] = []
-        if code is not None:
+        if code is not None and not end.again:
             counters.append(tallies.failed(code, region))
         if code is FailureCode.DROPPED_AFTER_LINKING:
             counters.append(field(Counter.DROPPED))
         failure = reasons.view(code, retry_at=end.retry_at) if code else None
         body = Body(state=end.state, failure=failure, device=held.body.device if end.kept else None)
         detail = reasons.told(code, end.said)
-        change = Change(body, MessageType.STATUS, end.event, detail, tuple(counters), ending=True)
+        change = Change(body, MessageType.STATUS, end.event, detail, tuple(counters), ending=True, again=end.again)
         saved = await self._save(held, change)
         log.info(
             "session.ended",
@@ -255,7 +255,7 @@ class SnapshotWriter:
             days=round((now_ms() - held.device.linked_at) / keys.DAY, 1),
             engine=ENGINE,
         )
-        if code is not None and saved is not None:
+        if code is not None and saved is not None and not end.again:
             sentry.ending("session", code, session=held.session, raw=end.raw or end.event, phone=held.device.phone)
         await self._links.ownership.let_go(held.session, held)
         self._keeper.ended(held)

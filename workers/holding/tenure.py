@@ -110,8 +110,8 @@ class TellVerified:
 
 @dataclass(frozen=True, slots=True)
 class TellEnd:
-    """The session is held no more: the last snapshot, and the lease goes. `kept`: the device is still registered.
-    `said`: what WhatsApp said to it, for the timeline."""
+    """The session is held no more: the last snapshot, and the lease goes. `kept`: the device is still registered. `again`:
+    it was told before, and is so still. `said`: what WhatsApp said to it, for the timeline."""
 
     state: State
     event: str
@@ -119,6 +119,7 @@ class TellEnd:
     retry_at: int | None = None
     raw: str = ""
     kept: bool = False
+    again: bool = False
     said: str = ""
 
 

@@ -6,7 +6,6 @@ from enum import StrEnum
 
 from redis.asyncio import Redis
 
-from shared.core.failures import FailureCode
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
 from shared.core.protocol import Body
@@ -34,7 +33,7 @@ WHY = {
     MoveOutcome.HELD: "held, as the same device",
     MoveOutcome.REPLACED: "the old service is back: stop it, then import with --again",
     MoveOutcome.BANNED: "WhatsApp has banned the account for a time; the device is parked and tried again after it",
-    MoveOutcome.RESTRICTED: "WhatsApp has restricted the account: its owner learns more on the phone",
+    MoveOutcome.RESTRICTED: "WhatsApp has restricted the account; the device is parked and tried again for a month",
     MoveOutcome.LOGGED_OUT: "removed on the phone: send the owner a link",
     MoveOutcome.WAITING: "in the store; no worker has logged it in yet",
 }
@@ -45,11 +44,13 @@ BAD = frozenset({MoveOutcome.REPLACED, MoveOutcome.BANNED, MoveOutcome.RESTRICTE
 def outcome_of(device: StoredDevice | None, jid: str, body: Body, *, logged_in: bool) -> MoveOutcome | None:
     """The outcome, or None while it is open. `logged_in`: the body was written by a worker that took the device up."""
     if device is None or device.jid != jid:
-        restricted = body.failure is not None and body.failure.code is FailureCode.ACCOUNT_RESTRICTED
-        return MoveOutcome.RESTRICTED if restricted else MoveOutcome.LOGGED_OUT
+        return MoveOutcome.LOGGED_OUT
     if device.parked:
-        return MoveOutcome.BANNED if device.parked == LostReason.BANNED else MoveOutcome.REPLACED
+        return _PARKED.get(device.parked.partition(":")[0], MoveOutcome.REPLACED)
     return MoveOutcome.HELD if logged_in and body.state is State.LINKED else None
+
+
+_PARKED = {LostReason.BANNED.value: MoveOutcome.BANNED, LostReason.RESTRICTED.value: MoveOutcome.RESTRICTED}
 
 
 class Watch:

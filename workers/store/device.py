@@ -131,8 +131,8 @@ class DeviceStore(Protocol):
         ...
 
     async def holds(self, device: StoredDevice) -> bool:
-        """True if the session's device and its keys are still there. To be asked under the session's lease, right
-        before each start: the library aborts the whole process when they are not."""
+        """True if the session's device and its keys are still there; the library cannot delete them from then on. To be
+        asked under the session's lease, right before each start: the library aborts the whole process when they are not."""
         ...
 
     async def registered(self) -> list[StoredDevice]:

@@ -11,7 +11,7 @@ import structlog
 
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
-from workers.engine.devices import device_in
+from workers.engine.devices import device_in, guard
 from workers.store.device import DeviceTaken, Fence, StoreAway, StoredDevice, StoreFenced, Told
 from workers.store.scratch import Scratch
 
@@ -119,8 +119,7 @@ class SqliteStore:
         return found[0] if found else None
 
     async def holds(self, device: StoredDevice) -> bool:
-        with _translated():
-            return await asyncio.to_thread(device_in, device.database, device.jid)
+        return await asyncio.to_thread(self._holds, device)
 
     async def registered(self) -> list[StoredDevice]:
         return await asyncio.to_thread(self._rows, "", ())
@@ -188,6 +187,14 @@ class SqliteStore:
             StoredDevice(SessionId(session), jid, linked_at, str(self._file(SessionId(session))), *more)
             for session, jid, linked_at, *more in rows
         ]
+
+    @staticmethod
+    def _holds(device: StoredDevice) -> bool:
+        with _translated():
+            there = device_in(device.database, device.jid)
+            if there:
+                guard(device.database)
+            return there
 
     @staticmethod
     def _tidy(device: StoredDevice) -> int:

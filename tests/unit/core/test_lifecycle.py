@@ -81,7 +81,7 @@ def test_a_state_is_startable_or_running_or_has_a_device_and_never_two_of_them()
 
 @each("state", sorted(ENDINGS))
 def test_an_ending_is_left_only_by_a_new_request_or_by_a_device(state):
-    assert STEPS[state] == {State.QUEUED, State.RECONNECTING}
+    assert STEPS[state] == {State.QUEUED, State.RECONNECTING, State.UNLINKED}
 
 
 def test_the_diagram_draws_every_step_once():

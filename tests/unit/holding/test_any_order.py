@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from shared.core.failures import FailureCode
-from shared.core.lifecycle import STEPS, State
+from shared.core.lifecycle import RUNNING, STEPS, State
 from tests.played import RETRY_AT, START
 from tests.unit.holding.test_machine import DROPPED, HELD, RELEASED, RESTORED, Stay, lost
 from workers.engine.protocol import LostReason
@@ -23,7 +23,7 @@ from workers.holding.machine import initial, refusing
 from workers.holding.tenure import UNLINKING, Sign, TenurePhase
 
 P = TenurePhase
-PROOFS = {LostReason.LOGGED_OUT, LostReason.RESTRICTED}
+RESTRICTED = LostReason.RESTRICTED, True  # whoever wants it gone does not wait for its release
 
 
 @dataclass
@@ -70,7 +70,8 @@ class Life(Stay):
                 assert self.tenure.phase is P.ONLINE, "only what is connected is verified"
                 self.verified += 1
             case t.ForgetDevice():
-                gone = self.why in PROOFS or self.late or self.missing
+                proven = self.why is LostReason.LOGGED_OUT or (self.why, self.tenure.leave_by > 0) == RESTRICTED
+                gone = proven or self.late or self.missing
                 assert gone, "keys are thrown away only if WhatsApp knows them no more, or nobody is left to wait"
             case t.WakeTexts():
                 assert self.tenure.phase is P.ONLINE
@@ -83,8 +84,8 @@ class AnyOrder(RuleBasedStateMachine):
 
     @initialize(
         fresh=some.booleans(),
-        parked=some.sampled_from(["", "banned", "replaced", f"{UNLINKING}:{START + 9}"]),
-        shown=some.sampled_from([State.LINKED, State.RECONNECTING, State.FAILED]),
+        parked=some.sampled_from(["", "banned", f"restricted:{START}", "replaced", f"{UNLINKING}:{START + 9}"]),
+        shown=some.sampled_from([one for one in State if one not in RUNNING]),
         refused=some.booleans(),
         saved=some.booleans(),
     )

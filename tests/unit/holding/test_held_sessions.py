@@ -271,14 +271,26 @@ def fresh(redis):
 
 
 @pytest.mark.parametrize("linked_at", [0, HOUR_AGO])
-async def test_a_restricted_account_is_told_as_such_and_its_device_is_forgotten(redis, linked_at):
+async def test_a_restricted_account_is_told_as_such_once_and_comes_back_when_it_is_released(
+    redis, linked_at, monkeypatch
+):
+    monkeypatch.setattr(machine, "RESTRICTED_MS", (-10, -10))
     house = House(redis, now_ms() - linked_at)
     await house.up()
     await house.lose(R.RESTRICTED)
     body = await house.body()
     assert (body.state, body.failure.code) == (State.FAILED, FailureCode.ACCOUNT_RESTRICTED)
-    assert house.store.devices == {}
+    assert body.device is not None, "an operator sees that it is kept"
+    await house.sessions.resume(SESSION)
+    await house.lose(R.RESTRICTED)
     assert await house.counted('failures{code="account-restricted",region="RU"}') == 1
+    fed = [entry[b"type"] for _, entry in await house.redis.xrange(keys.FEED)]
+    assert fed.count(b"session.dropped") == 1
+    assert len(house.offered) == 2
+    await house.up()
+    await house.settled()
+    assert (await house.body()).state is State.LINKED
+    assert house.store.devices[SESSION].parked == ""
 
 
 async def test_what_whatsapp_says_to_a_refusal_is_in_the_timeline_without_a_number(house):

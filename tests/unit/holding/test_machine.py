@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.core.failures import FAILURES, FailureCode
-from shared.core.lifecycle import STEPS, State
+from shared.core.lifecycle import RUNNING, STEPS, State
 from tests.each import each
 from tests.played import RETRY_AT, START, play
 from tests.scenarios import SCENARIOS, Play
@@ -88,6 +88,13 @@ class Stay:
 def coming(*, fresh: bool = False, parked: str = "", shown: State = State.RECONNECTING) -> Stay:
     """A session that is taken up."""
     return Stay(initial(shown=shown, fresh=fresh, parked=parked, now=START), states=[shown.value])
+
+
+def restricted_for(minutes: float) -> Stay:
+    """One that is restricted since START, and is refused again so much later."""
+    stay = coming(parked=f"restricted:{START}")
+    stay.now = START + round(minutes * 60_000)
+    return stay.happen(lost(R.RESTRICTED))
 
 
 def online(**options: Any) -> Stay:
@@ -272,10 +279,48 @@ def test_logged_out_is_forgotten_and_told():
 
 
 @each("fresh", [True, False])
-def test_a_restricted_account_has_failed_and_its_device_is_gone(fresh):
+def test_a_restricted_account_has_failed_and_its_device_is_kept(fresh):
     stay = online(fresh=fresh).happen(lost(R.RESTRICTED))
-    assert stay.kinds()[-2:] == ["ForgetDevice", "TellEnd"]
+    assert stay.kinds()[-3:] == ["ParkDevice", "TellEnd", "Offer"]
     assert (stay.ending.state, stay.ending.code) == (State.FAILED, FailureCode.ACCOUNT_RESTRICTED)
+    assert (stay.ending.kept, stay.ending.again, stay.ending.retry_at) == (True, False, None)
+    assert stay.did(t.ParkDevice) == [t.ParkDevice(f"restricted:{START}", START + machine.RESTRICTED_MS[0])]
+
+
+def test_a_restricted_account_is_tried_after_as_long_as_it_lasts_and_within_a_month():
+    waits = {0.1: 1, 5: 5, 600: 600, 2000: 1440, 29 * 1440: 1440}
+    for minutes, wait in waits.items():
+        stay = restricted_for(minutes)
+        again_at = START + round((minutes + wait) * 60_000)
+        assert stay.did(t.ParkDevice) == [t.ParkDevice(f"restricted:{START}", again_at)]
+        assert stay.did(t.Offer) == [t.Offer(again_at)]
+        assert stay.ending.again, "told once"
+    last = restricted_for(30 * 1440)
+    assert last.did(t.ParkDevice) == [t.ParkDevice(f"restricted:{START}", 0)]
+    assert (last.did(t.Offer), last.ending.again) == ([], False)
+    odd = coming(parked="restricted:long").happen(lost(R.RESTRICTED))
+    assert odd.did(t.ParkDevice) == [t.ParkDevice(f"restricted:{START}", START + machine.RESTRICTED_MS[0])]
+
+
+def test_a_restricted_account_that_is_released_is_like_any_other():
+    back = coming(parked=f"restricted:{START}", shown=State.FAILED).happen(HELD)
+    assert back.did(t.UnparkDevice)
+    assert back.tenure.parked == ""
+
+
+def test_a_restricted_account_that_is_to_be_unlinked_is_told_as_what_it_is():
+    stay = online().happen(UnlinkAsked(START + DAY), lost(R.RESTRICTED))
+    assert stay.kinds()[-2:] == ["ForgetDevice", "TellEnd"]
+    assert (stay.ending.state, stay.ending.code) == (State.UNLINKED, FailureCode.ACCOUNT_RESTRICTED)
+
+
+@each("shown", list(State))
+def test_a_wish_that_runs_out_is_told_whatever_was_shown(shown):
+    """Redis was away when the device was taken up, so the page still shows what was before."""
+    leaving = f"{UNLINKING}:{START + 9}"
+    for end in (Sign.LATE, Sign.KEYS_MISSING, lost(R.LOGGED_OUT)):
+        if shown not in RUNNING:
+            assert coming(parked=leaving, shown=shown).happen(end).ending.state is State.UNLINKED
 
 
 def test_a_ban_is_waited_for_and_over():
@@ -295,6 +340,9 @@ def test_a_ban_without_an_end_is_tried_again_in_an_hour():
     assert stay.did(t.CoolNumber) == []
     assert stay.did(t.ParkDevice)[0].again_at == START + machine.BAN_MS + machine.AFTER_BAN_MS
     assert stay.ending.retry_at is None
+    assert not stay.ending.again
+    still = coming(parked="banned").happen(lost(R.BANNED))
+    assert still.ending.again, "told once"
 
 
 def test_replaced_once_is_tried_again_and_twice_is_given_up():

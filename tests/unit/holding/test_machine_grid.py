@@ -79,7 +79,8 @@ dropped              away leaving                -
 released             coming online away          -
 released             leaving                     tries=3 RetryIn
 lost-logged-out      coming online away leaving  -> over ForgetDevice TellEnd
-lost-restricted      coming online away leaving  -> over ForgetDevice TellEnd
+lost-restricted      coming online away          -> over ParkDevice TellEnd Offer
+lost-restricted      leaving                     -> over ForgetDevice TellEnd
 lost-replaced        coming online away          -> over ParkDevice TellEnd Offer
 lost-replaced        leaving                     tries=3 RetryIn
 lost-banned          coming online away          -> over ParkDevice TellEnd Offer

@@ -28,7 +28,7 @@ CASES: dict = {
     "banned": (device(parked="banned"), COMING, True, MoveOutcome.BANNED),
     "gone": (None, COMING, True, MoveOutcome.LOGGED_OUT),
     "linked anew": (device(OTHER), LINKED, True, MoveOutcome.LOGGED_OUT),
-    "restricted": (None, LOCKED, True, MoveOutcome.RESTRICTED),
+    "restricted": (device(parked="restricted:5"), LOCKED, True, MoveOutcome.RESTRICTED),
 }
 
 

@@ -47,6 +47,19 @@ async def test_whoever_is_late_neither_parks_nor_forgets_the_next_device_of_the_
     assert not await store.holds(old)
 
 
+async def test_a_device_that_may_be_started_is_deleted_by_the_store_alone(store):
+    """The library deletes a device when WhatsApp refuses its login."""
+    device = await adopted(store, 1, OLD)
+    for _ in range(2):
+        assert await store.holds(device)
+    with closing(sqlite3.connect(device.database)) as file, file:
+        file.execute("DELETE FROM whatsmeow_device")
+    assert await store.holds(device)
+    await store.forget(device, Fence(1))
+    assert not Path(device.database).exists()
+    assert not await store.holds(device)
+
+
 async def test_a_jid_belongs_to_the_session_that_linked_it_last(store, tmp_path):
     await adopted(store, 1, OLD)
     device = await adopted(store, 2, OLD, OTHER)

@@ -34,7 +34,8 @@ BEGIN
 END {body};
 """
 _CLEAR = """
-WITH old AS (SELECT jid FROM wa_devices WHERE session = {session} UNION SELECT {jid}::text),
+WITH gone AS (DELETE FROM wa_devices WHERE session = {session} RETURNING jid),
+     old AS (SELECT jid FROM gone UNION SELECT {jid}::text),
      keys AS (DELETE FROM whatsmeow_device WHERE jid IN (SELECT jid FROM old))
 DELETE FROM whatsmeow_privacy_tokens WHERE our_jid IN (SELECT jid FROM old);
 """
@@ -47,9 +48,7 @@ INSERT INTO "{table}" ({columns}) SELECT {columns} FROM json_populate_recordset(
 """
 _REGISTER = """
 INSERT INTO wa_devices (session, jid, linked_at, parked, token, again_at, told)
-VALUES ({session}, {jid}, {linked_at}, {parked}, {token}, 0, {told})
-ON CONFLICT (session) DO UPDATE SET jid = excluded.jid, linked_at = excluded.linked_at, parked = excluded.parked,
-                                    token = excluded.token, again_at = 0, told = excluded.told;
+VALUES ({session}, {jid}, {linked_at}, {parked}, {token}, 0, {told});
 """
 
 

@@ -27,11 +27,29 @@ MAKING_SECONDS = 60.0
 LOCK = 0x77_61_64_65_76
 
 _READY = "SELECT EXISTS (SELECT FROM wa_schema WHERE library = $1)"
-_PRESENT = """
+_TABLES = """
 SELECT (SELECT count(*) FROM unnest(ARRAY['wa_schema', 'wa_devices', 'whatsmeow_device', 'whatsmeow_version']) AS name
         WHERE to_regclass(name) IS NOT NULL) = 4
-       AND (SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass('wa_devices') AND NOT attisdropped
-            AND attname IN ('token', 'again_at', 'told')) = 3
+"""
+_OURS = """
+SELECT (SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass('wa_devices') AND NOT attisdropped
+        AND attname IN ('token', 'again_at', 'told')) = 3
+       AND EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass('whatsmeow_device') AND tgname = 'wa_guard')
+"""
+#: When WhatsApp refuses a login the library deletes the device. Some refusals end, so only the worker decides: a device
+#: goes after its row in the registry.
+_GUARD = """
+CREATE OR REPLACE FUNCTION wa_guard() RETURNS trigger LANGUAGE plpgsql AS $guard$
+BEGIN
+  IF EXISTS (SELECT FROM wa_devices WHERE jid = OLD.jid) THEN RETURN NULL; END IF;
+  RETURN OLD;
+END $guard$;
+DO $make$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'whatsmeow_device'::regclass AND tgname = 'wa_guard') THEN
+    CREATE TRIGGER wa_guard BEFORE DELETE ON whatsmeow_device FOR EACH ROW EXECUTE FUNCTION wa_guard();
+  END IF;
+END $make$;
 """
 _OUR_TABLES = """
 CREATE TABLE IF NOT EXISTS wa_devices (
@@ -61,8 +79,11 @@ async def ensure(connections: Connections, dsn: str) -> None:
     """
     library = importlib.metadata.version("neonize")
 
+    async def made(connection: Connection) -> bool:
+        return bool(await connection.fetchval(_TABLES) and await connection.fetchval(_READY, library))
+
     async def ready(connection: Connection) -> bool:
-        return bool(await connection.fetchval(_PRESENT) and await connection.fetchval(_READY, library))
+        return bool(await made(connection) and await connection.fetchval(_OURS))
 
     async def make(connection: Connection) -> None:
         # Held by the transaction: a pooler may give each transaction another connection.
@@ -72,13 +93,13 @@ async def ensure(connections: Connections, dsn: str) -> None:
         # We are idle in it while the library works, which some hosts do not like.
         await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         await connection.execute(_OUR_TABLES)
-        if await ready(connection):
-            return  # only a column of ours was missing
-        version = await _by_the_library(connection, dsn)
-        await connection.execute(
-            "INSERT INTO wa_schema (library, version) VALUES ($1, $2) ON CONFLICT DO NOTHING", library, version
-        )
-        log.info("store.tables-made", library=library, version=version)
+        if not await made(connection):
+            version = await _by_the_library(connection, dsn)
+            await connection.execute(
+                "INSERT INTO wa_schema (library, version) VALUES ($1, $2) ON CONFLICT DO NOTHING", library, version
+            )
+            log.info("store.tables-made", library=library, version=version)
+        await connection.execute(_GUARD)  # after the library: it may have to change its table
 
     try:
         if not await connections.run(ready):
