@@ -78,9 +78,11 @@ class LinkerRun:
     def __init__(self, library: Library, pipe: Pipe[Start | RequestCode], start: Start) -> None:
         self._library = library
         self._pipe = pipe
+        self._start = start
         self._database = start.database
         self._client = Client(library, pairing_name(start.database), new_device=not start.jid)
         self._phones: asyncio.Queue[str] = asyncio.Queue()
+        self._asked: set[str] = set()  # phones whose code was not answered yet
         self._first_qr = asyncio.Event()
         self._qrs = 0
         # Loop times: when to look what is wrong if nothing happens (None: never), and, from the phone's consent on, when
@@ -107,10 +109,13 @@ class LinkerRun:
     async def _obey(self) -> NoReturn:
         while (message := await self._pipe.receive()) is not None:
             match message:
-                case RequestCode(phone=phone):
+                case RequestCode(phone=phone) if phone not in self._asked:
+                    self._asked.add(phone)
                     self._phones.put_nowait(phone)
-                case Start():
-                    raise WrongMessage("a second start")
+                case Start() if message != self._start:
+                    raise WrongMessage("another start")
+                case RequestCode() | Start():
+                    pass  # said twice
                 case _:
                     assert_never(message)
         leave()  # the worker is gone
@@ -120,16 +125,17 @@ class LinkerRun:
             phone = await self._phones.get()
             # Before the first QR the socket may not be up: refusals, or a crash.
             await self._first_qr.wait()
+            said: Code | CodeRefused
             try:
                 async with asyncio.timeout(CODE_LIMIT):
-                    await self._pipe.send(Code(text=await self._client.pair_phone(phone)))
+                    said = Code(text=await self._client.pair_phone(phone))
             except TimeoutError:
-                await self._pipe.send(CodeRefused(status=None, reason=f"no answer within {CODE_LIMIT:.0f} s"))
+                said = CodeRefused(status=None, reason=f"no answer within {CODE_LIMIT:.0f} s")
             except ClientError as error:
                 status = _STATUS.search(str(error))
-                await self._pipe.send(
-                    CodeRefused(status=int(status[1]) if status is not None else None, reason=str(error))
-                )
+                said = CodeRefused(status=int(status[1]) if status is not None else None, reason=str(error))
+            self._asked.remove(phone)
+            await self._pipe.send(said)
 
     async def _follow(self) -> NoReturn:
         while True:

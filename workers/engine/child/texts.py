@@ -1,7 +1,7 @@
 """The texts of one held session, on their way into the library: one at a time, in the order in which they came."""
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ ANSWER_LIMIT = 40.0
 """For WhatsApp's answer to a text, in seconds. The library waits for 75 s at each of its steps, and sends no other text
 of the session meanwhile: so the session is connected anew then. A text without an answer may still arrive."""
 
+MOST_ANSWERS = 4
+"""Texts whose answer is told again; the worker has two under way at most."""
 MOST_RECEIPTS = 1000
 """Receipts that wait for a text."""
 MOST_IDS = 200
@@ -29,14 +31,18 @@ class TextTurns:
         self._sent_ids: OrderedDict[str, None] = OrderedDict()
         self._left_out_ids: OrderedDict[str, None] = OrderedDict()  # told before the text was acknowledged
         self._receipts: list[Confirmed] = []  # until the text that is under way, which they may be of, has its id
+        self._answers: deque[tuple[Send, Sent | SendFailed]] = deque(maxlen=MOST_ANSWERS)
         self._turn = asyncio.Lock()
         self._refused = -1  # the volley of the last text that could not leave, and all before it
         self._stopped = False
 
     async def send(self, send: Send) -> None:
-        """Send a text when its turn comes, and tell the worker how it went."""
+        """Send a text when its turn comes, and tell the worker how it went. Asked twice, it is sent once."""
         async with self._turn:
-            line = await self._sent(send)
+            line = next((answer for asked, answer in self._answers if asked == send), None)
+            if line is None:
+                line = await self._sent(send)
+                self._answers.append((send, line))
             await self._session.tell(line)
             if isinstance(line, Sent) and not send.to.endswith("@g.us"):
                 await self._note(line.whatsapp_id, self._sent_ids, self._left_out_ids)
