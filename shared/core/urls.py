@@ -7,6 +7,15 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 ESCAPE = "special characters of a password have to be percent-encoded (`#` is %23, `/` is %2F, `?` is %3F, `@` is %40)"
+_ALIASES = {
+    "valkey": "redis",
+    "valkeys": "rediss",
+    "redis-sentinel": "redis+sentinel",
+    "rediss-sentinel": "rediss+sentinel",
+    "sentinel": "redis+sentinel",
+    "sentinels": "rediss+sentinel",
+}
+"""Schemes by which some hosts and clients write the same."""
 REDIS_PORT, SENTINEL_PORT = 6379, 26379
 _YES = frozenset({"1", "true", "yes", "on"})
 _UNVERIFIED = frozenset({"none", "cert_none", "false", "0", "no", "optional", "cert_optional"})
@@ -16,9 +25,12 @@ def split(url: str) -> SplitResult:
     """The parts of a URL. Raises ValueError with a sentence for one that a password has torn apart."""
     try:
         parts = urlsplit(url.strip())
-        _ = parts.port
+        several = "," in parts.netloc.rpartition("@")[2]
+        _ = several or parts.port
     except ValueError:
         raise ValueError(f"has a port that is no number; {ESCAPE}") from None
+    if several:
+        raise ValueError("names several hosts: write the one that takes writes")
     if parts.fragment or url.rstrip().endswith("#"):
         raise ValueError(f"has a `#` in it; {ESCAPE}")
     return parts
@@ -51,9 +63,7 @@ def redis_place(url: str) -> RedisPlace:
     query the database, the login and TLS are read. Other parameters are for other clients and are passed over.
     """
     scheme, _, rest = url.strip().partition("://")
-    kind, _, how = scheme.lower().partition("+")
-    if scheme.lower() in {"sentinel", "sentinels"}:
-        kind, how = ("redis" if scheme.lower() == "sentinel" else "rediss"), "sentinel"
+    kind, _, how = _ALIASES.get(scheme.lower(), scheme.lower()).partition("+")
     if kind not in {"redis", "rediss", "unix"} or how not in {"", "sentinel"} or (kind == "unix" and how):
         raise ValueError("begins with redis://, rediss://, redis+sentinel:// or unix://")
     parts, hosts = _hosts(kind, rest, SENTINEL_PORT if how else REDIS_PORT)

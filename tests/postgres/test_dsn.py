@@ -26,6 +26,7 @@ def test_only_without_a_pooler_the_server_is_asked_to_close_idle_connections():
         "/db?sslmode=disable&binary_parameters=yes&idle_session_timeout=2000"
     )
     assert server_of("postgres://u:p@[::1]:7/db").library_dsn(pooled=True).startswith("postgres://u:p@[::1]:7/db?")
+    assert server_of("postgres://u:p@h/db?options=-c%20search_path%3Dpublic").database == "db"
 
 
 def test_a_unix_socket_is_named_by_its_folder():
@@ -63,7 +64,8 @@ def test_sslmode_means_for_us_what_it_means_for_postgres(mode, verifies, names):
         ("postgres://u:p@h/db?sslmode=verify-full", "sslrootcert"),
         ("postgres://u:p@h/", "one host"),
         ("postgres://h/db", "one host"),
-        ("postgres://u:p@h1,h2/db", "one host"),
+        ("postgres://u:p@h1:5432,h2:5432/db", "several hosts"),
+        ("postgres://u:p@h1,h2/db", "several hosts"),
         ("postgres://u:p@h:port/db", "percent-encoded"),
         ("postgres://u:pa/ss@h/db", "percent-encoded"),
         ("postgres://u:p%0Aq@h/db", "line break"),

@@ -36,6 +36,8 @@ from tests.each import each
             RedisPlace((("one", 26379), ("two", 26379)), 1, "u", "p", service="main", sentinel_password="q"),
         ),
         ("rediss+sentinel://one/main", RedisPlace((("one", 26379),), tls=True, service="main")),
+        ("valkeys://default:p@h:1", RedisPlace((("h", 1),), 0, "default", "p", tls=True)),  # Aiven
+        ("redis-sentinel://one,two/main", RedisPlace((("one", 26379), ("two", 26379)), service="main")),
         ("sentinel://one:5/main?db=7", RedisPlace((("one", 5),), 7, service="main")),
     ],
 )

@@ -4,6 +4,7 @@ Go's lib/pq (in the library), asyncpg (in the worker) and PgBouncer read the sam
 once and told to each in its own words.
 """
 
+import re
 import ssl
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,7 @@ MODES = {mode: mode for mode in SSL_MODES} | {
     "0": "disable",
 }
 """sslmode as Postgres writes it, and `no-verify` and `ssl=true` as clients for Node do."""
+_SEARCH_PATH = re.compile(r"search_path\s*=\s*(\S*)")
 SCHEMAS = ("search_path", "schema", "currentschema")
 REFUSED = {
     "sslcert": "logs in by a client certificate (sslcert), which is not supported: use a password",
@@ -106,7 +108,7 @@ def server_of(url: str) -> Server:
     host = options.get("host") or unquote(parts.hostname or "")
     database = unquote(parts.path.removeprefix("/")) or options.get("dbname", "")
     user = unquote(parts.username or "") or options.get("user", "")
-    if "," in parts.netloc or "," in host or not (host and database and user):
+    if "," in host or not (host and database and user):
         raise StoreRefused("does not name one host, a user and a database, as postgres://user:password@host/database")
     port = parts.port or options.get("port") or 5432
     if not str(port).isdecimal():
@@ -131,9 +133,9 @@ def _refuse_what_misleads(options: dict[str, str]) -> None:
             raise StoreRefused(why)
     if options.get("binary_parameters", "yes") not in {"yes", ""}:
         raise StoreRefused("says binary_parameters=no, with which a transaction pooler mixes up companies' statements")
-    elsewhere = [name for name in SCHEMAS if options.get(name, "public") not in {"public", ""}]
-    if elsewhere or "search_path" in options.get("options", ""):
-        name = elsewhere[0] if elsewhere else "options"
+    schemas = {name: options.get(name, "") for name in SCHEMAS}
+    schemas["options"] = ",".join(_SEARCH_PATH.findall(options.get("options", "")))
+    for name in [one for one, schema in schemas.items() if schema not in {"public", ""}]:
         raise StoreRefused(f"names a schema ({name}), which only some of our connections would use: give it a database")
 
 
