@@ -31,7 +31,7 @@ from workers.holding import session as held_module
 from workers.holding.holders import Room
 from workers.holding.session import Links
 from workers.holding.sessions import Sessions
-from workers.holding.tenure import Sign
+from workers.holding.tenure import UNLINKING, Sign
 from workers.media import MediaHost
 from workers.ownership import Ownership
 from workers.store.device import StoreAway, StoredDevice, StoreFenced, Told
@@ -875,6 +875,19 @@ async def test_an_unlink_that_was_tried_for_a_day_says_that_it_was_not_done(hous
     body = await house.body()
     assert (body.state, body.failure.code) == (State.UNLINKED, FailureCode.CONNECTION_FAILED)
     assert house.store.devices == {}
+
+
+async def test_an_unlink_that_ran_out_while_redis_was_away_is_told_of_a_banned_device_too(house, monkeypatch):
+    await house.up()
+    await house.lose(R.BANNED, now_ms() - 2_000)
+    wish = f"{UNLINKING}:{now_ms() - 1}"
+    house.store.devices[SESSION] = replace(house.store.devices[SESSION], parked=wish, again_at=1)
+    monkeypatch.setattr(type(house.ownership), "cut_off", property(lambda _: True))
+    await house.sessions.resume(SESSION)
+    await house.until(lambda: not house.store.devices)
+    await house.settled()
+    body = await house.body()
+    assert (body.state, body.failure.code) == (State.UNLINKED, FailureCode.CONNECTION_FAILED)
 
 
 async def test_a_log_out_that_whatsapp_does_not_answer_is_asked_again(house, monkeypatch):
