@@ -105,7 +105,11 @@ class Stack:
         self.web: Service
         self.workers: list[Service] = []
         self.redis: Redis = Redis.from_url(redis or redis_url)
-        self.http = httpx.AsyncClient(
+        self.http = self.another_client()
+
+    def another_client(self) -> httpx.AsyncClient:
+        """An integrator with the API's key."""
+        return httpx.AsyncClient(
             base_url=self.url,
             headers={"Authorization": f"Bearer {API_KEY}"},
             trust_env=False,

@@ -32,7 +32,7 @@ async def test_accounts_that_are_released_are_linked_again_without_a_scan(own: S
     async def all_are(state: str) -> bool:
         return await states() == {state}
 
-    await until(lambda: all_are("failed"), 20)
+    await until(lambda: all_are("failed"), 60)
     _, said = await command(own, "doctor")
     assert said.count("device is parked") == len(STATUSES)
     assert said.count("account-restricted") == 2
@@ -42,18 +42,18 @@ async def test_accounts_that_are_released_are_linked_again_without_a_scan(own: S
     link, _ = links[1]
     await command(own, "unpark", link["company"])  # too early
     await own.worker.said("session.lost", session=link["session"])
-    await until(lambda: all_are("failed"), 20)
+    await until(lambda: all_are("failed"), 60)
 
     for rule in rules:
         await own.emulator.disarm(rule)
     await asyncio.gather(*(command(own, "unpark", link["company"]) for link, _ in links))
-    await until(lambda: all_are("linked"), 20)
+    await until(lambda: all_are("linked"), 60)
     assert [[one["id"] for one in await phone.devices()] for phone in phones] == [
         [one["id"] for one in b] for b in before
     ]
     for link, number in links:
         body = {"to": "+79161234567", "text": "Here again."}
         assert (await own.http.post(f"/api/v1/companies/{link['company']}/messages", json=body)).status_code == 202
-        await until(lambda number=number: own.emulator.messages(number.lstrip("+")), 20)
+        await until(lambda number=number: own.emulator.messages(number.lstrip("+")), 60)
     _, said = await command(own, "doctor")
     assert "device is parked" not in said

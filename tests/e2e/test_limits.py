@@ -1,0 +1,160 @@
+"""Every limit at once, under four times the load: nothing beyond it, and whoever finds no room is told before he scans."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from websockets import ConnectionClosed, InvalidHandshake
+
+from app.local.redis import LocalRedis
+from emulator.client import Emulator
+from shared.core import keys
+from shared.core.ids import SessionId
+from shared.state.outbox import MOST_WAITING
+from tests.e2e.stack import Stack, new_number
+from tests.receiver import Receiver
+from tests.waiting import until
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
+
+WORKERS = 2
+SESSIONS, ATTEMPTS = 2, 1  # of each worker
+SOCKETS = 40
+TIMES = 4
+HELD, AT_ONCE = WORKERS * SESSIONS, WORKERS * ATTEMPTS
+POST = {"to": "+79161234567"}
+
+
+class Gauge:
+    """The most that there was of anything at once."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self.most = {"attempts": 0, "sessions": 0, "texts": 0}
+
+    async def watch(self, company: str) -> None:
+        """Look until cancelled."""
+        outbox = keys.outbox(SessionId(f"company_{company}"))
+        while True:
+            there = await self._stack.emulator.connections(self._stack.tag)
+            paired = [one for one in there if one["phone"]]
+            self._note("attempts", len(there) - len(paired))
+            self._note("sessions", len(paired))
+            self._note("texts", await self._stack.redis.llen(outbox))
+            await asyncio.sleep(0.05)  # between two looks
+
+    def _note(self, name: str, number: int) -> None:
+        self.most[name] = max(self.most[name], number)
+
+
+async def onboard(stack: Stack, company: str) -> tuple[str, bool]:
+    """How it ended for one owner, and whether a QR was shown."""
+    number, shown = new_number(), False
+    async with stack.socket(await stack.link(company)) as socket:
+        await socket.send("request-qr")
+        while True:
+            seen = await socket.snapshot(lambda s: "qr" in s or s["state"] in {"linked", "failed"}, seconds=120)
+            if seen["state"] != "awaiting_phone":
+                return (seen.get("failure") or {}).get("code", seen["state"]), shown
+            if not shown:
+                shown = True
+                await stack.emulator.phone(number).scan(seen["qr"]["text"])
+
+
+async def test_every_limit_holds_under_four_times_the_load(
+    emulator: Emulator, own_redis: LocalRedis, folder: Path
+) -> None:
+    limits = {"MAX_SESSIONS": str(SESSIONS), "MAX_ATTEMPTS": str(ATTEMPTS), "MAX_SOCKETS": str(SOCKETS)}
+    async with (
+        Receiver.running() as receiver,
+        Stack.running(
+            emulator,
+            own_redis.url,
+            folder,
+            workers=WORKERS,
+            WEBHOOK_URL=receiver.url,
+            WEBHOOK_SECRET="the integrator's own secret",
+            MAX_RATE="0",
+            **limits,
+        ) as stack,
+    ):
+        gauge = Gauge(stack)
+        watching = asyncio.create_task(gauge.watch("salon-0"))
+        try:
+            await _overload(stack, receiver)
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+        assert gauge.most == {"attempts": AT_ONCE, "sessions": HELD, "texts": MOST_WAITING}
+
+
+async def _overload(stack: Stack, receiver: Receiver) -> None:
+    owners = [onboard(stack, f"salon-{number}") for number in range(TIMES * HELD)]
+    ends = await asyncio.gather(*owners)
+    linked = [f"salon-{number}" for number, (end, _) in enumerate(ends) if end == "linked"]
+    assert len(linked) == HELD
+    assert {(end, shown) for end, shown in ends if end != "linked"} == {("no-room", False)}, "before the scan"
+
+    await _fill_outbox(stack, receiver, linked[0])
+    await _fill_sockets(stack)
+
+    for worker in stack.workers:
+        await worker.stop()
+    for _ in range(WORKERS):
+        await stack.start_worker()
+
+    async def online() -> bool:
+        states = [(await stack.company({"company": one}))["state"] for one in linked]
+        return states == ["linked"] * HELD
+
+    await until(online, 60)
+
+
+async def _fill_outbox(stack: Stack, receiver: Receiver, company: str) -> None:
+    """Texts while WhatsApp hardly answers: as many as fit, and the others refused; each that was accepted has one end."""
+    await stack.emulator.settings(stack.tag, answer_delay=1)
+    accepted: list[str] = []
+    refused: list[Any] = []
+
+    async def post(text: int) -> None:
+        answer = await stack.http.post(f"/api/v1/companies/{company}/messages", json=POST | {"text": str(text)})
+        if answer.status_code == 202:
+            accepted.append(answer.json()["id"])
+        else:
+            refused.append((answer.status_code, int(answer.headers["retry-after"]) > 0))
+
+    for first in range(0, TIMES * MOST_WAITING, 8):
+        await asyncio.gather(*(post(number) for number in range(first, first + 8)))
+    assert set(refused) == {(429, True)}
+    assert len(accepted) + len(refused) == TIMES * MOST_WAITING
+    await stack.emulator.settings(stack.tag, answer_delay=0)
+
+    def told() -> list[str]:
+        ends = [one.event for one in receiver.received if one.event["type"] in {"message.sent", "message.failed"}]
+        return [one["messageId"] for one in ends if one["type"] == "message.sent"]
+
+    await until(lambda: set(told()) == set(accepted), 120)
+    assert len({one.event["id"] for one in receiver.received if one.event.get("messageId")}) >= len(accepted)
+
+
+async def _fill_sockets(stack: Stack) -> None:
+    """Pages of as many as there are places; the others are turned away, and come in when there are places again."""
+    links = [await stack.link() for _ in range(SOCKETS)]
+    await stack.http.aclose()
+    async with contextlib.AsyncExitStack() as pages:
+        refused = 0
+        for number in range(TIMES * SOCKETS):
+            address = f"198.18.{number // 250}.{number % 250}"
+            try:
+                await pages.enter_async_context(stack.socket(links[number % SOCKETS], address=address))
+            except (OSError, EOFError, InvalidHandshake, ConnectionClosed):
+                refused += 1
+        there = psutil.Process(stack.web.pid).net_connections("tcp")
+        open_ = sum(one.laddr.port == stack.port and one.status == "ESTABLISHED" for one in there)
+        assert (open_, refused) == (SOCKETS, (TIMES - 1) * SOCKETS)
+    stack.http = stack.another_client()
+    async with stack.socket(links[0]):
+        pass
