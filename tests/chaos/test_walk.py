@@ -1,8 +1,9 @@
 """A random walk through all kinds of misfortune, one after the other, under texts and onboardings: after each what the API says
 is what WhatsApp sees; in the end every accepted text has one end, and every linked device was told once.
 
-`WALK_MINUTES=20 WALK_SEED=7` sets how long it is, and which; `make chaos` walks for 20 minutes. What a Redis that lost its
-memory may lose (docs/recovery.md) is not asked for, but nothing may be told twice.
+`make test` walks for half a minute by one seed, `make chaos` for 20 minutes by a new one. A failure says which walk it was:
+`WALK_MINUTES=20 WALK_SEED=7` plays the same misfortunes again, in their order. What a Redis that lost its memory may lose
+(docs/recovery.md) is not asked for, but nothing may be told twice.
 """
 
 import asyncio
@@ -33,8 +34,9 @@ from tests.e2e.stack import Stack, new_number
 from tests.receiver import Receiver
 from tests.waiting import until
 
-MINUTES = float(os.environ.get("WALK_MINUTES", "0"))
-SEED = int(os.environ.get("WALK_SEED", "1"))
+SHORT_MINUTES = 0.4
+MINUTES = float(os.environ.get("WALK_MINUTES", SHORT_MINUTES))
+SEED = int(os.environ.get("WALK_SEED") or (1 if MINUTES == SHORT_MINUTES else random.randrange(10_000)))
 AGREED_SECONDS = 15.0
 """Until the API says what WhatsApp sees, once the misfortune is over."""
 ENDED_SECONDS = 180.0
@@ -46,7 +48,6 @@ NEIGHBOURS = "neighbours"
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.timeout(600 + 90 * MINUTES),
-    pytest.mark.skipif(MINUTES == 0, reason="the walk is long: WALK_MINUTES=20, or make chaos"),
 ]
 
 Misfortune = Callable[[], Awaitable[None]]
@@ -56,9 +57,12 @@ class Walk:
     """Two stacks on one Redis, one of which is struck; its companies, and what was accepted for them."""
 
     def __init__(self, stack: Stack, redis: Server, receiver: Receiver, rng: random.Random) -> None:
+        """`rng`: of the misfortunes. What happens meanwhile has its own, as it takes its turns as they come."""
         self._stack, self._redis, self._receiver, self._rng = stack, redis, receiver, rng
+        self._life = random.Random(SEED)
         self._ways: dict[Service, Name] = {}
         self.linked: dict[str, tuple[dict[str, Any], str]] = {}
+        self.left: dict[str, tuple[dict[str, Any], str]] = {}
         self.accepted: dict[str, float] = {}
         self.agreed_at: dict[str, float] = {}
         self.losses: list[float] = []
@@ -81,6 +85,8 @@ class Walk:
             "WhatsApp hangs up": self._cut_whatsapp,
             "web restarts": self._restart_web,
             "jobs come twice": self._double,
+            "a company leaves": self._leave,
+            "an account is restricted for a time": self._restrict,
         }
         return found
 
@@ -174,6 +180,36 @@ class Walk:
                     await enqueue(ours, keys.QUEUE_SESSIONS, job, *ids, job_id=f"{job}:{session}:again:{number}")
             await enqueue(ours, keys.QUEUE_SESSIONS, "sweep", job_id="sweep:again")
 
+    async def _leave(self) -> None:
+        """The platform wants its device gone; the company comes no more."""
+        await self.onboard()  # there is always one that stays
+        company = self._rng.choice(sorted(self.linked))
+        self.left[company] = self.linked.pop(company)
+        async with asyncio.timeout(30):
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    answer = await self._stack.http.delete(f"/api/v1/companies/{company}/session")
+                    if answer.status_code == 202:
+                        return
+                    assert answer.status_code == 503, answer.text
+                await asyncio.sleep(0.5)  # an integrator comes back no sooner
+
+    async def _restrict(self) -> None:
+        """WhatsApp refuses an account, and releases it; an operator says so."""
+        company = self._rng.choice(sorted(self.linked))
+        link, number = self.linked[company]
+        phone, status = number.lstrip("+"), self._rng.choice([402, 403, 406])
+        await self._stack.emulator.arm("login-refused", phone=phone, status=status)
+        await self._stack.emulator.cut(phone=phone)
+
+        async def is_parked() -> bool:
+            return (await self._stack.company(link))["state"] == "failed"
+
+        await until(is_parked, 30)
+        async with self._redis.asked() as redis:
+            session = SessionId(f"company_{company}")
+            await enqueue(client(redis.connection_pool), keys.QUEUE_SESSIONS, "unpark", session, job_id="unpark:walk")
+
     # --- meanwhile ----------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
@@ -184,10 +220,10 @@ class Walk:
         async def go_on() -> None:
             while not over.is_set():
                 await self._text()
-                if self._rng.random() < 0.1 and len(self.linked) < 12:
+                if self._life.random() < 0.1 and len(self.linked) < 12:
                     await self.onboard()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._rng.uniform(0.2, 1.5)):
+                    async with asyncio.timeout(self._life.uniform(0.2, 1.5)):
                         await over.wait()
 
         living = asyncio.create_task(go_on())
@@ -198,7 +234,7 @@ class Walk:
             await living
 
     async def _text(self) -> None:
-        company = self._rng.choice(sorted(self.linked))
+        company = self._life.choice(sorted(self.linked))
         self._texts += 1
         body = {"to": f"+7911000{self._texts % 5:04}", "text": str(self._texts)}
         for _ in range(2):
@@ -234,26 +270,24 @@ class Walk:
 
     # --- what must hold -----------------------------------------------------------------------------------------------
 
-    async def agrees(self) -> bool:
-        """Whether the API says of each company what WhatsApp sees, and that is well."""
-        for link, number in list(self.linked.values()):
+    async def disagreement(self) -> list[Any]:
+        """The companies of which the API does not say what WhatsApp sees, or of which that is not well."""
+        found = []
+        for link, number in [*self.linked.values(), *self.left.values()]:
+            stays = link["company"] in self.linked
+            devices = [(one["id"], one["online"]) for one in await self._stack.emulator.phone(number).devices()]
+            said: Any = "web is away"
             with contextlib.suppress(httpx.TransportError):
                 answer = await self._stack.http.get(f"/api/v1/companies/{link['company']}")
-                online = [one["online"] for one in await self._stack.emulator.phone(number).devices()]
-                if answer.status_code != 200 or answer.json()["state"] != "linked" or online.count(True) != 1:
-                    return False
-                continue
-            return False
-        return True
+                said = answer.json().get("state", answer.status_code)
+            online = [up for _, up in devices]
+            if said != ("linked" if stays else "unlinked") or (online != [True] if stays else online):
+                found.append((link["company"], said, devices))
+        return found
 
-    async def disagreement(self) -> list[Any]:
-        """For a failing walk: where it is not so."""
-        found = []
-        for link, number in list(self.linked.values()):
-            answer = await self._stack.http.get(f"/api/v1/companies/{link['company']}")
-            devices = [(one["id"], one["online"]) for one in await self._stack.emulator.phone(number).devices()]
-            found.append((link["company"], answer.status_code, answer.json().get("state"), devices))
-        return [one for one in found if one[2] != "linked" or [up for _, up in one[3]].count(True) != 1]
+    async def agrees(self) -> bool:
+        """Whether the API says of each company what WhatsApp sees, and that is well."""
+        return not await self.disagreement()
 
     def _may_be_lost(self, moment: float) -> bool:
         return any(loss - FORGOTTEN_SECONDS <= moment <= loss + 1 for loss in self.losses)
@@ -277,13 +311,16 @@ class Walk:
         assert {text: told for text, told in ends.items() if len(told) > 1} == {}, "an end is told once"
         linked = self._told("session.linked", by="companyId")
         assert {company: told for company, told in linked.items() if len(told) > 1} == {}, "a device is told once"
-        agreed = [one for one, at in self.agreed_at.items() if one in self.linked and not self._may_be_lost(at)]
+        agreed = [
+            one for one, at in self.agreed_at.items() if one in {*self.linked, *self.left} and not self._may_be_lost(at)
+        ]
         assert [one for one in agreed if one not in linked] == [], "and each is told"
+        unlinked = self._told("session.unlinked", by="companyId")
+        assert {company: len(told) for company, told in unlinked.items()} == dict.fromkeys(self.left, 1)
 
 
 async def test_whatever_happens_what_is_told_is_so(emulator: Emulator, folder: Path) -> None:
     rng = random.Random(SEED)
-    print(f"WALK_SEED={SEED} WALK_MINUTES={MINUTES:g}")
     with contextlib.ExitStack() as servers:
         redis = servers.enter_context(server("--appendonly", "yes"))
         async with Receiver.running() as receiver:
@@ -295,6 +332,9 @@ async def test_whatever_happens_what_is_told_is_so(emulator: Emulator, folder: P
                 walk = Walk(stack, redis, receiver, rng)
                 try:
                     await _walk(walk, stack, neighbour, rng)
+                except BaseException as error:
+                    error.add_note(f"WALK_SEED={SEED} WALK_MINUTES={MINUTES:g} pytest tests/chaos/test_walk.py")
+                    raise
                 finally:
                     await walk.close()
 
@@ -315,7 +355,7 @@ async def _walk(walk: Walk, stack: Stack, neighbour: Stack, rng: random.Random) 
             try:
                 await until(walk.agrees, AGREED_SECONDS)
             except TimeoutError:
-                raise AssertionError(f"after {name!r}: {await walk.disagreement()}") from None
+                raise AssertionError(f"after {[*walk.done, name]}: {await walk.disagreement()}") from None
         walk.done[name] += 1
         print(f"{name}: agreed after {time.monotonic() - began:.1f} s", flush=True)
         for company in list(walk.linked):
