@@ -79,20 +79,16 @@ class Deliveries:
             for _, entry in entries:
                 body = entry.get(b"body", b"")
                 if f'"id":"{event_id}"'.encode() in body[:200]:
-                    await self._put_again(event_id, body)
+                    await self._put_again(body)
                     return True
             newest = f"({entries[-1][0].decode()}"
         return False
 
-    async def _put_again(self, event_id: str, body: bytes) -> None:
+    async def _put_again(self, body: bytes) -> None:
         event = read_event(body)
-        said = event.model_dump(mode="json", by_alias=True, exclude_none=True)
-        own = {"id", "type", "companyId", "sessionId", "at", "version", "linkId"}
-        about = {name: value for name, value in said.items() if name not in own}
         session = session_of(company_id(event.company_id))
-        told = self._news.event(session, event.type, about, event_id=event_id, at=event.at)
-        version = event.version.model_dump()
-        await self._shelf.put(session, told | {"wanted": True, "unfed": True, "version": version})
+        told = self._news.event(session, event.type, {}, event_id=event.id)
+        await self._shelf.put(session, told | {"wanted": True, "unfed": True, "body": body.decode()})
 
     async def test(self, company: CompanyId, event_id: str) -> None:
         """Have the company's receiver, or the service's, told of a test."""

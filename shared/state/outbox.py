@@ -8,7 +8,7 @@ ends once: the first end that is written counts, from any worker.
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -154,7 +154,7 @@ class Outbox:
         # For whoever takes the session up, while nobody holds it.
         names = once | {"queue": keys.QUEUE_SESSIONS, "queue_of": keys.queue_worker(WorkerId(""))}
         found = await self._put(
-            session, text, message, self.most, names=names, digest=told, job=job, only_linked=only_linked
+            session, text, message, self.most, names, told, job=job, only_linked=only_linked or None
         )
         if found == "unlinked":
             raise NotLinked
@@ -175,26 +175,13 @@ class Outbox:
         message_id: str,
         message: Message,
         most: int,
-        *,
-        names: dict[str, str] | None = None,
+        names: Mapping[str, str] = {},
         digest: str = "",
-        job: dict[str, str | int] | None = None,
-        only_linked: bool = False,
+        **more: Any,
     ) -> str:
-        found: str = await self._wa(
-            "accept_text",
-            session,
-            names=_names(session) | (names or {}),
-            id=message_id,
-            to=message.to,
-            text=message.text,
-            most=most,
-            digest=digest,
-            look=LOOK_MS,
-            soon=SOON_MS,
-            job=job,
-            only_linked=only_linked or None,
-        )
+        more |= {"id": message_id, "to": message.to, "text": message.text, "most": most, "digest": digest}
+        more |= {"names": {**_names(session), **names}, "look": LOOK_MS, "soon": SOON_MS}
+        found: str = await self._wa("accept_text", session, **more)
         return found
 
     async def waiting(self, session: SessionId) -> list[Waiting]:
@@ -257,10 +244,6 @@ class Outbox:
         """
         return (await self.step(session, [Entry(message_id, Written.ENDED, fate)])).news[0]
 
-    async def confirm(self, session: SessionId, message_id: str, fate: Fate) -> bool:
-        """Write what a receiver's phone says of a text that was sent, and keep the event of it. True if it is news."""
-        return (await self.step(session, [Entry(message_id, Written.CONFIRMED, fate)])).news[0]
-
     async def by_whatsapp_id(self, session: SessionId, whatsapp_id: str) -> str | None:
         """Our id of a text, if it is one of ours."""
         found = await self._redis.get(keys.sent(session, whatsapp_id))
@@ -279,7 +262,7 @@ class Outbox:
             stands = await self.look(session, message_id)
             reason = NotDelivered.UNREADABLE if "doubt" in stands else NotDelivered.UNCONFIRMED
             fate = Fate(MessageState.UNDELIVERED, reason, whatsapp_id=stands.get("whatsappId", ""))
-            await self.confirm(session, message_id, fate)
+            await self.step(session, [Entry(message_id, Written.CONFIRMED, fate)])
             await self._redis.zrem(keys.UNCONFIRMED, one)
         return len(found)
 

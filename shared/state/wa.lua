@@ -277,7 +277,7 @@ end
 -- told a second time, after it was delivered, is delivered again.
 local function tell(event, attempt, seq)
   local link = link_of_session()
-  local body = string.format(
+  local body = event.body or string.format(
     '{"id":"%s","type":"%s","companyId":"%s","sessionId":"%s","at":%s,"version":{"attempt":%s,"seq":%s}%s%s}',
     event.id, event.type, event.company, arg.session, whole(event.at or now_ms()), whole(attempt), whole(seq),
     link and ',"linkId":"' .. link .. '"' or '', event.about)
@@ -298,8 +298,7 @@ end
 -- An event that is no change of the snapshot.
 local function tell_beside(event)
   local attempt, seq = present()
-  local version = event.version or { attempt = attempt, seq = seq }
-  tell(event, version.attempt, version.seq)
+  tell(event, attempt, seq)
 end
 
 -- Remembers since when a session is without connection. Answers whether it is back that was told to be offline.
