@@ -79,6 +79,7 @@ async def service():
 def test_it_is_valid_openapi_3_1():
     made = document()
     assert made["openapi"].startswith("3.1")
+    assert made["info"]["license"]["identifier"] == "Apache-2.0"
     openapi_spec_validator.validate(made)
     json.dumps(made)
 
