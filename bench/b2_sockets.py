@@ -3,7 +3,8 @@
 Each socket is of another company; the clients live in a second process (bench/sockets.py) and share the machine. `idle`:
 every page is open and nothing else goes on, and snapshots with a QR are published one by one. `all show a QR`: the same
 while each of the 5,000 shows one, which web looks after now and then. The floor is Redis' own publish to a plain
-subscriber, taken in the same moments.
+subscriber, taken in the same moments. `At once`: one for each, as fast as Redis takes them; the floor is a process that
+hands on what it hears to bare websockets (bench/forward.py), in turns with web.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ import orjson
 from redis.asyncio import Redis
 
 from app.access import Access
+from app.local.redis import free_port
 from bench import memory
 from bench.result import Line, median, percentile
 from bench.run import Run
@@ -32,12 +34,15 @@ from shared.core.lifecycle import State
 from shared.core.protocol import Body, Method, QrView
 from shared.settings import Settings
 from shared.state.snapshots import dump_body
+from shared.wa import batches
 from tests.e2e.stack import Stack
 
 SOCKETS = 5000
 MEDIAN_MS = 1.0
 P99_MS = 10.0
 EACH_KIB = 30.0
+AT_ONCE_RATIO = 2.0
+ROUNDS = 5
 PAUSE_SECONDS = 0.02
 SETTLE_SECONDS = 5.0
 ROOT = Path(__file__).parents[1]
@@ -72,7 +77,12 @@ async def measure(run: Run) -> list[Line]:
                     await browsers.heard()
                     run.say("all show a QR; publishing again")
                     busy, _ = await publisher.one_by_one(browsers, few)
-                    spread = await publisher.at_once(browsers)
+                async with _bare(stack) as port, _browsers(stack, many, port) as bare:
+                    spread, base = [], []
+                    for _ in range(ROUNDS):
+                        base.append(await publisher.at_once(bare, bare=True))
+                        spread.append(await publisher.at_once(browsers))
+                        run.say(f"all at once: {spread[-1]:.0f} ms, bare {base[-1]:.0f} ms")
     each = (after.own - before.own) * 1024 / many
     weight = (shown.own - before.own) * 1024 / many
     samples = len(idle)
@@ -84,7 +94,8 @@ async def measure(run: Run) -> list[Line]:
         ),
         Line("all show a QR: median", median(busy), "ms", p95=percentile(busy, 0.95), samples=len(busy)),
         Line("all show a QR: p99", percentile(busy, 0.99), "ms", samples=len(busy)),
-        Line(f"one snapshot for each of {many} at once: the last", spread, "ms"),
+        Line(f"one snapshot for each of {many} at once: the last", median(spread), "ms", floor=median(base), samples=ROUNDS),
+        Line("one for each at once: times bare websockets", median(spread) / median(base), "x", AT_ONCE_RATIO),
         Line("a socket's memory", each, "KiB", bar=EACH_KIB, note=f"{many} sockets"),
         Line("a socket's memory once it shows a QR", weight, "KiB"),
     ]  # fmt: skip
@@ -118,7 +129,29 @@ class Browsers:
 
 
 @contextlib.asynccontextmanager
-async def _browsers(stack: Stack, count: int) -> AsyncIterator[Browsers]:
+async def _bare(stack: Stack) -> AsyncIterator[int]:
+    """The port of a process that does nothing but hand on."""
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "bench.forward",
+        stack.environment["REDIS_URL"],
+        str(port),
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        await process.stdout.readline()
+        yield port
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def _browsers(stack: Stack, count: int, port: int | None = None) -> AsyncIterator[Browsers]:
     settings = Settings(secret_key=stack.environment["SECRET_KEY"], api_keys=stack.environment["API_KEYS"])  # type: ignore[arg-type]
     access = Access(settings, stack.redis)
     links = [
@@ -137,7 +170,7 @@ async def _browsers(stack: Stack, count: int) -> AsyncIterator[Browsers]:
     )
     browsers = Browsers(process)
     try:
-        await browsers.say({"port": stack.port, "origin": stack.url, "sockets": sockets})
+        await browsers.say({"port": port or stack.port, "origin": stack.url, "sockets": sockets})
         opened = (await browsers.said())["open"]
         assert opened == count, f"{opened} of {count} sockets"
         yield browsers
@@ -162,13 +195,19 @@ class Publisher:
 
     async def publish(self, number: int) -> None:
         """A new snapshot of one company."""
-        self._seq += 1
-        session = SessionId(f"company_socket-{number}")
-        fields: dict[Any, Any] = {"attempt": 1, "seq": self._seq, "body": self._body}
-        announced = b'{"type":"qr-update","attempt":1,"seq":%d,"body":%b}' % (self._seq, self._body)
-        await self._redis.hset(keys.snapshot(session), mapping=fields)  # type: ignore[misc]
+        session, announced = self._next(number)
+        await self._save(self._redis, session)
         self._sent[session, self._seq] = time.monotonic_ns()
         await self._redis.publish(keys.events(session), announced)
+
+    def _next(self, number: int) -> tuple[SessionId, bytes]:
+        self._seq += 1
+        announced = b'{"type":"qr-update","attempt":1,"seq":%d,"body":%b}' % (self._seq, self._body)
+        return SessionId(f"company_socket-{number}"), announced
+
+    async def _save(self, redis: Redis, session: SessionId) -> None:
+        fields: dict[Any, Any] = {"attempt": 1, "seq": self._seq, "body": self._body}
+        await redis.hset(keys.snapshot(session), mapping=fields)  # type: ignore[misc]
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -202,12 +241,26 @@ class Publisher:
         await asyncio.sleep(2)
         return self._latencies(await browsers.heard(), count), list(self._floor)
 
-    async def at_once(self, browsers: Browsers) -> float:
+    async def at_once(self, browsers: Browsers, *, bare: bool = False) -> float:
         """One snapshot for everybody, as fast as Redis takes them; ms until the last has arrived."""
         self._sent.clear()
-        began = time.monotonic_ns()
+        told = []
         for number in range(self._count):
-            await self.publish(number)
+            session, announced = self._next(number)
+            if bare:
+                text = b'{"type":"qr-update","snapshot":{"sessionId":"%b","attempt":1,"seq":%d,"serverNow":0,%b}'
+                told.append((f"bare:{session}", text % (session.encode(), self._seq, self._body[1:])))
+            else:
+                await self._save(self._redis, session)
+                told.append((keys.events(session), announced))
+            self._sent[session, self._seq] = 0
+        await asyncio.sleep(1)
+        began = time.monotonic_ns()
+        for some in batches(told, 500):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for channel, payload in some:
+                    pipe.publish(channel, payload)
+                await pipe.execute()
         await asyncio.sleep(SETTLE_SECONDS)
         heard = await browsers.heard()
         self._latencies(heard, self._count)
