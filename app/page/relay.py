@@ -14,16 +14,16 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from app.page.slot import Slot, SocketEnded, text_of
+from app.page.slot import Slot, SocketEnded
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
 from shared.core.lifecycle import RUNNING, State
-from shared.core.protocol import CloseCode, MessageType, ServerMessage
+from shared.core.protocol import CloseCode, MessageType
 from shared.jobs.queue import link_job_id
 from shared.state.claims import REVOKED
 from shared.state.rescue import SWEEP_GRACE_MS, Rescue
-from shared.state.snapshots import Snapshots, Stored, announced
+from shared.state.snapshots import Snapshots, Stored, announced, dump_body
 from shared.telemetry import sentry
 
 log = structlog.get_logger()
@@ -199,11 +199,11 @@ class Relay:
 
     def _hear(self, session: SessionId, payload: bytes) -> None:
         try:
-            kind, stored = announced(session, payload)
+            kind, stored, body = announced(session, payload)
         except UNREADABLE as error:  # of a newer version of us, perhaps: it is theirs to tell
             log.error("relay.unreadable", session=session, error=type(error).__name__)  # noqa: TRY400
             return
-        self._deliver(session, kind, stored)
+        self._deliver(session, kind, stored, body=body)
 
     async def _tick(self) -> None:
         while True:
@@ -269,6 +269,7 @@ class Relay:
         kind: MessageType,
         stored: Stored,
         *,
+        body: bytes | None = None,
         again: bool = False,
         again_for: Slot | None = None,
     ) -> None:
@@ -279,7 +280,7 @@ class Relay:
         watched.heard = _clock()
         watched.last, watched.behind = stored, None
         position = watched.position if stored.body.state is State.QUEUED else None
-        text = text_of(ServerMessage(type=kind, snapshot=stored.snapshot(queue_position=position)))
+        text = stored.text(kind, body or dump_body(stored.body), position)
         for slot in watched.slots:
             slot.put(stored, text, position=position, again=again or slot is again_for)
 

@@ -116,6 +116,15 @@ class Stored:
             fields["queue"] = {"position": queue_position}
         return Snapshot(session_id=self.session, attempt=self.attempt, seq=self.seq, server_now=now_ms(), **fields)
 
+    def text(self, kind: MessageType, body: bytes, queue_position: int | None = None) -> str:
+        """The message to browsers, of a `ServerMessage` with this snapshot; `body` is the snapshot's as JSON, and passed on
+        as it is."""
+        queue = "" if queue_position is None else f'"queue":{{"position":{queue_position}}},'
+        return (
+            f'{{"type":"{kind.value}","snapshot":{{"sessionId":"{self.session}","attempt":{self.attempt},"seq":{self.seq},'
+            f'"serverNow":{now_ms()},{queue}{body[1:].decode()}}}'
+        )
+
 
 def dump_body(body: Body) -> bytes:
     """The body as JSON, without what is absent."""
@@ -145,14 +154,15 @@ def _readable(session: SessionId, attempt: bytes | None, seq: bytes | None, body
         return replace(nothing(session), attempt=odd.number(attempt), seq=odd.number(seq))
 
 
-def announced(session: SessionId, payload: bytes) -> tuple[MessageType, Stored]:
-    """An announcement from the session's channel. A newer version of us may say more than this one knows."""
+def announced(session: SessionId, payload: bytes) -> tuple[MessageType, Stored, bytes]:
+    """An announcement from the session's channel, and its body as JSON. A newer version of us may say more than this one
+    knows."""
     value = orjson.loads(payload)
     body = Body.model_validate(value["body"], extra="ignore")
     version = odd.number(value["attempt"], -1), odd.number(value["seq"], -1)
     if min(version) < 0:
         raise ValueError("no version")
-    return MessageType(value["type"]), Stored(session, *version, body)
+    return MessageType(value["type"]), Stored(session, *version, body), orjson.dumps(value["body"])
 
 
 class Snapshots:

@@ -6,7 +6,7 @@ import pytest
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.lifecycle import State
-from shared.core.protocol import Body, MessageType
+from shared.core.protocol import Body, MessageType, ServerMessage
 from shared.state.snapshots import Change, Forgotten, Stored, announced, nothing
 from tests.unit.world import ONE, OTHER, SESSION, Ear, change
 
@@ -41,9 +41,13 @@ async def test_an_announcement_is_read_as_what_was_saved(world):
     await pubsub.get_message(timeout=1)
     asked = await world.ask()
     message = await pubsub.get_message(timeout=1)
-    kind, stored = announced(SESSION, message["data"])
+    kind, stored, body = announced(SESSION, message["data"])
     assert (kind, stored) == (MessageType.STATUS, await world.snapshots.read(SESSION))
     assert stored.version == (asked.attempt, 1)
+    told = ServerMessage.model_validate_json(stored.text(kind, body, 7))
+    assert told.snapshot == stored.snapshot(queue_position=7).model_copy(
+        update={"server_now": told.snapshot.server_now}
+    )
     await pubsub.aclose()
 
 
