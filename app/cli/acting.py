@@ -36,7 +36,7 @@ LOOK_SECONDS = 0.25
 _LOOKS = 240
 """Looks for the end of a log-out: for a minute."""
 
-#: Names of the API's fields here.
+#: The API's fields, and their names here.
 _OPTION = {
     "companyId": "COMPANY",
     "companyName": "--name",
@@ -93,16 +93,9 @@ async def create_link(
     """Make a link for a company. Its address is shown once and kept nowhere."""
     session = records.session_named(company)
     access = _signing(op)
-    given = {
-        "companyId": company_of(session),
-        "companyName": name,
-        "phoneNumber": phone,
-        "locale": locale,
-        "ttlSeconds": round(hours * 3600),
-        "returnUrl": return_url,
-    }
+    given = zip(_OPTION, (company_of(session), name, phone, locale, round(hours * 3600), return_url), strict=True)
     try:
-        asked = NewLink.model_validate({field: value for field, value in given.items() if value is not None})
+        asked = NewLink.model_validate({field: value for field, value in given if value is not None})
         link = links.make_link(access, op.settings, asked)
     except ValidationError as error:
         first = error.errors()[0]

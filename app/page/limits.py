@@ -17,36 +17,26 @@ class Close(Exception):
         self.code = code
 
 
-class SocketLimits:
-    """Count of the sockets that each link and each address has at this process."""
-
-    def __init__(self) -> None:
-        self._open: Tally[str] = Tally()
-
-    def place(self, name: str, most: int) -> "Place":
-        """A place to hold in an `async with`, which raises `Close` if `most` are taken."""
-        return Place(self._open, name, most)
-
-
 class Place:
-    """A place among those of one name. A class, because a generator's frame would live as long as the socket."""
+    """One of the `most` places that a name has among `taken`, to be held in an `async with`, which raises `Close` if there
+    is none. A class, because a generator's frame would live as long as the socket."""
 
-    __slots__ = ("_most", "_name", "_open")
+    __slots__ = ("_most", "_name", "_taken")
 
-    def __init__(self, open_: Tally[str], name: str, most: int) -> None:
-        self._open = open_
+    def __init__(self, taken: Tally[str], name: str, most: int) -> None:
+        self._taken = taken
         self._name = name
         self._most = most
 
     async def __aenter__(self) -> None:
-        if self._open[self._name] >= self._most:
+        if self._taken[self._name] >= self._most:
             raise Close(CloseCode.TOO_MANY)
-        self._open[self._name] += 1
+        self._taken[self._name] += 1
 
     async def __aexit__(self, *_: object) -> None:
-        self._open[self._name] -= 1
-        if not self._open[self._name]:
-            del self._open[self._name]
+        self._taken[self._name] -= 1
+        if not self._taken[self._name]:
+            del self._taken[self._name]
 
 
 class Pace:

@@ -6,6 +6,7 @@ this socket, not the process.
 
 import asyncio
 import zlib
+from collections import Counter as Tally
 from functools import lru_cache
 from typing import NamedTuple, assert_never
 
@@ -19,7 +20,7 @@ from app.http.address import neighbourhood
 from app.http.antechamber import Antechamber
 from app.onboarding import Onboarding
 from app.page.gc import Garbage
-from app.page.limits import Close, Pace, SocketLimits
+from app.page.limits import Close, Pace, Place
 from app.page.look import Platform
 from app.page.relay import Relay
 from app.page.returning import way_back
@@ -77,7 +78,7 @@ class Browser:
         self._access = access
         self._relay = relay
         self._onboarding = onboarding
-        self._limits = SocketLimits()
+        self._places: Tally[str] = Tally()
         self._silent = Antechamber(WITHOUT_HELLO, WITHOUT_HELLO_PER_ADDRESS, _hurry)
         self.garbage = Garbage()
 
@@ -93,9 +94,9 @@ class Browser:
     async def _serve(self, socket: WebSocket) -> None:
         address = _address(socket)
         try:
-            async with self._limits.place(f"address:{address}", SOCKETS_PER_ADDRESS):
+            async with Place(self._places, f"address:{address}", SOCKETS_PER_ADDRESS):
                 guest = await self._hello(socket, address)
-                async with self._limits.place(f"link:{guest.link.id}", SOCKETS_PER_LINK):
+                async with Place(self._places, f"link:{guest.link.id}", SOCKETS_PER_LINK):
                     await self._converse(socket, guest)
         except (SocketEnded, Close) as end:
             await self._close(socket, end.code)

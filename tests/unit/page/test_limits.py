@@ -1,34 +1,35 @@
 """How many sockets, how many messages: a bucket each, and nothing left over."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 
 from app.http.address import neighbourhood
-from app.page.limits import MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, Close, Pace, SocketLimits
+from app.page.limits import MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, Close, Pace, Place
 from shared.core.protocol import CloseCode
 
 
 async def test_a_place_too_many_is_refused_and_a_place_given_back_is_free():
-    limits = SocketLimits()
-    async with limits.place("link:1", 2), limits.place("link:1", 2):
+    taken = Counter[str]()
+    async with Place(taken, "link:1", 2), Place(taken, "link:1", 2):
         with pytest.raises(Close) as refused:
-            async with limits.place("link:1", 2):
+            async with Place(taken, "link:1", 2):
                 pass
         assert refused.value.code is CloseCode.TOO_MANY
-        async with limits.place("link:2", 2):
+        async with Place(taken, "link:2", 2):
             pass
-    async with limits.place("link:1", 1):
+    async with Place(taken, "link:1", 1):
         pass
 
 
 async def test_nothing_is_kept_of_those_who_have_gone():
-    limits = SocketLimits()
+    taken = Counter[str]()
     for number in range(1000):
         with pytest.raises(RuntimeError, match="the socket broke"):
-            async with limits.place(f"address:{number}", 1):
+            async with Place(taken, f"address:{number}", 1):
                 raise RuntimeError("the socket broke")
-    assert not limits._open
+    assert not taken
 
 
 class Clock:
