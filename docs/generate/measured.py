@@ -29,7 +29,8 @@ def _summary(rows: Rows) -> str:
     bars = [(row["row"], line) for row in rows for line in row["lines"] if line["passed"] is not None]
     missed = [f"{name}, {line['what']}" for name, line in bars if not line["passed"]]
     failed = [f"{row['row']} ({row['error'] or row['skipped']})" for row in rows if row["error"] or row["skipped"]]
-    said = [f"{len(bars) - len(missed)} of {len(bars)} bars are met."]
+    minutes = sum(row["seconds"] for row in rows) / 60
+    said = [f"{len(bars) - len(missed)} of {len(bars)} bars are met; all rows took {minutes:.0f} minutes."]
     said += [f"{what}: {'; '.join(which)}." for what, which in (("Missed", missed), ("Not measured", failed)) if which]
     return " ".join(said)
 
