@@ -120,7 +120,7 @@ def main() -> int:
     parser.add_argument(
         "--full",
         action="store_true",
-        help="measure 600 sessions instead of extrapolating (B3), and ten minutes instead of 90 s (B12)",
+        help="measure 600 sessions instead of extrapolating (B3), and ten minutes instead of one (B12)",
     )
     asked = parser.parse_args()
     names = [name.strip().upper() for name in asked.only.split(",") if name.strip()]

@@ -1,4 +1,4 @@
-"""B12: what comes in. 300 sessions, 20 texts a second over all, told to a receiver one by one: for 90 s,
+"""B12: what comes in. 300 sessions, 20 texts a second over all, told to a receiver one by one: for a minute,
 with --full for ten minutes.
 
 Processor time is that of all of the worker's processes, over bare neonize that hears the same texts in one process, with
@@ -46,7 +46,7 @@ class Cost:
 
 async def measure(run: Run) -> list[Line]:
     """Bare neonize, the same telling, then ours, with the same devices and other people."""
-    sessions, seconds = run.rounds(SESSIONS, 20), MINUTES * 60 if run.full else run.rounds(90, 20)
+    sessions, seconds = run.rounds(SESSIONS, 20), MINUTES * 60 if run.full else run.rounds(60, 20)
     short = min(seconds, FLOOR_SECONDS)
     fleet = await run.fleet(sessions)
     async with _bare(run, fleet, sessions) as (pid, heard):

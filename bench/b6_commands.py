@@ -17,7 +17,7 @@ AFTER_SECONDS = 1.0
 
 async def measure(run: Run) -> list[Line]:
     """By QR and by code."""
-    rounds = run.rounds(15, 3)
+    rounds = run.rounds(7, 2)
     lines = []
     with run.redis() as redis:
         async with (

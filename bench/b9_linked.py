@@ -23,7 +23,7 @@ POSTGRES = f"Postgres {DISTANCE_MS:g} ms away"
 
 async def measure(run: Run) -> list[Line]:
     """Both ways, on both stores."""
-    rounds = run.rounds(10, 2)
+    rounds = run.rounds(8, 2)
     took: dict[tuple[str, str], list[float]] = defaultdict(list)
     folder = run.place()
     async with AsyncExitStack() as stack:
