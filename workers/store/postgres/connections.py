@@ -19,37 +19,13 @@ T = TypeVar("T")
 class Connection(Protocol):
     """The part of asyncpg's connection that we use; it comes without types."""
 
-    async def execute(self, query: str, *values: object, timeout: float | None = None) -> str:  # noqa: ASYNC109
-        """Run a statement, or several when there are no values."""
-        ...
-
-    async def fetch(self, query: str, *values: object) -> list[Any]:
-        """All rows, each like a tuple."""
-        ...
-
-    async def fetchval(self, query: str, *values: object) -> Any:
-        """The first column of the first row, or None."""
-        ...
-
-    def transaction(self) -> AbstractAsyncContextManager[None]:
-        """From BEGIN to COMMIT, or to ROLLBACK."""
-        ...
-
-    def get_server_pid(self) -> int:
-        """Process id that the other end named when we connected; a pooler makes it up."""
-        ...
-
-    def is_closed(self) -> bool:
-        """By whichever end."""
-        ...
-
-    async def close(self, *, timeout: float) -> None:  # noqa: ASYNC109
-        """Politely."""
-        ...
-
-    def terminate(self) -> None:
-        """At once."""
-        ...
+    async def execute(self, query: str, *values: object, timeout: float | None = None) -> str: ...  # noqa: ASYNC109
+    async def fetch(self, query: str, *values: object) -> list[Any]: ...
+    async def fetchval(self, query: str, *values: object) -> Any: ...
+    def transaction(self) -> AbstractAsyncContextManager[None]: ...
+    def get_server_pid(self) -> int: ...
+    async def close(self, *, timeout: float) -> None: ...  # noqa: ASYNC109
+    def terminate(self) -> None: ...
 
 
 Work = Callable[[Connection], Awaitable[T]]
@@ -87,31 +63,38 @@ def translated() -> Iterator[None]:
         raise StoreAway(f"{type(error).__name__}: {error}") from error
 
 
-async def connect(arguments: dict[str, Any], *, seconds: float = COMMAND_SECONDS) -> Connection:
-    """A connection by the arguments of `Server.arguments`; `seconds` for each statement.
+def _options(arguments: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Options of a connection by the arguments of `Server.arguments`, with `seconds` for each statement."""
+    return arguments | {
+        "timeout": CONNECT_SECONDS,
+        "command_timeout": seconds,
+        "statement_cache_size": 0,  # named statements would live in somebody else's server connection
+        "server_settings": {"application_name": "wa-worker"},
+    }
 
-    Raises what asyncpg raises; see `translated`."""
-    connection = await asyncpg.connect(
-        **arguments,
-        timeout=CONNECT_SECONDS,
-        command_timeout=seconds,
-        statement_cache_size=0,  # named statements would live in somebody else's server connection
-        server_settings={"application_name": "wa-worker"},
-    )
-    return cast(Connection, connection)
+
+async def connect(arguments: dict[str, Any]) -> Connection:
+    """A connection by the arguments of `Server.arguments`. Raises what asyncpg raises; see `translated`."""
+    return cast(Connection, await asyncpg.connect(**_options(arguments, COMMAND_SECONDS)))
+
+
+async def _leave_as_it_is(_: Connection) -> None:
+    """A connection that is given back needs no further statement: every use was a whole transaction."""
 
 
 class Connections:
     """Runs work in transactions, over at most `MOST` connections."""
 
     def __init__(self, arguments: dict[str, Any], *, seconds: float = COMMAND_SECONDS) -> None:
-        """`arguments` as of `Server.arguments`; `seconds` for each statement."""
-        self._arguments = arguments
+        """`arguments` as of `Server.arguments`; `seconds` for each statement, and for a connection to become free."""
         self._seconds = seconds
-        self._places = asyncio.Semaphore(MOST)
-        self._idle: list[Connection] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._closing: set[asyncio.Task[None]] = set()
+        self._pool = asyncpg.create_pool(
+            **_options(arguments, seconds),
+            min_size=0,
+            max_size=MOST,
+            max_inactive_connection_lifetime=IDLE_SECONDS,
+            reset=_leave_as_it_is,
+        )
 
     async def run(self, work: Work[T]) -> T:
         """Do `work` in one transaction, and return its result.
@@ -131,69 +114,24 @@ class Connections:
         await self._run(lambda connection: connection.execute(statements))
 
     async def _run(self, work: Work[T]) -> T:
-        with translated():  # a queue that does not move is a store that is away
-            async with asyncio.timeout(self._seconds):
-                await self._places.acquire()
-        try:
-            return await self._on_a_connection(work)
-        finally:
-            self._places.release()
-
-    async def _on_a_connection(self, work: Work[T]) -> T:
+        pool = await self._pool
         while True:
-            connection, kept = self._kept(), True
-            with translated():
-                if connection is None:
-                    connection, kept = await connect(self._arguments, seconds=self._seconds), False
+            kept = pool.get_idle_size() > 0
+            with translated():  # a queue that does not move is a store that is away
+                async with asyncio.timeout(self._seconds):
+                    connection = await pool.acquire()
             try:
                 with translated():
-                    result = await work(connection)
-            except StoreAway:
-                connection.terminate()
-                if not kept:
-                    raise
+                    return await work(connection)
             except asyncpg.PostgresError:
-                self._keep(connection)  # rolled back
-                raise
-            except BaseException:
-                connection.terminate()
-                raise
-            else:
-                self._keep(connection)
-                return result
+                raise  # rolled back
+            except BaseException as error:
+                connection.terminate()  # else it would be waited for
+                if not kept or not isinstance(error, StoreAway):
+                    raise
+            finally:
+                await pool.release(connection)
 
     async def aclose(self) -> None:
         """Close what is idle; nothing may be running."""
-        self._close_idle()
-        while self._closing:
-            await asyncio.wait(self._closing)
-
-    def _kept(self) -> Connection | None:
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.is_closed():
-                return connection
-        return None
-
-    def _keep(self, connection: Connection) -> None:
-        if connection.is_closed():
-            return
-        self._idle.append(connection)
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._close_idle)
-
-    def _close_idle(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        while self._idle:
-            task = asyncio.create_task(_close(self._idle.pop()))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
-
-
-async def _close(connection: Connection) -> None:
-    try:
-        await connection.close(timeout=2)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        connection.terminate()
+        (await self._pool).terminate()
