@@ -1,7 +1,6 @@
 """Warm linkers: a click shall not wait for a process to be forked and a library to be loaded."""
 
 import asyncio
-from types import TracebackType
 from typing import Self
 
 import structlog
@@ -29,9 +28,7 @@ class LinkerPool:
         self._filler = asyncio.create_task(self._fill())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """The spares are gone afterwards; linkers that were taken are not touched."""
         if self._filler is not None:
             await cancelled(self._filler)

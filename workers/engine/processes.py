@@ -23,7 +23,6 @@ import asyncio
 import socket
 import sqlite3
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Self, TypeVar
 
 import structlog
@@ -157,9 +156,7 @@ class Engines:
         self._keeper = asyncio.create_task(self._keep())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Every child is gone afterwards."""
         if self._keeper is not None:
             await cancelled(self._keeper)

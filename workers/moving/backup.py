@@ -18,17 +18,15 @@ from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.events import EventType
 from shared.core.ids import CompanyId, SessionId, company_of, session_of
-from shared.jobs.queue import enqueue, soon_again
-from shared.state.lease import HEARTBEAT_MS, Lease, Leases
+from shared.state.lease import Leases
 from shared.state.receivers import Receivers
-from shared.tasks import cancelled
-from shared.wa import Wa
 from workers.engine.devices import device_in
 from workers.moving.archive import VERSION, BackupKey, BackupList, KeptDevice, unpack, writing
 from workers.moving.baileys import NotImportable
-from workers.moving.command import ALL, NONE, SOME, Service, open_service
+from workers.moving.command import ALL, exit_code
 from workers.moving.files import Template, read_device_rows, read_only, write_device
 from workers.moving.screen import say
+from workers.moving.service import Service, open_service
 from workers.store.device import DeviceTaken, Fence, StoredDevice, StoreFenced
 
 STALE_MS = keys.DAY
@@ -69,13 +67,13 @@ async def back_up(asked: argparse.Namespace) -> int:
                         row = (device.jid, device.linked_at, device.parked, device.again_at, int(device.told))
                         kept.append(KeptDevice(company, *row))
                         file.unlink()
-                store = "postgres" if service.config.database_url else "files"
+                store = "postgres" if service.database_url else "files"
                 library = importlib.metadata.version("neonize")
                 receivers = await _receivers(service)
                 archive.list(BackupList(VERSION, now_ms(), store, library, kept, receivers))
         except FileExistsError:
             raise NotImportable(f"{asked.file} is there already: name a new file") from None
-        await _record(service, "store.backed-up", f"{len(kept)} devices", asked.by)
+        await service.record("store.backed-up", asked.by, f"{len(kept)} devices")
     size = asked.file.stat().st_size / 2**20
     say(
         f"Wrote {asked.file}: {len(kept)} devices, {size:.1f} MB. Who has it and the secret half of BACKUP_KEY has the accounts."
@@ -100,18 +98,15 @@ async def restore(asked: argparse.Namespace) -> int:
                 )
             template = Template(Path(folder))
             await template.make()
-            beating = asyncio.create_task(_beat(service))
-            try:
+            async with service.alive() as leases:
                 results = [
-                    await _restore_one(service, one, files.get(one.company), template.file, dry=asked.dry_run)
+                    await _restore_one(service, leases, one, files.get(one.company), template.file, dry=asked.dry_run)
                     for one in told.devices
                     if not asked.only or one.company in asked.only
                 ]
-            finally:
-                await cancelled(beating)
             if not asked.dry_run:
                 await _restore_receivers(service, told, results)
-                await _record(service, "store.restored", f"{len(results)} devices", asked.by)
+                await service.record("store.restored", asked.by, f"{len(results)} devices")
     for one in results:
         say(
             json.dumps({"company": one.company, "verdict": one.verdict.name.lower()})
@@ -120,7 +115,7 @@ async def restore(asked: argparse.Namespace) -> int:
         )
     counts = Counter(one.verdict for one in results)
     good = counts[RestoreVerdict.RESTORED] + counts[RestoreVerdict.COULD_BE] + counts[RestoreVerdict.THERE]
-    return ALL if good == len(results) else SOME if good else NONE
+    return exit_code(good, len(results))
 
 
 def _key_of(service: Service) -> BackupKey:
@@ -131,12 +126,12 @@ def _key_of(service: Service) -> BackupKey:
 
 async def _copies(service: Service, folder: Path) -> AsyncGenerator[tuple[StoredDevice, Path], None]:
     """Every registered device, and a device file of it in `folder`, as it is at one moment."""
-    if service.config.database_url is not None:
+    if service.database_url:
         from workers.moving.postgres import snapshot_of  # only where there is a Postgres
 
         template = Template(folder)
         await template.make()
-        async with aclosing(snapshot_of(service.config.database_url.get_secret_value())) as found:
+        async with aclosing(snapshot_of(service.database_url)) as found:
             async for device, rows in found:
                 target = folder / f"{device.session}.sqlite3"
                 await asyncio.to_thread(write_device, template.file, rows, target)
@@ -190,23 +185,24 @@ async def _restore_receivers(service: Service, told: BackupList, results: list[R
 
 
 async def _restore_one(
-    service: Service, kept: KeptDevice, file: Path | None, template: Path, *, dry: bool
+    service: Service, leases: Leases, kept: KeptDevice, file: Path | None, template: Path, *, dry: bool
 ) -> RestoredDevice:
     """Put one device back, unless it would fight with what lives."""
     session = session_of(CompanyId(kept.company))
-    verdict = await _judge(service, session, kept)
+    verdict = await _judge(service, leases, session, kept)
     if verdict is None and (file is None or not await asyncio.to_thread(device_in, str(file), kept.jid)):
         verdict = RestoreVerdict.BROKEN
     if verdict is None and dry:
         verdict = RestoreVerdict.COULD_BE
     if verdict is not None or file is None:
         return RestoredDevice(kept.company, verdict or RestoreVerdict.BROKEN)
-    leases = Leases(service.redis)
     lease = await leases.acquire(session, service.me)
     if lease is None:
         return RestoredDevice(kept.company, RestoreVerdict.HELD)
     try:
-        await _put(service, lease, kept, file, template)
+        rows = await asyncio.to_thread(read_device_rows, file, kept.jid)
+        device = await service.put(lease, template, kept.jid, rows, kept.linked_at, kept.parked)
+        await service.store.note(replace(device, again_at=kept.again_at, told=kept.told), Fence(lease.token))
     except StoreFenced:
         return RestoredDevice(kept.company, RestoreVerdict.FENCED)
     except DeviceTaken:
@@ -216,48 +212,19 @@ async def _restore_one(
     finally:
         await leases.release(lease)
     if not kept.parked:
-        await enqueue(service.redis, keys.QUEUE_SESSIONS, "resume", session, job_id=soon_again(f"resume:{session}"))
+        await service.offer(session)
     return RestoredDevice(kept.company, RestoreVerdict.RESTORED)
 
 
-async def _judge(service: Service, session: SessionId, kept: KeptDevice) -> RestoreVerdict | None:
+async def _judge(service: Service, leases: Leases, session: SessionId, kept: KeptDevice) -> RestoreVerdict | None:
     """Why the device must not be put back; None if it may."""
     if await service.store.device(session) is not None:
         return RestoreVerdict.THERE
     if any(one.jid == kept.jid for one in await service.store.registered()):
         return RestoreVerdict.TAKEN
-    if await Leases(service.redis).owner(session) is not None:
+    if await leases.owner(session) is not None:
         return RestoreVerdict.HELD
     return None
-
-
-async def _put(service: Service, lease: Lease, kept: KeptDevice, file: Path, template: Path) -> None:
-    scratch = service.store.scratch(lease.session, lease.token)
-    fence = Fence(lease.token)
-    try:
-        rows = await asyncio.to_thread(read_device_rows, file, kept.jid)
-        await asyncio.to_thread(write_device, template, rows, Path(scratch))
-        device = await service.store.adopt(
-            lease.session, scratch, kept.jid, kept.linked_at, fence, parked=kept.parked, moved=True
-        )
-        await service.store.note(replace(device, again_at=kept.again_at, told=kept.told), fence)
-    finally:
-        service.store.discard(scratch)
-
-
-async def _beat(service: Service) -> None:
-    """Keep our own leases alive."""
-    number = 1
-    while True:
-        await Leases(service.redis).beat(service.me, number)
-        number += 1
-        await asyncio.sleep(HEARTBEAT_MS / 1000)
-
-
-async def _record(service: Service, event: str, detail: str, by: str) -> None:
-    """Write the act into the operators' timeline."""
-    fields = [["event", event], ["what", "devices"], ["detail", detail], ["by", by], ["why", ""]]
-    await Wa(service.redis)("record", None, names={"stream": keys.OPERATORS}, fields=fields, counters=[], detail=detail)
 
 
 def _span(ms: int) -> str:

@@ -4,28 +4,16 @@ import argparse
 import asyncio
 import csv
 import json
-import os
-import re
-import secrets
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from arq.connections import ArqRedis
-
-from shared import settings
 from shared.core.clock import now_ms
-from shared.core.ids import COMPANY_PATTERN, CompanyId, WorkerId, company_id, company_of, session_of
+from shared.core.ids import CompanyId, company_id, company_of, session_of
 from shared.core.lifecycle import RUNNING, State
 from shared.core.protocol import Body, MessageType
-from shared.jobs.queue import client
-from shared.settings import Settings
-from shared.state import pool as redis_pool
-from shared.state.lease import Leases
 from shared.state.snapshots import Change, Snapshots
 from workers.engine.devices import is_postgres
 from workers.moving.back import write_folder
@@ -33,40 +21,16 @@ from workers.moving.baileys import NotImportable
 from workers.moving.files import Template, read_device_rows
 from workers.moving.rows import Rows
 from workers.moving.screen import MoveScreen, counted, say
-from workers.moving.sources import Candidate, candidates
-from workers.moving.take import EXPORTED_EVENT, TakeOver, record
-from workers.moving.verdicts import JudgedDevice, Known, MoveVerdict, Registered, Rules, judge
+from workers.moving.service import Service, open_service
+from workers.moving.sources import candidates
+from workers.moving.take import EXPORTED_EVENT, TakeOver
+from workers.moving.verdicts import Candidate, JudgedDevice, Known, MoveVerdict, Registered, Rules, is_company, judge
 from workers.moving.watch import MoveOutcome
-from workers.store.device import DeviceStore, Fence, StoredDevice
-from workers.store.open import opened
+from workers.store.device import Fence, StoredDevice
 
 ALL, SOME, NONE = 0, 1, 2
 EXPORTED = "exported"
 """Why a device is parked that was handed back: its keys live elsewhere now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """Tools of the commands."""
-
-    redis: ArqRedis
-    store: DeviceStore
-    me: WorkerId
-    config: Settings
-
-
-@asynccontextmanager
-async def open_service() -> AsyncIterator[Service]:
-    """The service of this environment. Raises StoreRefused; waits while the store is away."""
-    config = settings.read()
-    me = WorkerId(f"moving-{os.getpid()}-{secrets.token_hex(3)}")
-    redis = client(redis_pool.pool(config))
-    try:
-        async with opened(config, me, asyncio.Event()) as store:
-            if store is not None:  # None only if it was stopped while it waited
-                yield Service(redis, store, me, config)
-    finally:
-        await redis.aclose(close_connection_pool=True)
 
 
 async def take_over(asked: argparse.Namespace) -> int:
@@ -87,22 +51,20 @@ async def take_over(asked: argparse.Namespace) -> int:
             left = wanted[asked.most :] if asked.most else []
             wanted = wanted[: len(wanted) - len(left)]
             if asked.dry_run or not wanted:
-                return _code(len(wanted) + len(left) + _there(judged), len(judged))
+                return exit_code(len(wanted) + len(left) + _there(judged), len(judged))
             if not asked.yes_stopped and not _ask(len(wanted)):
                 return NONE
 
             async def judged_now(one: JudgedDevice) -> JudgedDevice:
-                candidate = one.found
-                assert isinstance(candidate, Candidate)  # noqa: S101 - the judge was given candidates
-                return judge([candidate], await _known(service, [candidate], rules), rules)[0]
+                return judge([one.found], await _known(service, [one.found], rules), rules)[0]
 
             await template.make()
-            over = TakeOver(service.redis, service.store, service.me, template.file, asked.by, judged_now)
+            over = TakeOver(service, template.file, asked.by, judged_now)
             out.begin(len(wanted))
             taken = await over.run(wanted, asked.batch, asked.stay, out.taken)
     out.finish(taken, wanted, left)
     held = sum(one.outcome is MoveOutcome.HELD for one in taken)
-    return _code(held + _there(judged), len(judged))
+    return exit_code(held + _there(judged), len(judged))
 
 
 async def hand_back(asked: argparse.Namespace) -> int:
@@ -112,24 +74,23 @@ async def hand_back(asked: argparse.Namespace) -> int:
         device = await service.store.device(session)
         if device is None:
             raise NotImportable(f"{asked.company} has no device here")
-        leases = Leases(service.redis)
-        await leases.beat(service.me, 1)
-        lease = await leases.acquire(session, service.me)
-        if lease is None:
-            raise NotImportable("a worker holds this session: stop the workers first (onboarding drain)")
-        try:
-            rows = await _rows(service, device)
-            counts = await asyncio.to_thread(write_folder, rows, asked.folder, now_ms())
-            # From now on another client acts as this device, so no worker may.
-            await service.store.note(replace(device, parked=EXPORTED, again_at=0), Fence(lease.token))
-            body = Body(state=State.UNLINKED)
-            change = Change(body, MessageType.STATUS, EXPORTED_EVENT, ending=True)
-            await Snapshots(service.redis).save(lease, change)
-            await record(service.redis, session, EXPORTED_EVENT, "", asked.by)
-        except FileExistsError:
-            raise NotImportable(f"{asked.folder} is there already: name a new folder") from None
-        finally:
-            await leases.release(lease)
+        async with service.alive() as leases:
+            lease = await leases.acquire(session, service.me)
+            if lease is None:
+                raise NotImportable("a worker holds this session: stop the workers first (onboarding drain)")
+            try:
+                rows = await _rows(service, device)
+                counts = await asyncio.to_thread(write_folder, rows, asked.folder, now_ms())
+                # From now on another client acts as this device, so no worker may.
+                await service.store.note(replace(device, parked=EXPORTED, again_at=0), Fence(lease.token))
+                body = Body(state=State.UNLINKED)
+                change = Change(body, MessageType.STATUS, EXPORTED_EVENT, ending=True)
+                await Snapshots(service.redis).save(lease, change)
+                await service.record(EXPORTED_EVENT, asked.by, session=session)
+            except FileExistsError:
+                raise NotImportable(f"{asked.folder} is there already: name a new folder") from None
+            finally:
+                await leases.release(lease)
     if asked.json:
         say(json.dumps({"company": asked.company, "folder": str(asked.folder), "carries": dict(counts)}))
     else:
@@ -142,8 +103,7 @@ async def _rows(service: Service, device: StoredDevice) -> Rows:
         return await asyncio.to_thread(read_device_rows, Path(device.database), device.jid)
     from workers.moving.postgres import read_one
 
-    url = service.config.database_url
-    return await read_one(url.get_secret_value() if url else "", device.jid)
+    return await read_one(service.database_url, device.jid)
 
 
 async def _known(service: Service, found: list[Candidate], rules: Rules) -> Known:
@@ -152,9 +112,9 @@ async def _known(service: Service, found: list[Candidate], rules: Rules) -> Know
     snapshots = Snapshots(service.redis)
     running = set()
     for company in {rules.company_of(one) for one in found}:
-        if _is_company(company) and (await snapshots.read(session_of(CompanyId(company)))).body.state in RUNNING:
+        if is_company(company) and (await snapshots.read(session_of(CompanyId(company)))).body.state in RUNNING:
             running.add(company)
-    return Known(registered, frozenset(running), time.time(), _is_company)
+    return Known(registered, frozenset(running), time.time())
 
 
 def _read_map(path: Path | None) -> dict[str, str] | None:
@@ -170,12 +130,8 @@ def _read_map(path: Path | None) -> dict[str, str] | None:
     return {theirs.strip(): company.strip() for theirs, company in rows}
 
 
-def _is_company(text: str) -> bool:
-    return re.fullmatch(COMPANY_PATTERN, text) is not None
-
-
 def _company(text: str) -> CompanyId:
-    if not _is_company(text):
+    if not is_company(text):
         raise NotImportable(f"{text!r} can be no company's id")
     return company_id(text)
 
@@ -193,5 +149,6 @@ def _there(judged: list[JudgedDevice]) -> int:
     return sum(one.verdict is MoveVerdict.THERE for one in judged)
 
 
-def _code(good: int, of: int) -> int:
+def exit_code(good: int, of: int) -> int:
+    """The exit code of a command that did well with `good` of so many devices."""
     return ALL if good == of else SOME if good else NONE

@@ -4,17 +4,15 @@ import asyncio
 import re
 import shutil
 import sqlite3
-import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
 
 from workers.engine.devices import pairing_name, settle
+from workers.engine.making import make_tables
 from workers.moving.baileys import NotImportable
 from workers.moving.rows import Row, Rows
 
-ROOT = Path(__file__).resolve().parents[2]
-MAKING_SECONDS = 60
 PREFIX = "whatsmeow_"
 #: Tables that no device owns: the versions are the library's, lids are shared.
 _VERSION, _LIDS = "version", "lid_map"
@@ -25,38 +23,21 @@ class Template:
     """An empty device file of the installed library, made once (it starts the library: seconds) and copied for each device."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / "template.sqlite3"
-
-    @property
-    def file(self) -> Path:
+        self.file = folder / "template.sqlite3"
         """The empty file; `make` makes it."""
-        return self._file
 
     async def version(self) -> int:
         """The version of its tables; makes them first. Raises NotImportable."""
         await self.make()
-        return await asyncio.to_thread(version_of, self._file) or 0
+        return await asyncio.to_thread(version_of, self.file) or 0
 
     async def make(self) -> None:
         """Have the library make its tables, once. Raises NotImportable if it does not."""
-        if self._file.exists():
+        if self.file.exists():
             return
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "workers.engine.child.tables"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            cwd=ROOT,
-        )
-        try:
-            async with asyncio.timeout(MAKING_SECONDS):
-                await process.communicate(f"{pairing_name(str(self._file))}\n".encode())
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        await asyncio.to_thread(settle, str(self._file))
-        if version_of(self._file) is None:
+        await make_tables(pairing_name(str(self.file)))
+        await asyncio.to_thread(settle, str(self.file))
+        if version_of(self.file) is None:
             raise NotImportable("the WhatsApp library did not make its tables")
 
 

@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from workers.moving.sources import Candidate
 from workers.moving.take import Taken
 from workers.moving.verdicts import JudgedDevice, MoveVerdict
 
@@ -91,7 +90,6 @@ class MoveScreen:
 
 def _data(one: JudgedDevice) -> dict[str, object]:
     found = one.found
-    assert isinstance(found, Candidate)  # noqa: S101 - the judge was given candidates
     return {
         "name": found.label,
         "phone": found.number,

@@ -8,7 +8,6 @@ only read.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -16,47 +15,18 @@ from urllib.parse import parse_qs, urlsplit
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from shared.core import phone
 from shared.state.pool import answer
 from workers.moving import baileys
 from workers.moving.baileys import BaileysSession, NotImportable
 from workers.moving.files import jids_in, read_device_rows, read_rows, version_of
 from workers.moving.identity import ForeignDevice, inspect, inspect_row
 from workers.moving.rows import Rows, rows_of
-from workers.moving.verdicts import Level, MoveFinding
+from workers.moving.verdicts import Candidate, Level, MoveFinding
 
 NewestSchema = Callable[[], Awaitable[int]]
 """The version of whatsmeow's tables that the installed library knows. To find it starts the library: seconds."""
 _REDIS, _POSTGRES = frozenset({"redis", "rediss"}), frozenset({"postgres", "postgresql"})
 _SQLITE = b"SQLite format 3\0"
-
-
-@dataclass(slots=True)
-class Candidate:
-    """One device of a source.
-
-    `rows` makes its rows when they are wanted; `counts` says what they carry. `touched` is when the old client last wrote
-    (seconds since the epoch; 0: unknown), `linked_at` when the phone agreed (ms; 0: unknown).
-    """
-
-    name: str
-    jid: str = ""
-    findings: list[MoveFinding] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    touched: float = 0.0
-    linked_at: int = 0
-    rows: Callable[[], Rows] = dict
-
-    @property
-    def label(self) -> str:
-        """The name as it may be shown and kept: the device's own number in it is masked."""
-        own = phone.of_jid(self.jid)
-        return self.name.replace(own[1:], phone.masked(own)) if self.jid else self.name
-
-    @property
-    def number(self) -> str:
-        """The phone, masked."""
-        return phone.masked(phone.of_jid(self.jid)) if self.jid else "-"
 
 
 async def candidates(source: str, *, newest_schema: NewestSchema, keys: str = "") -> list[Candidate]:

@@ -7,23 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import orjson
-from arq.connections import ArqRedis
 
 from shared.core import keys
 from shared.core.clock import now_ms
-from shared.core.ids import CompanyId, SessionId, WorkerId, company_of, session_of
-from shared.jobs.queue import enqueue, soon_again
-from shared.state.lease import HEARTBEAT_MS, LEASE_MS, Lease, Leases
+from shared.core.ids import CompanyId, SessionId, company_of, session_of
+from shared.state.lease import LEASE_MS, Lease, Leases
 from shared.state.pool import answer
-from shared.tasks import cancelled
-from shared.wa import Wa
 from workers.engine.protocol import LostReason
 from workers.moving.baileys import NotImportable
-from workers.moving.files import write_device
-from workers.moving.sources import Candidate
+from workers.moving.service import Service
 from workers.moving.verdicts import JudgedDevice, MoveVerdict
 from workers.moving.watch import BAD, WHY, MoveOutcome, Watch
-from workers.store.device import DeviceStore, DeviceTaken, Fence, StoredDevice, StoreFenced
+from workers.store.device import DeviceTaken, Fence, StoredDevice, StoreFenced
 
 LOGIN_SECONDS = 60.0
 """A worker with room takes a device up within seconds."""
@@ -57,16 +52,11 @@ class Taken:
 
 
 class TakeOver:
-    """Takes devices over one by one. Lives like a worker while it runs: its leases need its heartbeat."""
+    """Takes devices over one by one."""
 
-    def __init__(
-        self, redis: ArqRedis, store: DeviceStore, me: WorkerId, template: Path, by: str, judge: JudgeAgain
-    ) -> None:
-        self._redis = redis
-        self._store = store
-        self._leases = Leases(redis)
-        self._watch = Watch(redis, store)
-        self._me = me
+    def __init__(self, service: Service, template: Path, by: str, judge: JudgeAgain) -> None:
+        self._service = service
+        self._watch = Watch(service.redis, service.store)
         self._template = template
         self._by = by
         self._judge = judge
@@ -76,22 +66,19 @@ class TakeOver:
     ) -> list[Taken]:
         """Take over what can be, at most `per_minute`; then look once more, `stay` seconds after the last login, whether all
         are held still. Stops early if several in a row did not stay."""
-        beating = asyncio.create_task(self._beat())
         taken: list[Taken] = []
-        try:
+        async with self._service.alive() as leases:
             for one in judged:
                 await self._look_again(taken, len(taken) - MOST_BAD, 0, tell)
                 if sum(told.outcome in BAD for told in taken[-MOST_BAD:]) == MOST_BAD:
                     break
                 began = time.monotonic()
-                taken.append(await self._take(one))
+                taken.append(await self._take(leases, one))
                 tell(taken[-1])
                 if one is not judged[-1]:
                     await asyncio.sleep(max(0.0, 60 / per_minute - (time.monotonic() - began)))
             await asyncio.sleep(stay)
             await self._look_again(taken, 0, BACK_SECONDS, tell)
-        finally:
-            await cancelled(beating)
         return taken
 
     async def _look_again(self, taken: list[Taken], first: int, seconds: float, tell: Callable[[Taken], None]) -> None:
@@ -105,16 +92,9 @@ class TakeOver:
                 taken[number] = replace(told, outcome=outcome, why=WHY[outcome])
                 tell(taken[number])
 
-    async def _beat(self) -> None:
-        number = 1
-        while True:
-            await self._leases.beat(self._me, number)
-            number += 1
-            await asyncio.sleep(HEARTBEAT_MS / 1000)
-
-    async def _take(self, one: JudgedDevice) -> Taken:
+    async def _take(self, leases: Leases, one: JudgedDevice) -> Taken:
         session = session_of(CompanyId(one.company))
-        lease = await self._lease(session)
+        lease = await self._lease(leases, session)
         if lease is None:
             return _failed(one, "a worker acts for this company just now: unlink it first, or try later")
         try:
@@ -128,37 +108,30 @@ class TakeOver:
         except (NotImportable, StoreFenced, OSError) as error:
             return _failed(one, str(error))
         finally:
-            await self._leases.release(lease)
-        await record(self._redis, session, "device.imported", one.found.label, self._by)
-        await enqueue(self._redis, keys.QUEUE_SESSIONS, "resume", session, job_id=soon_again(f"resume:{session}"))
+            await leases.release(lease)
+        await self._service.record("device.imported", self._by, one.found.label, session)
+        await self._service.offer(session)
         outcome = await self._watch.until_known(session, one.found.jid, lease.token, LOGIN_SECONDS)
         return Taken(one, outcome, WHY[outcome], lease.token)
 
-    async def _lease(self, session: SessionId) -> Lease | None:
+    async def _lease(self, leases: Leases, session: SessionId) -> Lease | None:
         for _ in range(_LEASE_SECONDS):
-            if (lease := await self._leases.acquire(session, self._me)) is not None:
+            if (lease := await leases.acquire(session, self._service.me)) is not None:
                 return lease
             await asyncio.sleep(1.0)
         return None
 
     async def _put(self, lease: Lease, one: JudgedDevice) -> None:
-        fence, candidate = Fence(lease.token), one.found
-        assert isinstance(candidate, Candidate)  # noqa: S101 - the judge was given candidates
-        there = await self._store.device(lease.session)
-        if one.verdict is MoveVerdict.AGAIN and there is not None and not await self._ran_on(there, candidate.touched):
-            await self._store.note(replace(there, parked="", again_at=0), fence)
-            return
-        scratch = self._store.scratch(lease.session, lease.token)
-        try:
-            await asyncio.to_thread(write_device, self._template, candidate.rows(), Path(scratch))
-            linked_at = candidate.linked_at or now_ms()
-            await self._store.adopt(lease.session, scratch, candidate.jid, linked_at, fence, moved=True)
-        finally:
-            self._store.discard(scratch)
+        store, found = self._service.store, one.found
+        there = await store.device(lease.session)
+        if one.verdict is MoveVerdict.AGAIN and there is not None and not await self._ran_on(there, found.touched):
+            await store.note(replace(there, parked="", again_at=0), Fence(lease.token))
+        else:
+            await self._service.put(lease, self._template, found.jid, found.rows(), found.linked_at or now_ms())
 
     async def _ran_on(self, device: StoredDevice, touched: float) -> bool:
         """True if the old client has acted as the parked device since we lost it: its keys are newer than ours."""
-        lines = await answer(self._redis.lrange(keys.timeline(device.session), 0, -1))
+        lines = await answer(self._service.redis.lrange(keys.timeline(device.session), 0, -1))
         lost = max((at for at, event in map(_event, lines) if event in _LOST), default=None)
         return lost is not None and touched * 1000 > lost
 
@@ -170,20 +143,6 @@ def _event(line: bytes) -> tuple[int, str]:
         return int(value["at"]), str(value["event"])
     except (ValueError, KeyError, TypeError):
         return 0, ""
-
-
-async def record(redis: ArqRedis, session: SessionId, event: str, detail: str, by: str) -> None:
-    """Write an act into the operators' timeline and into the session's."""
-    fields = {"event": event, "what": session, "detail": detail, "by": by, "why": ""}
-    await Wa(redis)(
-        "record",
-        session,
-        names={"stream": keys.OPERATORS},
-        fields=[list(pair) for pair in fields.items()],
-        counters=[],
-        event=event,
-        detail=detail,
-    )
 
 
 def _failed(one: JudgedDevice, why: str) -> Taken:

@@ -1,9 +1,17 @@
 """Verdicts on the devices of a source: a pure decision over what was found and what is known here."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING
+
+from shared.core import phone
+from shared.core.ids import COMPANY_PATTERN
+
+if TYPE_CHECKING:
+    from workers.moving.rows import Rows
 
 QUIET_SECONDS = 600.0
 """An old client that wrote this lately may still run. Two clients of one device replace each other for ever."""
@@ -48,24 +56,32 @@ class Registered:
     parked: str = ""
 
 
-class Found(Protocol):
-    """The part of a candidate that a verdict needs."""
+@dataclass(slots=True)
+class Candidate:
+    """One device of a source.
+
+    `rows` makes its rows when they are wanted; `counts` says what they carry. `touched` is when the old client last wrote
+    (seconds since the epoch; 0: unknown), `linked_at` when the phone agreed (ms; 0: unknown).
+    """
 
     name: str
-    jid: str
-    findings: list[MoveFinding]
-    touched: float
+    jid: str = ""
+    findings: list[MoveFinding] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    touched: float = 0.0
+    linked_at: int = 0
+    rows: "Callable[[], Rows]" = dict
 
     @property
     def label(self) -> str:
-        """The name as it may be shown and kept."""
-        ...
+        """The name as it may be shown and kept: the device's own number in it is masked."""
+        own = phone.of_jid(self.jid)
+        return self.name.replace(own[1:], phone.masked(own)) if self.jid else self.name
 
-
-class CompanyCheck(Protocol):
-    """True for a text that can be a company's id."""
-
-    def __call__(self, text: str, /) -> bool: ...
+    @property
+    def number(self) -> str:
+        """The phone, masked."""
+        return phone.masked(phone.of_jid(self.jid)) if self.jid else "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +93,7 @@ class Rules:
     replace: bool = False
     again: bool = False
 
-    def company_of(self, one: Found) -> str:
+    def company_of(self, one: Candidate) -> str:
         """The company of a device; empty if the map does not name it."""
         if self.companies is None:
             return one.name
@@ -92,7 +108,6 @@ class Known:
     registered: Sequence[Registered]
     running: frozenset[str]
     now: float
-    is_company: CompanyCheck
 
     def of_jid(self, jid: str) -> Registered | None:
         """The registered device of this name."""
@@ -107,7 +122,7 @@ class Known:
 class JudgedDevice:
     """One device, its company (empty if it has none) and its verdict."""
 
-    found: Found
+    found: Candidate
     company: str
     verdict: MoveVerdict
     findings: tuple[MoveFinding, ...] = ()
@@ -123,9 +138,14 @@ class JudgedDevice:
         return "; ".join(one.text for one in self.findings if one.level is not Level.STOP)
 
 
-def judge(found: Sequence[Found], known: Known, rules: Rules) -> list[JudgedDevice]:
+def is_company(text: str) -> bool:
+    """True for a text that can be a company's id."""
+    return re.fullmatch(COMPANY_PATTERN, text) is not None
+
+
+def judge(found: Sequence[Candidate], known: Known, rules: Rules) -> list[JudgedDevice]:
     """A verdict for each candidate, in their order."""
-    first: dict[str, Found] = {}
+    first: dict[str, Candidate] = {}
     judged = []
     for one in found:
         company = rules.company_of(one)
@@ -137,15 +157,15 @@ def judge(found: Sequence[Found], known: Known, rules: Rules) -> list[JudgedDevi
         findings = (*one.findings, *(MoveFinding(Level.STOP, text) for text in stops), *_remarks(one, known.now))
         refused = any(finding.level is Level.STOP for finding in findings)
         verdict = MoveVerdict.REFUSED if refused else MoveVerdict.AGAIN if own is not None else MoveVerdict.TAKE
-        judged.append(JudgedDevice(one, company if known.is_company(company) else "", verdict, findings))
+        judged.append(JudgedDevice(one, company if is_company(company) else "", verdict, findings))
     return judged
 
 
-def _stops(one: Found, company: str, known: Known, rules: Rules) -> Iterator[str]:
+def _stops(one: Candidate, company: str, known: Known, rules: Rules) -> Iterator[str]:
     own, theirs = known.of_jid(one.jid), known.of_company(company)
     if not company:
         yield "the company map does not name it"
-    elif not known.is_company(company):
+    elif not is_company(company):
         yield f"{one.label if company == one.name else company!r} can be no company's id: name it in a company map"
     if own is not None and own.company != company:
         yield f"{own.company} has this device already"
@@ -159,7 +179,7 @@ def _stops(one: Found, company: str, known: Known, rules: Rules) -> Iterator[str
         yield f"written {max(0, known.now - one.touched) / 60:.0f} min ago: the old service still runs it"
 
 
-def _rivals(one: Found, company: str, found: Sequence[Found], first: dict[str, Found]) -> Iterator[str]:
+def _rivals(one: Candidate, company: str, found: Sequence[Candidate], first: dict[str, Candidate]) -> Iterator[str]:
     """Other entries for the same device or the same company. `first` remembers the first entry of each company."""
     if one.jid and any(other.jid == one.jid and _is_newer(other, one, found) for other in found if other is not one):
         yield "another entry holds the same device, and was used later"
@@ -167,11 +187,11 @@ def _rivals(one: Found, company: str, found: Sequence[Found], first: dict[str, F
         yield f"{other.label} is for the same company"
 
 
-def _is_newer(other: Found, one: Found, found: Sequence[Found]) -> bool:
+def _is_newer(other: Candidate, one: Candidate, found: Sequence[Candidate]) -> bool:
     return (other.touched, found.index(other)) > (one.touched, found.index(one))
 
 
-def _remarks(one: Found, now: float) -> Iterator[MoveFinding]:
+def _remarks(one: Candidate, now: float) -> Iterator[MoveFinding]:
     if one.jid and not one.touched:
         yield MoveFinding(Level.INFO, "when it was last used is not known: see that the old service is stopped")
     if one.touched and now - one.touched > OLD_SECONDS:

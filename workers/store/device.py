@@ -3,13 +3,15 @@
 The registry is the truth about who is linked; Redis only knows what is going on now.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
 
 from shared.core import phone
+from shared.core.clock import now_ms
 from shared.core.ids import SessionId
+from workers.store.scratch import Scratch
 
 
 class Told(IntEnum):
@@ -80,19 +82,26 @@ class Fence:
     stands: Callable[[], bool] = lambda: True
 
 
-class DeviceStore(Protocol):
+class DeviceStore(ABC):
     """Where linked devices live. Every call is durable when it returns, and raises `StoreAway` or another `OSError`
     when the store is out of reach. Every write names its right, and raises `StoreFenced` when a newer one is known."""
 
+    def __init__(self, scratch: Scratch) -> None:
+        self._scratch = scratch
+
     @property
+    @abstractmethod
     def away(self) -> bool:
         """True if the store could not be reached when it was last probed. Held sessions do not notice by themselves:
         they say that they are connected, and only their sends fail."""
-        ...
 
     def scratch(self, session: SessionId, attempt: int) -> str:
         """Absolute path of a file into which an attempt may pair; thrown away unless it is adopted."""
-        ...
+        return self._scratch.path(session, attempt)
+
+    def discard(self, scratch: str) -> None:
+        """Throw an attempt's file away. Idempotent."""
+        self._scratch.discard(scratch)
 
     async def adopt(
         self,
@@ -110,58 +119,73 @@ class DeviceStore(Protocol):
         A jid belongs to one session. WhatsApp has just given it to a device that was linked a moment ago, so another session
         that has it is linked no more and is forgotten. A device that `moved` in proves nothing like that: `DeviceTaken` is
         raised. It is registered as verified, as nobody is to be told of it now."""
-        ...
+        told = Told.VERIFIED if moved else Told.NOTHING
+        device = StoredDevice(session, jid, linked_at, self._database(session), parked, fence.token, told=told)
+        await self._adopt(scratch, device, fence, moved=moved)
+        return device
 
     async def held_as(self, phones: Iterable[str]) -> list[StoredDevice]:
         """The devices of these phones (E.164) that are held, or will be tried again."""
-        ...
-
-    async def claim(self, session: SessionId, fence: Fence) -> StoredDevice | None:
-        """Raise the registered token, and return the session's device; None when there is none. To be called by a
-        take-over before it connects: from then on every older owner is refused. Raises `StoreFenced` unless the token
-        is newer than the registered one."""
-        ...
-
-    async def overtaken(self, tokens: Mapping[SessionId, int]) -> list[SessionId]:
-        """The sessions of which the registry names a newer token than `tokens` does: somebody has taken them over."""
-        ...
+        patterns = [f"{number.removeprefix('+')}:%" for number in phones]
+        wanted = " OR ".join(f"jid LIKE ${place}" for place, _ in enumerate(patterns, 1)) or "FALSE"
+        return await self._rows(f"WHERE (parked = '' OR again_at > 0) AND ({wanted})", *patterns)
 
     async def device(self, session: SessionId) -> StoredDevice | None:
         """The session's device, or None; parked ones as well."""
-        ...
-
-    async def holds(self, device: StoredDevice) -> bool:
-        """True if the session's device and its keys are still there; the library cannot delete them from then on. To be
-        asked under the session's lease, right before each start: the library aborts the whole process when they are not."""
-        ...
+        found = await self._rows("WHERE session = $1", session)
+        return found[0] if found else None
 
     async def registered(self) -> list[StoredDevice]:
         """Every registered device, parked ones as well."""
-        ...
+        return await self._rows("")
 
     async def held_by_nobody(self, owned: Callable[[SessionId], bool]) -> list[StoredDevice]:
         """Registered devices that are to be held now, also parked ones whose time has come, and for which `owned` says
         no."""
-        ...
+        due = await self._rows("WHERE parked = '' OR again_at BETWEEN 1 AND $1", now_ms())
+        return [device for device in due if not owned(device.session)]
 
+    @abstractmethod
+    async def claim(self, session: SessionId, fence: Fence) -> StoredDevice | None:
+        """Raise the registered token, and return the session's device; None when there is none. To be called by a
+        take-over before it connects: from then on every older owner is refused. Raises `StoreFenced` unless the token
+        is newer than the registered one."""
+
+    @abstractmethod
+    async def overtaken(self, tokens: Mapping[SessionId, int]) -> list[SessionId]:
+        """The sessions of which the registry names a newer token than `tokens` does: somebody has taken them over."""
+
+    @abstractmethod
+    async def holds(self, device: StoredDevice) -> bool:
+        """True if the session's device and its keys are still there; the library cannot delete them from then on. To be
+        asked under the session's lease, right before each start: the library aborts the whole process when they are not."""
+
+    @abstractmethod
     async def tidy(self, device: StoredDevice) -> int:
         """Throw away what only grows and nobody reads, while the session is held, and keep its write-ahead log small;
         the number of rows that went. The secrets of messages serve reactions, polls and edits, which we never open."""
-        ...
 
+    @abstractmethod
     async def note(self, device: StoredDevice, fence: Fence) -> None:
         """Keep `parked`, `again_at` and `told` as they are in `device`. Nothing happens to another of its session."""
-        ...
 
+    @abstractmethod
     async def forget(self, device: StoredDevice, fence: Fence) -> None:
         """Remove the device and its keys; another of its session stays. Idempotent. Only when no holder has it: it
         would stay online, without keys."""
-        ...
 
+    @abstractmethod
     async def forget_strangers(self) -> None:
         """Remove what is known of people whom no device knows any more: devices share that knowledge."""
-        ...
 
-    def discard(self, scratch: str) -> None:
-        """Throw an attempt's file away. Idempotent."""
-        ...
+    @abstractmethod
+    def _database(self, session: SessionId) -> str:
+        """The name by which a holder opens the session's device."""
+
+    @abstractmethod
+    async def _adopt(self, scratch: str, device: StoredDevice, fence: Fence, *, moved: bool) -> None:
+        """Take the keys of `device` out of the file `scratch`; see `adopt`."""
+
+    @abstractmethod
+    async def _rows(self, where: str, *values: str | int) -> list[StoredDevice]:
+        """Registered devices. `where` is the end of a statement; `$1` stands for the first of `values`."""

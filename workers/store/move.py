@@ -110,7 +110,7 @@ def _count(row: StoredDevice) -> int:
     """Rows of a device's file, which is settled first. Raises `NotADevice` and `sqlite3.Error`."""
     if Path(row.database).exists():
         settle(row.database)  # raises when somebody has it open
-    return read_file(row.database, row.jid).rows
+    return sum(map(len, read_file(row.database, row.jid).values()))
 
 
 async def _put(store: PostgresStore, row: StoredDevice) -> None:

@@ -3,16 +3,16 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import structlog
 
-from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
 from workers.engine.devices import device_in, guard
-from workers.store.device import DeviceTaken, Fence, StoreAway, StoredDevice, StoreFenced, Told
+from workers.store.device import DeviceStore, DeviceTaken, Fence, StoreAway, StoredDevice, StoreFenced
 from workers.store.scratch import Scratch
 
 log = structlog.get_logger()
@@ -51,12 +51,12 @@ def devices_folder(data: Path) -> Path:
     return data.resolve() / "devices"
 
 
-class SqliteStore:
+class SqliteStore(DeviceStore):
     """One file per session below `folder`; see `DeviceStore`."""
 
     def __init__(self, folder: Path, worker: WorkerId) -> None:
+        super().__init__(Scratch(folder, worker))
         self._devices = devices_folder(folder)
-        self._scratch = Scratch(folder, worker)
         self._registry = folder.resolve() / "registry.sqlite3"
         self._devices.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._open() as registry:
@@ -78,56 +78,16 @@ class SqliteStore:
         """Throw away what this worker's attempts have left."""
         self._scratch.close()
 
-    def scratch(self, session: SessionId, attempt: int) -> str:
-        return self._scratch.path(session, attempt)
-
-    def discard(self, scratch: str) -> None:
-        self._scratch.discard(scratch)
-
-    async def adopt(
-        self,
-        session: SessionId,
-        scratch: str,
-        jid: str,
-        linked_at: int,
-        fence: Fence,
-        *,
-        parked: str = "",
-        moved: bool = False,
-    ) -> StoredDevice:
-        told = Told.VERIFIED if moved else Told.NOTHING
-        device = StoredDevice(session, jid, linked_at, str(self._file(session)), parked, fence.token, told=told)
-        await asyncio.to_thread(self._adopt, scratch, device, moved)
-        return device
-
-    async def held_as(self, phones: Iterable[str]) -> list[StoredDevice]:
-        patterns = [f"{number.removeprefix('+')}:%" for number in phones]
-        wanted = " OR ".join(["jid LIKE ?"] * len(patterns)) or "FALSE"
-        return await asyncio.to_thread(
-            self._rows, f"WHERE (parked = '' OR again_at > 0) AND ({wanted})", tuple(patterns)
-        )
-
     async def claim(self, session: SessionId, fence: Fence) -> StoredDevice | None:
-        return await asyncio.to_thread(self._claim, session, fence.token)
+        await asyncio.to_thread(self._claim, session, fence.token)
+        return await self.device(session)
 
     async def overtaken(self, tokens: Mapping[SessionId, int]) -> list[SessionId]:
-        rows = await asyncio.to_thread(self._rows, "", ())
+        rows = await self.registered()
         return [device.session for device in rows if device.token > tokens.get(device.session, device.token)]
-
-    async def device(self, session: SessionId) -> StoredDevice | None:
-        found = await asyncio.to_thread(self._rows, "WHERE session = ?", (session,))
-        return found[0] if found else None
 
     async def holds(self, device: StoredDevice) -> bool:
         return await asyncio.to_thread(self._holds, device)
-
-    async def registered(self) -> list[StoredDevice]:
-        return await asyncio.to_thread(self._rows, "", ())
-
-    async def held_by_nobody(self, owned: Callable[[SessionId], bool]) -> list[StoredDevice]:
-        due = "WHERE parked = '' OR again_at BETWEEN 1 AND ?"
-        rows = await asyncio.to_thread(self._rows, due, (now_ms(),))
-        return [device for device in rows if not owned(device.session)]
 
     async def tidy(self, device: StoredDevice) -> int:
         return await asyncio.to_thread(self._tidy, device)
@@ -141,10 +101,13 @@ class SqliteStore:
     async def forget_strangers(self) -> None:
         """Each file is of one device, and goes with it."""
 
-    def _file(self, session: SessionId) -> Path:
-        return self._devices / f"{session}.sqlite3"
+    def _database(self, session: SessionId) -> str:
+        return str(self._devices / f"{session}.sqlite3")
 
-    def _adopt(self, scratch: str, device: StoredDevice, moved: bool) -> None:
+    async def _adopt(self, scratch: str, device: StoredDevice, fence: Fence, *, moved: bool) -> None:  # noqa: ARG002
+        await asyncio.to_thread(self._put, scratch, device, moved)
+
+    def _put(self, scratch: str, device: StoredDevice, moved: bool) -> None:
         # The linker wrote without syncs. Synced here, moved in one step, and registered only then: killed in between,
         # the file is an orphan that nobody resumes, never a registered device without its keys. The first statement
         # takes the registry's lock, so that nobody who forgets the older device removes this one's file.
@@ -164,12 +127,12 @@ class SqliteStore:
                 raise StoreFenced(_newest(registry, device.session))
             if other is not None:
                 log.warning("device.taken-over", session=device.session, other=other)
-                self.discard(str(self._file(other)))
-            self.discard(str(target))
+                self.discard(self._database(other))
+            self.discard(device.database)
             Path(scratch).replace(target)
             _sync(target.parent)
 
-    def _claim(self, session: SessionId, token: int) -> StoredDevice | None:
+    def _claim(self, session: SessionId, token: int) -> None:
         with self._open() as registry:
             written = registry.execute(
                 "UPDATE devices SET token = ? WHERE session = ? AND token < ?", (token, session, token)
@@ -177,16 +140,14 @@ class SqliteStore:
             newest = None if written else _newest(registry, session)
         if newest is not None:
             raise StoreFenced(newest)
-        found = self._rows("WHERE session = ?", (session,))
-        return found[0] if found else None
 
-    def _rows(self, where: str, values: tuple[str | int, ...]) -> list[StoredDevice]:
+    async def _rows(self, where: str, *values: str | int) -> list[StoredDevice]:
+        found = await asyncio.to_thread(self._select, where, {str(place): one for place, one in enumerate(values, 1)})
+        return [StoredDevice(session, jid, at, self._database(session), *more) for session, jid, at, *more in found]
+
+    def _select(self, where: str, values: dict[str, str | int]) -> list[Any]:
         with self._open() as registry:
-            rows = registry.execute(f"SELECT {_COLUMNS} FROM devices {where}", values).fetchall()  # noqa: S608
-        return [
-            StoredDevice(SessionId(session), jid, linked_at, str(self._file(SessionId(session))), *more)
-            for session, jid, linked_at, *more in rows
-        ]
+            return registry.execute(f"SELECT {_COLUMNS} FROM devices {where}", values).fetchall()  # noqa: S608
 
     @staticmethod
     def _holds(device: StoredDevice) -> bool:
@@ -227,7 +188,7 @@ class SqliteStore:
                 "DELETE FROM devices WHERE session = ? AND jid = ?", (device.session, device.jid)
             ).rowcount
             if found:
-                self.discard(str(self._file(device.session)))
+                self.discard(self._database(device.session))
         with self._open() as registry:  # what was deleted shall not stay readable in the file or its log
             registry.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

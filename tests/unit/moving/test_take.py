@@ -22,9 +22,9 @@ from workers.moving import watch
 from workers.moving.baileys import BaileysSession
 from workers.moving.identity import read_device
 from workers.moving.rows import Row, rows_of
-from workers.moving.sources import Candidate
+from workers.moving.service import Service
 from workers.moving.take import MOST_BAD, TakeOver
-from workers.moving.verdicts import JudgedDevice, Level, MoveFinding, MoveVerdict
+from workers.moving.verdicts import Candidate, JudgedDevice, Level, MoveFinding, MoveVerdict
 from workers.moving.watch import MoveOutcome
 from workers.store.device import Fence, Told
 from workers.store.sqlite import SqliteStore
@@ -86,7 +86,9 @@ class House:
         assert await self.snapshots.save(lease, Change(Body(state=state), MessageType.STATUS, event)) is not None
 
     async def takes(self, *devices, stay=0.0):
-        over = TakeOver(self.redis, self.store, WorkerId("moving"), self.template, "anna@laptop", self.judge)
+        over = TakeOver(
+            Service(self.redis, self.store, WorkerId("moving"), None), self.template, "anna@laptop", self.judge
+        )
         working = asyncio.create_task(self.works())
         try:
             return await over.run(list(devices), FAST, stay, self.told.append)
@@ -97,7 +99,7 @@ class House:
         return [one.outcome for one in await self.takes(*devices, **more)]
 
     def registration(self, session):
-        with closing(sqlite3.connect(self.store._file(session))) as file:
+        with closing(sqlite3.connect(self.store._database(session))) as file:
             return file.execute("SELECT registration_id FROM whatsmeow_device").fetchone()[0]
 
 

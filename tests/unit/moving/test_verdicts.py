@@ -15,7 +15,7 @@ def one(name="aurora", jid=JID, age=3600.0, findings=()):
 
 
 def known(*registered, running=()):
-    return Known(registered, frozenset(running), NOW, lambda text: text.isidentifier())
+    return Known(registered, frozenset(running), NOW)
 
 
 def verdicts(found, here=None, **rules):

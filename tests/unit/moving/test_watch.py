@@ -6,7 +6,7 @@ from shared.core.failures import FailureCode
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
 from shared.core.protocol import Body
-from workers.moving.sources import Candidate
+from workers.moving.verdicts import Candidate
 from workers.moving.watch import BAD, WHY, MoveOutcome, outcome_of
 from workers.reasons import view
 from workers.store.device import StoredDevice

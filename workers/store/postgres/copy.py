@@ -1,6 +1,6 @@
 """Copies a device from its SQLite file into the shared tables of Postgres: all of it and its registry row, or nothing.
 
-Every table and column of the file exists in Postgres (`store_tables.py` sees to that); Postgres itself converts the values
+Every table and column of the file exists in Postgres (`tables.py` sees to that); Postgres itself converts the values
 (integers to booleans, hexadecimal to bytes), so nothing here knows the library's tables but for three.
 """
 
@@ -8,12 +8,10 @@ import json
 import re
 import secrets
 import sqlite3
-from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
-from shared.core.ids import SessionId
+from workers.store.device import StoredDevice
 
 _DEVICE = "whatsmeow_device"
 _VERSION = "whatsmeow_version"
@@ -56,57 +54,29 @@ class NotADevice(ValueError):
     """The file does not hold exactly the one device that it should; the text holds no secret."""
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Contents of one table of a device file."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[object, ...], ...]
-
-    def json(self) -> str:
-        """An array of objects, as `json_populate_recordset` reads it."""
-        return json.dumps([dict(zip(self.columns, (_plain(value) for value in row), strict=True)) for row in self.rows])
+Contents = dict[str, list[dict[str, object]]]
+"""The tables of a device file that have rows in them: each row by its columns."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceFile:
-    """The contents of a device file: its tables with rows in them."""
-
-    jid: str
-    tables: Mapping[str, Table]
-
-    @property
-    def rows(self) -> int:
-        """In all tables."""
-        return sum(len(table.rows) for table in self.tables.values())
-
-
-def read_file(path: str, jid: str) -> DeviceFile:
+def read_file(path: str, jid: str) -> Contents:
     """The device `jid` of the SQLite file. Raises `NotADevice`, and `sqlite3.Error` when it cannot be read."""
     if not Path(path).exists():
         raise NotADevice("the device file is missing")
     with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as file:
+        file.row_factory = sqlite3.Row
         names = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         tables = {name: _read_table(file, name) for name in names if name.startswith("whatsmeow_")}
     tables.pop(_VERSION, None)  # Postgres has its own
-    devices = tables.get(_DEVICE)
-    if devices is None or len(devices.rows) != 1:
-        raise NotADevice(f"the device file holds {len(devices.rows) if devices else 0} devices, not one")
-    if dict(zip(devices.columns, devices.rows[0], strict=True))["jid"] != jid:
+    devices = tables.get(_DEVICE, [])
+    if len(devices) != 1:
+        raise NotADevice(f"the device file holds {len(devices)} devices, not one")
+    if devices[0]["jid"] != jid:
         raise NotADevice("the device file holds another device than the one that was paired")
-    return DeviceFile(jid, {name: table for name, table in tables.items() if table.rows})
+    return {name: rows for name, rows in tables.items() if rows}
 
 
-def script(
-    session: SessionId,
-    device: DeviceFile,
-    linked_at: int,
-    token: int,
-    *,
-    parked: str = "",
-    told: int = 0,
-) -> str:
-    """Statements that put the device in place of whatever the session had, and register it. Idempotent.
+def script(device: StoredDevice, contents: Contents) -> str:
+    """Statements that put the device in place of whatever its session had, and register it. Idempotent.
 
     To be sent as one query: that is one round trip and one transaction, however many rows and however far. Fails with
     `FENCED` when a newer token is registered. Violates the uniqueness of `wa_devices.jid` when another session has the
@@ -117,30 +87,32 @@ def script(
     def quoted(text: str) -> str:
         return f"{tag}{text}{tag}"
 
-    names = {"session": quoted(session), "jid": quoted(device.jid), "token": int(token)}
+    names = {"session": quoted(device.session), "jid": quoted(device.jid), "token": int(device.token)}
     body = f"$b{secrets.token_hex(8)}$"
     parts = [_FENCE.format(**names, body=body, fenced=FENCED), _CLEAR.format(**names)]
-    lids = device.tables.get(_LID_MAP)
-    if lids is not None:
+    if lids := contents.get(_LID_MAP):
         # Number and lid of people, shared by all devices. The newest knowledge holds, as in the library itself.
-        parts.append(_CLEAR_LIDS.format(rows=quoted(lids.json())))
-    for name in sorted(device.tables, key=lambda name: name != _DEVICE):
-        table = device.tables[name]
-        columns = ", ".join(f'"{column}"' for column in table.columns)
-        parts.append(_INSERT.format(table=name, columns=columns, rows=quoted(table.json())))
-    numbers = {"linked_at": int(linked_at), "told": int(told)}
-    parts.append(_REGISTER.format(**names, **numbers, parked=quoted(parked)))
+        parts.append(_CLEAR_LIDS.format(rows=quoted(_json(lids))))
+    for name in sorted(contents, key=lambda name: name != _DEVICE):
+        columns = ", ".join(f'"{column}"' for column in contents[name][0])
+        parts.append(_INSERT.format(table=name, columns=columns, rows=quoted(_json(contents[name]))))
+    numbers = {"linked_at": int(device.linked_at), "told": int(device.told)}
+    parts.append(_REGISTER.format(**names, **numbers, parked=quoted(device.parked)))
     return "".join(parts)
 
 
-def _read_table(file: sqlite3.Connection, name: str) -> Table:
+def _read_table(file: sqlite3.Connection, name: str) -> list[dict[str, object]]:
     if not _NAME.fullmatch(name):
         raise NotADevice("the device file has a table with a strange name")
     cursor = file.execute(f'SELECT * FROM "{name}"')  # noqa: S608 - the name is checked
-    columns = tuple(column[0] for column in cursor.description)
-    if not all(_NAME.fullmatch(column) for column in columns):
+    if not all(_NAME.fullmatch(column[0]) for column in cursor.description):
         raise NotADevice("the device file has a column with a strange name")
-    return Table(columns, tuple(cursor.fetchall()))
+    return [dict(row) for row in cursor]
+
+
+def _json(rows: list[dict[str, object]]) -> str:
+    """An array of objects, as `json_populate_recordset` reads it."""
+    return json.dumps([{column: _plain(value) for column, value in row.items()} for row in rows])
 
 
 def _plain(value: object) -> object:

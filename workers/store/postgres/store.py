@@ -7,7 +7,7 @@ take 6 to 12 s); `adopt` copies the finished device over in one transaction. How
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,9 +15,8 @@ from typing import Any, TypeVar
 import asyncpg
 import structlog
 
-from shared.core.clock import now_ms
 from shared.core.ids import SessionId
-from workers.store.device import DeviceTaken, Fence, StoreAway, StoredDevice, StoreFenced, Told
+from workers.store.device import DeviceStore, DeviceTaken, Fence, StoreAway, StoredDevice, StoreFenced
 from workers.store.postgres.connections import Connections, Work
 from workers.store.postgres.copy import FENCED, NotADevice, read_file, script
 from workers.store.scratch import Scratch
@@ -46,7 +45,6 @@ WHERE wa_devices.token > ours.token
 """
 _NEWEST = "SELECT token FROM wa_devices WHERE session = $1"
 _OTHER = "SELECT session FROM wa_devices WHERE jid = $1 AND session <> $2"
-_HELD_AS = f"{_DEVICE} WHERE (parked = '' OR again_at > 0) AND jid LIKE ANY($1::text[])"
 _TIDY_STEP = 1000
 _TIDY = """
 DELETE FROM whatsmeow_message_secrets WHERE ctid = ANY(ARRAY(
@@ -92,14 +90,14 @@ class RetryPace:
         await asyncio.sleep(turn - now)
 
 
-class PostgresStore:
+class PostgresStore(DeviceStore):
     """See `DeviceStore`. All tables exist already; `library_dsn` is what holders are given."""
 
     def __init__(self, connections: Connections, library_dsn: str, scratch: Scratch, *, pace: float = 0.0) -> None:
         """`pace`: seconds between two starts, for when each leaves connections behind for a while."""
+        super().__init__(scratch)
         self._connections = connections
         self._dsn = library_dsn
-        self._scratch = scratch
         self._pace = RetryPace(pace)
         self._away = False
         self._trying = False
@@ -109,45 +107,31 @@ class PostgresStore:
     def away(self) -> bool:
         return self._away
 
-    def scratch(self, session: SessionId, attempt: int) -> str:
-        return self._scratch.path(session, attempt)
+    def _database(self, session: SessionId) -> str:  # noqa: ARG002
+        return self._dsn
 
-    def discard(self, scratch: str) -> None:
-        self._scratch.discard(scratch)
-
-    async def adopt(
-        self,
-        session: SessionId,
-        scratch: str,
-        jid: str,
-        linked_at: int,
-        fence: Fence,
-        *,
-        parked: str = "",
-        moved: bool = False,
-    ) -> StoredDevice:
+    async def _adopt(self, scratch: str, device: StoredDevice, fence: Fence, *, moved: bool) -> None:
         """Raises `NotADevice` when the file is not the device, `StoreAway` when Postgres stayed away for long."""
         try:
-            device = await asyncio.to_thread(read_file, scratch, jid)
+            contents = await asyncio.to_thread(read_file, scratch, device.jid)
         except sqlite3.Error as error:
             raise NotADevice(f"the device file cannot be read: {error}") from error
-        told = Told.VERIFIED if moved else Told.NOTHING
-        statements = script(session, device, linked_at, fence.token, parked=parked, told=told)
+        statements = script(device, contents)
+        ours = device.jid, device.session
         try:
             await self._persist(lambda: self._connections.script(statements), fence)
         except asyncpg.UniqueViolationError:
-            other = await self._run(lambda connection: connection.fetchval(_OTHER, jid, session))
+            other = await self._run(lambda connection: connection.fetchval(_OTHER, *ours))
             if moved:
                 raise DeviceTaken(SessionId(str(other))) from None
             # WhatsApp has just given this name to the new device, so the session that had it is linked no more.
-            log.warning("device.taken-over", session=session, other=other)
-            await self._write(fence, "DELETE FROM wa_devices WHERE jid = $1 AND session <> $2", jid, session)
+            log.warning("device.taken-over", session=device.session, other=other)
+            await self._write(fence, "DELETE FROM wa_devices WHERE jid = $1 AND session <> $2", *ours)
             await self._persist(lambda: self._connections.script(statements), fence)
         except asyncpg.PostgresError as error:
             if error.sqlstate != FENCED:
                 raise
-            raise StoreFenced(await self._newest(session)) from None
-        return self._device(session, jid, linked_at, parked, fence.token, 0, told)
+            raise StoreFenced(await self._newest(device.session)) from None
 
     async def claim(self, session: SessionId, fence: Fence) -> StoredDevice | None:
         found = await self._run(lambda connection: connection.fetch(_CLAIM, session, fence.token))
@@ -162,29 +146,11 @@ class PostgresStore:
         rows = await self._run(lambda connection: connection.fetch(_OVERTAKEN, *ours))
         return [SessionId(session) for (session,) in rows]
 
-    async def device(self, session: SessionId) -> StoredDevice | None:
-        found = await self._run(lambda connection: connection.fetch(f"{_DEVICE} WHERE session = $1", session))
-        return self._device(*found[0]) if found else None
-
     async def holds(self, device: StoredDevice) -> bool:
         """Takes its time when starts are paced."""
         if self._pace.seconds:
             await self._pace.wait()
         return bool(await self._run(lambda connection: connection.fetchval(_HOLDS, device.session, device.jid)))
-
-    async def registered(self) -> list[StoredDevice]:
-        rows = await self._run(lambda connection: connection.fetch(_DEVICE))
-        return [self._device(*row) for row in rows]
-
-    async def held_as(self, phones: Iterable[str]) -> list[StoredDevice]:
-        patterns = [f"{number.removeprefix('+')}:%" for number in phones]
-        rows = await self._run(lambda connection: connection.fetch(_HELD_AS, patterns))
-        return [self._device(*row) for row in rows]
-
-    async def held_by_nobody(self, owned: Callable[[SessionId], bool]) -> list[StoredDevice]:
-        due = f"{_DEVICE} WHERE parked = '' OR again_at BETWEEN 1 AND $1"
-        rows = await self._run(lambda connection: connection.fetch(due, now_ms()))
-        return [device for device in (self._device(*row) for row in rows) if not owned(device.session)]
 
     async def tidy(self, device: StoredDevice) -> int:
         went, step = 0, _TIDY_STEP
@@ -275,6 +241,10 @@ class PostgresStore:
             self._away = False
             log.info("store.back")
         return result
+
+    async def _rows(self, where: str, *values: str | int) -> list[StoredDevice]:
+        rows = await self._run(lambda connection: connection.fetch(f"{_DEVICE} {where}", *values))
+        return [self._device(*row) for row in rows]
 
     def _device(self, session: str, jid: str, linked_at: int, *more: Any) -> StoredDevice:
         return StoredDevice(SessionId(session), jid, linked_at, self._dsn, *more)

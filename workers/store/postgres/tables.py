@@ -7,7 +7,6 @@ a second copy of them anywhere in the database would confuse it.
 import asyncio
 import importlib.metadata
 import sqlite3
-import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -16,13 +15,12 @@ import asyncpg
 import structlog
 
 from workers.engine.devices import pairing_name
-from workers.engine.parent import engine_environment
+from workers.engine.making import MAKING_SECONDS, make_tables
 from workers.store.device import StoreAway, StoreRefused
 from workers.store.postgres.connections import Connection, Connections
 
 log = structlog.get_logger()
 
-MAKING_SECONDS = 60.0
 #: The name of the lock among the database's advisory locks.
 LOCK = 0x77_61_64_65_76
 
@@ -112,7 +110,7 @@ async def _by_the_library(connection: Connection, dsn: str) -> int:
     """The version of the tables that the library has made."""
     with tempfile.TemporaryDirectory(prefix="wa-tables-") as folder:
         file = str(Path(folder, "wanted.sqlite3"))
-        said = await _start_library(pairing_name(file), dsn)
+        said = await make_tables(pairing_name(file), dsn)
         wanted, version = await asyncio.to_thread(_columns, file)
     found = {
         (table, column)
@@ -126,27 +124,6 @@ async def _by_the_library(connection: Connection, dsn: str) -> int:
     if made is None or made < version:
         raise StoreAway(f"the tables are of version {made}, the library wants {version}; it says: {said}")
     return int(made)
-
-
-async def _start_library(*names: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "workers.engine.child.tables",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        cwd=Path(__file__).parents[3],
-        env=engine_environment(),
-    )
-    try:
-        async with asyncio.timeout(MAKING_SECONDS):
-            said, _ = await process.communicate("\n".join(names).encode())
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return said.decode()
 
 
 def _columns(file: str) -> tuple[set[tuple[str, str]], int]:

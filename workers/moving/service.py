@@ -1,0 +1,96 @@
+"""The service of this environment, as the commands use it: its Redis, its device store, and a life like a worker's."""
+
+import asyncio
+import itertools
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from arq.connections import ArqRedis
+
+from shared import settings
+from shared.core import keys
+from shared.core.ids import SessionId, WorkerId
+from shared.jobs.queue import client, enqueue, soon_again
+from shared.settings import Settings
+from shared.state import pool as redis_pool
+from shared.state.lease import HEARTBEAT_MS, Lease, Leases
+from shared.tasks import cancelled
+from shared.wa import Wa
+from workers.moving.files import write_device
+from workers.moving.rows import Rows
+from workers.store.device import DeviceStore, Fence, StoredDevice
+from workers.store.open import opened
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Tools of the commands."""
+
+    redis: ArqRedis
+    store: DeviceStore
+    me: WorkerId
+    config: Settings
+
+    @property
+    def database_url(self) -> str:
+        """The Postgres of the device store; empty if it is files."""
+        url = self.config.database_url
+        return url.get_secret_value() if url is not None else ""
+
+    @asynccontextmanager
+    async def alive(self) -> AsyncIterator[Leases]:
+        """Leases of our own. They need our heartbeat, as those of a worker do."""
+        leases = Leases(self.redis)
+        await leases.beat(self.me, 1)
+
+        async def beat() -> None:
+            for number in itertools.count(2):
+                await asyncio.sleep(HEARTBEAT_MS / 1000)
+                await leases.beat(self.me, number)
+
+        beating = asyncio.create_task(beat())
+        try:
+            yield leases
+        finally:
+            await cancelled(beating)
+
+    async def put(
+        self, lease: Lease, template: Path, jid: str, rows: Rows, linked_at: int, parked: str = ""
+    ) -> StoredDevice:
+        """Register the device `jid`, which is in `rows`, for the lease's session. Raises NotImportable, DeviceTaken, StoreFenced and
+        OSError."""
+        scratch = self.store.scratch(lease.session, lease.token)
+        try:
+            await asyncio.to_thread(write_device, template, rows, Path(scratch))
+            fence = Fence(lease.token)
+            return await self.store.adopt(lease.session, scratch, jid, linked_at, fence, parked=parked, moved=True)
+        finally:
+            self.store.discard(scratch)
+
+    async def offer(self, session: SessionId) -> None:
+        """Have a worker take the session up."""
+        await enqueue(self.redis, keys.QUEUE_SESSIONS, "resume", session, job_id=soon_again(f"resume:{session}"))
+
+    async def record(self, event: str, by: str, detail: str = "", session: SessionId | None = None) -> None:
+        """Write an act into the operators' timeline, and into the session's if it is about one."""
+        fields = [["event", event], ["what", session or "devices"], ["detail", detail], ["by", by], ["why", ""]]
+        names, about = {"stream": keys.OPERATORS}, event if session else None
+        await Wa(self.redis)("record", session, names=names, fields=fields, counters=[], event=about, detail=detail)
+
+
+@asynccontextmanager
+async def open_service() -> AsyncIterator[Service]:
+    """The service of this environment. Raises StoreRefused; waits while the store is away."""
+    config = settings.read()
+    me = WorkerId(f"moving-{os.getpid()}-{secrets.token_hex(3)}")
+    redis = client(redis_pool.pool(config))
+    try:
+        async with opened(config, me, asyncio.Event()) as store:
+            if store is not None:  # None only if it was stopped while it waited
+                yield Service(redis, store, me, config)
+    finally:
+        await redis.aclose(close_connection_pool=True)
