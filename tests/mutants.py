@@ -75,7 +75,7 @@ def mutants_of(table_name: str, words_name: str) -> Iterator[Mutant]:
             )
         for phase in rule.at if len(rule.at) > 1 else ():
             yield Mutant(f"{name}: not in {phase.name}", put(index, replace(rule, at=rule.at - {phase})))
-    for effect in (words.Effect if hasattr(words, "Effect") else words.SessionEffect).__args__:
+    for effect in (words.Effect if hasattr(words, "Effect") else words.SessionEffect).__subclasses__():
         yield Mutant(f"{effect.__name__} is never done", _never(effect))
 
 

@@ -31,26 +31,6 @@ def code_shown(region: str) -> tuple[str, ...]:
     )
 
 
-def code_refused(code: FailureCode) -> tuple[str, ...]:
-    """No pairing code could be had."""
-    return (field(Counter.CODE_FAILURES, reason=code.value),)
-
-
-def turned_to_code() -> tuple[str, ...]:
-    """A QR was shown, and now a code is wanted."""
-    return (field(Counter.QR_TO_CODE),)
-
-
-def qr_refreshed() -> tuple[str, ...]:
-    """WhatsApp took a QR back while it was shown, and another stands in its place."""
-    return (field(Counter.QR_REFRESHED),)
-
-
-def unanswered() -> tuple[str, ...]:
-    """The third QR has passed without an answer."""
-    return (field(Counter.UNANSWERED),)
-
-
 def agreed(method: Method, known: str) -> tuple[str, ...]:
     """The phone has agreed."""
     return (first(Mark.AGREED, funnel(Stage.AGREED, method, known)),)

@@ -7,6 +7,7 @@ effects out.
 from dataclasses import dataclass
 from enum import Enum
 
+from shared.core.datum import Datum
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import State
 from workers.engine import protocol as pipe
@@ -62,8 +63,7 @@ class Sign(Enum):
     LATE = "late"  # a log-out was tried for as long as it may be
 
 
-@dataclass(frozen=True, slots=True)
-class UnlinkAsked:
+class UnlinkAsked(Datum):
     """The platform wants the device logged out, and has it tried until `by` (ms since the epoch)."""
 
     by: int
@@ -76,8 +76,11 @@ SessionEvent = Sign | UnlinkAsked | Heard
 # --- what is to be done ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Tell:
+class SessionEffect(Datum):
+    """One thing that others do for a held session."""
+
+
+class Tell(SessionEffect):
     """Save where the session stands; with `alert`, tell Sentry of the trouble. `count`: it is a new trouble.
     `said`: what WhatsApp said to it, for the timeline."""
 
@@ -90,26 +93,22 @@ class Tell:
     said: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TellRemark:
+class TellRemark(SessionEffect):
     """Write down what has befallen the session, which goes on as it did."""
 
     remark: pipe.Remark
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Dwell:
+class Dwell(SessionEffect):
     """Have `Sign.DWELT` happen a whole dwell from now."""
 
 
-@dataclass(frozen=True, slots=True)
-class TellVerified:
+class TellVerified(SessionEffect):
     """The device has outlived the dwell."""
 
 
-@dataclass(frozen=True, slots=True)
-class TellEnd:
+class TellEnd(SessionEffect):
     """The session is held no more: the last snapshot, and the lease goes. `kept`: the device is still registered. `again`:
     it was told before, and is so still. `said`: what WhatsApp said to it, for the timeline."""
 
@@ -123,109 +122,72 @@ class TellEnd:
     said: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StartAgain:
+class StartAgain(SessionEffect):
     """Start after a fenced write: a worker that slept past its lease must not take its sessions up again."""
 
     event: str
 
 
-@dataclass(frozen=True, slots=True)
-class RetryIn:
+class RetryIn(SessionEffect):
     """Have `Sign.RETRY` happen after a pause that grows with `tries`."""
 
     tries: int
 
 
-@dataclass(frozen=True, slots=True)
-class AwaitVersion:
+class AwaitVersion(SessionEffect):
     """Wait for a version of the client that WhatsApp takes; then `Sign.RETRY` happens."""
 
     library: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SendLogOut:
+class SendLogOut(SessionEffect):
     """Have the holder log the device out; `Sign.UNANSWERED` if nothing comes of it in time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Disconnect:
+class Disconnect(SessionEffect):
     """Have the holder close the connection; the device stays linked."""
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUpAt:
+class GiveUpAt(SessionEffect):
     """Have `Sign.LATE` happen at `by` (ms since the epoch)."""
 
     by: int
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(SessionEffect):
     """Have `Sign.SETTLED` happen when the session has been online for long."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParkDevice:
+class ParkDevice(SessionEffect):
     """Keep the device, and why it is not to be held; it is tried again at `again_at` (0: never by itself)."""
 
     why: str
     again_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class UnparkDevice:
+class UnparkDevice(SessionEffect):
     """Hold the device like any other again."""
 
 
-@dataclass(frozen=True, slots=True)
-class ForgetDevice:
+class ForgetDevice(SessionEffect):
     """Remove the device and its keys; its holder has let go of it, or is told to."""
 
 
-@dataclass(frozen=True, slots=True)
-class CoolNumber:
+class CoolNumber(SessionEffect):
     """A banned phone waits for its next code as long as the ban lasts."""
 
     until: int
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(SessionEffect):
     """Have any worker look at the session again at `at` (ms since the epoch)."""
 
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class CutTexts:
+class CutTexts(SessionEffect):
     """Answers to texts that the holder had in its hands will not come."""
 
 
-@dataclass(frozen=True, slots=True)
-class WakeTexts:
+class WakeTexts(SessionEffect):
     """The session is online: what waits is sent."""
-
-
-SessionEffect = (
-    Tell
-    | TellRemark
-    | Dwell
-    | TellVerified
-    | TellEnd
-    | StartAgain
-    | RetryIn
-    | AwaitVersion
-    | SendLogOut
-    | Disconnect
-    | GiveUpAt
-    | Settle
-    | ParkDevice
-    | UnparkDevice
-    | ForgetDevice
-    | CoolNumber
-    | Offer
-    | CutTexts
-    | WakeTexts
-)

@@ -8,6 +8,7 @@ from shared.core.failures import FailureCode
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, CodeView, DeviceView, Hint, MessageType, Method
 from shared.state.claims import REVOKED
+from shared.telemetry.metrics import Counter, field
 from workers import reasons, tallies
 from workers.engine import protocol as pipe
 from workers.engine.parent import Exited
@@ -57,7 +58,6 @@ def dial(turn: T) -> None:
 def next_qr(turn: T) -> None:
     """The next QR of the rotation."""
     event = turn.event
-    assert isinstance(event, pipe.Qr)  # noqa: S101 - the row says so
     rotation, view = turn.course.rotation.next(event.text, event.born, turn.course.limits.qr)
     turn.set(rotation=rotation)
     _change(turn, state=State.AWAITING_PHONE, qr=view)
@@ -66,13 +66,12 @@ def next_qr(turn: T) -> None:
 def tell_qr(turn: T) -> None:
     """Show the QR, and a hint when nobody has answered the first ones."""
     course, number = turn.course, turn.course.rotation.number
+    what, counters = "qr.shown", tallies.qr_shown(course.method, course.region, number)
     if course.rotation.refreshed:
-        what, counters = "qr.refreshed", tallies.qr_refreshed()
-    else:
-        what, counters = "qr.shown", tallies.qr_shown(course.method, course.region, number)
+        what, counters = "qr.refreshed", (field(Counter.QR_REFRESHED),)
     if number > course.limits.unanswered and course.body.hint is None:
         _change(turn, hint=Hint.NO_ANSWER)
-        counters = (*counters, *tallies.unanswered())
+        counters = (*counters, field(Counter.UNANSWERED))
     turn.add(c.Show(MessageType.QR_UPDATE, what, str(number), counters))
 
 
@@ -80,7 +79,7 @@ def turn_to_code(turn: T) -> None:
     """The page came for a QR and now waits for a code."""
     if turn.course.body.method is not Method.CODE:
         _change(turn, method=Method.CODE, failure=None)
-        turn.add(c.Show(MessageType.STATUS, "code.asked", counters=tallies.turned_to_code()))
+        turn.add(c.Show(MessageType.STATUS, "code.asked", counters=(field(Counter.QR_TO_CODE),)))
 
 
 def claim_code(turn: T) -> None:
@@ -100,7 +99,6 @@ def ask_code(turn: T) -> None:
 def show_code(turn: T) -> None:
     """WhatsApp has made a code."""
     course, event = turn.course, turn.event
-    assert isinstance(event, pipe.Code)  # noqa: S101 - the row says so
     assert course.asker is not None  # noqa: S101 - the row's condition
     number = course.asker.phone
     expires_at = min(turn.now + course.limits.code, course.rotation.dies)
@@ -112,7 +110,6 @@ def show_code(turn: T) -> None:
 def book_refusal(turn: T) -> None:
     """WhatsApp gives no code; if it was a throttle, the asker has to wait."""
     event, asker = turn.event, turn.course.asker
-    assert isinstance(event, pipe.CodeRefused)  # noqa: S101 - the row says so
     assert asker is not None  # noqa: S101 - the row's condition
     turn.set(asker=None)
     why = reasons.of_code_refusal(event.status)
@@ -122,11 +119,10 @@ def book_refusal(turn: T) -> None:
 def tell_no_code(turn: T) -> None:
     """The QR, if alive, stays."""
     denied = turn.event
-    assert isinstance(denied, c.CodeDenied)  # noqa: S101 - the row says so
     number = turn.course.subject.phone
     turn.set(subject=replace(turn.course.subject, phone=None), asker=None)
     _change(turn, code=None, failure=reasons.view(denied.code, retry_at=denied.retry_at))
-    counters = tallies.code_refused(denied.code)
+    counters = (field(Counter.CODE_FAILURES, reason=denied.code.value),)
     turn.add(
         c.ForgetPhone(),
         c.Show(
@@ -156,7 +152,6 @@ def count_restart(turn: T) -> None:
 def agree(turn: T) -> None:
     """The phone has agreed: a deadline of its own, and nothing of QR and code stays on the page."""
     course, event = turn.course, turn.event
-    assert isinstance(event, pipe.Paired)  # noqa: S101 - the row says so
     deadline = turn.now + course.limits.finish
     turn.set(paired=event, deadline=deadline)
     turn.set(body=Body(state=State.LINKING, method=course.body.method, deadline=deadline))
@@ -179,7 +174,6 @@ def seek_newer(turn: T) -> None:
 
 def report_death(turn: T) -> None:
     """A linker died by itself."""
-    assert isinstance(turn.event, Exited)  # noqa: S101 - the row says so
     turn.add(c.ReportDeath(turn.event))
 
 
@@ -247,7 +241,6 @@ def remember_unlink(turn: T) -> None:
 def cool_banned_phone(turn: T) -> None:
     """A ban that says how long it lasts."""
     ended, paired = turn.event, turn.course.paired
-    assert isinstance(ended, pipe.Ended)  # noqa: S101 - the row says so
     if ended.refusal is pipe.LostReason.BANNED and ended.until is not None and paired is not None:
         turn.add(c.CoolPhone(phone.of_jid(paired.jid), ended.until))
 

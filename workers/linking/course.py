@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from shared.core import phone
+from shared.core.datum import Datum
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, MessageType, Method
@@ -84,31 +85,27 @@ class Order(Enum):
     LOST = "lost"  # the lease is gone: stop, write nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Began:
+class Began(Datum):
     """A connection may be made. `warm`: a linker waits; `refused`: why there must be none, if so."""
 
     warm: bool
     refused: FailureCode | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Learned:
+class Learned(Datum):
     """Whom the attempt is about, and what was asked for; no `method` when only the subject was looked at."""
 
     subject: Subject
     method: Method | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CodeClaimed:
+class CodeClaimed(Datum):
     """The phone's one living code is ours to ask for."""
 
     asker: Asker
 
 
-@dataclass(frozen=True, slots=True)
-class CodeDenied:
+class CodeDenied(Datum):
     """No code can be had. `raw`: WhatsApp's own words, when it was WhatsApp. `other`: the session that has the phone, for
     operators alone."""
 
@@ -118,8 +115,7 @@ class CodeDenied:
     other: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Datum):
     """Verdict on the link that asked: `revoked` meanwhile or not, and the phone that must have agreed, if it must be
     one."""
 
@@ -127,27 +123,23 @@ class Judged:
     expected: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Adopted:
+class Adopted(Datum):
     """The device is durable and registered."""
 
     device: StoredDevice
 
 
-@dataclass(frozen=True, slots=True)
-class LinkSpent:
+class LinkSpent(Datum):
     """The link has done its work; not `kept`: it was revoked at the last moment."""
 
     kept: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedOut:
+class LoggedOut(Datum):
     """The device that must not stay is logged out and forgotten."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewerSought:
+class NewerSought(Datum):
     """Result of the look for a newer version, for a refused one: `is_there` to try, or `retry_at`, when something new
     is tried. `raw`: WhatsApp's words of the refusal."""
 
@@ -156,13 +148,11 @@ class NewerSought:
     raw: str
 
 
-@dataclass(frozen=True, slots=True)
-class TimeIsUp:
+class TimeIsUp(Datum):
     """The deadline has come."""
 
 
-@dataclass(frozen=True, slots=True)
-class Broke:
+class Broke(Datum):
     """Something that must not happen did, in the engine or in us: the type of the error."""
 
     error: str
@@ -178,34 +168,33 @@ Happening = Order | Answer | LinkerEvent | TimeIsUp | Broke
 # --- what is to be done ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Dial:
+class Effect(Datum):
+    """One thing that others do for an attempt."""
+
+
+class Dial(Effect):
     """Connect with a linker; with `jid`, log in with the device that a dead linker has left in the file."""
 
     jid: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class HangUp:
+class HangUp(Effect):
     """Nothing of the connection stays behind: process, file, claim to a code."""
 
 
-@dataclass(frozen=True, slots=True)
-class Learn:
+class Learn(Effect):
     """Read whom the attempt is about; answered by `Learned`, with the method if `whole`."""
 
     whole: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Advance:
+class Advance(Effect):
     """Go on under a new number; answered by `Began`."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Show:
+class Show(Effect):
     """Save and announce the body as it is when this is carried out."""
 
     kind: MessageType
@@ -214,8 +203,7 @@ class Show:
     counters: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Effect):
     """The last snapshot; `raw` goes to the log, `region` is the linked phone's. `alert`: Sentry hears of a failure."""
 
     body: Body
@@ -228,23 +216,20 @@ class End:
     alert: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimCode:
+class ClaimCode(Effect):
     """Have the phone's one living code until `dies`; answered by `CodeClaimed` or `CodeDenied`."""
 
     phone: str
     dies: int
 
 
-@dataclass(frozen=True, slots=True)
-class AskCode:
+class AskCode(Effect):
     """Tell the linker to ask WhatsApp for a code."""
 
     phone: str
 
 
-@dataclass(frozen=True, slots=True)
-class BookRefusal:
+class BookRefusal(Effect):
     """WhatsApp gives no code: book the wait, give the claim back; answered by `CodeDenied`."""
 
     asker: Asker
@@ -252,13 +237,11 @@ class BookRefusal:
     raw: str
 
 
-@dataclass(frozen=True, slots=True)
-class ForgetPhone:
+class ForgetPhone(Effect):
     """Another number, or the same again, may be asked on the same attempt."""
 
 
-@dataclass(frozen=True, slots=True)
-class AlertNoCode:
+class AlertNoCode(Effect):
     """Tell Sentry of a code that could not be had, for which phone, and WhatsApp's answer."""
 
     code: FailureCode
@@ -266,20 +249,17 @@ class AlertNoCode:
     phone: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ReportDeath:
+class ReportDeath(Effect):
     """Tell Sentry that the linker died by itself."""
 
     exited: Exited
 
 
-@dataclass(frozen=True, slots=True)
-class Judge:
+class Judge(Effect):
     """Ask whether the link is still worth something; answered by `Judged`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Adopt:
+class Adopt(Effect):
     """Make the finished device durable; `parked` if it is not to stay. Answered by `Adopted`."""
 
     jid: str
@@ -287,20 +267,17 @@ class Adopt:
     parked: str
 
 
-@dataclass(frozen=True, slots=True)
-class SpendLink:
+class SpendLink(Effect):
     """The link has linked a device; answered by `LinkSpent`."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogOutDevice:
+class LogOutDevice(Effect):
     """Log out a device that must not stay, and forget it; answered by `LoggedOut`."""
 
     device: StoredDevice
 
 
-@dataclass(frozen=True, slots=True)
-class HoldLinked:
+class HoldLinked(Effect):
     """Have the device held; `verified` is counted when it has outlived the dwell."""
 
     device: StoredDevice
@@ -308,59 +285,28 @@ class HoldLinked:
     verified: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CoolPhone:
+class CoolPhone(Effect):
     """A banned phone waits for its next code as long as the ban lasts."""
 
     phone: str
     until: int
 
 
-@dataclass(frozen=True, slots=True)
-class SeekNewer:
+class SeekNewer(Effect):
     """WhatsApp refuses the version that our client claims: look for a newer one; answered by `NewerSought`."""
 
     raw: str
 
 
-@dataclass(frozen=True, slots=True)
-class GiveLeaseBack:
+class GiveLeaseBack(Effect):
     """Give the lease back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Restart:
+class Restart(Effect):
     """Another worker shall begin anew, for the same page."""
 
     method: Method
 
 
-@dataclass(frozen=True, slots=True)
-class UnlinkAgain:
+class UnlinkAgain(Effect):
     """Have the platform's wish done once the session is held, or by a worker that finds another device."""
-
-
-Effect = (
-    Dial
-    | HangUp
-    | Learn
-    | Advance
-    | Show
-    | End
-    | ClaimCode
-    | AskCode
-    | BookRefusal
-    | ForgetPhone
-    | AlertNoCode
-    | ReportDeath
-    | Judge
-    | Adopt
-    | SpendLink
-    | LogOutDevice
-    | HoldLinked
-    | CoolPhone
-    | SeekNewer
-    | GiveLeaseBack
-    | Restart
-    | UnlinkAgain
-)

@@ -1,9 +1,9 @@
 """Reports of a client of the library, in our types: `client.py` translates, the linker and the holder decide."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from shared.core.datum import Datum
 from workers.engine.protocol import Receipt, Remark
 
 
@@ -11,22 +11,19 @@ class ClientError(Exception):
     """A call into the library failed; the text is the library's own."""
 
 
-@dataclass(frozen=True, slots=True)
-class QrShown:
+class QrShown(Datum):
     """A QR text of the rotation. It carries the secret of the pairing."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class WordSaid:
+class WordSaid(Datum):
     """A login-status word. An unpaired client tells everything by words, and has no events."""
 
     word: str
 
 
-@dataclass(frozen=True, slots=True)
-class PairingDone:
+class PairingDone(Datum):
     """The phone has agreed. `jid` has the device number, `lid` may be empty; the login after the 515 is to come."""
 
     jid: str
@@ -35,42 +32,35 @@ class PairingDone:
     business_name: str
 
 
-@dataclass(frozen=True, slots=True)
-class PairingRefused:
+class PairingRefused(Datum):
     """The library refused the phone's answer."""
 
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedIn:
+class LoggedIn(Datum):
     """Logged in, with the keys uploaded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(Datum):
     """The connection is gone; the library tries again by itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Silent:
+class Silent(Datum):
     """The server has not answered pings for some 30 s; after 3 minutes the library reconnects."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answering:
+class Answering(Datum):
     """The server answers pings again."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiverMissed:
+class ReceiverMissed(Datum):
     """A text left without its receiver. Told maybe after it has been acknowledged."""
 
     whatsapp_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Oddity:
+class Oddity(Datum):
     """Something has happened of which the library only tells its log. `detail`: which stream error it was."""
 
     remark: Remark
@@ -88,8 +78,7 @@ class LoginRefusal(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True)
-class LoginRefused:
+class LoginRefused(Datum):
     """WhatsApp ended the session. `detail`: its own words as far as the library lets us have them; `seconds`: how long a
     ban lasts, when it says so."""
 
@@ -98,8 +87,7 @@ class LoginRefused:
     seconds: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Receipted:
+class Receipted(Datum):
     """A receiver's phone has said something of texts. `at` in ms since the epoch."""
 
     receipt: Receipt
@@ -107,15 +95,13 @@ class Receipted:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
+class Mail(Datum):
     """A message has come in, as the library has it."""
 
     event: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Deaf:
+class Deaf(Datum):
     """The client is of no more use, and the device is well: to be connected anew.
 
     A text got no answer in time, and the library sends no other of the session until it gives this one up; or the library
@@ -123,8 +109,7 @@ class Deaf:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Over:
+class Over(Datum):
     """The client's thread has ended: it could not start, or broke, or was stopped (then `detail` is empty)."""
 
     detail: str
