@@ -38,15 +38,10 @@ from workers.engine.protocol import (
     Connected,
     FromHolder,
     FromLinker,
-    Hold,
-    LogOut,
-    Look,
-    Probe,
     Ready,
-    Release,
-    RequestCode,
-    Send,
     Start,
+    ToHolder,
+    ToLinker,
     from_holder,
     from_linker,
 )
@@ -84,7 +79,7 @@ class Linker(Process[FromLinker]):
     _connected: Connected | None = None
     _settling: "asyncio.Future[None] | None" = None
 
-    async def send(self, message: Start | RequestCode) -> None:
+    async def send(self, message: ToLinker) -> None:
         """Raises `PipeClosed` when the process is gone."""
         if isinstance(message, Start):
             self._database = message.database
@@ -120,7 +115,7 @@ class Linker(Process[FromLinker]):
 class Holder(Process[FromHolder]):
     """A process that holds many sessions."""
 
-    async def send(self, message: Hold | Release | LogOut | Send | Look | Probe) -> None:
+    async def send(self, message: ToHolder) -> None:
         """Raises `PipeClosed` when the process is gone."""
         await self.send_line(message)
 

@@ -42,7 +42,7 @@ class RequestCode(Line):
 
 
 ToLinker = Annotated[Start | RequestCode, Field(discriminator="type")]
-to_linker: TypeAdapter[Start | RequestCode] = TypeAdapter(ToLinker)
+to_linker: TypeAdapter[ToLinker] = TypeAdapter(ToLinker)
 
 
 # --- linker → worker --------------------------------------------------------------------------------------------------
@@ -132,43 +132,46 @@ class Ended(Line):
 
 
 FromLinker = Annotated[Ready | Qr | Code | CodeRefused | Word | Paired | Connected | Ended, Field(discriminator="type")]
-from_linker: TypeAdapter[Ready | Qr | Code | CodeRefused | Word | Paired | Connected | Ended] = TypeAdapter(FromLinker)
+from_linker: TypeAdapter[FromLinker] = TypeAdapter(FromLinker)
 
 
 # --- worker → holder --------------------------------------------------------------------------------------------------
 
 
-class Hold(Line):
+class SessionLine(Line):
+    """A message about one session of a holder."""
+
+    session: str
+
+
+class Hold(SessionLine):
     """Log the registered device in and keep it. `database` is an absolute path or a `postgres://` DSN that the worker
     has just seen to hold `jid`: starting a device that is not there aborts the whole process. `inbound`: tell what
     comes in."""
 
     type: Literal["hold"] = "hold"
-    session: str
     database: str
     jid: str
     inbound: bool = False
 
 
-class Release(Line):
+class Release(SessionLine):
     """Close the session's connection and forget it here; the device stays linked. Answered by `released`.
 
     `patience`: so many seconds the text that is under way may wait for WhatsApp's answer.
     """
 
     type: Literal["release"] = "release"
-    session: str
     patience: float = 5.0
 
 
-class LogOut(Line):
+class LogOut(SessionLine):
     """Unlink the device at WhatsApp, then release it. Answered by `lost` with reason `logged-out`, or `released`."""
 
     type: Literal["log-out"] = "log-out"
-    session: str
 
 
-class Send(Line):
+class Send(SessionLine):
     """Send a text to `to`: E.164, or a JID. `message` is our id for it. Answered by `sent` or `send-failed`.
 
     Texts of a session leave in the order of these lines. If one cannot leave yet, neither do those behind it that have
@@ -176,18 +179,16 @@ class Send(Line):
     """
 
     type: Literal["send"] = "send"
-    session: str
     message: str
     to: str
     text: str
     volley: int = 0
 
 
-class Look(Line):
+class Look(SessionLine):
     """Ask WhatsApp about E.164 `numbers`. Answered by `looked` with the same `question`."""
 
     type: Literal["look"] = "look"
-    session: str
     question: str
     numbers: list[str]
 
@@ -199,42 +200,38 @@ class Probe(Line):
 
 
 ToHolder = Annotated[Hold | Release | LogOut | Send | Look | Probe, Field(discriminator="type")]
-to_holder: TypeAdapter[Hold | Release | LogOut | Send | Look | Probe] = TypeAdapter(ToHolder)
+to_holder: TypeAdapter[ToHolder] = TypeAdapter(ToHolder)
 
 
 # --- holder → worker --------------------------------------------------------------------------------------------------
 
 
-class Starting(Line):
+class Starting(SessionLine):
     """The library is about to log in; should the process die now, this session may be why."""
 
     type: Literal["starting"] = "starting"
-    session: str
 
 
-class Held(Line):
+class Held(SessionLine):
     """Logged in for the first time since `hold`. `library`: see `lost`."""
 
     type: Literal["held"] = "held"
-    session: str
     library: str | None = None
 
 
-class Dropped(Line):
+class Dropped(SessionLine):
     """The connection is lost or answers no more; the library tries to come back by itself."""
 
     type: Literal["dropped"] = "dropped"
-    session: str
 
 
-class Restored(Line):
+class Restored(SessionLine):
     """The session came back by itself."""
 
     type: Literal["restored"] = "restored"
-    session: str
 
 
-class Lost(Line):
+class Lost(SessionLine):
     """The session will not come back by itself. `until`: ms since the epoch, when known; `detail`: the library's own
     text.
 
@@ -243,7 +240,6 @@ class Lost(Line):
     """
 
     type: Literal["lost"] = "lost"
-    session: str
     reason: LostReason
     until: int | None = None
     detail: str = ""
@@ -251,30 +247,27 @@ class Lost(Line):
     library: str | None = None
 
 
-class Released(Line):
+class Released(SessionLine):
     """The session is no longer here. `detail`: why a log-out did not succeed; the device may still be linked."""
 
     type: Literal["released"] = "released"
-    session: str
     detail: str = ""
 
 
-class Sent(Line):
+class Sent(SessionLine):
     """WhatsApp took the message. `whatsapp_id` is its own id for it; `at` its own time (ms since the epoch)."""
 
     type: Literal["sent"] = "sent"
-    session: str
     message: str
     whatsapp_id: str = ""
     at: int | None = None
 
 
-class SendFailed(Line):
+class SendFailed(SessionLine):
     """The text was not sent. `reason` is a word of the holder's for a text that has not left, or the library's own
     text."""
 
     type: Literal["send-failed"] = "send-failed"
-    session: str
     message: str
     reason: str
 
@@ -288,11 +281,10 @@ class Receipt(StrEnum):
     NO_KEYS = "no-keys"  # the keys of the phone could not be had: the text went to our own phone only
 
 
-class Confirmed(Line):
+class Confirmed(SessionLine):
     """Receipts of texts, by WhatsApp's ids. Some may be of texts that another device of the account has sent."""
 
     type: Literal["confirmed"] = "confirmed"
-    session: str
     receipt: Receipt
     whatsapp_ids: list[str]
     at: int | None = None
@@ -305,11 +297,10 @@ class Remark(StrEnum):
     FILE_MISSED = "file-missed"  # a file of the account (history, contacts) could not be had from the media host
 
 
-class Remarked(Line):
+class Remarked(SessionLine):
     """Something odd befell the session, which goes on. `detail`: which stream error it was."""
 
     type: Literal["remarked"] = "remarked"
-    session: str
     remark: Remark
     detail: str = ""
 
@@ -325,7 +316,7 @@ class Came(StrEnum):
     OTHER = "other"
 
 
-class Received(Line):
+class Received(SessionLine):
     """A message has come in, or was written on the phone itself (`own`).
 
     `chat` and `sender`: E.164, or a JID; `target`: the message that is edited, deleted or reacted to; `quoted`: the one
@@ -333,7 +324,6 @@ class Received(Line):
     """
 
     type: Literal["received"] = "received"
-    session: str
     whatsapp_id: str
     at: int
     chat: str
@@ -363,11 +353,10 @@ class Person(Line):
     known: bool = False
 
 
-class Looked(Line):
+class Looked(SessionLine):
     """The answer to `look`: of each number once, or of none if the session has no connection."""
 
     type: Literal["looked"] = "looked"
-    session: str
     question: str
     people: list[Person]
 
@@ -399,19 +388,4 @@ FromHolder = Annotated[
     | Probed,
     Field(discriminator="type"),
 ]
-from_holder: TypeAdapter[
-    Ready
-    | Starting
-    | Held
-    | Dropped
-    | Restored
-    | Lost
-    | Released
-    | Sent
-    | SendFailed
-    | Looked
-    | Confirmed
-    | Received
-    | Remarked
-    | Probed
-] = TypeAdapter(FromHolder)
+from_holder: TypeAdapter[FromHolder] = TypeAdapter(FromHolder)

@@ -29,6 +29,7 @@ from workers.engine.protocol import (
     Released,
     Send,
     SendFailed,
+    ToHolder,
     to_holder,
 )
 
@@ -49,7 +50,7 @@ async def main(sock: socket.socket, options: Options) -> None:
 class Holding:
     """The sessions of the process."""
 
-    def __init__(self, library: Library, pipe: Pipe[Hold | Release | LogOut | Send | Look | Probe]) -> None:
+    def __init__(self, library: Library, pipe: Pipe[ToHolder]) -> None:
         self._library = library
         self._pipe = pipe
         self._sessions: dict[str, Session] = {}

@@ -31,6 +31,7 @@ from workers.engine.protocol import (
     Ready,
     RequestCode,
     Start,
+    ToLinker,
     Word,
     to_linker,
 )
@@ -75,7 +76,7 @@ async def main(sock: socket.socket, options: Options) -> None:
 class LinkerRun:
     """The one attempt."""
 
-    def __init__(self, library: Library, pipe: Pipe[Start | RequestCode], start: Start) -> None:
+    def __init__(self, library: Library, pipe: Pipe[ToLinker], start: Start) -> None:
         self._library = library
         self._pipe = pipe
         self._start = start
