@@ -14,16 +14,17 @@ import asyncio
 import ctypes
 import logging
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
 from workers.engine.child import happenings as happen
-from workers.engine.child.happenings import ClientError, Happening, LoginRefusal
+from workers.engine.child.happenings import ClientError, Happening
 from workers.engine.child.overheard import RefusalText, overhear
 from workers.engine.devices import is_postgres
 from workers.engine.orders import Options
-from workers.engine.protocol import Receipt
+from workers.engine.protocol import LostReason, Receipt
 
 # Before the import: neonize calls logging.basicConfig(INFO), which does nothing if there is a handler. Nothing that the
 # library logs is passed on: phones, JIDs and whole stanzas are in it.
@@ -220,12 +221,12 @@ class Client:
         subscribe(ev.KeepAliveTimeoutEv, lambda _: happen.Silent())
         subscribe(ev.KeepAliveRestoredEv, lambda _: happen.Answering())
         subscribe(ev.LoggedOutEv, _logged_out)
-        subscribe(ev.StreamReplacedEv, lambda _: happen.LoginRefused(LoginRefusal.REPLACED, "stream replaced"))
-        subscribe(ev.TemporaryBanEv, lambda m: self._refused(LoginRefusal.BANNED, f"code {m.Code}", m.Expire or None))
-        subscribe(ev.ClientOutdatedEv, lambda _: happen.LoginRefused(LoginRefusal.OUTDATED, "client outdated (405)"))
+        subscribe(ev.StreamReplacedEv, lambda _: happen.LoginRefused(LostReason.REPLACED, "stream replaced"))
+        subscribe(ev.TemporaryBanEv, lambda m: self._refused(LostReason.BANNED, f"code {m.Code}", m.Expire or None))
+        subscribe(ev.ClientOutdatedEv, lambda _: happen.LoginRefused(LostReason.OUTDATED, "client outdated (405)"))
         subscribe(
             ev.ConnectFailureEv,
-            lambda m: self._refused(LoginRefusal.OTHER, f"{ConnectFailureReason.Name(m.Reason)} {m.Message}".strip()),
+            lambda m: self._refused(LostReason.REFUSED, f"{ConnectFailureReason.Name(m.Reason)} {m.Message}".strip()),
         )
 
         if receipts:
@@ -268,11 +269,12 @@ class Client:
 
         client.event.execute = executed
 
-    def _refused(self, refusal: LoginRefusal, detail: str, seconds: int | None = None) -> Happening:
+    def _refused(self, reason: LostReason, detail: str, seconds: int | None = None) -> Happening:
         """In WhatsApp's words, if the library has told its log of them; an undecodable one has no others."""
-        if self._said is None:
-            return happen.LoginRefused(refusal, detail, seconds)
-        return happen.LoginRefused(refusal, self._said.text, seconds or self._said.seconds)
+        if self._said is not None:
+            detail, seconds = self._said.text, seconds or self._said.seconds
+        until = None if seconds is None else time.time_ns() // 10**6 + seconds * 1000
+        return happen.LoginRefused(reason, detail, until)
 
     def _overhear(self, binary: Any, size: int) -> None:
         """Called in a thread of Go's for each line of the client's log, before the events that come of it."""
@@ -300,9 +302,9 @@ class Client:
         # A reason or ban code that neonize's messages do not know cannot be serialised; the client's thread breaks on
         # it, and this is the only trace: "proto: required field neonize.TemporaryBan.Code not set".
         if "TemporaryBan" in detail:
-            self.happenings.put_nowait(self._refused(LoginRefusal.BANNED, detail))
+            self.happenings.put_nowait(self._refused(LostReason.BANNED, detail))
         elif "ConnectFailure" in detail:
-            self.happenings.put_nowait(self._refused(LoginRefusal.OTHER, detail))
+            self.happenings.put_nowait(self._refused(LostReason.REFUSED, detail))
         elif _UNTOLD.search(detail):
             self.happenings.put_nowait(happen.Deaf())
         else:
@@ -339,7 +341,7 @@ def _logged_out(message: Any) -> Happening:
         ConnectFailureReason.Value("MAIN_DEVICE_GONE"),
         ConnectFailureReason.Value("UNKNOWN_LOGOUT"),
     )
-    return happen.LoginRefused(LoginRefusal.RESTRICTED if gone else LoginRefusal.LOGGED_OUT, reason)
+    return happen.LoginRefused(LostReason.RESTRICTED if gone else LostReason.LOGGED_OUT, reason)
 
 
 def _ms(moment: int) -> int:

@@ -1,10 +1,9 @@
 """Reports of a client of the library, in our types: `client.py` translates, the linker and the holder decide."""
 
-from enum import StrEnum
 from typing import Any
 
 from shared.core.datum import Datum
-from workers.engine.protocol import Receipt, Remark
+from workers.engine.protocol import LostReason, Receipt, Remark
 
 
 class ClientError(Exception):
@@ -67,24 +66,13 @@ class Oddity(Datum):
     detail: str = ""
 
 
-class LoginRefusal(StrEnum):
-    """Why WhatsApp ended a paired session; nothing reconnects after any of these."""
-
-    LOGGED_OUT = "logged-out"
-    RESTRICTED = "restricted"
-    REPLACED = "replaced"
-    BANNED = "banned"
-    OUTDATED = "outdated"
-    OTHER = "other"
-
-
 class LoginRefused(Datum):
-    """WhatsApp ended the session. `detail`: its own words as far as the library lets us have them; `seconds`: how long a
-    ban lasts, when it says so."""
+    """WhatsApp ended a paired session; nothing reconnects after it. `detail`: its own words as far as the library lets us
+    have them; `until`: when a ban ends (ms since the epoch), when it says so."""
 
-    refusal: LoginRefusal
+    reason: LostReason
     detail: str
-    seconds: int | None = None
+    until: int | None = None
 
 
 class Receipted(Datum):

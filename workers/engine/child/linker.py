@@ -16,7 +16,6 @@ from workers.engine.child.client import Client, Library
 from workers.engine.child.confine import seal
 from workers.engine.child.happenings import ClientError
 from workers.engine.child.process import leave
-from workers.engine.child.refusals import REASONS, ends_at
 from workers.engine.child.warmup import warm_up
 from workers.engine.devices import device_in, pairing_name
 from workers.engine.orders import Options
@@ -172,8 +171,8 @@ class LinkerRun:
                 await self._finish()
             case happen.PairingRefused(detail=detail):
                 await self._end(detail)
-            case happen.LoginRefused(refusal=refusal, detail=detail, seconds=seconds):
-                await self._pipe.send(Ended(reason=detail, refusal=REASONS[refusal], until=ends_at(seconds)))
+            case happen.LoginRefused(reason=reason, detail=detail, until=until):
+                await self._pipe.send(Ended(reason=detail, refusal=reason, until=until))
                 leave()
             case happen.Over(detail=detail):
                 if not self._agreed:

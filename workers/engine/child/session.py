@@ -7,8 +7,7 @@ from typing import assert_never
 from workers.engine.child import happenings as happen
 from workers.engine.child import inbound
 from workers.engine.child.client import Client, Library
-from workers.engine.child.happenings import ClientError, LoginRefusal
-from workers.engine.child.refusals import REASONS, ends_at
+from workers.engine.child.happenings import ClientError
 from workers.engine.child.texts import TextTurns
 from workers.engine.devices import device_in, held_name, is_postgres
 from workers.engine.protocol import (
@@ -123,7 +122,7 @@ class Session:
             self.release(detail=str(error))
         else:
             # The library reports only log-outs that somebody else began.
-            self.client.happenings.put_nowait(happen.LoginRefused(LoginRefusal.LOGGED_OUT, "by us"))
+            self.client.happenings.put_nowait(happen.LoginRefused(LostReason.LOGGED_OUT, "by us"))
 
     async def _follow(self) -> Lost | Released | None:
         """The end of the session; None if it is to be connected anew."""
@@ -134,8 +133,8 @@ class Session:
                     await self._rise()
                 case happen.Cut() | happen.Silent():
                     await self._fall()
-                case happen.LoginRefused(refusal=refusal, detail=detail, seconds=seconds):
-                    return self._lost(REASONS[refusal], detail, ends_at(seconds))
+                case happen.LoginRefused(reason=reason, detail=detail, until=until):
+                    return self._lost(reason, detail, until)
                 case happen.QrShown() | happen.WordSaid():
                     self.stuck = True
                     return self._lost(LostReason.LOGGED_OUT, "the store holds no device any more")
