@@ -1,11 +1,20 @@
-"""How a background task is ended."""
+"""Waiting for background tasks and events, and ending tasks."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import structlog
 
 log = structlog.get_logger()
+
+
+async def happens(event: asyncio.Event, seconds: float | None) -> bool:
+    """Wait for `event`, so many seconds at most. True if it has happened."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    return False
 
 
 async def cancelled(task: asyncio.Task[Any]) -> None:

@@ -22,6 +22,7 @@ from shared.settings import Settings
 from shared.state.events import Arrival, Due, EventShelf, Result, Tried
 from shared.state.pool import PASSING
 from shared.state.receivers import Receivers
+from shared.tasks import happens
 from workers.sender import Sender
 
 log = structlog.get_logger()
@@ -96,9 +97,7 @@ class Webhooks:
                 log.warning("webhooks.delayed", error=type(error).__name__)
                 await asyncio.sleep(AGAIN_SECONDS)
                 continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._call.wait()
+            await happens(self._call, wait)
 
     async def _step(self, room: int) -> float:
         """One step at the shelf; in how many seconds to look again."""

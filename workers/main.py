@@ -58,7 +58,7 @@ from workers.store.open import certificates_in, opened
 from workers.store.scratch import linking_folder
 from workers.store.sqlite import devices_folder
 from workers.sweeper import Sweeper
-from workers.version.keeper import WebVersion
+from workers.version.keeper import WebVersion, read_installed
 from workers.version.source import fetch_revision
 
 log = structlog.get_logger()
@@ -265,9 +265,8 @@ class Worker:
 
     async def _version(self, redis: Redis, engines: Engines, linkers: LinkerPool) -> WebVersion:
         folder, wish = self._config.data_dir.resolve() / "engine", parse_wish(self._config.whatsapp_web_version)
-        return await WebVersion.find(
-            engines, linkers, WebRevisions(redis), partial(fetch_revision, self._proxy), folder, wish
-        )
+        fetch, library = partial(fetch_revision, self._proxy), await read_installed()
+        return WebVersion(engines, linkers, WebRevisions(redis), fetch, folder, wish, library)
 
     @staticmethod
     async def _sweep_now_and_then(redis: Redis, call_sweep: Callable[[], Awaitable[None]]) -> None:

@@ -7,11 +7,11 @@ nothing: what comes after a file that cannot be fetched waits. So the worker loo
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 import structlog
 
 from shared.core.ids import SessionId
+from shared.tasks import happens
 from shared.telemetry import sentry
 
 log = structlog.get_logger()
@@ -59,7 +59,8 @@ class MediaHost:
     async def run(self) -> None:
         """Look now and then until cancelled."""
         while True:
-            await self._pause(AWAY_SECONDS if self.away else LOOK_SECONDS)
+            await happens(self._called, AWAY_SECONDS if self.away else LOOK_SECONDS)
+            self._called.clear()
             await self.look()
             await asyncio.sleep(REST_SECONDS)
 
@@ -76,12 +77,6 @@ class MediaHost:
         if bool(away) != bool(self.away):
             log.warning("media.away" if away else "media.back", why=away or None)
         self.away = away
-
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._called.wait()
-        self._called.clear()
 
 
 async def reach(proxy: str | None) -> None:

@@ -18,7 +18,7 @@ from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, Beat, Lease, Leases
 from shared.state.pool import POOL_SIZE
 from shared.state.refusals import reason
 from shared.state.snapshots import Change, Forgotten, Snapshots
-from shared.tasks import cancelled
+from shared.tasks import cancelled, happens
 from shared.telemetry import sentry
 
 log = structlog.get_logger()
@@ -269,9 +269,7 @@ class Ownership:
                     await self._stand_alone()
                     self._on_beat(ALIVE_SECONDS)  # the store may have taken as long as Redis: both are away
             left = self._renewed + GIVE_UP_MS / 1000 - loop.time()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(HEARTBEAT_MS / 1000, left) if left > 0 else HEARTBEAT_MS / 1000):
-                    await self._woken.wait()
+            await happens(self._woken, min(HEARTBEAT_MS / 1000, left) if left > 0 else HEARTBEAT_MS / 1000)
 
     async def _stand_alone(self) -> None:
         """Redis is away for so long that others may have taken over: what cannot outlast that ends, and the rest asks

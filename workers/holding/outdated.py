@@ -11,7 +11,7 @@ import structlog
 
 from shared.core.ids import SessionId
 from workers.holding.session import HeldSession
-from workers.version.port import Versions
+from workers.version.keeper import WebVersion
 
 log = structlog.get_logger()
 
@@ -24,7 +24,7 @@ class Outdated:
 
     def __init__(
         self,
-        versions: Versions,
+        versions: WebVersion,
         holds: Callable[[HeldSession], bool],
         start: Callable[[HeldSession], Awaitable[None]],
         spawn: Callable[[Awaitable[None], str], None],

@@ -33,6 +33,7 @@ from shared.state.outbox import (
     Waiting,
     Written,
 )
+from shared.tasks import happens
 from workers.engine import protocol as pipe
 from workers.holding.holders import Holders
 from workers.holding.people import People
@@ -179,11 +180,7 @@ class TextQueue:
                     continue
                 if pause is None and not (self._news.is_set() or self.busy):
                     return
-                try:
-                    async with asyncio.timeout(pause):
-                        await self._news.wait()
-                except TimeoutError:
-                    pass
+                await happens(self._news, pause)
         finally:
             self._task = None
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 from redis.exceptions import RedisError
@@ -30,6 +30,9 @@ from workers.media import MediaHost
 from workers.ownership import Ownership, save
 from workers.store.device import DeviceStore, Fence, StoredDevice
 
+if TYPE_CHECKING:
+    from workers.holding.roster import Roster
+
 log = structlog.get_logger()
 
 PASSING_ERRORS = frozenset({"500"})
@@ -38,32 +41,12 @@ SAY_AGAIN_SECONDS = 2.0
 """Between tries to save where a session stands, while Redis is away."""
 
 
-class Keeper(Protocol):
-    """The roster, as one of its sessions sees it."""
-
-    def drop(self, held: "HeldSession") -> None:
-        """Let go of a session that is no longer ours."""
-        ...
-
-    def holds(self, held: "HeldSession") -> bool:
-        """True while this worker holds the session."""
-        ...
-
-    async def retaken(self, held: "HeldSession") -> None:
-        """Redis has forgotten the session, and knows it again under a new lease: say where it and its texts stand."""
-        ...
-
-    def ended(self, held: "HeldSession") -> None:
-        """There is no device to send by any more."""
-        ...
-
-
 class HeldSession:
     """One held session, an owner of its lease. `verified`: what is counted when it has outlived the dwell."""
 
     def __init__(
         self,
-        keeper: Keeper,
+        roster: "Roster",
         lease: Lease,
         device: StoredDevice,
         body: Body,
@@ -84,7 +67,7 @@ class HeldSession:
         self.deaths = 0  # of its process, while it was logging in
         self.quarantined = False  # it has a process of its own
         self.inbound = False  # what comes in is told
-        self._keeper = keeper
+        self._roster = roster
 
     @property
     def session(self) -> SessionId:
@@ -98,13 +81,13 @@ class HeldSession:
 
     def lost(self) -> None:
         """Somebody else's now: close the connection, write nothing."""
-        self._keeper.drop(self)
+        self._roster.drop(self)
 
     async def renewed(self, lease: Lease) -> None:
         """Redis lost its memory: say again where the session stands."""
         self.lease = lease
-        if self._keeper.holds(self):
-            await self._keeper.retaken(self)
+        if self._roster.holds(self):
+            await self._roster.retaken(self)
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """Have something done then, unless the session is let go of before."""
@@ -161,9 +144,9 @@ class Links:
 class SnapshotWriter:
     """Writes what held sessions show."""
 
-    def __init__(self, links: Links, keeper: Keeper) -> None:
+    def __init__(self, links: Links, roster: "Roster") -> None:
         self._links = links
-        self._keeper = keeper
+        self._roster = roster
 
     async def show(self, held: HeldSession, effect: Tell, *, retry_at: int | None = None) -> bool:
         """Save where the session stands. True if that proved that it is still ours. If it is not, it is let go of.
@@ -208,7 +191,7 @@ class SnapshotWriter:
             return False
         if not ours:
             log.warning("lease.lost", session=held.session, why="a write was refused")
-            self._keeper.drop(held)
+            self._roster.drop(held)
         return ours
 
     async def linked(self, held: HeldSession, body: Body, region: str, counters: tuple[str, ...]) -> None:
@@ -258,7 +241,7 @@ class SnapshotWriter:
         if code is not None and saved is not None and not end.again:
             sentry.ending("session", code, session=held.session, raw=end.raw or end.event, phone=held.device.phone)
         await self._links.ownership.let_go(held.session, held)
-        self._keeper.ended(held)
+        self._roster.ended(held)
 
     async def _save(self, held: HeldSession, change: Change) -> int | None:
         while self._links.ownership.owner(held.session) is held:
@@ -273,5 +256,5 @@ class SnapshotWriter:
         return await save(self._links.snapshots, self._links.ownership, held.lease, change)
 
     async def _say_again(self, held: HeldSession, event: str) -> None:
-        if self._keeper.holds(held):
+        if self._roster.holds(held):
             await self.again(held, event)

@@ -30,7 +30,7 @@ from workers.holding.session import HeldSession, Links
 from workers.holding.settling import Settling
 from workers.holding.tenure import Sign, TenurePhase, UnlinkAsked
 from workers.store.device import StoredDevice
-from workers.version.port import Versions
+from workers.version.keeper import WebVersion
 
 __all__ = ["HeldSession", "Links", "Sessions"]
 
@@ -52,7 +52,7 @@ class Sessions:
         self,
         links: Links,
         holders: Holders,
-        versions: Versions,
+        versions: WebVersion,
         *,
         most: int,
         reserved: Callable[[], int] = lambda: 0,

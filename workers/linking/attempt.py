@@ -36,7 +36,7 @@ from workers.linking.machine import step
 from workers.linking.page import Page, Stopped
 from workers.ownership import Ownership
 from workers.store.device import DeviceStore, Fence, StoreAway, StoredDevice, StoreFenced
-from workers.version.port import Versions
+from workers.version.keeper import WebVersion
 
 __all__ = ["Attempt", "Order", "Parts"]
 
@@ -65,7 +65,7 @@ class Parts:
     unlink: Callable[[SessionId], Awaitable[None]]
     device_name: str
     switches: Switches
-    versions: Versions
+    versions: WebVersion
     limits: AttemptLimits = field(default_factory=AttemptLimits)
 
 

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import parse_qs, urlsplit
 
 import structlog
 
 from shared.core.ids import WorkerId
 from shared.settings import Settings
+from shared.tasks import happens
 from workers.store.device import DeviceStore, StoreAway
 from workers.store.scratch import Scratch
 from workers.store.sqlite import SqliteStore
@@ -58,9 +59,7 @@ async def _postgres(
                 postgres = await stack.enter_async_context(reached(server, pgbouncer.installed(), config.database_pool))
             except StoreAway as error:  # a worker may be started before its Postgres; it waits rather than dies
                 log.warning("store.unreachable", error=str(error))
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(RETRY_SECONDS):
-                        await stop.wait()
+                await happens(stop, RETRY_SECONDS)
         if postgres is None:
             yield None
             return

@@ -9,7 +9,6 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
 
 import structlog
 from redis.exceptions import RedisError
@@ -27,6 +26,7 @@ from shared.core.webversion import (
 )
 from shared.state.pool import PASSING
 from shared.state.webrevision import WebRevisions
+from shared.tasks import happens
 from shared.telemetry import sentry
 from workers.engine.library import LibraryFile, VersionNotFound, copy_with, find_installed, newest_copy, read_library
 from workers.engine.pool import LinkerPool
@@ -45,6 +45,15 @@ FIRST_HOUR = 3600.0
 """A worker asks for the day's revision only when it has lived for so long."""
 
 Fetch = Callable[[], Awaitable[FoundRevision]]
+
+
+async def read_installed() -> LibraryFile | None:
+    """The installed library. None for one that hides its version: it is used as it is, and Sentry hears of it."""
+    try:
+        return await asyncio.to_thread(lambda: read_library(find_installed()))
+    except (VersionNotFound, OSError) as error:
+        sentry.report("web-version", error)
+        return None
 
 
 class WebVersion:
@@ -84,24 +93,6 @@ class WebVersion:
         self._on_newer: Callable[[], None] = lambda: None
         self._on_retry: Callable[[], None] = lambda: None
 
-    @classmethod
-    async def find(
-        cls,
-        engines: Engines,
-        linkers: LinkerPool,
-        revisions: WebRevisions,
-        fetch: Fetch,
-        folder: Path,
-        wish: VersionWish,
-    ) -> Self:
-        """Look into the installed library. One that hides its version is used as it is, and Sentry hears of it."""
-        library = None
-        try:
-            library = await asyncio.to_thread(lambda: read_library(find_installed()))
-        except (VersionNotFound, OSError) as error:
-            sentry.report("web-version", error)
-        return cls(engines, linkers, revisions, fetch, folder, wish, library)
-
     def listen(self, on_newer: Callable[[], None], on_retry: Callable[[], None]) -> None:
         """`on_newer`: fresh processes claim a newer version from now on. `on_retry`: one refused session may try."""
         self._on_newer = on_newer
@@ -140,8 +131,8 @@ class WebVersion:
         return now_ms() + round(max(LOOK_SECONDS, left) * 1000)
 
     async def refused(self, library: str | None) -> bool:
-        """WhatsApp has refused a process that had this library loaded: look for a newer version. Whether fresh
-        processes claim one now, so that another try is worth its while."""
+        """WhatsApp refuses a process with this library as outdated: look for a newer version. True if fresh processes
+        claim one now, so that another try is worth its while."""
         revision = self._revision_of(library)
         if revision < self.in_use:
             return self._refused < self.in_use
@@ -184,9 +175,7 @@ class WebVersion:
             if loop.time() >= self._retry_at:
                 self._retry_at = loop.time() + _pause(TRY_SECONDS)
                 self._on_retry()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._called.wait()
+            await happens(self._called, LOOK_SECONDS)
             self._called.clear()
 
     async def look(self) -> None:

@@ -52,23 +52,23 @@ def person(number, exists, account="", known=False):
 
 async def test_three_ways_to_the_server_say_all_of_many():
     client = FakeClient({HERE: HERE, ALSO: ALSO})
-    assert await look(client, [HERE, ALSO, NOBODY], OWN) == [
+    assert await look(client, [HERE, ALSO, NOBODY], OWN) == [  # type: ignore[arg-type]
         person(HERE, True, HERE),
         person(ALSO, True, ALSO),
         Person(number=NOBODY, exists=False),
     ]
     assert client.asked == ["contact", "lid", "devices of 2"]
-    assert [one.known for one in await look(client, [HERE], OWN)] == [True]
+    assert [one.known for one in await look(client, [HERE], OWN)] == [True]  # type: ignore[arg-type]
 
 
 async def test_the_servers_own_name_of_an_account_counts():
     client = FakeClient({"+5215512345678": "+525512345678"})
-    assert await look(client, ["+5215512345678"], OWN) == [person("+5215512345678", True, "+525512345678")]
+    assert await look(client, ["+5215512345678"], OWN) == [person("+5215512345678", True, "+525512345678")]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("silent", "exists"), [(("contact",), True), (("contact", "lid"), None), (("lid", "devices of 1"), True)]
 )
 async def test_a_question_without_an_answer_is_no_obstacle(silent, exists):
-    (found,) = await look(FakeClient({HERE: HERE}, silent=silent), [HERE], OWN)
+    (found,) = await look(FakeClient({HERE: HERE}, silent=silent), [HERE], OWN)  # type: ignore[arg-type]
     assert (found.exists, found.account) == (exists, HERE)

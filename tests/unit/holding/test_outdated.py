@@ -22,7 +22,7 @@ class Room:
     def __init__(self):
         self.in_use, self.newer, self.started, self.tasks = 1, False, [], []
         self.gone: set[object] = set()
-        self.room = Outdated(self, lambda held: held.session not in self.gone, self._start, self._spawn)
+        self.room = Outdated(self, lambda held: held.session not in self.gone, self._start, self._spawn)  # type: ignore[arg-type]
 
     async def refused(self, _library):
         return self.newer

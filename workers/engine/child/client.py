@@ -16,6 +16,7 @@ import logging
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -123,24 +124,21 @@ class Client:
             task = await self._neonize.connect(ProxySettings(self._proxy_url) if self._proxy_url else None)
             self._library.kept.append(self._neonize._connect_refs)  # noqa: SLF001
             task.add_done_callback(self._ended)
-            try:
-                async with asyncio.timeout(FIRST_SIGN):
-                    await self._seen.wait()
-            except TimeoutError:
-                pass
+            await self._sign(FIRST_SIGN)
 
     async def stop(self) -> None:
         """Disconnect. Never for a client that shows a QR: that can abort the process.
 
         Takes as long as a dial that is under way, 20 s at most: waited for without the lock if it is the first one.
         """
-        try:
-            async with asyncio.timeout(DIAL):
-                await self._seen.wait()
-        except TimeoutError:
-            pass
+        await self._sign(DIAL)
         async with self._library.lock:
             await asyncio.to_thread(_STOP(("Stop", gocode)), self._neonize.uuid)
+
+    async def _sign(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._seen.wait()
 
     async def pair_phone(self, phone: str) -> str:
         """A pairing code for the E.164 number. Not before the first QR. Raises `ClientError`."""

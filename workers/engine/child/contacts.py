@@ -7,41 +7,20 @@ WhatsApp less when its turn comes. The keys of the devices are fetched by the te
 import asyncio
 import re
 from collections.abc import Awaitable
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from workers.engine.child.happenings import ClientError
 from workers.engine.protocol import Person
+
+if TYPE_CHECKING:
+    from workers.engine.child.client import Client
 
 LID_SERVER = "lid"
 
 T = TypeVar("T")
 
 
-class Asks(Protocol):
-    """The part of a client that answers questions."""
-
-    async def on_whatsapp(self, numbers: list[str]) -> list[tuple[str, str, bool]]:
-        """For each number that the server knows of: the number as asked, its JID, whether it is on WhatsApp."""
-        ...
-
-    async def lid_of(self, number: str) -> str:
-        """The LID of a number by the client's own store, or nothing."""
-        ...
-
-    async def number_of(self, lid: str) -> str:
-        """The number of a LID by the client's own store, or nothing."""
-        ...
-
-    async def learn(self, jids: list[str]) -> None:
-        """Fetch the LIDs of numbers."""
-        ...
-
-    async def devices(self, jids: list[str]) -> int:
-        """Fetch the devices of people; how many there are."""
-        ...
-
-
-async def look(client: Asks, numbers: list[str], own: str) -> list[Person]:
+async def look(client: "Client", numbers: list[str], own: str) -> list[Person]:
     """Ask WhatsApp about these E.164 numbers, for the account with the `own` number. Raises nothing: a question
     without an answer is `exists=None`."""
     known = {number: await _quiet(client.lid_of(number), "") for number in numbers}
@@ -60,7 +39,7 @@ async def look(client: Asks, numbers: list[str], own: str) -> list[Person]:
     return people
 
 
-async def _person(client: Asks, number: str, jid: str, there: bool | None, *, known: bool) -> Person:
+async def _person(client: "Client", number: str, jid: str, there: bool | None, *, known: bool) -> Person:
     if there is False:
         return Person(number=number, exists=False, known=known)
     if jid.endswith(f"@{LID_SERVER}"):

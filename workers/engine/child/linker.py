@@ -9,6 +9,7 @@ import math
 import re
 import socket
 import time
+from contextlib import suppress
 from typing import NoReturn, assert_never
 
 from workers.engine.child import happenings as happen
@@ -214,11 +215,9 @@ class LinkerRun:
         self._look = min(asyncio.get_running_loop().time() + self._silence, self._give_up)
 
     async def _finish(self) -> NoReturn:
-        try:
+        with suppress(TimeoutError):  # everything is in the store; the process ends now anyway
             async with asyncio.timeout(STOP_LIMIT):
                 await self._client.stop()
-        except TimeoutError:
-            pass  # everything is in the store; the process ends now anyway
         await self._pipe.send(Connected())
         leave()
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from workers.engine.child.happenings import ClientError
@@ -73,11 +74,9 @@ class TextTurns:
     async def stop(self, seconds: float) -> None:
         """Let no more texts leave; wait so long for the one that is under way."""
         self._stopped = True
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds), self._turn:
                 pass
-        except TimeoutError:
-            pass
 
     def _obstacle(self, send: Send) -> str | None:
         if self._stopped:

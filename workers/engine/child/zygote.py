@@ -17,20 +17,13 @@ import socket
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import NoReturn, Protocol, assert_never, cast
+from typing import NoReturn, assert_never
 
 from workers.engine.child.confine import confine
 from workers.engine.child.preload import load_library, preload
 from workers.engine.child.process import BUG, arrange_descriptors, die_with, run
-from workers.engine.orders import PACKET, Alive, Died, Fork, Forked, Kill, Options, Role, to_zygote
+from workers.engine.orders import PACKET, Alive, Died, Fork, Forked, Kill, Role, to_zygote
 from workers.engine.protocol import Line
-
-
-class EngineModule(Protocol):
-    """A module that a forked process becomes."""
-
-    async def main(self, pipe: socket.socket, options: Options) -> None:
-        """Live."""
 
 
 @dataclass
@@ -158,8 +151,7 @@ class Zygote:
         async def main(sock: socket.socket) -> None:
             load_library(order.options.library)
             # Imported here, in the child: this loads neonize's library.
-            module = cast(EngineModule, importlib.import_module(names[order.role]))
-            await module.main(sock, order.options)
+            await importlib.import_module(names[order.role]).main(sock, order.options)
 
         run(main)
 
