@@ -4,10 +4,12 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from shared.core.ids import SessionId, WorkerId
+
+_NAMED = "[!.]*"
 
 
 def linking_folder(data: Path, worker: WorkerId | None = None) -> Path:
@@ -16,34 +18,45 @@ def linking_folder(data: Path, worker: WorkerId | None = None) -> Path:
     return all_ / worker if worker else all_
 
 
-class Scratch:
-    """This worker's folder below `folder`. What dead workers have left there is removed."""
+class OwnFolder:
+    """A new folder of this process below `parent`, locked while it lives. Folders there of processes that live no more,
+    named like `leftovers`, are removed."""
 
-    def __init__(self, folder: Path, worker: WorkerId) -> None:
-        all_ = linking_folder(folder)
-        all_.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _remove_leftovers(all_)
+    def __init__(self, parent: Path, name: str, leftovers: str) -> None:
+        for one in parent.glob(leftovers):
+            with suppress(PermissionError):  # another user's
+                if (free := lock(one)) is not None:
+                    shutil.rmtree(one, ignore_errors=True)
+                    os.close(free)
         # Locked before it has a name under which others look for leftovers.
-        new = Path(tempfile.mkdtemp(prefix=".", dir=all_))
+        new = Path(tempfile.mkdtemp(prefix=".", dir=parent))
         self._ours = lock(new)
-        self._folder = new.rename(linking_folder(folder, worker))
+        self.folder = new.rename(parent / name)
+
+    def close(self) -> None:
+        """Remove it with all that is in it. Idempotent."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._ours is not None:
+            os.close(self._ours)
+            self._ours = None
+
+
+class Scratch(OwnFolder):
+    """This worker's folder below `data`. What dead workers have left there is removed: it holds half-made keys."""
+
+    def __init__(self, data: Path, worker: WorkerId) -> None:
+        linking_folder(data).mkdir(parents=True, exist_ok=True, mode=0o700)
+        super().__init__(linking_folder(data), worker, _NAMED)
 
     def path(self, session: SessionId, attempt: int) -> str:
         """Absolute path of the file for one attempt."""
-        return str(self._folder / f"{session}.{attempt}.sqlite3")
+        return str(self.folder / f"{session}.{attempt}.sqlite3")
 
     @staticmethod
     def discard(scratch: str) -> None:
         """Throw an attempt's file away. Idempotent."""
         for suffix in ("", "-wal", "-shm", "-journal"):
             Path(scratch + suffix).unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """Throw away what this worker's attempts have left. Idempotent."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-        if self._ours is not None:
-            os.close(self._ours)
-            self._ours = None
 
 
 def lock(folder: Path) -> int | None:
@@ -62,20 +75,8 @@ def lock(folder: Path) -> int | None:
 
 def in_use(folder: Path) -> bool:
     """True while a living worker uses `folder` (a DATA_DIR)."""
-    for one in _named(folder.resolve() / "linking"):
+    for one in linking_folder(folder).glob(_NAMED):
         if (free := lock(one)) is None:
             return True
         os.close(free)
     return False
-
-
-def _named(folder: Path) -> Iterator[Path]:
-    return folder.glob("[!.]*")
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Throw away the attempts' files of workers that live no more: they hold half-made keys."""
-    for one in _named(folder):
-        if (free := lock(one)) is not None:
-            shutil.rmtree(one, ignore_errors=True)
-            os.close(free)

@@ -15,6 +15,7 @@ import ctypes
 import os
 import pwd
 import resource
+import secrets
 import shutil
 import signal
 import tempfile
@@ -23,10 +24,11 @@ from typing import Any, Self
 
 import structlog
 
+from shared.tasks import cancelled
 from workers.store.device import StoreAway
 from workers.store.postgres.dsn import Server
 from workers.store.postgres.pgbouncer_ini import PORT, configuration
-from workers.store.scratch import lock
+from workers.store.scratch import OwnFolder
 
 log = structlog.get_logger()
 
@@ -63,18 +65,24 @@ class PgBouncer:
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._said = ""
-        self._folder: Path
-        self._ours: int | None = None
+        self._own: OwnFolder
 
     @property
     def library_dsn(self) -> str:
         """For the library; binary parameters keep different sessions' statements apart."""
-        return f"postgres://wa@/wa?host={self._folder}&port={PORT}&sslmode=disable&binary_parameters=yes"
+        return f"postgres://wa@/wa?host={self._own.folder}&port={PORT}&sslmode=disable&binary_parameters=yes"
 
     @property
     def arguments(self) -> dict[str, Any]:
         """For `asyncpg.connect`."""
-        return {"host": str(self._folder), "port": PORT, "database": "wa", "user": "wa", "password": "", "ssl": False}
+        return {
+            "host": str(self._own.folder),
+            "port": PORT,
+            "database": "wa",
+            "user": "wa",
+            "password": "",
+            "ssl": False,
+        }
 
     @property
     def pid(self) -> int | None:
@@ -82,30 +90,22 @@ class PgBouncer:
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
     async def __aenter__(self) -> Self:
-        _remove_leftovers()
-        self._folder, self._ours = _own_folder()
+        self._own = OwnFolder(Path(tempfile.gettempdir()), f"{_PREFIX}{secrets.token_hex(4)}", f"{_PREFIX}*")
+        if (user := _user()) is not None:
+            os.chown(self._own.folder, user.pw_uid, user.pw_gid)
         try:
             await self._start()
         except BaseException:
-            await self.aclose()
+            await self.__aexit__()
             raise
         self._keeper = asyncio.create_task(self._keep())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """End it. Idempotent."""
         if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait({self._keeper})
-            self._keeper = None
+            await cancelled(self._keeper)
         await self._end()
-        shutil.rmtree(self._folder, ignore_errors=True)
-        if self._ours is not None:
-            os.close(self._ours)
-            self._ours = None
+        self._own.close()
 
     async def _keep(self) -> None:
         pause, longest = PAUSES
@@ -130,9 +130,9 @@ class PgBouncer:
 
     async def _start(self) -> None:
         """Returns when it listens."""
-        socket = self._folder / f".s.PGSQL.{PORT}"
+        socket = self._own.folder / f".s.PGSQL.{PORT}"
         socket.unlink(missing_ok=True)
-        descriptor = _in_memory(configuration(self._server, self._folder, self._connections))
+        descriptor = _in_memory(configuration(self._server, self._own.folder, self._connections))
         user = _user()
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -220,22 +220,3 @@ async def _listens(socket: Path) -> bool:
         return False
     writer.close()
     return True
-
-
-def _own_folder() -> tuple[Path, int | None]:
-    """A new folder for the socket, and the lock on it."""
-    new = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}"))
-    if (user := _user()) is not None:
-        os.chown(new, user.pw_uid, user.pw_gid)
-    # Locked before it has the name by which others look for leftovers.
-    ours = lock(new)
-    return new.rename(new.with_name(new.name.removeprefix("."))), ours
-
-
-def _remove_leftovers() -> None:
-    """The folders of workers that were killed; nothing but a socket is in them."""
-    for one in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with contextlib.suppress(PermissionError):  # another user's
-            if (free := lock(one)) is not None:
-                shutil.rmtree(one, ignore_errors=True)
-                os.close(free)
