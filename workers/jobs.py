@@ -164,8 +164,7 @@ class Jobs:
 
     async def _unlink(self, session: SessionId) -> None:
         if not await self._sessions.unlink(session):
-            again = soon_again(f"unlink:{session}", after=FULL_SECONDS)
-            await enqueue(self._redis, keys.QUEUE_SESSIONS, "unlink", session, job_id=again, after=FULL_SECONDS)
+            await enqueue(self._redis, keys.QUEUE_SESSIONS, "unlink", session, after=FULL_SECONDS)
 
     async def unpark(self, _ctx: dict[str, Any], session: str) -> None:
         """Have a parked device held again: an operator says so."""
@@ -185,8 +184,7 @@ class Jobs:
             log.info("company.forgotten", session=session)
             return
         await enqueue(self._redis, keys.QUEUE_SESSIONS, "unlink", session, job_id=f"unlink:{session}")
-        again = soon_again(f"forget:{session}", after=FULL_SECONDS)
-        await enqueue(self._redis, keys.QUEUE_SESSIONS, "forget", session, job_id=again, after=FULL_SECONDS)
+        await enqueue(self._redis, keys.QUEUE_SESSIONS, "forget", session, after=FULL_SECONDS)
 
     async def send(self, _ctx: dict[str, Any], session: str, text: str) -> None:
         """Look at the texts of the session's outbox. A worker that takes the session up looks there as well."""
@@ -216,7 +214,7 @@ class Jobs:
         """Hold a registered device that nobody holds. The queue is looked at only while there is room for another."""
         sid = _session(session)
         if self._sessions.free <= 0:  # the last place was taken since
-            await enqueue(self._redis, keys.QUEUE_RESUME, "resume", sid, job_id=soon_again(f"resume:{sid}"))
+            await enqueue(self._redis, keys.QUEUE_RESUME, "resume", sid)
             return
         # A few at a time and never in step with other workers, so that nobody stampedes WhatsApp or the store.
         async with self._resuming:

@@ -21,7 +21,7 @@ from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
 from shared.core.protocol import Method
 from shared.core.webversion import parse_wish
-from shared.jobs.queue import QueueWorker, client, enqueue, enqueue_all, soon_again
+from shared.jobs.queue import QueueWorker, client, enqueue, enqueue_all
 from shared.jobs.wake import listen_for_calls
 from shared.private import keep_private
 from shared.settings import Settings
@@ -153,7 +153,7 @@ class Worker:
         leases, claims, snapshots = Leases(redis), Claims(redis, news), Snapshots(redis, news)
 
         async def call_sweep() -> None:
-            await enqueue(redis, keys.QUEUE_SESSIONS, "sweep", job_id=soon_again("sweep"))
+            await enqueue(redis, keys.QUEUE_SESSIONS, "sweep")
 
         version = await self._version(redis, engines, linkers)
         switches = Switches(redis, lambda board: self._obey(board, stop, version))
@@ -307,8 +307,7 @@ class Worker:
     async def _offer_at(redis: ArqRedis, session: SessionId, at: int) -> None:
         """Have any worker take the session up at that moment (ms since the epoch)."""
         after = max(0.0, (at - now_ms()) / 1000)
-        job_id = soon_again(f"resume:{session}", after=after)
-        await enqueue(redis, keys.QUEUE_SESSIONS, "resume", session, job_id=job_id, after=after)
+        await enqueue(redis, keys.QUEUE_SESSIONS, "resume", session, after=after)
 
     @staticmethod
     async def _offer(redis: ArqRedis, jobs: list[tuple[Job, SessionId]]) -> None:
@@ -316,7 +315,7 @@ class Worker:
         await enqueue_all(redis, keys.QUEUE_RESUME, "resume", resume)
         for job, session in jobs:
             if job != "resume":
-                await enqueue(redis, keys.QUEUE_SESSIONS, job, session, job_id=soon_again(f"{job}:{session}"))
+                await enqueue(redis, keys.QUEUE_SESSIONS, job, session)
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from shared.core.failures import FailureCode
 from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import DEVICE, State
 from shared.core.protocol import Body, DeviceView, MessageType, Method
-from shared.jobs.queue import enqueue, enqueue_all, soon_again
+from shared.jobs.queue import enqueue, enqueue_all
 from shared.state.claims import REVOKED, Claims, queued
 from shared.state.lease import NOBODY, Lease, Leases
 from shared.state.outbox import WAIT_MS, Outbox
@@ -97,7 +97,7 @@ class Sweeper:
         await self._outbox.end_unconfirmed()
         for session in await answer(self._redis.hkeys(keys.FORGETTING)):  # a wish whose job was lost
             name = session.decode(errors="replace")
-            await enqueue(self._redis, keys.QUEUE_SESSIONS, "forget", name, job_id=soon_again(f"forget:{name}"))
+            await enqueue(self._redis, keys.QUEUE_SESSIONS, "forget", name)
         if away is not None:
             raise away
 
@@ -113,8 +113,7 @@ class Sweeper:
                 state = (await self._snapshots.read(session)).body.state
                 await self._outbox.give_up(session, older_ms=WAIT_MS if state in DEVICE else 0)
             else:
-                job_id = soon_again(f"send:{session}")
-                await enqueue(self._redis, keys.queue_worker(owner), "send", session, "", job_id=job_id)
+                await enqueue(self._redis, keys.queue_worker(owner), "send", session, "")
 
     async def _close_overdue(self) -> None:
         """Onboardings that nobody has ended: all workers were away, or their own is stuck."""
@@ -185,8 +184,7 @@ class Sweeper:
             # Its link was revoked meanwhile: what it led to must not be kept.
             await self._store.note(replace(device, parked=REVOKED), Fence(lease.token))
             await self._end(lease, body, State.FAILED, FailureCode.WRONG_NUMBER, Swept.LINKING)
-            job_id = soon_again(f"unlink:{lease.session}", after=1)
-            await enqueue(self._redis, keys.QUEUE_SESSIONS, "unlink", lease.session, job_id=job_id, after=1)
+            await enqueue(self._redis, keys.QUEUE_SESSIONS, "unlink", lease.session, after=1)
             return
         known = subject.phone or subject.expected
         method, region = body.method or Method.QR, phone.region_of(device.phone)

@@ -15,7 +15,7 @@ from shared.core.apikeys import Scope
 from shared.core.ids import COMPANY_PATTERN, CompanyId, SessionId, company_of, session_of
 from shared.core.lifecycle import DEVICE, State
 from shared.core.protocol import Wire
-from shared.jobs.queue import enqueue, link_job_id, soon_again
+from shared.jobs.queue import enqueue, link_job_id
 from shared.state.forgetting import Forgetting
 from shared.state.lease import Leases
 from shared.state.phones import Phones
@@ -197,4 +197,4 @@ async def forget_company(
     """Have a worker forget the session's company, and end its attempt if one runs."""
     await forgetting.wish(session, by)
     await endings.cancel(session)
-    await enqueue(redis, keys.QUEUE_SESSIONS, "forget", session, job_id=soon_again(f"forget:{session}"))
+    await enqueue(redis, keys.QUEUE_SESSIONS, "forget", session)

@@ -23,7 +23,7 @@ from shared.core.clock import now_ms
 from shared.core.failures import Refused
 from shared.core.ids import SessionId, company_of
 from shared.core.lifecycle import DEVICE, State
-from shared.jobs.queue import enqueue, soon_again
+from shared.jobs.queue import enqueue
 from shared.state.claims import MOST_STARTS, Claims
 from shared.state.cooldowns import Cooldowns, Whose, waits_until
 from shared.state.events import News
@@ -171,7 +171,7 @@ async def unpark(op: Operator, *, company: str, by: str) -> Output:
     if not found or not found[0].parked:
         raise Cannot(f"{session} has no parked device.")
     await record(op, "session.unpark", session, by, session=session)
-    await enqueue(op.redis, keys.QUEUE_SESSIONS, "unpark", session, job_id=soon_again(f"unpark:{session}"))
+    await enqueue(op.redis, keys.QUEUE_SESSIONS, "unpark", session)
     return Output({"session": session}, line(f"{session}: a worker tries its device again."))
 
 

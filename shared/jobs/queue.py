@@ -91,12 +91,16 @@ def client(pool: ConnectionPool) -> ArqRedis:
     return ServiceRedis(pool_or_conn=pool, job_serializer=_dumps, job_deserializer=_loads)
 
 
-async def enqueue(redis: ArqRedis, queue: str, job: str, *ids: str | int, job_id: str, after: float = 0) -> None:
-    """Put `job(*ids)` into `queue` and wake its workers. The same `job_id` twice is one job, until it has run.
+async def enqueue(
+    redis: ArqRedis, queue: str, job: str, *ids: str | int, job_id: str | None = None, after: float = 0
+) -> None:
+    """Put `job(*ids)` into `queue` and wake its workers. The same `job_id` twice is one job, until it has run. Without
+    one, the same job twice within a few seconds is one: see `soon_again`.
 
     It starts `after` seconds at the earliest. Raises redis' own errors when Redis stays away for longer than the pool's retries.
     """
-    await enqueue_all(redis, queue, job, {job_id: ids}, after=after)
+    name = job_id or soon_again(":".join(map(str, (job, *ids))), after)
+    await enqueue_all(redis, queue, job, {name: ids}, after=after)
 
 
 async def enqueue_all(

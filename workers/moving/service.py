@@ -14,7 +14,7 @@ from arq.connections import ArqRedis
 from shared import settings
 from shared.core import keys
 from shared.core.ids import SessionId, WorkerId
-from shared.jobs.queue import client, enqueue, soon_again
+from shared.jobs.queue import client, enqueue
 from shared.settings import Settings
 from shared.state import pool as redis_pool
 from shared.state.lease import HEARTBEAT_MS, Lease, Leases
@@ -73,7 +73,7 @@ class Service:
 
     async def offer(self, session: SessionId) -> None:
         """Have a worker take the session up."""
-        await enqueue(self.redis, keys.QUEUE_SESSIONS, "resume", session, job_id=soon_again(f"resume:{session}"))
+        await enqueue(self.redis, keys.QUEUE_SESSIONS, "resume", session)
 
     async def record(self, event: str, by: str, detail: str = "", session: SessionId | None = None) -> None:
         """Write an act into the operators' timeline, and into the session's if it is about one."""
