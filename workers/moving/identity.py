@@ -5,8 +5,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
+
 from workers.moving.baileys import BaileysSession, NotImportable, decode
-from workers.moving.curve import is_signed, public_of, typed, untyped
+from workers.moving.curve import clamped, is_signed, public_of, typed, untyped
 from workers.moving.verdicts import Level, MoveFinding
 
 _JID = re.compile(r"(\d+)(?:[._]\d+)?:(\d+)@s\.whatsapp\.net")
@@ -29,30 +33,45 @@ class KeyPair:
         return len(self.private) == 32 and public_of(self.private) == self.public
 
 
+#: Columns of whatsmeow's device table that are fields of a device.
+_PAIRS = ("noise_key", "identity_key", "signed_pre_key")
+_NUMBERS = ("registration_id", "signed_pre_key_id")
+_BYTES = ("signed_pre_key_sig", "adv_key", "adv_details", "adv_account_sig", "adv_account_sig_key", "adv_device_sig")
+_TEXTS = ("platform", "push_name")
+
+
 @dataclass(frozen=True, slots=True)
 class ForeignDevice:
-    """A device as another client keeps it. `details` is the phone's ADVDeviceIdentity, `linked_at` its time in seconds."""
+    """A device as another client keeps it. `adv_details` is the phone's ADVDeviceIdentity, `linked_at` its time in
+    seconds."""
 
     number: str
     device: int
     lid_user: str
     registration_id: int
-    noise: KeyPair
-    identity: KeyPair
-    signed_prekey: KeyPair
-    signed_prekey_id: int
-    signed_prekey_signature: bytes
-    adv_secret: bytes
-    details: bytes
-    account_signature: bytes
-    account_key: bytes
-    device_signature: bytes
+    noise_key: KeyPair
+    identity_key: KeyPair
+    signed_pre_key: KeyPair
+    signed_pre_key_id: int
+    signed_pre_key_sig: bytes
+    adv_key: bytes
+    adv_details: bytes
+    adv_account_sig: bytes
+    adv_account_sig_key: bytes
+    adv_device_sig: bytes
     platform: str
     push_name: str
-    next_prekey: int
-    first_unuploaded: int
     linked_at: int
     hosted: bool
+    next_prekey: int = 1
+    first_unuploaded: int = 1
+
+    @property
+    def row(self) -> dict[str, object]:
+        """Its row in whatsmeow's device table."""
+        pairs = {name: clamped(getattr(self, name).private) for name in _PAIRS}
+        plain = {name: getattr(self, name) for name in (*_NUMBERS, *_BYTES, *_TEXTS)}
+        return {"jid": self.jid, "lid": self.lid, "business_name": "", **pairs, **plain}
 
     @property
     def jid(self) -> str:
@@ -77,32 +96,24 @@ def read_device(creds: Mapping[str, Any]) -> ForeignDevice:
         raise NotImportable("it was never linked to the end (no account in creds)")
     try:
         signed = creds["signedPreKey"]
-        details = decode(account["details"])
         signers = creds.get("signalIdentities") or []
         account_key = account.get("accountSignatureKey") or (signers[0]["identifierKey"] if signers else "")
-        told = _numbers(details)
-        lid = _LID.fullmatch(str(me.get("lid") or ""))
         return ForeignDevice(
-            number=named[1],
-            device=int(named[2]),
-            lid_user=lid[1] if lid else "",
+            **_named(named, me.get("lid"), decode(account["details"])),
             registration_id=int(creds["registrationId"]),
-            noise=_pair(creds["noiseKey"]),
-            identity=_pair(creds["signedIdentityKey"]),
-            signed_prekey=_pair(signed["keyPair"]),
-            signed_prekey_id=int(signed["keyId"]),
-            signed_prekey_signature=decode(signed["signature"]),
-            adv_secret=decode(creds["advSecretKey"]),
-            details=details,
-            account_signature=decode(account["accountSignature"]),
-            account_key=untyped(decode(account_key)),
-            device_signature=decode(account.get("deviceSignature") or ""),
+            noise_key=_pair(creds["noiseKey"]),
+            identity_key=_pair(creds["signedIdentityKey"]),
+            signed_pre_key=_pair(signed["keyPair"]),
+            signed_pre_key_id=int(signed["keyId"]),
+            signed_pre_key_sig=decode(signed["signature"]),
+            adv_key=decode(creds["advSecretKey"]),
+            adv_account_sig=decode(account["accountSignature"]),
+            adv_account_sig_key=untyped(decode(account_key)),
+            adv_device_sig=decode(account.get("deviceSignature") or ""),
             platform=str(creds.get("platform") or ""),
             push_name=str(me.get("name") or ""),
             next_prekey=int(creds.get("nextPreKeyId") or 1),
             first_unuploaded=int(creds.get("firstUnuploadedPreKeyId") or 1),
-            linked_at=told.get(2, 0),
-            hosted=told.get(5) == 1,
         )
     except NotImportable:
         raise
@@ -111,25 +122,25 @@ def read_device(creds: Mapping[str, Any]) -> ForeignDevice:
 
 
 def _signed_itself(one: ForeignDevice) -> bool:
-    told = one.details + one.identity.public + one.account_key
+    told = one.adv_details + one.identity_key.public + one.adv_account_sig_key
     prefixes = {_DEVICE_PREFIX[one.hosted], _DEVICE_PREFIX[False]}
-    return any(is_signed(one.identity.public, prefix + told, one.device_signature) for prefix in prefixes)
+    return any(is_signed(one.identity_key.public, prefix + told, one.adv_device_sig) for prefix in prefixes)
 
 
 #: Conditions that hold of every device, and the meaning of each that does not.
 _MUST: tuple[tuple[Callable[[ForeignDevice], bool], str], ...] = (
-    (lambda one: one.noise.fits, "the halves of the noise key do not belong together"),
-    (lambda one: one.identity.fits, "the halves of the identity key do not belong together"),
-    (lambda one: one.signed_prekey.fits, "the halves of the signed prekey do not belong together"),
+    (lambda one: one.noise_key.fits, "the halves of the noise key do not belong together"),
+    (lambda one: one.identity_key.fits, "the halves of the identity key do not belong together"),
+    (lambda one: one.signed_pre_key.fits, "the halves of the signed prekey do not belong together"),
     (
-        lambda one: is_signed(one.identity.public, typed(one.signed_prekey.public), one.signed_prekey_signature),
+        lambda one: is_signed(one.identity_key.public, typed(one.signed_pre_key.public), one.signed_pre_key_sig),
         "the signed prekey is not signed by the identity key",
     ),
     (
         lambda one: is_signed(
-            one.account_key,
-            _ACCOUNT_PREFIX[one.hosted] + one.details + one.identity.public,
-            one.account_signature,
+            one.adv_account_sig_key,
+            _ACCOUNT_PREFIX[one.hosted] + one.adv_details + one.identity_key.public,
+            one.adv_account_sig,
         ),
         "the phone did not sign this identity key: the creds are of two sessions",
     ),
@@ -153,36 +164,12 @@ def inspect_row(jid: str, row: Mapping[str, Any]) -> tuple[ForeignDevice | None,
     if named is None:
         return None, [MoveFinding(Level.STOP, "its jid names no linked device")]
 
-    def pair(column: str) -> KeyPair:
-        private = bytes(row[column])
-        return KeyPair(private, public_of(private))
-
     try:
-        details = bytes(row["adv_details"])
-        told = _numbers(details)
-        lid = _LID.fullmatch(str(row.get("lid") or ""))
-        device = ForeignDevice(
-            number=named[1],
-            device=int(named[2]),
-            lid_user=lid[1] if lid else "",
-            registration_id=int(row["registration_id"]),
-            noise=pair("noise_key"),
-            identity=pair("identity_key"),
-            signed_prekey=pair("signed_pre_key"),
-            signed_prekey_id=int(row["signed_pre_key_id"]),
-            signed_prekey_signature=bytes(row["signed_pre_key_sig"]),
-            adv_secret=bytes(row["adv_key"]),
-            details=details,
-            account_signature=bytes(row["adv_account_sig"]),
-            account_key=bytes(row["adv_account_sig_key"]),
-            device_signature=bytes(row["adv_device_sig"]),
-            platform=str(row.get("platform") or ""),
-            push_name=str(row.get("push_name") or ""),
-            next_prekey=1,
-            first_unuploaded=1,
-            linked_at=told.get(2, 0),
-            hosted=told.get(5) == 1,
-        )
+        fields = _named(named, row.get("lid"), bytes(row["adv_details"]))
+        fields |= {name: KeyPair(bytes(row[name]), public_of(bytes(row[name]))) for name in _PAIRS}
+        fields |= {name: int(row[name]) for name in _NUMBERS} | {name: bytes(row[name]) for name in _BYTES}
+        fields |= {name: str(row.get(name) or "") for name in _TEXTS}
+        device = ForeignDevice(**fields)
     except (KeyError, TypeError, ValueError):
         return None, [MoveFinding(Level.STOP, "its keys are damaged")]
     return device, [MoveFinding(Level.STOP, text) for holds, text in _MUST if not holds(device)]
@@ -210,30 +197,20 @@ def _pair(value: Mapping[str, object]) -> KeyPair:
     return KeyPair(decode(value["private"]), untyped(decode(value["public"])))
 
 
+def _named(jid: re.Match[str], lid: object, details: bytes) -> dict[str, Any]:
+    """The fields of a device that come of its names and of the phone's ADVDeviceIdentity. Raises ValueError."""
+    found, told = _LID.fullmatch(str(lid or "")), _numbers(details)
+    names = {"number": jid[1], "device": int(jid[2]), "lid_user": found[1] if found else ""}
+    return {**names, "adv_details": details, "linked_at": told.get(2, 0), "hosted": told.get(5) == 1}
+
+
 def _numbers(message: bytes) -> dict[int, int]:
     """The number fields of a protobuf message. Raises ValueError if it is none."""
-    found: dict[int, int] = {}
-    at = 0
-
-    def varint() -> int:
-        nonlocal at
-        value = shift = 0
-        while True:
-            if at >= len(message) or shift > 63:
-                raise ValueError("the message ends early")
-            byte = message[at]
-            at += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-
-    while at < len(message):
-        key = varint()
-        if key & 7 == 0:
-            found[key >> 3] = varint()
-        elif key & 7 == 2:
-            at += varint()
-        else:
-            raise ValueError("the message has a field of an unknown kind")
-    return found
+    whole = Empty()
+    try:
+        whole.ParseFromString(message)
+    except DecodeError as error:
+        raise ValueError("the message is none of protobuf") from error
+    fields = UnknownFieldSet(whole)
+    every = (fields[place] for place in range(len(fields)))
+    return {field.field_number: field.data for field in every if field.wire_type == 0}

@@ -70,7 +70,7 @@ def _to_state(entry: Record, device: ForeignDevice) -> dict[str, Any] | None:
         return None
     pending = entry.get("pendingPreKey")
     return {
-        "LocalIdentityPublic": _text(typed(device.identity.public)),
+        "LocalIdentityPublic": _text(typed(device.identity_key.public)),
         "LocalRegistrationID": device.registration_id,
         "NeedsRefresh": False,
         "PendingKeyExchange": None,

@@ -48,33 +48,10 @@ class _Tables:
 def rows_of(session: BaileysSession, device: ForeignDevice) -> tuple[Rows, Counter[str]]:
     """The rows of the session's device, and how many values of each kind they carry or had to leave out."""
     tables = _Tables()
-    _put_device(tables, device)
+    tables.put("device", device.jid, **device.row)
     for convert in (_put_prekeys, _put_contacts, _put_groups, _put_numbers, _put_app_state, _put_tokens):
         convert(tables, session, device)
     return tables.rows(), tables.counts
-
-
-def _put_device(tables: _Tables, device: ForeignDevice) -> None:
-    tables.put(
-        "device",
-        device.jid,
-        jid=device.jid,
-        lid=device.lid,
-        registration_id=device.registration_id,
-        noise_key=clamped(device.noise.private),
-        identity_key=clamped(device.identity.private),
-        signed_pre_key=clamped(device.signed_prekey.private),
-        signed_pre_key_id=device.signed_prekey_id,
-        signed_pre_key_sig=device.signed_prekey_signature,
-        adv_key=device.adv_secret,
-        adv_details=device.details,
-        adv_account_sig=device.account_signature,
-        adv_account_sig_key=device.account_key,
-        adv_device_sig=device.device_signature,
-        platform=device.platform,
-        business_name="",
-        push_name=device.push_name,
-    )
 
 
 def _put_prekeys(tables: _Tables, session: BaileysSession, device: ForeignDevice) -> None:
@@ -95,7 +72,7 @@ def _put_prekeys(tables: _Tables, session: BaileysSession, device: ForeignDevice
 
 def _put_contacts(tables: _Tables, session: BaileysSession, device: ForeignDevice) -> None:
     if device.lid_user:
-        _put_identity(tables, device, f"{device.lid_user}_1:0", device.account_key)
+        _put_identity(tables, device, f"{device.lid_user}_1:0", device.adv_account_sig_key)
     for name, value in session.of("identity-key").items():
         with tables.record("identities"):
             _put_identity(tables, device, _address(name), untyped(decode(value)))

@@ -19,7 +19,7 @@ from shared.state.pool import answer
 from workers.moving import baileys
 from workers.moving.baileys import BaileysSession, NotImportable
 from workers.moving.files import jids_in, read_device_rows, read_rows, version_of
-from workers.moving.identity import ForeignDevice, inspect, inspect_row
+from workers.moving.identity import inspect, inspect_row
 from workers.moving.rows import Rows, rows_of
 from workers.moving.verdicts import Candidate, Level, MoveFinding
 
@@ -86,7 +86,7 @@ def _of_rows(jid: str, found: Rows, touched: float) -> Candidate:
         text = "no prekeys here: if the old service keeps keys in a second database, name it with --keys"
         findings = [*findings, MoveFinding(Level.WARN, text)]
     counts = Counter({table: len(some) for table, some in found.items() if table not in {"device", "lid_map"}})
-    linked_at = device.linked_at * 1000 if isinstance(device, ForeignDevice) else 0
+    linked_at = device.linked_at * 1000 if device is not None else 0
     return Candidate(jid.partition("@")[0], jid, findings, counts, touched, linked_at, lambda: found)
 
 
