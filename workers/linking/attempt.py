@@ -72,6 +72,9 @@ class Parts:
 class Attempt:
     """One attempt, an owner of its session's lease."""
 
+    outlasts_redis = False
+    """Nobody can be shown anything without Redis, and another worker begins anew."""
+
     def __init__(self, parts: Parts, session: SessionId, *, first: int, room: bool = True) -> None:
         """`first`: its number when this worker took it; it grows when the attempt begins anew here. `room`: whether there
         is a place to hold what it links; if not, its owner is told before he scans."""
@@ -89,24 +92,24 @@ class Attempt:
             c.HangUp: self._hang_up,
             c.Learn: self._learn,
             c.Advance: self._advance,
-            c.Show: self._show,
+            c.Show: lambda effect: self._page.show(self._course.body, effect),
             c.End: self._end,
             c.ClaimCode: self._claim_code,
             c.AskCode: self._ask_code,
             c.BookRefusal: self._book_refusal,
-            c.ForgetPhone: self._forget_phone,
+            c.ForgetPhone: lambda _: parts.claims.forget_phone(session),
             c.AlertNoCode: self._alert_no_code,
             c.ReportDeath: self._report_death,
             c.Judge: self._judge,
             c.Adopt: self._adopt,
             c.SpendLink: self._spend,
             c.LogOutDevice: self._log_out,
-            c.HoldLinked: self._hold,
-            c.CoolPhone: self._cool,
+            c.HoldLinked: lambda effect: parts.adopt(self._page.lease, effect.device, effect.body, effect.verified),
+            c.CoolPhone: lambda effect: parts.cooldowns.until(effect.phone, effect.until),
             c.SeekNewer: self._seek_newer,
-            c.GiveLeaseBack: self._release,
-            c.Restart: self._restart,
-            c.UnlinkAgain: self._unlink_again,
+            c.GiveLeaseBack: lambda _: parts.ownership.release(self._page.lease),
+            c.Restart: lambda effect: parts.restart(session, effect.method),
+            c.UnlinkAgain: lambda _: parts.unlink(session),
         }
 
     def order(self, order: Order, attempt: int | None = None) -> None:
@@ -114,11 +117,6 @@ class Attempt:
         late, and the page has gone on."""
         if attempt is None or attempt >= self._first:
             self._inbox.put_nowait(order)
-
-    @property
-    def outlasts_redis(self) -> bool:
-        """Nobody can be shown anything without Redis, and another worker begins anew."""
-        return False
 
     def lost(self) -> None:
         """The lease is lost: the linker dies now, whatever the driver waits for."""
@@ -232,9 +230,6 @@ class Attempt:
         log.info("attempt.again", session=self._session, why=effect.why)
         return self._began()
 
-    async def _show(self, effect: c.Show) -> None:
-        await self._page.show(self._course.body, effect)
-
     async def _end(self, effect: c.End) -> None:
         course = self._course
         await self._page.end(course, effect)
@@ -289,9 +284,6 @@ class Attempt:
         await self._give_code_back()
         return c.CodeDenied(effect.why.code, retry_at, effect.raw)
 
-    async def _forget_phone(self, _: c.ForgetPhone) -> None:
-        await self._parts.claims.forget_phone(self._session)
-
     async def _alert_no_code(self, effect: c.AlertNoCode) -> None:
         sentry.no_code(effect.code, session=self._session, phone=effect.phone, raw=effect.raw)
 
@@ -334,12 +326,6 @@ class Attempt:
         await self._parts.refuse(self._page.lease, effect.device, REFUSE_SECONDS)
         return c.LoggedOut()
 
-    async def _hold(self, effect: c.HoldLinked) -> None:
-        await self._parts.adopt(self._page.lease, effect.device, effect.body, effect.verified)
-
-    async def _cool(self, effect: c.CoolPhone) -> None:
-        await self._parts.cooldowns.until(effect.phone, effect.until)
-
     async def _seek_newer(self, effect: c.SeekNewer) -> c.NewerSought:
         versions, is_there = self._parts.versions, False
         assert self._connection is not None, "it has spoken"  # noqa: S101
@@ -347,12 +333,3 @@ class Attempt:
             async with asyncio.timeout(self._course.limits.newer / 1000):
                 is_there = await versions.refused(self._connection.library)
         return c.NewerSought(is_there, versions.next_try, effect.raw)
-
-    async def _release(self, _: c.GiveLeaseBack) -> None:
-        await self._parts.ownership.release(self._page.lease)
-
-    async def _restart(self, effect: c.Restart) -> None:
-        await self._parts.restart(self._session, effect.method)
-
-    async def _unlink_again(self, _: c.UnlinkAgain) -> None:
-        await self._parts.unlink(self._session)
