@@ -40,6 +40,7 @@ from shared.state.switches import Board, Switches
 from shared.state.webrevision import WebRevisions
 from shared.tasks import cancelled
 from shared.telemetry import logs, sentry
+from shared.wa import Wa
 from workers.capacity import capacity, memory_mb
 from workers.delivery import Webhooks
 from workers.engine.pool import LinkerPool
@@ -229,7 +230,7 @@ class Worker:
                 holders.watch(most.holder_mb),
                 Tidying(store, lambda: sessions.devices).run(),
                 media.run(),
-                Report(redis, self.id, places, sessions, store, version, media, most.sessions, engines).run(),
+                Report(Wa(redis), self.id, places, sessions, store, version, media, most.sessions, engines).run(),
                 self._sweep_now_and_then(redis, call_sweep),
                 *(one.async_run() for one in queues),
             )

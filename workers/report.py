@@ -2,10 +2,10 @@
 
 import asyncio
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from shared import VERSION
@@ -53,31 +53,20 @@ def memory_bytes(pids: list[int]) -> int:
     return total
 
 
+@dataclass(frozen=True)
 class Report:
-    """Writes the report of one worker until cancelled."""
+    """Writes the report of one worker until cancelled. `most`: sessions that it may hold."""
 
-    def __init__(
-        self,
-        redis: Redis,
-        worker: WorkerId,
-        places: Places,
-        sessions: Sessions,
-        store: DeviceStore,
-        version: WebVersion,
-        media: MediaHost,
-        most: int,
-        engines: Engines,
-    ) -> None:
-        self._wa = Wa(redis)
-        self._worker = worker
-        self._places = places
-        self._sessions = sessions
-        self._store = store
-        self._version = version
-        self._media = media
-        self._most = most
-        self._engines = engines
-        self._started = now_ms()
+    wa: Wa
+    worker: WorkerId
+    places: Places
+    sessions: Sessions
+    store: DeviceStore
+    version: WebVersion
+    media: MediaHost
+    most: int
+    engines: Engines
+    started: int = field(default_factory=now_ms)
 
     async def run(self) -> None:
         """Survives every fault of Redis. `lagMs` is how late the loop woke up: above some hundred, it is overloaded."""
@@ -98,27 +87,27 @@ class Report:
         fields = {
             "version": VERSION,
             "engine": ENGINE,
-            "started": self._started,
+            "started": self.started,
             "at": now_ms(),
             "clockMs": skew_ms(),
-            "attempts": self._places.taken,
-            "maxAttempts": self._places.most,
-            "sessions": len(self._sessions),
-            "maxSessions": self._most,
+            "attempts": self.places.taken,
+            "maxAttempts": self.places.most,
+            "sessions": len(self.sessions),
+            "maxSessions": self.most,
             "memoryMB": memory // 2**20,
             "processes": len(family),
             "lagMs": round(lag * 1000),
-            "store": "away" if self._store.away else "ok",
-            "client": self._version.health.value,
-            "clientAgeDays": round(self._version.age_days),
-            "webRevision": self._version.in_use,
-            "webSource": self._version.source,
-            "outdated": self._sessions.outdated,
-            "mediaAway": self._media.away,
-            "mediaMissed": self._media.without,
-            "held": self._engines.held,
-            "quarantined": ",".join(self._sessions.quarantined),
+            "store": "away" if self.store.away else "ok",
+            "client": self.version.health.value,
+            "clientAgeDays": round(self.version.age_days),
+            "webRevision": self.version.in_use,
+            "webSource": self.version.source,
+            "outdated": self.sessions.outdated,
+            "mediaAway": self.media.away,
+            "mediaMissed": self.media.without,
+            "held": self.engines.held,
+            "quarantined": ",".join(self.sessions.quarantined),
         }
         told = [[name, str(value)] for name, value in fields.items()]
-        names = {"worker": keys.worker(self._worker)}
-        await self._wa("report", names=names, looks=True, fields=told, ttl=keys.WORKER_TTL)
+        names = {"worker": keys.worker(self.worker)}
+        await self.wa("report", names=names, looks=True, fields=told, ttl=keys.WORKER_TTL)
