@@ -7,10 +7,9 @@ import importlib.metadata
 import json
 import sqlite3
 import tempfile
-from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -45,12 +44,12 @@ class RestoreVerdict(StrEnum):
     FENCED = "REFUSED: somebody else took the session up meanwhile"
 
 
-@dataclass(frozen=True, slots=True)
-class RestoredDevice:
-    """One device of a backup, and its verdict."""
-
-    company: str
-    verdict: RestoreVerdict
+_REFUSED: dict[type[Exception], RestoreVerdict] = {
+    StoreFenced: RestoreVerdict.FENCED,
+    DeviceTaken: RestoreVerdict.TAKEN,
+    NotImportable: RestoreVerdict.BROKEN,
+}
+_GOOD = frozenset({RestoreVerdict.RESTORED, RestoreVerdict.COULD_BE, RestoreVerdict.THERE})
 
 
 async def back_up(asked: argparse.Namespace) -> int:
@@ -99,23 +98,20 @@ async def restore(asked: argparse.Namespace) -> int:
             template = Template(Path(folder))
             await template.make()
             async with service.alive() as leases:
-                results = [
-                    await _restore_one(service, leases, one, files.get(one.company), template.file, dry=asked.dry_run)
+                results = {
+                    one.company: await _restore_one(
+                        service, leases, one, files.get(one.company), template.file, dry=asked.dry_run
+                    )
                     for one in told.devices
                     if not asked.only or one.company in asked.only
-                ]
+                }
             if not asked.dry_run:
                 await _restore_receivers(service, told, results)
                 await service.record("store.restored", asked.by, f"{len(results)} devices")
-    for one in results:
-        say(
-            json.dumps({"company": one.company, "verdict": one.verdict.name.lower()})
-            if asked.json
-            else f"{one.company}: {one.verdict.value}"
-        )
-    counts = Counter(one.verdict for one in results)
-    good = counts[RestoreVerdict.RESTORED] + counts[RestoreVerdict.COULD_BE] + counts[RestoreVerdict.THERE]
-    return exit_code(good, len(results))
+    for company, verdict in results.items():
+        as_json = {"company": company, "verdict": verdict.name.lower()}
+        say(json.dumps(as_json) if asked.json else f"{company}: {verdict.value}")
+    return exit_code(sum(verdict in _GOOD for verdict in results.values()), len(results))
 
 
 def _key_of(service: Service) -> BackupKey:
@@ -173,11 +169,11 @@ async def _receivers(service: Service) -> dict[str, dict[str, str]]:
     return found
 
 
-async def _restore_receivers(service: Service, told: BackupList, results: list[RestoredDevice]) -> None:
+async def _restore_receivers(service: Service, told: BackupList, results: dict[str, RestoreVerdict]) -> None:
     """Those of restored companies that have none now."""
     receivers = Receivers(service.config, service.redis)
     known = {one.value for one in EventType}
-    for company in (one.company for one in results if one.verdict is RestoreVerdict.RESTORED):
+    for company in (one for one, verdict in results.items() if verdict is RestoreVerdict.RESTORED):
         kept = told.receivers.get(company)
         if kept and await receivers.own(CompanyId(company)) is None:
             events = frozenset(EventType(one) for one in kept.get("events", "").split() if one in known)
@@ -186,7 +182,7 @@ async def _restore_receivers(service: Service, told: BackupList, results: list[R
 
 async def _restore_one(
     service: Service, leases: Leases, kept: KeptDevice, file: Path | None, template: Path, *, dry: bool
-) -> RestoredDevice:
+) -> RestoreVerdict:
     """Put one device back, unless it would fight with what lives."""
     session = session_of(CompanyId(kept.company))
     verdict = await _judge(service, leases, session, kept)
@@ -195,25 +191,21 @@ async def _restore_one(
     if verdict is None and dry:
         verdict = RestoreVerdict.COULD_BE
     if verdict is not None or file is None:
-        return RestoredDevice(kept.company, verdict or RestoreVerdict.BROKEN)
+        return verdict or RestoreVerdict.BROKEN
     lease = await leases.acquire(session, service.me)
     if lease is None:
-        return RestoredDevice(kept.company, RestoreVerdict.HELD)
+        return RestoreVerdict.HELD
     try:
         rows = await asyncio.to_thread(read_device_rows, file, kept.jid)
         device = await service.put(lease, template, kept.jid, rows, kept.linked_at, kept.parked)
         await service.store.note(replace(device, again_at=kept.again_at, told=kept.told), Fence(lease.token))
-    except StoreFenced:
-        return RestoredDevice(kept.company, RestoreVerdict.FENCED)
-    except DeviceTaken:
-        return RestoredDevice(kept.company, RestoreVerdict.TAKEN)
-    except NotImportable:
-        return RestoredDevice(kept.company, RestoreVerdict.BROKEN)
+    except tuple(_REFUSED) as error:
+        return _REFUSED[type(error)]
     finally:
         await leases.release(lease)
     if not kept.parked:
         await service.offer(session)
-    return RestoredDevice(kept.company, RestoreVerdict.RESTORED)
+    return RestoreVerdict.RESTORED
 
 
 async def _judge(service: Service, leases: Leases, session: SessionId, kept: KeptDevice) -> RestoreVerdict | None:
