@@ -208,7 +208,8 @@ class Client:
 
         def subscribe(event: Any, translate: Any) -> None:
             async def handler(_: Any, message: Any) -> None:
-                put(translate(message))
+                if (happening := translate(message)) is not None:
+                    put(happening)
                 self._seen.set()
 
             client.event(event)(handler)
@@ -226,22 +227,10 @@ class Client:
             ev.ConnectFailureEv,
             lambda m: self._refused(LostReason.REFUSED, f"{ConnectFailureReason.Name(m.Reason)} {m.Message}".strip()),
         )
-
         if receipts:
-
-            async def on_receipt(_: Any, message: Any) -> None:
-                receipt = _RECEIPTS.get(message.Type)
-                if receipt is not None and not message.MessageSource.IsFromMe:
-                    put(happen.Receipted(receipt, tuple(message.MessageIDs), _ms(message.Timestamp)))
-
-            client.event(ev.ReceiptEv)(on_receipt)
-
+            subscribe(ev.ReceiptEv, _receipted)
         if inbound:
-
-            async def on_message(_: Any, message: Any) -> None:
-                put(happen.Mail(message))
-
-            client.event(ev.MessageEv)(on_message)
+            subscribe(ev.MessageEv, happen.Mail)
 
         async def on_qr(_: Any, text: bytes) -> None:
             put(happen.QrShown(text.decode()))
@@ -331,6 +320,13 @@ def _props(name: str) -> DeviceProps:
     # initialSyncMaxMessagesPerChat (20) = 1: the library knows it, neonize's message does not yet.
     little.MergeFromString(b"\xa0\x01\x01")
     return DeviceProps(os=name, platformType=DeviceProps.CHROME, requireFullSync=False, historySyncConfig=little)
+
+
+def _receipted(message: Any) -> Happening | None:
+    receipt = _RECEIPTS.get(message.Type)
+    if receipt is None or message.MessageSource.IsFromMe:
+        return None
+    return happen.Receipted(receipt, tuple(message.MessageIDs), _ms(message.Timestamp))
 
 
 def _logged_out(message: Any) -> Happening:
