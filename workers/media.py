@@ -1,4 +1,4 @@
-"""WhatsApp's media host, which is another than the one that sessions connect to.
+"""Watch over WhatsApp's media host. Sessions connect to another host.
 
 History and contacts come from there. If a proxy or a firewall does not lead there, sessions look linked and may hear
 nothing: what comes after a file that cannot be fetched waits. So the worker looks for itself.
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 HOST = "https://mmg.whatsapp.net/"
 SECONDS = 15.0
-"""For the host's answer."""
+"""Longest wait for the host's answer."""
 LOOK_SECONDS = 300.0
 AWAY_SECONDS = 30.0
 """Until the next look: usually, and while the host cannot be reached."""

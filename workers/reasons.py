@@ -15,7 +15,7 @@ from shared.telemetry import scrub
 from workers.engine.protocol import LostReason
 
 MOST_SAID = 200
-"""So many characters of what WhatsApp says reach the timeline."""
+"""Most characters of WhatsApp's own words that reach the timeline."""
 
 
 class Verdict(StrEnum):

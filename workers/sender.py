@@ -27,7 +27,7 @@ from shared.state.events import Due
 from shared.state.receivers import Receiver
 
 TIMEOUT_SECONDS = 10.0
-"""For a whole try: looking up, connecting, sending, and the status line of the answer."""
+"""Limit of a whole try: look-up, connection, request, and the status line of the answer."""
 KEPT_SECONDS = 30.0
 """A connection that was silent for so long is not used again."""
 

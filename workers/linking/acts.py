@@ -260,7 +260,7 @@ def end_resting(turn: T, state: State, event: str) -> None:
 
 
 def expire(turn: T) -> None:
-    """Nobody scanned in time."""
+    """End an attempt whose QRs nobody has scanned in time."""
     end_resting(turn, State.EXPIRED, "attempt.expired")
 
 

@@ -43,9 +43,9 @@ __all__ = ["Attempt", "Order", "Parts"]
 log = structlog.get_logger()
 
 REFUSE_SECONDS = 30.0
-"""For the log-out of a device that must not stay."""
+"""Longest log-out of a device that must not stay."""
 OLD_SECONDS = 8.0
-"""The same for one of before: somebody waits at the page meanwhile."""
+"""Longest log-out of the session's earlier device: the owner waits at the page meanwhile."""
 _STRANGER = frozenset({Whose.COMPANY, Whose.ADDRESS})
 
 
@@ -73,7 +73,7 @@ class Attempt:
     """One attempt, an owner of its session's lease."""
 
     outlasts_redis = False
-    """Nobody can be shown anything without Redis, and another worker begins anew."""
+    """Without Redis an attempt can show nothing, and another worker begins anew."""
 
     def __init__(self, parts: Parts, session: SessionId, *, first: int, room: bool = True) -> None:
         """`first`: its number when this worker took it; it grows when the attempt begins anew here. `room`: whether there

@@ -13,7 +13,7 @@ T = Turn[Course]
 
 
 def subject_of(turn: T) -> Subject:
-    """Whom the attempt is about. A Redis that lost its memory shall not cost us what we know."""
+    """The attempt's subject. If Redis has lost its memory, what the attempt knows counts."""
     happening, known = turn.event, turn.course.subject
     return (
         happening.subject if isinstance(happening, c.Learned) and (happening.subject.link or not known.link) else known

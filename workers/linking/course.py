@@ -93,7 +93,7 @@ class Began(Datum):
 
 
 class Learned(Datum):
-    """Whom the attempt is about, and what was asked for; no `method` when only the subject was looked at."""
+    """The attempt's subject, and the method that was asked for; None if only the subject was read."""
 
     subject: Subject
     method: Method | None = None

@@ -1,5 +1,5 @@
-"""A backup as it lies on a disk: one file in the format of age (age-encryption.org), and in it a tar with a list of what there
-is, and one device file for each company. Whoever has the key needs no program of ours to open it:
+"""The file of a backup: in the format of age (age-encryption.org), and in it a tar with one device file for each company
+and a list of them. A holder of the key needs no program of ours to open it:
 `age -d -i key.txt FILE | tar -tz`.
 """
 
@@ -165,7 +165,7 @@ def unpack(source: Path, key: BackupKey, folder: Path) -> tuple[BackupList, dict
 
 
 def _parts(tar: tarfile.TarFile, folder: Path) -> Iterator[tuple[str, Path]]:
-    """The parts that a backup has, written to names of ours: whoever knows the recipient can make such a file."""
+    """Unpack the parts of a backup under names of our own: anybody who knows the recipient can make such a file."""
     for number, info in enumerate(tar):
         company = info.name.removeprefix(_FOLDER).removesuffix(".sqlite3")
         is_list = info.name == _LIST

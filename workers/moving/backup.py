@@ -170,7 +170,7 @@ async def _receivers(service: Service) -> dict[str, dict[str, str]]:
 
 
 async def _restore_receivers(service: Service, told: BackupList, results: dict[str, RestoreVerdict]) -> None:
-    """Those of restored companies that have none now."""
+    """Give the restored companies their receivers back, unless they have one now."""
     receivers = Receivers(service.config, service.redis)
     known = {one.value for one in EventType}
     for company in (one for one, verdict in results.items() if verdict is RestoreVerdict.RESTORED):

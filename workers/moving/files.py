@@ -113,7 +113,7 @@ def read_device_rows(database: Path, jid: str) -> Rows:
 
 
 def read_rows(database: Path, jid: str) -> Rows:
-    """The same of a database that need not hold the device itself. Raises NotImportable.
+    """Every row that names the device `jid`, in a database that need not hold the device itself. Raises NotImportable.
 
     Its tables name their device in the column `jid` or `our_jid`.
     """

@@ -64,7 +64,7 @@ class MoveScreen:
         say(f"{wanted} of {len(judged)} can be taken over.{' Nothing was written.' if dry else ''}")
 
     def begin(self, count: int) -> None:
-        """So many devices come now."""
+        """Note the number of devices that are taken over now."""
         self._count = count
 
     def taken(self, one: Taken) -> None:

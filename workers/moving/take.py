@@ -21,13 +21,13 @@ from workers.moving.watch import BAD, WHY, MoveOutcome, Watch
 from workers.store.device import DeviceTaken, Fence, StoredDevice, StoreFenced
 
 LOGIN_SECONDS = 60.0
-"""A worker with room takes a device up within seconds."""
+"""Longest wait for the login. A worker with room takes a device up within seconds."""
 BACK_SECONDS = 10.0
 """A connection that is away at the last look may come back for so long."""
 MOST_BAD = 3
 """A batch stops after so many devices in a row that did not stay: the old service is probably back."""
 _LEASE_SECONDS = LEASE_MS // 1000 + 3
-"""The lease of an import that was killed lapses in less."""
+"""Longest wait for a lease: that of an import that was killed lapses in less."""
 EXPORTED_EVENT = "device.exported"
 _LOST = frozenset({EXPORTED_EVENT, f"session.{LostReason.REPLACED.value}"})
 """Events after which another client may act as the device."""
@@ -47,7 +47,7 @@ class Taken:
 
     @property
     def session(self) -> SessionId:
-        """The company's."""
+        """The session of the company."""
         return session_of(CompanyId(self.judged.company))
 
 

@@ -134,7 +134,7 @@ class JudgedDevice:
 
     @property
     def remarks(self) -> str:
-        """Whatever else is worth knowing."""
+        """The other findings, in one line."""
         return "; ".join(one.text for one in self.findings if one.level is not Level.STOP)
 
 

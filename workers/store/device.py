@@ -47,7 +47,7 @@ class StoredDevice:
 
 
 class StoreAway(OSError):
-    """The store is out of reach for now; the text holds no secret. Says nothing about any device: try again."""
+    """The store is out of reach for now, which says nothing of any device: try again. The text holds no secret."""
 
 
 class StoreRefused(Exception):
@@ -83,8 +83,8 @@ class Fence:
 
 
 class DeviceStore(ABC):
-    """Where linked devices live. Every call is durable when it returns, and raises `StoreAway` or another `OSError`
-    when the store is out of reach. Every write names its right, and raises `StoreFenced` when a newer one is known."""
+    """A place for linked devices. Every call is durable when it returns, and raises `StoreAway` or another `OSError`
+    if the store is out of reach. Every write names its right, and raises `StoreFenced` if the store knows a newer one."""
 
     def __init__(self, scratch: Scratch) -> None:
         self._scratch = scratch

@@ -37,7 +37,7 @@ from workers.store.scratch import Scratch, in_use
 
 REGISTRY = "registry.sqlite3"
 SECONDS = 300.0
-"""For a statement: a device of years has some ten thousand rows."""
+"""Limit of one statement: a device of years has some ten thousand rows."""
 
 
 class CannotMove(Exception):

@@ -15,7 +15,7 @@ PATIENCE_SECONDS = 25.0
 
 
 async def check(config: Settings) -> int:
-    """Opens the store; 1 when that does not work."""
+    """Open the store, and print how that went. Returns the exit code: 1 if the store cannot be used."""
     stop = asyncio.Event()
     asyncio.get_running_loop().call_later(PATIENCE_SECONDS, stop.set)
     try:
@@ -47,7 +47,7 @@ async def _way(config: Settings) -> str:
     """The workers' way to Postgres, as a line for the report; nothing for files."""
     if config.database_url is None:
         return ""
-    from workers.store.postgres import pgbouncer  # as in store_open: only where there is a Postgres
+    from workers.store.postgres import pgbouncer  # as in open.py: only where there is a Postgres
     from workers.store.postgres.dsn import server_of
     from workers.store.postgres.reach import Way, way_to
 

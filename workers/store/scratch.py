@@ -1,4 +1,4 @@
-"""The throw-away files into which attempts pair, one folder a worker; no host needs to keep them."""
+"""Throw-away files into which attempts pair: one locked folder for each worker. No host needs to keep them."""
 
 import fcntl
 import os
@@ -13,7 +13,7 @@ _NAMED = "[!.]*"
 
 
 def linking_folder(data: Path, worker: WorkerId | None = None) -> Path:
-    """Where attempts pair below DATA_DIR; those of one worker."""
+    """The folder below DATA_DIR into which attempts pair: all of it, or one worker's part."""
     all_ = data.resolve() / "linking"
     return all_ / worker if worker else all_
 

@@ -47,7 +47,7 @@ _COLUMNS = "session, jid, linked_at, parked, token, again_at, told"
 
 
 def devices_folder(data: Path) -> Path:
-    """Where the device files lie below DATA_DIR."""
+    """The folder of the device files below DATA_DIR."""
     return data.resolve() / "devices"
 
 
@@ -227,7 +227,7 @@ def _check_fence(registry: sqlite3.Connection, device: StoredDevice, token: int)
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """A disk that is full or a file that is locked is a store that is away."""
+    """Raise `StoreAway` for a disk that is full or a file that is locked."""
     try:
         yield
     except sqlite3.Error as error:

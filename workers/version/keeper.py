@@ -36,9 +36,9 @@ from workers.version.source import FoundRevision, NoRevision
 log = structlog.get_logger()
 
 LOOK_SECONDS = 20.0
-"""Between two looks at what other workers have found."""
+"""Pause between two looks at what other workers have found."""
 TRY_SECONDS = 600.0
-"""Between two questions to WhatsApp, and between two tries of a refused session while nothing helps."""
+"""Pause between two questions to WhatsApp, and between two tries of a refused session while nothing helps."""
 JITTER = 0.1
 DAY_SECONDS = 86_400.0
 FIRST_HOUR = 3600.0
@@ -149,7 +149,7 @@ class WebVersion:
         return False
 
     def accepted(self, library: str | None) -> None:
-        """WhatsApp has taken a process with this library: it is not refused, or only for some accounts."""
+        """Note that WhatsApp takes a process with this library: it is not refused, or only for some accounts."""
         revision = self._revision_of(library)
         if revision == self._refused:
             self._refused = self._told = -1
@@ -243,7 +243,7 @@ class WebVersion:
             await self._revisions.found(found.number, found.source)
 
     async def _fall_back(self) -> None:
-        """WhatsApp cannot be asked: the last copy on disk is better than nothing."""
+        """If WhatsApp cannot be asked, use the last copy on disk."""
         assert self._library is not None, "looked at by _renew"  # noqa: S101
         kept = await asyncio.to_thread(newest_copy, self._library, self._folder)
         if kept > self._known:
@@ -286,7 +286,7 @@ class WebVersion:
         return self.own if library is None else int(Path(library).parent.name)
 
     async def _tell(self, revision: int) -> None:
-        """Nothing newer helps: somebody must look. Told once a day, by one worker."""
+        """Tell Sentry that nothing newer helps, so that an operator looks: once a day, by one worker."""
         if self._told == revision:
             return
         self._told = revision

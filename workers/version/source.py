@@ -26,7 +26,7 @@ _IN_PAGE = re.compile(rb'"client_revision":(\d{9,10}),')
 _IN_SCRIPT = re.compile(rb'\\?"client_revision\\?":\s*(\d{9,10})\b')
 _MOST = 4 << 20
 SECONDS = 10.0
-"""For each of the two requests, from the dial to the last byte."""
+"""Limit of each of the two requests, from the dial to the last byte."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ T = TypeVar("T")
 
 
 async def look(client: "Client", numbers: list[str], own: str) -> list[Person]:
-    """Ask WhatsApp about these E.164 numbers, for the account with the `own` number. Raises nothing: a question
-    without an answer is `exists=None`."""
+    """Ask WhatsApp about E.164 `numbers`, for the account with the number `own`. Raises nothing: without an answer a
+    person has `exists=None`."""
     known = {number: await _quiet(client.lid_of(number), "") for number in numbers}
     new = [number for number in numbers if not known[number]]
     answers, _ = await asyncio.gather(

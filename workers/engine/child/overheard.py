@@ -12,7 +12,7 @@ from workers.engine.child.happenings import Oddity, ReceiverMissed
 from workers.engine.protocol import Remark
 
 MOST_SAID = 300
-"""So many characters of what WhatsApp says are kept."""
+"""Most characters of WhatsApp's words that are kept."""
 
 
 @dataclass(frozen=True, slots=True)

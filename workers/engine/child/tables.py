@@ -15,7 +15,7 @@ from workers.engine.child.client import Client, Library
 from workers.engine.orders import Options
 
 NOWHERE = "http://127.0.0.1:1"
-"""Nobody listens on port 1: dials are refused at once, and nothing goes to WhatsApp."""
+"""Address of no server: dials are refused at once, and nothing goes to WhatsApp."""
 
 
 async def main(output: int) -> NoReturn:

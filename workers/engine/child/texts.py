@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from workers.engine.child.session import Session
 
 ANSWER_LIMIT = 40.0
-"""For WhatsApp's answer to a text, in seconds. The library waits for 75 s at each of its steps, and sends no other text
+"""Longest wait for WhatsApp's answer to a text, in seconds. The library waits for 75 s at each of its steps, and sends no other text
 of the session meanwhile: so the session is connected anew then. A text without an answer may still arrive."""
 
 MOST_ANSWERS = 4

@@ -34,7 +34,7 @@ MOST = 2
 IDLE_SECONDS = 5.0
 CONNECT_SECONDS = 10.0
 COMMAND_SECONDS = 10.0
-"""For one statement. Shorter than PgBouncer lets one wait for a connection (30 s): ours can be tried again."""
+"""Limit of one statement. PgBouncer lets a client wait longer for a connection (30 s), but ours can be tried again."""
 
 #: Classes of SQLSTATE that tell of the server's state rather than of our statement: connection, resources,
 #: intervention, system; a deadlock or failed serialisation; a server that only reads (a fail-over); a login that was

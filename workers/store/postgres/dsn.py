@@ -55,7 +55,7 @@ class Server:
     sslrootcert: str | None = None
 
     def arguments(self) -> dict[str, Any]:
-        """For `asyncpg.connect`."""
+        """Arguments of `asyncpg.connect`."""
         return {
             "host": self.host,
             "port": self.port,
@@ -66,9 +66,9 @@ class Server:
         }
 
     def library_dsn(self, *, pooled: bool) -> str:
-        """For the library. Always with binary parameters: without, a transaction pooler mixes up statements of different
-        sessions. A pooler refuses every further parameter, so only without one the server is asked to close idle
-        connections; the library opens them anew when it needs them."""
+        """DSN for the library. It always asks for binary parameters: without them a transaction pooler mixes up the
+        statements of different sessions. A pooler refuses every further parameter. So the server is asked to close idle
+        connections only if there is no pooler; the library opens them anew when it needs them."""
         options = {"sslmode": self.sslmode, "binary_parameters": "yes"}
         if self.sslrootcert is not None:
             options["sslrootcert"] = self.sslrootcert

@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 READY_SECONDS = 5.0
 STOP_SECONDS = 1.0
-"""For a polite end; newer versions wait for their clients, which are gone by then."""
+"""Longest wait for an orderly end. Newer versions wait for their clients, which are gone by then."""
 PAUSES = (0.1, 5.0)
 _PLACES = (
     Path("/usr/sbin"),
@@ -69,12 +69,12 @@ class PgBouncer:
 
     @property
     def library_dsn(self) -> str:
-        """For the library; binary parameters keep different sessions' statements apart."""
+        """DSN for the library. Its binary parameters keep the statements of different sessions apart."""
         return f"postgres://wa@/wa?host={self._own.folder}&port={PORT}&sslmode=disable&binary_parameters=yes"
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """For `asyncpg.connect`."""
+        """Arguments of `asyncpg.connect`."""
         return {
             "host": str(self._own.folder),
             "port": PORT,
@@ -197,7 +197,7 @@ def _in_memory(text: str) -> int:
 
 
 def _user() -> pwd.struct_passwd | None:
-    """Whom it runs as, if not as us."""
+    """The user that PgBouncer runs as; None for our own. It refuses to run as root."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):

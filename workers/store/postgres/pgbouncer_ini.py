@@ -11,7 +11,7 @@ MOST_CLIENTS = 2000
 
 
 def configuration(server: Server, folder: Path, connections: int) -> str:
-    """For at most `connections` to `server`, with a socket in `folder`. Holds the password."""
+    """The file's text: a socket in `folder`, and at most `connections` to `server`. It holds the password."""
     real = {
         "host": server.host,
         "port": str(server.port),

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 OLDEST_DIRECT = 14
 """The first Postgres that closes idle connections by itself."""
 TRIES = 30
-"""Turns of two clients, until it is believed that a pooler gives each a connection of its own."""
+"""Turns of two clients; if they share no connection by then, the pooler gives each one of its own."""
 
 
 class Way(StrEnum):

@@ -1,8 +1,8 @@
 """Linked devices in Postgres: one set of the library's tables for all companies, and a registry beside them.
 
 A session thus moves between hosts. Attempts still pair into a throw-away SQLite file (812 commits to a far database would
-take 6 to 12 s); `adopt` copies the finished device over in one transaction. How sessions reach Postgres is decided by
-`store_open.py`; here are the reads and writes.
+take 6 to 12 s); `adopt` copies the finished device over in one transaction. `reach.py` decides how sessions reach Postgres; here
+are the reads and writes.
 """
 
 import asyncio
@@ -30,9 +30,9 @@ PERSIST_SECONDS = 25.0
 cannot be asked again."""
 PAUSES = (0.25, 2.0)
 LOOK_AGAIN_SECONDS = 0.5
-"""After a call that found the store away, until the next may try."""
+"""Pause between a call that found the store away and the next try."""
 PROBE_SECONDS = 30.0
-"""Between probes; each occupies a connection of the pool for some seconds."""
+"""Pause between probes; each occupies a connection of the pool for some seconds."""
 
 _DEVICE = "SELECT session, jid, linked_at, parked, token, again_at, told FROM wa_devices"
 _CLAIM = (
@@ -78,20 +78,20 @@ WHERE lid NOT IN (SELECT name FROM known WHERE name IS NOT NULL) AND pn NOT IN (
 
 @dataclass(slots=True)
 class RetryPace:
-    """Lets one pass every `seconds`, in turn."""
+    """Lets one caller pass every `seconds`, each in turn."""
 
     seconds: float
     _next: float = 0.0
 
     async def wait(self) -> None:
-        """Until it is our turn."""
+        """Wait for the caller's turn."""
         now = asyncio.get_running_loop().time()
         turn = self._next = max(now, self._next + self.seconds)
         await asyncio.sleep(turn - now)
 
 
 class PostgresStore(DeviceStore):
-    """See `DeviceStore`. All tables exist already; `library_dsn` is what holders are given."""
+    """See `DeviceStore`. The tables must exist; holders open devices by `library_dsn`."""
 
     def __init__(self, connections: Connections, library_dsn: str, scratch: Scratch, *, pace: float = 0.0) -> None:
         """`pace`: seconds between two starts, for when each leaves connections behind for a while."""
@@ -195,8 +195,8 @@ class PostgresStore(DeviceStore):
         )
 
     async def _persist(self, write: Callable[[], Awaitable[object]], fence: Fence) -> None:
-        """Until it is written, or the lease is lost. `write` is idempotent: a commit whose answer was lost is done once
-        more. Raises `StoreFenced` between two tries."""
+        """Make a write until it succeeds, for `PERSIST_SECONDS`. `write` is idempotent: a commit whose answer was lost is
+        made again. Raises `StoreFenced` if the lease is lost between two tries, and `StoreAway`."""
         pause, longest = PAUSES
         until = asyncio.get_running_loop().time() + PERSIST_SECONDS
         while True:

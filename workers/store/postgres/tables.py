@@ -107,7 +107,7 @@ async def ensure(connections: Connections, dsn: str) -> None:
 
 
 async def _by_the_library(connection: Connection, dsn: str) -> int:
-    """The version of the tables that the library has made."""
+    """Have the library make its tables; their version. Raises `StoreAway` if something is missing afterwards."""
     with tempfile.TemporaryDirectory(prefix="wa-tables-") as folder:
         file = str(Path(folder, "wanted.sqlite3"))
         said = await make_tables(pairing_name(file), dsn)
