@@ -215,10 +215,10 @@ class Client:
             client.event(event)(handler)
 
         subscribe(ev.PairStatusEv, self._paired)
-        subscribe(ev.ConnectedEv, lambda _: happen.LoggedIn())
-        subscribe(ev.DisconnectedEv, lambda _: happen.Cut())
-        subscribe(ev.KeepAliveTimeoutEv, lambda _: happen.Silent())
-        subscribe(ev.KeepAliveRestoredEv, lambda _: happen.Answering())
+        subscribe(ev.ConnectedEv, lambda _: happen.Pulse.LOGGED_IN)
+        subscribe(ev.DisconnectedEv, lambda _: happen.Pulse.CUT)
+        subscribe(ev.KeepAliveTimeoutEv, lambda _: happen.Pulse.SILENT)
+        subscribe(ev.KeepAliveRestoredEv, lambda _: happen.Pulse.ANSWERING)
         subscribe(ev.LoggedOutEv, _logged_out)
         subscribe(ev.StreamReplacedEv, lambda _: happen.LoginRefused(LostReason.REPLACED, "stream replaced"))
         subscribe(ev.TemporaryBanEv, lambda m: self._refused(LostReason.BANNED, f"code {m.Code}", m.Expire or None))
@@ -293,7 +293,7 @@ class Client:
         elif "ConnectFailure" in detail:
             self.happenings.put_nowait(self._refused(LostReason.REFUSED, detail))
         elif _UNTOLD.search(detail):
-            self.happenings.put_nowait(happen.Deaf())
+            self.happenings.put_nowait(happen.Pulse.DEAF)
         else:
             self.happenings.put_nowait(happen.Over(detail))
         self._seen.set()

@@ -1,5 +1,6 @@
 """Reports of a client of the library, in our types: `client.py` translates, the linker and the holder decide."""
 
+from enum import Enum
 from typing import Any
 
 from shared.core.datum import Datum
@@ -37,20 +38,17 @@ class PairingRefused(Datum):
     detail: str
 
 
-class LoggedIn(Datum):
-    """Logged in, with the keys uploaded."""
+class Pulse(Enum):
+    """News of the connection."""
 
-
-class Cut(Datum):
-    """The connection is gone; the library tries again by itself."""
-
-
-class Silent(Datum):
-    """The server has not answered pings for some 30 s; after 3 minutes the library reconnects."""
-
-
-class Answering(Datum):
-    """The server answers pings again."""
+    LOGGED_IN = "logged-in"  # with the keys uploaded
+    CUT = "cut"  # the connection is gone; the library tries again by itself
+    SILENT = "silent"  # no answer to pings for some 30 s; after 3 minutes the library connects anew
+    ANSWERING = "answering"  # to pings, again
+    DEAF = "deaf"
+    """The client is of no more use, and the device is well: to be connected anew. A text got no answer in time, and the
+    library sends no other of the session until it gives this one up; or the library could not tell of something, and
+    tells of nothing more."""
 
 
 class ReceiverMissed(Datum):
@@ -89,14 +87,6 @@ class Mail(Datum):
     event: Any
 
 
-class Deaf(Datum):
-    """The client is of no more use, and the device is well: to be connected anew.
-
-    A text got no answer in time, and the library sends no other of the session until it gives this one up; or the library
-    could not tell of something, and tells of nothing more.
-    """
-
-
 class Over(Datum):
     """The client's thread has ended: it could not start, or broke, or was stopped (then `detail` is empty)."""
 
@@ -104,7 +94,8 @@ class Over(Datum):
 
 
 Happening = (
-    Receipted
+    Pulse
+    | Receipted
     | ReceiverMissed
     | Oddity
     | Mail
@@ -112,11 +103,6 @@ Happening = (
     | WordSaid
     | PairingDone
     | PairingRefused
-    | LoggedIn
-    | Cut
-    | Silent
-    | Answering
     | LoginRefused
-    | Deaf
     | Over
 )

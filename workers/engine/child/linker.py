@@ -168,7 +168,7 @@ class LinkerRun:
             case happen.PairingDone(jid=jid, lid=lid, platform=platform, business_name=business_name):
                 self._expect_login()
                 await self._pipe.send(Paired(jid=jid, lid=lid, platform=platform, business_name=business_name))
-            case happen.LoggedIn():
+            case happen.Pulse.LOGGED_IN:
                 await self._finish()
             case happen.PairingRefused(detail=detail):
                 await self._end(detail)
@@ -180,11 +180,11 @@ class LinkerRun:
                     await self._end(detail)
                 # The new login could not even begin: again, soon.
                 self._look = asyncio.get_running_loop().time() + 1
-            case happen.Deaf() | happen.Receipted() | happen.Mail():
+            case happen.Pulse.DEAF | happen.Receipted() | happen.Mail():
                 raise AssertionError("a linker sends no texts")
             case happen.ReceiverMissed() | happen.Oddity():
                 pass  # the library has messages of its own, for the phone; whoever holds the device tells of the rest
-            case happen.Cut() | happen.Silent() | happen.Answering():
+            case happen.Pulse.CUT | happen.Pulse.SILENT | happen.Pulse.ANSWERING:
                 pass  # after the consent a cut is part of it; silence is dealt with by the clock
             case _:
                 assert_never(happening)

@@ -98,7 +98,7 @@ class Session:
 
     def restart(self) -> None:
         """Connect anew: the library waits for an answer that does not come, and sends nothing meanwhile."""
-        self.client.happenings.put_nowait(happen.Deaf())
+        self.client.happenings.put_nowait(happen.Pulse.DEAF)
 
     def release(self, patience: float = 5.0, detail: str = "") -> None:
         """Ask it to go; `live` returns soon, when the text that is under way has been answered, for which `patience`
@@ -129,9 +129,9 @@ class Session:
         while True:
             happening = await self.client.happenings.get()
             match happening:
-                case happen.LoggedIn() | happen.Answering():
+                case happen.Pulse.LOGGED_IN | happen.Pulse.ANSWERING:
                     await self._rise()
-                case happen.Cut() | happen.Silent():
+                case happen.Pulse.CUT | happen.Pulse.SILENT:
                     await self._fall()
                 case happen.LoginRefused(reason=reason, detail=detail, until=until):
                     return self._lost(reason, detail, until)
@@ -149,7 +149,7 @@ class Session:
                 case happen.Mail(event=event):
                     if (line := inbound.read(self.name, event)) is not None:
                         await self.tell(line)
-                case happen.Deaf():
+                case happen.Pulse.DEAF:
                     await self._fall()
                     return None
                 case happen.PairingDone() | happen.PairingRefused():
