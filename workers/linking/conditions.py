@@ -7,7 +7,7 @@ from workers.engine import protocol as pipe
 from workers.linking import course as c
 from workers.linking.course import Course
 from workers.reasons import Verdict
-from workers.rules import Turn, When
+from workers.rules import Turn
 
 T = Turn[Course]
 
@@ -51,12 +51,8 @@ def shown_already(turn: T) -> bool:
     return text in {body.qr and body.qr.text, body.code and body.code.text}
 
 
-def _verdict(verdict: Verdict) -> When[Course]:
-    def condition(turn: T) -> bool:
-        said: Verdict = reasons.of_word(turn.event.word).verdict
-        return said is verdict
-
-    return condition
+def _is(turn: T, verdict: Verdict) -> bool:
+    return reasons.of_word(turn.event.word).verdict is verdict
 
 
 def may_begin_anew(turn: T) -> bool:
@@ -66,12 +62,12 @@ def may_begin_anew(turn: T) -> bool:
 
 def word_says_again(turn: T) -> bool:
     """The library's word means that a fresh connection may succeed, and one may still be made."""
-    return _verdict(Verdict.AGAIN)(turn) and may_begin_anew(turn)
+    return _is(turn, Verdict.AGAIN) and may_begin_anew(turn)
 
 
 def word_says_outdated(turn: T) -> bool:
     """WhatsApp refuses the version that our client claims."""
-    return _verdict(Verdict.OUTDATED)(turn)
+    return _is(turn, Verdict.OUTDATED)
 
 
 def login_is_outdated(turn: T) -> bool:
@@ -92,13 +88,12 @@ def newer_not_revived(turn: T) -> bool:
 def rotation_is_over(turn: T) -> bool:
     """The QRs have run out. Before their time, the same word means that we were cut off."""
     dies = turn.course.rotation.dies
-    used_up = _verdict(Verdict.USED_UP)(turn)
-    return used_up and bool(dies) and turn.now > dies - turn.course.limits.used_up_early
+    return _is(turn, Verdict.USED_UP) and bool(dies) and turn.now > dies - turn.course.limits.used_up_early
 
 
 def word_is_an_end(turn: T) -> bool:
     """The library's word ends the attempt."""
-    return not _verdict(Verdict.GO_ON)(turn)
+    return not _is(turn, Verdict.GO_ON)
 
 
 def not_said_yet(turn: T) -> bool:
