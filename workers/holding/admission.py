@@ -93,7 +93,7 @@ class Admission:
         if held.tenure.fresh:
             self._carrier.dwell(held)
         if held.tenure.phase is TenurePhase.LEAVING:
-            await self._carrier.give_up_at(held, t.GiveUpAt(held.tenure.leave_by))
+            self._carrier.give_up_at(held, t.GiveUpAt(held.tenure.leave_by))
         await self._carrier.start_if_ours(held, t.StartAgain("session.resuming"))
 
     async def _taken_up(self, device: StoredDevice) -> HeldSession | None:

@@ -51,25 +51,25 @@ class Carrier:
         self._roster = roster
         self._settling = settling
         self._outdated = outdated
-        self._carry: dict[type, Callable[[HeldSession, Any], Awaitable[object]]] = {
+        self._carry: dict[type, Callable[[HeldSession, Any], Awaitable[object] | None]] = {
             t.Tell: self._tell,
             t.TellRemark: self._tell_remark,
-            t.Dwell: self._dwell_anew,
+            t.Dwell: lambda held, _: self.feed_later(held, DWELL_SECONDS, Sign.DWELT, "dwell"),
             t.TellVerified: self._tell_verified,
             t.TellEnd: roster.record.last,
             t.StartAgain: self.start_if_ours,
-            t.RetryIn: self._retry_in,
+            t.RetryIn: self._arm_retry,
             t.SendLogOut: self._send_log_out,
-            t.Disconnect: self._disconnect,
+            t.Disconnect: lambda held, _: holders.release(held.session),
             t.GiveUpAt: self.give_up_at,
-            t.Settle: self._settle,
+            t.Settle: lambda held, _: self.feed_later(held, SETTLED_SECONDS, Sign.SETTLED, "settled"),
             t.ParkDevice: self._park,
             t.UnparkDevice: self._unpark,
             t.ForgetDevice: self.forget,
-            t.CoolNumber: self._cool,
+            t.CoolNumber: lambda held, effect: links.cooldowns.until(held.device.phone, effect.until),
             t.Offer: self._offer,
-            t.AwaitVersion: self._await_version,
-            t.CutTexts: self._cut_texts,
+            t.AwaitVersion: lambda held, effect: outdated.refused(held, effect.library),
+            t.CutTexts: lambda held, _: roster.sending.cut(held.session),
             t.WakeTexts: self._wake_texts,
         }
 
@@ -81,7 +81,8 @@ class Carrier:
         if held.tenure.phase is not TenurePhase.ONLINE:
             held.online.clear()
         for effect in effects:
-            await self._carry[type(effect)](held, effect)
+            if (work := self._carry[type(effect)](held, effect)) is not None:
+                await work
 
     async def feed_safely(self, held: HeldSession, event: SessionEvent) -> bool:
         """Feed an event, and try again what the store or Redis could not take. True if the session is still ours."""
@@ -184,18 +185,9 @@ class Carrier:
             self._links.media.missed(held.session)
         await self._roster.record.remark(held, effect)
 
-    async def _retry_in(self, held: HeldSession, effect: t.RetryIn) -> None:
-        self._arm_retry(held, effect)
-
-    async def _await_version(self, held: HeldSession, effect: t.AwaitVersion) -> None:
-        await self._outdated.refused(held, effect.library)
-
     def dwell(self, held: HeldSession) -> None:
         left = DWELL_SECONDS - (now_ms() - held.device.linked_at) / 1000
         self.feed_later(held, left, Sign.DWELT, "dwell")
-
-    async def _dwell_anew(self, held: HeldSession, _: t.Dwell) -> None:
-        self.feed_later(held, DWELL_SECONDS, Sign.DWELT, "dwell")
 
     async def _tell_verified(self, held: HeldSession, _: t.TellVerified) -> None:
         if await self._roster.record.verified(held):
@@ -229,14 +221,8 @@ class Carrier:
 
         held.later(UNLINK_SECONDS, unanswered)
 
-    async def _disconnect(self, held: HeldSession, _: t.Disconnect) -> None:
-        await self._holders.release(held.session)
-
-    async def give_up_at(self, held: HeldSession, effect: t.GiveUpAt) -> None:
+    def give_up_at(self, held: HeldSession, effect: t.GiveUpAt) -> None:
         self.feed_later(held, (effect.by - now_ms()) / 1000, Sign.LATE, "late")
-
-    async def _settle(self, held: HeldSession, _: t.Settle) -> None:
-        self.feed_later(held, SETTLED_SECONDS, Sign.SETTLED, "settled")
 
     async def _park(self, held: HeldSession, effect: t.ParkDevice) -> None:
         held.device = replace(held.device, parked=effect.why, again_at=effect.again_at)
@@ -258,16 +244,10 @@ class Carrier:
         self._roster.take_out(held)
         held.over.set()
 
-    async def _cool(self, held: HeldSession, effect: t.CoolNumber) -> None:
-        await self._links.cooldowns.until(held.device.phone, effect.until)
-
     async def _offer(self, held: HeldSession, effect: t.Offer) -> None:
         if self._links.offer is not None:
             await self._links.offer(held.session, effect.at)
 
-    async def _cut_texts(self, held: HeldSession, _: t.CutTexts) -> None:
-        self._roster.sending.cut(held.session)
-
-    async def _wake_texts(self, held: HeldSession, _: t.WakeTexts) -> None:
+    def _wake_texts(self, held: HeldSession, _: t.WakeTexts) -> None:
         held.online.set()
         self._roster.sending.wake(held)

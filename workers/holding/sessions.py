@@ -63,7 +63,9 @@ class Sessions:
         self._roster = Roster(links, holders)
         self._held = self._roster.held
         self._sending = self._roster.sending
-        self._outdated = Outdated(versions, self._roster.holds, self._try_again, links.spawn)
+        self._outdated = Outdated(
+            versions, self._roster.holds, lambda held: self._carrier.feed(held, Sign.RETRY), links.spawn
+        )
         settling = Settling(holders, most, links.spawn)
         self._carrier = Carrier(links, holders, self._roster, settling, self._outdated)
         self._admission = Admission(links, self._roster, self._carrier, most, reserved)
@@ -105,7 +107,7 @@ class Sessions:
         tenure = refusing(now_ms(), round(seconds * 1000))
         held = HeldSession(self._roster, lease, device, self._links.body(device), tenure)
         self._held[device.session] = held
-        await self._carrier.give_up_at(held, t.GiveUpAt(tenure.leave_by))
+        self._carrier.give_up_at(held, t.GiveUpAt(tenure.leave_by))
         await self._carrier.start(held)
         await held.over.wait()
         await self._carrier.forget(held)
@@ -271,9 +273,6 @@ class Sessions:
     def quarantined(self) -> list[SessionId]:
         """The sessions that have a process of their own, as their logins seem to kill it."""
         return sorted(session for session, held in self._held.items() if held.quarantined)
-
-    async def _try_again(self, held: HeldSession) -> None:
-        await self._carrier.feed(held, Sign.RETRY)
 
 
 class _Passing:
