@@ -74,7 +74,7 @@ class Ownership:
         """`on_lapsed` is called when somebody's lease has lapsed, and when Redis is back after an absence; `on_beat`
         after every renewal, with the seconds for which whatever acts under the leases may go on without another."""
         self._leases = leases
-        self._worker = worker
+        self.worker = worker
         self._on_lapsed = on_lapsed
         self._on_beat = on_beat
         self._owned: dict[SessionId, _Owned] = {}
@@ -91,25 +91,16 @@ class Ownership:
         self._taken = 0
         self._differed = 0
         self._resting = False
-        self._cut_off = False
+        self.cut_off = False
+        """Redis did not take the last heartbeat: what is written now would only wait."""
         self._woken = asyncio.Event()
         self._went_back = False
         self.on_alone: Callable[[], Awaitable[None]] = _nothing
-
-    @property
-    def cut_off(self) -> bool:
-        """Redis did not take the last heartbeat: what is written now would only wait."""
-        return self._cut_off
 
     def another_server(self) -> None:
         """Redis is another server than before, which may know an older state: look now."""
         self._went_back = True
         self._woken.set()
-
-    @property
-    def worker(self) -> WorkerId:
-        """Whose leases these are."""
-        return self._worker
 
     def owner(self, session: SessionId) -> Owner | None:
         """The owner that acts for the session here."""
@@ -126,7 +117,7 @@ class Ownership:
             return None
         self._acquiring.add(session)
         try:
-            lease = await self._leases.acquire(session, self._worker, attempt=attempt)
+            lease = await self._leases.acquire(session, self.worker, attempt=attempt)
             if lease is not None:
                 self._left.pop(session, None)
                 self._owned[session] = _Owned(lease, owner)
@@ -173,7 +164,7 @@ class Ownership:
         """Wait for the next heartbeat, if the last one is too old to act by: a process that was stopped for seconds learns
         only then what it has lost. If Redis is away, nobody can tell, and nothing is waited for."""
         age = asyncio.get_running_loop().time() - self._renewed
-        if self._cut_off or not self._renewed or age < GIVE_UP_MS / 1000:
+        if self.cut_off or not self._renewed or age < GIVE_UP_MS / 1000:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(GIVE_UP_MS / 1000), self._beaten:
@@ -252,7 +243,7 @@ class Ownership:
                 # enough to connect, once nothing is left to be given up.
                 until = began + HEARTBEAT_MS / 1000 if alone else max(give_up_at, began + 0.5)
                 async with asyncio.timeout_at(until):
-                    was_away = self._cut_off
+                    was_away = self.cut_off
                     await self._beat()
                 self._renewed, alone = began, False
                 self._on_beat(ALIVE_SECONDS - (loop.time() - began))
@@ -260,7 +251,7 @@ class Ownership:
                     log.info("heartbeat.back")
                     await self._on_lapsed()
             except (RedisError, OSError, TimeoutError) as error:
-                self._cut_off = True
+                self.cut_off = True
                 log.warning("heartbeat.missed", error=reason(error))
                 # Without Redis as well: this worker lives, and does what is right. Only one that is stopped is silent.
                 self._on_beat(ALIVE_SECONDS)
@@ -285,9 +276,9 @@ class Ownership:
 
     async def _beat(self) -> None:
         self._number += 1
-        beat = await self._leases.beat(self._worker, self._number)
-        went_back = self._went_back or self._cut_off or not self._knows_us(beat)
-        self._cut_off = False
+        beat = await self._leases.beat(self.worker, self._number)
+        went_back = self._went_back or self.cut_off or not self._knows_us(beat)
+        self.cut_off = False
         if went_back or self._has_changed(beat):
             await self._look(restate=went_back)
         self._went_back = False
@@ -299,7 +290,7 @@ class Ownership:
             await self._on_lapsed()
         now = asyncio.get_running_loop().time()
         if now - self._named > KEEP_NAMES_SECONDS:
-            await self._leases.keep_names(self._worker, [owned.lease for owned in self._owned.values()])
+            await self._leases.keep_names(self.worker, [owned.lease for owned in self._owned.values()])
             self._named = now
 
     def _knows_us(self, beat: Beat) -> bool:
@@ -321,7 +312,7 @@ class Ownership:
         owner says where it stands: Redis may know the lease and an older snapshot.
         """
         leases = {owned.lease.session: owned.lease for owned in self._owned.values()}
-        looked = await self._leases.look(self._worker, list(leases.values()))
+        looked = await self._leases.look(self.worker, list(leases.values()))
         still = {one for one, lease in leases.items() if one in self._owned and self._owned[one].lease == lease}
         still -= self._advancing
         self._drop(still.intersection(looked.lost), "taken over")
@@ -341,17 +332,17 @@ class Ownership:
 
     async def _say_strays(self) -> None:
         """Sessions that are ours by Redis alone, and have been for long: an answer was lost for good."""
-        for session in await self._leases.held_by(self._worker):
+        for session in await self._leases.held_by(self.worker):
             if session not in self._owned and session not in self._acquiring:
                 log.warning("lease.stray", session=session)
-                await self._leases.abandon_stray(session, self._worker)
+                await self._leases.abandon_stray(session, self.worker)
 
     async def _retake(self, old: Lease) -> None:
         session = old.session
         self._retaking.add(old)
         try:
             async with self._retakes:
-                lease = await self._leases.acquire(session, self._worker, held=old.token)
+                lease = await self._leases.acquire(session, self.worker, held=old.token)
         finally:
             self._retaking.discard(old)
         owned = self._owned.get(session)

@@ -256,7 +256,7 @@ class Stage:
             self.unlink,
             "Salon",
             self,  # type: ignore[arg-type]
-            HalfNewer(self.script.seed),
+            HalfNewer(self.script.seed),  # type: ignore[arg-type]
             self.limits,
         )
         subject = Subject("L", now_ms() + 60_000, phone=self.script.phone, expected=self.script.expected)

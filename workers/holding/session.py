@@ -44,6 +44,9 @@ SAY_AGAIN_SECONDS = 2.0
 class HeldSession:
     """One held session, an owner of its lease. `verified`: what is counted when it has outlived the dwell."""
 
+    outlasts_redis = True
+    """A linked session is worth more than the certainty that nobody has taken it over."""
+
     def __init__(
         self,
         roster: "Roster",
@@ -73,11 +76,6 @@ class HeldSession:
     def session(self) -> SessionId:
         """Whose device it is."""
         return self.device.session
-
-    @property
-    def outlasts_redis(self) -> bool:
-        """A linked session is worth more than the certainty that nobody has taken it over."""
-        return True
 
     def lost(self) -> None:
         """Somebody else's now: close the connection, write nothing."""

@@ -24,7 +24,6 @@ class LinkerConnection:
     ) -> None:
         """`tell` hears everything that the linker says, the last time of its end."""
         self.scratch = scratch
-        self.pid = linker.pid
         self.library = linker.library
         self._linker = linker
         self._store = store

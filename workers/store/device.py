@@ -86,14 +86,12 @@ class DeviceStore(ABC):
     """A place for linked devices. Every call is durable when it returns, and raises `StoreAway` or another `OSError`
     if the store is out of reach. Every write names its right, and raises `StoreFenced` if the store knows a newer one."""
 
+    away = False
+    """True if the store could not be reached when it was last probed. Held sessions do not notice by themselves: they
+    say that they are connected, and only their sends fail. A disk is not probed: if it fails, the host does."""
+
     def __init__(self, scratch: Scratch) -> None:
         self._scratch = scratch
-
-    @property
-    @abstractmethod
-    def away(self) -> bool:
-        """True if the store could not be reached when it was last probed. Held sessions do not notice by themselves:
-        they say that they are connected, and only their sends fail."""
 
     def scratch(self, session: SessionId, attempt: int) -> str:
         """Absolute path of a file into which an attempt may pair; thrown away unless it is adopted."""

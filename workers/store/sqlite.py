@@ -70,10 +70,6 @@ class SqliteStore(DeviceStore):
                 log.warning("store.doubles-dropped", count=doubles)
             registry.execute(_UNIQUE)
 
-    @property
-    def away(self) -> bool:
-        return False  # the disk is not probed: when it fails, the host does
-
     def close(self) -> None:
         """Throw away what this worker's attempts have left."""
         self._scratch.close()

@@ -1029,7 +1029,7 @@ async def test_a_worker_that_was_overtaken_in_the_store_neither_parks_nor_tells(
 async def cut_off(house):
     """Redis stays away for so long that others may have taken over."""
     await house.up()
-    house.ownership._cut_off = True
+    house.ownership.cut_off = True
     house.ownership.on_alone = house.sessions.ask_store
 
 
@@ -1068,7 +1068,7 @@ async def test_without_redis_what_a_connection_says_waits_and_holds_up_nobody(ho
     await cut_off(house)
     await house.holders.hear(pipe.Dropped(session=SESSION))
     assert (await house.body()).state is State.LINKED
-    house.ownership._cut_off = False
+    house.ownership.cut_off = False
     await house.until(lambda: not house.sessions._held[SESSION].timers)
     assert (await house.body()).state is State.RECONNECTING
 

@@ -84,11 +84,6 @@ class PgBouncer:
             "ssl": False,
         }
 
-    @property
-    def pid(self) -> int | None:
-        """Of the running process."""
-        return self._process.pid if self._process is not None and self._process.returncode is None else None
-
     async def __aenter__(self) -> Self:
         self._own = OwnFolder(Path(tempfile.gettempdir()), f"{_PREFIX}{secrets.token_hex(4)}", f"{_PREFIX}*")
         if (user := _user()) is not None:

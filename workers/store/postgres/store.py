@@ -99,13 +99,8 @@ class PostgresStore(DeviceStore):
         self._connections = connections
         self._dsn = library_dsn
         self._pace = RetryPace(pace)
-        self._away = False
         self._trying = False
         self._next_try = 0.0
-
-    @property
-    def away(self) -> bool:
-        return self._away
 
     def _database(self, session: SessionId) -> str:  # noqa: ARG002
         return self._dsn
@@ -222,7 +217,7 @@ class PostgresStore(DeviceStore):
         the sessions of a dead holder are taken up one after the other.
         """
         loop = asyncio.get_running_loop()
-        looking = self._away
+        looking = self.away
         if looking and (self._trying or loop.time() < self._next_try):
             raise StoreAway("the store has just been seen to be away")
         self._trying = looking
@@ -230,15 +225,15 @@ class PostgresStore(DeviceStore):
             result = await call()
         except StoreAway as error:
             self._next_try = loop.time() + LOOK_AGAIN_SECONDS
-            if not self._away:
-                self._away = True
+            if not self.away:
+                self.away = True
                 log.error("store.away", error=str(error))  # noqa: TRY400 - the trace adds nothing
             raise
         finally:
             if looking:
                 self._trying = False
-        if self._away:
-            self._away = False
+        if self.away:
+            self.away = False
             log.info("store.back")
         return result
 
