@@ -81,15 +81,7 @@ _LOST: dict[LostReason, FailureCode] = {
 }
 
 #: The first login after the phone has agreed. Whatever ends it before it began is a pairing that WhatsApp took back.
-_FIRST_LOGIN: dict[LostReason, FailureCode] = {
-    LostReason.LOGGED_OUT: FailureCode.PAIRING_REFUSED,
-    LostReason.RESTRICTED: FailureCode.ACCOUNT_RESTRICTED,
-    LostReason.REPLACED: FailureCode.INTERNAL,
-    LostReason.BANNED: FailureCode.TEMPORARILY_BANNED,
-    LostReason.OUTDATED: FailureCode.CLIENT_OUTDATED,
-    LostReason.REFUSED: FailureCode.PAIRING_REFUSED,
-    LostReason.START_FAILED: FailureCode.CONNECTION_FAILED,
-}
+_FIRST_LOGIN = _LOST | dict.fromkeys((LostReason.LOGGED_OUT, LostReason.REFUSED), FailureCode.PAIRING_REFUSED)
 
 #: Texts of the library, and of our own clocks in the linker, that speak of the network.
 _NETWORK = re.compile(

@@ -154,9 +154,8 @@ class SnapshotWriter:
         code = effect.trouble
         failure = reasons.view(code, retry_at=retry_at) if code else None
         held.body = held.body.model_copy(update={"state": effect.state, "failure": failure})
-        kind = MessageType.WHATSAPP_CONNECTED if effect.state is State.LINKED else MessageType.STATUS
         counters = (tallies.failed(code, phone.region_of(held.device.phone)),) if code and effect.count else ()
-        ours = await self._say(held, Change(held.body, kind, effect.event, reasons.told(code, effect.said), counters))
+        ours = await self._say(held, _change(held, effect.event, reasons.told(code, effect.said), counters))
         if ours and code and effect.alert:
             sentry.ending("session", code, session=held.session, raw=effect.raw, phone=held.device.phone)
         return ours
@@ -169,14 +168,11 @@ class SnapshotWriter:
             counters = (field(Counter.STREAM_ERRORS, code=effect.detail),)
             if effect.detail not in PASSING_ERRORS:
                 sentry.stream_error(effect.detail, held.session)
-        kind = MessageType.WHATSAPP_CONNECTED if held.body.state is State.LINKED else MessageType.STATUS
-        await self._say(held, Change(held.body, kind, f"session.{effect.remark.value}", effect.detail, counters))
+        await self._say(held, _change(held, f"session.{effect.remark.value}", effect.detail, counters))
 
     async def again(self, held: HeldSession, event: str) -> bool:
         """Say once more where the session stands."""
-        kind = MessageType.WHATSAPP_CONNECTED if held.body.state is State.LINKED else MessageType.STATUS
-        code = held.body.failure.code if held.body.failure else ""
-        return await self._say(held, Change(held.body, kind, event, code))
+        return await self._say(held, _change(held, event, held.body.failure.code if held.body.failure else ""))
 
     async def _say(self, held: HeldSession, change: Change) -> bool:
         try:
@@ -256,3 +252,8 @@ class SnapshotWriter:
     async def _say_again(self, held: HeldSession, event: str) -> None:
         if self._roster.holds(held):
             await self.again(held, event)
+
+
+def _change(held: HeldSession, event: str, detail: str, counters: tuple[str, ...] = ()) -> Change:
+    kind = MessageType.WHATSAPP_CONNECTED if held.body.state is State.LINKED else MessageType.STATUS
+    return Change(held.body, kind, event, detail, counters)

@@ -60,8 +60,7 @@ async def take_over(asked: argparse.Namespace) -> int:
 
             await template.make()
             over = TakeOver(service, template.file, asked.by, judged_now)
-            out.begin(len(wanted))
-            taken = await over.run(wanted, asked.batch, asked.stay, out.taken)
+            taken = await over.run(wanted, asked.batch, asked.stay, lambda one: out.taken(one, len(wanted)))
     out.finish(taken, wanted, left)
     held = sum(one.outcome is MoveOutcome.HELD for one in taken)
     return exit_code(held + _there(judged), len(judged))

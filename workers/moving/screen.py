@@ -41,7 +41,6 @@ class MoveScreen:
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        self._count = 0
         self._told: dict[str, int] = {}
         self._console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
 
@@ -63,14 +62,10 @@ class MoveScreen:
         wanted = sum(one.verdict in {MoveVerdict.TAKE, MoveVerdict.AGAIN} for one in judged)
         say(f"{wanted} of {len(judged)} can be taken over.{' Nothing was written.' if dry else ''}")
 
-    def begin(self, count: int) -> None:
-        """Note the number of devices that are taken over now."""
-        self._count = count
-
-    def taken(self, one: Taken) -> None:
-        """One device's outcome, as soon as it is known, and again if it changes."""
+    def taken(self, one: Taken, of: int) -> None:
+        """The outcome of one `of` so many devices, as soon as it is known, and again if it changes."""
         name, outcome = one.judged.found.label, one.outcome.value
-        place = f"{self._told.setdefault(one.judged.company, len(self._told) + 1)}/{self._count}"
+        place = f"{self._told.setdefault(one.judged.company, len(self._told) + 1)}/{of}"
         if self._as_json:
             say(json.dumps({"name": name, "company": one.judged.company, "outcome": outcome, "why": one.why}))
         else:

@@ -25,7 +25,7 @@ from shared.core.webversion import (
     version_text,
 )
 from shared.state.pool import PASSING
-from shared.state.webrevision import WebRevisions
+from shared.state.webrevision import SharedRevision, WebRevisions
 from shared.tasks import happens
 from shared.telemetry import sentry
 from workers.engine.library import LibraryFile, VersionNotFound, copy_with, find_installed, newest_copy, read_library
@@ -81,7 +81,7 @@ class WebVersion:
         self._born = library.born if library is not None else None
         self.in_use = self.own
         self.source = "library"
-        self._known, self._known_at, self._known_from = 0, 0, ""
+        self._known = SharedRevision()
         self._refused = self._told = -1  # no revision
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -111,8 +111,8 @@ class WebVersion:
         """The age of the version in use. That of one that WhatsApp named itself is known; another's is estimated."""
         if self._born is None:
             return 0.0
-        if self.in_use == self._known and self._known_at:
-            return max(0.0, (now_ms() - self._known_at) / (DAY_SECONDS * 1000))
+        if self.in_use == self._known.number and self._known.at:
+            return max(0.0, (now_ms() - self._known.at) / (DAY_SECONDS * 1000))
         return age_days(self.in_use, self.own, self._born, now_ms())
 
     @property
@@ -204,20 +204,20 @@ class WebVersion:
         except (RedisError, *PASSING) as error:
             log.debug("web-version.unread", error=type(error).__name__)
             return
-        self._know(shared.number, shared.at, shared.source)
+        self._know(shared)
         if is_credible(shared.refused, self.own) or shared.refused == self.own:
             self._refused = max(self._refused, shared.refused)
 
-    def _know(self, number: int, at: int, source: str) -> None:
-        if number >= self._known and is_credible(number, self.own):
-            self._known, self._known_at, self._known_from = number, at, source
+    def _know(self, found: SharedRevision) -> None:
+        if found.number >= self._known.number and is_credible(found.number, self.own):
+            self._known = found
 
     def _is_search_due(self) -> bool:
         now = asyncio.get_running_loop().time()
         if now < self._search_at or self._wish.off:
             return False
-        return is_search_due(self.own, self._library_age, self._wish, self._known, self._refused) or (
-            now >= self._daily_at and now_ms() - self._known_at > DAY_SECONDS * 1000
+        return is_search_due(self.own, self._library_age, self._wish, self._known.number, self._refused) or (
+            now >= self._daily_at and now_ms() - self._known.at > DAY_SECONDS * 1000
         )
 
     @property
@@ -238,7 +238,7 @@ class WebVersion:
         if not is_credible(found.number, self.own):
             log.warning("web-version.no-help", version=version_text(found.number), own=version_text(self.own))
             return
-        self._know(found.number, now_ms(), found.source)
+        self._know(SharedRevision(found.number, now_ms(), found.source))
         with suppress(RedisError, *PASSING):
             await self._revisions.found(found.number, found.source)
 
@@ -246,14 +246,14 @@ class WebVersion:
         """If WhatsApp cannot be asked, use the last copy on disk."""
         assert self._library is not None, "looked at by _renew"  # noqa: S101
         kept = await asyncio.to_thread(newest_copy, self._library, self._folder)
-        if kept > self._known:
-            self._know(kept, 0, "disk")
+        if kept > self._known.number:
+            self._know(SharedRevision(kept, 0, "disk"))
 
     # --- using --------------------------------------------------------------------------------------------------------
 
     async def _adopt(self) -> None:
         now = asyncio.get_running_loop().time()
-        wanted = choose(self.own, self._library_age, self._wish, self._known, self._refused)
+        wanted = choose(self.own, self._library_age, self._wish, self._known.number, self._refused)
         if self._library is None or (wanted == self.in_use and self._is_there()) or now < self._adopt_at:
             return
         copy = None
@@ -280,7 +280,7 @@ class WebVersion:
     def _source_of(self, revision: int) -> str:
         if revision == self.own:
             return "library"
-        return "wish" if revision == self._wish.least else self._known_from
+        return "wish" if revision == self._wish.least else self._known.source
 
     def _revision_of(self, library: str | None) -> int:
         return self.own if library is None else int(Path(library).parent.name)
@@ -294,7 +294,7 @@ class WebVersion:
             is_news = await self._revisions.is_news(revision)
         except (RedisError, *PASSING):
             is_news = True
-        log.error("web-version.no-way-out", version=version_text(revision), known=self._known or None)
+        log.error("web-version.no-way-out", version=version_text(revision), known=self._known.number or None)
         if is_news:
             sentry.client_refused(version_text(revision))
 

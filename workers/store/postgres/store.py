@@ -157,13 +157,10 @@ class PostgresStore(DeviceStore):
     # A write that comes late must not hit the session's next device: its jid is another.
 
     async def note(self, device: StoredDevice, fence: Fence) -> None:
-        values = device.session, device.jid, fence.token, device.parked, device.again_at, int(device.told)
-        await self._write(fence, _NOTE, *values)
-        await self._check_fence(device, fence)
+        await self._write_fenced(device, fence, _NOTE, device.parked, device.again_at, int(device.told))
 
     async def forget(self, device: StoredDevice, fence: Fence) -> None:
-        await self._write(fence, _FORGET, device.session, device.jid, fence.token)
-        await self._check_fence(device, fence)
+        await self._write_fenced(device, fence, _FORGET)
 
     async def forget_strangers(self) -> None:
         await self._run(lambda connection: connection.execute(_FORGET_STRANGERS))
@@ -179,7 +176,8 @@ class PostgresStore(DeviceStore):
         newest = await self._run(lambda connection: connection.fetchval(_NEWEST, session))
         return None if newest is None else int(newest)
 
-    async def _check_fence(self, device: StoredDevice, fence: Fence) -> None:
+    async def _write_fenced(self, device: StoredDevice, fence: Fence, statement: str, *values: object) -> None:
+        await self._write(fence, statement, device.session, device.jid, fence.token, *values)
         newest = await self._newest(device.session)
         if newest is not None and newest > fence.token:
             raise StoreFenced(newest)
