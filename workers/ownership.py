@@ -95,7 +95,7 @@ class Ownership:
         """Redis did not take the last heartbeat: what is written now would only wait."""
         self._woken = asyncio.Event()
         self._went_back = False
-        self.on_alone: Callable[[], Awaitable[None]] = _nothing
+        self.on_alone: Callable[[], Awaitable[None]] | None = None
 
     def another_server(self) -> None:
         """Redis is another server than before, which may know an older state: look now."""
@@ -270,7 +270,8 @@ class Ownership:
         self._drop(ending, "redis is away")
         try:
             async with asyncio.timeout(HEARTBEAT_MS / 1000):
-                await self.on_alone()
+                if self.on_alone is not None:
+                    await self.on_alone()
         except (OSError, TimeoutError) as error:
             log.warning("store.unasked", error=type(error).__name__)
 
@@ -383,10 +384,6 @@ class Ownership:
             if owned is not None:
                 log.warning("lease.lost", session=session, why=why)
                 owned.owner.lost()
-
-
-async def _nothing() -> None:
-    """Nobody is to be asked."""
 
 
 async def save(snapshots: Snapshots, ownership: Ownership, lease: Lease, change: Change) -> int | None:
