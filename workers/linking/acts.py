@@ -250,23 +250,20 @@ def hand_over(turn: T) -> None:
     turn.add(c.GiveLeaseBack(), c.Restart(turn.course.method))
 
 
-def end_resting(turn: T, state: State, event: str) -> None:
-    """The last snapshot of an attempt that ran out of time, or was taken back."""
-    detail = turn.course.body.hint.value if turn.course.body.hint else ""
-    turn.add(
-        c.End(Body(state=state), MessageType.STATUS, event, detail, (tallies.ended(state),)),
-        c.GiveLeaseBack(),
-    )
+def _rest(state: State, event: str) -> Act[Course]:
+    """The act that ends an attempt which ran out of time, or was taken back."""
+
+    def act(turn: T) -> None:
+        detail = turn.course.body.hint.value if turn.course.body.hint else ""
+        end = c.End(Body(state=state), MessageType.STATUS, event, detail, (tallies.ended(state),))
+        turn.add(end, c.GiveLeaseBack())
+
+    act.__name__ = f"end_{state.name}"
+    return act
 
 
-def expire(turn: T) -> None:
-    """End an attempt whose QRs nobody has scanned in time."""
-    end_resting(turn, State.EXPIRED, "attempt.expired")
-
-
-def cancel(turn: T) -> None:
-    """The owner, or the platform, takes the attempt back."""
-    end_resting(turn, State.CANCELLED, "attempt.cancelled")
+expire = _rest(State.EXPIRED, "attempt.expired")
+cancel = _rest(State.CANCELLED, "attempt.cancelled")
 
 
 def _raw(turn: T) -> str:

@@ -27,7 +27,7 @@ from shared.state.switches import Switches
 from shared.telemetry import sentry
 from workers.engine import protocol as pipe
 from workers.engine.pool import LinkerPool
-from workers.engine.processes import EngineFailed, Linker, WrongMessage
+from workers.engine.processes import EngineFailed, WrongMessage
 from workers.linking import course as c
 from workers.linking.connection import Heard, LinkerConnection
 from workers.linking.course import Answer, Course, Happening, Order, Phase
@@ -198,14 +198,11 @@ class Attempt:
             scratch = dead.scratch
             log.warning("attempt.revived", session=self._session, attempt=self._page.lease.token)
             await dead.close(keep=True)
-        await self._connect(linker, scratch, effect.jid)
-
-    async def _connect(self, linker: Linker, scratch: str, jid: str) -> None:
         log.info("attempt.connecting", session=self._session, attempt=self._page.lease.token, linker=linker.pid)
         self._connection = LinkerConnection(
             linker, self._parts.store, scratch, lambda *heard: self._inbox.put_nowait(heard)
         )
-        await self._connection.send(pipe.Start(database=scratch, jid=jid))
+        await self._connection.send(pipe.Start(database=scratch, jid=effect.jid))
 
     async def _hang_up(self, _: c.HangUp | None = None) -> None:
         if self._connection is not None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from shared.core.clock import now_ms
-from shared.core.ids import CompanyId, company_id, company_of, session_of
+from shared.core.ids import CompanyId, company_id, session_of
 from shared.core.lifecycle import RUNNING, State
 from shared.core.protocol import Body, MessageType
 from shared.state.snapshots import Change, Snapshots
@@ -24,7 +24,7 @@ from workers.moving.screen import MoveScreen, counted, say
 from workers.moving.service import Service, open_service
 from workers.moving.sources import candidates
 from workers.moving.take import EXPORTED_EVENT, TakeOver
-from workers.moving.verdicts import Candidate, JudgedDevice, Known, MoveVerdict, Registered, Rules, is_company, judge
+from workers.moving.verdicts import Candidate, JudgedDevice, Known, MoveVerdict, Rules, is_company, judge
 from workers.moving.watch import MoveOutcome
 from workers.store.device import Fence, StoredDevice
 
@@ -106,14 +106,12 @@ async def _rows(service: Service, device: StoredDevice) -> Rows:
 
 
 async def _known(service: Service, found: list[Candidate], rules: Rules) -> Known:
-    devices = await service.store.registered()
-    registered = [Registered(company_of(one.session), one.jid, one.parked) for one in devices]
     snapshots = Snapshots(service.redis)
     running = set()
     for company in {rules.company_of(one) for one in found}:
         if is_company(company) and (await snapshots.read(session_of(CompanyId(company)))).body.state in RUNNING:
             running.add(company)
-    return Known(registered, frozenset(running), time.time())
+    return Known(await service.store.registered(), frozenset(running), time.time())
 
 
 def _read_map(path: Path | None) -> dict[str, str] | None:

@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from shared.core import phone
-from shared.core.ids import COMPANY_PATTERN
+from shared.core.ids import COMPANY_PATTERN, company_of
+from workers.store.device import StoredDevice
 
 if TYPE_CHECKING:
     from workers.moving.rows import Rows
@@ -45,15 +46,6 @@ class MoveVerdict(StrEnum):
     THERE = "there"
     """The device is held here already; nothing is to be done."""
     REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Registered:
-    """A device that is registered here: for which company, and why it is parked, if it is."""
-
-    company: str
-    jid: str
-    parked: str = ""
 
 
 @dataclass(slots=True)
@@ -105,17 +97,17 @@ class Known:
     """Knowledge of this service: the registered devices, the companies whose onboarding runs, and the time (seconds
     since the epoch)."""
 
-    registered: Sequence[Registered]
+    registered: Sequence[StoredDevice]
     running: frozenset[str]
     now: float
 
-    def of_jid(self, jid: str) -> Registered | None:
+    def of_jid(self, jid: str) -> StoredDevice | None:
         """The registered device of this name."""
         return next((one for one in self.registered if jid and one.jid == jid), None)
 
-    def of_company(self, company: str) -> Registered | None:
+    def of_company(self, company: str) -> StoredDevice | None:
         """The registered device of a company."""
-        return next((one for one in self.registered if company and one.company == company), None)
+        return next((one for one in self.registered if company and company_of(one.session) == company), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +142,7 @@ def judge(found: Sequence[Candidate], known: Known, rules: Rules) -> list[Judged
     for one in found:
         company = rules.company_of(one)
         own = known.of_jid(one.jid)
-        if own is not None and own.company == company and not own.parked:
+        if own is not None and company_of(own.session) == company and not own.parked:
             judged.append(JudgedDevice(one, company, MoveVerdict.THERE))
             continue
         stops = [*_stops(one, company, known, rules), *_rivals(one, company, found, first)]
@@ -167,9 +159,9 @@ def _stops(one: Candidate, company: str, known: Known, rules: Rules) -> Iterator
         yield "the company map does not name it"
     elif not is_company(company):
         yield f"{one.label if company == one.name else company!r} can be no company's id: name it in a company map"
-    if own is not None and own.company != company:
-        yield f"{own.company} has this device already"
-    if own is not None and own.company == company and not rules.again:
+    if own is not None and company_of(own.session) != company:
+        yield f"{company_of(own.session)} has this device already"
+    elif own is not None and not rules.again:
         yield f"it is parked here ({own.parked}): stop the old service, then import with --again"
     if theirs is not None and theirs.jid != one.jid and not rules.replace:
         yield "the company has another device here: unlink that, or import with --replace"

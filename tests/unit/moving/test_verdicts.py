@@ -2,8 +2,10 @@
 
 from types import SimpleNamespace
 
+from shared.core.ids import CompanyId, session_of
 from tests.each import each
-from workers.moving.verdicts import Known, Level, MoveFinding, MoveVerdict, Registered, Rules, judge
+from workers.moving.verdicts import Known, Level, MoveFinding, MoveVerdict, Rules, judge
+from workers.store.device import StoredDevice
 
 NOW = 2_000_000_000.0
 JID = "79001230001:7@s.whatsapp.net"
@@ -14,8 +16,12 @@ def one(name="aurora", jid=JID, age=3600.0, findings=()):
     return SimpleNamespace(name=name, label=name, jid=jid, findings=list(findings), touched=NOW - age if age else 0.0)
 
 
-def known(*registered, running=()):
-    return Known(registered, frozenset(running), NOW)
+def known(*devices, running=()):
+    return Known(devices, frozenset(running), NOW)
+
+
+def registered(company, jid, parked=""):
+    return StoredDevice(session_of(CompanyId(company)), jid, 0, "", parked)
 
 
 def verdicts(found, here=None, **rules):
@@ -37,19 +43,19 @@ CASES: dict = {
     "not in the map": (one(), known(), {"companies": {"x": "y"}}, MoveVerdict.REFUSED, "does not name it"),
     "named by the map": (one(name="a b"), known(), {"companies": {"a b": "lotus"}}, MoveVerdict.TAKE, ""),
     "named by its jid": (one(name="a b"), known(), {"companies": {JID: "lotus"}}, MoveVerdict.TAKE, ""),
-    "there already": (one(age=1), known(Registered("aurora", JID)), {}, MoveVerdict.THERE, ""),
-    "parked": (one(age=1), known(Registered("aurora", JID, "replaced")), {}, MoveVerdict.REFUSED, "--again"),
+    "there already": (one(age=1), known(registered("aurora", JID)), {}, MoveVerdict.THERE, ""),
+    "parked": (one(age=1), known(registered("aurora", JID, "replaced")), {}, MoveVerdict.REFUSED, "--again"),
     "parked, still running": (
         one(age=60),
-        known(Registered("aurora", JID, "replaced")),
+        known(registered("aurora", JID, "replaced")),
         {"again": True},
         MoveVerdict.REFUSED,
         "the old service still runs it",
     ),
-    "parked, again": (one(), known(Registered("aurora", JID, "replaced")), {"again": True}, MoveVerdict.AGAIN, ""),
-    "another company's": (one(), known(Registered("lotus", JID)), {}, MoveVerdict.REFUSED, "lotus has this device"),
-    "another device": (one(), known(Registered("aurora", OTHER)), {}, MoveVerdict.REFUSED, "--replace"),
-    "another device, replaced": (one(), known(Registered("aurora", OTHER)), {"replace": True}, MoveVerdict.TAKE, ""),
+    "parked, again": (one(), known(registered("aurora", JID, "replaced")), {"again": True}, MoveVerdict.AGAIN, ""),
+    "another company's": (one(), known(registered("lotus", JID)), {}, MoveVerdict.REFUSED, "lotus has this device"),
+    "another device": (one(), known(registered("aurora", OTHER)), {}, MoveVerdict.REFUSED, "--replace"),
+    "another device, replaced": (one(), known(registered("aurora", OTHER)), {"replace": True}, MoveVerdict.TAKE, ""),
     "linking now": (one(), known(running=["aurora"]), {}, MoveVerdict.REFUSED, "linking it just now"),
 }
 

@@ -9,7 +9,6 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import asyncpg
@@ -76,20 +75,6 @@ WHERE lid NOT IN (SELECT name FROM known WHERE name IS NOT NULL) AND pn NOT IN (
 """
 
 
-@dataclass(slots=True)
-class RetryPace:
-    """Lets one caller pass every `seconds`, each in turn."""
-
-    seconds: float
-    _next: float = 0.0
-
-    async def wait(self) -> None:
-        """Wait for the caller's turn."""
-        now = asyncio.get_running_loop().time()
-        turn = self._next = max(now, self._next + self.seconds)
-        await asyncio.sleep(turn - now)
-
-
 class PostgresStore(DeviceStore):
     """See `DeviceStore`. The tables must exist; holders open devices by `library_dsn`."""
 
@@ -98,7 +83,8 @@ class PostgresStore(DeviceStore):
         super().__init__(scratch)
         self._connections = connections
         self._dsn = library_dsn
-        self._pace = RetryPace(pace)
+        self._pace = pace
+        self._turn = asyncio.Lock()
         self._trying = False
         self._next_try = 0.0
 
@@ -143,8 +129,9 @@ class PostgresStore(DeviceStore):
 
     async def holds(self, device: StoredDevice) -> bool:
         """Takes its time when starts are paced."""
-        if self._pace.seconds:
-            await self._pace.wait()
+        if self._pace:
+            await self._turn.acquire()
+            asyncio.get_running_loop().call_later(self._pace, self._turn.release)
         return bool(await self._run(lambda connection: connection.fetchval(_HOLDS, device.session, device.jid)))
 
     async def tidy(self, device: StoredDevice) -> int:
