@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from shared import settings
 from shared.core import keys
 from shared.core.ids import WorkerId
-from shared.jobs.queue import client, enqueue, soon_again
+from shared.jobs.queue import client, enqueue
 from shared.settings import Settings
 from shared.state import pool as redis_pool
 from shared.wa import Wa
@@ -31,7 +31,7 @@ async def _speak(worker: WorkerId, config: Settings) -> None:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             if await Wa(redis)("last_will", worker=worker):
-                await enqueue(redis, keys.QUEUE_SESSIONS, "sweep", job_id=soon_again("sweep"))
+                await enqueue(redis, keys.QUEUE_SESSIONS, "sweep")
     finally:
         await redis.aclose(close_connection_pool=True)
 
