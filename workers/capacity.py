@@ -32,8 +32,8 @@ class Capacity:
 
     @property
     def heap_mb(self) -> int:
-        """Heap that Go is told to keep below in each process: well above the live heap of the sessions that one
-        process holds, or it would collect without end, and well below what history leaves behind."""
+        """Heap that Go is told to keep below in each process. It is well above the live heap of one process'
+        sessions, or Go would collect without end. It is well below what history leaves behind."""
         return LEAST_HEAP_MB + round(HEAP_PER_SESSION_MB * min(self.sessions, SESSIONS_EACH))
 
     @property

@@ -38,8 +38,8 @@ def is_postgres(database: str) -> bool:
 def device_in(database: str, jid: str) -> bool:
     """True if the SQLite file `database` holds the device `jid` (`number:device@server`).
 
-    To be asked right before a start: the library aborts the whole process for a jid that its store does not hold, and
-    shows a QR if it holds none at all. False for a missing file and for one that is no device store.
+    Must be asked right before a start. For a jid that its store does not hold, the library aborts the whole process; if the
+    store holds none at all, it shows a QR. False for a missing file and for one that is no device store.
     """
     if not Path(database).exists():
         return False
@@ -70,8 +70,8 @@ def guard(database: str) -> None:
 def settle(database: str) -> None:
     """Make the one file `database` the whole device, synced to disk: no write-ahead log beside it.
 
-    Only when no process has it open. Not in the linker: there the library's own copy of SQLite still has it open
-    (stop() does not close it), and two copies of SQLite in one process do not see each other's locks.
+    Only when no process has it open. Not in the linker: there the library's own copy of SQLite still has it open, as
+    stop() does not close it. Two copies of SQLite in one process do not see each other's locks.
     """
     connection = sqlite3.connect(database, timeout=5, isolation_level=None)
     try:

@@ -23,8 +23,7 @@ STUCK_WEAR = 10
 """A thread that never ends costs a little processor as well."""
 TEXT_SECONDS = 45.0
 MOVE_SECONDS = 75.0
-"""A session that moves waits for the answer to a text that is under way, which the library gives up after 40 s, and for a
-dial, which ends after 20 s."""
+"""A session that moves waits for the answer to a text that is under way (40 s at most), and for a dial (20 s at most)."""
 WATCH_SECONDS = 30.0
 RECYCLE_PAUSE_SECONDS = 3600.0
 

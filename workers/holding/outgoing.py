@@ -1,8 +1,8 @@
 """The texts of one session on their way out, as the worker that holds the session sees them.
 
-One task for each session with texts reads them from the outbox, hands two to the holder at a time, one that is
-under way and one that follows it, and writes down how each has ended. What Redis knows of a text comes first: a text
-is marked before it is handed over, so it is sent at most once whatever dies.
+Each session with texts has one task. It reads them from the outbox, hands two to the holder (one is under way, one
+follows it), and writes down how each has ended. A text is marked in Redis before it is handed over, so it is sent at
+most once, whatever dies.
 
 Each text costs one script: it writes the end of an earlier text and what receivers' phones have said, marks the next one,
 and tells which texts are new.

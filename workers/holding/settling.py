@@ -1,8 +1,8 @@
 """A device that was linked a moment ago gets months of history poured in. It settles in a process of its own.
 
-Measured: a chunk of 20,000 messages takes 80 MB while it is read, and five companies at once took 677 MB. So only a few
-sessions are loud at the same time, none of them beside those that have been linked for long, and when the process of the
-settled ones is empty it ends, and all its memory with it.
+Measured: a chunk of 20,000 messages takes 80 MB while it is read, and five companies at once took 677 MB. So only a
+few sessions are loud at the same time, in a process without any that has been linked for long. That process ends when
+it is empty, and all its memory with it.
 """
 
 import asyncio

@@ -42,8 +42,8 @@ class KeptDevice:
 
 @checked(frozen=True)
 class BackupList:
-    """Contents of a backup: when it was made (ms since the epoch), of which store, by which library, its devices, and
-    where companies' own webhooks go (`receivers`, by company: url, secret, events)."""
+    """Contents of a backup: the moment (ms since the epoch), the kind of store, the library's version, the devices, and the
+    receivers of companies' own webhooks (by company: url, secret, events)."""
 
     version: int
     made_at: int

@@ -1,8 +1,8 @@
 """Devices of other clients, found where they lie and ready to be judged.
 
-A source is a folder below which sessions of Baileys lie (`creds.json` in each), a file of Baileys' one-file form, a SQLite
-database of whatsmeow, a Postgres with whatsmeow's tables, or a Redis whose hashes hold Baileys' values (Evolution API). It is
-only read.
+A source is only read. There are five kinds: a folder with sessions of Baileys below it (`creds.json` in each); a file of
+Baileys' one-file form; a SQLite database of whatsmeow; a Postgres with whatsmeow's tables; a Redis whose hashes hold
+Baileys' values (Evolution API).
 """
 
 import asyncio

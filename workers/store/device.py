@@ -114,9 +114,9 @@ class DeviceStore(ABC):
     ) -> StoredDevice:
         """Make a finished device durable and register it, in place of an older one; `parked` if it is not to stay.
 
-        A jid belongs to one session. WhatsApp has just given it to a device that was linked a moment ago, so another session
-        that has it is linked no more and is forgotten. A device that `moved` in proves nothing like that: `DeviceTaken` is
-        raised. It is registered as verified, as nobody is to be told of it now."""
+        A jid belongs to one session. If another session has the jid of a device that was linked a moment ago, that session is
+        linked no more: WhatsApp has just given its jid away. It is forgotten. A device that `moved` in proves nothing like
+        that: `DeviceTaken` is raised. It is registered as verified, since nobody must be told of it now."""
         told = Told.VERIFIED if moved else Told.NOTHING
         device = StoredDevice(session, jid, linked_at, self._database(session), parked, fence.token, told=told)
         await self._adopt(scratch, device, fence, moved=moved)
@@ -145,8 +145,8 @@ class DeviceStore(ABC):
 
     @abstractmethod
     async def claim(self, session: SessionId, fence: Fence) -> StoredDevice | None:
-        """Raise the registered token, and return the session's device; None when there is none. To be called by a
-        take-over before it connects: from then on every older owner is refused. Raises `StoreFenced` unless the token
+        """Raise the registered token, and return the session's device; None when there is none. A take-over must
+        call this before it connects: from then on every older owner is refused. Raises `StoreFenced` unless the token
         is newer than the registered one."""
 
     @abstractmethod
@@ -155,8 +155,8 @@ class DeviceStore(ABC):
 
     @abstractmethod
     async def holds(self, device: StoredDevice) -> bool:
-        """True if the session's device and its keys are still there; the library cannot delete them from then on. To be
-        asked under the session's lease, right before each start: the library aborts the whole process when they are not."""
+        """True if the session's device and its keys are still there; the library cannot delete them from then on. Must be
+        asked under the session's lease, right before each start: without them the library aborts the whole process."""
 
     @abstractmethod
     async def tidy(self, device: StoredDevice) -> int:

@@ -1,7 +1,7 @@
 """Questions about people, asked of WhatsApp before a text is sent to them.
 
-The answers also fill the library's own caches (the LID, the devices), so that a text to somebody new needs two ways to
-WhatsApp less when its turn comes. The keys of the devices are fetched by the text itself: neonize cannot ask for them.
+The answers also fill the library's own caches (the LID, the devices). A text to somebody new then needs two round trips
+to WhatsApp less when its turn comes. The keys of the devices are fetched by the text itself: neonize cannot ask for them.
 """
 
 import asyncio

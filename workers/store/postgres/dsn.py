@@ -1,7 +1,7 @@
 """DATABASE_URL taken apart: what each of those who talk to Postgres is given of it, and what is refused at start.
 
-Go's lib/pq (in the library), asyncpg (in the worker) and PgBouncer read the same URL differently, so it is read here
-once and told to each in its own words.
+Go's lib/pq (in the library), asyncpg (in the worker) and PgBouncer read the same URL differently. So it is read here,
+once, and told to each in its own words.
 """
 
 import re

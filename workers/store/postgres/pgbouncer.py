@@ -3,10 +3,10 @@
     async with PgBouncer(server, "/usr/sbin/pgbouncer", connections=4) as bouncer:
         ...  # bouncer.library_dsn and bouncer.arguments, unchanged for as long as the block lasts
 
-It listens on a Unix socket in a folder that only this user may enter, so it asks nobody for a password, and the DSN that
-travels to the holders has none. Its configuration, with the real password, is never on disk: it is a file in memory whose
-descriptor the child inherits. It is started anew when it dies, and dies with the worker. Settings as measured:
-docs/device-store.md.
+It listens on a Unix socket in a folder that only this user may enter. So it asks nobody for a password, and the DSN of
+the holders has none. Its configuration holds the real password and is never on disk: it is a file in memory, whose
+descriptor the child inherits. If it dies, it is started anew; if the worker dies, it dies too. docs/device-store.md has
+the measurements behind its settings.
 """
 
 import asyncio
