@@ -39,7 +39,7 @@ async def test_asking_who_one_is_and_starting_an_unknown_device_abort_the_proces
     assert str(exited.panic).startswith("panic: ")
 
 
-async def test_what_is_set_before_and_around_the_import_holds(acting):
+async def test_settings_before_and_around_the_import_hold(acting):
     facts = await told(acting, "facts")
 
     assert facts == {

@@ -97,9 +97,7 @@ async def test_a_receipt_that_the_library_has_no_word_for_costs_a_reconnect_only
     await sent(holder, f"+{receiver.number}", "again")
 
 
-async def test_whatsapp_says_who_is_there_and_the_text_needs_no_more_questions(
-    steps: Steps, linked: Linked, holder: Holder
-):
+async def test_a_look_at_people_saves_the_text_its_own_questions(steps: Steps, linked: Linked, holder: Holder):
     here, nobody = steps.phone(), steps.phone()
     await nobody.change(on_whatsapp=False)
     numbers = [f"+{here.number}", f"+{nobody.number}"]
@@ -149,7 +147,7 @@ async def received(holder: Holder) -> Received:
     return line
 
 
-async def test_what_a_person_writes_comes_in_with_its_kind(steps: Steps, linked: Linked, hearing: Holder):
+async def test_an_incoming_message_has_its_kind(steps: Steps, linked: Linked, hearing: Holder):
     person, company = steps.phone(), linked.phone.number
     await person.change(name="Ada")
     first = await person.say(company, "Is tomorrow at 12 free?")
@@ -173,7 +171,7 @@ async def test_what_a_person_writes_comes_in_with_its_kind(steps: Steps, linked:
     assert (deletion.came, deletion.target) == (Came.DELETION, first)
 
 
-async def test_what_the_owner_writes_on_the_phone_is_marked(steps: Steps, linked: Linked, hearing: Holder):
+async def test_a_message_that_the_owner_writes_on_the_phone_is_marked(steps: Steps, linked: Linked, hearing: Holder):
     person = steps.phone()
     await linked.phone.say(person.number, "See you tomorrow")
     own = await received(hearing)
@@ -188,7 +186,7 @@ async def test_a_group_is_named_and_so_is_who_writes_there(steps: Steps, linked:
     assert (line.chat, line.sender, line.text) == (group, f"+{person.number}", "Hello all")
 
 
-async def test_who_has_not_asked_for_what_comes_in_is_not_told(steps: Steps, linked: Linked, holder: Holder):
+async def test_incoming_messages_are_told_only_if_they_were_asked_for(steps: Steps, linked: Linked, holder: Holder):
     person = steps.phone()
     await person.change(receipts="delivered")
     await person.say(linked.phone.number, "hello")

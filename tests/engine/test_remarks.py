@@ -91,7 +91,7 @@ async def test_a_session_whose_media_host_is_away_says_so_and_still_sends(steps:
     await told(holder, Sent)
 
 
-async def test_what_whatsapp_says_to_a_client_that_is_not_linked_is_told_as_well(steps: Steps):
+async def test_whatsapps_words_to_an_unlinked_client_are_told_as_well(steps: Steps):
     await steps.emulator.arm(
         Fault.CONNECT_REFUSED, tag=steps.tag, status=400, header="Not now", subtext="Try on Monday", times=None
     )

@@ -263,7 +263,7 @@ async def test_a_child_that_dies_in_the_middle_of_a_line_has_said_nothing(acting
     assert await story(await act(acting, "half a line")) == [Exited(code=0, signal=None)]
 
 
-async def test_what_the_library_prints_or_logs_goes_nowhere(acting, capfd, caplog):
+async def test_prints_and_logs_of_the_library_go_nowhere(acting, capfd, caplog):
     [ended, exited] = await story(await act(acting, "noise"))
 
     assert ended == Ended(reason="said it all")

@@ -77,7 +77,7 @@ async def test_an_attempt_that_ended_without_a_word_is_let_go(jobs, ownership, r
     assert await Leases(redis).owner(SESSION) is None
 
 
-async def test_who_holds_the_device_after_the_attempt_keeps_the_lease(jobs, ownership, redis):
+async def test_the_holder_of_a_device_keeps_the_lease_after_the_attempt(jobs, ownership, redis):
     run, holder = cast("Attempt", Over()), Over()
     lease = await ownership.acquire(SESSION, run)
     assert ownership.hand_over(SESSION, holder) == lease

@@ -438,7 +438,7 @@ async def _linker_of(stage: Stage) -> ScriptedLinker:
     return next(iter(stage.alive))
 
 
-async def test_what_was_asked_of_an_earlier_attempt_comes_late_and_is_dropped(redis_server: str) -> None:
+async def test_an_order_to_an_earlier_attempt_comes_late_and_is_dropped(redis_server: str) -> None:
     redis = client(Redis.from_url(redis_server).connection_pool)
     stage = Stage(redis, Script(1, [[]]))
     try:

@@ -118,7 +118,7 @@ async def test_a_session_that_is_ours_by_redis_alone_is_given_up(redis, operator
         assert await worker.leases.owner(SESSION) is None
 
 
-async def test_what_a_flushed_redis_forgot_is_retaken_under_a_higher_token(redis, operator):
+async def test_a_lease_that_a_flushed_redis_forgot_is_retaken_under_a_higher_token(redis, operator):
     await operator.set(keys.fence(SESSION), 1000)  # as of long ago: within one second numbers would not grow
     async with Beating(redis) as worker:
         owner = Acting()
@@ -131,7 +131,7 @@ async def test_what_a_flushed_redis_forgot_is_retaken_under_a_higher_token(redis
         assert await worker.ownership.advance(owner.leases[0])
 
 
-async def test_what_another_took_in_a_flushed_redis_is_lost(redis, operator):
+async def test_a_lease_that_another_took_in_a_flushed_redis_is_lost(redis, operator):
     async with Beating(redis) as worker:
         owner = Acting()
         await worker.ownership.acquire(SESSION, owner)
@@ -161,7 +161,7 @@ async def test_one_session_has_one_owner_here(redis):
         assert await worker.leases.owner(SESSION) is None
 
 
-async def test_what_was_advanced_or_given_back_during_a_beat_is_not_lost(redis, monkeypatch):
+async def test_a_lease_advanced_or_given_back_during_a_beat_is_not_lost(redis, monkeypatch):
     async with Beating(redis) as worker:
         owner = Acting()
         lease = await worker.ownership.acquire(SESSION, owner)

@@ -216,7 +216,7 @@ async def test_a_registered_device_goes_only_with_its_row_in_the_registry(steps,
     assert await count_rows(postgres, database) == empty
 
 
-def test_what_postgres_cannot_store_is_left_out(tmp_path):
+def test_a_zero_byte_that_postgres_cannot_store_is_left_out(tmp_path):
     path = str(tmp_path / "device")
     with closing(sqlite3.connect(path)) as file, file:
         file.execute("CREATE TABLE whatsmeow_device (jid TEXT, push_name TEXT, key BLOB, age INTEGER)")

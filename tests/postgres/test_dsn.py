@@ -10,7 +10,7 @@ from workers.store.device import StoreRefused
 from workers.store.postgres.dsn import server_of
 
 
-def test_what_is_percent_encoded_arrives_as_it_was_meant():
+def test_percent_encoding_is_undone_once():
     server = server_of("postgres://us%40er:p%40ss%2Fw%3Ard%20%25@db.example:6000/sal%C3%B6n")
     assert (server.user, server.password, server.database) == ("us@er", "p@ss/w:rd %", "salön")
     assert (server.host, server.port, server.sslmode) == ("db.example", 6000, "require")
@@ -71,7 +71,7 @@ def test_sslmode_means_for_us_what_it_means_for_postgres(mode, verifies, names):
         ("postgres://u:p%0Aq@h/db", "line break"),
     ],
 )
-def test_what_would_corrupt_or_mislead_is_refused_with_a_sentence_and_without_the_password(url, says):
+def test_urls_that_would_corrupt_or_mislead_are_refused_without_the_password(url, says):
     with pytest.raises(StoreRefused) as refused:
         server_of(url)
     assert says in str(refused.value)

@@ -60,7 +60,7 @@ async def test_a_paired_device_is_held_from_postgres_and_sends(steps, store):
     assert message["text"] == "from Postgres"
 
 
-async def test_what_only_grows_is_thrown_away_for_one_device_while_it_is_held(steps, store, postgres, database):
+async def test_tidying_deletes_the_secrets_of_one_device_while_it_is_held(steps, store, postgres, database):
     _, device = await linked(steps, store, "company_1")
     _, other = await linked(steps, store, "company_2")
     async with steps.holder() as holder:
@@ -109,7 +109,7 @@ async def until_lost(holder: Holder) -> AsyncIterator[Lost]:
             return
 
 
-async def test_what_the_phone_logs_out_is_gone_from_the_store(steps, store):
+async def test_a_device_that_the_phone_logs_out_is_gone_from_the_store(steps, store):
     link, device = await linked(steps, store, "company_1")
     async with steps.holder() as holder:
         await held(holder, store, device)
@@ -134,7 +134,7 @@ async def test_nothing_of_a_forgotten_device_stays(steps, store, postgres, datab
     assert await count_rows(postgres, database) == before
 
 
-async def test_what_is_known_of_people_stays_as_long_as_a_device_knows_them(steps, store, postgres, database):
+async def test_knowledge_of_people_stays_as_long_as_a_device_knows_them(steps, store, postgres, database):
     _, gone = await linked(steps, store, "company_1")
     _, stays = await linked(steps, store, "company_2")
     async with steps.holder() as holder:

@@ -89,7 +89,7 @@ async def test_every_device_is_moved_and_held_from_postgres(deployment, command,
     assert (code, said.count("has been moved already")) == (2, 1)
 
 
-async def test_what_is_in_postgres_already_is_left_as_it_is(deployment, command, store, steps):
+async def test_a_device_that_is_in_postgres_already_stays_as_it_is(deployment, command, store, steps):
     with closing(sqlite3.connect(deployment / "registry.sqlite3")) as registry:
         [(jid,)] = registry.execute("SELECT jid FROM devices WHERE session = ?", (FIRST,)).fetchall()
     file = deployment / "devices" / f"{FIRST}.sqlite3"

@@ -293,7 +293,7 @@ async def test_a_restricted_account_is_told_as_such_once_and_comes_back_when_it_
     assert house.store.devices[SESSION].parked == ""
 
 
-async def test_what_whatsapp_says_to_a_refusal_is_in_the_timeline_without_a_number(house):
+async def test_the_timeline_has_whatsapps_words_of_a_refusal_without_a_number(house):
     await house.up()
     await house.lose(R.REFUSED, detail="BAD_REQUEST call 79001234567")
     said = str(await house.redis.lrange(keys.timeline(SESSION), 0, -1))
@@ -301,7 +301,7 @@ async def test_what_whatsapp_says_to_a_refusal_is_in_the_timeline_without_a_numb
     assert "79001234567" not in said
 
 
-async def test_what_whatsapp_says_to_a_ban_is_in_the_timeline(house):
+async def test_the_timeline_has_whatsapps_words_of_a_ban(house):
     await house.up()
     await house.lose(R.BANNED, now_ms() + HOUR_AGO, detail="402 (code 101): Too many texts / Call 79001234567")
     said = str(await house.redis.lrange(keys.timeline(SESSION), 0, -1))
@@ -376,7 +376,7 @@ async def test_a_ban_that_is_over_is_over(house):
     assert house.store.devices[SESSION].parked == ""
 
 
-async def test_who_was_replaced_once_is_tried_again_and_who_was_replaced_twice_is_not(house, monkeypatch):
+async def test_a_replaced_device_is_tried_again_once_and_not_twice(house, monkeypatch):
     monkeypatch.setattr(machine, "REPLACED_MS", -10)
     await house.up()
     await house.lose(R.REPLACED)
@@ -392,7 +392,7 @@ async def test_who_was_replaced_once_is_tried_again_and_who_was_replaced_twice_i
     assert house.holders.held == before
 
 
-async def test_who_was_replaced_once_and_has_settled_is_like_any_other(house, monkeypatch):
+async def test_a_replaced_device_that_has_settled_is_like_any_other(house, monkeypatch):
     monkeypatch.setattr(machine, "REPLACED_MS", -10)
     monkeypatch.setattr(carrying, "SETTLED_SECONDS", 0.01)
     await house.up()
@@ -534,7 +534,7 @@ async def test_an_outdated_client_is_told_with_a_time_and_tried_again_when_there
     await house.until(lambda: len(house.holders.held) == 3)
 
 
-async def test_who_was_logging_in_at_two_deaths_of_its_process_gets_one_of_its_own(house, monkeypatch):
+async def test_a_session_that_was_logging_in_at_two_deaths_gets_a_process_of_its_own(house, monkeypatch):
     monkeypatch.setattr(carrying, "RETRY_SECONDS", (0.01, 0.01))
     await house.up()
     for deaths in (1, 2):
@@ -553,7 +553,7 @@ async def test_who_was_logging_in_at_two_deaths_of_its_process_gets_one_of_its_o
     await house.until(lambda: len(house.holders.held) == 5)
 
 
-async def test_who_was_online_when_its_process_died_is_not_suspected(house):
+async def test_a_session_that_was_online_at_the_death_of_its_process_is_not_suspected(house):
     await house.up()
     for deaths in range(1, 4):
         await house.holders.hear(pipe.Starting(session=SESSION))
@@ -623,7 +623,7 @@ async def test_only_what_comes_up_after_the_dwell_is_never_verified_again(house)
     assert not house.sessions._held[SESSION].tenure.fresh
 
 
-async def test_what_is_lost_while_the_store_is_asked_is_not_started(house):
+async def test_a_session_lost_while_the_store_is_asked_is_not_started(house):
     house.store.answers.clear()
     resuming = asyncio.ensure_future(house.sessions.resume(SESSION))
     await house.store.asked.wait()
@@ -678,7 +678,7 @@ async def forgotten(house):
     await house.holders.hear(pipe.Dropped(session=SESSION))
 
 
-async def test_what_is_said_to_a_redis_that_forgot_us_is_said_again_once_the_lease_is_retaken(house, monkeypatch):
+async def test_a_snapshot_that_redis_forgot_is_saved_again_once_the_lease_is_retaken(house, monkeypatch):
     monkeypatch.setattr(held_module, "SAY_AGAIN_SECONDS", 0.01)
     await forgotten(house)
     assert house.sessions.holds(house.sessions._held[SESSION])
@@ -689,7 +689,7 @@ async def test_what_is_said_to_a_redis_that_forgot_us_is_said_again_once_the_lea
     assert (await house.body()).state is State.RECONNECTING
 
 
-async def test_what_is_said_while_the_lease_is_being_retaken_ends_nothing(house, monkeypatch):
+async def test_a_write_while_the_lease_is_being_retaken_ends_nothing(house, monkeypatch):
     monkeypatch.setattr(held_module, "SAY_AGAIN_SECONDS", 0.01)
     await house.up()
     await house.redis.flushall()
@@ -709,7 +709,7 @@ async def test_what_is_said_while_the_lease_is_being_retaken_ends_nothing(house,
     assert (await house.body()).state is State.RECONNECTING
 
 
-async def test_what_is_somebody_elses_is_neither_held_nor_owned_any_more(house):
+async def test_a_session_of_another_worker_is_neither_held_nor_owned_any_more(house):
     await house.up()
     await stop_beating(house.redis, WorkerId("w"))
     await house.leases.acquire(SESSION, WorkerId("another"))
@@ -771,7 +771,7 @@ async def test_a_device_that_was_just_linked_stays_linked_when_it_cannot_be_star
     await house.until(lambda: house.holders.held == [SESSION])
 
 
-async def test_how_a_session_ended_is_said_until_redis_hears_it(house, monkeypatch):
+async def test_the_end_of_a_session_is_said_until_redis_hears_it(house, monkeypatch):
     monkeypatch.setattr(held_module, "SAY_AGAIN_SECONDS", 0.01)
     await house.up()
     save, faults = house.snapshots.save, [ConnectionResetError(), ConnectionResetError()]
@@ -827,7 +827,7 @@ async def test_the_keys_are_kept_until_whatsapp_has_answered_the_log_out(house, 
     assert (body.state, body.failure) == (State.UNLINKED, None)
 
 
-async def test_what_is_being_unlinked_is_unlinked_once_and_shows_no_trouble_meanwhile(house):
+async def test_a_device_is_unlinked_once_and_shows_no_trouble_meanwhile(house):
     await house.up()
     task = await unlinking(house)
     assert await house.sessions.unlink(SESSION) is True
@@ -916,7 +916,7 @@ async def test_an_unlink_outlives_the_worker_that_was_asked(house, redis):
     assert other.sessions._held[SESSION].tenure.leave_by == int(device.parked.partition(":")[2])
 
 
-async def test_where_there_is_no_device_an_unlink_tells_whoever_believed_in_one(house):
+async def test_an_unlink_without_a_device_ends_a_snapshot_that_shows_one(house):
     await house.up()
     await house.sessions.hand_over()
     house.store.devices.clear()
@@ -934,7 +934,7 @@ async def test_an_unlink_that_cannot_be_done_here_says_so(house):
 
 
 @pytest.mark.parametrize("how", ["lost", "handed over"])
-async def test_what_is_lost_while_it_is_unlinked_keeps_its_keys_and_is_unlinked_elsewhere(house, how):
+async def test_a_session_lost_while_it_is_unlinked_keeps_its_keys_and_is_unlinked_elsewhere(house, how):
     await house.up()
     task = await unlinking(house)
     if how == "lost":
@@ -981,7 +981,7 @@ async def test_a_session_that_could_not_be_connected_for_days_is_still_tried_aga
     assert len(held.timers) == 1
 
 
-async def test_what_is_forgotten_late_does_not_take_out_the_session_that_was_taken_up_since(house, monkeypatch):
+async def test_a_late_forgetting_leaves_the_session_that_was_taken_up_since(house, monkeypatch):
     await house.up()
     asked, answer = asyncio.Event(), asyncio.Event()
 

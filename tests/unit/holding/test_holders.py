@@ -185,7 +185,7 @@ async def test_a_thread_that_never_ends_wears_a_process_out(world: World, monkey
     assert [line for line in world.diary if line.startswith("2")] == ["2 holds company_b"]
 
 
-async def test_what_was_lost_is_not_taken_up_with_the_others_when_the_process_dies(world: World) -> None:
+async def test_a_lost_session_is_not_taken_up_with_the_others_when_the_process_dies(world: World) -> None:
     await world.hold("company_a")
     await world.hold("company_b")
     world.made[0].say(pipe.Lost(session="company_a", reason=pipe.LostReason.REPLACED))
@@ -197,7 +197,7 @@ async def test_what_was_lost_is_not_taken_up_with_the_others_when_the_process_di
 
 
 @pytest.mark.parametrize("end", ["released", "closed"])
-async def test_what_is_released_while_its_process_starts_is_not_held(world: World, end: str) -> None:
+async def test_a_session_released_while_its_process_starts_is_not_held(world: World, end: str) -> None:
     world.ready.clear()
     holding = asyncio.ensure_future(world.hold("company_a"))
     await world.asked.wait()
@@ -211,7 +211,7 @@ async def test_what_is_released_while_its_process_starts_is_not_held(world: Worl
     assert [one.exited.done() for one in world.made] == [end == "closed"], "no process is left behind by a close"
 
 
-async def test_what_is_released_while_it_waits_for_its_turn_is_not_held(world: World) -> None:
+async def test_a_session_released_while_it_waits_for_its_turn_is_not_held(world: World) -> None:
     world.ready.clear()
     first = asyncio.ensure_future(world.hold("company_a"))
     await world.asked.wait()
@@ -223,7 +223,7 @@ async def test_what_is_released_while_it_waits_for_its_turn_is_not_held(world: W
     assert world.diary == ["1 holds company_a"]
 
 
-async def test_what_is_released_while_it_is_moved_is_not_held_again(world: World) -> None:
+async def test_a_session_released_while_it_is_moved_is_not_held_again(world: World) -> None:
     for name in ("company_a", "company_b", "company_c"):
         await world.hold(name)
     world.ready.clear()
@@ -253,9 +253,7 @@ async def test_sessions_that_cannot_be_moved_are_told_as_lost_with_their_process
     assert world.died == ["company_a", "company_b", "company_c"]
 
 
-async def test_whoever_sends_learns_whether_a_process_has_been_told(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_sender_learns_if_a_process_has_been_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     session, order = SessionId("company_a"), pipe.Send(session="company_a", message="m", to="+1", text="x")
     assert await world.holders.send(session, order) is False
     await world.hold("company_a")

@@ -383,7 +383,7 @@ def test_an_unlink_keeps_the_wish_before_it_asks_and_the_keys_until_the_answer()
 
 
 @each("said", [RELEASED, lost(R.START_FAILED), lost(R.REPLACED), lost(R.BANNED, RETRY_AT)])
-def test_what_does_not_prove_the_log_out_has_it_tried_again(said):
+def test_a_log_out_without_proof_is_tried_again(said):
     stay = online().happen(ASKED, said)
     assert stay.kinds()[-1] == "RetryIn"
     assert stay.did(t.ForgetDevice) == []

@@ -118,7 +118,7 @@ async def test_a_version_that_is_refused_later_is_tried_by_one_again(room):
     assert room.started == [0, 0]
 
 
-async def test_nobody_follows_into_a_version_that_is_refused_meanwhile(room):
+async def test_no_session_follows_into_a_version_that_is_refused_meanwhile(room):
     held = [FakeHeld(n) for n in range(6)]
     for one in held:
         await room.room.refused(one, None)

@@ -181,7 +181,7 @@ async def test_when_a_holder_dies_nobody_knows_of_its_first_text_and_the_second_
     assert await line.told(3) == [(texts[0], NotSent.UNKNOWN), (texts[1], None), (texts[2], None)]
 
 
-async def test_whoever_takes_a_dead_workers_session_up_tells_of_what_was_under_way(line):
+async def test_a_worker_that_takes_over_tells_of_the_text_that_was_under_way(line):
     texts = await line.texts(3)
     lease = await line.leases.acquire(SESSION, WorkerId("dead"))
     assert (await line.outbox.step(SESSION, lease=lease, begin=Next(texts[0]))).begun == ("go", 0)
@@ -358,14 +358,14 @@ async def test_a_question_that_nobody_answers_delays_a_text_for_seconds_only(lin
 
 
 @pytest.mark.parametrize("to", ["123456789012345@lid", "120363000000000001@g.us"])
-async def test_nobody_is_asked_about_a_lid_or_a_group(line, to):
+async def test_whatsapp_is_not_asked_about_a_lid_or_a_group(line, to):
     await line.outbox.accept(SESSION, Message(to, "0"))
     await line.up()
     await line.handing(1)
     assert (line.asked, line.orders[0].to) == ([], to)
 
 
-async def test_who_asks_at_a_ticket_is_answered(line, jobs):
+async def test_a_question_at_a_ticket_is_answered(line, jobs):
     await line.up()
     ticket = await line.contacts.ask(SESSION, MEXICO)
     await jobs.look({}, SESSION, ticket)
@@ -390,7 +390,7 @@ async def receipt(line, kind, *ids):
     await line.settled()
 
 
-async def test_what_the_receivers_phone_says_goes_on_and_never_back(line):
+async def test_receipts_move_a_text_on_and_never_back(line):
     text = await sent_text(line)
     await receipt(line, pipe.Receipt.DELIVERED, "3EB00", "of-another-device")
     await receipt(line, pipe.Receipt.DELIVERED)
@@ -446,7 +446,7 @@ async def test_a_phone_that_reads_a_text_after_all_leaves_no_doubt(line, monkeyp
         task.cancel()
 
 
-async def test_what_comes_in_is_put_on_the_shelf_in_its_order(line, redis):
+async def test_incoming_messages_are_put_on_the_shelf_in_their_order(line, redis):
     await line.up()
     for number in range(3):
         await line.holders.hear(

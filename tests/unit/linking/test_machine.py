@@ -69,7 +69,7 @@ def test_with_a_warm_linker_it_dials_before_it_reads_and_tells():
 
 
 @each("code", [FailureCode.PAUSED, FailureCode.NO_ROOM])
-def test_where_there_must_be_no_attempt_none_dials(code):
+def test_a_refused_attempt_dials_no_linker(code):
     player = Player(refused=code).begin()
     assert failure(player) is code
     assert player.did(c.Dial) == []
@@ -209,7 +209,7 @@ def test_a_code_that_comes_too_late_has_a_connection_of_its_own():
     assert forgetful.happen(late).course.subject.phone == PHONE
 
 
-def test_whom_it_is_about_changes_nothing_of_how_far_it_is():
+def test_news_of_the_subject_leaves_the_phase_as_it_is():
     player = shown().happen(c.Learned(Subject("L", 0)))
     assert player.course.phase is Phase.SHOWING
 
@@ -242,7 +242,7 @@ def test_the_rotation_ends_in_its_time_and_not_before():
     assert failure(player) is FailureCode.CONNECTION_FAILED
 
 
-def test_it_begins_anew_so_often_and_no_more():
+def test_an_attempt_begins_anew_as_often_as_its_limit_says():
     player = shown()
     for _ in range(LIMITS.restarts):
         player.happen(word("error"))
@@ -266,7 +266,7 @@ def test_a_word_that_nobody_knows_is_told_as_it_is():
     assert player.did(c.End)[0].raw == "a new word"
 
 
-def test_what_whatsapp_says_to_a_refusal_is_in_the_timeline():
+def test_the_timeline_has_whatsapps_words_of_a_refusal():
     player = shown().happen(pipe.Word(word="err-unexpected-state", said="400: Not now / Call +7 900 123-45-67"))
     assert failure(player) is FailureCode.PAIRING_REFUSED
     (end,) = player.did(c.End)
@@ -305,7 +305,7 @@ def test_the_phones_yes_has_a_deadline_of_its_own():
     assert player.did(c.End)[0].raw == "deadline in linking"
 
 
-def test_what_the_linker_says_twice_is_done_once():
+def test_a_line_of_the_linker_said_twice_is_done_once():
     player = shown().happen(paired(NUMBER), paired(NUMBER))
     assert player.told.count("phone.agreed") == 1
     assert player.ending is None
@@ -379,7 +379,7 @@ def test_a_linker_that_dies_before_the_yes_is_replaced_and_after_it_another_take
     assert player.states == LINKED_STATES
 
 
-def test_it_is_revived_once():
+def test_a_dead_linker_is_replaced_once_after_the_phone_has_agreed():
     player = shown().happen(paired(NUMBER), DEAD, DEAD)
     assert failure(player) is FailureCode.INTERNAL
     assert player.alerts == ["engine", "engine"]  # each death once, and the ending not on top
@@ -489,7 +489,7 @@ def test_a_hand_over_keeps_how_the_phone_was_asked():
     assert shown(phone=PHONE).happen(Order.HAND_OVER).did(c.Restart) == [c.Restart(Method.CODE)]
 
 
-def test_what_the_page_was_told_stays_with_a_cancelled_attempt():
+def test_a_cancelled_attempt_keeps_what_the_page_was_told():
     player = shown()
     for number in range(2, 5):
         player.later(20_000).happen(qr(number, born=player.now))
@@ -514,7 +514,7 @@ def test_an_unlink_after_the_yes_is_done_as_soon_as_there_is_a_device():
 
 
 @each("phase", [lambda: Player().begin(), shown, lambda: shown().happen(paired(NUMBER))])
-def test_who_has_lost_the_lease_says_nothing_more(phase):
+def test_an_attempt_without_its_lease_says_nothing_more(phase):
     player = phase()
     told = len(player.told)
     player.happen(Order.LOST)
@@ -600,7 +600,7 @@ def keeping(**options):
 
 @each("event", [c.Broke("KeyError"), c.TimeIsUp(), Order.LOST])
 @each("begin", [Player, lambda: Player().begin(), shown, lambda: shown().happen(paired(NUMBER)), keeping])
-def test_whatever_is_broken_late_or_lost_ends_in_every_phase(begin, event):
+def test_a_fault_the_deadline_and_a_lost_lease_end_every_phase(begin, event):
     player = begin().happen(event)
     assert player.course.phase is Phase.OVER
     assert player.did(c.HangUp)

@@ -37,7 +37,7 @@ def test_bytes_are_read_in_every_way_that_json_has_them(form):
 
 
 @pytest.mark.parametrize("value", [None, 5, {"data": 1}, ["a"], [256], "not base64!", {"a": 1}])
-def test_what_is_no_bytes_is_refused(value):
+def test_values_that_are_no_bytes_are_refused(value):
     with pytest.raises(NotImportable):
         decode(value)
 

@@ -134,7 +134,7 @@ async def test_a_second_company_does_not_get_the_same_device(house):
     assert [device.session for device in await house.store.registered()] == [AURORA]
 
 
-async def test_what_changed_since_the_operator_was_asked_is_seen(house):
+async def test_a_change_since_the_operator_was_asked_is_seen(house):
     house.verdict = JudgedDevice(
         judged().found, "aurora", MoveVerdict.REFUSED, (MoveFinding(Level.STOP, "linked anew"),)
     )

@@ -35,7 +35,7 @@ async def adopted(store, attempt, jid, session=SESSION, **options) -> StoredDevi
     return await store.adopt(session, scratch, jid, attempt, Fence(attempt), **options)
 
 
-async def test_whoever_is_late_neither_parks_nor_forgets_the_next_device_of_the_session(store):
+async def test_a_late_write_neither_parks_nor_forgets_the_sessions_next_device(store):
     old = await adopted(store, 1, OLD)
     new = await adopted(store, 2, NEW)
     for token in (1, 2):  # of the owner before, and of the present one
@@ -125,7 +125,7 @@ async def test_of_a_forgotten_device_nothing_is_left(store, tmp_path):
     assert list((tmp_path / "devices").iterdir()) == []
 
 
-async def test_what_only_grows_is_thrown_away_and_the_log_is_cut_while_others_have_the_file_open(store):
+async def test_tidying_deletes_secrets_and_cuts_the_log_while_others_have_the_file_open(store):
     device = await adopted(store, 1, OLD)
     with closing(sqlite3.connect(device.database, isolation_level=None)) as held:
         held.execute("PRAGMA journal_mode=WAL")

@@ -47,7 +47,7 @@ def test_the_version_is_chosen_and_searched_for(age, wish, known, refused, chose
 @pytest.mark.parametrize(
     "text", ["2.3000", "2.3000.12", "2.3000.1047769893x", "3.3000.1047769893", "on", "OFF", "1047769893"]
 )
-def test_what_is_no_version_is_refused(text):
+def test_texts_that_are_no_version_are_refused(text):
     with pytest.raises(ValueError, match="2.3000.N"):
         parse_wish(text)
 
@@ -133,7 +133,7 @@ async def test_many_refusals_ask_once_and_all_may_try_again(redis, tmp_path, lib
     assert office.version.health is ClientHealth.OK
 
 
-async def test_what_one_worker_found_serves_the_others_without_a_question(redis, tmp_path, library, told):
+async def test_a_version_that_one_worker_found_serves_the_others_without_a_question(redis, tmp_path, library, told):
     first, second, third = (Office(redis, tmp_path / str(n), library) for n in range(3))
     await first.version.refused(None)
     await second.version.look()  # before anything of it is refused
