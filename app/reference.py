@@ -5,16 +5,13 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from functools import cache
 from html import escape
-from typing import Any
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.openapi import made
-
-JSON = dict[str, Any]
+from app.openapi import JSON, made
 
 _STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }

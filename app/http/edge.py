@@ -22,8 +22,7 @@ from websockets.protocol import State
 from app.http.address import neighbourhood
 from app.http.antechamber import Antechamber
 from app.http.problems import MEDIA_TYPE, Kind, Problem
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from shared.core.hosts import Network
 
 PATIENCE_SECONDS = 10.0
 """Until a request must be whole."""

@@ -54,7 +54,7 @@ def test_a_link_comes_back_from_its_token_whole(access):
     assert abs(link.expires_at - now_ms() - 600_000) < 2000
 
 
-def test_what_is_not_said_is_absent(access):
+def test_absent_contents_of_a_link_stay_absent(access):
     link = access.verify(access.sign(a_link(access)))
     assert (link.phone, link.locale, link.return_url) == (None, None, None)
 
@@ -93,13 +93,13 @@ def test_no_two_links_are_the_same(access):
     ],
     ids=lambda token: token[:30],
 )
-def test_whatever_is_not_our_living_token_is_a_bad_token(access, token):
+def test_any_other_text_than_our_living_token_is_a_bad_token(access, token):
     with pytest.raises(BadToken):
         access.verify(token)
 
 
 @given(some.text(max_size=300))
-def test_no_text_at_all_does_worse_than_be_a_bad_token(text):
+def test_any_text_is_a_token_or_a_bad_token(text):
     with pytest.raises(BadToken):
         Access(CONFIG, None).verify(text)
 

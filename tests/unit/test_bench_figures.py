@@ -68,7 +68,7 @@ def test_bars_are_as_long_as_their_numbers(tmp_path):
     assert lengths(tmp_path / "latency.svg", "floor")[0] / first == pytest.approx(12.4 / 24.6, rel=0.01)
 
 
-def test_what_was_not_measured_is_not_drawn(tmp_path):
+def test_unmeasured_figures_are_not_drawn(tmp_path):
     assert [path.name for path in figures.write(results(ROWS[2]), tmp_path)] == ["recovery.svg"]
     assert figures.write(results(), tmp_path) == []
 

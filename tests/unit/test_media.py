@@ -53,7 +53,7 @@ async def test_a_session_that_missed_a_file_has_the_worker_look_at_once(host, mo
     running.cancel()
 
 
-async def test_who_missed_a_file_is_counted_for_a_while(host, monkeypatch):
+async def test_a_session_that_missed_a_file_is_counted_for_a_while(host, monkeypatch):
     monkeypatch.setattr(module, "MISSED_SECONDS", 0)
     media = MediaHost(host.reach)
     media.missed(ONE)

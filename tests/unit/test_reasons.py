@@ -95,7 +95,7 @@ def test_texts_of_errors(text, code):
         ("", NotSent.UNKNOWN, None),
     ],
 )
-def test_only_what_is_known_not_to_have_been_sent_is_said_so(word, reason, status):
+def test_only_a_text_that_certainly_has_not_left_is_called_not_sent(word, reason, status):
     assert reasons.of_unsent(word) == Fate(MessageState.FAILED, reason, status)
 
 

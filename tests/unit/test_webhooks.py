@@ -160,7 +160,7 @@ async def test_a_change_that_is_saved_twice_is_told_once(telling, redis):
     assert [event.type.value for event in await fed(redis)] == ["onboarding.started", "session.linked"]
 
 
-async def test_an_owner_that_is_none_any_more_tells_nobody(telling, redis):
+async def test_a_worker_without_its_lease_tells_no_event(telling, redis):
     lease = await telling.serve()
     before = await fed(redis)
     await telling.lapse()
@@ -366,7 +366,7 @@ async def test_an_event_that_nobody_takes_is_dead_for_a_week_and_can_be_sent_ane
     assert not await shelf.resend("unknown")
 
 
-async def test_what_is_no_event_on_the_shelf_is_taken_out_and_the_others_are_delivered(shelf, news, redis):
+async def test_a_foreign_value_on_the_shelf_is_removed_and_the_other_events_are_delivered(shelf, news, redis):
     await redis.zadd(keys.WEBHOOKS, {b"\xff": 1, "gone": 2, "string": 3, "half": 4, "a b": 5})
     await redis.set(keys.webhook("string"), "x")
     await redis.hset(keys.webhook("half"), "type", "session.linked")
@@ -427,7 +427,7 @@ async def is_settled(redis):
     return not await redis.exists(keys.WEBHOOKS)
 
 
-async def test_what_is_due_is_delivered_to_the_companys_own_receiver_or_to_ours(shelf, news, redis, hooks, answers):
+async def test_a_due_event_goes_to_the_companys_own_receiver_or_to_ours(shelf, news, redis, hooks, answers):
     await put(shelf, news)
     hooks.call()
     await until(lambda: is_settled(redis))

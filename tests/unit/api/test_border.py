@@ -40,7 +40,7 @@ async def test_every_answer_has_a_request_id_and_a_problem_names_it(web, path):
         assert first.json()["requestId"] == first.headers["x-request-id"]
 
 
-async def test_the_pages_files_are_light(web):
+async def test_answers_with_files_of_the_page_have_no_request_id(web):
     assert "x-request-id" not in (await web.get("/link")).headers
 
 

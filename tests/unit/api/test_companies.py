@@ -19,7 +19,7 @@ def with_key(scope):
     return {"authorization": f"Bearer {NARROW[scope]}"}
 
 
-async def test_what_has_not_changed_is_not_sent_again(web, world):
+async def test_an_unchanged_company_is_answered_by_304(web, world):
     lease = await world.serve()
     first = await web.get(COMPANY)
     known = {"if-none-match": first.headers["etag"]}
@@ -32,11 +32,11 @@ async def test_what_has_not_changed_is_not_sent_again(web, world):
 
 
 @pytest.mark.parametrize("wait", ["-1", "26", "x", "1.5", "", "²"])
-async def test_a_wait_that_is_none_is_refused(web, wait):
+async def test_a_malformed_wait_is_refused(web, wait):
     assert (await web.get(COMPANY, params={"wait": wait})).status_code == 422
 
 
-async def test_a_wait_for_what_is_new_already_is_none(web, world):
+async def test_a_caller_with_an_old_version_does_not_wait(web, world):
     await world.serve()
     async with asyncio.timeout(10):
         answer = await web.get(COMPANY, params={"wait": 25}, headers={"if-none-match": 'W/"0.0"'})

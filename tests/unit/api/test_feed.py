@@ -75,7 +75,7 @@ async def test_a_stream_ends_when_the_process_stops(feed):
 
 
 @pytest.mark.parametrize("last", ["x", "1", "1-", "-1-0", "1-1\r\nx: y", "9" * 40 + "-0"])
-async def test_a_place_that_is_none_is_refused(web, last):
+async def test_a_malformed_last_event_id_is_refused(web, last):
     answer = await web.get("/api/v1/events", headers={"last-event-id": last.encode()})
     assert answer.status_code in {400, 422}
 
@@ -125,7 +125,7 @@ async def test_odd_names_in_the_index_are_struck_and_hide_nobody(web, world, red
 
 
 @pytest.mark.parametrize("params", [{"state": "x"}, {"limit": 0}, {"limit": 201}, {"cursor": "../x"}, {"limit": "1e1"}])
-async def test_a_question_that_is_none_is_refused(web, params):
+async def test_a_malformed_query_is_refused(web, params):
     assert (await web.get("/api/v1/companies", params=params)).status_code == 422
 
 
@@ -167,13 +167,13 @@ async def test_a_companys_receiver_is_set_shown_without_its_secret_and_taken_bac
         ({"url": "https://hooks.example/", "events": ["session.unknown"]}, "events.0"),
     ],
 )
-async def test_a_receiver_that_may_not_be_is_refused(web, redis, body, field):
+async def test_a_receiver_at_a_forbidden_address_is_refused(web, redis, body, field):
     answer = await web.put(RECEIVER, json=body)
     assert (answer.status_code, answer.json().get("field")) == (422, field), answer.text
     assert await redis.keys("wa:receiver:*") == []
 
 
-async def test_what_waits_and_what_is_dead_is_listed_and_sent_anew(web, redis):
+async def test_waiting_and_dead_events_are_listed_and_sent_anew(web, redis):
     news = News(tuple(EventType))
     shelf = EventShelf(redis, news)
     await shelf.put(SESSION, news.event(SESSION, EventType.SESSION_LINKED, {}, event_id="e1"))

@@ -26,7 +26,7 @@ async def state_of(web, link_id):
     return answer.json()["state"]
 
 
-async def test_all_that_is_asked_for_is_in_the_token(web, redis):
+async def test_a_link_token_holds_everything_that_was_asked_for(web, redis):
     answer = await made(
         web,
         region="br",
@@ -75,13 +75,13 @@ async def test_all_that_is_asked_for_is_in_the_token(web, redis):
         ({"returnUrl": "https://salon.example/" + "x" * 5000}, "returnUrl"),
     ],
 )
-async def test_what_a_link_may_not_say_is_refused_by_its_field(web, redis, body, field):
+async def test_a_link_with_a_bad_field_is_refused_and_the_field_is_named(web, redis, body, field):
     answer = await made(web, **body)
     assert (answer.status_code, answer.json().get("field")) == (422, field), answer.text
     assert await redis.keys("wa:made-link:*") == []
 
 
-async def test_a_colour_that_nobody_could_read_is_refused_with_one_that_would_do(web):
+async def test_an_unreadable_accent_is_refused_with_a_readable_one(web):
     answer = await made(web, brand={"accent": "#FFCC00"})
     assert answer.json()["detail"] == (
         "brand.accent: the contrast of #ffcc00 to a light ground is 1.3 : 1, and words need 4.5 : 1; #856a00 would do"
@@ -93,7 +93,7 @@ async def test_names_in_every_script_are_shown(web):
         assert (await made(web, companyName=name)).status_code == 201, name
 
 
-async def test_a_field_that_stands_twice_is_refused(web):
+async def test_a_body_with_a_repeated_field_is_refused(web):
     answer = await web.post(LINKS, content=b'{"companyId":"a","companyId":"b"}')
     assert (answer.status_code, answer.json()["field"]) == (422, "companyId")
 
@@ -122,7 +122,7 @@ async def test_a_link_tells_by_its_id_where_it_stands(web, redis):
     assert await state_of(web, link["id"]) == "revoked"
 
 
-async def test_a_link_whose_time_is_over_is_expired_and_an_unknown_one_is_none(web, redis):
+async def test_a_link_past_its_end_is_expired_and_an_unknown_one_is_not_found(web, redis):
     link = (await made(web)).json()
     await redis.hset(keys.made_link(link["id"]), "expiresAt", now_ms() - 1)
     assert await state_of(web, link["id"]) == "expired"

@@ -128,7 +128,7 @@ def test_a_company_is_shown_as_the_page_shows_it_but_for_what_the_owner_alone_ma
     assert set(CompanyView.model_fields) == set(Snapshot.model_fields) - {"qr", "code"}
 
 
-def test_nobody_needs_a_key_to_read_the_description_and_whoever_is_alive():
+def test_the_description_and_the_health_checks_need_no_key():
     made = document()
     open_ = {path for path, methods in made["paths"].items() for one in methods.values() if one.get("security") == []}
     assert open_ == {"/api/v1/openapi.json", "/healthz", "/readyz"}
@@ -360,7 +360,7 @@ async def test_every_operation_that_is_described_answers_as_described(service, o
     assert_fits(operation, answer)
 
 
-def test_programs_know_a_problem_by_a_name_that_no_rewording_changes():
+def test_problem_types_do_not_change_with_their_texts():
     made = document()
     types = {
         example["value"]["type"]
@@ -427,13 +427,13 @@ async def test_a_text_and_the_call_of_its_worker_are_one_script_and_a_worker_at_
     assert [one.id for one in step.texts] == [other, third]
 
 
-async def test_a_key_that_is_none_is_refused(service):
+async def test_a_malformed_idempotency_key_is_refused(service):
     await service.link()
     answer = await say(service, "k" * 256)
     assert (answer.status_code, answer.json()["field"]) == (422, "Idempotency-Key")
 
 
-async def test_who_waits_is_told_its_place(service):
+async def test_a_queued_company_is_told_its_place(service):
     world = World(service.redis)
     asked = await world.ask()
     await service.redis.zadd(keys.QUEUE_LINKING, {"link:company_before:1": 1, link_job_id(SESSION, asked.attempt): 2})

@@ -29,7 +29,7 @@ async def test_every_link_inside_leads_somewhere_and_nothing_is_loaded_from_else
     assert "unsafe" not in (await web.get("/docs")).headers["content-security-policy"]
 
 
-def test_what_is_written_in_the_description_is_shown_and_not_obeyed():
+def test_texts_of_the_description_never_become_markup():
     made = document()
     made["info"]["description"] = "<script>alert(1)</script> and `<b>`"
     page = render(made)

@@ -17,7 +17,7 @@ from shared.core.ids import WorkerId
         ({}, None),  # an older version
     ],
 )
-def test_only_a_worker_that_says_so_is_named(fields, lacking):
+def test_only_a_worker_that_reports_missing_confinement_is_named(fields, lacking):
     worker = WorkerView(WorkerId("w1"), 0, fields)
     moment = Moment({}, 0, 0, 0, 0, 0, [worker])
     found = list(_confinement(moment))

@@ -64,7 +64,7 @@ async def did(redis):
     return [(entry[b"event"], entry[b"what"], entry[b"by"]) for _, entry in await redis.xrange(keys.OPERATORS)]
 
 
-async def test_what_waits_is_listed_with_its_next_try_and_its_fault(op, shelf):
+async def test_a_waiting_event_is_listed_with_its_next_try_and_its_fault(op, shelf):
     (one,) = await listed(op)
     output = await hooks.deliveries(op, standing="waiting")
     assert (one["id"], one["type"], one["company"], one["tries"]) == (EVENT, "session.unlinked", COMPANY, 1)
@@ -126,7 +126,7 @@ async def test_without_a_receiver_there_is_nothing_to_test(redis):
     assert await redis.zcard(keys.WEBHOOKS) == 0
 
 
-async def test_an_event_in_somebodys_hands_is_still_listed(op, redis, shelf):
+async def test_an_event_that_a_worker_is_delivering_is_still_listed(op, redis, shelf):
     await redis.zadd(keys.WEBHOOKS, {EVENT: now_ms()})
     await shelf.step(10)
     (one,) = await listed(op)

@@ -26,7 +26,7 @@ def test_people_see_the_key_once_and_the_entry():
 
 
 @pytest.mark.parametrize("arguments", [["Shop"], ["key-1"], ["a b"], ["shop", "--scope", "all"], ["x" * 33]])
-def test_what_no_entry_can_say_is_refused_with_a_sentence(arguments):
+def test_a_bad_name_or_scope_of_a_key_is_refused_with_a_sentence(arguments):
     told = CliRunner().invoke(main, ["key", "new", *arguments])
     assert told.exit_code == 2
     assert told.stderr.strip().endswith(".")

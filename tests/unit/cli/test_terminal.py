@@ -73,7 +73,7 @@ async def test_a_switch_is_taken_back_as_it_was_thrown(op, typed):
     assert not changed(again)
 
 
-async def test_what_is_no_switch_but_was_thrown_by_hand_is_taken_back_as_well(op):
+async def test_an_unknown_switch_that_was_thrown_by_hand_can_be_taken_back(op):
     await op.redis.hset(keys.SWITCH, "pauze", "on")
     assert changed(await fleet.throw(op, name="pauze", value="", by="anna@laptop", why=""))
 

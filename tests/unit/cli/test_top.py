@@ -81,7 +81,7 @@ async def test_nothing_that_anybody_wrote_into_the_feed_breaks_it(op):
     assert "no worker is alive" in drawn(top.screen(look, look))
 
 
-async def test_a_look_walks_over_no_keys(op, monkeypatch):
+async def test_a_look_of_top_scans_no_keys(op, monkeypatch):
     await seen(op.redis)
     said = []
     execute = type(op.redis).execute_command

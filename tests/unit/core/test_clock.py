@@ -48,7 +48,7 @@ def test_redis_time_goes_on_whatever_the_hosts_clock_does(host):
     assert clock.in_words(clock.skew_ms()) == "3630 s late"
 
 
-def test_what_an_answers_way_may_make_is_no_difference_and_a_drift_is_one(host):
+def test_a_difference_within_the_delay_of_the_answer_is_ignored_and_a_drift_is_learnt(host):
     told(host, 0)
     clock.set_by((host.wall + SECOND // 100) // 1000, host.mono, host.mono)
     assert clock.now_ms() == 1_800_000_000_000

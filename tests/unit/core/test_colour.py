@@ -54,6 +54,6 @@ def test_every_colour_that_passes_can_be_read_and_every_other_is_refused_with_on
 @pytest.mark.parametrize(
     "text", ["", "red", "#fff", "#0a7d4", "0a7d4f", "#0a7d4f;}", "#0a7d4g", "#0a7d4f\n", "#०a7d4f"]
 )
-def test_what_is_no_colour_is_refused(text):
+def test_a_malformed_colour_is_refused(text):
     with pytest.raises(ValueError, match="is not a colour such as #0a7d4f"):
         check_accent(text)

@@ -31,7 +31,7 @@ def test_the_mistakes_of_people_page_nobody(code):
 
 
 @each("code", FailureCode)
-def test_what_cannot_succeed_later_does_not_offer_to_try_the_same_again(code):
+def test_a_failure_that_never_passes_offers_no_retry(code):
     if not FAILURES[code].retryable:
         assert FAILURES[code].act not in {Act.RETRY, Act.WAIT}
 

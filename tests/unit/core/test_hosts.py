@@ -14,12 +14,12 @@ PRIVATE = [
 
 
 @each("address", PRIVATE)
-def test_what_is_not_public_is_not_reached(address):
+def test_private_addresses_are_not_reached(address):
     assert not may_reach(address, ())
 
 
 @each("address", ["8.8.8.8", "93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "64:ff9b::808:808"])
-def test_what_is_public_is_reached(address):
+def test_public_addresses_are_reached(address):
     assert may_reach(address, ())
 
 

@@ -18,7 +18,7 @@ def test_a_company_goes_into_its_session_and_comes_out_again(text):
     "text",
     ["", " ", "a b", "-a", ".a", "_a", "..", "../etc", "a/b", "a\n", "\na", "ü", "a" * 65, "a:b", "a*", "a\x00", "１"],
 )
-def test_what_could_harm_a_key_or_a_file_is_no_company(text):
+def test_names_that_could_harm_a_key_or_a_file_are_no_company_ids(text):
     with pytest.raises(ValueError, match="company id"):
         company_id(text)
     with pytest.raises(ValueError):
@@ -32,7 +32,7 @@ def test_only_a_session_id_has_a_company(text):
 
 
 @given(some.text(max_size=70))
-def test_whatever_passes_is_a_plain_file_name(text):
+def test_every_company_id_is_a_plain_file_name(text):
     try:
         company = company_id(text)
     except ValueError:

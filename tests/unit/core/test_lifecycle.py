@@ -59,7 +59,7 @@ def test_from_every_state_there_is_a_way_to_linked(state):
 
 
 @each("state", sorted(CANCELLABLE))
-def test_what_may_be_cancelled_can_be_cancelled(state):
+def test_every_cancellable_state_has_a_step_to_cancelled(state):
     assert State.CANCELLED in STEPS[state]
     assert State.EXPIRED in STEPS[state]
 
@@ -70,7 +70,7 @@ def test_once_the_phone_has_agreed_it_cannot_be_cancelled():
 
 
 @each("state", sorted(STARTABLE))
-def test_where_nothing_runs_a_new_attempt_may_begin(state):
+def test_every_startable_state_has_a_step_to_queued(state):
     assert State.QUEUED in STEPS[state]
 
 

@@ -33,6 +33,6 @@ def test_a_number_is_one_of_ours_or_none(value, number):
 
 
 @pytest.mark.parametrize("value", [None, b"", b"[1]", b'"a"', b"5", b'{"a":[', b"\xff"])
-def test_what_is_no_json_object_has_no_fields(value):
+def test_a_value_that_is_no_json_object_has_no_fields(value):
     assert odd.fields(value) == {}
     assert odd.fields(b'{"a": 1}') == {"a": 1}

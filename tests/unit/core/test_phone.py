@@ -49,7 +49,7 @@ def test_every_way_of_writing_one_number_gives_one_number(typed):
         "+7 900 123-45-67;isub=1x",
     ],
 )
-def test_what_is_no_phone_is_refused_with_the_field_at_fault(typed):
+def test_a_text_that_is_no_phone_is_refused_with_the_field_at_fault(typed):
     with pytest.raises(Refused) as refused:
         phone.parse(typed, "RU")
     assert (refused.value.code, refused.value.field) == (FailureCode.INVALID_PHONE, "phoneNumber")

@@ -98,7 +98,7 @@ def test_every_message_of_a_browser_is_understood(text, message):
     ],
     ids=lambda text: text[:40],
 )
-def test_whatever_else_comes_is_refused_as_one_kind_of_error(text):
+def test_every_unknown_message_raises_the_same_kind_of_error(text):
     with pytest.raises(ValidationError):
         client_message.validate_json(text)
 
@@ -109,13 +109,13 @@ def test_whatever_else_comes_is_refused_as_one_kind_of_error(text):
         lambda one: some.lists(one) | some.dictionaries(some.text(), one),
     )
 )
-def test_no_json_at_all_does_worse_than_be_refused(value):
+def test_any_json_is_a_message_or_is_refused(value):
     with pytest.raises(ValidationError):
         client_message.validate_python(value)
 
 
 @given(some.text(max_size=200))
-def test_no_text_at_all_does_worse_than_be_refused(text):
+def test_any_text_is_a_message_or_is_refused(text):
     with pytest.raises(ValidationError):
         client_message.validate_json(text)
 
@@ -134,7 +134,7 @@ def test_a_snapshot_travels_in_camel_case_and_comes_back_the_same():
     assert json.loads(text)["failure"] == {"code": "cool-down", "retryable": True, "retryAt": 4}
 
 
-def test_what_is_absent_is_not_said():
+def test_absent_fields_are_left_out():
     bare = Snapshot(state=State.UNLINKED, session_id="company_1", attempt=0, seq=0, server_now=1)
     said = json.loads(bare.model_dump_json(by_alias=True, exclude_none=True))
     assert said == {"state": "unlinked", "sessionId": "company_1", "attempt": 0, "seq": 0, "serverNow": 1}
@@ -161,7 +161,7 @@ def test_a_body_with_something_unknown_is_refused():
 
 
 @each("bad", [{"number": 0}, {"of": 0}, {"text": None}, {"expires_at": "soon"}])
-def test_a_qr_that_cannot_be_is_refused(bad):
+def test_a_qr_with_an_impossible_number_is_refused(bad):
     with pytest.raises(ValidationError):
         QrView.model_validate({"text": "t", "svg": "s", "number": 1, "of": 6, "expires_at": 1} | bad)
 

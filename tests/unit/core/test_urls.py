@@ -61,7 +61,7 @@ def test_a_url_of_a_host_is_read(url, place):
         ("redis+sentinel://one,two", "service"),
     ],
 )
-def test_what_nobody_can_use_is_refused_without_its_password(url, says):
+def test_an_unusable_url_is_refused_in_a_sentence_without_its_password(url, says):
     with pytest.raises(ValueError) as refused:
         redis_place(url)
     assert says in str(refused.value)

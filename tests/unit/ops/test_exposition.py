@@ -31,7 +31,7 @@ def told(**stats):
         "wa_dropped_total",
     ],
 )
-def test_what_can_happen_is_said_to_be_nought_before_it_happens(name):
+def test_counters_begin_at_zero_before_their_first_event(name):
     assert told()[name] == 0
 
 
@@ -41,7 +41,7 @@ def test_only_endings_are_endings():
     }
 
 
-def test_what_has_happened_is_told_as_it_is_and_once():
+def test_counted_events_are_exposed_once_with_their_numbers():
     found = told(**{field(Counter.DROPPED): 3, field(Counter.LINKED, method="qr", region="ZZ"): 2})
     assert found["wa_dropped_total"] == 3
     assert found['wa_linked_total{method="qr",region="ZZ"}'] == 2

@@ -19,7 +19,7 @@ async def soon():
     await asyncio.sleep(0)
 
 
-async def test_few_closed_sockets_are_not_worth_one(counted):
+async def test_few_closed_sockets_cause_no_collection(counted):
     ours, done = counted
     for _ in range(FEWEST - 1):
         with ours.socket():
@@ -32,7 +32,7 @@ async def test_few_closed_sockets_are_not_worth_one(counted):
     assert done == [1]
 
 
-async def test_many_open_ones_put_it_off_until_as_many_have_closed(counted):
+async def test_a_collection_waits_until_as_many_sockets_have_closed_as_are_open(counted):
     ours, done = counted
     living = [ours.socket() for _ in range(2 * FEWEST)]
     for socket in living:
@@ -49,7 +49,7 @@ async def test_many_open_ones_put_it_off_until_as_many_have_closed(counted):
         socket.__exit__(None, None, None)
 
 
-async def test_of_a_storm_of_closings_one_is_made(counted):
+async def test_sockets_that_close_at_once_cause_one_collection(counted):
     ours, done = counted
     for _ in range(2 * FEWEST):
         with ours.socket():
@@ -58,7 +58,7 @@ async def test_of_a_storm_of_closings_one_is_made(counted):
     assert done == [1]
 
 
-async def test_python_makes_none_by_itself_while_it_runs_and_gets_its_rule_back(counted, monkeypatch):
+async def test_python_makes_no_full_collection_by_itself_while_ours_run(counted, monkeypatch):
     monkeypatch.setattr(garbage, "LONGEST_SECONDS", 0.0)
     ours, done = counted
     before = gc.get_threshold()

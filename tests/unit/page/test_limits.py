@@ -84,5 +84,5 @@ async def test_a_long_silence_fills_the_bucket_and_no_more(monkeypatch):
         ("", ""),
     ],
 )
-def test_who_may_choose_among_many_addresses_is_counted_as_one(host, counted):
+def test_a_household_with_many_addresses_counts_as_one(host, counted):
     assert neighbourhood(host) == counted

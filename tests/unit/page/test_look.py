@@ -65,7 +65,7 @@ async def test_an_origin_that_is_allowed_no_more_may_not_frame_what_was_made_bef
         assert answer.headers["cross-origin-opener-policy"] == "same-origin"
 
 
-async def test_a_look_that_we_have_not_signed_is_none(redis, opened):
+async def test_a_look_without_our_signature_is_ignored(redis, opened):
     access = Access(CONFIG, redis)
     ours = access.sign_look(PageLook(Brand("Bookwell"), EMBEDDER))
     token = access.sign(
@@ -104,7 +104,7 @@ SERVICE = settings_with(
 )
 
 
-def test_what_a_link_s_brand_leaves_out_is_the_service_s_own():
+def test_missing_parts_of_a_links_brand_come_from_the_service():
     assert Platform.of(SERVICE).name == "Bookwell"
     for look in (None, PageLook(), PageLook(Brand(accent="#b00020"))):
         one = Platform.of(SERVICE, look)

@@ -42,7 +42,7 @@ async def test_a_reader_that_was_away_gets_the_newest_only():
 
 
 @pytest.mark.parametrize("older", [(1, 5), (1, 4), (0, 9)])
-async def test_what_is_older_or_the_same_is_dropped(older):
+async def test_an_older_or_equal_snapshot_is_dropped(older):
     slot = Slot()
     offer(slot, 1, 5)
     offer(slot, *older)
@@ -84,7 +84,7 @@ async def test_a_browser_that_only_errs_cannot_make_its_slot_grow():
     assert len(await taken(slot)) == 16
 
 
-async def test_who_waits_is_woken_by_what_comes():
+async def test_a_waiting_reader_is_woken_by_a_snapshot():
     slot = Slot()
     for put in (lambda: offer(slot, 1, 1), lambda: slot.answer(REFUSED), lambda: offer(slot, 1, 2)):
         waiting = asyncio.create_task(slot.next())

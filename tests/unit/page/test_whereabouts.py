@@ -35,7 +35,7 @@ def asked(host: str, scheme: str = "https", query: str = "") -> Request:
         ("10.0.0.7:8000", "http"),
     ],
 )
-def test_who_asks_under_a_foreign_address_is_sent_home(host, scheme):
+def test_a_browser_at_a_foreign_address_is_sent_to_the_public_url(host, scheme):
     answer = elsewhere(settings())(asked(host, scheme))
     assert answer is not None
     assert answer.status_code == 308
@@ -48,7 +48,7 @@ def test_where_the_websocket_is_allowed_nobody_is_sent_away(host):
     assert elsewhere(settings())(asked(host)) is None
 
 
-def test_who_was_sent_is_not_sent_again_whatever_a_router_makes_of_the_host():
+def test_a_browser_is_sent_once_whatever_host_a_router_reports():
     assert elsewhere(settings())(asked("web:8000", "http", "moved")) is None
 
 

@@ -65,7 +65,7 @@ async def test_sessions_do_not_mind_each_other(world):
     assert first.outcome is second.outcome is Outcome.STARTED
 
 
-async def test_who_starts_is_told_to_everybody_who_listens(world):
+async def test_a_started_attempt_is_announced(world):
     async with Ear(world.redis) as ear:
         asked = await world.ask(PHONE)
         (news,) = await ear.heard()
@@ -103,7 +103,7 @@ async def test_after_a_refused_code_another_phone_may_be_asked_for(world):
 
 
 @pytest.mark.parametrize("state", sorted(DEVICE))
-async def test_where_a_device_is_linked_nothing_starts(world, state):
+async def test_a_session_with_a_linked_device_starts_no_attempt(world, state):
     lease = await world.serve(state=state)
     await world.snapshots.save(lease, change(state, ending=True))
     before = await world.everything()
@@ -136,7 +136,7 @@ async def test_asking_for_a_subject_that_is_forgotten_makes_none(world):
     assert await world.redis.exists(keys.subject(SESSION)) == 0
 
 
-async def test_what_waits_in_the_queue_is_cancelled_at_once(world):
+async def test_a_queued_attempt_is_cancelled_at_once(world):
     asked = await world.ask(PHONE)
     async with Ear(world.redis) as ear:
         cancelled = await world.claims.cancel(SESSION, change(State.CANCELLED))
@@ -146,7 +146,7 @@ async def test_what_waits_in_the_queue_is_cancelled_at_once(world):
     assert (await world.ask()).attempt > asked.attempt
 
 
-async def test_what_a_worker_serves_is_cancelled_by_that_worker(world):
+async def test_a_served_attempt_is_cancelled_by_its_worker(world):
     lease = await world.serve()
     before = await world.everything()
     assert await world.claims.cancel(SESSION, change(State.CANCELLED)) == Cancelled(False, lease.token, ONE)
@@ -182,7 +182,7 @@ async def test_an_attempt_begins_anew_only_when_its_owner_is_gone(world):
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - CANCELLABLE))
-async def test_what_is_past_the_phones_yes_is_not_begun_anew(world, state):
+async def test_an_attempt_past_the_phones_yes_is_not_begun_anew(world, state):
     await world.serve(state=state)
     await world.lapse()
     assert await world.rescue.restart(SESSION, queued(Method.QR, "again")) is None
@@ -201,7 +201,7 @@ async def test_a_running_onboarding_is_closed_only_past_its_deadline_and_grace(w
     assert (await world.snapshots.save(lease, change(State.FAILED)) is None) is closed
 
 
-async def test_who_has_waited_in_the_queue_in_vain_is_told_so_and_nobodys_worker_is_lost(world):
+async def test_an_attempt_that_waited_in_vain_expires_and_no_worker_is_called_lost(world):
     await world.ask()
     await world.redis.zadd(keys.CLAIMS, {SESSION: 1})
     assert await world.rescue.close_overdue(SESSION)
@@ -222,7 +222,7 @@ async def test_of_many_who_close_one_does(world):
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - RUNNING - {State.UNLINKED}))
-async def test_what_has_ended_is_never_overdue(world, state):
+async def test_an_ended_attempt_is_never_overdue(world, state):
     await world.serve(state=state, deadline=1)
     assert not await world.rescue.close_overdue(SESSION)
 
@@ -264,7 +264,7 @@ async def test_an_owner_whose_attempt_began_anew_elsewhere_takes_nothing_back(wo
     assert await world.leases.acquire(SESSION, OTHER, attempt=attempt)
 
 
-async def test_what_a_dead_worker_served_is_cancelled_at_once(world):
+async def test_an_attempt_of_a_dead_worker_is_cancelled_at_once(world):
     lease = await world.serve()
     await world.lapse()
     cancelled = await world.claims.cancel(SESSION, change(State.CANCELLED))

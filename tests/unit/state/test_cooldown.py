@@ -66,7 +66,7 @@ async def test_a_company_or_an_address_waits_only_after_several_phones_were_refu
     assert about((await cooldowns.wait(next_one(2000))).until, LADDERS[whose].waits[0])
 
 
-async def test_who_asks_for_what_others_have_waits_and_the_phone_does_not(cooldowns):
+async def test_a_company_that_asks_for_a_code_of_another_waits_and_the_phone_does_not(cooldowns):
     for _ in range(LADDERS[Whose.COMPANY].free + 1):
         await cooldowns.refused(asker(cooldowns), of={Whose.COMPANY, Whose.ADDRESS})
     assert (await cooldowns.wait(asker(cooldowns, OTHER_PHONE))).until > now_ms()
@@ -96,7 +96,7 @@ async def test_of_two_companies_one_has_the_phones_code_until_it_gives_it_back(c
     assert await cooldowns.take_code(theirs, 160_000) is None
 
 
-async def test_ones_own_living_code_makes_nobody_wait(cooldowns):
+async def test_a_sessions_own_living_code_causes_no_wait(cooldowns):
     mine = asker(cooldowns)
     await cooldowns.refused(mine)
     await cooldowns.take_code(mine, 160_000)

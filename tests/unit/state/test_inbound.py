@@ -71,7 +71,7 @@ async def test_two_companies_do_not_wait_for_each_other(shelf):
     assert {one.company for one in await due(shelf)} == {"salon-1", "other"}
 
 
-async def test_what_whatsapp_tells_twice_is_told_once(shelf):
+async def test_a_message_that_whatsapp_tells_twice_is_told_once(shelf):
     await put(shelf, SESSION, message("A"))
     (one,) = await due(shelf)
     await settle(shelf, one, Result.DELIVERED)
@@ -79,7 +79,7 @@ async def test_what_whatsapp_tells_twice_is_told_once(shelf):
     assert await due(shelf) == []
 
 
-async def test_what_finds_no_room_is_counted_and_told_with_the_next(shelf, monkeypatch):
+async def test_messages_that_find_no_room_are_counted_and_told_with_the_next(shelf, monkeypatch):
     monkeypatch.setattr(module, "MOST_WAITING", 2)
     assert [await put(shelf, SESSION, message(name)) for name in "ABCD"] == [True, True, False, False]
     for _ in range(2):
@@ -102,7 +102,7 @@ async def test_an_event_that_was_forgotten_holds_nobody_up(shelf, redis):
     assert Event.model_validate_json(two.body).message.id == "B"
 
 
-async def test_nothing_is_kept_of_what_nobody_wants(redis):
+async def test_unwanted_messages_leave_nothing_behind(redis):
     await put(EventShelf(redis, News(DEFAULT_EVENTS)), SESSION, message("A", text="secret"))
     assert EventType.MESSAGE_RECEIVED not in DEFAULT_EVENTS
     assert [key for key in await redis.keys("*") if b"said" not in key and b"heard" not in key] == []

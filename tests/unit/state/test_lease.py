@@ -209,7 +209,7 @@ async def test_the_names_of_owners_are_kept_as_long_as_somebody_beats(world):
         assert await world.redis.pttl(name) > keys.DAY
 
 
-async def test_what_a_dead_worker_held_is_freed_at_once_and_is_lost_to_it(world):
+async def test_the_leases_of_a_dead_worker_are_freed_at_once_and_lost_to_it(world):
     sessions = [SessionId(f"company_{number}") for number in range(3)]
     leases = [await world.leases.acquire(one, ONE) for one in sessions]
     assert await world.leases.free(ONE, sessions) == [], "it lives"

@@ -88,12 +88,12 @@ async def ours(parrot):
     await redis.aclose(close_connection_pool=True)
 
 
-def test_every_word_is_tried():
+def test_every_refusal_of_redis_is_tried():
     assert SAID.keys() == REFUSALS.keys()
 
 
 @pytest.mark.parametrize("word", SAID)
-async def test_a_server_that_refuses_is_left_and_the_next_one_serves(parrot, ours, word):
+async def test_a_refusing_server_is_left_and_the_next_one_serves(parrot, ours, word):
     parrot.line, parrot.refusing = b"-" + SAID[word].encode(), 1
     if REFUSALS[word].moves:
         assert await ours.set("name", "value")  # nobody has noticed

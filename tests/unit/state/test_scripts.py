@@ -442,14 +442,14 @@ async def test_of_many_calls_for_a_sweep_one_worker_sweeps_and_begins_again_at_t
     assert await world.redis.pttl(keys.SWEPT) > 0
 
 
-async def test_a_sweep_whose_worker_died_is_nobodys(world):
+async def test_a_sweep_whose_worker_died_may_be_taken_by_another(world):
     wa = Wa(world.redis)
     assert await wa("begin_sweep", names=_SWEEP, worker=ONE)
     await stop_beating(world.redis, ONE)
     assert await wa("begin_sweep", names=_SWEEP, worker=OTHER)
 
 
-async def test_what_was_abandoned_is_found_by_every_heartbeat(world):
+async def test_every_heartbeat_finds_an_abandoned_lease(world):
     lease = await world.serve()
     await world.leases.abandon(lease)
     assert (await world.leases.beat(OTHER, 1)).lapsed

@@ -17,7 +17,7 @@ async def test_of_an_unknown_session_the_snapshot_says_unlinked(world):
     assert (stored.version, stored.body.state) == ((0, 0), State.UNLINKED)
 
 
-async def test_what_is_saved_is_what_is_read_and_what_is_heard(world):
+async def test_a_saved_snapshot_is_read_and_announced_unchanged(world):
     async with Ear(world.redis) as ear:
         lease = await world.serve()
         body = Body(state=State.AWAITING_PHONE, deadline=5)
@@ -109,7 +109,7 @@ async def test_an_ending_frees_the_claim_and_forgets_the_phone_and_nothing_else_
     assert await world.redis.exists(keys.claim(SESSION), keys.subject(SESSION)) == 0
 
 
-async def test_everything_that_is_written_expires_but_counters_and_the_queue(world):
+async def test_every_key_but_counters_and_the_queue_expires(world):
     lease = await world.serve()
     await world.snapshots.save(lease, change(counters=("linked",)))
     await world.leases.beat(ONE, 1)
@@ -118,7 +118,7 @@ async def test_everything_that_is_written_expires_but_counters_and_the_queue(wor
     assert everlasting == {keys.fence(SESSION), keys.STATS, keys.QUEUE_LINKING}
 
 
-async def test_what_a_held_session_shows_does_not_expire_however_long_nothing_happens(world):
+async def test_the_snapshot_of_a_held_session_never_expires(world):
     lease = await world.serve()
     for name in (keys.snapshot(SESSION), keys.timeline(SESSION)):
         await world.redis.pexpire(name, 1000)
@@ -134,7 +134,7 @@ async def test_the_timeline_does_not_grow_without_end(world):
     assert await world.redis.llen(keys.timeline(SESSION)) == keys.TIMELINE_LENGTH
 
 
-async def test_what_another_program_has_put_in_place_of_the_timeline_is_thrown_away(world):
+async def test_a_foreign_value_in_place_of_the_timeline_is_thrown_away(world):
     """As the stream of an older version of us."""
     lease = await world.serve()
     await world.redis.delete(keys.timeline(SESSION))

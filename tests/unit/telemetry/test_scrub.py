@@ -204,7 +204,7 @@ def test_an_attempts_number_survives(number, before, after):
     assert str(number) in scrub.text(f"{before}{number}{after}")
 
 
-def test_what_is_nested_is_found_and_what_is_no_text_stays():
+def test_secrets_in_nested_values_are_found_and_other_values_stay():
     class Thing:
         def __repr__(self):
             return "Thing(phone='+79001234567')"

@@ -20,7 +20,7 @@ async def test_a_stale_writer_counts_nothing(world: World) -> None:
     assert await stats(world) == {}
 
 
-async def test_what_is_reached_for_the_first_time_counts_once_also_for_the_next_worker(world: World) -> None:
+async def test_a_stage_that_two_workers_reach_counts_once(world: World) -> None:
     lease = await world.serve()
     shown = tallies.qr_shown(Method.QR, "RU", 1)
     assert await world.snapshots.save(lease, change(State.AWAITING_PHONE, counters=shown))
