@@ -14,8 +14,11 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from app.local.redis import free_port
+from app.release import redis as checks_of_redis
 from bench.postgres import Postgres, binaries
 from emulator.client import Emulator
+from shared.settings import Settings
+from tests.chaos.servers import server
 from tests.e2e.stack import API_KEY, Stack, new_number
 from tests.operators.host import DYNO_BYTES, ROOT, Dyno, checkout, procfile, tls_redis
 
@@ -128,6 +131,24 @@ async def test_a_release_that_cannot_go_live_says_why(environment: dict[str, str
         done = await asyncio.to_thread(_release, ROOT, environment | change)
         assert done.returncode == code, (change, done.stdout, done.stderr)
         assert sentence in done.stdout + done.stderr, (change, done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--cluster-enabled", "yes"), "Redis is a cluster, which is not supported"),
+        (("--replicaof", "127.0.0.1", "1"), "Redis is a replica and takes no writes"),
+        (("--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru"), "Redis throws keys away when it is full"),
+    ],
+)
+async def test_a_redis_that_cannot_serve_is_refused_before_it_goes_live(
+    options: tuple[str, ...], sentence: str
+) -> None:
+    with server(*options) as one:
+        said = await checks_of_redis(
+            Settings.model_validate({"secret_key": "s" * 40, "api_keys": "k" * 20, "redis_url": one.url})
+        )
+    assert [check.what.partition(":")[0].partition(" (")[0] for check in said if check.kind == "error"] == [sentence]
 
 
 def _release(folder: Path, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
