@@ -89,13 +89,18 @@ async def _row(name: str, run: Run) -> Row:
     return Row(name, title, tuple(lines), time.monotonic() - began, error, skipped)
 
 
-async def _rows(names: list[str], asked: argparse.Namespace, folder: Path) -> list[Row]:
+async def _rows(
+    names: list[str], asked: argparse.Namespace, folder: Path, where: dict[str, Any]
+) -> list[dict[str, Any]]:
     run = Run(asked.quick, asked.full, folder)
     places = asyncio.Semaphore(QUICK_AT_ONCE if asked.quick else 1)
 
-    async def one(name: str) -> Row:
+    async def one(name: str) -> dict[str, Any]:
         async with places:
-            return await _row(name, run)
+            row = {**(await _row(name, run)).as_json(), "of": where}
+        if not asked.quick:
+            keep([row])  # at once: a run that is stopped has not measured in vain
+        return row
 
     try:
         return await asyncio.gather(*(one(name) for name in names))
@@ -128,15 +133,14 @@ def main() -> int:
         parser.error(f"there is no row {', '.join(sorted(unknown))}")
     where = machine.described()
     with machine.clean() as (folder, left):
-        rows = asyncio.run(_rows(names, asked, folder))
-    measured = [{**row.as_json(), "of": where} for row in rows]
-    print(table(measured))
+        rows = asyncio.run(_rows(names, asked, folder, where))
+    print(table(rows))
     load = f"{where['loadBefore']:.1f} before"
     print(f"\n{where['at']}, {where['commit'][:9]}, {where['cores']} cores, load {load}, Python {where['python']}")
     if not asked.quick:
-        figures.write(keep(measured))
+        figures.write(keep([]))
         docs.generate.write()
-    return 0 if all(row.passed for row in rows) and not left else 1
+    return 0 if all(row["passed"] for row in rows) and not left else 1
 
 
 if __name__ == "__main__":
