@@ -22,7 +22,8 @@ def _origin(text: str) -> str:
     return origin_of(text)
 
 
-def _region(text: str) -> str:
+def read_region(text: str) -> str:
+    """A country's two letters in capitals. Raises ValueError."""
     if text.upper() not in phonenumbers.SUPPORTED_REGIONS:
         raise ValueError("is not a country of two letters, such as RU")
     return text.upper()
@@ -43,7 +44,7 @@ def _secure(url: HttpUrl) -> HttpUrl:
 Shown = Annotated[str, AfterValidator(check_shown)]
 Region = Annotated[
     str,
-    AfterValidator(_region),
+    AfterValidator(read_region),
     WithJsonSchema({"type": "string", "minLength": 2, "maxLength": 2, "pattern": "^[A-Za-z]{2}$"}),
 ]
 Url = Annotated[HttpUrl, AfterValidator(_no_user)]

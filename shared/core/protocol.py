@@ -13,11 +13,11 @@ epoch, UTC. Commands are idempotent: sent twice, they do what they do once.
 from enum import IntEnum, StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.alias_generators import to_camel
 
 from shared.core.failures import FailureCode
-from shared.core.fields import Region
+from shared.core.fields import read_region
 from shared.core.lifecycle import State
 
 MAX_MESSAGE_BYTES = 4096
@@ -74,7 +74,7 @@ class RequestPairingCode(Wire):
 
     type: Literal["request-pairing-code"]
     phone_number: str = Field(max_length=64)
-    region: Region | None = None
+    region: Annotated[str, Field(pattern="^[A-Z]{2}$"), AfterValidator(read_region)] | None = None
 
 
 class Cancel(Wire):
