@@ -5,6 +5,7 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import json
 import random
 import re
 from pathlib import Path
@@ -288,13 +289,15 @@ def test_a_secret_that_no_library_takes_is_refused(secret):
         key_of(secret)
 
 
-def test_the_page_names_every_event_and_reason_and_shows_a_true_one():
+def test_the_page_names_every_event_and_reason_and_shows_true_ones():
     page = (ROOT / "docs" / "webhooks.md").read_text()
     assert [kind for kind in EventType if f"| `{kind.value}` |" not in page] == []
     assert [reason for reason in (*NotSent, *NotDelivered) if f"`{reason.value}`" not in page] == []
-    event = Event.model_validate_json(re.search(r"^\{.*?\}\}$", page, re.DOTALL | re.MULTILINE)[0])
-    assert event.type is EventType.SESSION_LINKED
-    assert event.device.phone == masked("+79001234567")
+    shown = re.findall(r"^\{.*?\}\}$", page, re.DOTALL | re.MULTILINE)
+    linked, received = map(Event.model_validate_json, shown)
+    assert (linked.type, linked.device.phone) == (EventType.SESSION_LINKED, masked("+79001234567"))
+    assert (received.type, received.message.sender) == (EventType.MESSAGE_RECEIVED, "+79007654321")
+    assert received.model_dump(mode="json", by_alias=True, exclude_none=True) == json.loads(shown[1])
 
 
 # --- delivery ------------------------------------------------------------------------------------------------------------
