@@ -12,11 +12,13 @@ from arq.connections import ArqRedis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import Progress, ProgressColumn
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from shared.core.plain import defused
 from shared.jobs.queue import client
 from shared.settings import Settings, read_for_operator
 from shared.state import pool as redis_pool
@@ -52,9 +54,17 @@ class Operator:
     as_json: bool = False
 
 
+class SafeConsole(Console):
+    """A terminal that shows what it is given and obeys none of it: a contact's name may hold a terminal's own commands."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for one in super().render(renderable, options):
+            yield one if one.control else one._replace(text=defused(one.text))
+
+
 def console() -> Console:
     """Standard output. Through a pipe it is wide and plain, so that lines can be searched."""
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False, soft_wrap=False)
+    return SafeConsole(width=None if sys.stdout.isatty() else 160, highlight=False, soft_wrap=False)
 
 
 def progress(op: Operator, *columns: ProgressColumn) -> Progress:
@@ -129,7 +139,7 @@ def run(work: Callable[..., Awaitable[Output] | Output], *, as_json: bool, **arg
     except KeyboardInterrupt:
         return WELL
     if as_json:
-        sys.stdout.write(json.dumps(done.data, ensure_ascii=False, indent=2) + "\n")
+        sys.stdout.write(defused(json.dumps(done.data, ensure_ascii=False, indent=2)) + "\n")
     else:
         done.show(out)
     return ILL if done.ill else WELL

@@ -1,18 +1,35 @@
 """Text that is shown to people: it has no unseen characters and nothing that changes its direction."""
 
+import json
 import unicodedata
 
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Controls, marks of direction and other unseen marks, halves of characters, separators of lines."""
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Letters and marks that are drawn as nothing."""
 _JOINERS = frozenset({"\u200c", "\u200d"})
 """Persian, Hindi and emoji need them."""
+_SEEN = frozenset("LNPS")
+"""Letters, numbers, punctuation, symbols; not marks alone, which sit on one of these."""
+
+
+def _is_unseen(char: str) -> bool:
+    return char not in _JOINERS and (char in _BLANK or unicodedata.category(char) in _UNSEEN)
 
 
 def check_shown(text: str) -> str:
     """The text, without blanks around it. Raises ValueError for unseen characters, and for a text that shows nothing."""
-    bad = next((char for char in text if char not in _JOINERS and unicodedata.category(char) in _UNSEEN), None)
+    bad = next(filter(_is_unseen, text), None)
     if bad is not None:
         raise ValueError(f"the character U+{ord(bad):04X} is not shown, and is not allowed here")
-    if not text.strip():
+    if not any(unicodedata.category(char)[0] in _SEEN for char in text):
         raise ValueError("it shows nothing")
     return text.strip()
+
+
+def defused(text: str) -> str:
+    """The text as a terminal may have it: it steers nothing. Ends of lines stay; other unseen characters are written as
+    JSON escapes them (`\\u001b`), so that JSON stays JSON."""
+    if text.isprintable():
+        return text
+    return "".join(json.dumps(char)[1:-1] if char != "\n" and _is_unseen(char) else char for char in text)

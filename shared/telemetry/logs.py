@@ -4,12 +4,15 @@ Each end has one canonical line with everything about it: `attempt.ended`, `sess
 The level can be changed while the process runs (shared/state/switches.py).
 """
 
+import json
 import logging
 import sys
+from typing import Any
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from shared.core.plain import defused
 from shared.settings import Settings
 from shared.telemetry import scrub
 
@@ -23,6 +26,11 @@ _OURS = frozenset({"timestamp", "session", "worker"})
 
 def _scrubbed(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return {key: value if key in _OURS else scrub.deep(value) for key, value in event.items()}
+
+
+def _json(event: EventDict, **options: Any) -> str:
+    """A line that steers no terminal on which somebody follows the log."""
+    return defused(json.dumps(event, **options))
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
@@ -48,7 +56,7 @@ def configure(settings: Settings, component: str) -> None:
         _scrubbed,
     ]
     last: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
+        structlog.processors.JSONRenderer(_json, ensure_ascii=False)
         if settings.log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
     )

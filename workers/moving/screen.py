@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from shared.core.plain import defused
 from workers.moving.take import Taken
 from workers.moving.verdicts import JudgedDevice, MoveVerdict
 
@@ -28,7 +29,7 @@ def counted(counts: Counter[str]) -> str:
 
 def say(text: str) -> None:
     """One line, at once."""
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{defused(text)}\n")
     sys.stdout.flush()
 
 
@@ -57,7 +58,8 @@ class MoveScreen:
             data = _data(one)
             verdict = f"{_SHOWN[one.verdict]}{f': {one.why}' if one.why else ''}"
             more = "; ".join(filter(None, (str(data["carries"]), one.remarks)))
-            grid.add_row(*(Text(str(data[name] or "")) for name in _SHORT), Text(verdict), Text(more))
+            said = [*(str(data[name] or "") for name in _SHORT), verdict, more]
+            grid.add_row(*(Text(defused(one)) for one in said))
         self._console.print(grid)
         wanted = sum(one.verdict in {MoveVerdict.TAKE, MoveVerdict.AGAIN} for one in judged)
         say(f"{wanted} of {len(judged)} can be taken over.{' Nothing was written.' if dry else ''}")
