@@ -12,17 +12,22 @@ from app.http.problems import MAX_BODY_BYTES, Problem
 T = TypeVar("T", bound=BaseModel)
 
 
-class _Twice(Exception):
-    """A field occurs twice, so that two readers could read two bodies."""
+class Twice(Exception):
+    """A field occurs twice, so that two readers could read two bodies. Its text is the field."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise _Twice(name)
+            raise Twice(name)
         found[name] = value
     return found
+
+
+def check_once(text: str | bytes | bytearray) -> None:
+    """Raise `Twice` if a field of this JSON stands twice."""
+    json.loads(text, object_pairs_hook=_once)
 
 
 async def read_body(request: Request, model: type[T]) -> T:
@@ -33,13 +38,13 @@ async def read_body(request: Request, model: type[T]) -> T:
         if len(raw) > MAX_BODY_BYTES:
             raise Problem(problems.TOO_LARGE)
     try:
-        made = model.model_validate_json(bytes(raw), strict=True)
-        json.loads(raw, object_pairs_hook=_once)
+        made = model.model_validate_json(bytes(raw), strict=True, by_alias=True, by_name=False)
+        check_once(raw)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         said = first["msg"].removeprefix("Value error, ")
         raise Problem(problems.NOT_UNDERSTOOD, f"{where or 'body'}: {said}", field=where) from None
-    except _Twice as twice:
+    except Twice as twice:
         raise Problem(problems.NOT_UNDERSTOOD, f"{twice}: this field occurs twice", field=str(twice)) from None
     return made

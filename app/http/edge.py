@@ -97,14 +97,16 @@ class _Reader(h11.Connection):
             event = super().next_event()
             # h11 itself bounds only a head that comes in pieces.
             if isinstance(event, h11.Request):
-                _check_length(event)
+                _check(event)
         except h11.RemoteProtocolError as error:
             self.fault = error.error_status_hint
             raise
         return event
 
 
-def _check_length(request: h11.Request) -> None:
+def _check(request: h11.Request) -> None:
+    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in request.headers}:
+        raise h11.RemoteProtocolError("two lengths: a proxy before us may have taken the other", 400)
     if len(request.target) + sum(len(name) + len(value) + 4 for name, value in request.headers) > HEAD_BYTES:
         raise h11.RemoteProtocolError("the head is too large", 431)
 

@@ -81,6 +81,6 @@ def check_target(url: str, allowed: tuple[Network, ...]) -> None:
     parts = urlsplit(url)
     if parts.username or parts.password:
         raise ValueError("a URL here names no user")
-    host = parts.hostname or ""
+    host = (parts.hostname or "").rstrip(".")
     if (is_address(host) and not may_reach(host, allowed)) or host == "localhost" or host.endswith(".localhost"):
         raise ValueError("this address is not public, and not in WEBHOOK_NETWORKS")

@@ -49,7 +49,11 @@ async def test_who_says_no_hello_is_sent_away_in_time(web):
 
 
 @pytest.mark.parametrize(
-    "first", ['{"type":"request-qr"}', "rubbish", "{}", '{"type":"hello"}', '{"type":"hello","token":"t","extra":1}']
+    "first",
+    [
+        *('{"type":"request-qr"}', "rubbish", "{}", '{"type":"hello"}', '{"type":"hello","token":"t","extra":1}'),
+        *('{"type":"hello","token":"t","token":"u"}', '{"type":"hello","token":"t","packed":"yes"}'),
+    ],
 )
 async def test_whose_first_word_is_no_hello_is_sent_away(web, first):
     async with web.connect() as socket:
@@ -179,6 +183,9 @@ async def test_a_hello_is_answered_with_the_present_state_and_who_asks(web):
         ('{"type":"request-pairing-code","phoneNumber":7}', "phoneNumber"),
         ('{"type":"hello","token":"again"}', "type"),
         ("[" * 3000, "type"),
+        ('{"type":"cancel","type":"request-qr"}', "type"),
+        ('{"type":"request-pairing-code","phoneNumber":"1","phoneNumber":"2"}', "phoneNumber"),
+        ('{"type":"request-pairing-code","phone_number":"8 900 123-45-67"}', "phoneNumber"),
     ],
     ids=lambda one: one[:20],
 )
