@@ -127,8 +127,11 @@ heard: Key[[str]] = Key(
 lost: Key[[SessionId]] = Key(
     "wa:lost:<session>", "counter PX", "25 h", "messages that have come in and found no room; the next event tells"
 )
-contact: Key[[str]] = Key(
-    "wa:contact:<hash>", "string PX", "1 day", "whether a number is on WhatsApp, by keyed hash; no phone in it"
+contact: Key[[SessionId, str]] = Key(
+    "wa:contact:<session>:<hash>",
+    "string PX",
+    "1 day",
+    "whether a number is on WhatsApp, by keyed hash; no phone in it",
 )
 pace: Key[[SessionId]] = Key(
     "wa:pace:<session>", "string PX", "15 min", "up to when (ms) the session's texts have used MAX_RATE"

@@ -55,7 +55,7 @@ class Contacts:
         self._secret = secret.get_secret_value().encode()
 
     def _key(self, session: SessionId, to: str) -> str:
-        return keys.contact(hmac.digest(self._secret, f"contact:{session}:{to}".encode(), "sha256").hex()[:32])
+        return keys.contact(session, hmac.digest(self._secret, f"contact:{session}:{to}".encode(), "sha256").hex()[:32])
 
     async def known(self, session: SessionId, receivers: Sequence[str]) -> dict[str, Contact]:
         """Answers of the last day."""
