@@ -62,11 +62,17 @@ def _from_one(text: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="onboarding", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="onboarding",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        fromfile_prefix_chars="@",  # for passwords: everybody on the machine can read a command line
     )
     commands = parser.add_subparsers(dest="command", required=True)
     take = commands.add_parser("import", help="take devices over from another client")
-    take.add_argument("source", help="a folder, a file, a database of whatsmeow, postgres://… or redis://…?hash=…")
+    take.add_argument(
+        "source",
+        help="a folder, a file, a database of whatsmeow, postgres://…, redis://…?hash=…, or @FILE that names it",
+    )
     take.add_argument(
         "--keys", default="", metavar="SOURCE", help="where the old service keeps the other keys, if apart"
     )
