@@ -28,7 +28,7 @@ from workers.holding.session import HeldSession
 from workers.holding.sessions import Sessions
 from workers.linking.attempt import Attempt, Order, Parts
 from workers.ownership import Ownership
-from workers.store.device import StoreAway
+from workers.store.device import StoreAway, StoreFenced
 from workers.sweeper import Sweeper
 
 log = structlog.get_logger()
@@ -163,7 +163,11 @@ class Jobs:
             self._spawn(self._unlink(sid), "unlink")  # the store may take longer to answer than a job
 
     async def _unlink(self, session: SessionId) -> None:
-        if not await self._sessions.unlink(session):
+        try:
+            done = await self._sessions.unlink(session)
+        except (StoreAway, StoreFenced):
+            done = False
+        if not done:
             await enqueue(self._redis, keys.QUEUE_SESSIONS, "unlink", session, after=FULL_SECONDS)
 
     async def unpark(self, _ctx: dict[str, Any], session: str) -> None:

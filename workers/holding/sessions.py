@@ -29,7 +29,7 @@ from workers.holding.roster import Roster
 from workers.holding.session import HeldSession, Links
 from workers.holding.settling import Settling
 from workers.holding.tenure import Sign, TenurePhase, UnlinkAsked
-from workers.store.device import StoredDevice
+from workers.store.device import EXPORTED, Fence, StoredDevice
 from workers.version.keeper import WebVersion
 
 __all__ = ["HeldSession", "Links", "Sessions"]
@@ -114,27 +114,33 @@ class Sessions:
 
     async def unlink(self, session: SessionId) -> bool:
         """Have the device logged out at WhatsApp and forgotten, and `unlinked` told. Idempotent. It may take a day, and
-        outlives this worker: the wish is kept beside the device. False: the session could not be taken up here, or was
-        lost meanwhile; to be tried again, wherever it is then."""
+        outlives this worker: the wish is kept beside the device. A device that was exported is only forgotten. False: the
+        session could not be taken up here, or was lost meanwhile; to be tried again, wherever it is then."""
         if session not in self._held:
             device = await self._links.store.device(session)
-            if device is None:
-                return await self._tell_unlinked(session)
+            if device is None or device.parked == EXPORTED:
+                return await self._end_here(session, device)
             await self._admission.take_up(device)
         held = self._held.get(session)
         if held is None:
             return False
         return await self._carrier.feed_safely(held, UnlinkAsked(now_ms() + admission.UNLINK_MS))
 
-    async def _tell_unlinked(self, session: SessionId) -> bool:
-        """There is no device. Should anybody still believe in one, say so: else every click would be answered "linked"."""
-        if (await self._links.snapshots.read(session)).body.state not in DEVICE:
+    async def _end_here(self, session: SessionId, device: StoredDevice | None) -> bool:
+        """Forget the device without a word to WhatsApp. Should anybody still believe in one, say that there is none: else
+        every click would be answered "linked"."""
+        believed = (await self._links.snapshots.read(session)).body.state in DEVICE
+        if device is None and not believed:
             return True
         owner = _Passing()
         lease = await self._links.ownership.acquire(session, owner)
         if lease is None:
             return False
         try:
+            if device is not None:
+                await self._links.store.forget(device, Fence(lease.token))
+            if not believed:
+                return True
             body = Body(state=State.UNLINKED)
             change = Change(body, MessageType.STATUS, "session.unlinked", ending=True)
             return await self._links.snapshots.save(lease, change) is not None

@@ -35,7 +35,7 @@ from workers.linking.limits import AttemptLimits
 from workers.linking.machine import step
 from workers.linking.page import Page, Stopped
 from workers.ownership import Ownership
-from workers.store.device import DeviceStore, Fence, StoreAway, StoredDevice, StoreFenced
+from workers.store.device import EXPORTED, DeviceStore, Fence, StoreAway, StoredDevice, StoreFenced
 from workers.version.keeper import WebVersion
 
 __all__ = ["Attempt", "Order", "Parts"]
@@ -309,12 +309,14 @@ class Attempt:
         return c.Adopted(device)
 
     async def _log_old_out(self, jid: str) -> None:
-        """A device of before that was parked would stay on its phone for ever: its keys are about to be replaced."""
+        """A device of before that was parked would stay on its phone for ever: its keys are about to be replaced. One that
+        was exported lives on in another client."""
         with suppress(OSError):  # the store is away: to keep the new one is what matters
             old = await self._parts.store.device(self._session)
-            if old is not None and old.jid != jid and await self._parts.store.holds(old):
-                log.info("device.replaced", session=self._session, parked=old.parked)
-                await self._parts.refuse(self._page.lease, old, OLD_SECONDS)
+            if old is None or old.parked == EXPORTED or old.jid == jid or not await self._parts.store.holds(old):
+                return
+            log.info("device.replaced", session=self._session, parked=old.parked)
+            await self._parts.refuse(self._page.lease, old, OLD_SECONDS)
 
     async def _spend(self, _: c.SpendLink) -> c.LinkSpent:
         return c.LinkSpent(await self._parts.claims.spend(self._course.subject))

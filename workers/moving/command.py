@@ -26,11 +26,9 @@ from workers.moving.sources import candidates
 from workers.moving.take import EXPORTED_EVENT, TakeOver
 from workers.moving.verdicts import Candidate, JudgedDevice, Known, MoveVerdict, Rules, is_company, judge
 from workers.moving.watch import MoveOutcome
-from workers.store.device import Fence, StoredDevice
+from workers.store.device import EXPORTED, Fence, StoredDevice
 
 ALL, SOME, NONE = 0, 1, 2
-EXPORTED = "exported"
-"""Why a device is parked that was handed back: its keys live elsewhere now."""
 
 
 async def take_over(asked: argparse.Namespace) -> int:

@@ -46,6 +46,10 @@ class StoredDevice:
         return phone.of_jid(self.jid)
 
 
+EXPORTED = "exported"
+"""Why a device is parked that was handed back: another client acts as it now, and is never to be logged out by us."""
+
+
 class StoreAway(OSError):
     """The store is out of reach for now, which says nothing of any device: try again. The text holds no secret."""
 

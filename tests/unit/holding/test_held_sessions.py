@@ -34,7 +34,7 @@ from workers.holding.sessions import Sessions
 from workers.holding.tenure import UNLINKING, Sign
 from workers.media import MediaHost
 from workers.ownership import Ownership
-from workers.store.device import StoreAway, StoredDevice, StoreFenced, Told
+from workers.store.device import EXPORTED, StoreAway, StoredDevice, StoreFenced, Told
 
 SESSION, OTHER = SessionId("company_salon-1"), SessionId("company_salon-2")
 PHONE = "+79001234567"
@@ -923,6 +923,21 @@ async def test_an_unlink_without_a_device_ends_a_snapshot_that_shows_one(house):
     house.sessions._carrier.over = False
     assert (await house.body()).state is State.RECONNECTING
     assert await house.sessions.unlink(SESSION) is True
+    assert (await house.body()).state is State.UNLINKED
+    assert await house.leases.owner(SESSION) is None
+
+
+@pytest.mark.parametrize("believed", [False, True])
+async def test_a_device_that_was_exported_is_forgotten_and_its_new_client_is_left_alone(house, believed):
+    if believed:
+        await house.up()
+        await house.sessions.hand_over()
+        house.sessions._carrier.over = False
+    started = list(house.holders.held)
+    house.store.devices[SESSION] = replace(house.store.devices[SESSION], parked=EXPORTED)
+    assert await house.sessions.unlink(SESSION) is True
+    assert house.store.devices == {}
+    assert (house.holders.held, house.holders.sent) == (started, []), "WhatsApp hears nothing"
     assert (await house.body()).state is State.UNLINKED
     assert await house.leases.owner(SESSION) is None
 
