@@ -12,6 +12,8 @@
   /** @param {Options} options */
   function open({ url, container, title = "WhatsApp", onState, onLinked, onEnd }) {
     const { origin } = new URL(url);
+    // `javascript:` would run here, as this page: whoever makes the address must not choose that.
+    if (origin === "null") throw new TypeError(url);
     const before = /** @type {HTMLElement | null} */ (document.activeElement);
     /** @type {HTMLIFrameElement | undefined} */
     let frame;
