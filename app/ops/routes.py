@@ -71,7 +71,7 @@ class Ops:
         elif ill == living:
             store = "away from every worker"
         clocks = [] if (own := _clock()) == "ok" else [own]
-        clocks += [f"{worker} is {word}" for worker, word in moment.wrong_clocks.items()]
+        clocks += [f"a worker is {word}" for word in moment.wrong_clocks.values()]  # whose host is no stranger's matter
         told = ", ".join(clocks) or "ok"
         return {"redis": redis, "workers": workers, "store": store, "client": moment.client, "clock": told}
 

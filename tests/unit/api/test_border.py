@@ -8,6 +8,8 @@ from app.access import WRONG_KEYS
 from app.http.problems import http_problem
 from shared.core import keys
 from shared.core.apikeys import Scope
+from shared.core.clock import now_ms
+from shared.core.ids import WorkerId
 from shared.telemetry.metrics import Counter, field
 from tests.unit.api.conftest import NARROW
 
@@ -95,6 +97,16 @@ async def test_a_write_is_answered_even_if_redis_cannot_count_it(web, monkeypatc
 
     monkeypatch.setattr("arq.connections.ArqRedis.hincrby", away)
     assert (await make(web)).status_code == 201
+
+
+async def test_strangers_hear_that_a_clock_is_wrong_and_not_on_which_host(web, redis):
+    worker = WorkerId("host-17-42-abc")
+    await redis.zadd(keys.WORKERS, {worker: now_ms()})
+    await redis.set(keys.alive(worker), 1)
+    await redis.hset(keys.worker(worker), mapping={"clockMs": 30_000})
+    answer = await web.get("/readyz")
+    assert answer.json()["clock"] == "a worker is 30 s ahead"
+    assert worker not in answer.text
 
 
 @pytest.mark.parametrize("path", ["/api/v1/links", "/link"])
