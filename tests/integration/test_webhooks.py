@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import socket
+import time
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -166,6 +168,48 @@ async def test_nobody_listens_or_speaks_no_http():
     server.close()
     await server.wait_closed()
     assert await tried(url) == "ConnectError"
+
+
+async def test_an_event_whose_id_somebody_has_written_into_redis_makes_no_header():
+    async with Receiver.running() as receiver:
+        one = Sender(settings_for())
+        target = Target(receiver.url, SECRET, frozenset(), own=False)
+        assert await one.send(target, replace(DUE, id="e1\r\nx-evil: 1")) == "LocalProtocolError"
+        one.close()
+        assert receiver.received == []
+
+
+HOSTILE = {
+    "a head that takes long to read": b"HTTP/1.1 100 " * 20_000 + b"\rX\r\n\r\n",
+    "endless heads before the head": b"HTTP/1.1 100 a\r\nb: c\r\n\r\n" * 20_000 + b"x" * 20_000,
+    "lines without an end": b"HTTP/1.1 200 OK\r\n" + b"connection: " * 40_000,
+    "a length that is none": b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999999\r\n" + b"a: b\r\n" * 4_000,
+}
+
+
+async def test_a_hostile_receiver_neither_holds_up_the_worker_nor_fills_its_memory():
+    """Whoever has a company's receiver chooses every byte of its answer."""
+    for how, answer in HOSTILE.items():
+
+        async def hostile(reader, writer, answer=answer):
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(answer)
+                await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(hostile, "127.0.0.1", 0)
+        slowest, began = 0.0, time.process_time()
+        trying = asyncio.create_task(tried(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"))
+        while not trying.done():
+            before = time.thread_time()
+            await asyncio.sleep(0.01)
+            slowest = max(slowest, time.thread_time() - before)
+        assert await trying == "RemoteProtocolError", how
+        assert slowest < 1, how  # of this thread's own time, whatever else the machine does
+        assert time.process_time() - began < 5, how
+        server.close()
+        await server.wait_closed()
 
 
 async def test_a_companys_receiver_is_not_reached_in_private_networks_unless_they_are_allowed():

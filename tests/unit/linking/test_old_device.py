@@ -15,7 +15,7 @@ SESSION, OLD, NEW = SessionId("company_salon"), "79001234567:1@s.whatsapp.net", 
 class Store:
     """One device, or a fault."""
 
-    def __init__(self, found: StoredDevice | None | Exception, *, holds: bool) -> None:
+    def __init__(self, found: StoredDevice | Exception | None, *, holds: bool) -> None:
         self._found, self._holds = found, holds
 
     async def device(self, _: SessionId) -> StoredDevice | None:
