@@ -110,7 +110,7 @@ async def test_who_takes_packed_messages_gets_long_ones_packed(web, world):
 
 async def test_a_country_that_is_none_is_refused_by_its_field(web):
     async with web.tab() as tab:
-        for region in ("XX", "mx", "Mexico", 7):
+        for region in ("XX", "m", "Mexico", 7):
             await tab.say("request-pairing-code", phoneNumber="5512345678", region=region)
             assert (await tab.error())["field"] == "region"
 
