@@ -30,6 +30,8 @@ TIMEOUT_SECONDS = 10.0
 """Limit of a whole try: look-up, connection, request, and the status line of the answer."""
 KEPT_SECONDS = 30.0
 """A connection that was silent for so long is not used again."""
+MOST_PIECES = 500
+"""Of an answer: heads before the head, chunks. Each takes time from all sessions of the worker."""
 
 
 class NotAllowed(Exception):
@@ -49,6 +51,7 @@ class ReceiverConnection(asyncio.Protocol):
         self._http = h11.Connection(h11.CLIENT)
         self._answer: asyncio.Future[int] | None = None
         self._used_at = 0.0
+        self._pieces = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected."""
@@ -73,7 +76,7 @@ class ReceiverConnection(asyncio.Protocol):
     async def ask(self, request: h11.Request, body: bytes) -> int:
         """The status of the answer. Raises `h11.RemoteProtocolError`."""
         loop = asyncio.get_running_loop()
-        self._used_at = loop.time()
+        self._used_at, self._pieces = loop.time(), 0
         self._answer = answer = loop.create_future()
         parts = (request, h11.Data(body), h11.EndOfMessage())
         self._transport.write(b"".join(self._http.send(part) or b"" for part in parts))
@@ -88,6 +91,9 @@ class ReceiverConnection(asyncio.Protocol):
         try:
             self._http.receive_data(data)
             while isinstance(event := self._http.next_event(), h11.Event):
+                self._pieces += 1
+                if self._pieces > MOST_PIECES:
+                    raise h11.RemoteProtocolError("too many pieces")  # noqa: TRY301 - as any other answer that is none
                 if isinstance(event, h11.Response):
                     self._answered(event)
             theirs = self._http.their_state
