@@ -28,8 +28,8 @@ def check_shown(text: str) -> str:
 
 
 def defused(text: str) -> str:
-    """The text as a terminal may have it: it steers nothing. Ends of lines stay; other unseen characters are written as
-    JSON escapes them (`\\u001b`), so that JSON stays JSON."""
+    r"""The text as a terminal may have it: it steers nothing. Ends of lines stay; other unseen characters are written as
+    JSON escapes them (`\u001b`), so that JSON stays JSON."""
     if text.isprintable():
         return text
     return "".join(json.dumps(char)[1:-1] if char != "\n" and _is_unseen(char) else char for char in text)

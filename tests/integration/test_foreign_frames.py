@@ -4,11 +4,13 @@ wherever a token could have been left. In Chromium, beside `test_embedding.py`."
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from playwright.async_api import Page, expect
+from pydantic import SecretStr
 
 from app.access import BadToken, Brand, PageLook
 from app.page.look import Platform
@@ -226,7 +228,8 @@ async def test_an_address_that_is_code_does_not_run_in_the_page_around(platform,
 
 def test_the_look_of_an_address_is_signed_and_names_an_embedder_that_is_still_one(service):
     signed = service.access.sign_look(PageLook(None, "https://gone.example"))
-    config = Settings(secret_key="k" * 40, api_keys=("a" * 20,), embed_origins=("https://good.example",))
+    secrets: Any = {"secret_key": SecretStr("k" * 40), "api_keys": (SecretStr("a" * 20),)}
+    config = Settings(**secrets, embed_origins=("https://good.example",))
     assert Platform.of(config, service.access.read_look(signed)).embed_origin is None
     head, claims, sign = signed.split(".")
     token = service.access.sign(service.link("salon-1", embed_origin="https://good.example"))

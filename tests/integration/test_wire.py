@@ -147,7 +147,9 @@ async def test_a_socket_is_plain_whatever_its_opener_asks_for(web):
     token = web.access.sign(web.link("by-address"))
     url = f"ws://127.0.0.1:{web.port}/ws/v1?token={token}"
     headers = {"Authorization": f"Bearer {API_KEY}", "Cookie": f"token={token}"}
-    async with websockets.connect(url, origin=ORIGIN, proxy=None, additional_headers=headers) as socket:
+    async with websockets.connect(
+        url, origin=websockets.Origin(ORIGIN), proxy=None, additional_headers=headers
+    ) as socket:
         await socket.send(json.dumps({"type": "request-qr"}))
         with pytest.raises(websockets.ConnectionClosed):
             await socket.recv()

@@ -3,17 +3,19 @@
 import importlib
 import inspect
 import io
+import sys
 
 import click
 import orjson
 import pytest
 from rich.console import Console
 
-from app.cli import fleet, story, terminal
+from app.cli import fleet, hooks, story, terminal
 from app.cli.__main__ import main
 from app.cli.terminal import Operator
 from shared.core import keys
 from shared.state.switches import Switches
+from tests.unit.cli.test_hooks import SETTINGS
 from tests.unit.world import SESSION
 
 NASTY = "[/] [bold]seen[/bold] [red :fire: \\[x]"
@@ -27,7 +29,7 @@ def shown(show):
 
 @pytest.fixture
 def op(redis):
-    return Operator(redis, None, Console(file=io.StringIO(), width=160))
+    return Operator(redis, SETTINGS, Console(file=io.StringIO(), width=160), may_sign=True)
 
 
 def test_cells_titles_and_lines_are_shown_as_they_are_written():
@@ -38,6 +40,30 @@ def test_cells_titles_and_lines_are_shown_as_they_are_written():
         terminal.line(NASTY),
     ):
         assert NASTY in shown(show)
+
+
+STEERING = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\u2066\r\x00"
+
+
+async def test_what_redis_holds_steers_no_terminal(op, monkeypatch, capsys):
+    """A contact may call itself so, and an event with its name may wait here."""
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    screen = terminal.console()
+    screen.file = out
+    line = orjson.dumps({"at": 1, "attempt": 1, "event": STEERING, "detail": STEERING})
+    await op.redis.rpush(keys.timeline(SESSION), line)
+    await op.redis.hset(keys.webhook("e1"), mapping={"type": "t", "company": STEERING, "body": STEERING})
+    await op.redis.zadd(keys.WEBHOOKS, {"e1": 1})
+    told = [
+        await story.timeline(op, company=SESSION, last=5, follow=False),
+        await hooks.deliveries(op, standing="waiting"),
+        await hooks.show(op, event="e1"),
+    ]
+    for answer in told:
+        answer.show(screen)
+    assert out.getvalue().count("\\u001b]0;owned") == 5
+    assert not set("\x1b\x07\x9b\u202e\u2066\r\x00") & set(out.getvalue())
 
 
 async def test_a_reason_of_any_kind_is_shown_in_the_timeline_and_beside_its_switch(op):

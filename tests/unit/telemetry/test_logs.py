@@ -19,6 +19,7 @@ class Thing:
 
 log = structlog.get_logger()
 log.debug("never.seen")
+log.info("contact.named", name="\\x1b]0;x\\x9b31m\\u202e\\r\\n")
 log.info("attempt.linked", session="company_1", worker="ip-10-0-12-123-4242-123456", ms=1795353404406, took=1.5)
 log.warning("phone.told", phone="+79001234567", nested={"code": ["ABCD-EFGH"]}, thing=Thing(), error=ValueError("8 (900) 123-45-67"))
 logging.getLogger("library").warning("called %s for 79001234567@s.whatsapp.net", "https://u:hunter2@x.example/")
@@ -45,14 +46,14 @@ def logged(form):
 
 def test_every_line_is_one_json_object_with_its_time_level_and_component():
     lines = [json.loads(line) for line in logged("json").splitlines()]
-    assert [line["event"] for line in lines][:2] == ["attempt.linked", "phone.told"]
-    assert len(lines) == 5
+    assert [line["event"] for line in lines][:2] == ["contact.named", "attempt.linked"]
+    assert len(lines) == 6
     for line in lines:
         assert line["timestamp"].startswith("20")
         assert line["timestamp"].endswith("Z")
         assert line["level"] in {"info", "warning", "error"}
         assert line["component"] == "web"
-    assert lines[0] | {"timestamp": ""} == {
+    assert lines[1] | {"timestamp": ""} == {
         "event": "attempt.linked",
         "session": "company_1",
         "worker": "ip-10-0-12-123-4242-123456",
@@ -62,7 +63,13 @@ def test_every_line_is_one_json_object_with_its_time_level_and_component():
         "component": "web",
         "timestamp": "",
     }
-    assert "RuntimeError" in lines[3]["exception"]
+    assert "RuntimeError" in lines[4]["exception"]
+
+
+def test_a_line_steers_no_terminal():
+    said = logged("json")
+    assert json.loads(said.splitlines()[0])["name"] == "\x1b]0;x\x9b31m\u202e\r\n"
+    assert not set("\x1b\x9b\u202e\r") & set(said)
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
