@@ -882,7 +882,7 @@ async def test_an_unlink_that_ran_out_while_redis_was_away_is_told_of_a_banned_d
     await house.lose(R.BANNED, now_ms() - 2_000)
     wish = f"{UNLINKING}:{now_ms() - 1}"
     house.store.devices[SESSION] = replace(house.store.devices[SESSION], parked=wish, again_at=1)
-    monkeypatch.setattr(type(house.ownership), "cut_off", property(lambda _: True))
+    monkeypatch.setattr(house.ownership, "cut_off", True)
     await house.sessions.resume(SESSION)
     await house.until(lambda: not house.store.devices)
     await house.settled()
