@@ -59,14 +59,15 @@ async def main(sock: socket.socket, options: Options) -> None:
     # Threads: two clients (the second after a silent login), one that warms up, and calls.
     library = Library(options, threads=16)
     pipe = await Pipe.open(sock, to_linker)
-    if not options.awaited:
-        await warm_up(library)
+    store = None if options.awaited else await warm_up(library)
     await pipe.send(Ready(held=seal()))
     start = await pipe.receive()
     if start is None:
         leave()
     if not isinstance(start, Start):
         raise WrongMessage(f"{start.type} before start")
+    if store is not None and not start.jid:
+        store.rename(start.database)
     attempt = LinkerRun(library, pipe, start)
     if start.jid:
         await attempt.go_on(start.jid)
