@@ -52,9 +52,9 @@ ONBOARDING = {
     "code": Cost(_BOTH | {"EVALSHA save": 5, "EVALSHA take_code": 1, "EVALSHA give_code_back": 1}, 7, 14_100),
 }
 
-IDLE_PROCESSES = 3
-"""The worker, its zygote and the linker that waits for the first click."""
-IDLE_OWN_MB = 78.0
+IDLE_PROCESSES = 4
+"""The worker, its zygote, the linker that waits for the first click, and the shell that waits for the worker's death."""
+IDLE_OWN_MB = 80.0
 
 
 def _near(counted: float, today: float) -> bool:
