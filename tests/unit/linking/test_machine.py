@@ -306,6 +306,11 @@ def test_the_phones_yes_has_a_deadline_of_its_own():
 
 
 def test_a_line_of_the_linker_said_twice_is_done_once():
+    player = Player(phone=NUMBER).begin()
+    for line in (qr(1), CODE):
+        told = len(player.happen(line).told)
+        assert len(player.happen(line).told) == told
+        assert player.course.phase is Phase.SHOWING
     player = shown().happen(paired(NUMBER), paired(NUMBER))
     assert player.told.count("phone.agreed") == 1
     assert player.ending is None
