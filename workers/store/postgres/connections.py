@@ -6,7 +6,7 @@ only a transaction keeps the two on one server connection.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from typing import Any, Protocol, TypeVar, cast
 
 import asyncpg
@@ -54,7 +54,7 @@ def translated() -> Iterator[None]:
     except asyncpg.InternalClientError as error:
         raise StoreAway(type(error).__name__) from error
     except asyncpg.InterfaceError as error:
-        if "closed" in str(error) or "another operation" in str(error):
+        if any(words in str(error) for words in ("closed", "released back", "another operation")):
             raise StoreAway(str(error)) from error
         raise
     except (OSError, TimeoutError, EOFError) as error:
@@ -126,7 +126,8 @@ class Connections:
             except asyncpg.PostgresError:
                 raise  # rolled back
             except BaseException as error:
-                connection.terminate()  # else it would be waited for
+                with suppress(asyncpg.InterfaceError):  # which has ended by itself
+                    connection.terminate()  # else it would be waited for
                 if not kept or not isinstance(error, StoreAway):
                     raise
             finally:
