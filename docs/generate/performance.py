@@ -105,7 +105,7 @@ def page() -> str:
         "[measured.md](measured.md); sizes of hosts are in [deploy.md](deploy.md). Nothing here was measured against the real "
         "WhatsApp: the library is the real one, its server is the [emulator](../emulator/README.md).",
         *(part for name in PARTS for part in _part(name, growth.get(name))),
-        *(_beyond(growth) if growth.keys() >= PARTS.keys() else ()),
+        *(_beyond(growth) if growth.keys() >= {"sessions", "fleet", "costs"} else ()),
     )
 
 
@@ -207,7 +207,7 @@ def _beyond(growth: dict[str, Part]) -> tuple[str, ...]:
         (
             "* WhatsApp lets so many linked devices log in from the addresses of one platform. Nobody has measured it here.\n"
             "* Real accounts are like the emulated ones: few chats. A busy session takes twice the memory ([deploy.md](deploy.md)).\n"
-            "* Costs stay linear beyond what was measured. In one cell that is 10,000 sessions; a cell need not be larger.\n"
+            f"* Costs stay linear beyond what was measured: {fleet['sessions']:,} sessions in one cell. A cell need not be larger.\n"
             "* A worker that dies takes 1,000 sessions with it; WhatsApp then sees as many log-ins within a minute or two.\n"
             "* Owners' clicks are spread like texts. A campaign that sends 10,000 owners at once waits for places: see *Workers*."
         ),
