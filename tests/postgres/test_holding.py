@@ -109,7 +109,7 @@ async def until_lost(holder: Holder) -> AsyncIterator[Lost]:
             return
 
 
-async def test_a_device_that_the_phone_logs_out_is_gone_from_the_store(steps, store):
+async def test_a_device_that_the_phone_logs_out_stays_until_the_worker_forgets_it(steps, store):
     link, device = await linked(steps, store, "company_1")
     async with steps.holder() as holder:
         await held(holder, store, device)
@@ -117,6 +117,8 @@ async def test_a_device_that_the_phone_logs_out_is_gone_from_the_store(steps, st
         async with asyncio.timeout(20):
             [lost] = [event async for event in until_lost(holder)]
         assert lost.reason in {LostReason.LOGGED_OUT, LostReason.RESTRICTED}
+    assert await store.holds(device)
+    await store.forget(device, Fence(1))
     assert not await store.holds(device)
 
 
