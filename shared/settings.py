@@ -86,7 +86,9 @@ def _read_keys(entries: tuple[SecretStr, ...]) -> tuple[ApiKey, ...]:
 def _origin_alone(url: HttpUrl) -> None:
     beside = (url.query, url.fragment, url.username, url.password)
     if url.path not in {None, "/"} or any(one is not None for one in beside):
-        raise ValueError("is where web is found, such as https://onboarding.example: without path, query and user")
+        raise ValueError(
+            "must be the address of web alone, such as https://onboarding.example, without path, query and user"
+        )
 
 
 Listed = Annotated[tuple[T, ...], BeforeValidator(_listed)]
@@ -97,16 +99,16 @@ Made = Annotated[
 ]
 """A secret that somebody has made."""
 SecretKey = Annotated[Made, _matches(rf"(?s:.{{{MIN_SECRET}}})", f"is shorter than {MIN_SECRET} characters")]
-Namespace = Annotated[str, _matches(r"[\w.-]*\Z", "is one word of letters, digits, `-`, `_` and `.`")]
-Database = Annotated[SecretStr, _fits(split), _matches(r"\s*postgres(ql)?(\+\w+)?:", "begins with postgres://")]
+Namespace = Annotated[str, _matches(r"[\w.-]*\Z", "must be one word of letters, digits, `-`, `_` and `.`")]
+Database = Annotated[SecretStr, _fits(split), _matches(r"\s*postgres(ql)?(\+\w+)?:", "must begin with postgres://")]
 Proxy = Annotated[
-    SecretStr, _fits(split), _matches(r"\s*(https?|socks5)://", "begins with http://, https:// or socks5://")
+    SecretStr, _fits(split), _matches(r"\s*(https?|socks5)://", "must begin with http://, https:// or socks5://")
 ]
 Dsn = Annotated[
-    SecretStr, _matches(r"https?://[^/@:][^/@]*@[^/?#]+/+[^/?#]", "looks like https://<key>@<host>/<project>")
+    SecretStr, _matches(r"https?://[^/@:][^/@]*@[^/?#]+/+[^/?#]", "must look like https://<key>@<host>/<project>")
 ]
 AgeKey = Annotated[
-    SecretStr, _matches(r"\s*age(-secret-key-)?1", "is a key of age, as `onboarding key backup` makes it")
+    SecretStr, _matches(r"\s*age(-secret-key-)?1", "must be a key of age, as `onboarding key backup` makes it")
 ]
 
 

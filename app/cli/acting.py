@@ -137,7 +137,7 @@ async def revoke_link(op: Operator, *, id_or_url: str, by: str) -> Output:
         try:
             link = _signing(op).verify(token)
         except BadToken:
-            raise Cannot("That is no link of ours, or its time is over: it is useless already.") from None
+            raise Cannot("This link is not ours, or has expired: it is useless already.") from None
         link_id, session = link.id, link.session
     elif len(link_id) > 64 or not link_id.replace("-", "").replace("_", "").isalnum():
         raise Cannot(f"{id_or_url!r} is no link's id.")

@@ -68,7 +68,7 @@ def environment(given: Mapping[str, str], folder: Path) -> dict[str, str]:
         env |= {name: kept[name] for name in made_up}
     if "PORT" in env:
         if not env["PORT"].isascii() or not env["PORT"].isdigit() or not 1 <= int(env["PORT"]) <= 65535:
-            raise CannotStartError(f"PORT={env['PORT']} is no port number from 1 to 65535.")
+            raise CannotStartError(f"PORT={env['PORT']} must be a number from 1 to 65535.")
         if not is_free(host, int(env["PORT"])):
             raise CannotStartError(f"Port {env['PORT']} is in use: stop what listens there, or set another PORT.")
     else:

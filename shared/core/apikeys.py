@@ -45,9 +45,9 @@ def read_api_keys(entries: Iterable[str]) -> tuple[ApiKey, ...]:
     an entry in its sentence."""
     made = tuple(_read(entry, number) for number, entry in enumerate(entries, 1))
     if not made:
-        raise ValueError("holds at least one key")
+        raise ValueError("must hold at least one key")
     if len({one.name for one in made}) < len(made):
-        raise ValueError("names two keys alike")
+        raise ValueError("gives one name to two keys")
     return made
 
 

@@ -18,7 +18,7 @@ def origin_of(url: str) -> str:
 def _origin(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or parts.path.strip("/"):
-        raise ValueError("holds no origin, such as https://platform.example")
+        raise ValueError("is no origin: write it as https://platform.example")
     return origin_of(text)
 
 
@@ -37,7 +37,7 @@ def _no_user(url: HttpUrl) -> HttpUrl:
 
 def _secure(url: HttpUrl) -> HttpUrl:
     if url.scheme != "https":
-        raise ValueError("does not begin with https://")
+        raise ValueError("must begin with https://")
     return _no_user(url)
 
 

@@ -21,9 +21,9 @@ def check_shown(text: str) -> str:
     """The text, without blanks around it. Raises ValueError for unseen characters, and for a text that shows nothing."""
     bad = next(filter(_is_unseen, text), None)
     if bad is not None:
-        raise ValueError(f"the character U+{ord(bad):04X} is not shown, and is not allowed here")
+        raise ValueError(f"holds the invisible character U+{ord(bad):04X}, which is not allowed here")
     if not any(unicodedata.category(char)[0] in _SEEN for char in text):
-        raise ValueError("it shows nothing")
+        raise ValueError("must show something")
     return text.strip()
 
 

@@ -23,7 +23,7 @@ def key_of(secret: str) -> bytes:
     except binascii.Error:
         key = b""
     if not 24 <= len(key) <= 64:
-        raise ValueError("after whsec_ comes base64 of 24 to 64 random bytes")
+        raise ValueError("must have base64 of 24 to 64 random bytes after whsec_")
     return key
 
 

@@ -65,7 +65,7 @@ def redis_place(url: str) -> RedisPlace:
     scheme, _, rest = url.strip().partition("://")
     kind, _, how = _ALIASES.get(scheme.lower(), scheme.lower()).partition("+")
     if kind not in {"redis", "rediss", "unix"} or how not in {"", "sentinel"} or (kind == "unix" and how):
-        raise ValueError("begins with redis://, rediss://, redis+sentinel:// or unix://")
+        raise ValueError("must begin with redis://, rediss://, redis+sentinel:// or unix://")
     parts, hosts = _hosts(kind, rest, SENTINEL_PORT if how else REDIS_PORT)
     if len(hosts) > 1 and not how:
         raise ValueError("names several hosts: only redis+sentinel:// may, and a Redis Cluster is not supported")

@@ -46,7 +46,7 @@ def parse_wish(text: str) -> VersionWish:
         return VersionWish(off=True)
     match = _VERSION.fullmatch(text)
     if match is None:
-        raise ValueError("is empty, 2.3000.N (such as 2.3000.1047769893), or off")
+        raise ValueError("must be empty, 2.3000.N (such as 2.3000.1047769893), or off")
     return VersionWish(least=int(match[1]))
 
 

@@ -97,7 +97,7 @@ async def state_is(stack: Stack, link: dict, state: str) -> bool:
     ("url", "says"),
     [
         ("postgres://u:secret@127.0.0.1/db?search_path=wa", "names a schema (search_path)"),
-        ("mysql://u:secret@127.0.0.1/db", "begins with postgres://"),
+        ("mysql://u:secret@127.0.0.1/db", "must begin with postgres://"),
     ],
 )
 def test_a_database_url_that_cannot_be_used_ends_the_worker_with_a_sentence(url, says, redis_server, folder):

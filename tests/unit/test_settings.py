@@ -192,7 +192,7 @@ def test_a_public_url_at_which_no_link_could_open_is_refused(environment, capsys
     with pytest.raises(SystemExit):
         settings.read()
     (said,) = sentences(capsys)
-    assert said.startswith("configuration: PUBLIC_URL is where web is found")
+    assert said.startswith("configuration: PUBLIC_URL must be the address of web alone")
 
 
 @pytest.mark.parametrize("name", ["SECRET_KEY", "API_KEYS", "WEBHOOK_SECRET"])

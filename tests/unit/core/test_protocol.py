@@ -89,6 +89,8 @@ def test_every_message_of_a_browser_is_understood(text, message):
         f'{{"type":"hello","token":"t","locale":"{"r" * 36}"}}',
         '{"type":"request-pairing-code"}',
         '{"type":"request-pairing-code","phoneNumber":null}',
+        '{"type":"request-pairing-code","phoneNumber":"8","region":"XX"}',
+        '{"type":"request-pairing-code","phoneNumber":"8","region":"mx"}',
         '{"type":"request-pairing-code","phoneNumber":89001234567}',
         '{"type":"request-pairing-code","phoneNumber":{"a":1}}',
         f'{{"type":"request-pairing-code","phoneNumber":"{"8" * 65}"}}',

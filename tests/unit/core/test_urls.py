@@ -48,10 +48,10 @@ def test_a_url_of_a_host_is_read(url, place):
 @each(
     ("url", "says"),
     [
-        ("http://h", "begins with"),
-        ("h:6379", "begins with"),
-        ("", "begins with"),
-        ("redis+cluster://h", "begins with"),
+        ("http://h", "must begin with"),
+        ("h:6379", "must begin with"),
+        ("", "must begin with"),
+        ("redis+cluster://h", "must begin with"),
         ("redis://:pa#ss@h", "%23"),
         ("redis://:pa/ss@h", "percent-encoded"),
         ("redis://:pa?ss@h", "percent-encoded"),
