@@ -106,7 +106,8 @@ def web_process(redis_process):
 @pytest.fixture
 def web(web_process, redis_server):
     """The web process of these tests, over an empty Redis."""
-    return web_process
+    yield web_process
+    web_process.wait_until_its_sockets_are_gone()
 
 
 @pytest.fixture

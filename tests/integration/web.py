@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http.client
 import json
 import os
 import subprocess
@@ -129,6 +130,16 @@ class Web:
                 assert self.process.poll() is None, self.log.read_text()
                 assert time.monotonic() < until, self.log.read_text()
                 time.sleep(0.02)
+
+    def wait_until_its_sockets_are_gone(self) -> None:
+        """A socket that outlives its test would remember sessions that an emptied Redis has forgotten."""
+        until, sockets = time.monotonic() + 30, -1
+        while sockets:
+            assert time.monotonic() < until, f"{sockets} sockets stay open"
+            web = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+            with contextlib.closing(web):
+                web.request("GET", "/healthz")
+                sockets = json.loads(web.getresponse().read())["sockets"]
 
     @asynccontextmanager
     async def http(self, key: str | None = API_KEY) -> AsyncIterator[httpx.AsyncClient]:
