@@ -14,15 +14,18 @@ from starlette.routing import Route
 from app.openapi import JSON, made
 
 _STYLE = """
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-body { margin: 0 auto; max-width: 60rem; padding: 1rem; }
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; scroll-padding-top: 1rem; }
+body { margin: 0 auto; max-width: 60rem; padding: 1rem; overflow-wrap: anywhere; }
+* { border-color: color-mix(in srgb, currentcolor 22%, transparent); }
 nav ul { list-style: none; padding: 0; }
+nav a { display: flex; gap: 0.75rem; align-items: baseline; padding: 0.25rem 0; text-decoration: none; }
 code, pre { font: 0.9em/1.4 ui-monospace, monospace; }
 pre { overflow-x: auto; padding: 0.75rem; border: 1px solid; border-radius: 0.5rem; }
-section { border-top: 1px solid; margin-top: 2rem; }
-table { border-collapse: collapse; width: 100%; }
-th, td { border-bottom: 1px solid; padding: 0.25rem 0.5rem; text-align: left; vertical-align: top; }
-b { display: inline-block; min-width: 4.5rem; }
+section { border-top: 1px solid; margin-top: 2.5rem; }
+table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
+th, td { border-bottom: 1px solid; padding: 0.25rem 0.75rem 0.25rem 0; text-align: left; vertical-align: top; }
+td:first-child, td:last-child { min-width: 3.5rem; }
+b { display: inline-block; flex: none; min-width: 4.5rem; }
 """
 
 

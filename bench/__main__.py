@@ -34,6 +34,7 @@ from bench import (
     b13_history,
     b14_crowd,
     b15_outdated,
+    b16_page,
     b17_fresh,
     figures,
     machine,
@@ -66,6 +67,7 @@ ROWS: dict[str, tuple[str, Measure]] = {
     "B13": ("months of history", b13_history.measure),
     "B14": ("10,000 sessions on 67 workers", b14_crowd.measure),
     "B15": ("the version is refused", b15_outdated.measure),
+    "B16": ("the page until its QR", b16_page.measure),
     "B17": ("a fresh clone", b17_fresh.measure),
     "BAILEYS": ("the same with Baileys alone", peers.measure),
 }

@@ -59,7 +59,7 @@ export const toNextSecond = (ms) => (((ms % 1000) + 1000) % 1000) + 1;
 
 /** A moment that is far away: its day and time, in the digits of the other numbers of the page. @param {number} moment @param {string} locale */
 export const dayAndTime = (moment, locale) =>
-  new Intl.DateTimeFormat(locale, { day: "numeric", month: "long", hour: "2-digit", minute: "2-digit", numberingSystem: "latn" }).format(moment);
+  new Intl.DateTimeFormat(locale, { day: "numeric", month: "long", hour: "numeric", minute: "2-digit", numberingSystem: "latn" }).format(moment);
 
 /** `m:ss` until a moment, never below 0:00. @param {number} ms */
 export function minutesAndSeconds(ms) {

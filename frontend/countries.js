@@ -41,8 +41,9 @@ export const flag = (region) =>
  */
 export function regionOf(languages, zone) {
   for (const language of languages) {
-    const { region } = new Intl.Locale(language);
-    if (region && countryOf(region)) return region;
+    // Not by `Intl.Locale`, which refuses what some browsers say ("C", "en_US").
+    const region = /[-_]([A-Z]{2})\b/.exec(language)?.[1];
+    if (countryOf(region)) return region ?? null;
   }
   return COUNTRIES.find(({ region }) => zonesOf(region).includes(zone))?.region ?? null;
 }

@@ -41,6 +41,7 @@ function put(root, fixture, t, wide, suffix) {
   };
   let picture = /** @type {import("./types.d.ts").Picture | null} */ (null);
   const redraw = () => picture && view.draw(picture);
+  root.dir = t.dir;
   const view = createView({ root, clock, redraw, actions });
   view.unfold(wide);
   let model = initialModel({ link: "ready", onPhone: fixture.phone === true, ...fixture.model });

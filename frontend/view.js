@@ -61,7 +61,7 @@ export function createView({ root, clock, redraw, actions }) {
       worded = words;
       // After a final failure there is no way to be shown.
       attr(work, "data-alone", scene.final);
-      mark(unexpected, "gone", scene.agreed || scene.spent);
+      show(unexpected, !scene.agreed && !scene.spent);
       // Who asks cannot be said of a link that could not be read.
       show(trust.root, profile || !scene.final);
       mark(other, "gone", !scene.canSwitch);

@@ -18,7 +18,7 @@ export function createCountdown({ root }) {
     draw({ scene, t, now }) {
       const { countdown } = scene;
       mark(box, "gone", !countdown);
-      show(box, countdown || scene.mood === "run");
+      show(box, countdown || (scene.mood === "run" && scene.step !== "form"));
       if (!countdown) return;
       const left = countdown.until - now;
       rich(words, countdown.kind === "retry" && left > FAR_MS

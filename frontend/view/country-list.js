@@ -97,6 +97,7 @@ export function createCountryList({ onChoice }) {
       filter();
       dialog.showModal();
       point(rows.find((row) => row.region === region) ?? rows[0]);
+      active?.root.scrollIntoView({ block: "center" });
     },
   };
 }

@@ -90,9 +90,9 @@ export function createPanel({ root, clock, redraw, actions }) {
       show(copyLink, step === "qr" && model.onPhone);
       text(copyLink, t(copying.has("link") ? "act.copied" : "act.copy-link"));
 
-      // Its place is kept while something runs, and given up to the button of an ending.
+      // Its place is kept while something runs, and given up to the button of an ending or of the form.
       mark(cancel, "gone", !scene.canCancel);
-      show(cancel, scene.canCancel || (scene.mood === "run" && scene.stage < 2));
+      show(cancel, scene.canCancel || (scene.mood === "run" && scene.stage < 2 && step !== "form"));
       show(change, scene.canCancel && ["code", "code-wait", "code-over"].includes(step));
       const cancelling = model.pending?.type === "cancel" ? "true" : null;
       for (const one of [cancel, change]) attr(one, "aria-disabled", cancelling);

@@ -1,9 +1,7 @@
 """The page's files as the web process serves them: few, small, kept for ever, and nothing but what is to be served."""
 
-import base64
 import gzip
 import http.client
-import random
 import re
 import shutil
 import subprocess
@@ -18,21 +16,19 @@ from app.page.assets import ENTRIES, FRONTEND, GALLERY, SERVED, Assets, stripped
 from app.page.look import Platform
 from app.page.modules import NotPlain, joined
 from shared.core import qr
-from shared.core.clock import now_ms
-from shared.core.lifecycle import State
-from shared.core.protocol import Method, QrView
 from tests.integration.web import ORIGIN, Web
-from tests.unit.world import ONE, SESSION, change
+from tests.page.visit import (
+    BYTES,
+    BYTES_AGAIN,
+    QR_TEXT,
+    REQUESTS,
+    REQUESTS_AGAIN,
+    visit_again,
+    visit_until_qr,
+)
 
-BUDGET = 30 * 1024
-REQUESTS = 6
-BUDGET_AGAIN = 8 * 1024
-REQUESTS_AGAIN = 2
 LOCALES = sorted(path.stem for path in (FRONTEND / "locales").glob("*.json"))
 PLATFORM = Platform("Bookwell", "Bookwell")
-#: As long as WhatsApp's longest: the server's ref, three keys and the platform.
-REF, *KEYS = (base64.b64encode(random.Random(size).randbytes(size)).decode() for size in (120, 32, 32, 32))
-QR_TEXT = f"https://wa.me/settings/linked_devices#2@{REF},{','.join(KEYS)},1"
 SOURCES = sorted(path for glob in SERVED for path in FRONTEND.glob(glob))
 MODULES = [path for path in SOURCES if path.suffix == ".js"]
 SHEETS = [path for path in SOURCES if path.suffix == ".css"]
@@ -56,59 +52,6 @@ def raw(web, path, **headers):
 # --- what is transferred
 
 
-class Meter:
-    """What a tab receives, by Chromium's own count: bodies as they travelled, with their headers."""
-
-    def __init__(self, session):
-        self.files: dict[str, float] = {}
-        self.cached: set[str] = set()
-        self.urls: dict[str, str] = {}
-        self.frames: list[int] = []
-        self.shook = 0
-        session.on(
-            "Network.requestWillBeSent", lambda e: self.urls.setdefault(e["requestId"], e["request"]["url"][:80])
-        )
-        session.on("Network.requestServedFromCache", lambda e: self.cached.add(e["requestId"]))
-        session.on("Network.responseReceived", self._response)
-        session.on("Network.loadingFinished", self._file)
-        session.on("Network.webSocketHandshakeResponseReceived", self._handshake)
-        session.on("Network.webSocketFrameReceived", self._frame)
-
-    def _response(self, event):
-        if event["response"].get("fromDiskCache"):
-            self.cached.add(event["requestId"])
-
-    def _file(self, event):
-        if event["requestId"] in self.cached:
-            return
-        if (url := self.urls[event["requestId"]]).startswith("http"):
-            self.files[url] = event["encodedDataLength"]
-
-    def _handshake(self, event):
-        self.shook = len(event["response"]["headersText"])
-
-    def _frame(self, event):
-        text, opcode = event["response"]["payloadData"], event["response"]["opcode"]
-        size = len(base64.b64decode(text)) if opcode == 2 else len(text.encode())
-        self.frames.append(size + (2 if size < 126 else 4))
-
-    @property
-    def requests(self):
-        """Those that travelled, and the websocket."""
-        return len(self.files) + 1
-
-    @property
-    def total(self):
-        return sum(self.files.values()) + self.shook + sum(self.frames)
-
-    def __str__(self):
-        files = "\n".join(f"{int(size):6} {url}" for url, size in self.files.items())
-        return (
-            f"{files}\n{sum(self.files.values()):.0f} in {len(self.files)} files, {self.shook} for the socket, "
-            f"{sum(self.frames)} in its messages {self.frames}: {self.total:.0f}, {self.requests} requests"
-        )
-
-
 @pytest.fixture
 async def browser(chromium_executable):
     async with async_playwright() as playwright:
@@ -119,40 +62,19 @@ async def browser(chromium_executable):
         await running.close()
 
 
-async def open_until_qr(browser, web, world, locale, context=None, company="salon-1", **options):
-    """Open a link as an owner at a desktop does, be the worker who shows a QR, and tell what it took and what the
-    browser complained of."""
-    context = context or await browser.new_context(locale=locale, viewport={"width": 1280, "height": 800}, **options)
-    page = await context.new_page()
-    session = await context.new_cdp_session(page)
-    await session.send("Network.enable")
-    meter, complaints = Meter(session), []
-    page.on("console", lambda said: complaints.append(said.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
-    await page.goto(f"{web.url}/link#{web.access.sign(web.link(company, locale=locale))}")
-    await page.wait_for_selector("main[data-state=queued]")
-    asked = await world.ask()  # joins what the page has asked for
-    lease = await world.leases.acquire(SESSION, ONE, attempt=asked.attempt)
-    deadline = now_ms() + 160_000
-    await world.snapshots.save(lease, change(State.CONNECTING, method=Method.QR, deadline=deadline))
-    await page.wait_for_selector("main[data-state=connecting]")
-    shown = QrView(text=QR_TEXT, svg=qr.svg(QR_TEXT), number=1, of=qr.COUNT, expires_at=now_ms() + 60_000)
-    await world.snapshots.save(lease, change(State.AWAITING_PHONE, method=Method.QR, deadline=deadline, qr=shown))
-    await page.wait_for_selector("[data-testid=qr]:visible")
-    await page.wait_for_function("document.querySelector('[data-testid=qr]').naturalWidth > 0")
-    await page.wait_for_load_state("networkidle")
-    return page, meter, complaints
+def arriving(locale, **options):
+    """A browser of somebody at a desktop who reads this language."""
+    return {"locale": locale, "viewport": {"width": 1280, "height": 800}, **options}
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("encoding", "budget"), [("br", BUDGET), ("gzip", BUDGET * 1.15)])
+@pytest.mark.parametrize(("encoding", "budget"), [("br", BYTES), ("gzip", BYTES * 1.15)])
 async def test_the_page_transfers_little_until_the_qr_is_on_screen(browser, web, world, encoding, budget):
     """Brotli is what every browser takes of an https page; gzip is for who stands behind an old proxy."""
-    options = {"extra_http_headers": {"accept-encoding": encoding}}
-    _, meter, complaints = await open_until_qr(browser, web, world, "ru", **options)
-    print(meter)
-    assert complaints == []
+    context = await browser.new_context(**arriving("ru", extra_http_headers={"accept-encoding": encoding}))
+    opened = await visit_until_qr(context, web, world)
+    meter = opened.meter
+    assert opened.complaints == []
     assert {url for url in meter.urls.values() if not url.startswith((f"{web.url}/", "ws:", "data:"))} == set()
     kinds = sorted(re.sub(r"^.*/(\w+)\.[\w-]{8}(\.\w+)$", r"\1\2", url) for url in meter.files)
     assert kinds == [f"{web.url}/link", "main.js", "styles.css"]
@@ -163,39 +85,25 @@ async def test_the_page_transfers_little_until_the_qr_is_on_screen(browser, web,
 
 @pytest.mark.browser
 async def test_a_second_visit_transfers_next_to_nothing(browser, web, world):
-    page, _, _ = await open_until_qr(browser, web, world, "ru")
-    await page.close()
-    session_page, meter, complaints = await again(page.context, web)
-    print(meter)
-    assert complaints == []
-    assert await session_page.get_by_test_id("qr").is_visible()
-    assert meter.requests <= REQUESTS_AGAIN
-    assert meter.total <= BUDGET_AGAIN, meter
-
-
-async def again(context, web):
-    """Another tab of the same browser, on the same session, whose QR still lives."""
-    page = await context.new_page()
-    session = await context.new_cdp_session(page)
-    await session.send("Network.enable")
-    meter, complaints = Meter(session), []
-    page.on("console", lambda said: complaints.append(said.text))
-    await page.goto(f"{web.url}/link#{web.access.sign(web.link('salon-1', locale='ru'))}")
-    await page.wait_for_selector("[data-testid=qr]:visible")
-    await page.wait_for_load_state("networkidle")
-    return page, meter, complaints
+    context = await browser.new_context(**arriving("ru"))
+    await (await visit_until_qr(context, web, world)).page.close()
+    again = await visit_again(context, web)
+    assert again.complaints == []
+    assert again.meter.requests <= REQUESTS_AGAIN
+    assert again.meter.total <= BYTES_AGAIN, again.meter
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("locale", LOCALES)
 async def test_the_stripped_page_works_in_every_language(browser, web, world, locale):
-    page, _, complaints = await open_until_qr(browser, web, world, locale)
+    opened = await visit_until_qr(await browser.new_context(**arriving(locale)), web, world, locale=locale)
+    page = opened.page
     assert await page.get_attribute("html", "lang") == locale
     await page.get_by_test_id("switch-method").click()
     await page.get_by_test_id("phone").fill("+55 11 91234-5678")
     await page.get_by_test_id("locale").select_option("en" if locale == "ru" else "ru")
     await page.wait_for_selector(f"main[lang={'en' if locale == 'ru' else 'ru'}]")
-    assert complaints == []
+    assert opened.complaints == []
 
 
 # --- stripping

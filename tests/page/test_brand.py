@@ -7,8 +7,8 @@ from app.page.look import Platform
 from shared.core.colour import dark_shades, light_shades
 from tests.page.conftest import DESKTOP, PHONE, OpenPage
 from tests.page.server import Script
-from tests.page.test_first_paint import MOST_SHIFT, WATCH
 from tests.page.test_states import AXE, RUN_AXE
+from tests.page.visit import MOST_SHIFT, WATCH
 
 LOGO = "https://cdn.example/logo.svg"
 PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 1"><path d="M0 0h2v1H0z" fill="#b00020"/></svg>'
@@ -37,7 +37,7 @@ def test_the_logo_keeps_its_place_and_its_server_learns_nothing(
 ) -> None:
     script.platform = BRAND
     page = open_page(device)
-    page.add_init_script(f"({WATCH})()")
+    page.add_init_script(WATCH)
     asked: list[Request] = []
 
     def serve(route: Route) -> None:

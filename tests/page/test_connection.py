@@ -1,4 +1,4 @@
-"""The wire, the clock and the tab: cut, wrong, hidden; and what the page weighs."""
+"""The wire, the clock and the tab: cut, wrong, hidden."""
 
 import re
 from typing import Any
@@ -10,8 +10,6 @@ from tests.page.conftest import DESKTOP, PHONE, OpenPage
 from tests.page.pictures import a_code, a_device, a_qr, deadline
 from tests.page.server import Script, now
 from tests.page.test_endings import HIDE
-
-MOST_BYTES_BEFORE_THE_QR = 30 * 1024
 
 
 def counts(cdp: CDPSession) -> dict[str, int]:
@@ -188,39 +186,6 @@ def test_a_hidden_tab_whose_qr_died_is_not_renewed_until_it_is_seen(open_page: O
     script.wait_command("request-qr")
 
 
-def test_ears_hear_the_countdown_at_60_30_and_10_seconds_only(open_page: OpenPage, script: Script) -> None:
-    page = open_page(DESKTOP)
-    page.clock.install()
-    page.clock.pause_at((now() + 1_000) / 1000)
-    page.goto(f"{script.url}/link#the-token")
-    page.clock.run_for(500)
-    script.wait_open(1)
-    code = a_code(seconds=70)
-    script.become("awaiting_phone", attempt=1, method="code", code=code, deadline=deadline())
-    expect(page.get_by_test_id("code")).to_be_visible()
-    page.evaluate("""() => {
-        window.said = [];
-        const node = document.querySelector("[role=status]");
-        new MutationObserver(() => window.said.push(node.textContent)).observe(node, {childList: true, characterData: true});
-    }""")
-    page.clock.run_for(68_000)
-    expect(page.get_by_test_id("countdown")).to_have_text(re.compile(r"Valid for 0:0\d"))
-    assert page.evaluate("window.said") == ["60 seconds left.", "30 seconds left.", "10 seconds left."]
-
-
-def test_ears_hear_a_step_once(desktop: Page, script: Script) -> None:
-    status = desktop.get_by_role("status")
-    script.become("connecting", attempt=1, method="qr", deadline=deadline())
-    expect(desktop.locator("main")).to_have_attribute("data-state", "connecting")
-    desktop.evaluate("document.activeElement.blur()")
-    script.become("awaiting_phone", "qr-update", attempt=1, method="qr", qr=a_qr(seconds=120), deadline=deadline())
-    expect(desktop.get_by_test_id("title")).to_be_focused()
-    expect(status).to_have_text("")
-    # It is on the heading already: no focus moves, so nobody would hear of it.
-    script.become("linking", attempt=1, method="qr", deadline=deadline())
-    expect(status).to_have_text("Your phone agreed. Finishing. Keep WhatsApp open on your phone.")
-
-
 def test_an_older_snapshot_is_dropped_but_the_first_on_a_socket_is_the_truth(desktop: Page, script: Script) -> None:
     main = desktop.locator("main")
     script.become("linked", attempt=5, device=a_device())
@@ -337,20 +302,3 @@ def test_nothing_jumps_when_states_change(open_page: OpenPage, script: Script, s
     assert boxes == [boxes[0]] * len(boxes), "\n".join(map(str, boxes))
     assert work.is_visible()
     assert sum(page.evaluate("window.shifts")) < 0.1
-
-
-def test_the_page_weighs_little_before_the_qr(open_page: OpenPage, script: Script) -> None:
-    page = open_page(DESKTOP, locale="ru-RU")
-    cdp = page.context.new_cdp_session(page)
-    cdp.send("Network.enable")
-    bodies: dict[str, int] = {}
-    cdp.on(
-        "Network.dataReceived",
-        lambda event: bodies.update(
-            {event["requestId"]: bodies.get(event["requestId"], 0) + int(event["encodedDataLength"])}
-        ),
-    )
-    script.become("awaiting_phone", method="qr", qr=a_qr(), deadline=deadline())
-    page.goto(f"{script.url}/link#the-token")
-    expect(page.get_by_test_id("qr")).to_be_visible()
-    assert sum(bodies.values()) <= MOST_BYTES_BEFORE_THE_QR, f"{sum(bodies.values())} bytes in {len(bodies)} files"

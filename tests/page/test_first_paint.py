@@ -12,22 +12,7 @@ from tests.page.conftest import DESKTOP, PHONE, OpenPage
 from tests.page.pictures import a_qr, deadline
 from tests.page.server import Script
 from tests.page.test_words import read
-
-MOST_SHIFT = 0.02
-
-WATCH = """() => {
-    window.shift = 0;
-    window.shifted = [];
-    new PerformanceObserver((list) => {
-        for (const entry of list.getEntries()) {
-            if (entry.hadRecentInput) continue;
-            window.shift += entry.value;
-            for (const {node, previousRect, currentRect} of entry.sources)
-                window.shifted.push(`${entry.value.toFixed(4)} ${node?.outerHTML?.slice(0, 90) ?? node?.textContent}
-                    ${JSON.stringify(previousRect)} ${JSON.stringify(currentRect)}`);
-        }
-    }).observe({type: "layout-shift", buffered: true});
-}"""
+from tests.page.visit import MOST_SHIFT, WATCH, far_away
 
 #: All that is to be seen: each node's place and its own words. The country is guessed by the browser, which alone knows
 #: where it is.
@@ -46,10 +31,7 @@ def slow_down(page: Page, latency: int) -> None:
     """As far away as `latency` ms, on a slow line."""
     session = page.context.new_cdp_session(page)
     session.send("Network.enable")
-    session.send(
-        "Network.emulateNetworkConditions",
-        {"offline": False, "latency": latency, "downloadThroughput": 200_000, "uploadThroughput": 100_000},
-    )
+    session.send("Network.emulateNetworkConditions", far_away(latency))
 
 
 def opened(page: Page, script: Script, query: str = "") -> Page:
@@ -116,7 +98,7 @@ def test_nothing_moves_while_the_page_arrives(
     open_page: OpenPage, script: Script, device: dict[str, Any], latency: int
 ) -> None:
     page = open_page(device)
-    page.add_init_script(f"({WATCH})()")
+    page.add_init_script(WATCH)
     slow_down(page, latency)
     opened(page, script)
     if device is DESKTOP:
@@ -140,7 +122,7 @@ def test_nothing_moves_when_the_link_s_language_comes_late_or_never(
     # An address that does not tell the language, as of links that were made by hand.
     script.profile["locale"] = "es"
     page = open_page(device)
-    page.add_init_script(f"({WATCH})()")
+    page.add_init_script(WATCH)
     waiting: list[Route] = []
     page.route(re.compile(r"/static/es\.[^/]+\.json$"), lambda route: waiting.append(route))  # noqa: PLW0108 - Playwright cannot keep a builtin
     slow_down(page, latency)

@@ -1,4 +1,4 @@
-"""Both ways to the end, as people go them: with the mouse, with the keyboard alone, and as a screen reader tells it."""
+"""Both ways to the end, as people go them."""
 
 import re
 
@@ -8,22 +8,6 @@ from playwright.sync_api import Page, expect
 from tests.page.conftest import DESKTOP, PHONE, OpenPage
 from tests.page.pictures import QR_TEXT, a_code, a_device, a_qr, deadline, read_qr
 from tests.page.server import Script
-
-
-def tab_to(page: Page, test_id: str) -> None:
-    """Press Tab until the element has the focus."""
-    wanted = f"document.activeElement?.dataset.testid === '{test_id}'"
-    for _ in range(25):
-        if page.evaluate(wanted):
-            return
-        page.keyboard.press("Tab")
-    raise AssertionError(f"the keyboard does not reach {test_id}")
-
-
-def focused(page: Page) -> str | None:
-    """The test id of what has the focus."""
-    found: str | None = page.evaluate("document.activeElement?.dataset.testid ?? null")
-    return found
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -187,91 +171,6 @@ def test_a_mistake_is_told_beside_the_field_before_anything_is_sent(
     assert script.commands() == []
 
 
-def test_the_code_by_keyboard_alone(desktop: Page, script: Script) -> None:
-    script.become("awaiting_phone", "qr-update", attempt=1, method="qr", qr=a_qr(), deadline=deadline())
-    expect(desktop.get_by_test_id("qr")).to_be_visible()
-    tab_to(desktop, "switch-method")
-    desktop.keyboard.press("Enter")
-    expect(desktop.get_by_test_id("title")).to_have_text("Your WhatsApp number")
-    assert focused(desktop) == "title"
-    tab_to(desktop, "phone")
-    desktop.keyboard.type("89001234567")
-    desktop.keyboard.press("Enter")
-    assert script.wait_command("request-pairing-code")["phoneNumber"] == "+79001234567"
-    assert focused(desktop) == "title"
-    script.become(
-        "awaiting_phone", "pairing-code", attempt=1, method="code", code=a_code(), qr=a_qr(), deadline=deadline()
-    )
-    expect(desktop.get_by_test_id("title")).to_have_text("Type this code into WhatsApp")
-    assert focused(desktop) == "title"
-    tab_to(desktop, "copy")
-    tab_to(desktop, "cancel")
-    desktop.keyboard.press("Space")
-    script.wait_command("cancel")
-    script.become("cancelled", attempt=1)
-    tab_to(desktop, "get-code")
-    desktop.keyboard.press("Enter")
-    script.wait_command("request-pairing-code", 2)
-
-
-def test_the_qr_by_keyboard_alone(phone: Page, script: Script) -> None:
-    tab_to(phone, "switch-method")
-    phone.keyboard.press("Enter")
-    script.wait_command("request-qr")
-    script.become("awaiting_phone", "qr-update", attempt=1, method="qr", qr=a_qr(), deadline=deadline())
-    expect(phone.get_by_test_id("qr")).to_be_visible()
-    assert focused(phone) == "title"
-    script.become("expired", attempt=1)
-    script.wait_command("request-qr", 2)
-    script.become("failed", attempt=2, failure={"code": "connection-failed", "retryable": True})
-    expect(phone.get_by_test_id("title")).to_have_text("WhatsApp can’t be reached")
-    assert focused(phone) == "title"
-    tab_to(phone, "retry")
-    phone.keyboard.press("Enter")
-    script.wait_command("request-qr", 3)
-
-
-def test_what_a_screen_reader_finds(desktop: Page, script: Script) -> None:
-    script.become("awaiting_phone", "qr-update", attempt=1, method="qr", qr=a_qr(), deadline=deadline())
-    expect(desktop.locator("main")).to_match_aria_snapshot("""
-      - list "Progress":
-        - listitem: Get ready
-        - listitem: Your phone
-      - region "Scan this with your phone":
-        - heading "Scan this with your phone" [level=2]
-        - img "QR code for WhatsApp. Can’t scan it? Choose “No camera? Link with a code”."
-        - button "Cancel"
-      - heading "How to link" [level=2]
-      - list:
-        - listitem: Open WhatsApp on your phone
-        - listitem: Tap ⋮, then Linked devices
-        - listitem: Tap Link a device
-        - listitem: Point the phone at the QR code
-      - group "Your app":
-        - radio "Android" [checked]
-        - radio "iPhone"
-        - radio "Business"
-      - button "No camera? Link with a code"
-    """)
-    script.become(
-        "awaiting_phone", "pairing-code", attempt=1, method="code", code=a_code(), qr=a_qr(), deadline=deadline()
-    )
-    expect(desktop.get_by_role("region", name="Type this code into WhatsApp")).to_match_aria_snapshot("""
-      - heading "Type this code into WhatsApp" [level=2]
-      - paragraph: Only in WhatsApp on your own phone. Don’t send it to anyone.
-      - paragraph: "Your code: A, B, C, D, E, F, G, H"
-      - button "Copy"
-    """)
-
-
-def test_the_focus_is_left_alone_where_somebody_reads(desktop: Page, script: Script) -> None:
-    script.become("awaiting_phone", "qr-update", attempt=1, method="qr", qr=a_qr(), deadline=deadline())
-    desktop.get_by_test_id("locale").focus()
-    script.become("linking", attempt=1, method="qr", deadline=deadline())
-    expect(desktop.get_by_role("status")).to_contain_text("Your phone agreed")
-    assert focused(desktop) == "locale"
-
-
 def test_the_code_is_copied_without_its_dash_and_then_whatsapp_is_opened(open_page: OpenPage, script: Script) -> None:
     page = open_page(PHONE, permissions=["clipboard-read", "clipboard-write"])
     qr, code = a_qr(), a_code()
@@ -325,7 +224,7 @@ def test_what_a_phone_cannot_do_with_itself_comes_last(phone: Page, script: Scri
 def test_the_menus_are_those_of_the_chosen_app(desktop: Page, script: Script) -> None:
     guide = desktop.locator(".guide")
     desktop.get_by_label("iPhone").check()
-    expect(guide).to_contain_text("Tap Settings, then Linked Devices")
+    expect(guide).to_contain_text("Tap Settings or your photo at the bottom, then Linked Devices")
     desktop.get_by_label("Business").check()
     expect(guide).to_contain_text("Open WhatsApp Business")
 

@@ -32,6 +32,16 @@ SHOWN = [
     ("+96171123456", "RU", "+961 71 123-456"),
 ]
 
+#: What stands out of the list's box, or is too small for a thumb.
+MEASURE_INSIDE = """() => {
+    const dialog = document.querySelector("dialog");
+    const {left, right} = dialog.getBoundingClientRect();
+    return [...dialog.querySelectorAll("input, button, li, li > span")].filter((node) => {
+        const box = node.getBoundingClientRect();
+        return box.left < left || box.right > right || (node.localName !== "span" && box.height < 43.9);
+    }).map((node) => node.outerHTML.slice(0, 120));
+}"""
+
 READ = """
 const typed = (text, region) => [...text].reduce((value, char) => readPhone(value + char, region).shown, "");
 const read = ([text, region, way]) => readPhone(way === "typed" ? typed(text, region) : text, region);
@@ -127,6 +137,15 @@ def test_the_country_is_guessed(
     expect(page.get_by_test_id("country")).to_contain_text(dial)
 
 
+def test_a_language_that_is_none_does_no_harm(open_page: OpenPage, script: Script) -> None:
+    script.profile["linkRegion"] = None
+    page = open_page(PHONE, timezone_id="UTC")
+    page.add_init_script("Object.defineProperty(navigator, 'languages', {value: ['C', '', 'pt_BR']})")
+    page.goto(f"{script.url}/link#the-token")
+    expect(page.locator("main")).to_have_attribute("data-link", "ready")
+    expect(page.get_by_test_id("country")).to_contain_text("+55")
+
+
 def test_where_nothing_else_is_known_the_server_s_region_counts(open_page: OpenPage, script: Script) -> None:
     script.profile |= {"linkRegion": None, "region": "KZ"}
     page = open_page(PHONE, locale="ru", timezone_id="UTC")
@@ -160,6 +179,15 @@ def test_a_country_is_found_by_name_letters_or_code_and_told_the_server(
     page.get_by_test_id("get-code").tap()
     command = script.wait_command("request-pairing-code")
     assert (command["phoneNumber"], command["region"]) == ("+525512345678", "MX")
+
+
+@pytest.mark.parametrize("locale", ["en", "ar", "de"])
+def test_the_list_of_countries_fits_the_narrowest_phone(open_page: OpenPage, script: Script, locale: str) -> None:
+    page = open_page(PHONE, locale=locale, viewport={"width": 320, "height": 568})
+    page.goto(f"{script.url}/link#the-token")
+    page.get_by_test_id("country").tap()
+    expect(page.locator("li[aria-selected]")).to_be_in_viewport()
+    assert page.evaluate(MEASURE_INSIDE) == []
 
 
 def test_another_country_takes_the_number_along(phone: Page) -> None:

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.page.assets import FRONTEND
+from app.page.look import Platform
 from tests.page.conftest import OpenPage
 from tests.page.server import Script
 
@@ -22,6 +23,9 @@ EVERY_SIZE = [*SIZES, (390, 664), (412, 915), (768, 1024)]
 
 RUN_AXE = """async () => (await axe.run(document, {resultTypes: ["violations"], preload: false, iframes: false})).violations
     .map((found) => `${found.id}: ${found.nodes.map((node) => node.target).join(" | ")}`)"""
+
+#: Of axe, what depends on colours.
+CONTRAST = RUN_AXE.replace("{resultTypes", '{runOnly: ["color-contrast"], resultTypes')
 
 #: Draws each state in its turn and looks at it with every given pair of eyes; all in the page, which is much faster.
 LOOK_AT_ALL = """async ([locales, names]) => {
@@ -115,17 +119,30 @@ def test_every_other_language_fits_the_smallest_phones(open_page: OpenPage, scri
     assert not found, "\n".join(found)
 
 
-if "GALLERY" in os.environ:  # an hour's work for two cores: make gallery
+if "GALLERY" in os.environ:  # make gallery
 
-    @pytest.mark.parametrize("colours", ["light", "dark", "forced"])
     @pytest.mark.parametrize(("width", "height"), EVERY_SIZE)
     @pytest.mark.parametrize("locale", EVERY_LOCALE)
-    def test_the_whole_gallery(
-        open_page: OpenPage, script: Script, locale: str, width: int, height: int, colours: str
-    ) -> None:
-        forced = {"forced_colors": "active"} if colours == "forced" else {"color_scheme": colours}
-        page = open_page(viewport={"width": width, "height": height}, reduced_motion="reduce", **forced)
+    def test_the_whole_gallery(open_page: OpenPage, script: Script, locale: str, width: int, height: int) -> None:
+        page = open_page(viewport={"width": width, "height": height}, color_scheme="light", reduced_motion="reduce")
         found = look(page, script, f"{MEASURE}, {FIRST_SCREEN}, {RUN_AXE}", [locale])
+        # Markup is the same in every colour, and so are the measures but for the lines that forced colours add.
+        page.emulate_media(color_scheme="dark")
+        found += look(page, script, CONTRAST, [locale])
+        page.emulate_media(color_scheme="light", forced_colors="active")
+        found += look(page, script, f"{MEASURE}, {FIRST_SCREEN}, {CONTRAST}", [locale])
+        assert not found, "\n".join(found)
+
+    @pytest.mark.parametrize("accent", ["#b00020", "#ffd400", "#0a7d4f"])
+    @pytest.mark.parametrize(("width", "height"), SIZES)
+    def test_the_gallery_in_a_platform_s_colour(
+        open_page: OpenPage, script: Script, accent: str, width: int, height: int
+    ) -> None:
+        script.platform = Platform("Bookwell", "Bookwell", accent=accent, support_url="https://bookwell.example/help")
+        page = open_page(viewport={"width": width, "height": height}, color_scheme="light", reduced_motion="reduce")
+        found = look(page, script, CONTRAST, ["en"])
+        page.emulate_media(color_scheme="dark")
+        found += look(page, script, CONTRAST, ["en"])
         assert not found, "\n".join(found)
 
 
