@@ -163,7 +163,9 @@ async def costs(run: Run) -> list[dict[str, Any]]:
             took = await passed(work())
             done = count * (1 if what.startswith("onboarding") else len(held.numbers))
             share = took.pop("seconds") / rest["seconds"]
-            points.append({"what": what, "count": done, **{k: (v - rest[k] * share) / done for k, v in took.items()}})
+            points.append(
+                {"what": what, "count": done, **{k: max(0.0, v - rest[k] * share) / done for k, v in took.items()}}
+            )
             run.say(f"{what}: {points[-1]['worker']:.1f} ms of the worker")
     return points
 

@@ -88,7 +88,7 @@ PARTS = {
             "worker": "worker",
             "redis": "Redis",
             "postgres": "Postgres",
-            "commands": "commands in Redis",
+            "commands": "commands in Redis, those of scripts too",
         },
     ),
 }
@@ -133,6 +133,7 @@ def _beyond(growth: dict[str, Part]) -> tuple[str, ...]:
     more = many["sessions"] - few["sessions"]
     each_mb = (many["worker_mb"] - few["worker_mb"]) / more
     each_processor = (many["worker_processor"] - few["worker_processor"]) / more
+    worker_mb = few["worker_mb"] + each_mb * (HELD - few["sessions"])
     redis_kb = fleet["redis_mb"] * 1024 / fleet["sessions"]
     beside = (fleet["redis_processor"] - small["redis_processor"]) / (fleet["workers"] - small["workers"])
     connections = fleet["redis_connections"] / fleet["workers"]
@@ -152,7 +153,7 @@ def _beyond(growth: dict[str, Part]) -> tuple[str, ...]:
             [
                 f"{companies:,}",
                 f"{workers:,}",
-                f"{workers * many['worker_mb'] / 1024:,.1f}",
+                f"{workers * worker_mb / 1024:,.1f}",
                 number(each_processor * companies + busy["worker"] * companies),
                 number(busy["web"] * companies),
                 number(redis),
@@ -185,14 +186,14 @@ def _beyond(growth: dict[str, Part]) -> tuple[str, ...]:
                 "Redis, GB",
                 "connections to Redis",
                 "cores of Postgres",
-                "connections to Postgres",
+                "connections to Postgres, at rest",
             ],
             rows,
         ),
         "### What breaks first",
         (
             f"One Redis: it does one thing at a time, and is half full with {full:,.0f} such companies. Then connections: {10_000 / connections:,.0f} workers "
-            f"meet Redis' own limit of 10,000, and Postgres wants a pooler long before (each worker's PgBouncer keeps {bouncers:.1f} open). Memory and "
+            f"meet Redis' own limit of 10,000, and Postgres wants a pooler long before (each worker's PgBouncer keeps {bouncers:.1f} open at rest, and opens `DATABASE_POOL` at most). Memory and "
             "processor of workers only want more workers. One thing is read whole by one worker: the list of registered devices, at each sweep."
         ),
         "### The layout that carries it",
