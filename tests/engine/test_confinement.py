@@ -16,7 +16,7 @@ from workers.engine.parent import engine_environment
 from workers.engine.processes import Engines, Options
 from workers.engine.protocol import Ended, Start
 
-ALLOWED = {"write into its folder", "look a name up", "connect"}
+ALLOWED = {"write into its folder", "look a name up", "make a pair", "dial its proxy"}
 CANARY = "canary-secret-of-the-worker"
 
 
@@ -45,24 +45,35 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-async def held(folder, monkeypatch):
+def proxy():
+    """A listening socket that is the engine processes' proxy."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+@pytest.fixture
+async def held(folder, proxy, monkeypatch):
     """Engines with the environment of a worker that has secrets."""
     for name in ("SECRET_KEY", "API_KEYS", "DATABASE_URL", "WEBHOOK_SECRET", "SENTRY_DSN", "BACKUP_KEY", "REDIS_URL"):
         monkeypatch.setenv(name, CANARY)
-    for name, value in {"PYTHONPATH": str(FAKE), "WA_FAKE_LINKER": "1", "HTTPS_PROXY": "http://127.0.0.1:1"}.items():
+    url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+    for name, value in {"PYTHONPATH": str(FAKE), "WA_FAKE_LINKER": "1", "HTTPS_PROXY": url}.items():
         monkeypatch.setenv(name, value)
     options = Options(device_name="Salon", linking=(str(folder),), devices=(str(folder),))
     async with Engines(options) as engines:
         yield engines
 
 
-async def test_a_library_that_turns_on_us_gets_nothing(held, folder, tmp_path, whole):
+async def test_a_library_that_turns_on_us_gets_nothing(held, folder, proxy, tmp_path, whole):
     secret = tmp_path / "other" / "settings.env"
     secret.parent.mkdir()
     secret.write_text(CANARY)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        victim = {"worker": os.getpid(), "secret": str(secret), "outside": str(tmp_path / "outside")}
-        (folder / "victim.json").write_text(json.dumps(victim | {"port": server.getsockname()[1]}))
+    victim = {"worker": os.getpid(), "secret": str(secret), "outside": str(tmp_path / "outside")}
+    victim |= {"unix": str(folder / "manager"), "proxy": proxy.getsockname()[1]}
+    with socket.create_server(("127.0.0.1", 0)) as other, socket.socket(socket.AF_UNIX) as manager:
+        manager.bind(str(victim["unix"]))
+        manager.listen()
+        (folder / "victim.json").write_text(json.dumps(victim | {"port": other.getsockname()[1]}))
         linker = await held.linker()
         await linker.send(Start(database=f"burgle in {folder}"))
         ended, _ = await story(linker)
@@ -98,7 +109,7 @@ async def test_a_kernel_that_cannot_hold_is_told_and_serves(folder, monkeypatch)
     refusing = folder.parent / "hook.py"
     refusing.write_text(
         "import workers.engine.child.kernel as kernel\n"
-        "def refuse(*_): raise kernel.NotHeld(1, 'no')\n"
+        "def refuse(*_, **__): raise kernel.NotHeld(1, 'no')\n"
         "kernel.landlock = kernel.seccomp = refuse\n"
     )
     options = Options(device_name="Salon", linking=(str(folder),), devices=(str(folder),))

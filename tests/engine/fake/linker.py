@@ -88,11 +88,24 @@ def burgle(folder: str) -> dict[str, str]:
         if os.fork() == 0:
             os._exit(0)
 
+    def pair() -> None:
+        for one in socket.socketpair():
+            one.close()
+
+    def knock(path: str) -> None:
+        with socket.socket(socket.AF_UNIX) as one:
+            one.connect(path)
+
+    def fast_open(port: int) -> None:
+        with socket.socket() as one:
+            one.sendto(b"PING", 0x20000000, ("127.0.0.1", port))
+
     tries = {
         "read the worker's environment": lambda: Path(f"/proc/{victim['worker']}/environ").read_bytes(),
         "read the worker's memory": lambda: open(f"/proc/{victim['worker']}/mem", "rb").close(),
         "read the zygote's environment": lambda: Path(f"/proc/{os.getppid()}/environ").read_bytes(),
         "read a file outside": lambda: Path(victim["secret"]).read_text(),
+        "read the machine's passwords": lambda: Path("/etc/shadow").read_text(),
         "list a folder outside": lambda: os.listdir(os.path.dirname(victim["secret"])),
         "write a file outside": lambda: Path(victim["outside"]).write_text("x"),
         "write beside the code": lambda: Path(__file__).with_name("new.py").write_text("x"),
@@ -106,7 +119,13 @@ def burgle(folder: str) -> dict[str, str]:
         "kill the worker": lambda: os.kill(victim["worker"], signal.SIGCONT),
         "write into its folder": lambda: Path(folder, "own").write_text("x"),
         "look a name up": lambda: socket.getaddrinfo("localhost", 80),
-        "connect": lambda: socket.create_connection(("127.0.0.1", victim["port"]), 5).close(),
+        "make a pair": pair,
+        "dial its proxy": lambda: socket.create_connection(("127.0.0.1", victim["proxy"]), 5).close(),
+        "dial another port": lambda: socket.create_connection(("127.0.0.1", victim["port"]), 5).close(),
+        "dial it by sending": lambda: fast_open(victim["port"]),
+        "dial it by another protocol": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262).close(),
+        "dial a Unix socket": lambda: knock(victim["unix"]),
+        "hear the kernel": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 15).close(),
     }
     went = {}
     for name, attempt in tries.items():

@@ -1,15 +1,18 @@
 """Holds an engine process to its own: it parses bytes from WhatsApp's side, so it gets as little as it needs.
 
 `confine` comes right after the fork, while there is one thread: files, ports, signals, core dumps. `seal` comes when the
-library is loaded and warm, and holds every thread: no listening, no other program, no look into another process. Where a
+library is loaded and warm, and holds every thread: no listening, no other program, no look into another process, no Unix
+socket. Where a
 kernel cannot, the process runs all the same, and says so: `doctor` tells it (docs/security.md).
 """
 
 import os
 import resource
+import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from workers.engine.child.kernel import (
     NotHeld,
@@ -26,16 +29,27 @@ _ROOT = Path(__file__).resolve().parents[3]
 _FILE_BYTES = 2 << 30
 """No device file comes near it."""
 _SYSTEM = (
-    "/usr", "/lib", "/lib64", "/bin", "/etc", "/nix/store", "/proc", "/sys", "/dev/urandom", "/dev/random",
+    "/usr", "/lib", "/lib64", "/bin", "/nix/store", "/proc", "/sys", "/dev/urandom", "/dev/random",
     "/dev/zero", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/run/nscd", "/var/lib/ca-certificates",
 )  # fmt: skip
 """Files that Python, Go and libc read: libraries, names, certificates, time zones, the state of the machine."""
+_ETC = (
+    "ssl", "pki", "ca-certificates", "crypto-policies", "resolv.conf", "hosts", "host.conf", "nsswitch.conf", "gai.conf",
+    "services", "protocols", "localtime", "timezone", "passwd", "group", "os-release", "ld.so.cache", "ld.so.preload",
+)  # fmt: skip
+"""What they read of /etc, where other services keep their settings, and perhaps ours."""
 _FROM_ENVIRONMENT = ("SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH", "LD_PRELOAD")
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+_TLS, _DNS = 443, 53
 _held: list[str] = []
+_warming: list[socket.socket] = []
+_has_postgres = False
 
 
 def confine(role: Role, options: Options) -> None:
-    """Hold this process to its folder."""
+    """Hold this process to its folder, and to the ports of WhatsApp and the proxy; with Postgres a holder may dial any."""
+    global _has_postgres  # noqa: PLW0603 - of a process that has just been forked
     for limit, most in ((resource.RLIMIT_CORE, 1), (resource.RLIMIT_FSIZE, _FILE_BYTES)):
         _, hard = resource.getrlimit(limit)
         least = most if hard == resource.RLIM_INFINITY else min(most, hard)
@@ -48,9 +62,24 @@ def confine(role: Role, options: Options) -> None:
         return
     if folders:
         os.environ["SQLITE_TMPDIR"] = os.environ["TMPDIR"] = folders[0]
-    reach = Reach(_readable(options), (*folders, "/dev/null"), any_port=role is Role.LINKER)
+    _has_postgres = role is Role.HOLDER and not folders
+    dial = {_TLS, _DNS, *_proxy_ports(options.proxy_url)}
+    if role is Role.LINKER:
+        _warming.append(socket.create_server(("127.0.0.1", 0)))
+        dial.add(_warming[0].getsockname()[1])
+    reach = Reach(_readable(options), (*folders, "/dev/null"), None if _has_postgres else tuple(dial))
     with suppress(NotHeld):
         _held.append(f"landlock {landlock(reach)}")
+
+
+def _proxy_ports(proxy: str | None) -> set[int]:
+    """Ports of the proxies that the library may take."""
+    found = set()
+    for url in filter(None, (proxy, *map(os.environ.get, _PROXIES))):
+        with suppress(ValueError):  # nobody can use it
+            parts = urlsplit(url if "://" in url else f"http://{url}")
+            found.add(parts.port or _PORTS.get(parts.scheme, _TLS))
+    return found
 
 
 def _readable(options: Options) -> tuple[str, ...]:
@@ -59,12 +88,18 @@ def _readable(options: Options) -> tuple[str, ...]:
     imports = [path for path in sys.path if path and Path(path).resolve() != _ROOT]
     named = [part for name in _FROM_ENVIRONMENT for part in os.environ.get(name, "").split(":")]
     library = [str(Path(options.library).parent)] if options.library else []
-    return existing([*_SYSTEM, *code, *imports, *named, *library, *options.reads])
+    etc = [f"/etc/{name}" for name in _ETC]
+    return existing([*_SYSTEM, *etc, *code, *imports, *named, *library, *options.reads])
+
+
+def warming_socket() -> socket.socket:
+    """A socket on a port of loopback that this process may dial, and that nobody uses yet."""
+    return _warming.pop() if _warming else socket.create_server(("127.0.0.1", 0))
 
 
 def seal() -> str:
     """Refuse what an engine process has no use for from now on. Returns what holds it, such as `landlock 6, seccomp`."""
     with suppress(NotHeld):
-        seccomp()
+        seccomp(unix=_has_postgres)
         _held.append("seccomp")
     return ", ".join(_held)

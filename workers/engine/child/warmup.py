@@ -20,6 +20,7 @@ from contextlib import closing
 from pathlib import Path
 
 from workers.engine.child.client import Client, Library
+from workers.engine.child.confine import warming_socket
 from workers.engine.devices import pairing_name
 
 #: For a linker without a folder: a store in memory that all connections of the process share.
@@ -38,7 +39,7 @@ async def warm_up(library: Library) -> Path | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     # Self-signed and long public: all it can do is be refused.
     context.load_cert_chain(Path(__file__).with_name("warmup.pem"))
-    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), sock=warming_socket(), ssl=context)
     port = server.sockets[0].getsockname()[1]
     name = pairing_name(str(store)) if store else _STORE
     client = Client(library, name, new_device=True, proxy_url=f"https://127.0.0.1:{port}")
