@@ -184,21 +184,24 @@ async def _restore_one(
     service: Service, leases: Leases, kept: KeptDevice, file: Path | None, template: Path, *, dry: bool
 ) -> RestoreVerdict:
     """Put one device back, unless it would fight with what lives."""
-    session = session_of(CompanyId(kept.company))
-    verdict = await _judge(service, leases, session, kept)
-    if verdict is None and (file is None or not await asyncio.to_thread(device_in, str(file), kept.jid)):
-        verdict = RestoreVerdict.BROKEN
-    if verdict is None and dry:
-        verdict = RestoreVerdict.COULD_BE
-    if verdict is not None or file is None:
-        return verdict or RestoreVerdict.BROKEN
+    session, store = session_of(CompanyId(kept.company)), service.store
+    if await store.device(session) is not None:
+        return RestoreVerdict.THERE
+    if any(one.jid == kept.jid for one in await store.registered()):
+        return RestoreVerdict.TAKEN
+    if file is None or not await asyncio.to_thread(device_in, str(file), kept.jid):
+        return RestoreVerdict.BROKEN
+    if dry:
+        return RestoreVerdict.COULD_BE if await leases.owner(session) is None else RestoreVerdict.HELD
     lease = await leases.acquire(session, service.me)
     if lease is None:
         return RestoreVerdict.HELD
     try:
+        if await store.device(session) is not None:  # linked meanwhile
+            return RestoreVerdict.THERE
         rows = await asyncio.to_thread(read_device_rows, file, kept.jid)
         device = await service.put(lease, template, kept.jid, rows, kept.linked_at, kept.parked)
-        await service.store.note(replace(device, again_at=kept.again_at, told=kept.told), Fence(lease.token))
+        await store.note(replace(device, again_at=kept.again_at, told=kept.told), Fence(lease.token))
     except tuple(_REFUSED) as error:
         return _REFUSED[type(error)]
     finally:
@@ -208,19 +211,6 @@ async def _restore_one(
     return RestoreVerdict.RESTORED
 
 
-async def _judge(service: Service, leases: Leases, session: SessionId, kept: KeptDevice) -> RestoreVerdict | None:
-    """Why the device must not be put back; None if it may."""
-    if await service.store.device(session) is not None:
-        return RestoreVerdict.THERE
-    if any(one.jid == kept.jid for one in await service.store.registered()):
-        return RestoreVerdict.TAKEN
-    if await leases.owner(session) is not None:
-        return RestoreVerdict.HELD
-    return None
-
-
 def _span(ms: int) -> str:
-    minutes = ms // 60_000
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
+    days, hours, minutes = ms // keys.DAY, ms % keys.DAY // keys.HOUR, ms % keys.HOUR // keys.MINUTE
     return f"{days} d {hours} h" if days else f"{hours} h {minutes} min"
