@@ -4,12 +4,14 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
 from app.local import redis as local_redis
+from bench.postgres import Postgres, binaries
 from emulator.client import Emulator
 from tests import seeds
 from tests.e2e.stack import Stack
@@ -93,3 +95,31 @@ async def phone_page(browser: Browser) -> AsyncIterator[Page]:
     )
     yield await context.new_page()
     await context.close()
+
+
+@pytest.fixture(params=["files", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest) -> Iterator[Postgres | None]:
+    """A PostgreSQL of this test, or none: the device store in a database, and in files."""
+    if request.param == "files":
+        yield None
+        return
+    found = binaries()
+    if found is None:
+        pytest.skip("NO POSTGRESQL on this machine")
+    server = Postgres(found)
+    try:
+        server.create()
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def own(
+    emulator: Emulator, own_redis: local_redis.LocalRedis, folder: Path, database: Postgres | None
+) -> AsyncIterator[Stack]:
+    """A service of this test alone, over either store."""
+    more: dict[str, Any] = {"DATABASE_URL": database.url(await database.database())} if database else {}
+    async with Stack.running(emulator, own_redis.url, folder, **more) as stack:
+        yield stack

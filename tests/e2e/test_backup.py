@@ -8,17 +8,15 @@ import shutil
 import sys
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyrage
 import pytest
-import pytest_asyncio
 
 from app.local import redis as local_redis
 from app.local.redis import LocalRedis
-from bench.postgres import Postgres, binaries
 from emulator.client import Emulator
 from shared.core import keys
 from tests.e2e.stack import Stack, new_number
@@ -29,34 +27,6 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 ROOT = Path(__file__).parents[2]
 IDENTITY = pyrage.x25519.Identity.generate()
 SECRET, PUBLIC = str(IDENTITY), str(IDENTITY.to_public())
-
-
-@pytest.fixture(params=["files", pytest.param("postgres", marks=pytest.mark.postgres)])
-def database(request: pytest.FixtureRequest) -> Iterator[Postgres | None]:
-    """A PostgreSQL of this test, or none."""
-    if request.param == "files":
-        yield None
-        return
-    found = binaries()
-    if found is None:
-        pytest.skip("NO POSTGRESQL on this machine")
-    server = Postgres(found)
-    try:
-        server.create()
-        server.start()
-        yield server
-    finally:
-        server.remove()
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def own(
-    emulator: Emulator, own_redis: LocalRedis, folder: Path, database: Postgres | None
-) -> AsyncIterator[Stack]:
-    """A service of this test alone."""
-    more: dict[str, Any] = {"DATABASE_URL": database.url(await database.database())} if database else {}
-    async with Stack.running(emulator, own_redis.url, folder, **more) as stack:
-        yield stack
 
 
 @pytest.fixture

@@ -1,34 +1,30 @@
-"""A company that is forgotten leaves nothing but the line of the audit: in Redis, in files, in logs."""
+"""A company that is forgotten leaves nothing but the line of the audit: in Redis, in every table of Postgres, in files, in logs."""
 
+import asyncio
 import json
+import os
 import re
-from collections.abc import AsyncIterator
+import sys
 from pathlib import Path
 
+import asyncpg
 import pytest
-import pytest_asyncio
 
-from app.local.redis import LocalRedis
-from emulator.client import Emulator
 from shared.core import keys
 from tests.e2e.stack import Stack, new_number
 from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
-COMPANY, OTHER = "canary-salon", "canary-salon.2"
-NAME, TEXT, SECRET = "Canary Aurora", "canary: you are booked", "whsec_Y2FuYXJ5IHNlY3JldCBvZiBhIGNvbXBhbnk="
-RECEIVER = "https://hooks.example/canary-hook"
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def own(emulator: Emulator, own_redis: LocalRedis, folder: Path) -> AsyncIterator[Stack]:
-    async with Stack.running(emulator, own_redis.url, folder) as stack:
-        yield stack
+ROOT = Path(__file__).parents[2]
+BY_API, BY_COMMAND, OTHER = "canary-salon", "canary-studio", "canary-salon.2"
+COMPANIES = (BY_API, BY_COMMAND, OTHER)
+NAME, TEXT, REPLY = "Canary Aurora", "canary: you are booked", "canary: thank you"
+SECRET, RECEIVER = "whsec_Y2FuYXJ5IHNlY3JldCBvZiBhIGNvbXBhbnk=", "https://hooks.example/canary-hook"
 
 
 async def everything(stack: Stack) -> dict[str, bytes]:
-    """All that Redis holds, by its names."""
+    """All that Redis holds, by its names, and each table of Postgres."""
     found = {}
     for name in await stack.redis.keys("*"):
         kind = (await stack.redis.type(name)).decode()
@@ -41,6 +37,13 @@ async def everything(stack: Stack) -> dict[str, bytes]:
             "stream": stack.redis.xrange,
         }[kind](name)
         found[name.decode()] = name + b" " + repr(await value).encode()
+    if "DATABASE_URL" in stack.environment:
+        connection = await asyncpg.connect(stack.environment["DATABASE_URL"])
+        tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()"
+        for (table,) in await connection.fetch(tables):
+            rows = await connection.fetch(f'SELECT t::text FROM "{table}" t')
+            found[table] = "\n".join(row for (row,) in rows).encode()
+        await connection.close()
     return found
 
 
@@ -54,56 +57,91 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(one): str(one).encode() + one.read_bytes() for one in folder.rglob("*") if one.is_file()}
 
 
-async def test_nothing_but_the_line_of_the_audit_stays(own: Stack, folder: Path) -> None:
-    receivers = {COMPANY: new_number(), OTHER: new_number()}
-    to = receivers[COMPANY]
-    link, number = await own.linked(company=COMPANY)
-    kept, kept_number = await own.linked(company=OTHER)
-    for company in (COMPANY, OTHER):
-        receiver = {"url": RECEIVER, "secret": SECRET}
-        answer = await own.http.put(f"/api/v1/companies/{company}/webhook", json=receiver)
-        assert answer.is_success, answer.text
-        await own.worker.said("session.logged-in", session=f"company_{company}")
-        said = {"to": receivers[company], "text": TEXT}
-        sent = await own.http.post(f"/api/v1/companies/{company}/messages", json=said)
-        assert sent.status_code == 202
-        await until(lambda c=company, s=sent: left(own, c, s.json()["id"]))
-    unused = await own.link(COMPANY, companyName=NAME)
-    canaries = [f"company_{COMPANY}", COMPANY, NAME, TEXT, number[1:]]
-    assert len(found_in(await everything(own), canaries)) > 8, "there is something to forget"
-    assert found_in(files(folder), [number[1:]])
-
-    assert not [str(one) for one in folder.rglob("*") if one.stat().st_mode & 0o077], "all is its user's alone"
-
-    assert (await own.http.delete(f"/api/v1/companies/{COMPANY}")).status_code == 202
-    await own.worker.said("company.forgotten", session=f"company_{COMPANY}")
-    await until(lambda: nothing_wished(own))
-
-    everywhere = await everything(own)
-    left_over = found_in(everywhere, canaries)
-    assert left_over == {keys.OPERATORS}, {name: everywhere[name] for name in left_over}
-    entries = [
-        entry for _, entry in await own.redis.xrange(keys.OPERATORS) if f"company_{COMPANY}".encode() in entry.values()
-    ]
-    assert [(one[b"event"], one[b"by"]) for one in entries] == [(b"company.forgotten", b"api:key-1")]
-    assert not found_in(files(folder), [*canaries, to[1:]])
-    for service in (own.web, own.worker):
-        logged = json.dumps(list(service.lines), ensure_ascii=False)
-        assert not [one for one in (NAME, TEXT, number[1:], to[1:], SECRET, link["token"]) if one in logged]
-    # Its links are dead, and its neighbour, whose name begins like its own, has lost nothing.
-    assert (await own.http.get(f"/api/v1/links/{unused['id']}")).status_code == 404
-    assert await own.redis.get(keys.link(unused["id"])) == b"revoked"
-    assert (await own.company(kept))["state"] == "linked"
-    assert (await own.http.get(f"/api/v1/companies/{OTHER}/webhook")).status_code == 200
-    assert found_in(files(folder), [kept_number[1:]])
-    again = await own.company(link)
-    assert again["state"] == "unlinked"
-    assert again["attempt"] == 0
+async def lives(stack: Stack, company: str, to: str) -> tuple[str, list[str]]:
+    """The company links, is written to, writes, looks somebody up, and has a receiver that takes nothing; its number, and
+    words by which it is known."""
+    session = f"company_{company}"
+    receiver = {"url": RECEIVER, "secret": SECRET, "events": ["message.received", "message.sent", "session.verified"]}
+    answer = await stack.http.put(f"/api/v1/companies/{company}/webhook", json=receiver)
+    assert answer.is_success, answer.text
+    _, number = await stack.linked(company=company)
+    await stack.worker.said("session.logged-in", session=session)
+    said = {"to": to, "text": TEXT}
+    once = {"idempotency-key": f"canary-{company}"}
+    sent = await stack.http.post(f"/api/v1/companies/{company}/messages", json=said, headers=once)
+    assert sent.status_code == 202
+    await until(lambda: left(stack, company, sent.json()["id"]))
+    assert (await stack.http.get(f"/api/v1/companies/{company}/contacts/{to}")).json()["exists"]
+    assert (await stack.http.get(f"/api/v1/companies/{company}")).json()["device"]["phone"] == number
+    contact = f"Canary Contact of {company}"
+    await stack.emulator.phone(to).change(name=contact)
+    await stack.emulator.phone(to).say(number, REPLY)
+    await until(lambda: has(stack, keys.inbox(session)))  # type: ignore[arg-type]
+    await stack.link(company, companyName=NAME)
+    return number, [session, company, number[1:], to[1:], contact]
 
 
 async def left(stack: Stack, company: str, message: str) -> bool:
     answer = await stack.http.get(f"/api/v1/companies/{company}/messages/{message}")
     return answer.json()["state"] in {"sent", "delivered", "read"}
+
+
+async def has(stack: Stack, name: str) -> bool:
+    return bool(await stack.redis.exists(name))
+
+
+async def by_command(stack: Stack, company: str) -> None:
+    command = (sys.executable, "-m", "app.cli", "forget", company, "--yes")
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=os.environ | stack.environment)
+    assert await process.wait() == 0
+
+
+async def test_nothing_but_the_line_of_the_audit_stays(own: Stack, folder: Path) -> None:
+    contacts = {company: new_number() for company in COMPANIES}
+    known = {company: await lives(own, company, contacts[company]) for company in COMPANIES}
+    unused = await own.link(BY_API, companyName=NAME)
+    for company in (BY_API, BY_COMMAND):
+        there = await everything(own)
+        found = found_in(there, known[company][1])
+        assert len(found) > 12, "there is something to forget"
+        if "DATABASE_URL" in own.environment:
+            tables = {name for name in found if not name.startswith(("wa:", "arq:"))}
+            assert {"wa_devices", "whatsmeow_device", "whatsmeow_pre_keys", "whatsmeow_contacts"} <= tables
+        else:
+            assert found_in(files(folder), known[company][1])
+    assert not [str(one) for one in folder.rglob("*") if one.stat().st_mode & 0o077], "all is its user's alone"
+
+    assert (await own.http.delete(f"/api/v1/companies/{BY_API}")).status_code == 202
+    await by_command(own, BY_COMMAND)
+    for company in (BY_API, BY_COMMAND):
+        await own.worker.said("company.forgotten", session=f"company_{company}")
+    await until(lambda: nothing_wished(own))
+
+    gone = [word for company in (BY_API, BY_COMMAND) for word in known[company][1]]
+    there = await everything(own)
+    left_over = found_in(there, gone)
+    assert left_over == {keys.OPERATORS}, {name: there[name] for name in left_over}
+    entries = [entry for _, entry in await own.redis.xrange(keys.OPERATORS) if entry[b"what"].decode() in gone]
+    assert {one[b"event"] for one in entries} == {b"company.forgotten"}
+    by = {one[b"what"].decode().removeprefix("company_"): one[b"by"] for one in entries}
+    assert (by[BY_API], set(by)) == (b"api:key-1", {BY_API, BY_COMMAND})
+    assert not found_in(files(folder), gone)
+    secrets = [NAME, TEXT, REPLY, SECRET, unused["token"]]
+    secrets += [number[1:] for company in COMPANIES for number in (known[company][0], contacts[company])]
+    for service in (own.web, own.worker):
+        logged = json.dumps(list(service.lines), ensure_ascii=False)
+        assert not [one for one in secrets if one in logged]
+    # WhatsApp knows the devices no more, their links are dead, and the neighbour, whose name begins like theirs, has all.
+    for company in (BY_API, BY_COMMAND):
+        assert await own.emulator.phone(known[company][0]).devices() == []
+    assert (await own.http.get(f"/api/v1/links/{unused['id']}")).status_code == 404
+    assert await own.redis.get(keys.link(unused["id"])) == b"revoked"
+    assert (await own.http.get(f"/api/v1/companies/{OTHER}")).json()["state"] == "linked"
+    assert (await own.http.get(f"/api/v1/companies/{OTHER}/webhook")).status_code == 200
+    assert len(found_in(there, known[OTHER][1])) > 12
+    assert len(await own.emulator.phone(known[OTHER][0]).devices()) == 1
+    again = (await own.http.get(f"/api/v1/companies/{BY_API}")).json()
+    assert (again["state"], again["attempt"]) == ("unlinked", 0)
 
 
 async def nothing_wished(stack: Stack) -> bool:

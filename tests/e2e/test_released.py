@@ -5,10 +5,8 @@ import asyncio
 import pytest
 
 from tests.e2e.stack import Stack
-from tests.e2e.test_backup import command, database, own
+from tests.e2e.test_backup import command
 from tests.waiting import until
-
-__all__ = ["database", "own"]
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
