@@ -109,4 +109,12 @@ async def test_a_device_goes_back_to_the_old_client(stack, emulator, old, comman
         await client.do("send", to=CONTACT, text="yes, back")
         await client.until("sent")
         await emulator.wait_for("message.received", where=lambda event: event.detail.get("text") == "yes, back")
+        # Whatever is asked of us about the company from now on is no matter of its new client's.
+        await stack.start_worker()
+        for path in ("/api/v1/companies/aurora/session", "/api/v1/companies/aurora"):
+            assert (await stack.http.delete(path)).status_code == 202
+        await stack.worker.said("company.forgotten", session="company_aurora")
+        said = await old.contact.say(AURORA, "still there?")
+        await client.until("message", id=said)
     assert len(await phone.devices()) == before
+    assert not list((tmp_path / "data").glob("devices/company_aurora*"))
