@@ -97,7 +97,7 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
     access = Access(config, redis)
     relay = Relay(redis, subscriber, snapshots, Rescue(redis, news))
     cooldowns = Cooldowns(redis, config.secret_key)
-    onboarding = Onboarding(redis, snapshots, claims, cooldowns, region=config.default_region)
+    onboarding = Onboarding(redis, claims, cooldowns, region=config.default_region)
     browser = Browser(config, access, relay, onboarding)
     border = Border(config, redis)
     feed = Feed(redis)

@@ -14,11 +14,12 @@ from shared.core.ids import SessionId
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, MessageType, Method
 from shared.jobs.queue import enqueue, link_job_id, withdraw
-from shared.state.claims import REVOKED, SPENT, Claims, Outcome, Requested, Subject, queued
+from shared.state.claims import REVOKED, Claims, Outcome, Requested, Subject, queued
 from shared.state.cooldowns import Asker, Cooldowns
 from shared.state.links import LinkBook
 from shared.state.pool import answer
-from shared.state.snapshots import Change, Snapshots
+from shared.state.snapshots import Change
+from shared.state.switches import PAUSE, QR_ONLY
 from shared.telemetry.metrics import UNKNOWN_REGION, Counter, Stage, field, funnel
 
 
@@ -64,11 +65,8 @@ class Endings:
 class Onboarding:
     """The use cases over one Redis."""
 
-    def __init__(
-        self, redis: ArqRedis, snapshots: Snapshots, claims: Claims, cooldowns: Cooldowns, *, region: str
-    ) -> None:
+    def __init__(self, redis: ArqRedis, claims: Claims, cooldowns: Cooldowns, *, region: str) -> None:
         self._redis = redis
-        self._snapshots = snapshots
         self._claims = claims
         self._cooldowns = cooldowns
         self._region = region
@@ -77,7 +75,6 @@ class Onboarding:
     async def request_qr(self, link: Link) -> bool:
         """Start an attempt, or join what runs. Raises `Refused`."""
         _in_time(link)
-        await self._check(link, Method.QR, None)
         requested = await self._request(link, Method.QR, Subject(link.id, link.expires_at, expected=link.phone))
         return requested.outcome is Outcome.STARTED
 
@@ -92,7 +89,6 @@ class Onboarding:
         number = phone.parse(typed, region or (link.region or self._region if home == UNKNOWN_REGION else home))
         if link.phone and not phone.same_account(link.phone, number):
             raise Refused(FailureCode.WRONG_NUMBER, field=phone.FIELD)
-        await self._check(link, Method.CODE, number)
         address = self._cooldowns.address(host)
         await self._wait(Asker(number, link.session, address))
         subject = Subject(link.id, link.expires_at, phone=number, expected=link.phone, address=address)
@@ -118,9 +114,12 @@ class Onboarding:
         region = phone.region_of(known) if known else UNKNOWN_REGION
         started = funnel(Stage.STARTED, method, region)
         change = queued(method, "attempt.requested", field(Counter.ATTEMPTS, method=method.value), started)
-        requested = await self._claims.request(link.session, subject, change)
-        if requested.outcome is Outcome.REVOKED:
-            raise Refused(FailureCode.LINK_SPENT)
+        switches = {PAUSE: FailureCode.PAUSED}
+        if method is Method.CODE:
+            switches |= dict.fromkeys((QR_ONLY, f"region:{region}"), FailureCode.CODE_NOT_AVAILABLE)
+        requested = await self._claims.request(link.session, subject, change, switches)
+        if requested.code is not None:
+            raise Refused(requested.code)
         if requested.outcome is Outcome.LIMITED:
             raise Refused(FailureCode.COOL_DOWN, retry_at=requested.retry_at)
         if requested.outcome is Outcome.DIFFERS:
@@ -146,24 +145,6 @@ class Onboarding:
         if wait is not None:
             code = FailureCode.IN_PROGRESS if wait.taken else FailureCode.COOL_DOWN
             raise Refused(code, retry_at=wait.until)
-
-    async def _check(self, link: Link, method: Method, number: str | None) -> None:
-        region = phone.region_of(number) if number else ""
-        async with self._redis.pipeline(transaction=False) as pipe:  # one round trip: an owner waits
-            pipe.get(keys.link(link.id))
-            pipe.hmget(keys.SWITCH, ["pause", "qr-only", f"region:{region}"])
-            standing, (pause, qr_only, blocked) = await pipe.execute()
-        if standing and not (standing == SPENT.encode() and await self._did_not_last(link.session)):
-            raise Refused(FailureCode.LINK_SPENT)
-        if pause:
-            raise Refused(FailureCode.PAUSED)
-        if method is Method.CODE and (qr_only or blocked):
-            raise Refused(FailureCode.CODE_NOT_AVAILABLE)
-
-    async def _did_not_last(self, session: SessionId) -> bool:
-        """True if WhatsApp dropped the device right after linking: a spent link may then be used again."""
-        body = (await self._snapshots.read(session)).body
-        return body.failure is not None and body.failure.code is FailureCode.DROPPED_AFTER_LINKING
 
 
 def _in_time(link: Link) -> None:

@@ -4,6 +4,7 @@ Web owns nothing; these scripts are its only writes. Who starts an attempt raise
 decides who that is.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -11,6 +12,7 @@ from redis.asyncio import Redis
 
 from shared.core import keys, odd
 from shared.core.clock import now_ms
+from shared.core.failures import FailureCode
 from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, MessageType, Method
@@ -38,7 +40,7 @@ class Outcome(StrEnum):
     DIFFERS = "differs"  # one runs already, for another phone
     LINKED = "linked"  # there is nothing to do
     LIMITED = "limited"  # too many were started lately
-    REVOKED = "revoked"  # the link is worth nothing any more
+    REFUSED = "refused"  # by the link's standing, or a switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Requested:
     owner: WorkerId | None
     retry_at: int | None = None
     tightened: bool = False
+    code: FailureCode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +104,23 @@ class Claims:
         self._redis = redis
         self._wa = Wa(redis)
 
-    async def request(self, session: SessionId, subject: Subject, change: Change) -> Requested:
+    async def request(
+        self, session: SessionId, subject: Subject, change: Change, switches: Mapping[str, FailureCode] = {}
+    ) -> Requested:
         """Start an attempt for `subject` with `change` as its first snapshot and its job, or join the one that runs.
 
-        Of N calls at once exactly one starts; a joining call may add a phone, if none is there yet.
+        Of N calls at once exactly one starts; a joining call may add a phone, if none is there yet. `switches`: those
+        that refuse it, and why.
         """
         said = await self._wa(
             "request",
             session,
-            names={**link_queue(), "link": keys.link(subject.link)},
+            names={**link_queue(), "link": keys.link(subject.link), "switch": keys.SWITCH},
             subject=subject.dump(),
-            revoked=REVOKED,
+            spent=SPENT,
+            lost=FailureCode.DROPPED_AFTER_LINKING,
+            dead=FailureCode.LINK_SPENT,
+            switches=list(switches.items()),
             change=change.dump(),
             event=self._news.of(session, change.told, change.body),
             job=link_job(session),
@@ -125,6 +134,7 @@ class Claims:
             _owner(said.get("owner")),
             retry_at and int(retry_at),
             bool(said.get("tightened")),
+            FailureCode(said["code"]) if "code" in said else None,
         )
 
     async def cancel(self, session: SessionId, change: Change) -> Cancelled:

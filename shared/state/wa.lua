@@ -379,11 +379,22 @@ local function keep_expectation(body, joined)
   return true
 end
 
--- Of any number of requests one begins an attempt, with its job; the others join it, and may bring a phone. A link that was
--- revoked since somebody looked begins and joins nothing.
+-- Refusal of a request whatever runs: by the standing of its link, or by one of some switches, as {name, code}. A spent link
+-- may ask again if its device was lost at once. Answers the failure code, or nil.
+local function refusal(body)
+  local standing = call('GET', key.link)
+  local lost = type(body.failure) == 'table' and body.failure.code == arg.lost
+  if standing and not (standing == arg.spent and lost) then return arg.dead end
+  for _, switch in ipairs(arg.switches) do
+    if (call('HGET', key.switch, switch[1]) or '') ~= '' then return switch[2] end
+  end
+end
+
+-- Of any number of requests one begins an attempt, with its job; the others join it, and may bring a phone.
 function script.request()
-  if call('GET', key.link) == arg.revoked then return { outcome = 'revoked', attempt = 0 } end
   local number, _, body = present()
+  local code = refusal(body)
+  if code then return { outcome = 'refused', attempt = 0, code = code } end
   if facts.device[body.state] then return { outcome = 'linked', attempt = 0 } end
   local attempt = claimed()
   if not attempt and not facts.steps[body.state].queued then

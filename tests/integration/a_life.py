@@ -272,7 +272,7 @@ class Tour:
     def _page(self) -> Iterator[tuple[str, Step]]:
         redis = self._redis
         claims, cooldowns = Claims(redis, NEWS), Cooldowns(redis, self._config.secret_key)
-        onboarding = Onboarding(redis, Snapshots(redis), claims, cooldowns, region="RU")
+        onboarding = Onboarding(redis, claims, cooldowns, region="RU")
         relay = Relay(redis, redis, Snapshots(redis), Rescue(redis))
         now = now_ms()
         runs, waits = (Link(f"new-{one}", CompanyId(one), now + SOON, one) for one in ("runs", "waits"))

@@ -44,9 +44,7 @@ async def test_a_bug_in_a_socket_reaches_sentry_and_ends_that_socket_alone(
     redis = client(fake.connection_pool)
     access, snapshots = Access(config, redis), Snapshots(redis)
     relay = Relay(redis, redis, snapshots, Rescue(redis))
-    onboarding = Onboarding(
-        redis, snapshots, Claims(redis), Cooldowns(redis, config.secret_key), region=config.default_region
-    )
+    onboarding = Onboarding(redis, Claims(redis), Cooldowns(redis, config.secret_key), region=config.default_region)
     app = Application()
     app.browser = Browser(config, access, relay, onboarding)
 

@@ -51,8 +51,9 @@ async def warm_up(library: Library) -> Path | None:
         pass
     finally:
         server.close()
+    copy = _copy_of(store) if store else None
     _give_back()
-    return _copy_of(store) if store else None
+    return copy
 
 
 def _copy_of(store: Path) -> Path | None:
@@ -76,3 +77,4 @@ def _give_back() -> None:
     for start, end in _CLEAN.findall(Path("/proc/self/smaps").read_text(encoding="ascii", errors="replace")):
         at = int(start, 16)
         libc.madvise(ctypes.c_void_p(at), ctypes.c_size_t(int(end, 16) - at), mmap.MADV_DONTNEED)
+    libc.malloc_trim(0)
