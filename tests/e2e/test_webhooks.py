@@ -10,17 +10,14 @@ from standardwebhooks import Webhook
 from app.local.redis import LocalRedis
 from emulator.client import Emulator
 from shared.core import keys
-from shared.core.events import EventType
-from shared.core.signing import new_secret, signed_headers
+from shared.core.signing import signed_headers
 from shared.state.events import HELD_MS
-from tests.clients.receivers import documented
 from tests.e2e.stack import Stack
 from tests.receiver import HANG, Receiver
 from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
-OWN_SECRET = new_secret()
 SECRET = "whsec_" + "aG9sZCB0aGlzIGFuZCBzaWduIHdpdGggaXQgMTIz"
 
 
@@ -125,37 +122,3 @@ async def test_linking_waits_for_no_receiver(told: Stack, receiver: Receiver) ->
         link, _ = await told.linked()
         await told.worker.said("session.logged-in", session=link["session"])
     assert await told.redis.zcard(keys.WEBHOOKS) == 6, "three that started, three that linked"
-
-
-async def test_the_documents_receivers_verify_what_a_running_service_tells(
-    emulator: Emulator, own_redis: LocalRedis, folder: Path, tmp_path: Path
-) -> None:
-    """By the specification's own libraries: Python's is the service's receiver, that of npm the receiver of a company."""
-    friend = emulator.phone("79161234568")
-    with documented("python", tmp_path, SECRET) as ours, documented("javascript", tmp_path, OWN_SECRET) as own:
-        async with Stack.running(
-            emulator,
-            own_redis.url,
-            folder,
-            WEBHOOK_URL=ours[0],
-            WEBHOOK_SECRET=SECRET,
-            WEBHOOK_EVENTS=" ".join(EventType),
-            WEBHOOK_NETWORKS="127.0.0.0/8",
-        ) as stack:
-            for company, (_, said) in (("ours", ours), ("own", own)):
-                if company == "own":
-                    given = {"url": own[0], "secret": OWN_SECRET, "events": list(EventType)}
-                    assert (await stack.http.put("/api/v1/companies/own/webhook", json=given)).status_code == 200
-                link, number = await stack.linked(company=company)
-                await stack.worker.said("session.logged-in", session=link["session"])
-                await say(stack, company)
-                await friend.say(number.lstrip("+"), "Good.")
-                wanted = {"onboarding.started", "session.linked", "message.sent", "message.received"}
-                await until(lambda said=said, one=company, kinds=wanted: kinds <= verified(said, one))
-
-
-def verified(said: Path, company: str) -> set[str]:
-    """The kinds of a company's events that a receiver has verified."""
-    lines = [line.split() for line in said.read_text().splitlines()]
-    assert all(len(line) == 2 and line[1] == company for line in lines), lines
-    return {line[0] for line in lines}

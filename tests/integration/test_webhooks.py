@@ -21,6 +21,7 @@ from shared.state.events import Due, EventShelf, News
 from shared.state.receivers import Receiver as Target
 from shared.state.receivers import Receivers
 from shared.tasks import cancelled
+from tests.clients.receivers import LANGUAGES, documented
 from tests.receiver import HANG, Receiver
 from tests.unit.world import SESSION
 from tests.waiting import until
@@ -143,6 +144,19 @@ async def test_two_workers_deliver_each_of_many_events_once(redis, calls, config
             await until(lambda: is_settled(redis))
         assert sorted(one.event["id"] for one in receiver.received) == sorted(f"e{number}" for number in range(60))
     await more.aclose(close_connection_pool=True)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_the_documents_receivers_verify_all_that_a_worker_delivers(redis, calls, tmp_path, language):
+    """By the specification's own libraries, as PyPI and npm have them."""
+    with documented(language, tmp_path, SECRET) as (url, said):
+        async with worker(redis, calls, url, webhook_events=" ".join(EventType)) as shelf:
+            for kind in EventType:
+                await put(shelf, kind.value.replace(".", "-"), kind)
+            await until(lambda: is_settled(redis))
+            assert await counted(redis, "delivered", "message.received") == 1
+        verified = [line for line in said.read_text().splitlines() if line.endswith("salon-1")]
+    assert sorted(verified) == sorted(f"{kind.value} salon-1" for kind in EventType)
 
 
 DUE = Due("e1", "session.linked", CompanyId("salon-1"), b"{}", 0, 1)
