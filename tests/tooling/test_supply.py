@@ -1,6 +1,7 @@
 """What is shipped is what is locked: imports, the lock and the image's files agree; and the audit says when it did not look."""
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -77,3 +78,18 @@ def test_the_audit_finds_or_says_that_it_did_not_look(tmp_path, answer, code, sa
     done = subprocess.run([ROOT / ".ci/audit"], env=os.environ | {"UVX": str(fake)}, capture_output=True, text=True)
     assert done.returncode == code, done.stderr
     assert said in done.stdout
+
+
+def test_the_list_of_packages_is_the_lock_and_tells_nothing_of_the_machine_that_made_it():
+    index = "https://canary-user:canary-word@index.example/simple"
+    given = {"PIP_INDEX_URL": index, "UV_INDEX_URL": index, "SECRET_KEY": "canary-secret", "API_KEYS": "canary-key"}
+    made = subprocess.run(
+        [sys.executable, ".ci/sbom.py"], cwd=ROOT, env=os.environ | given, capture_output=True, text=True, check=True
+    ).stdout
+    for canary in ("canary", str(ROOT), os.uname().nodename):
+        assert canary not in made
+    found, lock = json.loads(made), (ROOT / "requirements.txt").read_text()
+    named = re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?==(\S+)", lock, re.MULTILINE)
+    assert [(one["name"], one["version"]) for one in found["components"]] == named
+    assert made.count('"content"') == lock.count("--hash=sha256:")
+    assert (found["bomFormat"], found["specVersion"]) == ("CycloneDX", "1.6")
