@@ -106,8 +106,8 @@ def web_process(redis_process):
 @pytest.fixture
 def web(web_process, redis_server):
     """The web process of these tests, over an empty Redis."""
-    yield web_process
     web_process.wait_until_its_sockets_are_gone()
+    return web_process
 
 
 @pytest.fixture

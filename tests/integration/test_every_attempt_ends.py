@@ -175,6 +175,7 @@ class Stage:
         self.taken = asyncio.Event()
         self._waiting = iter(script.linkers)
         self.session = SessionId(f"company_c{script.seed}")
+        self.link = f"link-{script.seed}"
         self.claims, self.snapshots, self.leases = Claims(redis), Snapshots(redis), Leases(redis)
         self.cooldowns = Cooldowns(redis, SecretStr(secret or f"a secret of course {script.seed}"))
         self.ownership = Ownership(
@@ -259,7 +260,7 @@ class Stage:
             HalfNewer(self.script.seed),  # type: ignore[arg-type]
             self.limits,
         )
-        subject = Subject("L", now_ms() + 60_000, phone=self.script.phone, expected=self.script.expected)
+        subject = Subject(self.link, now_ms() + 60_000, phone=self.script.phone, expected=self.script.expected)
         method = Method.CODE if self.script.phone else Method.QR
         asked = await self.claims.request(self.session, subject, queued(method, "attempt.requested"))
         attempt = Attempt(parts, self.session, first=asked.attempt)
@@ -354,7 +355,7 @@ async def test_a_phone_that_must_not_stay_is_parked_at_once_and_logged_out(
 
     async def request_with_a_link_that_is_revoked_then(*about: Any) -> Any:
         requested = await request(*about)
-        await redis.set(keys.link("L"), "revoked")
+        await redis.set(keys.link(stage.link), "revoked")
         return requested
 
     if why == "revoked":
@@ -422,7 +423,7 @@ async def test_of_two_companies_at_once_one_asks_for_the_phones_code_and_the_oth
         assert not next(iter(second.alive)).asked.is_set()
         winner.order(Order.CANCEL)
         await its_end
-        await second.claims.request(second.session, Subject("L", 0, phone=phone), queued(Method.CODE, "again"))
+        await second.claims.request(second.session, Subject(second.link, 0, phone=phone), queued(Method.CODE, "again"))
         loser.order(Order.CODE)
         async with asyncio.timeout(10):
             await next(iter(second.alive)).asked.wait()
