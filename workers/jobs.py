@@ -15,8 +15,9 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
 from shared.core import keys, odd
+from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId, company_of
-from shared.jobs.queue import Job, enqueue, soon_again
+from shared.jobs.queue import Job, enqueue
 from shared.state.forgetting import Forgetting
 from shared.state.lease import Lease, Leases
 from shared.state.phones import Phones
@@ -114,8 +115,8 @@ class Jobs:
         try:
             room = self._sessions.free >= 0
             if not room and await room_elsewhere(self._redis, self._ownership.worker):
-                again = soon_again(f"link:{sid}:{attempt}:elsewhere", after=ELSEWHERE_SECONDS)
-                ids = (sid, attempt)
+                # Not `soon_again`: this job may have that very id, and one that enqueues itself under its own is lost.
+                ids, again = (sid, attempt), f"link:{sid}:{attempt}:elsewhere:{now_ms()}"
                 await enqueue(self._redis, keys.QUEUE_LINKING, "link", *ids, job_id=again, after=ELSEWHERE_SECONDS)
                 self._places.give_back()
                 return
@@ -218,7 +219,7 @@ class Jobs:
         """Hold a registered device that nobody holds. The queue is looked at only while there is room for another."""
         sid = _session(session)
         if self._sessions.free <= 0:  # the last place was taken since
-            await enqueue(self._redis, keys.QUEUE_RESUME, "resume", sid)
+            await enqueue(self._redis, keys.QUEUE_RESUME, "resume", sid, after=FULL_SECONDS)
             return
         # A few at a time and never in step with other workers, so that nobody stampedes WhatsApp or the store.
         async with self._resuming:
@@ -241,14 +242,13 @@ class Jobs:
 
 
 async def room_elsewhere(redis: ArqRedis, me: WorkerId) -> bool:
-    """True if another living worker can hold one session more, by its last report."""
+    """True if another living worker can hold one session more: by its leases, attempts included, and its last report."""
     for name in await redis.zrange(keys.WORKERS, 0, -1):
         worker = WorkerId(name.decode(errors="replace"))
         if worker == me or not await redis.exists(keys.alive(worker)):
             continue
-        said = await answer(redis.hmget(keys.worker(worker), ["maxSessions", "sessions", "attempts"]))
-        most, *taken = map(odd.number, said)
-        if most > sum(taken):
+        (most,) = await answer(redis.hmget(keys.worker(worker), ["maxSessions"]))
+        if odd.number(most) > await answer(redis.scard(keys.held(worker))):
             return True
     return False
 

@@ -33,12 +33,14 @@ class Gauge:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
+        self.company = ""
+        """Whose outbox it looks at."""
         self.most = {"attempts": 0, "sessions": 0, "texts": 0}
 
-    async def watch(self, company: str) -> None:
+    async def watch(self) -> None:
         """Look until cancelled."""
-        outbox = keys.outbox(SessionId(f"company_{company}"))
         while True:
+            outbox = keys.outbox(SessionId(f"company_{self.company}"))
             there = await self._stack.emulator.connections(self._stack.tag)
             paired = [one for one in there if one["phone"]]
             self._note("attempts", len(there) - len(paired))
@@ -82,23 +84,25 @@ async def test_every_limit_holds_under_four_times_the_load(
         ) as stack,
     ):
         gauge = Gauge(stack)
-        watching = asyncio.create_task(gauge.watch("salon-0"))
+        watching = asyncio.create_task(gauge.watch())
         try:
-            await _overload(stack, receiver)
+            await _overload(stack, receiver, gauge)
         finally:
             watching.cancel()
             await asyncio.wait([watching])
-        assert gauge.most == {"attempts": AT_ONCE, "sessions": HELD, "texts": MOST_WAITING}
+        assert 0 < gauge.most.pop("attempts") <= AT_ONCE  # they are short: a look may miss two at once
+        assert gauge.most == {"sessions": HELD, "texts": MOST_WAITING}
 
 
-async def _overload(stack: Stack, receiver: Receiver) -> None:
+async def _overload(stack: Stack, receiver: Receiver, gauge: Gauge) -> None:
     owners = [onboard(stack, f"salon-{number}") for number in range(TIMES * HELD)]
     ends = await asyncio.gather(*owners)
     linked = [f"salon-{number}" for number, (end, _) in enumerate(ends) if end == "linked"]
     assert len(linked) == HELD
     assert {(end, shown) for end, shown in ends if end != "linked"} == {("no-room", False)}, "before the scan"
 
-    await _fill_outbox(stack, receiver, linked[0])
+    gauge.company = linked[0]
+    await _fill_outbox(stack, receiver, gauge.company)
     await _fill_sockets(stack)
 
     for worker in stack.workers:
