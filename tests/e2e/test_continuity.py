@@ -12,6 +12,7 @@ from app.local.redis import LocalRedis
 from emulator.client import Emulator
 from tests.e2e.looks import hook, in_state, remaining
 from tests.e2e.stack import Stack, new_number
+from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
@@ -70,10 +71,13 @@ async def test_two_hundred_reconnects_leave_nothing_behind(
             await reconnect(RECONNECTS)
             assert web.memory_info().rss - memory < 4 * 2**20
             assert web.num_fds() <= files + 1
-            metrics = (await stack.http.get("/metrics")).text
-            assert re.search(r"^wa_sockets 1\.0$", metrics, re.MULTILINE)
-            channels = await stack.redis.pubsub_channels("wa:events:*")
-            assert len(channels) == 1
+
+            async def one_is_left() -> bool:
+                metrics = (await stack.http.get("/metrics")).text
+                channels = await stack.redis.pubsub_channels("wa:events:*")
+                return bool(re.search(r"^wa_sockets 1\.0$", metrics, re.MULTILINE)) and len(channels) == 1
+
+            await until(one_is_left)
 
 
 async def test_after_a_restart_of_everything_the_session_is_held_again_without_a_click(
