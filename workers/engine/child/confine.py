@@ -58,11 +58,11 @@ def confine(role: Role, options: Options) -> None:
     for step in (no_new_privileges, drop_capabilities):
         with suppress(NotHeld):
             step()
+    _has_postgres = role is Role.HOLDER and not folders
     if folders is None:
         return
     if folders:
         os.environ["SQLITE_TMPDIR"] = os.environ["TMPDIR"] = folders[0]
-    _has_postgres = role is Role.HOLDER and not folders
     dial = {_TLS, _DNS, *_proxy_ports(options.proxy_url)}
     if role is Role.LINKER:
         _warming.append(socket.create_server(("127.0.0.1", 0)))
