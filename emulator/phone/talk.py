@@ -197,6 +197,9 @@ class Talk:
         if sent is None or int(retry.attr("count") or 1) > _MOST_RETRIES:
             return
         self._sessions.pop((account.number, *linked.key), None)
+        if (bundle := prekeys.brought_by(node)) is not None:
+            session = Session.begin(account.identity, account.registration_id, bundle)
+            self._sessions[account.number, *linked.key] = [session]
         self._deliver(replace(sent, plain=sent.again or sent.plain), linked.account, linked.device, message_id)
         peer.log(Kind.MESSAGE_SENT_AGAIN, message_id=message_id, by=account.number)
 

@@ -102,6 +102,21 @@ def take_bundle(world: World, account: Account, device: Device) -> Bundle | None
     )
 
 
+def brought_by(receipt: Node) -> Bundle | None:
+    """The keys that a device brings with the second retry receipt of a message, since those of the server did not do."""
+    keys, signed, one_time = receipt.child("keys"), receipt.child("keys", "skey"), receipt.child("keys", "key")
+    if keys is None or signed is None:
+        return None
+    return Bundle(
+        int.from_bytes(receipt.data("registration")),
+        keys.data("identity"),
+        int.from_bytes(signed.data("id")),
+        signed.data("value"),
+        int.from_bytes(one_time.data("id")) if one_time else None,
+        one_time.data("value") if one_time else b"",
+    )
+
+
 def ask_for_more(world: World, account: Account, device: Device) -> None:
     """The notification that a device's one-time keys run out."""
     node = mail.notification(world, "encrypt", Node("count", {"value": str(device.prekeys)}))

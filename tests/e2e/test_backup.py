@@ -83,6 +83,48 @@ async def resent(stack: Stack) -> int:
     return len([event for event in await stack.emulator.events(tag=stack.tag) if event.kind == "message.resent"])
 
 
+async def uploads(stack: Stack) -> int:
+    return len([event for event in await stack.emulator.events(tag=stack.tag) if event.kind == "prekeys.uploaded"])
+
+
+async def receipts(stack: Stack, message: str) -> list[str]:
+    """What the device has said of a message, in its order."""
+    events = [event for event in await stack.emulator.events(tag=stack.tag) if event.kind == "receipt.received"]
+    return [str(event.detail["type"]) for event in events if event.detail["message_id"] == message]
+
+
+async def test_first_messages_after_prekeys_that_were_lost(
+    emulator: Emulator, own_redis: LocalRedis, folder: Path, place: Path
+) -> None:
+    """Prekeys were used up and uploaded anew after the backup: the line of the table of docs/deploy.md."""
+    async with Stack.running(emulator, own_redis.url, folder) as stack:
+        link, number = await stack.linked(company="fresh")
+        await stack.worker.said("session.logged-in", session=link["session"])
+        assert (await command(stack, "backup", str(place / "a.age"), key=PUBLIC))[0] == 0
+        before = await uploads(stack)
+        await emulator.phone(number).live("prekeys-low")  # three are left, which the backup has
+        await until(lambda: more_uploads(stack, before))
+        await lose_all(stack, folder)
+        _, said = await command(stack, "restore", str(place / "a.age"), "--json")
+        assert verdicts(said) == {"fresh": "restored"}
+        await stack.start_worker()
+        await stack.worker.said("session.logged-in", session=link["session"])
+        first = []
+        for _ in range(5):
+            message = await emulator.phone(new_number()).say(number, "hello")
+            await until(lambda message=message: is_read(stack, message))
+            first.append((await receipts(stack, message))[0])
+        assert first == [*["delivered"] * 3, *["retry"] * 2]
+
+
+async def more_uploads(stack: Stack, before: int) -> bool:
+    return await uploads(stack) > before
+
+
+async def is_read(stack: Stack, message: str) -> bool:
+    return any(one != "retry" for one in await receipts(stack, message))
+
+
 async def test_what_is_lost_comes_back_and_what_a_stale_restore_breaks(own: Stack, folder: Path, place: Path) -> None:
     """The table of docs/deploy.md, line by line."""
     contact = new_number()
