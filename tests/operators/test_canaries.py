@@ -180,7 +180,7 @@ async def feed(stack: Stack) -> str:
     async with stack.http.stream("GET", "/api/v1/events", headers={"last-event-id": "0-0"}) as stream:
         async for piece in stream.aiter_text():
             pieces.append(piece)
-            if "session.linked" in "".join(pieces):
+            if "message.sent" in "".join(pieces):
                 break
     return "".join(pieces)
 
