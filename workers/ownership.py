@@ -78,7 +78,7 @@ class Ownership:
         self._on_lapsed = on_lapsed
         self._on_beat = on_beat
         self._owned: dict[SessionId, _Owned] = {}
-        self._acquiring: set[SessionId] = set()
+        self._acquiring: dict[SessionId, asyncio.Event] = {}
         self._advancing: set[SessionId] = set()
         self._left: dict[SessionId, Lease] = {}  # nobody acts under them any more; to be said to Redis
         self._retaking: set[Lease] = set()
@@ -113,16 +113,19 @@ class Ownership:
 
     async def acquire(self, session: SessionId, owner: Owner, *, attempt: int | None = None) -> Lease | None:
         """Take the lease for `owner`; None when another has it, or when the attempt is no longer the claimed one."""
-        if session in self._owned or session in self._acquiring:
+        while (other := self._acquiring.get(session)) is not None:  # of an older attempt, perhaps: it must not cost this one
+            await other.wait()
+        if session in self._owned:
             return None
-        self._acquiring.add(session)
+        answered = self._acquiring[session] = asyncio.Event()
         try:
             lease = await self._leases.acquire(session, self.worker, attempt=attempt)
             if lease is not None:
                 self._left.pop(session, None)
                 self._owned[session] = _Owned(lease, owner)
         finally:
-            self._acquiring.discard(session)
+            del self._acquiring[session]
+            answered.set()
         return lease
 
     async def advance(self, lease: Lease) -> Lease | None:

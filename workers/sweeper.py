@@ -62,10 +62,24 @@ class Sweeper:
         self._me = me
         self._outbox = outbox or Outbox(redis)
         self._device_name = device_name
+        self._at_it = self._again = False
 
     async def sweep(self) -> None:
-        """Once over everything, unless another worker is at it: then that one begins again. If the device store is
-        away, everything is done that can be done without it; then this raises what the store has raised."""
+        """Once over everything, unless a sweep is under way, here or in another worker: then that one begins again. If
+        the device store is away, everything is done that can be done without it; then this raises what the store has
+        raised."""
+        self._again = True
+        if self._at_it:
+            return
+        self._at_it = True
+        try:
+            while self._again:
+                self._again = False
+                await self._in_turn()
+        finally:
+            self._at_it = False
+
+    async def _in_turn(self) -> None:
         names = {"sweep": keys.SWEEP, "sweep_again": keys.SWEEP_AGAIN, "swept": keys.SWEPT}
         again = True
         while again and await self._wa("begin_sweep", names=names, worker=self._me):

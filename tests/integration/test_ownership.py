@@ -69,6 +69,16 @@ async def test_a_lease_is_kept_for_as_long_as_its_worker_beats(redis, operator):
         assert worker.ownership.owner(SESSION) is owner
 
 
+async def test_a_stale_attempt_that_asks_first_does_not_cost_the_claimed_one_its_lease(redis, world):
+    claimed = (await world.ask()).attempt
+    async with Beating(redis) as worker:
+        stale, asked = (worker.ownership.acquire(SESSION, Acting(), attempt=one) for one in (claimed - 1, claimed))
+        refused, lease = await asyncio.gather(stale, asked)
+    assert refused is None
+    assert lease is not None
+    assert lease.token == claimed
+
+
 async def is_renewed(operator):
     return await operator.pttl(keys.alive(ONE)) > 4500
 

@@ -1,5 +1,6 @@
 """What a sweep puts right, without anybody on the page."""
 
+import asyncio
 from typing import Any, cast
 
 import pytest
@@ -79,3 +80,10 @@ async def test_a_session_whose_device_was_forgotten_may_be_linked_again(sweep, w
     assert await failure(world) == (State.UNLINKED, "internal")
     assert await redis.hget(keys.STATS, field(Counter.SWEPT, kind="device")) == b"1"
     assert (await world.ask()).outcome is Outcome.STARTED
+
+
+async def test_an_attempt_of_a_dead_worker_is_begun_anew_once_though_its_sweep_is_called_twice(sweep, world, redis):
+    lease = await world.serve(ONE, State.AWAITING_PHONE)
+    await world.lapse()
+    await asyncio.gather(sweep(), sweep())
+    assert int(await redis.get(keys.claim(SESSION))) == lease.token + 1
