@@ -35,14 +35,12 @@ class Acting:
 async def on_lapsed():
     pass
 
-async def act(ownership):
-    # Says after a stop of the process whether it would act for the session.
-    at = time.monotonic()
+async def act(ownership, at):
+    # Says after a stop of the process, whenever it came, whether it would act for the session.
     while True:
         await asyncio.sleep(0.05)
-        stopped = time.monotonic() - at > 5
         await ownership.sure()
-        if stopped:
+        if time.monotonic() - at > 5:
             print("acts" if ownership.owner(SessionId("company_salon-1")) else "rests", flush=True)
         at = time.monotonic()
 
@@ -51,8 +49,9 @@ async def main():
     leases = Leases(client(redis_pool.pool(config)))
     ownership = Ownership(leases, WorkerId("stopped"), on_lapsed=on_lapsed, on_beat=lambda _: None)
     assert await ownership.acquire(SessionId("company_salon-1"), Acting())
+    at = time.monotonic()
     print("owned", flush=True)
-    acting = asyncio.create_task(act(ownership))
+    acting = asyncio.create_task(act(ownership, at))
     await ownership.run()
 
 asyncio.run(main())
