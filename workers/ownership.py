@@ -113,7 +113,9 @@ class Ownership:
 
     async def acquire(self, session: SessionId, owner: Owner, *, attempt: int | None = None) -> Lease | None:
         """Take the lease for `owner`; None when another has it, or when the attempt is no longer the claimed one."""
-        while (other := self._acquiring.get(session)) is not None:  # of an older attempt, perhaps: it must not cost this one
+        while (
+            other := self._acquiring.get(session)
+        ) is not None:  # of an older attempt, perhaps: it must not cost this one
             await other.wait()
         if session in self._owned:
             return None
