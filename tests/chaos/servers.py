@@ -40,6 +40,8 @@ class Server:
             command = [str(file), "--sentinel", *fixed]
         else:
             command = [*fixed, "--save", "", "--appendonly", "no", *self._options]
+        if "--cluster-enabled" in self._options:
+            command += ["--cluster-port", str(free_port())]  # else 10,000 above the other, where there may be none
         self.process = subprocess.Popen(
             [str(find_binary()), *command, "--set-proc-title", "no"], stdout=subprocess.DEVNULL
         )
