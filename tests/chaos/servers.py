@@ -86,9 +86,9 @@ class Server:
 def server(*options: str, sentinel: bool = False) -> Iterator[Server]:
     """A running server, gone with the block."""
     folder = Path(tempfile.mkdtemp(prefix="redis-"))
-    one = Server(folder, *options, sentinel=sentinel).start()
+    one = Server(folder, *options, sentinel=sentinel)
     try:
-        yield one
+        yield one.start()
     finally:
         one.kill()
         shutil.rmtree(folder, ignore_errors=True)
