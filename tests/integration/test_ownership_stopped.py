@@ -81,8 +81,11 @@ async def test_an_owner_that_was_stopped_past_its_lease_loses_it_and_does_not_ac
     taken = await leases.acquire(SESSION, WorkerId("another"))
     assert taken is not None
     stoppable.send_signal(signal.SIGCONT)
-    async with asyncio.timeout(10):
-        while (line := await asyncio.to_thread(stoppable.stdout.readline)) != "rests\n":
-            assert line.strip() not in {"renewed", "acts"}
-            assert line, "it ended"
+    try:
+        async with asyncio.timeout(10):
+            while (line := await asyncio.to_thread(stoppable.stdout.readline)) != "rests\n":
+                assert line.strip() not in {"renewed", "acts"}
+                assert line, "it ended"
+    finally:
+        stoppable.kill()  # a thread that still reads comes to an end
     assert await leases.owner(SESSION) == "another"
