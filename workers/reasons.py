@@ -53,7 +53,7 @@ _WORDS: dict[str, Reason] = {
 
 @dataclass(frozen=True, slots=True)
 class CodeRefusal:
-    """Why no code could be had. `throttle`: asking again soon makes it worse, so the asker has to wait."""
+    """The reason for which no code could be had. `throttle`: asking again soon makes it worse, so the asker has to wait."""
 
     code: FailureCode
     throttle: bool = False
@@ -108,21 +108,21 @@ def of_word(word: str) -> Reason:
 
 
 def of_code_refusal(status: int | None) -> CodeRefusal:
-    """Why no code could be had; no status means that WhatsApp did not answer at all."""
+    """The failure by which no code could be had; no status means that WhatsApp did not answer at all."""
     if status is None:
         return CodeRefusal(FailureCode.CONNECTION_FAILED)
     return _CODE_STATUS.get(status, CodeRefusal(FailureCode.INTERNAL))
 
 
 def of_ending(reason: str, refusal: LostReason | None) -> FailureCode:
-    """Why a linker ended without a device: by WhatsApp's refusal of the first login, or by the text of an error."""
+    """The end of a linker without a device: by WhatsApp's refusal of the first login, or by the text of an error."""
     if refusal is not None:
         return _FIRST_LOGIN[refusal]
     return FailureCode.CONNECTION_FAILED if _NETWORK.search(reason) else FailureCode.INTERNAL
 
 
 def of_loss(reason: LostReason, *, fresh: bool = False) -> FailureCode:
-    """Why a held session is gone; `fresh` within the dwell."""
+    """The loss of a held session; `fresh` within the dwell."""
     code = _LOST[reason]
     return FailureCode.DROPPED_AFTER_LINKING if fresh and code is FailureCode.LOGGED_OUT else code
 

@@ -1,4 +1,4 @@
-"""How a link is made, for the API and the operators' command alike: its limits, and the answer."""
+"""The making of a link, for the API and the operators' command alike: its limits, and the answer."""
 
 from collections.abc import Iterator
 from urllib.parse import urlencode

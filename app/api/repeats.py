@@ -20,7 +20,7 @@ class Repeats:
         self._what = what
 
     async def first(self, request: Request, asked: BaseModel, fresh: dict[str, Any]) -> dict[str, Any]:
-        """What was made for this request the first time; `fresh` if this is the first time, or if it has no key.
+        """The answer that this request had the first time; `fresh` if this is the first time, or if it has no key.
 
         Raises `Problem` if something else was asked for under the key."""
         if (key := IDEMPOTENCY_KEY.of(request)) is None:

@@ -67,7 +67,7 @@ async def _of_service(op: Operator) -> Output:
 
 
 def overview(moment: Moment) -> dict[str, Any]:
-    """What `status` and `top` tell programs of the whole service."""
+    """The whole service, as `status` and `top` tell it to programs."""
     return {
         "workers": {"alive": len(moment.living), "silent": len(moment.workers) - len(moment.living)},
         "attempts": {"running": moment.total("attempts"), "slots": moment.total("maxAttempts")},

@@ -20,7 +20,7 @@ POLL_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """What is to be said, and of which service. `page`: an address to show instead of a first link, and to open if
+    """The greeting of one service. `page`: an address to show instead of a first link, and to open if
     `display` is there; `log`: the file with what the processes say."""
 
     base: str

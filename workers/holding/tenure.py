@@ -13,7 +13,7 @@ from shared.core.lifecycle import State
 from workers.engine import protocol as pipe
 
 UNLINKING = "unlinking"
-"""Why a device is parked that the platform wants logged out: it is held for nothing else."""
+"""The mark of a parked device that the platform wants logged out: it is held for nothing else."""
 
 
 class TenurePhase(Enum):

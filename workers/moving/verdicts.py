@@ -121,7 +121,7 @@ class JudgedDevice:
 
     @property
     def why(self) -> str:
-        """Why it is refused; empty if it is not."""
+        """The reason of a refusal; empty without one."""
         return "; ".join(one.text for one in self.findings if one.level is Level.STOP)
 
     @property

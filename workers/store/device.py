@@ -47,7 +47,7 @@ class StoredDevice:
 
 
 EXPORTED = "exported"
-"""Why a device is parked that was handed back: another client acts as it now, and is never to be logged out by us."""
+"""The mark of a parked device that was handed back: another client acts as it now, and is never to be logged out by us."""
 
 
 class StoreAway(OSError):

@@ -37,7 +37,7 @@ _ETC = (
     "ssl", "pki", "ca-certificates", "crypto-policies", "resolv.conf", "hosts", "host.conf", "nsswitch.conf", "gai.conf",
     "services", "protocols", "localtime", "timezone", "passwd", "group", "os-release", "ld.so.cache", "ld.so.preload",
 )  # fmt: skip
-"""What they read of /etc, where other services keep their settings, and perhaps ours."""
+"""The part of /etc that they read, where other services keep their settings, and perhaps ours."""
 _FROM_ENVIRONMENT = ("SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH", "LD_PRELOAD")
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
