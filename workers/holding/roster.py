@@ -2,6 +2,7 @@
 
 import structlog
 
+from shared.core.clock import now_ms
 from shared.core.ids import SessionId
 from workers.holding.holders import Holders
 from workers.holding.sending import Sending
@@ -34,11 +35,14 @@ class Roster:
         self._links.spawn(self.sending.give_up(held.session), "send")
 
     def drop(self, held: HeldSession) -> None:
-        """Let go of a session that is no longer ours."""
+        """Let go of a session that is no longer ours. It may be nobody's: somebody ended the ownership, and we met the job
+        to take it up while we still took it for ours."""
         self.take_out(held)
         held.let_go()
         self.sending.stop(held.session)
         self._links.spawn(self._release(held), "release")
+        if self._links.offer is not None:
+            self._links.spawn(self._links.offer(held.session, now_ms()), "offer")
 
     def take_out(self, held: HeldSession) -> None:
         """Hold the session no more. The caller closes its connection, and gives its lease back."""

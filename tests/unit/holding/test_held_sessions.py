@@ -709,6 +709,23 @@ async def test_a_write_while_the_lease_is_being_retaken_ends_nothing(house, monk
     assert (await house.body()).state is State.RECONNECTING
 
 
+async def test_a_sleeper_that_met_the_job_to_take_its_own_session_up_takes_it_up_once_it_has_lost_it(house):
+    """A sweep freed the session of a worker that slept, and offered it; the worker awoke, and took that very job."""
+    await house.up()
+    lease = house.sessions._held[SESSION].lease
+    await house.redis.delete(keys.lease(SESSION))
+    await house.redis.incr(keys.fence(SESSION))  # as `free` does
+    await house.sessions.resume(SESSION)
+    assert len(house.holders.held) == 1
+    await house.ownership._retake(lease)
+    await house.settled()
+    [(session, _)] = house.offered
+    assert session == SESSION
+    await house.up()
+    assert await house.leases.owner(SESSION) is not None
+    assert (await house.body()).state is State.LINKED
+
+
 async def test_a_session_of_another_worker_is_neither_held_nor_owned_any_more(house):
     await house.up()
     await stop_beating(house.redis, WorkerId("w"))
