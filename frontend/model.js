@@ -94,11 +94,12 @@ export function received(model, message, first) {
   if (error) next = withError(next, error);
   // What a hello is answered with says nothing about a command that this socket has not carried yet. But who asked
   // something of an attempt that has ended meanwhile is told so first.
+  const carried = !(first && snapshot && next.pending && isVersionOf(next.pending, snapshot));
   if (first && snapshot && next.pending) {
     const ended = isRunning(model) && !isRunning(next);
     next.pending = ended ? null : { ...next.pending, attempt: snapshot.attempt, seq: snapshot.seq };
   }
-  if (next.pending && (error || isAnswered(next))) next.pending = null;
+  if (next.pending && (error || (carried && isAnswered(next)))) next.pending = null;
   return next;
 }
 
@@ -144,10 +145,14 @@ function withSnapshot(model, snapshot) {
 /** The same attempt may fail once more: linked again meanwhile, while this page was not there. @param {Snapshot} one @param {Snapshot} other */
 const isAnotherEnd = (one, other) => !RUNNING.includes(one.state) && one.failure?.code !== other.failure?.code;
 
+/** Whether the command was given while this snapshot was the newest.
+ * @param {NonNullable<Model["pending"]>} pending @param {Snapshot} snapshot */
+const isVersionOf = (pending, snapshot) => snapshot.attempt === pending.attempt && snapshot.seq === pending.seq;
+
 /** Whether the snapshot shows that the command has been done. @param {Model} model */
 function isAnswered({ pending, snapshot }) {
   if (!pending || !snapshot) return false;
-  const newer = snapshot.attempt !== pending.attempt || snapshot.seq !== pending.seq;
+  const newer = !isVersionOf(pending, snapshot);
   switch (pending.type) {
     case "cancel":
       return !CANCELLABLE.includes(snapshot.state);

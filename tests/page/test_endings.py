@@ -128,6 +128,40 @@ def test_after_the_deadline_the_page_offers_a_way_on(open_page: OpenPage, script
     script.wait_command("request-qr")
 
 
+def lose_the_socket(page: Page, script: Script) -> None:
+    """Cut the socket and refuse every other, until `script.refusing` is None."""
+    script.refusing = 1013
+    script.cut(1001)
+    expect(page.locator("main")).to_have_attribute("data-link", "lost")
+
+
+def test_a_click_without_a_socket_is_not_answered_by_the_old_qr(open_page: OpenPage, script: Script) -> None:
+    page = open_page(DESKTOP)
+    script.become("awaiting_phone", attempt=1, method="qr", qr=a_qr(seconds=-2), deadline=deadline())
+    page.goto(f"{script.url}/link#the-token")
+    script.wait_open(2)  # another QR is owed, so the page has asked for it on a new socket
+    expect(page.locator("main")).to_have_attribute("data-link", "ready")
+    lose_the_socket(page, script)
+    page.get_by_test_id("retry").click()
+    assert script.commands() == []
+    script.refusing = None
+    script.wait_command("request-qr")
+
+
+def test_a_click_without_a_socket_is_not_answered_by_the_old_code(phone: Page, script: Script) -> None:
+    phone.get_by_test_id("phone").fill("9001234567")
+    phone.get_by_test_id("get-code").tap()
+    script.wait_command("request-pairing-code")
+    parts: dict[str, Any] = {"code": a_code(seconds=-1), "qr": a_qr(), "deadline": deadline()}
+    script.become("awaiting_phone", "pairing-code", attempt=1, method="code", **parts)
+    expect(phone.locator("main")).to_have_attribute("data-step", "code-over")
+    lose_the_socket(phone, script)
+    phone.get_by_test_id("retry").tap()
+    assert len(script.commands()) == 1
+    script.refusing = None
+    script.wait_command("request-pairing-code", 2)
+
+
 def test_a_command_without_an_answer_does_not_hold_the_button(open_page: OpenPage, script: Script) -> None:
     page = open_page(PHONE)
     page.clock.install()
