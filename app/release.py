@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from redis.exceptions import RedisError
 
 from shared import settings
+from shared.core.urls import redis_place
 from shared.jobs.queue import client
 from shared.settings import LOOPBACK, Settings
 from shared.state import pool as redis_pool
@@ -67,11 +68,14 @@ async def redis(config: Settings) -> list[Check]:
 
 
 def _hint(config: Settings, error: BaseException) -> str:
-    tls = config.redis_url.get_secret_value().startswith("rediss://") and config.redis_tls_verify
+    place = redis_place(config.redis_url.get_secret_value())
     causes = [error, error.__cause__, error.__context__]
-    if tls and (any(isinstance(one, ssl.SSLError) for one in causes) or "CERTIFICATE" in str(error)):
-        return ": its certificate is self-signed, which REDIS_TLS_VERIFY=false accepts"
-    return ""
+    refused = any(isinstance(one, ssl.SSLError) for one in causes) or "CERTIFICATE" in str(error)
+    if not (place.tls and place.verified and config.redis_tls_verify and refused):
+        return ""
+    if any("mismatch" in str(one) for one in causes):
+        return ": its certificate names another host, which ssl_check_hostname=false in REDIS_URL accepts"
+    return ": its certificate is self-signed, which REDIS_TLS_VERIFY=false accepts"
 
 
 def addresses(config: Settings) -> Iterator[Check]:

@@ -122,7 +122,8 @@ class Settings(BaseModel):
     redis_url: Annotated[SecretStr, _fits(redis_place)] = Field(
         default=SecretStr("redis://127.0.0.1:6379/0"),
         description="Redis, as `redis://`, `rediss://`, `unix://`, or by its sentinels "
-        "as `redis+sentinel://host:26379,host:26379/service/0`.",
+        "as `redis+sentinel://host:26379,host:26379/service/0`. Of TLS it may say `ssl_cert_reqs=none`, "
+        "`ssl_check_hostname=false`, and the files `ssl_ca_certs`, `ssl_certfile` and `ssl_keyfile`.",
     )
     redis_tls_verify: bool = Field(
         default=True,

@@ -3,10 +3,12 @@
 No sentence quotes its URL, which may hold a password.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-ESCAPE = "special characters of a password have to be percent-encoded (`#` is %23, `/` is %2F, `?` is %3F, `@` is %40)"
+ESCAPE = "special characters of a password have to be percent-encoded (`#` is %23, `/` is %2F, `?` is %3F, `@` is %40, `[` is %5B)"
 _ALIASES = {
     "valkey": "redis",
     "valkeys": "rediss",
@@ -17,8 +19,10 @@ _ALIASES = {
 }
 """Schemes by which some hosts and clients write the same."""
 REDIS_PORT, SENTINEL_PORT = 6379, 26379
-_YES = frozenset({"1", "true", "yes", "on"})
-_UNVERIFIED = frozenset({"none", "cert_none", "false", "0", "no", "optional", "cert_optional"})
+_NO = frozenset({"", "0", "false", "no", "off", "none", "cert_none", "disable"})
+FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+"""Parameters that name a file: whom to trust, our own certificate, and its key."""
+_TLS = frozenset({*FILES, "ssl_cert_reqs", "ssl_check_hostname"})
 
 
 def split(url: str) -> SplitResult:
@@ -40,7 +44,9 @@ def split(url: str) -> SplitResult:
 class RedisPlace:
     """A Redis server and the way to log in to it.
 
-    `hosts` are the sentinels if `service` names one, else the one server. `socket` is the path of a Unix socket.
+    `hosts` are the sentinels if `service` names one, else the one server. `socket` is the path of a Unix socket. With
+    `verified` the certificate has to be signed by somebody whom we trust, with `checks_name` also to name the host.
+    `files` are those of `FILES` that the URL names.
     """
 
     hosts: tuple[tuple[str, int], ...]
@@ -49,7 +55,8 @@ class RedisPlace:
     password: str | None = field(default=None, repr=False)
     tls: bool = False
     verified: bool = True
-    certificates: str | None = None
+    checks_name: bool = True
+    files: Mapping[str, str] = field(default_factory=dict)
     socket: str | None = None
     service: str | None = None
     sentinel_username: str | None = None
@@ -60,7 +67,8 @@ def redis_place(url: str) -> RedisPlace:
     """The Redis that a URL means; raises ValueError with a sentence.
 
     `redis://`, `rediss://` and `unix://` name a server; `redis+sentinel://host,host/service/0` names sentinels. Of the
-    query the database, the login and TLS are read. Other parameters are for other clients and are passed over.
+    query the database, the login and TLS are read. Other parameters tune other clients and are passed over, but none of
+    TLS: a connection must not be less safe than its URL says.
     """
     scheme, _, rest = url.strip().partition("://")
     kind, _, how = _ALIASES.get(scheme.lower(), scheme.lower()).partition("+")
@@ -70,28 +78,39 @@ def redis_place(url: str) -> RedisPlace:
     if len(hosts) > 1 and not how:
         raise ValueError("names several hosts: only redis+sentinel:// may, and a Redis Cluster is not supported")
     query = {name.lower(): value for name, value in parse_qsl(parts.query, keep_blank_values=True)}
-    socket, service, database = None, None, query.get("db", "")
-    path = unquote(parts.path)
+    socket, service, path = None, None, unquote(parts.path)
+    database = query.get("db") or query.get("database", "")
     if kind == "unix":
         socket = path
-    elif how:
-        service, _, number = path.strip("/").partition("/")
-        if not service:
-            raise ValueError("names no service, as redis+sentinel://host:26379,host:26379/service/0 does")
-        database = number or database
+        if not path.strip("/"):
+            raise ValueError("names no socket, as unix:///run/redis.sock does")
     else:
-        database = path.strip("/") or database
+        path = path.strip("/")
+        if how:
+            service = query.get("service_name") or query.get("master_name")
+            if not service:
+                service, _, path = path.partition("/")
+            if not service:
+                raise ValueError("names no service, as redis+sentinel://host:26379,host:26379/service/0 does")
+        database = database or path
     if database and not database.isdecimal():
         raise ValueError(f"names a database that is no number; {ESCAPE}")
-    certificates = query.get("ssl_ca_certs") or None
+    for name in query:
+        if name.startswith("ssl_") and name not in _TLS:
+            raise ValueError(f"says {name}, which is not supported; of TLS there are {', '.join(sorted(_TLS))}")
+    files = {name: query[name] for name in FILES if query.get(name)}
+    for name, file in files.items():
+        if not Path(file).is_file():
+            raise ValueError(f"names a file by {name} that is not there")
     return RedisPlace(
         hosts=hosts,
         database=int(database or 0),
         username=unquote(parts.username or "") or query.get("username") or None,
         password=unquote(parts.password or "") or query.get("password") or None,
-        tls=kind == "rediss" or any(query.get(name, "").lower() in _YES for name in ("ssl", "tls")),
-        verified=query.get("ssl_cert_reqs", "").lower() not in _UNVERIFIED,
-        certificates=certificates,
+        tls=kind == "rediss" or any(query.get(name, "").lower() not in _NO for name in ("ssl", "tls")),
+        verified=(query.get("ssl_cert_reqs") or "required").lower() not in _NO,
+        checks_name=(query.get("ssl_check_hostname") or "true").lower() not in _NO,
+        files=files,
         socket=socket,
         service=service,
         sentinel_username=query.get("sentinel_username") or None,

@@ -278,7 +278,8 @@ def _options(settings: Settings) -> dict[str, Any]:
 def _tls(place: RedisPlace, *, verified: bool) -> dict[str, Any]:
     if not place.tls:
         return {}
-    return {"ssl_cert_reqs": "required" if verified else "none", "ssl_ca_certs": place.certificates}
+    named = verified and place.checks_name  # redis-py 5 does not check it by itself
+    return {"ssl_cert_reqs": "required" if verified else "none", "ssl_check_hostname": named, **place.files}
 
 
 def pool(settings: Settings) -> Pool:

@@ -94,8 +94,8 @@ def _limited() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (DYNO_BYTES, DYNO_BYTES))
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for loopback, and its key."""
+def certificate(folder: Path, host: str = "127.0.0.1") -> tuple[Path, Path]:
+    """A self-signed certificate for an address, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "redis")])
     now = datetime.datetime.now(datetime.UTC)
@@ -107,7 +107,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False)
         .sign(key, hashes.SHA256())
     )
     (folder / "redis.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))

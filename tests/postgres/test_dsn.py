@@ -38,13 +38,22 @@ def test_a_unix_socket_is_named_by_its_folder():
 
 
 @each(
-    ("mode", "verifies", "names"), [("require", False, False), ("verify-ca", True, False), ("verify-full", True, True)]
+    ("asked", "mode", "verifies", "names"),
+    [
+        ("sslmode=require", "require", False, False),
+        (f"sslmode=require&sslrootcert={certifi.where()}", "verify-ca", True, False),
+        (f"sslrootcert={certifi.where()}", "verify-ca", True, False),
+        (f"sslmode=verify-ca&sslrootcert={certifi.where()}", "verify-ca", True, False),
+        (f"sslmode=verify-full&sslrootcert={certifi.where()}", "verify-full", True, True),
+        (f"ssl=verify-full&sslrootcert={certifi.where()}", "verify-full", True, True),  # asyncpg's own spelling
+    ],
 )
-def test_sslmode_means_for_us_what_it_means_for_postgres(mode, verifies, names):
-    server = server_of(f"postgres://u:p@db.example/db?sslmode={mode}&sslrootcert={certifi.where()}")
+def test_sslmode_means_for_us_what_it_means_for_postgres(asked, mode, verifies, names):
+    server = server_of(f"postgres://u:p@db.example/db?{asked}")
     context = server.arguments()["ssl"]
     assert (context.verify_mode is ssl.CERT_REQUIRED, context.check_hostname) == (verifies, names)
-    assert f"sslrootcert={certifi.where()}" in server.library_dsn(pooled=True)
+    certificates = f"&sslrootcert={certifi.where()}" if verifies else ""
+    assert server.library_dsn(pooled=True).endswith(f"?sslmode={mode}&binary_parameters=yes{certificates}")
 
 
 @each(
@@ -58,6 +67,10 @@ def test_sslmode_means_for_us_what_it_means_for_postgres(mode, verifies, names):
         ("postgres://u:p@h/db?currentSchema=wa", "currentschema"),
         ("postgres://u:p@h/db?sslcert=/c.pem&sslkey=/k.pem", "sslcert"),
         ("postgres://u:p@h/db?replication=database", "replication"),
+        ("postgres://u:p@h/db?sslcrl=/revoked.crl", "sslcrl"),
+        ("postgres://u@h/db?passfile=/passwords", "passfile"),
+        ("postgres://u:p@h/db?sslmode=verify-full&sslrootcert=/not/there.pem", "sslrootcert that is not there"),
+        ("postgres://u:p[a@h/db", "%5B"),
         ("postgres://u:p#q@h/db", "%23"),
         ("postgres://u:p?q@h/db", "percent-encoded"),
         ("postgres:///db?host=h&port=many&user=u", "port"),

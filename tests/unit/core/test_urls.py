@@ -5,6 +5,8 @@ import pytest
 from shared.core.urls import RedisPlace, redis_place
 from tests.each import each
 
+FILE = __file__  # one that is there
+
 
 @each(
     ("url", "place"),
@@ -27,7 +29,22 @@ from tests.each import each
         ("redis://h?ssl_cert_reqs=none", RedisPlace((("h", 6379),), verified=False)),
         ("rediss://h?ssl_cert_reqs=CERT_NONE", RedisPlace((("h", 6379),), tls=True, verified=False)),
         ("rediss://h?ssl_cert_reqs=required", RedisPlace((("h", 6379),), tls=True)),
+        ("rediss://h?ssl_cert_reqs=optional", RedisPlace((("h", 6379),), tls=True)),  # to a client it is the same
+        ("rediss://h?ssl_check_hostname=false", RedisPlace((("h", 6379),), tls=True, checks_name=False)),
+        ("rediss://h?ssl_check_hostname=True", RedisPlace((("h", 6379),), tls=True)),
+        (
+            f"rediss://h?ssl_ca_certs={FILE}&ssl_certfile={FILE}&ssl_keyfile={FILE}",
+            RedisPlace(
+                (("h", 6379),),
+                tls=True,
+                files=dict.fromkeys(("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"), FILE),
+            ),
+        ),
         ("redis://h?ssl=true", RedisPlace((("h", 6379),), tls=True)),
+        ("redis://h?tls=require", RedisPlace((("h", 6379),), tls=True)),
+        ("redis://h?ssl=False", RedisPlace((("h", 6379),))),
+        ("redis://h/1?db=2", RedisPlace((("h", 6379),), 2)),  # as redis-py
+        ("redis://h?database=3", RedisPlace((("h", 6379),), 3)),  # Lettuce
         ("redis://h?family=0&protocol=3&decode_responses=true&socket_timeout=soon", RedisPlace((("h", 6379),))),
         ("unix:///run/redis.sock?db=2", RedisPlace((), 2, socket="/run/redis.sock")),
         ("unix://:p@/run/redis.sock", RedisPlace((), 0, None, "p", socket="/run/redis.sock")),
@@ -38,6 +55,8 @@ from tests.each import each
         ("rediss+sentinel://one/main", RedisPlace((("one", 26379),), tls=True, service="main")),
         ("valkeys://default:p@h:1", RedisPlace((("h", 1),), 0, "default", "p", tls=True)),  # Aiven
         ("redis-sentinel://one,two/main", RedisPlace((("one", 26379), ("two", 26379)), service="main")),
+        ("redis+sentinel://one/3?service_name=main", RedisPlace((("one", 26379),), 3, service="main")),
+        ("redis+sentinel://one?master_name=main", RedisPlace((("one", 26379),), service="main")),  # Celery
         ("sentinel://one:5/main?db=7", RedisPlace((("one", 5),), 7, service="main")),
     ],
 )
@@ -59,6 +78,12 @@ def test_a_url_of_a_host_is_read(url, place):
         ("redis://h/main", "no number"),
         ("redis://one,two/0", "several hosts"),
         ("redis+sentinel://one,two", "service"),
+        ("redis://:pa[ss@h", "%5B"),
+        ("unix://", "no socket"),
+        ("rediss://h?ssl_ca_certs=/not/there", "ssl_ca_certs"),
+        ("rediss://h?ssl_certfile=/not/there", "ssl_certfile"),
+        ("rediss://h?ssl_ca_path=/etc/ssl", "ssl_ca_path, which is not supported"),
+        ("rediss://h?ssl_ciphers=x", "ssl_ciphers, which is not supported"),
     ],
 )
 def test_an_unusable_url_is_refused_in_a_sentence_without_its_password(url, says):

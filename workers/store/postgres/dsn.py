@@ -7,6 +7,7 @@ once, and told to each in its own words.
 import re
 import ssl
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
@@ -33,6 +34,8 @@ SCHEMAS = ("search_path", "schema", "currentschema")
 REFUSED = {
     "sslcert": "logs in by a client certificate (sslcert), which is not supported: use a password",
     "sslkey": "logs in by a client certificate (sslkey), which is not supported: use a password",
+    "sslcrl": "names a list of revoked certificates (sslcrl), which is not read",
+    "passfile": "names a file of passwords (passfile), which is not read: write the password",
     "service": "names a service of pg_service.conf, which is not read: write the server's address",
     "hostaddr": "says hostaddr, which is not supported: write the address as the host",
     "krbsrvname": "logs in by Kerberos (krbsrvname), which is not supported: use a password",
@@ -121,6 +124,10 @@ def server_of(url: str) -> Server:
         )
     if sslrootcert == "system":
         sslrootcert = _certificates_of_the_system()
+    if sslrootcert is not None and not Path(sslrootcert).is_file():
+        raise StoreRefused("names a file by sslrootcert that is not there")
+    if sslrootcert is not None and sslmode == "require":
+        sslmode = "verify-ca"  # as libpq and lib/pq take it
     password = unquote(parts.password or "") or options.get("password", "")
     if any(letter in value for value in (host, database, user, password) for letter in "\0\r\n"):
         raise StoreRefused("has a line break in a name or in the password")
