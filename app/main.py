@@ -92,7 +92,7 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
     redis, subscriber = redis or client(pool), redis_pool.subscriber(config)
     redis_pool.follow(pool, subscriber)
     news = News(config.told_events)
-    snapshots, claims, leases = Snapshots(redis), Claims(redis, news), Leases(redis)
+    snapshots, claims, leases = Snapshots(redis), Claims(redis, news, most_waiting=config.max_waiting), Leases(redis)
     outbox = Outbox(redis, rate=config.max_rate)
     access = Access(config, redis)
     relay = Relay(redis, subscriber, snapshots, Rescue(redis, news))

@@ -122,6 +122,8 @@ class Onboarding:
             raise Refused(requested.code)
         if requested.outcome is Outcome.LIMITED:
             raise Refused(FailureCode.COOL_DOWN, retry_at=requested.retry_at)
+        if requested.outcome is Outcome.CROWDED:
+            raise Refused(FailureCode.NO_ROOM, retry_at=requested.retry_at)
         if requested.outcome is Outcome.DIFFERS:
             raise Refused(FailureCode.IN_PROGRESS, field=phone.FIELD if subject.phone else None)
         if requested.tightened:

@@ -219,6 +219,13 @@ class Settings(BaseModel):
     max_sessions: int | None = Field(
         default=None, ge=1, le=1000, description="Linked sessions that one worker holds; by its memory if not set."
     )
+    max_waiting: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Onboardings that wait for a place at once, for all workers together; ten for each of their places, and"
+        " 100 at least, if not set.",
+    )
     max_sockets: int = Field(
         default=5000,
         ge=10,

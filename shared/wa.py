@@ -67,6 +67,7 @@ _OF_THE_SERVICE: dict[str, str] = {
     "subject_of": keys.subject(SessionId("")),
     "receiver_of": keys.receiver(SessionId("")),
     "alive_of": keys.alive(WorkerId("")),
+    "report_of": keys.worker(WorkerId("")),
     "held_by": keys.held(WorkerId("")),
     "taken_from": keys.taken(WorkerId("")),
     "lease_of": keys.lease(SessionId("")),

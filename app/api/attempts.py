@@ -25,6 +25,7 @@ _KINDS: dict[FailureCode, Kind] = {
     FailureCode.INVALID_PHONE: problems.NOT_A_PHONE,
     FailureCode.COOL_DOWN: problems.COOLING_DOWN,
     FailureCode.PAUSED: problems.PAUSED,
+    FailureCode.NO_ROOM: problems.NO_ROOM,
 }
 
 
@@ -48,6 +49,7 @@ class Attempts:
             problems.REFUSED,
             problems.COOLING_DOWN,
             problems.PAUSED,
+            problems.NO_ROOM,
         ),
         body=NewAttempt,
         headers=(IDEMPOTENCY_KEY,),

@@ -118,6 +118,13 @@ COOLING_DOWN = Kind(
     retry=600,
 )
 PAUSED = Kind(503, "paused", "Onboarding is paused", "An operator has paused onboarding; try again later.", retry=60)
+NO_ROOM = Kind(
+    503,
+    "no-room",
+    "Too many wait",
+    "More onboardings wait for a place than can be served in time (`MAX_WAITING`); try again after `Retry-After` seconds.",
+    retry=60,
+)
 TOO_LARGE = Kind(413, "too-large", "Too large", f"The body may have {MAX_BODY_BYTES} bytes.")
 NOT_UNDERSTOOD = Kind(422, "not-understood", "Not understood", "`field` names what is at fault, and `detail` says why.")
 KEY_REUSED = Kind(

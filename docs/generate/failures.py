@@ -29,7 +29,8 @@ MEANING: dict[FailureCode, str] = {
     FailureCode.CONNECTION_FAILED: "WhatsApp could not be reached, or the connection broke.",
     FailureCode.WORKER_LOST: "The worker with the attempt died, and no other could take it over in time.",
     FailureCode.PAUSED: "An operator's switch has paused onboarding.",
-    FailureCode.NO_ROOM: "Every worker holds as many sessions as it may (`MAX_SESSIONS`). Told before the scan.",
+    FailureCode.NO_ROOM: "Every worker holds as many sessions as it may (`MAX_SESSIONS`), or so many people wait for a place "
+    "that one more would wait in vain (`MAX_WAITING`). Told before the scan.",
     FailureCode.LINK_SPENT: "The link was used up or revoked, or its time is over. A phone that agreed meanwhile is "
     "logged out again.",
     FailureCode.FORBIDDEN: "The link does not allow this.",

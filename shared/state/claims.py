@@ -28,6 +28,9 @@ QUEUE_WAIT_MS = 5 * keys.MINUTE
 MOST_STARTS = 10
 """Attempts that one session may ask for within `keys.STARTS_TTL`: each costs a process and a connection to WhatsApp.
 Attempts that begin anew by themselves do not count."""
+WAITING_EACH, LEAST_WAITING = 10, 100
+"""Onboardings that may wait for each place of the living workers, and in any case. A place serves no more than one in half
+a minute, so whoever came after these would wait in vain."""
 SPENT, REVOKED = "spent", "revoked"
 """Values of `wa:link:<id>`."""
 
@@ -40,6 +43,7 @@ class Outcome(StrEnum):
     DIFFERS = "differs"  # one runs already, for another phone
     LINKED = "linked"  # there is nothing to do
     LIMITED = "limited"  # too many were started lately
+    CROWDED = "crowded"  # too many wait for a place
     REFUSED = "refused"  # by the link's standing, or a switch
 
 
@@ -66,8 +70,8 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """The outcome, the attempt that runs now (0: none), and its owner when there is one; of `limited`, the moment from
-    which an attempt may start (ms since the epoch). `tightened`: the attempt expects the link's phone from now on."""
+    """The outcome, the attempt that runs now (0: none), and its owner when there is one; of `limited` and `crowded`,
+    the moment from which an attempt may start (ms since the epoch). `tightened`: the attempt expects the link's phone from now on."""
 
     outcome: Outcome
     attempt: int
@@ -99,9 +103,13 @@ def queued(method: Method, event: str, *counters: str) -> Change:
 class Claims:
     """The scripts over one Redis."""
 
-    def __init__(self, redis: Redis, news: News | None = None) -> None:
+    def __init__(self, redis: Redis, news: News | None = None, *, most_waiting: int | None = None) -> None:
+        """`most_waiting`: onboardings that may wait for a place; if None, as many as the workers can serve in time."""
         self._news = news or News()
         self._redis = redis
+        self._crowd = {"wait": QUEUE_WAIT_MS, "each": WAITING_EACH, "least": LEAST_WAITING}
+        if most_waiting is not None:
+            self._crowd["most"] = most_waiting
         self._wa = Wa(redis)
 
     async def request(
@@ -126,6 +134,7 @@ class Claims:
             job=link_job(session),
             most_starts=MOST_STARTS,
             starts_ms=keys.STARTS_TTL,
+            crowd=self._crowd,
         )
         outcome, retry_at = Outcome(said["outcome"]), said.get("retry_at")
         return Requested(

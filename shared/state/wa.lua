@@ -390,6 +390,19 @@ local function refusal(body)
   end
 end
 
+-- True if as many people wait for a place as there may: `crowd.most`, or without it `crowd.each` for each place of the
+-- living workers, and `crowd.least`. Who has waited longer than `crowd.wait` ms waits no more, even if his job does.
+local function is_crowded(crowd)
+  local waiting = call('ZCOUNT', key.queue, whole(now_ms() - crowd.wait), '+inf')
+  local most = crowd.most or crowd.least
+  if waiting < most or crowd.most then return waiting >= most end
+  local places = 0
+  for _, worker in ipairs(call('ZRANGE', key.workers, 0, -1)) do
+    if lives(worker) then places = places + (digits(call('HGET', key.report_of .. worker, 'maxAttempts')) or 0) end
+  end
+  return waiting >= math.max(most, places * crowd.each)
+end
+
 -- Of any number of requests one begins an attempt, with its job; the others join it, and may bring a phone.
 function script.request()
   local number, _, body = present()
@@ -403,6 +416,7 @@ function script.request()
     if lapses(key.starts) and (digits(call('GET', key.starts)) or 0) >= arg.most_starts then
       return { outcome = 'limited', attempt = 0, retry_at = now_ms() + call('PTTL', key.starts) }
     end
+    if is_crowded(arg.crowd) then return { outcome = 'crowded', attempt = 0, retry_at = now_ms() + facts.minute } end
     return begin_attempt()
   end
   local joined, phone = { outcome = 'joined', attempt = attempt, owner = owner_of_session() }, arg.subject.phone

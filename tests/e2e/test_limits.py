@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300
 WORKERS = 2
 SESSIONS, ATTEMPTS = 2, 1  # of each worker
 SOCKETS = 40
+WAITING = 4
 TIMES = 4
 HELD, AT_ONCE = WORKERS * SESSIONS, WORKERS * ATTEMPTS
 POST = {"to": "+79161234567"}
@@ -35,7 +36,9 @@ class Gauge:
         self._stack = stack
         self.company = ""
         """Whose outbox it looks at."""
-        self.most = {"attempts": 0, "sessions": 0, "texts": 0}
+        self.most = {"attempts": 0, "sessions": 0, "texts": 0, "waiting": 0}
+        self.turned_away = 0
+        """Clicks that were refused since too many waited."""
 
     async def watch(self) -> None:
         """Look until cancelled."""
@@ -45,6 +48,7 @@ class Gauge:
             paired = [one for one in there if one["phone"]]
             self._note("attempts", len(there) - len(paired))
             self._note("sessions", len(paired))
+            self._note("waiting", await self._stack.redis.zcard(keys.QUEUE_LINKING))
             self._note("texts", await self._stack.redis.llen(outbox))
             await asyncio.sleep(0.05)  # between two looks
 
@@ -52,13 +56,25 @@ class Gauge:
         self.most[name] = max(self.most[name], number)
 
 
-async def onboard(stack: Stack, company: str) -> tuple[str, bool]:
-    """How it ended for one owner, and whether a QR was shown."""
+def _is_news(message: dict[str, Any]) -> bool:
+    seen = message.get("snapshot", {})
+    return "error" in message or "qr" in seen or seen.get("state") in {"linked", "failed"}
+
+
+async def onboard(stack: Stack, company: str, gauge: Gauge) -> tuple[str, bool]:
+    """How it ended for one owner, and whether a QR was shown. Who is turned away comes again."""
     number, shown = new_number(), False
     async with stack.socket(await stack.link(company)) as socket:
         await socket.send("request-qr")
         while True:
-            seen = await socket.snapshot(lambda s: "qr" in s or s["state"] in {"linked", "failed"}, seconds=120)
+            message = await socket.until(_is_news, seconds=120)
+            if "error" in message:
+                assert (message["error"]["code"], message["error"]["retryAt"] > 0) == ("no-room", True)
+                gauge.turned_away += 1
+                await asyncio.sleep(0.2)  # an owner comes back no sooner
+                await socket.send("request-qr")
+                continue
+            seen = message["snapshot"]
             if seen["state"] != "awaiting_phone":
                 return (seen.get("failure") or {}).get("code", seen["state"]), shown
             if not shown:
@@ -69,7 +85,12 @@ async def onboard(stack: Stack, company: str) -> tuple[str, bool]:
 async def test_every_limit_holds_under_four_times_the_load(
     emulator: Emulator, own_redis: LocalRedis, folder: Path
 ) -> None:
-    limits = {"MAX_SESSIONS": str(SESSIONS), "MAX_ATTEMPTS": str(ATTEMPTS), "MAX_SOCKETS": str(SOCKETS)}
+    limits = {
+        "MAX_SESSIONS": str(SESSIONS),
+        "MAX_ATTEMPTS": str(ATTEMPTS),
+        "MAX_SOCKETS": str(SOCKETS),
+        "MAX_WAITING": str(WAITING),
+    }
     async with (
         Receiver.running() as receiver,
         Stack.running(
@@ -91,11 +112,13 @@ async def test_every_limit_holds_under_four_times_the_load(
             watching.cancel()
             await asyncio.wait([watching])
         assert 0 < gauge.most.pop("attempts") <= AT_ONCE  # they are short: a look may miss two at once
+        assert 0 < gauge.most.pop("waiting") <= WAITING
+        assert gauge.turned_away > 0
         assert gauge.most == {"sessions": HELD, "texts": MOST_WAITING}
 
 
 async def _overload(stack: Stack, receiver: Receiver, gauge: Gauge) -> None:
-    owners = [onboard(stack, f"salon-{number}") for number in range(TIMES * HELD)]
+    owners = [onboard(stack, f"salon-{number}", gauge) for number in range(TIMES * HELD)]
     ends = await asyncio.gather(*owners)
     linked = [f"salon-{number}" for number, (end, _) in enumerate(ends) if end == "linked"]
     assert len(linked) == HELD

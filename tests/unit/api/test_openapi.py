@@ -30,7 +30,7 @@ from shared.core.protocol import Snapshot
 from shared.core.signing import new_secret
 from shared.jobs.queue import client, link_job_id
 from shared.state import outbox as outbox_module
-from shared.state.claims import MOST_STARTS
+from shared.state.claims import LEAST_WAITING, MOST_STARTS
 from shared.state.contacts import Contact, Contacts
 from shared.state.deliveries import Deliveries
 from shared.state.events import News
@@ -246,6 +246,12 @@ async def while_paused(service, operation):
     return await as_it_is(service, operation)
 
 
+async def in_a_crowd(service, operation):
+    waiting = {f"link:company_{number}:1": now_ms() for number in range(LEAST_WAITING)}
+    await service.redis.zadd(keys.QUEUE_LINKING, waiting)
+    return await as_it_is(service, operation)
+
+
 async def as_it_is(service, operation):
     return await service(operation, **given(operation))
 
@@ -298,6 +304,7 @@ WAYS = {
     problems.REFUSED: while_a_code_for_another_phone_runs,
     problems.COOLING_DOWN: after_many_attempts,
     problems.PAUSED: while_paused,
+    problems.NO_ROOM: in_a_crowd,
     problems.BUG: with_a_bug,
     problems.AWAY: over_no_redis,
 }
@@ -373,7 +380,7 @@ def test_problem_types_do_not_change_with_their_texts():
         f"/problems/{name}"
         for name in (
             "no-such-message", "whatsapp-did-not-answer", "not-allowed", "not-in-scope", "too-many-wrong-keys", "no-such-company", "no-such-link", "not-linked", "too-large", "not-understood",
-            "no-receiver", "no-such-event", "too-many-streams", "already-linked", "refused", "cool-down", "paused", "not-a-phone-number", "key-reused", "outbox-full", "our-fault", "redis-is-away",
+            "no-receiver", "no-such-event", "too-many-streams", "already-linked", "refused", "cool-down", "paused", "no-room", "not-a-phone-number", "key-reused", "outbox-full", "our-fault", "redis-is-away",
         )
     }  # fmt: skip
 

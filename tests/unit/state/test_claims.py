@@ -12,7 +12,17 @@ from shared.core.failures import FailureCode
 from shared.core.lifecycle import CANCELLABLE, DEVICE, RUNNING, State
 from shared.core.protocol import Method
 from shared.jobs.queue import enqueue, link_job_id
-from shared.state.claims import MOST_STARTS, Cancelled, Outcome, Subject, queued
+from shared.state.claims import (
+    LEAST_WAITING,
+    MOST_STARTS,
+    QUEUE_WAIT_MS,
+    WAITING_EACH,
+    Cancelled,
+    Claims,
+    Outcome,
+    Subject,
+    queued,
+)
 from shared.state.rescue import SWEEP_GRACE_MS, lost_worker
 from shared.telemetry.metrics import Counter, field
 from tests.unit.world import ONE, OTHER, OTHER_PHONE, PHONE, SESSION, Ear, change
@@ -48,6 +58,49 @@ async def test_an_attempt_comes_into_being_together_with_its_job_which_is_as_any
     await redis.delete(f"{job_key_prefix}{link_job_id(SESSION, attempt)}", keys.QUEUE_LINKING)
     await enqueue(redis, keys.QUEUE_LINKING, "link", SESSION, attempt, job_id=link_job_id(SESSION, attempt))
     assert made == await job_of(redis, attempt) == ({"t": None, "f": "link", "a": [SESSION, attempt], "k": {}}, True)
+
+
+async def outcomes(claims, sessions):
+    asked = (claims.request(f"company_{one}", Subject("L", 0), queued(Method.QR, "asked")) for one in sessions)
+    return [one.outcome for one in await asyncio.gather(*asked)]
+
+
+async def test_of_four_times_as_many_as_may_wait_for_a_place_the_others_are_refused(redis):
+    claims = Claims(redis, most_waiting=5)
+    said = await outcomes(claims, range(20))
+    assert (said.count(Outcome.STARTED), said.count(Outcome.CROWDED)) == (5, 15)
+    assert await redis.zcard(keys.QUEUE_LINKING) == await redis.zcard(keys.CLAIMS) == 5, "nothing is left of the others"
+    waits = [one for one, word in enumerate(said) if word is Outcome.STARTED]
+    assert await outcomes(claims, waits) == [Outcome.JOINED] * 5, "who waits may click again"
+    await redis.zpopmin(keys.QUEUE_LINKING)  # a worker begins with it
+    assert sorted(await outcomes(claims, ["late", "later"])) == [Outcome.CROWDED, Outcome.STARTED]
+
+
+async def test_who_is_refused_in_a_crowd_hears_when_to_come_again(redis):
+    claims = Claims(redis, most_waiting=1)
+    await outcomes(claims, "a")
+    asked = await claims.request(SESSION, Subject("L", 0), queued(Method.QR, "asked"))
+    assert 0 < asked.retry_at - now_ms() <= keys.MINUTE
+    assert not await redis.exists(keys.snapshot(SESSION), keys.claim(SESSION), keys.subject(SESSION))
+
+
+async def wait_in_the_queue(redis, number, at):
+    await redis.zadd(keys.QUEUE_LINKING, {f"link:company_before-{one}:1": at for one in range(number)})
+
+
+async def test_as_many_may_wait_as_the_living_workers_can_serve_in_time(redis, world):
+    await world.leases.acquire(SESSION, ONE)  # it lives
+    await redis.hset(keys.worker(ONE), "maxAttempts", 12)
+    await redis.hset(keys.worker(OTHER), "maxAttempts", 50)
+    await redis.zadd(keys.WORKERS, {OTHER: 0})  # it has died
+    await wait_in_the_queue(redis, 12 * WAITING_EACH - 1, now_ms())
+    assert await outcomes(Claims(redis), ["a", "b"]) == [Outcome.STARTED, Outcome.CROWDED]
+
+
+async def test_without_a_worker_some_may_wait_and_those_whose_wait_is_over_count_no_more(redis):
+    await wait_in_the_queue(redis, 5 * LEAST_WAITING, now_ms() - QUEUE_WAIT_MS - 1)
+    assert await outcomes(Claims(redis), range(LEAST_WAITING)) == [Outcome.STARTED] * LEAST_WAITING
+    assert await outcomes(Claims(redis), "z") == [Outcome.CROWDED]
 
 
 async def test_an_attempt_that_starts_is_counted_once(world):
