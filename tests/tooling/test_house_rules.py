@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from shared import phone
+from shared.core import phone as numbers
+from workers import store_dsn
+from workers.store.postgres.dsn import server_of
+
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("app", "shared", "workers")
 
@@ -84,6 +89,11 @@ def test_no_two_classes_of_the_product_share_a_name():
             homes[name].append(path.relative_to(ROOT).as_posix())
     assert len(homes) > 100
     assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
+
+
+def test_programs_beside_the_service_find_its_readers_where_they_have_always_been():
+    assert (phone.parse, phone.same_account) == (numbers.parse, numbers.same_account)
+    assert store_dsn.server_of is server_of
 
 
 def test_nothing_is_committed_that_is_made_here():
