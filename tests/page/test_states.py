@@ -62,7 +62,7 @@ LOOK_AT_ALL = """async ([locales, names]) => {
     return faults;
 }"""
 
-#: Texts that are wider or taller than their box, targets that a thumb misses, a page that scrolls sideways.
+#: Texts that are wider or taller than their box, a choice that is cut, targets that a thumb misses, a page that scrolls sideways.
 MEASURE = """() => {
     const found = [];
     const seen = (node) => node.checkVisibility({visibilityProperty: true}) && !node.closest(".unseen");
@@ -79,6 +79,10 @@ MEASURE = """() => {
         if (!seen(node) || node.type === "radio") continue;
         const {width, height} = node.getBoundingClientRect();
         if (width < 43.9 || height < 43.9) found.push(`small: ${width}×${height} ${node.outerHTML.slice(0, 120)}`);
+        if (node.tagName !== "SELECT") continue;
+        node.style.maxWidth = "none";
+        if (node.getBoundingClientRect().width > width + 1) found.push(`cut: ${node.selectedOptions[0].textContent}`);
+        node.style.maxWidth = "";
     }
     return found;
 }"""
