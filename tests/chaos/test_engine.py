@@ -11,6 +11,7 @@ import pytest_asyncio
 from app.local.redis import LocalRedis
 from emulator.client import Emulator
 from tests.chaos.invariants import Watch, all_quiet
+from tests.e2e.processes import signal_all
 from tests.e2e.stack import Stack, new_number
 from tests.recovery import Recovery
 
@@ -86,8 +87,7 @@ async def test_sigterm_to_everything_below_the_worker_changes_nothing(one: Stack
         await socket.send("request-qr")
         shown = await socket.snapshot(lambda s: "qr" in s)
         before = await one.emulator.now()
-        for child in psutil.Process(one.worker.pid).children(recursive=True):
-            child.terminate()
+        signal_all(psutil.Process(one.worker.pid).children(recursive=True), signal.SIGTERM)
         assert await one.emulator.phone(new_number()).scan(shown["qr"]["text"]) == "confirmed"
         linked = await socket.state("linked")
         assert linked["attempt"] == shown["attempt"]

@@ -25,7 +25,7 @@ from websockets import ConnectionClosed
 from app.local.redis import LocalRedis
 from emulator.client import Emulator
 from tests.chaos.invariants import Watch, all_quiet
-from tests.e2e.processes import Service
+from tests.e2e.processes import Service, signal_all
 from tests.e2e.stack import Socket, Stack, new_number
 
 ONBOARDINGS = int(os.environ.get("SOAK", "48"))
@@ -154,11 +154,8 @@ class Mischief:
 
     async def _kill_linker_or_holder(self) -> None:
         worker = self._rng.choice(self._stack.workers)
-        below = [child for child in worker.children() if child.ppid() != worker.pid]
-        if below:
-            victim = self._rng.choice(below)
-            if psutil.pid_exists(victim.pid):
-                victim.send_signal(signal.SIGKILL)
+        if below := worker.engines():
+            signal_all([self._rng.choice(below)], signal.SIGKILL)
 
     async def _cut_redis(self) -> None:
         await self._stack.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")

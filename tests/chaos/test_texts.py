@@ -37,7 +37,11 @@ async def receiver() -> AsyncIterator[Receiver]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def pair(emulator: Emulator, own_redis: LocalRedis, folder: Path, receiver: Receiver) -> AsyncIterator[Stack]:
     """A web and two workers that tell the receiver; WhatsApp is 20 ms away. Their holders wear out at SIGUSR1."""
-    hooks = {"WEBHOOK_URL": receiver.url, "WEBHOOK_SECRET": "the integrator's own secret", "MAX_RATE": "0"}
+    hooks: dict[str, Any] = {
+        "WEBHOOK_URL": receiver.url,
+        "WEBHOOK_SECRET": "the integrator's own secret",
+        "MAX_RATE": "0",
+    }
     async with Stack.running(emulator, own_redis.url, folder, workers=0, **hooks) as stack:
         for _ in range(2):
             worker = await Service.start("tests.chaos.worn", stack.environment, until="worker.started")

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 from websockets import ConnectionClosed
 
@@ -29,7 +28,7 @@ from shared.jobs.queue import client, enqueue
 from tests.chaos.invariants import all_quiet
 from tests.chaos.servers import Name, Server, server
 from tests.chaos.test_clocks import FAKETIME, shifted
-from tests.e2e.processes import Service
+from tests.e2e.processes import Service, signal_all
 from tests.e2e.stack import Stack, new_number
 from tests.receiver import Receiver
 from tests.waiting import until
@@ -157,11 +156,8 @@ class Walk:
         victim.process.send_signal(signal.SIGCONT)
 
     async def _kill_engine(self) -> None:
-        worker = self._rng.choice(self._stack.workers)
-        below = [child for child in worker.children() if child.ppid() != worker.pid]
-        if below:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                self._rng.choice(below).kill()
+        if below := self._rng.choice(self._stack.workers).engines():
+            signal_all([self._rng.choice(below)], signal.SIGKILL)
 
     async def _cut_whatsapp(self) -> None:
         await self._stack.emulator.cut(tag=self._stack.tag)
@@ -324,7 +320,11 @@ async def test_whatever_happens_what_is_told_is_so(emulator: Emulator, folder: P
     with contextlib.ExitStack() as servers:
         redis = servers.enter_context(server("--appendonly", "yes"))
         async with Receiver.running() as receiver:
-            hooks = {"WEBHOOK_URL": receiver.url, "WEBHOOK_SECRET": "the integrator's own secret", "MAX_RATE": "0"}
+            hooks: dict[str, Any] = {
+                "WEBHOOK_URL": receiver.url,
+                "WEBHOOK_SECRET": "the integrator's own secret",
+                "MAX_RATE": "0",
+            }
             async with (
                 Stack.running(emulator, redis.url, folder / "one", workers=0, **hooks) as stack,
                 Stack.running(emulator, redis.url, folder / "two", workers=0, NAMESPACE=NEIGHBOURS) as neighbour,

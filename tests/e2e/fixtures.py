@@ -121,5 +121,5 @@ async def own(
 ) -> AsyncIterator[Stack]:
     """A service of this test alone, over either store."""
     more: dict[str, Any] = {"DATABASE_URL": database.url(await database.database())} if database else {}
-    async with Stack.running(emulator, own_redis.url, folder, **more) as stack:
+    async with Stack.running(emulator, own_redis.url, folder, quiet=True, **more) as stack:
         yield stack

@@ -1,11 +1,13 @@
 """Our own processes, started for a test as the Procfile starts them; their log lines are the events to wait for."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import sys
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -90,15 +92,15 @@ class Service:
     def children(self) -> list[psutil.Process]:
         """Every process below it that works for it: not the one that speaks for it once it is dead."""
         below = psutil.Process(self.pid).children(recursive=True)
-        return [one for one in below if "workers.lastwill" not in _words(one)]
+        return [one for one in below if "workers.lastwill" not in words(one)]
+
+    def engines(self) -> list[psutil.Process]:
+        """The children of its zygote: linkers, spares and holders."""
+        return [one for one in self.children() if parent(one) != self.pid]
 
     def zygote(self) -> psutil.Process:
         """The parent of its engine processes."""
-        return next(one for one in self.children() if one.ppid() == self.pid and ZYGOTE in _words(one))
-
-    def linkers(self) -> int:
-        """Engine processes below the worker: the zygote's children (linkers, spares and holders)."""
-        return len(self.children())
+        return next(one for one in self.children() if parent(one) == self.pid and ZYGOTE in words(one))
 
     async def kill(self) -> None:
         """`kill -9`."""
@@ -124,8 +126,43 @@ class Service:
         return code
 
 
-def _words(process: psutil.Process) -> list[str]:
+def words(process: psutil.Process) -> list[str]:
+    """Its command line; of one that has just ended, nothing."""
     try:
         return process.cmdline()
-    except psutil.Error:  # gone meanwhile
+    except psutil.Error:
         return []
+
+
+def program(process: psutil.Process) -> str:
+    """The name of its program; of one that has just ended, nothing."""
+    try:
+        return str(process.name())
+    except psutil.Error:
+        return ""
+
+
+def parent(process: psutil.Process) -> int | None:
+    """The process above it; of one that has just ended, None."""
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return None
+
+
+def living(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those that have not ended; one that nobody has waited for yet has ended."""
+
+    def lives(one: psutil.Process) -> bool:
+        with contextlib.suppress(psutil.Error):
+            return bool(one.is_running() and one.status() != psutil.STATUS_ZOMBIE)
+        return False
+
+    return [one for one in processes if lives(one)]
+
+
+def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    """Signal each; one that has ended meanwhile, as with its parent, is passed over."""
+    for one in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.send_signal(number)

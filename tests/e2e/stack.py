@@ -127,11 +127,15 @@ class Stack:
         *,
         workers: int = 1,
         redis: str | None = None,
+        quiet: bool = False,
         **environment: str,
     ) -> AsyncIterator["Stack"]:
-        """A stack that serves; stopped, and seen to stop, with the block."""
+        """A stack that serves; stopped, and seen to stop, with the block. If `quiet`, nothing happens to its accounts by
+        itself (emulator/life.py): for tests that count what comes."""
         stack = cls(emulator, redis_url, folder, redis=redis)
         stack.environment |= environment
+        if quiet:
+            await emulator.settings(stack.tag, life=0)
         try:
             await stack.start_web()
             for _ in range(workers):
@@ -159,6 +163,15 @@ class Stack:
         worker = await Service.start("workers.main", self.environment | environment, *below, until="worker.started")
         self.workers.append(worker)
         return worker
+
+    async def resume(self, *below: str) -> None:
+        """Have every session held by fresh workers, as many as before, each maybe `below` another command. A session that
+        was linked a moment ago moves to another process after 40 s; one that was resumed stays where it is."""
+        workers, self.workers = self.workers, []
+        for worker in workers:
+            await worker.stop()
+        for _ in workers:
+            await self.start_worker(*below)
 
     @property
     def worker(self) -> Service:

@@ -97,7 +97,7 @@ async def test_first_messages_after_prekeys_that_were_lost(
     emulator: Emulator, own_redis: LocalRedis, folder: Path, place: Path
 ) -> None:
     """Prekeys were used up and uploaded anew after the backup: the line of the table of docs/deploy.md."""
-    async with Stack.running(emulator, own_redis.url, folder) as stack:
+    async with Stack.running(emulator, own_redis.url, folder, quiet=True) as stack:
         link, number = await stack.linked(company="fresh")
         await stack.worker.said("session.logged-in", session=link["session"])
         assert (await command(stack, "backup", str(place / "a.age"), key=PUBLIC))[0] == 0

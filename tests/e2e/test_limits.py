@@ -85,7 +85,7 @@ async def onboard(stack: Stack, company: str, gauge: Gauge) -> tuple[str, bool]:
 async def test_every_limit_holds_under_four_times_the_load(
     emulator: Emulator, own_redis: LocalRedis, folder: Path
 ) -> None:
-    limits = {
+    limits: dict[str, Any] = {
         "MAX_SESSIONS": str(SESSIONS),
         "MAX_ATTEMPTS": str(ATTEMPTS),
         "MAX_SOCKETS": str(SOCKETS),

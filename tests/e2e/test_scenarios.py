@@ -14,16 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 import pytest_asyncio
 
 from app.local import redis as local_redis
 from emulator.client import Emulator
 from tests.e2e.acting import Actor, Outcome
+from tests.e2e.processes import Service, living
 from tests.e2e.stack import Stack
 from tests.operators.sink import Event, Sink
 from tests.scenarios import SCENARIOS, Play, Scenario
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -210,7 +211,10 @@ async def test_no_linker_is_left(season: Season) -> None:
     """What remains of a worker's processes: the zygote, its spare linker, and a holder each for the fresh and the settled."""
     for stack in season.stacks.values():
         for service in stack.workers:
-            started = {line["holder"] for line in service.lines if line["event"] == "holder.started"}
-            alive = {child.pid for child in service.children() if child.status() != psutil.STATUS_ZOMBIE}
-            assert len(alive - started) <= 2, alive - started
-            assert len(alive & started) <= 2, alive & started
+            await until(lambda service=service: _is_at_rest(service))
+
+
+def _is_at_rest(service: Service) -> bool:
+    started = {line["holder"] for line in service.lines if line["event"] == "holder.started"}
+    alive = {child.pid for child in living(service.children())}
+    return len(alive - started) <= 2 and len(alive & started) <= 2

@@ -9,7 +9,6 @@ import random
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from app.local.redis import LocalRedis
@@ -17,6 +16,7 @@ from emulator.client import Emulator
 from emulator.faults import Fault
 from shared.core.lifecycle import RUNNING, State
 from tests.e2e.acting import Actor
+from tests.e2e.processes import living
 from tests.e2e.stack import Stack
 from tests.scenarios import Arm, Play, Scenario
 from tests.waiting import until
@@ -104,10 +104,6 @@ async def _ended(actor: Actor) -> dict[str, Any] | None:
     return None if State(body["state"]) in RUNNING else body
 
 
-def _living(stack: Stack) -> list[psutil.Process]:
-    return [child for child in stack.worker.children() if child.status() != psutil.STATUS_ZOMBIE]
-
-
 async def test_every_course_ends_and_leaves_no_linker(emulator: Emulator, own_redis: LocalRedis, folder: Path) -> None:
     places = asyncio.Semaphore(AT_ONCE)
     async with Stack.running(emulator, own_redis.url, folder, MAX_ATTEMPTS="60") as stack:
@@ -119,6 +115,6 @@ async def test_every_course_ends_and_leaves_no_linker(emulator: Emulator, own_re
         wrong = await asyncio.gather(*(play(number) for number in range(COURSES)))
         assert [one for one in wrong if one] == []
         # An ending is told before its linker is killed.
-        await until(lambda: len(_living(stack)) <= 3, seconds=5)  # the zygote, its spare linker and a holder
+        await until(lambda: len(living(stack.worker.children())) <= 3)  # the zygote, its spare linker and a holder
         crashed = [line for line in stack.worker.lines if line["event"] == "operation.crashed"]
         assert crashed == []

@@ -36,6 +36,7 @@ async def told(emulator: Emulator, own_redis: LocalRedis, folder: Path, receiver
         emulator,
         own_redis.url,
         folder,
+        quiet=True,
         WEBHOOK_URL=receiver.url,
         WEBHOOK_SECRET="the integrator's own secret",
         WEBHOOK_EVENTS=EVENTS,

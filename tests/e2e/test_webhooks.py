@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -30,7 +31,8 @@ async def receiver() -> AsyncIterator[Receiver]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def told(emulator: Emulator, own_redis: LocalRedis, folder: Path, receiver: Receiver) -> AsyncIterator[Stack]:
     """A service that tells the receiver."""
-    async with Stack.running(emulator, own_redis.url, folder, WEBHOOK_URL=receiver.url, WEBHOOK_SECRET=SECRET) as stack:
+    hooks: dict[str, Any] = {"WEBHOOK_URL": receiver.url, "WEBHOOK_SECRET": SECRET}
+    async with Stack.running(emulator, own_redis.url, folder, quiet=True, **hooks) as stack:
         yield stack
 
 

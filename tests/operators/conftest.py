@@ -81,7 +81,7 @@ async def sink() -> AsyncIterator[Sink]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def own(emulator: Any, own_redis: Any, folder: Path) -> AsyncIterator[Stack]:
     """A service of this test alone, with counters at zero."""
-    async with Stack.running(emulator, own_redis.url, folder) as stack:
+    async with Stack.running(emulator, own_redis.url, folder, quiet=True) as stack:
         yield stack
 
 

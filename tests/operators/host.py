@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from app.local.redis import find_binary, free_port
-from tests.e2e.processes import Service
+from tests.e2e.processes import Service, signal_all
 from workers.report import memory_bytes, processes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,8 +81,8 @@ class Dyno:
         """SIGTERM to every process, as the host does once a day; the exit code and the seconds it took."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        for one in [*psutil.Process(self.service.pid).children(recursive=True), psutil.Process(self.service.pid)]:
-            one.send_signal(signal.SIGTERM)
+        process = psutil.Process(self.service.pid)
+        signal_all([*process.children(recursive=True), process], signal.SIGTERM)
         async with asyncio.timeout(STOP_SECONDS):
             code = await self.service.ended()
         self._ended.set()

@@ -6,6 +6,7 @@ import shutil
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -145,7 +146,8 @@ async def test_4_postgres_has_no_connections_left(emulator: Emulator, own_redis:
         await server.query("CREATE ROLE reports LOGIN PASSWORD 'reports'")
         url = server.url(name)
         folder.chmod(0o711)  # the service's PgBouncer, which is not root, has its socket below
-        async with Stack.running(emulator, own_redis.url, folder, DATABASE_URL=url, DATABASE_POOL="2") as stack:
+        pool: dict[str, Any] = {"DATABASE_URL": url, "DATABASE_POOL": "2"}
+        async with Stack.running(emulator, own_redis.url, folder, quiet=True, **pool) as stack:
             day = Day(stack)
             await day.linked("aurora", "+79160000002")
             await day.until_ready(ready=True)
@@ -215,7 +217,7 @@ async def test_6_whatsapp_refuses_our_version(own: Stack) -> None:
     await day.linked("aurora", "+79160000002")
     for fault in ("web-page-refused", "web-script-refused"):
         await own.emulator.arm(fault, tag=own.tag, times=None)
-    await own.emulator.settings(own.tag, minimum_revision=1_052_000_000)
+    await own.emulator.settings(own.tag, life=0, minimum_revision=1_052_000_000)
     await own.emulator.cut(tag=own.tag)
     await until(lambda: _client(own, b"refused"), seconds=60)
     await day.play("### 6a. What is seen")

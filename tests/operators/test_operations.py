@@ -24,7 +24,7 @@ async def test_every_line_of_the_operations_page_says_what_stands_there(
     if shutil.which("redis-cli") is None:
         pytest.skip("NO redis-cli on this machine: install redis-tools")
     page = Document(ROOT / "docs" / "operations.md")
-    async with Stack.running(emulator, own_redis.url, folder, MAX_ATTEMPTS="1") as stack:
+    async with Stack.running(emulator, own_redis.url, folder, quiet=True, MAX_ATTEMPTS="1") as stack:
         aurora = await stack.link("aurora")
         async with stack.socket(aurora) as socket:
             await socket.send("request-qr")

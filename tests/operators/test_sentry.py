@@ -39,6 +39,7 @@ async def told(emulator: Emulator, own_redis: LocalRedis, folder: Path, heard: S
         emulator,
         own_redis.url,
         folder,
+        quiet=True,
         SENTRY_DSN=heard.dsn,
         PYTHONPATH=str(BROKEN),
         WA_BROKEN_NEXT_HOOK=str(HOOK_DIRECTORY / "sitecustomize.py"),

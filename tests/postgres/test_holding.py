@@ -12,6 +12,7 @@ import pytest
 from bench.postgres import Postgres
 from shared.core.ids import SessionId
 from tests import waiting
+from tests.e2e.processes import program
 from tests.engine.steps import Linked, Steps, until
 from tests.postgres.conftest import AT, POOL, count_rows
 from workers.engine.processes import Holder
@@ -214,7 +215,7 @@ async def test_a_killed_pgbouncer_is_started_anew(steps, store):
 
 
 def bouncers() -> list[int]:
-    return [one.pid for one in psutil.Process().children() if one.name() == "pgbouncer"]
+    return [one.pid for one in psutil.Process().children() if program(one) == "pgbouncer"]
 
 
 @pytest.mark.slow

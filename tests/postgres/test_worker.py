@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.processes import ROOT, Service
+from tests.e2e.processes import ROOT, Service, program, signal_all, words
 from tests.e2e.stack import Stack
 from tests.postgres.conftest import POOL
 from tests.waiting import until
@@ -42,7 +43,7 @@ async def test_a_session_moves_to_a_worker_on_another_host(stack, emulator, post
 
 
 async def test_pgbouncer_goes_with_its_worker_even_with_a_killed_one(stack):
-    [own] = [one for one in stack.worker.children() if one.name() == "pgbouncer"]
+    [own] = [one for one in stack.worker.children() if program(one) == "pgbouncer"]
     # Its password is nowhere: not on its command line, not in its environment, not in a file that it has open.
     assert "p%40ss" not in " ".join(own.cmdline())
     assert all("pgbouncer.ini" not in file.path for file in own.open_files())
@@ -63,7 +64,7 @@ async def test_a_session_waits_for_postgres_and_is_then_held(stack, emulator, po
     await asyncio.to_thread(postgres.stop)
     starting = asyncio.create_task(stack.start_worker())
     holders = psutil.Process()
-    await until(lambda: any("workers.main" in one.cmdline() for one in holders.children()))
+    await until(lambda: any("workers.main" in words(one) for one in holders.children()))
     await asyncio.to_thread(postgres.start)
     worker = await starting
     await worker.said("store.opened")
@@ -77,9 +78,7 @@ async def test_when_holders_die_while_postgres_is_away_sessions_come_back_with_i
         await emulator.wait_for("device.connected", phone=number.lstrip("+"))
     await asyncio.to_thread(postgres.stop)
     before = await emulator.now()
-    for one in stack.worker.children():
-        if one.name() != "pgbouncer" and one.ppid() != stack.worker.pid:
-            one.kill()
+    signal_all(stack.worker.engines(), signal.SIGKILL)
     await stack.worker.said("store.away", seconds=30)
     await asyncio.to_thread(postgres.start)
     await stack.worker.said("store.back", seconds=60)

@@ -15,6 +15,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from app.cli.__main__ import main as operators_command
+from tests.e2e.processes import signal_all
 from tests.operators.transcript import masked, steps_of
 from tests.tooling import documented
 from tests.tooling.documented import ROOT
@@ -132,8 +133,7 @@ class Running:
     def clean_up(self):
         if self.process.poll() is None:
             family = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
-            for one in family:
-                one.kill()
+            signal_all(family, signal.SIGKILL)
         self.process.wait()
         self.process.stdout.close()
 
