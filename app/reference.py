@@ -13,19 +13,28 @@ from starlette.routing import Route
 
 from app.openapi import JSON, made
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; scroll-padding-top: 1rem; }
-body { margin: 0 auto; max-width: 60rem; padding: 1rem; overflow-wrap: anywhere; }
-* { border-color: color-mix(in srgb, currentcolor 22%, transparent); }
+:root { background: canvas; color: canvastext; --line: color-mix(in srgb, currentcolor 22%, transparent); }
+body { margin: 0 auto; max-width: 60rem; padding: 1rem; overflow-wrap: break-word; }
+a { text-underline-offset: 0.2em; }
+:focus-visible { outline: 2px solid; outline-offset: 2px; border-radius: 0.25rem; }
 nav ul { list-style: none; padding: 0; }
 nav a { display: flex; gap: 0.75rem; align-items: baseline; padding: 0.25rem 0; text-decoration: none; }
 code, pre { font: 0.9em/1.4 ui-monospace, monospace; }
-pre { overflow-x: auto; padding: 0.75rem; border: 1px solid; border-radius: 0.5rem; }
-section { border-top: 1px solid; margin-top: 2.5rem; }
+:is(nav, h3) code { overflow-wrap: anywhere; }
+pre { overflow-x: auto; padding: 0.75rem; border: 1px solid var(--line); border-radius: 0.5rem; }
+section { border-top: 1px solid var(--line); margin-top: 2.5rem; }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
-th, td { border-bottom: 1px solid; padding: 0.25rem 0.75rem 0.25rem 0; text-align: left; vertical-align: top; }
-td:first-child, td:last-child { min-width: 3.5rem; }
+tr { border-bottom: 1px solid var(--line); }
+th, td { padding: 0.25rem 0.75rem 0.25rem 0; text-align: left; vertical-align: top; }
 b { display: inline-block; flex: none; min-width: 4.5rem; }
+@media (min-width: 40rem) { td:first-child { white-space: nowrap; } }
+@media (max-width: 39.99rem) {
+  thead { position: absolute; clip-path: inset(50%); }
+  tr { display: flex; flex-wrap: wrap; gap: 0 0.75rem; padding: 0.375rem 0; }
+  td { min-width: 0; padding: 0; overflow-wrap: anywhere; }
+}
 """
 
 
@@ -63,7 +72,7 @@ def _body_of(one: JSON) -> JSON | None:
 def _curl(method: str, path: str, one: JSON) -> str:
     key = "" if one.get("security") == [] else " -H 'Authorization: Bearer KEY'"
     body = " -H 'Content-Type: application/json' -d '{…}'" if "requestBody" in one else ""
-    return f"<pre>curl -X {method}{key}{body} https://HOST{escape(path)}</pre>"
+    return f'<pre tabindex="0">curl -X {method}{key}{body} https://HOST{escape(path)}</pre>'
 
 
 def _operation(method: str, path: str, one: JSON) -> Iterator[str]:
@@ -108,9 +117,10 @@ def render(made: JSON) -> str:
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>API reference</title>',
         '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="/docs/style.css"></head><body>',
-        f"<h1>{escape(info['title'])} <small>{escape(info['version'])}</small></h1><p>{_text(info['description'])}</p>",
+        f"<header><h1>{escape(info['title'])} <small>{escape(info['version'])}</small></h1><p>{_text(info['description'])}</p>",
         f'<p>For programs: <a href="/api/v1/openapi.json">OpenAPI {escape(made["openapi"])}</a>.</p>',
-        f"<p>Licence: {escape(info['license']['name'])}.</p><nav><ul>{links}</ul></nav><main>",
+        f"<p>Licence: {escape(info['license']['name'])}.</p></header><nav><ul>{links}</ul></nav>",
+        "<main><h2>Operations</h2>",
         *(text for method, path, one in rows for text in _operation(method, path, one)),
         f"<h2>Webhooks</h2>{_table(('type', 'when'), hooks)}<h2>Schemas</h2>",
         *(text for name, one in sorted(made["components"]["schemas"].items()) for text in _schema(name, one)),
@@ -137,4 +147,4 @@ class Reference:
 
     async def style(self, _request: Request) -> Response:
         """The reference's style sheet."""
-        return Response(_STYLE, media_type="text/css")
+        return Response(STYLE, media_type="text/css")
