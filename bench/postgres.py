@@ -6,7 +6,6 @@ import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,6 +17,7 @@ from urllib.parse import quote
 
 import asyncpg
 
+from app.local.redis import free_port
 from tests.waiting import until
 
 PASSWORD = "p@ss/w:rd %20'\\\"ü"
@@ -39,13 +39,6 @@ def binaries() -> Path | None:
 def as_somebody() -> dict[str, Any]:
     """For subprocess: neither PostgreSQL nor PgBouncer runs as root."""
     return {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def private_folder(prefix: str) -> Path:

