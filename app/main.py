@@ -80,6 +80,8 @@ class Application(Starlette):
         return Named(super().build_middleware_stack())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if b"%2f" in scope.get("raw_path", b"").lower():
+            scope["path"] = scope["raw_path"].decode("ascii")  # else the id `a%2Fsession` would name another place
         if scope["type"] == "websocket" and scope["path"] == "/ws/v1":
             await self.browser.serve(WebSocket(scope, receive, send))
         else:

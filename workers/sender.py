@@ -12,6 +12,7 @@ import functools
 import socket
 import ssl
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -30,6 +31,10 @@ TIMEOUT_SECONDS = 10.0
 """Limit of a whole try: look-up, connection, request, and the status line of the answer."""
 KEPT_SECONDS = 30.0
 """A connection that was silent for so long is not used again."""
+CONNECT_SECONDS = 3.0
+"""For an address of a receiver that has another, so that a dead one leaves time for the next."""
+LOOKUPS = 32
+"""Names that are looked up at a time. A look-up outlives its try, and the threads of others must not wait for it."""
 MOST_PIECES = 500
 """Of an answer: heads before the head, chunks. Each takes time from all sessions of the worker."""
 
@@ -126,6 +131,7 @@ class Sender:
         self._allowed = config.webhook_networks
         self._certificates = config.webhook_ca
         self._kept: list[ReceiverConnection] = []
+        self._lookups = ThreadPoolExecutor(LOOKUPS, "names")
 
     @functools.cached_property
     def _trust(self) -> ssl.SSLContext:
@@ -147,7 +153,7 @@ class Sender:
         url = urlsplit(receiver.url)
         request = _request(url, receiver.secret, due)
         if receiver.own:  # connections to an address are never shared by two names
-            connection = await self._connected(url, await self._addresses(url))
+            connection = await self._connected(url, own=True)
             try:
                 return await connection.ask(request, due.body)
             finally:
@@ -156,22 +162,19 @@ class Sender:
         for ready in [one for one in self._kept if one.is_ready][:1]:
             with contextlib.suppress(h11.RemoteProtocolError):  # it may have been closed meanwhile; one id is one event
                 return await ready.ask(request, due.body)
-        connection = await self._connected(url, [url.hostname or ""])
+        connection = await self._connected(url, own=False)
         self._kept.append(connection)
         return await connection.ask(request, due.body)
 
-    async def _connected(self, url: SplitResult, hosts: list[str]) -> ReceiverConnection:
+    async def _connected(self, url: SplitResult, *, own: bool) -> ReceiverConnection:
         loop, trust = asyncio.get_running_loop(), self._trust if url.scheme == "https" else None
+        name, hosts = url.hostname if trust else None, await self._addresses(url, own=own)
         for host in hosts:
             try:
-                _, connection = await loop.create_connection(
-                    ReceiverConnection,
-                    host,
-                    _port(url),
-                    ssl=trust,
-                    server_hostname=url.hostname if trust else None,
-                    happy_eyeballs_delay=0.25,
-                )
+                async with asyncio.timeout(None if host == hosts[-1] else CONNECT_SECONDS):
+                    _, connection = await loop.create_connection(
+                        ReceiverConnection, host, _port(url), ssl=trust, server_hostname=name
+                    )
             except OSError as error:
                 if host == hosts[-1]:
                     raise ConnectError from error
@@ -179,14 +182,16 @@ class Sender:
                 return connection
         raise NotAllowed
 
-    async def _addresses(self, url: SplitResult) -> list[str]:
-        found = await asyncio.get_running_loop().getaddrinfo(url.hostname, _port(url), type=socket.SOCK_STREAM)
+    async def _addresses(self, url: SplitResult, *, own: bool) -> list[str]:
+        look = functools.partial(socket.getaddrinfo, url.hostname, _port(url), type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._lookups, look)
         hosts = list(dict.fromkeys(str(address[0]) for *_, address in found))
-        allowed = [host for host in hosts if may_reach(host, self._allowed)]
+        allowed = [host for host in hosts if not own or may_reach(host, self._allowed)]
         return sorted(allowed, key=lambda host: ":" in host)[:4]
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and wait for no name."""
+        self._lookups.shutdown(wait=False, cancel_futures=True)
         for one in self._kept:
             one.close()
 

@@ -29,7 +29,10 @@ PATIENCE_SECONDS = 10.0
 HEAD_BYTES = 16 * 1024
 """Request line and headers, at most."""
 UNREAD_MS = 30_000
-"""If a peer acknowledges nothing for so long, the kernel ends the connection."""
+"""If a peer acknowledges nothing for so long, the kernel ends the connection; if it has not read all that the kernel
+had no room for, we do."""
+ONCE = (b"authorization", b"origin", b"idempotency-key", b"if-none-match", b"last-event-id")
+"""Headers that we read, and that a request may have once; h11 has its own list."""
 UNFINISHED = 1000
 """Connections with an unfinished request, at most. Each may hold 100 KB."""
 UNFINISHED_OF_ADDRESS = 50
@@ -105,13 +108,45 @@ class _Reader(h11.Connection):
 
 
 def _check(request: h11.Request) -> None:
-    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in request.headers}:
+    names = [name for name, _ in request.headers]
+    if {b"content-length", b"transfer-encoding"} <= set(names):
         raise h11.RemoteProtocolError("two lengths: a proxy before us may have taken the other", 400)
+    if any(names.count(one) > 1 for one in ONCE):
+        raise h11.RemoteProtocolError("said twice: a proxy before us may have read the other", 400)
     if len(request.target) + sum(len(name) + len(value) + 4 for name, value in request.headers) > HEAD_BYTES:
         raise h11.RemoteProtocolError("the head is too large", 431)
 
 
-class EdgeRequests(H11Protocol):
+class Answering(asyncio.Protocol):
+    """A connection that ends if its peer reads too slowly, a little now and then: its place is for others."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    _unread: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        transport.set_write_buffer_limits(0)  # the kernel's own buffer is enough
+        super().connection_made(transport)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(UNREAD_MS / 1000, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._all_read()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._all_read()
+
+    def _all_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+
+class EdgeRequests(Answering, H11Protocol):
     """A connection with requests: each must be whole in time, and connections with unfinished ones are few."""
 
     _address: str | None = None
@@ -181,6 +216,7 @@ class EdgeRequests(H11Protocol):
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         self._handed_over = True
         self._finished()
+        self._all_read()
         # No bound method of ours: a cycle would wait for a full collection, which web puts off.
         self.ws_protocol_class = partial(EdgeSocket, self._door, self._address)  # type: ignore[assignment]
         super().handle_websocket_upgrade(event)
@@ -204,7 +240,7 @@ class EdgeRequests(H11Protocol):
                 self.transport.write(self.conn.send(one) or b"")
 
 
-class EdgeSocket(WebSocketsSansIOProtocol):
+class EdgeSocket(Answering, WebSocketsSansIOProtocol):
     """A websocket whose peer cannot fill our memory, neither with messages that we have not read nor by not reading
     ours."""
 

@@ -1,5 +1,6 @@
 """Kinds of values that come from outside: each is checked in one way, for the settings, the API and the page."""
 
+import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -7,6 +8,8 @@ import phonenumbers
 from pydantic import AfterValidator, HttpUrl, WithJsonSchema
 
 from shared.core.plain import check_shown
+
+_HOST = re.compile(r"[a-z0-9_.-]+|\[[0-9a-f:.]+\]")
 
 
 def origin_of(url: str) -> str:
@@ -36,8 +39,11 @@ def _no_user(url: HttpUrl) -> HttpUrl:
 
 
 def _secure(url: HttpUrl) -> HttpUrl:
+    """The URL. Raises ValueError unless its origin can stand in a page's policy."""
     if url.scheme != "https":
         raise ValueError("must begin with https://")
+    if not _HOST.fullmatch(url.host or ""):
+        raise ValueError("has a host that is no name and no address")
     return _no_user(url)
 
 

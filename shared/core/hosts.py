@@ -7,6 +7,14 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
+"""Upper half of an interface's id, behind which an IPv4 address stands (RFC 5214)."""
+_INNER = tuple(
+    ipaddress.ip_network(one)
+    for one in ("168.63.129.16/32", "192.0.0.0/24", "::/3", "4000::/2", "8000::/1", "3fff::/20")
+)
+"""Not public, though some versions of Python say so: the own services of Azure and Oracle, IPv6 outside 2000::/3, examples
+(RFC 9637)."""
 
 
 def _within(address: Address) -> Address:
@@ -16,9 +24,13 @@ def _within(address: Address) -> Address:
             return address.ipv4_mapped
         if address.sixtofour is not None:
             return address.sixtofour
-        if address in _NAT64:
+        if address in _NAT64 or int(address) >> 32 & 0xFFFFFFFF in _ISATAP:
             return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address
+
+
+def _is_in(address: Address, networks: Iterable[Network]) -> bool:
+    return any(address.version == one.version and address in one for one in networks)
 
 
 def may_reach(text: str, allowed: Iterable[Network]) -> bool:
@@ -28,8 +40,8 @@ def may_reach(text: str, allowed: Iterable[Network]) -> bool:
         address = _within(ipaddress.ip_address(text.partition("%")[0]))
     except ValueError:
         return False
-    public = address.is_global and not address.is_multicast and not address.is_reserved
-    return public or any(address.version == one.version and address in one for one in allowed)
+    inner = not address.is_global or address.is_multicast or address.is_reserved or _is_in(address, _INNER)
+    return not inner or _is_in(address, allowed)
 
 
 def is_address(host: str) -> bool:

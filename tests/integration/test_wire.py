@@ -33,6 +33,8 @@ TWO_READINGS = {
     "a chunk of no number": CHUNKED + b"\r\nzz\r\n\r\n",
     "a chunk with a sign": CHUNKED + b"\r\n+0\r\n\r\n",
     "a chunk without its end": CHUNKED + b"\r\n1\r\nAB0\r\n\r\n",
+    "two keys": f"Authorization: Bearer {API_KEY}\r\nAuthorization: Bearer x\r\n".encode() + LENGTH + b"\r\n",
+    "two keys of a request": b"Idempotency-Key: a\r\nidempotency-key: b\r\n" + LENGTH + b"\r\n",
     "a length that is huge": b"Content-Length: " + b"9" * 400 + b"\r\n\r\n",
 }
 
@@ -79,6 +81,23 @@ async def test_an_address_has_one_form_and_no_form_opens_more(web, target):
     assert answer[9:12] in {b"404", b"401", b"400"}, answer[:200]
     assert b"location:" not in answer.lower()
     assert b"wa_" not in answer
+
+
+async def test_an_id_with_a_slash_names_no_other_place(web):
+    """An integrator that escapes its customers' words has done what it can."""
+    async with web.http() as http:
+        hook = {"url": "https://hooks.example/"}
+        assert (await http.put("/api/v1/companies/salon/webhook", json=hook)).is_success
+        for method, word in [("DELETE", "salon%2Fwebhook"), ("DELETE", "salon%2fwebhook"), ("GET", "salon%2Fwebhook"),
+                             ("DELETE", "salon%2Fsession"), ("POST", "salon%2Fmessages"), ("GET", "x%2F..%2Fsalon")]:  # fmt: skip
+            answer = await http.request(method, f"/api/v1/companies/{word}")
+            assert answer.status_code in {404, 405}, (method, word, answer.text)
+        assert (await http.get("/api/v1/companies/salon/webhook")).is_success
+        assert (await http.get("/api/v1/companies/sal%6Fn/webhook")).is_success, "other escapes are the letters"
+        assert (await http.get("/api/v1/companies/salon/contacts/%2B79001234567")).status_code == 409
+        assert (await http.get("/metrics%2f")).status_code == 404
+        assert (await http.get("/api%2Fv1%2Fcompanies")).status_code == 404
+    assert b"404" in (await said_to(web, b"GET /ws%2fv1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))[:20]
 
 
 @pytest.mark.parametrize(
@@ -172,10 +191,19 @@ async def test_a_socket_is_plain_whatever_its_opener_asks_for(web):
     ],
 )
 async def test_no_other_origin_opens_a_socket(web, origin):
+    await _is_refused(web, origin)
+
+
+async def test_no_second_origin_opens_a_socket(web):
+    for first, second in (("https://evil.example", ORIGIN), (ORIGIN, "https://evil.example"), (ORIGIN, ORIGIN)):
+        await _is_refused(web, f"{first}\r\nOrigin: {second}", b"HTTP/1.1 400")
+
+
+async def _is_refused(web, origin, status=b"HTTP/1.1 403"):
     key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
     head = f"GET /ws/v1 HTTP/1.1\r\nHost: onboarding.example\r\nOrigin: {origin}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     answer = await said_to(web, f"{head}{key}\r\n".encode())
-    assert answer.startswith(b"HTTP/1.1 403"), answer[:200]
+    assert answer.startswith(status), answer[:200]
 
 
 async def test_a_compressed_frame_is_no_frame(web):

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import socket
+import threading
 
 import pytest
 
@@ -134,6 +136,45 @@ async def test_a_companys_own_receiver_gets_a_connection_for_each_event(at):
     url, ours = await at(host, webhook_networks="127.0.0.0/8")
     assert await sent(ours, url, 2, own=True) == [None, None]
     assert host.connections == 2
+
+
+async def test_a_name_whose_server_does_not_answer_delays_neither_other_receivers_nor_other_work(at, monkeypatch):
+    url, ours = await at(Host(*[TAKEN] * 17), webhook_networks="127.0.0.0/8")
+    answered, really = threading.Event(), socket.getaddrinfo
+
+    def look(name, *about, **more):
+        if name == "silent.example":
+            answered.wait(30)
+        return really("127.0.0.1", *about, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look)
+    silent = receiver(url.replace("127.0.0.1", "silent.example"), own=True)
+    other = receiver(url.replace("127.0.0.1", "other.example"), own=True)
+    waiting = [asyncio.create_task(ours.send(silent, DUE)) for _ in range(16)]  # of a worker, at most
+    try:
+        async with asyncio.timeout(5):
+            assert await ours.send(other, DUE) is None
+            await asyncio.to_thread(int)  # as the device store does
+        assert not any(one.done() for one in waiting)
+    finally:
+        answered.set()
+        await asyncio.gather(*waiting)
+
+
+async def test_a_dead_address_leaves_time_for_the_next(at, monkeypatch):
+    url, ours = await at(Host(TAKEN), webhook_networks="127.0.0.0/8")
+    monkeypatch.setattr(module, "CONNECT_SECONDS", 0.1)
+    loop, found = asyncio.get_running_loop(), [(0, 0, 0, "", (one, 0)) for one in ("127.0.0.9", "127.0.0.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    really = loop.create_connection
+
+    async def connect(made, host, *about, **more):
+        if host == "127.0.0.9":
+            await asyncio.Event().wait()
+        return await really(made, host, *about, **more)
+
+    monkeypatch.setattr(loop, "create_connection", connect)
+    assert await ours.send(receiver(url, own=True), DUE) is None
 
 
 @pytest.mark.parametrize(

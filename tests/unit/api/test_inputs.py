@@ -112,6 +112,27 @@ async def test_the_embedder_and_the_brand_are_held_to_the_same(web):
                 assert (answer.status_code, answer.json()["field"]) == (422, f"brand.{name}"), url
 
 
+async def test_no_logo_writes_into_the_pages_policy(web):
+    for host in (
+        "a;sandbox",
+        "a,b",
+        "*",
+        "*.example",
+        "a'b",
+        'a"b',
+        "a%3bsandbox",
+        "a%2cb",
+        "a(b)",
+        "a=b",
+        "a$b",
+        "a!b",
+    ):
+        answer = await made(web, brand={"logoUrl": f"https://{host}/logo.svg"})
+        assert (answer.status_code, answer.json().get("field")) == (422, "brand.logoUrl"), host
+    for host in ("cdn.example", "my_cdn.example:8443", "[2606:4700::1111]", "xn--80ak6aa92e.example"):
+        assert (await made(web, brand={"logoUrl": f"https://{host}/a;b,c"})).status_code == 201, host
+
+
 def target(url):
     """As the API does: read by the model, and judged. Raises ValueError."""
     check_target(str(NewReceiver.model_validate_json(json.dumps({"url": url}), strict=True).url), ())
