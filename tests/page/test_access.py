@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from shared.core.failures import FAILURES
-from tests.page.conftest import DESKTOP, OpenPage
+from tests.page.conftest import DESKTOP, PHONE, OpenPage
 from tests.page.pictures import a_code, a_device, a_qr, deadline
 from tests.page.server import Script, now
 from tests.page.test_words import read
@@ -77,6 +77,25 @@ def test_the_qr_by_keyboard_alone(phone: Page, script: Script) -> None:
     tab_to(phone, "retry")
     phone.keyboard.press("Enter")
     script.wait_command("request-qr", 3)
+
+
+@pytest.mark.parametrize("state", ["form", "code", "linked-on-phone"])
+def test_on_a_phone_the_focus_goes_from_top_to_bottom(open_page: OpenPage, script: Script, state: str) -> None:
+    page = open_page(PHONE)
+    page.goto(f"{script.url}/states?one#{state}:en")
+    page.wait_for_selector("main[data-fixture]")
+    tops: list[float] = []
+    while len(tops) < 20:
+        page.keyboard.press("Tab")
+        top = page.evaluate(
+            "document.hasFocus() && document.activeElement !== document.body ? "
+            "document.activeElement.getBoundingClientRect().top + scrollY : -1"
+        )
+        if top < 0 or (tops and top == tops[0]):
+            break
+        tops.append(top)
+    assert len(tops) > 2
+    assert tops == sorted(tops)
 
 
 def test_what_a_screen_reader_finds(desktop: Page, script: Script) -> None:
