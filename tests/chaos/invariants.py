@@ -3,10 +3,10 @@
 import asyncio
 import json
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
-import psutil
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -14,7 +14,10 @@ from emulator.client import Emulator
 from shared.core import keys
 from shared.core.ids import SessionId, WorkerId
 from tests.e2e.stack import Stack
+from tests.waiting import until
 
+QUIET_SECONDS = 5.0
+"""Far less than a minute, after which a sweep would put right what was forgotten."""
 WITHOUT_TTL = ("wa:fence:", keys.STATS, keys.SWITCH)
 """Counters and switches live for ever; everything else must not."""
 
@@ -79,14 +82,25 @@ class Watch:
 
 
 async def all_quiet(stack: Stack) -> None:
-    """Nothing is left in Redis that should not be; every lease has a living owner; every queue has a reader."""
-    redis = stack.redis
-    immortal = []
+    """Nothing is left in Redis that should not be; every lease has a living owner; every queue has a reader. Looked at
+    until it is so: each look asks many questions, and what was settled last may change between two of them."""
+    unquiet: list[str] = []
+
+    async def is_quiet() -> bool:
+        unquiet[:] = [fault async for fault in _unquiet(stack.redis)]
+        return not unquiet
+
+    try:
+        await until(is_quiet, QUIET_SECONDS)
+    except TimeoutError:
+        raise AssertionError(unquiet) from None
+
+
+async def _unquiet(redis: Redis) -> AsyncIterator[str]:
     async for key in redis.scan_iter(match="wa:*"):
         name = key.decode()
         if not name.startswith(WITHOUT_TTL) and await redis.ttl(key) == -1:
-            immortal.append(name)
-    assert not immortal, immortal
+            yield f"{name} lives for ever"
 
     prefix = keys.alive(WorkerId(""))
     alive = {one.decode().removeprefix(prefix) async for one in redis.scan_iter(match=f"{prefix}*")}
@@ -94,20 +108,20 @@ async def all_quiet(stack: Stack) -> None:
     async for key in redis.scan_iter(match=f"{leases}*"):
         session, owner = key.decode().removeprefix(leases), (await redis.get(key) or b"").decode()
         worker = WorkerId(owner.rpartition(":")[0])
-        assert worker in alive, f"{session} is owned by the dead: {owner}"
-        assert await redis.sismember(keys.held(worker), session), f"nobody would take {session} over"
+        if worker not in alive:
+            yield f"{session} is owned by the dead: {owner}"
+        elif not await redis.sismember(keys.held(worker), session):
+            yield f"nobody would take {session} over"
     async for key in redis.scan_iter(match=f"{keys.held(WorkerId(''))}*"):
         for session in await redis.smembers(key):
             owner = (await redis.get(keys.lease(SessionId(session.decode()))) or b"").decode()
-            assert key.decode() == keys.held(WorkerId(owner.rpartition(":")[0])), f"{key!r} has {session!r} of {owner}"
+            if key.decode() != keys.held(WorkerId(owner.rpartition(":")[0])):
+                yield f"{key!r} has {session!r} of {owner}"
     for session in await redis.zrange(keys.CLAIMS, 0, -1):
-        assert await redis.exists(keys.claim(SessionId(session.decode()))), f"{session} has ended, and has a deadline"
+        if not await redis.exists(keys.claim(SessionId(session.decode()))):
+            yield f"{session} has ended, and has a deadline"
     async for key in redis.scan_iter(match="arq:queue:worker:*"):
-        if (await redis.type(key)) == b"zset":
-            assert key.decode().removeprefix("arq:queue:worker:") in alive, f"nobody reads {key}"
-    assert await redis.zcard(keys.QUEUE_LINKING) == 0
-
-
-def own_processes(stack: Stack) -> int:
-    """How many processes belong to the stack."""
-    return sum(1 + len(service.children()) for service in (stack.web, *stack.workers) if psutil.pid_exists(service.pid))
+        if (await redis.type(key)) == b"zset" and key.decode().removeprefix("arq:queue:worker:") not in alive:
+            yield f"nobody reads {key}"
+    if waiting := await redis.zcard(keys.QUEUE_LINKING):
+        yield f"{waiting} onboardings wait"

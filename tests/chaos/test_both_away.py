@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -14,6 +15,7 @@ from emulator.client import Emulator
 from shared.state.lease import LEASE_MS
 from tests.chaos.invariants import all_quiet
 from tests.chaos.servers import Name, Server, server
+from tests.e2e.processes import Service
 from tests.e2e.stack import Stack
 from tests.recovery import Recovery
 from tests.waiting import until
@@ -75,8 +77,9 @@ async def test_both_are_gone_for_everybody_and_come_back(
     url = own_postgres.url(database)
     async with Stack.running(emulator, redis.url, folder, workers=2, DATABASE_URL=url) as stack:
         linked = [await stack.linked() for _ in range(2)]
-        for link, _ in linked:
-            await until(lambda link=link: any(_logged_in(worker, link) for worker in stack.workers))
+        await _all_are_held(stack, linked)
+        await stack.resume()  # or a slow machine meets their move to another process
+        await _all_are_held(stack, linked)
         before = await emulator.now()
         redis.kill()
         own_postgres.stop()
@@ -96,9 +99,13 @@ async def test_both_are_gone_for_everybody_and_come_back(
         await all_quiet(stack)
 
 
-def _logged_in(worker: object, link: dict[str, str]) -> bool:
-    lines = getattr(worker, "lines", [])
-    return any(line["event"] == "session.logged-in" and line.get("session") == link["session"] for line in lines)
+async def _all_are_held(stack: Stack, linked: list[tuple[dict[str, Any], str]]) -> None:
+    for link, _ in linked:
+        await until(lambda link=link: any(_logged_in(worker, link) for worker in stack.workers))
+
+
+def _logged_in(worker: Service, link: dict[str, str]) -> bool:
+    return any(line["event"] == "session.logged-in" and line.get("session") == link["session"] for line in worker.lines)
 
 
 async def test_both_are_gone_for_one_worker_and_the_other_takes_over(

@@ -87,8 +87,7 @@ async def test_a_redis_that_refuses_is_told_and_forgiven(
 ) -> None:
     redis = servers.enter_context(server())
     async with Stack.running(emulator, redis.url, folder) as stack:
-        held, number = await stack.linked()
-        await stack.worker.said("session.logged-in", session=held["session"])
+        held, number = await _held(stack)
         before = await emulator.now()
         for word, refusing in REFUSING.items():
             link = await stack.link()
@@ -97,6 +96,15 @@ async def test_a_redis_that_refuses_is_told_and_forgiven(
             with recovery.within(f"Redis said {word}: QR and text work again", BACK):
                 await _serves(stack, held, number)
         await _nothing_happened(stack, before, number)
+
+
+async def _held(stack: Stack) -> tuple[dict[str, Any], str]:
+    """A company whose session stays where it is, however long it takes: its link and its phone."""
+    link, number = await stack.linked()
+    await stack.worker.said("session.logged-in", session=link["session"])
+    await stack.resume()
+    await stack.worker.said("session.logged-in", session=link["session"])
+    return link, number
 
 
 async def _is_told(stack: Stack, held: dict[str, str], link: dict[str, Any], word: str) -> None:
@@ -120,8 +128,7 @@ async def test_a_primary_that_became_a_replica_is_left(
     one, other = servers.enter_context(server()), servers.enter_context(server())
     await other.follow(one)
     async with Name(one) as name, Stack.running(emulator, name.url, folder) as stack:
-        held, number = await stack.linked()
-        await stack.worker.said("session.logged-in", session=held["session"])
+        held, number = await _held(stack)
         before = await emulator.now()
         await other.lead()
         async with one.asked() as old:
@@ -153,8 +160,7 @@ async def test_sentinels_name_the_primary_and_the_next_one(
         await until(knows_both)
         url = f"redis+sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/main/0"
         async with Stack.running(emulator, url, folder, redis=one.url) as stack:
-            held, number = await stack.linked()
-            await stack.worker.said("session.logged-in", session=held["session"])
+            held, number = await _held(stack)
             before = await emulator.now()
             await asked.execute_command("SENTINEL FAILOVER main")
 

@@ -168,8 +168,7 @@ class Stack:
         """Have every session held by fresh workers, as many as before, each maybe `below` another command. A session that
         was linked a moment ago moves to another process after 40 s; one that was resumed stays where it is."""
         workers, self.workers = self.workers, []
-        for worker in workers:
-            await worker.stop()
+        await asyncio.gather(*(worker.stop() for worker in workers))
         for _ in workers:
             await self.start_worker(*below)
 

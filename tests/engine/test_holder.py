@@ -16,6 +16,7 @@ from emulator.faults import Fault
 from shared.core.ids import SessionId
 from tests.engine.conftest import FAKE, OPTIONS
 from tests.engine.steps import Linked, Steps, story, until
+from tests.recovery import at_most
 from workers.engine.processes import Engines, Exited, Holder
 from workers.engine.protocol import (
     Confirmed,
@@ -356,9 +357,9 @@ async def test_a_holder_ends_when_its_worker_is_gone(steps: Steps, linked: Linke
         await hold(holder, linked)
         before = await steps.emulator.now()
         holder.close()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             assert await holder.exited == Exited(code=0, signal=None)
-        await steps.emulator.wait_for("connection.closed", tag=steps.tag, after=before, seconds=2)
+        await steps.emulator.wait_for("connection.closed", tag=steps.tag, after=before)
 
 
 async def test_a_session_that_moves_waits_for_the_answer_to_its_text(steps: Steps, linked: Linked, holder: Holder):
@@ -380,9 +381,8 @@ async def test_a_dial_that_hangs_keeps_nobody_waiting_but_its_own_release(steps:
     await holder.send(linked.hold("slow"))
     await steps.emulator.wait_for("fault.fired", tag=steps.tag)
     await holder.send(Release(session="slow"))
-    began = time.monotonic()
-    await hold(holder, other, "other")
-    assert time.monotonic() - began < 10
+    with at_most(10):
+        await hold(holder, other, "other")
 
     assert await next_of(holder, 45) == Released(session="slow")
     assert (await probe(holder)).sessions == 1

@@ -11,6 +11,7 @@ import pytest
 from emulator.faults import Fault
 from emulator.phone.phone import Outcome
 from tests.engine.steps import Steps, gone, story, until
+from tests.recovery import at_most
 from workers.engine.devices import device_in, settle
 from workers.engine.processes import EngineFailed, Exited
 from workers.engine.protocol import Code, CodeRefused, Connected, Ended, Paired, Qr, RequestCode, Start, Word
@@ -185,20 +186,17 @@ async def test_a_cancelled_attempt_is_gone_within_a_second(steps: Steps):
     await until(linker, Qr)
     assert linker.pid is not None
     before = await steps.emulator.now()
-    began = asyncio.get_running_loop().time()
-
-    assert await linker.kill() == Exited(code=None, signal=signal.SIGKILL)
-
-    assert asyncio.get_running_loop().time() - began < 1
+    with at_most(1):
+        assert await linker.kill() == Exited(code=None, signal=signal.SIGKILL)
     assert await gone(linker.pid, 0)
-    await steps.emulator.wait_for("connection.closed", tag=steps.tag, after=before, seconds=1)
+    await steps.emulator.wait_for("connection.closed", tag=steps.tag, after=before)
 
 
 async def test_an_attempt_ends_when_its_worker_is_gone(steps: Steps):
     async with steps.attempt() as linker:
         await until(linker, Qr)
         linker.close()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             assert await linker.exited == GOOD_END
 
 

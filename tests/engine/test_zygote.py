@@ -13,6 +13,7 @@ import pytest
 
 from tests.engine.fake.linker import SECRET
 from tests.engine.steps import gone, story
+from tests.recovery import at_most
 from workers.engine.pool import LinkerPool
 from workers.engine.processes import EngineFailed, Engines, Exited, Linker, Options, PipeClosed, WrongMessage
 from workers.engine.protocol import Ended, RequestCode, Start
@@ -60,11 +61,8 @@ async def test_a_child_has_no_descriptor_of_its_parent_but_its_pipe(lonely):
 
 async def test_a_killed_child_is_gone_within_a_second_and_can_be_killed_again(lonely):
     linker = await lonely.linker()
-    began = asyncio.get_running_loop().time()
-
-    exited = await linker.kill()
-
-    assert asyncio.get_running_loop().time() - began < 1
+    with at_most(1):
+        exited = await linker.kill()
     assert exited == Exited(code=None, signal=signal.SIGKILL)
     assert not Path(f"/proc/{linker.pid}").exists()
     assert await linker.kill() == exited
@@ -85,7 +83,7 @@ async def test_a_child_ends_by_itself_when_its_pipe_closes(lonely):
     linker = await lonely.linker()
     linker.close()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert await linker.exited == Exited(code=0, signal=None)
 
 
@@ -109,7 +107,7 @@ async def test_a_death_and_its_noise_that_are_heard_at_once_cost_the_others_noth
     for linker in dying:
         os.kill(linker.pid, signal.SIGKILL)  # its end of the pipe closes, and its parent gets SIGCHLD
     os.kill(first, signal.SIGCONT)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         for linker in dying:
             assert await linker.exited == Exited(code=None, signal=signal.SIGKILL)
     another = await lonely.linker()
@@ -158,7 +156,7 @@ async def test_children_of_a_worker_that_has_fallen_silent_are_killed(lonely):
     silent, another = await lonely.linker(), await lonely.linker()
     lonely.alive(60.0)
     lonely.alive(0.1)  # the last word counts
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert (await silent.exited).signal == signal.SIGKILL
         assert (await another.exited).signal == signal.SIGKILL
 

@@ -35,11 +35,10 @@ class Fleet:
 
     async def resume(self, *below: str) -> Service:
         """Have all held by a fresh worker, maybe `below` another command: nobody is fresh, and no process is worn."""
-        await self.stack.workers.pop().stop()
         before = await self.stack.emulator.now()
-        worker = await self.stack.start_worker(*below)
+        await self.stack.resume(*below)
         await self.all_logged_in(before)
-        return worker
+        return self.stack.worker
 
     async def all_logged_in(self, after: int, *, revision: int | None = None, seconds: float = 60.0) -> float:
         """Wait until each phone's device has logged in since the event `after`, with this revision if one is given; the

@@ -24,7 +24,8 @@ async def test_a_session_whose_login_kills_the_process_ends_up_alone_and_named(
     async with Stack.running(emulator, own_redis.url, folder) as stack:
         fleet = Fleet(stack)
         await fleet.link(NEIGHBOURS + 1)
-        for link in fleet.links:  # a login of the hand-over is none after a death
+        await fleet.resume()  # neither a login of the hand-over nor one of a move is one after a death
+        for link in fleet.links:
             await stack.worker.said("session.logged-in", session=link["session"], seconds=60)
         killer, link = fleet.numbers.pop(), fleet.links.pop()
         before = await emulator.now()

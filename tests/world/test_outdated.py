@@ -38,6 +38,8 @@ async def test_a_fleet_outlives_three_waves_of_refusals(
             return len(online) == COMPANIES
 
         await until(all_are_online, seconds=60)  # a fresh device waits some seconds for its turn
+        await fleet.resume()  # or some would move to another process while they are cut off
+        await until(all_are_online)
 
         # The library's own number is refused, and WhatsApp names a newer one.
         before = await emulator.now()
