@@ -5,9 +5,11 @@ import subprocess
 from pathlib import Path
 
 from tests.each import each
+from tests.tooling import documented
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "emulator" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+#: The changelog names what is no more.
+PAGES = [page for page in documented.pages() if page.name != "CHANGELOG.md"]
 
 
 @each("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -32,6 +34,14 @@ def test_every_decision_is_listed():
     for page in (ROOT / "docs" / "adr").glob("0*.md"):
         assert page.name in listed
         assert page.read_text().startswith(f"# {page.name[:4]} ")
+
+
+def test_bash_completes_the_operators_command_as_the_page_says():
+    said = (ROOT / "docs" / "operations.md").read_text()
+    typed = re.findall(r"`(PATH=[^`]*|eval [^`]*completion bash[^`]*)`", said)
+    tab = 'COMP_WORDS=(onboarding sta) COMP_CWORD=1; _onboarding_completion onboarding; echo "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", "; ".join([*typed, tab])], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "status\n", done.stderr
 
 
 def test_make_alone_prints_its_targets():
