@@ -6,7 +6,7 @@ minute. Every step is idempotent. A session is only crossed off once it is seen 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import structlog
@@ -93,13 +93,14 @@ class Sweeper:
         if 0 < settles <= SETTLING_MS:
             await asyncio.sleep(settles / 1000)
         await self._close_overdue()  # first: what nobody waits for any more is not begun anew
+        dead = await self._leases.dead()  # before the registry, which has whatever they have linked then
         registry: dict[SessionId, StoredDevice] = {}
         away: StoreAway | None = None
         try:
             registry = {device.session: device for device in await self._store.held_by_nobody(lambda _: False)}
         except StoreAway as error:
             away = error
-        for worker in await self._leases.dead():
+        for worker in dead:
             try:
                 await self._take_over(worker, registry)
             except StoreAway as error:
@@ -153,7 +154,7 @@ class Sweeper:
                     await self._see_to(worker, stored)
                 except StoreAway as error:
                     away = error
-            await self._leases.free(worker, safe)
+            await self._offer(await self._leases.free(worker, safe))
         if away is not None:
             raise away
         if worker != NOBODY:
@@ -249,8 +250,10 @@ class Sweeper:
 
     async def _take_up_the_unheld(self, registry: Mapping[SessionId, StoredDevice]) -> None:
         unheld = await self._leases.unowned(registry)
-        await enqueue_all(
-            self._redis, keys.QUEUE_RESUME, "resume", {f"resume:{session}": [session] for session in unheld}
-        )
+        await self._offer(unheld)
         if unheld:
             log.info("sessions.unheld", count=len(unheld))
+
+    async def _offer(self, sessions: Iterable[SessionId]) -> None:
+        jobs = {f"resume:{session}": [session] for session in sessions}
+        await enqueue_all(self._redis, keys.QUEUE_RESUME, "resume", jobs)

@@ -1,7 +1,9 @@
 """What a sweep puts right, without anybody on the page."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -11,6 +13,7 @@ from shared.core.ids import SessionId
 from shared.core.lifecycle import DEVICE, State
 from shared.state.claims import Outcome
 from shared.telemetry.metrics import Counter, field
+from shared.wa import SETTLING_MS
 from tests.unit.world import ONE, OTHER, SESSION, change
 from workers import sweeper as sweeper_module
 from workers.sweeper import Sweeper
@@ -80,6 +83,45 @@ async def test_a_session_whose_device_was_forgotten_may_be_linked_again(sweep, w
     assert await failure(world) == (State.UNLINKED, "internal")
     assert await redis.hget(keys.STATS, field(Counter.SWEPT, kind="device")) == b"1"
     assert (await world.ask()).outcome is Outcome.STARTED
+
+
+class OneDevice(NoDevices):
+    """A store in which the session is registered by its worker, which dies while that is being read. `settles`: then
+    another worker finds that Redis went back."""
+
+    def __init__(self, redis, world, *, settles=False):
+        self._redis, self._world, self._settles = redis, world, settles
+
+    async def held_by_nobody(self, _owned):
+        await self._world.lapse()
+        if self._settles:
+            await self._redis.set(keys.SETTLING, "another", px=SETTLING_MS)
+        return [SimpleNamespace(session=SESSION)]
+
+
+async def linked_by_the_dead(redis, world, store, monkeypatch):
+    """After a sweep: the sessions that are offered."""
+    monkeypatch.setattr(sweeper_module, "REDIS_YOUNG_SECONDS", 0)
+    lease = await world.serve(state=State.LINKED)
+    await world.snapshots.save(lease, change(State.LINKED, ending=True))
+    await Sweeper(redis, world.leases, world.rescue, world.snapshots, store, OTHER).sweep()
+    return await redis.zrange(keys.QUEUE_RESUME, 0, -1)
+
+
+async def test_sessions_that_a_sweep_has_freed_are_offered_though_redis_begins_to_settle(redis, world, monkeypatch):
+    await world.lapse()
+    store = OneDevice(redis, world, settles=True)
+    monkeypatch.setattr(world.leases, "dead", AsyncMock(return_value=[ONE]))
+    assert await linked_by_the_dead(redis, world, store, monkeypatch) == [f"resume:{SESSION}".encode()]
+    assert await redis.get(keys.lease(SESSION)) is None
+
+
+async def test_the_dead_are_looked_for_before_the_registry_which_has_all_that_they_have_linked(
+    redis, world, monkeypatch
+):
+    """Else a session that was linked between the two would be freed, and offered by nobody."""
+    assert await linked_by_the_dead(redis, world, OneDevice(redis, world), monkeypatch) == []
+    assert await redis.get(keys.lease(SESSION)) is not None, "the next sweep sees to it as a whole"
 
 
 async def test_an_attempt_of_a_dead_worker_is_begun_anew_once_though_its_sweep_is_called_twice(sweep, world, redis):
