@@ -21,7 +21,7 @@ from shared.core import clock, odd
 from shared.core.urls import RedisPlace, redis_place
 from shared.settings import Settings
 from shared.state.namespace import Namespace
-from shared.state.refusals import PoolBusy, RedisRefuses, refusal
+from shared.state.refusals import PoolBusy, RedisRefuses, refusal, refused_greeting
 
 POOL_SIZE = 3
 """With one more for pub/sub a process keeps to 4: two webs and two workers fit a plan of 20 through a restart."""
@@ -132,7 +132,7 @@ class _Heeding(AbstractConnection):
             if self._identity is not None:
                 await self._identify(self._identity)
         except exceptions.RedisError as error:
-            raise (refusal(error) or error) from error
+            raise refused_greeting(error) from error
         finally:
             self._greeting = False
 

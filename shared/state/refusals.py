@@ -37,6 +37,9 @@ REFUSALS: dict[str, RedisRefusal] = {
         RedisRefusal("NOPERM", "Redis does not allow its user what this service needs"),
         RedisRefusal("NOAUTH", "Redis wants a password", moves=True),
         RedisRefusal("WRONGPASS", "Redis refuses the password"),
+        RedisRefusal("NOPASS", "Redis has no password, but REDIS_URL names one"),
+        RedisRefusal("NODB", "Redis has no database of the number in REDIS_URL"),
+        RedisRefusal("LIMIT", "The plan of Redis is used up"),
         RedisRefusal("MOVED", "Redis is a cluster, which this service does not support"),
         RedisRefusal("ASK", "Redis is a cluster, which this service does not support"),
         RedisRefusal("CROSSSLOT", "Redis is a cluster, which this service does not support"),
@@ -53,6 +56,15 @@ _BY_TYPE: tuple[tuple[type[exceptions.RedisError], str], ...] = (
     (exceptions.BusyLoadingError, "LOADING"),
     (exceptions.NoPermissionError, "NOPERM"),
 )
+#: Sentences of Redis, and of hosts before it, that begin with no word of their own.
+_SENTENCES = (
+    (re.compile(r"without any password|AUTH, but no password"), "NOPASS"),
+    (re.compile(r"DB index is out of range|invalid DB index"), "NODB"),
+    (re.compile(r"\bmax\b.*\b(?:exceeded|reached)|\blimit exceeded"), "LIMIT"),
+)
+#: Words that are about the command and not about the server.
+_OF_COMMANDS = frozenset({"ERR", "WRONGTYPE", "NOSCRIPT", "BUSYGROUP", "BUSYKEY", "NOGROUP", "EXECABORT", "ILLEGAL"})
+_OTHER_WORD = re.compile(r"[A-Z]{3,}\b")
 #: At the beginning; behind "EXECABORT Transaction discarded because of: "; or, in Redis 6.2, behind a script's line.
 _WORD = re.compile(rf"(?:^|(?:because of|@user_script): *(?:\d+: *)?-?)({'|'.join(REFUSALS)})\b")
 
@@ -77,14 +89,30 @@ def refusal(error: BaseException) -> RedisRefuses | None:
     """The refusal that an error of redis-py stands for; None for another error."""
     if isinstance(error, RedisRefuses):
         return error
+    if isinstance(error, exceptions.ResponseError | exceptions.AuthenticationError):
+        for sentence, word in _SENTENCES:
+            if sentence.search(str(error)):
+                return _named(word)
     if isinstance(error, exceptions.AuthenticationError):
         return _named("NOAUTH" if "required" in str(error) else "WRONGPASS")
     for kind, word in _BY_TYPE:
         if isinstance(error, kind):
             return _named(word)
-    if isinstance(error, exceptions.ResponseError) and (found := _WORD.search(str(error))):
+    if not isinstance(error, exceptions.ResponseError):
+        return None
+    if found := _WORD.search(str(error)):
         return _named(found[1])
+    other = _OTHER_WORD.match(str(error))
+    if other is not None and other[0] not in _OF_COMMANDS:
+        return RedisRefuses(RedisRefusal(other[0], "Redis cannot serve"))
     return None
+
+
+def refused_greeting(error: exceptions.RedisError) -> exceptions.RedisError:
+    """Refusal that an error stands for while a connection is made: whatever is wrong then, no command is at fault."""
+    if isinstance(error, exceptions.ResponseError):
+        return refusal(error) or RedisRefuses(RedisRefusal("ERR", "Redis refuses the connection"))
+    return refusal(error) or error
 
 
 def _named(word: str) -> RedisRefuses:

@@ -57,3 +57,28 @@ async def test_everybody_is_told_why(server: str, tour: Tour, reports: list[Any]
     assert told == {word}
     assert reports == []
     assert 503 in tour.statuses
+
+
+@pytest.mark.parametrize(
+    ("url", "configured", "word"),
+    [
+        ("redis://:wrong@{place}/0", (), "WRONGPASS"),
+        ("redis://{place}/0", (), "NOAUTH"),
+        ("redis://:any@{place}/0", ("requirepass", ""), "NOPASS"),
+        ("{own}/99", (), "NODB"),
+    ],
+)
+async def test_a_url_that_leads_to_a_redis_which_does_not_let_us_in_is_told_as_what_it_is(
+    server: str, monkeypatch: pytest.MonkeyPatch, url: str, configured: tuple[str, ...], word: str
+) -> None:
+    monkeypatch.setattr(redis_pool, "PATIENCE_SECONDS", 0.0)
+    async with Redis.from_url(server) as operator:
+        if configured:
+            await operator.config_set(*configured)
+    own = server.rpartition("/")[0]
+    redis = client(redis_pool.pool(settings(url.format(own=own, place=own.rpartition("@")[2]))))
+    with pytest.raises(redis_pool.PASSING) as refused:
+        await redis.get("name")
+    assert isinstance(refused.value, RedisRefuses), "whatever is wrong then, no command is at fault"
+    assert refused.value.word == word
+    await redis.aclose(close_connection_pool=True)

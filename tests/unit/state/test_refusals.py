@@ -29,6 +29,9 @@ SAID = {
     "NOPERM": "NOPERM this user has no permissions to run the 'set' command",
     "NOAUTH": "NOAUTH Authentication required.",
     "WRONGPASS": "WRONGPASS invalid username-password pair or user is disabled.",
+    "NOPASS": "ERR AUTH <password> called without any password configured for the default user.",
+    "NODB": "ERR DB index is out of range",
+    "LIMIT": "ERR max daily request limit exceeded. Limit: 10000, Usage: 10000.",
     "MOVED": "MOVED 3999 127.0.0.1:6381",
     "ASK": "ASK 3999 127.0.0.1:6381",
     "CROSSSLOT": "CROSSSLOT Keys in request don't hash to the same slot",
@@ -70,6 +73,10 @@ class Parrot:
         writer.close()
 
 
+def settings_of(url: str) -> Settings:
+    return Settings(redis_url=SecretStr(url), secret_key=SecretStr("s" * 40), api_keys=(SecretStr("k" * 20),))
+
+
 @pytest.fixture
 async def parrot():
     async with Parrot() as one:
@@ -78,12 +85,7 @@ async def parrot():
 
 @pytest.fixture
 async def ours(parrot):
-    config = Settings(
-        redis_url=SecretStr(f"redis://127.0.0.1:{parrot.port}/0"),
-        secret_key=SecretStr("s" * 40),
-        api_keys=(SecretStr("k" * 20),),
-    )
-    redis = client(redis_pool.pool(config))
+    redis = client(redis_pool.pool(settings_of(f"redis://127.0.0.1:{parrot.port}/0")))
     yield redis
     await redis.aclose(close_connection_pool=True)
 
@@ -117,6 +119,17 @@ async def test_a_refusing_server_is_left_and_the_next_one_serves(parrot, ours, w
 async def test_a_refusal_is_found_inside_scripts_and_transactions(parrot, ours, line):
     parrot.line, parrot.refusing = b"-" + line.encode(), 1
     assert await ours.execute_command("EVALSHA", "0" * 40, 0) == b"OK"
+    assert parrot.connections == 2
+
+
+async def test_a_word_of_a_server_that_we_do_not_know_is_nobodys_bug_either(parrot, ours):
+    parrot.line, parrot.refusing = (
+        b"-DENIED Redis is in protected mode, and no password is set for the default user.",
+        1,
+    )
+    with pytest.raises(RedisRefuses, match=r"Redis cannot serve \(DENIED\)"):
+        await ours.set("name", "value")
+    assert await ours.set("name", "value")
     assert parrot.connections == 2
 
 
