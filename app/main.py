@@ -25,7 +25,6 @@ from app.api.attempts import Attempts
 from app.api.companies import Companies, Views
 from app.api.feed import Feed
 from app.api.linking import LinkRoutes
-from app.api.routes import Api
 from app.api.texts import Texts
 from app.api.webhooks import WebhookRoutes
 from app.http.border import Border, Named
@@ -109,7 +108,7 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
         LinkRoutes(config, redis, access, endings),
         Companies(redis, views, leases, endings, Forgetting(redis, config.secret_key)),
         Attempts(redis, access, views, onboarding, endings),
-        Api(Texts(config, redis, snapshots, leases, outbox)),
+        Texts(config, redis, snapshots, leases, outbox),
         feed,
         WebhookRoutes(config, redis, news),
         Description(),

@@ -18,7 +18,7 @@ from app.api.attempts import Attempts
 from app.api.companies import Companies
 from app.api.feed import Feed
 from app.api.linking import LinkRoutes
-from app.api.routes import Api
+from app.api.texts import Texts
 from app.api.webhooks import WebhookRoutes
 from app.http.operations import Answer, Operation, operation, operations_of
 from app.http.problems import MEDIA_TYPE, Kind, Problem, ProblemView
@@ -45,7 +45,7 @@ class Description:
         return Response(await asyncio.to_thread(made), media_type=JSON_TYPE)
 
 
-_ANSWERING = (LinkRoutes, Companies, Attempts, Feed, WebhookRoutes, Api, Description, Ops)
+_ANSWERING = (LinkRoutes, Companies, Attempts, Feed, WebhookRoutes, Texts, Description, Ops)
 ALL: tuple[Operation, ...] = tuple(one for owner in _ANSWERING for one in operations_of(owner))
 """All that is described."""
 

@@ -1,12 +1,16 @@
 """Waiting for background tasks and events, and ending tasks."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
 import structlog
 
 log = structlog.get_logger()
+
+Spawn = Callable[[Awaitable[None], str], None]
+"""Runs something beside everything else, under a name for the log. Its bugs are reported and end nothing but itself."""
 
 
 async def happens(event: asyncio.Event, seconds: float | None) -> bool:

@@ -8,7 +8,6 @@ what is due. A try that fails is made again, later and later, for a day. Nothing
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import islice
 
@@ -22,7 +21,7 @@ from shared.settings import Settings
 from shared.state.events import Arrival, Due, EventShelf, Result, Tried
 from shared.state.pool import PASSING
 from shared.state.receivers import Receivers
-from shared.tasks import happens
+from shared.tasks import Spawn, happens
 from workers.sender import Sender
 
 log = structlog.get_logger()
@@ -48,8 +47,6 @@ COME_AT_ONCE = 50
 """Messages that have come in and are written in one step."""
 MOST_COME = 2000
 """Messages that have come in and wait for Redis, of all sessions of a worker."""
-
-Spawn = Callable[[Awaitable[None], str], None]
 
 
 def pause_seconds(tries: int, chance: float) -> float:

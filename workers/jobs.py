@@ -5,7 +5,8 @@ Arguments are ids only. Every job may run twice, late, or on another worker than
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
@@ -22,6 +23,7 @@ from shared.state.forgetting import Forgetting
 from shared.state.lease import Lease, Leases
 from shared.state.phones import Phones
 from shared.state.pool import PASSING, answer
+from shared.tasks import Spawn
 from shared.telemetry import sentry
 from shared.telemetry.metrics import Counter, field
 from shared.wa import Wa
@@ -40,8 +42,6 @@ ELSEWHERE_SECONDS = 0.5
 """Until an onboarding that met a worker without room is offered again: another has some."""
 FULL_SECONDS = 2.0
 """Until a session that could not be logged out yet is offered again."""
-
-Spawn = Callable[[Awaitable[None], str], None]
 
 
 class Places:
@@ -76,68 +76,58 @@ class Places:
         await self._empty.wait()
 
 
+@dataclass(eq=False)
 class Jobs:
     """The jobs of one worker, by the queue that they are read from."""
 
-    def __init__(
-        self,
-        redis: ArqRedis,
-        leases: Leases,
-        ownership: Ownership,
-        parts: Parts,
-        sessions: Sessions,
-        sweeper: Sweeper,
-        places: Places,
-        forgetting: Forgetting,
-        spawn: Spawn,
-    ) -> None:
-        self._redis = redis
-        self._leases = leases
-        self._ownership = ownership
-        self._parts = parts
-        self._sessions = sessions
-        self._sweeper = sweeper
-        self._places = places
-        self._forgetting = forgetting
-        self._spawn = spawn
+    redis: ArqRedis
+    leases: Leases
+    ownership: Ownership
+    parts: Parts
+    sessions: Sessions
+    sweeper: Sweeper
+    places: Places
+    forgetting: Forgetting
+    spawn: Spawn
+
+    def __post_init__(self) -> None:
         self._resuming = asyncio.Semaphore(RESUMES_AT_ONCE)
         self.linking: list[Job] = [_reported(self.link)]
-        commands = (self.code, self.cancel, self.unlink, self.send, self.look, self.phone)
-        self.here: list[Job] = [_reported(job) for job in commands]
+        self.here = [_reported(one) for one in (self.code, self.cancel, self.unlink, self.send, self.look, self.phone)]
         others = (self.sweep, self.resume, self.unpark, self.forget)
-        self.anywhere: list[Job] = [*self.here, *(_reported(job) for job in others)]
-        self.resuming: list[Job] = [_reported(self.resume)]
+        self.anywhere = [*self.here, *(_reported(one) for one in others)]
+        self.resuming = [_reported(self.resume)]
 
     async def link(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
         """Serve an attempt, if it is still the claimed one and nobody else does."""
         sid = _session(session)
-        self._places.take()  # and with it a place to hold what is linked
+        self.places.take()  # and with it a place to hold what is linked
         try:
-            room = self._sessions.free >= 0
-            if not room and await room_elsewhere(self._redis, self._ownership.worker):
+            room = self.sessions.free >= 0
+            if not room and await room_elsewhere(self.redis, self.ownership.worker):
                 # Not `soon_again`: this job may have that very id, and one that enqueues itself under its own is lost.
                 ids, again = (sid, attempt), f"link:{sid}:{attempt}:elsewhere:{now_ms()}"
-                await enqueue(self._redis, keys.QUEUE_LINKING, "link", *ids, job_id=again, after=ELSEWHERE_SECONDS)
-                self._places.give_back()
+                await enqueue(self.redis, keys.QUEUE_LINKING, "link", *ids, job_id=again, after=ELSEWHERE_SECONDS)
+                self.places.give_back()
                 return
-            run = Attempt(self._parts, sid, first=attempt, room=room)
-            lease = await self._ownership.acquire(sid, run, attempt=attempt)
+            run = Attempt(self.parts, sid, first=attempt, room=room)
+            lease = await self.ownership.acquire(sid, run, attempt=attempt)
         except BaseException:
-            self._places.give_back()
+            self.places.give_back()
             raise
         if lease is None:
-            self._places.give_back()
+            self.places.give_back()
             log.info("attempt.stale", session=sid, attempt=attempt)
             return
-        self._spawn(self._serve(run, lease), "attempt")
+        self.spawn(self._serve(run, lease), "attempt")
 
     async def _serve(self, run: Attempt, lease: Lease) -> None:
         try:
             await run.run(lease)
         finally:
-            self._places.give_back()
+            self.places.give_back()
             # An attempt that could not write its ending would else be renewed for ever, and retaken after the sweep.
-            self._ownership.forget(lease.session, run)
+            self.ownership.forget(lease.session, run)
 
     async def code(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
         """A code is wanted on the running attempt."""
@@ -148,7 +138,7 @@ class Jobs:
         await self._order(_session(session), attempt, Order.CANCEL, "cancel")
 
     async def _order(self, session: SessionId, attempt: int, order: Order, job: str) -> None:
-        owner = self._ownership.owner(session)
+        owner = self.ownership.owner(session)
         if isinstance(owner, Attempt):
             owner.order(order, attempt)
         elif owner is None:
@@ -157,87 +147,87 @@ class Jobs:
     async def unlink(self, _ctx: dict[str, Any], session: str) -> None:
         """Log a company's device out and forget it."""
         sid = _session(session)
-        owner = self._ownership.owner(sid)
+        owner = self.ownership.owner(sid)
         if isinstance(owner, Attempt):
             owner.order(Order.UNLINK)
         elif isinstance(owner, HeldSession) or not await self._elsewhere(sid, "unlink"):
-            self._spawn(self._unlink(sid), "unlink")  # the store may take longer to answer than a job
+            self.spawn(self._unlink(sid), "unlink")  # the store may take longer to answer than a job
 
     async def _unlink(self, session: SessionId) -> None:
         try:
-            done = await self._sessions.unlink(session)
+            done = await self.sessions.unlink(session)
         except (StoreAway, StoreFenced):
             done = False
         if not done:
-            await enqueue(self._redis, keys.QUEUE_SESSIONS, "unlink", session, after=FULL_SECONDS)
+            await enqueue(self.redis, keys.QUEUE_SESSIONS, "unlink", session, after=FULL_SECONDS)
 
     async def unpark(self, _ctx: dict[str, Any], session: str) -> None:
         """Have a parked device held again: an operator says so."""
-        await self._sessions.unpark(_session(session))
+        await self.sessions.unpark(_session(session))
 
     async def forget(self, _ctx: dict[str, Any], session: str) -> None:
         """Forget a company; if it has a device, have that logged out first."""
-        self._spawn(self._forget(_session(session)), "forget")
+        self.spawn(self._forget(_session(session)), "forget")
 
     async def _forget(self, session: SessionId) -> None:
-        if not await self._forgetting.is_wished(session):
+        if not await self.forgetting.is_wished(session):
             return
-        runs = await self._redis.exists(keys.claim(session)) or await self._leases.owner(session) is not None
-        if not runs and await self._parts.store.device(session) is None:
-            await self._parts.store.forget_strangers()
-            await self._forgetting.erase(session)
+        runs = await self.redis.exists(keys.claim(session)) or await self.leases.owner(session) is not None
+        if not runs and await self.parts.store.device(session) is None:
+            await self.parts.store.forget_strangers()
+            await self.forgetting.erase(session)
             log.info("company.forgotten", session=session)
             return
-        await enqueue(self._redis, keys.QUEUE_SESSIONS, "unlink", session, job_id=f"unlink:{session}")
-        await enqueue(self._redis, keys.QUEUE_SESSIONS, "forget", session, after=FULL_SECONDS)
+        await enqueue(self.redis, keys.QUEUE_SESSIONS, "unlink", session, job_id=f"unlink:{session}")
+        await enqueue(self.redis, keys.QUEUE_SESSIONS, "forget", session, after=FULL_SECONDS)
 
     async def send(self, _ctx: dict[str, Any], session: str, text: str) -> None:
         """Look at the texts of the session's outbox. A worker that takes the session up looks there as well."""
         sid = _session(session)
-        if not isinstance(self._ownership.owner(sid), HeldSession) and await self._elsewhere(sid, "send", text):
+        if not isinstance(self.ownership.owner(sid), HeldSession) and await self._elsewhere(sid, "send", text):
             return
-        await self._sessions.send(sid)
+        await self.sessions.send(sid)
 
     async def phone(self, _ctx: dict[str, Any], session: str) -> None:
         """Tell web the whole number of a linked device, for a caller that may know it."""
         sid = _session(session)
-        if not isinstance(self._ownership.owner(sid), HeldSession) and await self._elsewhere(sid, "phone"):
+        if not isinstance(self.ownership.owner(sid), HeldSession) and await self._elsewhere(sid, "phone"):
             return
-        device = await self._parts.store.device(sid)
+        device = await self.parts.store.device(sid)
         if device is not None and not device.parked:
-            await Phones(self._redis).write(sid, device.linked_at, device.phone)
+            await Phones(self.redis).write(sid, device.linked_at, device.phone)
 
     async def look(self, _ctx: dict[str, Any], session: str, ticket: str) -> None:
         """Somebody waits at the ticket for what WhatsApp says of a number."""
         sid = _session(session)
-        if isinstance(self._ownership.owner(sid), HeldSession):
-            self._spawn(self._sessions.answer(sid, ticket), "look")
+        if isinstance(self.ownership.owner(sid), HeldSession):
+            self.spawn(self.sessions.answer(sid, ticket), "look")
         else:
             await self._elsewhere(sid, "look", ticket)
 
     async def resume(self, _ctx: dict[str, Any], session: str) -> None:
         """Hold a registered device that nobody holds. The queue is looked at only while there is room for another."""
         sid = _session(session)
-        if self._sessions.free <= 0:  # the last place was taken since
-            await enqueue(self._redis, keys.QUEUE_RESUME, "resume", sid, after=FULL_SECONDS)
+        if self.sessions.free <= 0:  # the last place was taken since
+            await enqueue(self.redis, keys.QUEUE_RESUME, "resume", sid, after=FULL_SECONDS)
             return
         # A few at a time and never in step with other workers, so that nobody stampedes WhatsApp or the store.
         async with self._resuming:
             await asyncio.sleep(random.uniform(0, RESUME_JITTER_SECONDS))  # noqa: S311 - spreading, not secrecy
-            await self._sessions.resume(sid)
+            await self.sessions.resume(sid)
 
     async def sweep(self, _ctx: dict[str, Any]) -> None:
         """Put right what the dead have left."""
-        await self._sweeper.sweep()
+        await self.sweeper.sweep()
 
     async def _elsewhere(self, session: SessionId, job: str, *ids: str | int) -> bool:
         """Send a command after its session, to the worker that owns it now. True if there is another."""
-        owner = await self._leases.owner(session)
-        if owner is None or owner == self._ownership.worker:
+        owner = await self.leases.owner(session)
+        if owner is None or owner == self.ownership.worker:
             log.info("job.pointless", job=job, session=session)
             return False
         name = ":".join(str(one) for one in (job, session, *ids))
-        await enqueue(self._redis, keys.queue_worker(owner), job, session, *ids, job_id=f"{name}:{owner}")
+        await enqueue(self.redis, keys.queue_worker(owner), job, session, *ids, job_id=f"{name}:{owner}")
         return True
 
 

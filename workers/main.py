@@ -46,7 +46,7 @@ from workers.delivery import Webhooks
 from workers.engine.pool import LinkerPool
 from workers.engine.processes import Engines, Options
 from workers.holding.holders import Holders
-from workers.holding.sessions import Job, Links, Sessions
+from workers.holding.sessions import Links, Sessions
 from workers.holding.tidying import Tidying
 from workers.jobs import Jobs, Places
 from workers.lastwill.left import last_will
@@ -162,7 +162,7 @@ class Worker:
         ownership = Ownership(leases, self.id, on_lapsed=call_sweep, on_beat=engines.alive)
         outbox = Outbox(redis, rate=self._config.max_rate, news=news)
         device_name = self._config.device_name
-        sweeper = Sweeper(redis, leases, Rescue(redis, news), snapshots, store, self.id, outbox, device_name)
+        sweeper = Sweeper(redis, leases, Rescue(redis, news), snapshots, store, outbox, self.id, device_name)
         cooldowns = Cooldowns(redis, self._config.secret_key)
         contacts = Contacts(redis, self._config.secret_key)
         places = Places(most.attempts)
@@ -311,7 +311,7 @@ class Worker:
         await enqueue(redis, keys.QUEUE_SESSIONS, "resume", session, after=after)
 
     @staticmethod
-    async def _offer(redis: ArqRedis, jobs: list[tuple[Job, SessionId]]) -> None:
+    async def _offer(redis: ArqRedis, jobs: list[tuple[str, SessionId]]) -> None:
         resume = {f"resume:{session}": [session] for job, session in jobs if job == "resume"}
         await enqueue_all(redis, keys.QUEUE_RESUME, "resume", resume)
         for job, session in jobs:

@@ -8,9 +8,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shared.core.failures import FAILURES, FailureCode
+from shared.core.failures import FailureCode
 from shared.core.messages import Fate, MessageState, NotSent
-from shared.core.protocol import FailureView
 from shared.telemetry import scrub
 from workers.engine.protocol import LostReason
 
@@ -147,8 +146,3 @@ def told(code: FailureCode | None, said: str = "") -> str:
     """A failure for the timeline, with WhatsApp's own words for it. Nothing without a failure."""
     words = scrub.text(said)[:MOST_SAID]
     return f"{code.value}: {words}" if code and words else code or ""
-
-
-def view(code: FailureCode, *, retry_at: int | None = None) -> FailureView:
-    """A failure as the page sees it."""
-    return FailureView(code=code, retryable=FAILURES[code].retryable, retry_at=retry_at)

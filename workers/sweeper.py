@@ -7,28 +7,30 @@ minute. Every step is idempotent. A session is only crossed off once it is seen 
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 from arq.connections import ArqRedis
 
 from shared.core import keys, phone
 from shared.core.failures import FailureCode
-from shared.core.ids import SessionId, WorkerId
+from shared.core.ids import SessionId, WorkerId, sort_sessions
 from shared.core.lifecycle import DEVICE, State
-from shared.core.protocol import Body, DeviceView, MessageType, Method
+from shared.core.protocol import Body, DeviceView, FailureView, MessageType, Method
 from shared.jobs.queue import enqueue, enqueue_all
+from shared.state.audit import record
 from shared.state.claims import REVOKED, Claims, queued
 from shared.state.lease import NOBODY, Lease, Leases
 from shared.state.outbox import WAIT_MS, Outbox
 from shared.state.pool import answer
-from shared.state.rescue import Rescue
+from shared.state.rescue import MOST_FOUND, Rescue
 from shared.state.snapshots import Change, Snapshots, Stored
 from shared.telemetry import sentry
-from shared.telemetry.metrics import UNKNOWN_REGION, Counter, Swept, field
+from shared.telemetry.metrics import UNKNOWN_REGION, Swept
 from shared.wa import SETTLING_MS, Wa
-from workers import reasons, tallies
+from workers import tallies
 from workers.store.device import DeviceStore, Fence, StoreAway, StoredDevice
+from workers.tallies import swept
 
 log = structlog.get_logger()
 
@@ -38,30 +40,21 @@ REDIS_YOUNG_SECONDS = 4
 """A Redis that has just started may have forgotten leases whose owners live; they speak up within this long."""
 
 
+@dataclass(eq=False)
 class Sweeper:
     """One per worker, over one Redis and the device store."""
 
-    def __init__(
-        self,
-        redis: ArqRedis,
-        leases: Leases,
-        rescue: Rescue,
-        snapshots: Snapshots,
-        store: DeviceStore,
-        me: WorkerId,
-        outbox: Outbox | None = None,
-        device_name: str = "",
-    ) -> None:
-        self._redis = redis
-        self._wa = Wa(redis)
-        self._claims = Claims(redis)
-        self._leases = leases
-        self._rescue = rescue
-        self._snapshots = snapshots
-        self._store = store
-        self._me = me
-        self._outbox = outbox or Outbox(redis)
-        self._device_name = device_name
+    redis: ArqRedis
+    leases: Leases
+    rescue: Rescue
+    snapshots: Snapshots
+    store: DeviceStore
+    outbox: Outbox
+    me: WorkerId
+    device_name: str = ""
+
+    def __post_init__(self) -> None:
+        self._wa, self._claims = Wa(self.redis), Claims(self.redis)
         self._at_it = self._again = False
 
     async def sweep(self) -> None:
@@ -82,22 +75,23 @@ class Sweeper:
     async def _in_turn(self) -> None:
         names = {"sweep": keys.SWEEP, "sweep_again": keys.SWEEP_AGAIN, "swept": keys.SWEPT}
         again = True
-        while again and await self._wa("begin_sweep", names=names, worker=self._me):
+        while again and await self._wa("begin_sweep", names=names, worker=self.me):
             try:
                 await self._once()
             finally:
-                again = await self._wa("end_sweep", names=names, worker=self._me, rest=REST_MS)
+                again = await self._wa("end_sweep", names=names, worker=self.me, rest=REST_MS)
 
     async def _once(self) -> None:
-        settles = await self._redis.pttl(keys.SETTLING)
+        settles = await self.redis.pttl(keys.SETTLING)
         if 0 < settles <= SETTLING_MS:
             await asyncio.sleep(settles / 1000)
-        await self._close_overdue()  # first: what nobody waits for any more is not begun anew
-        dead = await self._leases.dead()  # before the registry, which has whatever they have linked then
+        await self._throw_out_strange()
+        await self._close_overdue()  # before the rest: what nobody waits for any more is not begun anew
+        dead = await self.leases.dead()  # before the registry, which has whatever they have linked then
         registry: dict[SessionId, StoredDevice] = {}
         away: StoreAway | None = None
         try:
-            registry = {device.session: device for device in await self._store.held_by_nobody(lambda _: False)}
+            registry = {device.session: device for device in await self.store.to_hold()}
         except StoreAway as error:
             away = error
         for worker in dead:
@@ -105,36 +99,44 @@ class Sweeper:
                 await self._take_over(worker, registry)
             except StoreAway as error:
                 away = error
-        server = await self._redis.info("server")
+        server = await self.redis.info("server")
         await asyncio.sleep(max(0, REDIS_YOUNG_SECONDS - server["uptime_in_seconds"]))
         await self._take_up_the_unheld(registry)
         await self._end_texts()
-        await self._outbox.end_unconfirmed()
-        for session in await answer(self._redis.hkeys(keys.FORGETTING)):  # a wish whose job was lost
-            name = session.decode(errors="replace")
-            await enqueue(self._redis, keys.QUEUE_SESSIONS, "forget", name)
+        await self.outbox.end_unconfirmed()
+        wishes, _ = sort_sessions(await answer(self.redis.hkeys(keys.FORGETTING)))
+        for session in wishes:  # its job may be lost
+            await enqueue(self.redis, keys.QUEUE_SESSIONS, "forget", session)
         if away is not None:
             raise away
 
+    async def _throw_out_strange(self) -> None:
+        """Remove whatever names no session from what the finders read: another program has put it there."""
+        for name in (keys.CLAIMS, keys.OUTBOXES):
+            if strange := sort_sessions(await self.redis.zrange(name, 0, MOST_FOUND - 1))[1]:
+                await self.redis.zrem(name, *strange)
+        if strange := sort_sessions(await answer(self.redis.hkeys(keys.FORGETTING)))[1]:
+            await answer(self.redis.hdel(keys.FORGETTING, *strange))  # type: ignore[arg-type]
+
     async def restart(self, session: SessionId, method: Method, *counters: str) -> bool:
         """Begin an ownerless onboarding anew, for the same page. True if there was one."""
-        return await self._rescue.restart(session, queued(method, "attempt.restarted", *counters)) is not None
+        return await self.rescue.restart(session, queued(method, "attempt.restarted", *counters)) is not None
 
     async def _end_texts(self) -> None:
         """Texts of sessions that nobody holds, or whose job was lost: too old ones are told, the others looked at again."""
-        for session in await self._outbox.overdue():
-            owner = await self._leases.owner(session)
+        for session in await self.outbox.overdue():
+            await self.outbox.put_off(session)
+            owner = await self.leases.owner(session)
             if owner is None:
-                state = (await self._snapshots.read(session)).body.state
-                await self._outbox.give_up(session, older_ms=WAIT_MS if state in DEVICE else 0)
+                state = (await self.snapshots.read(session)).body.state
+                await self.outbox.give_up(session, older_ms=WAIT_MS if state in DEVICE else 0)
             else:
-                await enqueue(self._redis, keys.queue_worker(owner), "send", session, "")
+                await enqueue(self.redis, keys.queue_worker(owner), "send", session, "")
 
     async def _close_overdue(self) -> None:
         """Onboardings that nobody has ended: all workers were away, or their own is stuck."""
-        swept = field(Counter.SWEPT, kind=Swept.OVERDUE.value)
-        for session in await self._rescue.overdue():
-            if await self._rescue.close_overdue(session, swept):
+        for session in await self.rescue.overdue():
+            if await self.rescue.close_overdue(session, swept(Swept.OVERDUE)):
                 log.warning("attempt.overdue", session=session)
 
     async def _take_over(self, worker: WorkerId, registry: Mapping[SessionId, StoredDevice]) -> None:
@@ -142,10 +144,10 @@ class Sweeper:
         could not be seen to stays with the dead."""
         seen: set[SessionId] = set()
         away: StoreAway | None = None
-        while sessions := [one for one in await self._leases.held_by(worker) if one not in seen]:
+        while sessions := [one for one in await self.leases.held_by(worker) if one not in seen]:
             seen.update(sessions)
             safe: list[SessionId] = []
-            for stored in await self._snapshots.read_all(sessions):
+            for stored in await self.snapshots.read_all(sessions):
                 # A registered device needs no more than to be taken up, like every one that nobody holds.
                 if stored.body.state in DEVICE and stored.session in registry:
                     safe.append(stored.session)
@@ -154,7 +156,7 @@ class Sweeper:
                     await self._see_to(worker, stored)
                 except StoreAway as error:
                     away = error
-            await self._offer(await self._leases.free(worker, safe))
+            await self._offer(await self.leases.free(worker, safe))
         if away is not None:
             raise away
         if worker != NOBODY:
@@ -162,27 +164,26 @@ class Sweeper:
 
     async def _see_to(self, worker: WorkerId, stored: Stored) -> None:
         session = stored.session
-        swept = field(Counter.SWEPT, kind=Swept.ATTEMPT.value)
-        if await self.restart(session, stored.body.method or Method.QR, swept):
+        if await self.restart(session, stored.body.method or Method.QR, swept(Swept.ATTEMPT)):
             log.warning("attempt.restarted", session=session)
             return
-        lease = await self._leases.acquire(session, self._me)
+        lease = await self.leases.acquire(session, self.me)
         if lease is None:
-            await self._leases.free(worker, [session])
+            await self.leases.free(worker, [session])
             return
         try:
             await self._settle(lease, stored.body)
         except BaseException:
-            await self._leases.abandon(lease)  # the next sweep finds it
+            await self.leases.abandon(lease)  # the next sweep finds it
             raise
-        await self._leases.release(lease)
+        await self.leases.release(lease)
 
     async def _settle(self, lease: Lease, body: Body) -> None:
         """Say what the dead worker can say no more. A device that is safe is taken up afterwards, like every
         registered one."""
         if body.state is not State.LINKING and body.state not in DEVICE:
             return
-        device = await self._store.device(lease.session)
+        device = await self.store.device(lease.session)
         if body.state is State.LINKING and (device is None or device.parked):
             # The worker died before the device was safe, and a phone cannot be asked twice.
             await self._end(lease, body, State.FAILED, FailureCode.WORKER_LOST, Swept.LINKING)
@@ -197,33 +198,33 @@ class Sweeper:
         subject = await self._claims.subject(lease.session)
         if not await self._claims.spend(subject):
             # Its link was revoked meanwhile: what it led to must not be kept.
-            await self._store.note(replace(device, parked=REVOKED), Fence(lease.token))
+            await self.store.note(replace(device, parked=REVOKED), Fence(lease.token))
             await self._end(lease, body, State.FAILED, FailureCode.WRONG_NUMBER, Swept.LINKING)
-            await enqueue(self._redis, keys.QUEUE_SESSIONS, "unlink", lease.session, after=1)
+            await enqueue(self.redis, keys.QUEUE_SESSIONS, "unlink", lease.session, after=1)
             return
         known = subject.phone or subject.expected
         method, region = body.method or Method.QR, phone.region_of(device.phone)
-        view = DeviceView(phone=phone.masked(device.phone), name=self._device_name, linked_at=device.linked_at)
+        view = DeviceView(phone=phone.masked(device.phone), name=self.device_name, linked_at=device.linked_at)
         linked = Body(state=State.LINKED, method=method, device=view)
         counters = (
-            field(Counter.SWEPT, kind=Swept.LINKED.value),
+            swept(Swept.LINKED),
             *tallies.linked(method, phone.region_of(known) if known else UNKNOWN_REGION, region),
         )
         change = Change(linked, MessageType.WHATSAPP_CONNECTED, "attempt.linked", region, counters, ending=True)
-        if await self._snapshots.save(lease, change) is not None:
+        if await self.snapshots.save(lease, change) is not None:
             log.warning("attempt.linked-late", session=lease.session)
 
     async def _end(self, lease: Lease, body: Body, state: State, code: FailureCode, what: Swept) -> None:
-        ended = Body(state=state, method=body.method, failure=reasons.view(code))
+        ended = Body(state=state, method=body.method, failure=FailureView.of(code))
         counters = (
-            field(Counter.SWEPT, kind=what.value),
+            swept(what),
             tallies.failed(code, UNKNOWN_REGION),
             *((tallies.ended(state),) if state is State.FAILED else ()),
         )
         kind, event = (
             (MessageType.ERROR, "attempt.failed") if state is State.FAILED else (MessageType.STATUS, "device.missing")
         )
-        if await self._snapshots.save(lease, Change(ended, kind, event, code.value, counters, ending=True)) is not None:
+        if await self.snapshots.save(lease, Change(ended, kind, event, code.value, counters, ending=True)) is not None:
             sentry.ending("sweep", code, session=lease.session, method=body.method)
 
     async def bury(self, worker: WorkerId) -> None:
@@ -235,25 +236,20 @@ class Sweeper:
             "wake": keys.wake(keys.QUEUE_SESSIONS),
             "worker": keys.worker(worker),
         }
-        buried = await self._wa("bury", names=names, worker=worker, by=self._me)
+        buried = await self._wa("bury", names=names, worker=worker, by=self.me)
         if buried["gone"]:
-            await self._record(worker)
+            mine = worker == self.me
+            event, counters = ("worker.stopped", ()) if mine else ("worker.buried", (swept(Swept.WORKER),))
+            await record(self.redis, event, worker, self.me, counters=counters)
             log.info("worker.buried", worker=worker, jobs=buried["jobs"])
 
-    async def _record(self, worker: WorkerId) -> None:
-        """Tell the operators, who would otherwise only see one worker less."""
-        mine = worker == self._me
-        event = "worker.stopped" if mine else "worker.buried"
-        fields = [["event", event], ["what", worker], ["detail", ""], ["by", self._me], ["why", ""]]
-        counters = [] if mine else [field(Counter.SWEPT, kind=Swept.WORKER.value)]
-        await self._wa("record", names={"stream": keys.OPERATORS}, fields=fields, counters=counters)
-
     async def _take_up_the_unheld(self, registry: Mapping[SessionId, StoredDevice]) -> None:
-        unheld = await self._leases.unowned(registry)
+        unowned = await self.leases.unowned(registry)
+        unheld = [session for session, dead in unowned.items() if dead is None]
         await self._offer(unheld)
         if unheld:
             log.info("sessions.unheld", count=len(unheld))
 
     async def _offer(self, sessions: Iterable[SessionId]) -> None:
         jobs = {f"resume:{session}": [session] for session in sessions}
-        await enqueue_all(self._redis, keys.QUEUE_RESUME, "resume", jobs)
+        await enqueue_all(self.redis, keys.QUEUE_RESUME, "resume", jobs)

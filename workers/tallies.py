@@ -7,7 +7,7 @@
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import State
 from shared.core.protocol import Method
-from shared.telemetry.metrics import Counter, Histogram, Mark, Stage, field, first, funnel, timed
+from shared.telemetry.metrics import Counter, Histogram, Mark, Stage, Swept, field, first, funnel, timed
 
 
 def qr_shown(method: Method, known: str, number: int) -> tuple[str, ...]:
@@ -56,6 +56,11 @@ def verified(method: Method, known: str, region: str) -> tuple[str, ...]:
 def failed(code: FailureCode, region: str) -> str:
     """An attempt or a session ended in a failure."""
     return field(Counter.FAILURES, code=code.value, region=region)
+
+
+def swept(kind: Swept) -> str:
+    """The sweeper put something right."""
+    return field(Counter.SWEPT, kind=kind.value)
 
 
 def ended(state: State) -> str:

@@ -15,6 +15,7 @@ from app.http.problems import Problem
 from shared.core import keys, odd
 from shared.core.events import EventType
 from shared.state.pool import PASSING
+from shared.tasks import happens
 
 log = structlog.get_logger()
 
@@ -92,7 +93,7 @@ class Feed:
                     if odd.text(entry.get(b"type")) in _KINDS and odd.fields(entry.get(b"body")):
                         yield _text(last, entry)
                 if not entries:
-                    yield b"" if await _came(news) else b": \n\n"
+                    yield b"" if await happens(news, QUIET_SECONDS) else b": \n\n"
         except (RedisError, *PASSING) as error:
             log.warning("feed.broken", error=type(error).__name__)  # the reader reconnects with its last id
         finally:
@@ -107,11 +108,3 @@ def _place(text: str) -> tuple[int, int]:
 def _text(place: str, entry: dict[bytes, bytes]) -> bytes:
     kind, body = (entry.get(name, b"").replace(b"\n", b" ").replace(b"\r", b" ") for name in (b"type", b"body"))
     return b"id: " + place.encode() + b"\nevent: " + kind + b"\ndata: " + body + b"\n\n"
-
-
-async def _came(news: asyncio.Event) -> bool:
-    try:
-        async with asyncio.timeout(QUIET_SECONDS):
-            return await news.wait()
-    except TimeoutError:
-        return False

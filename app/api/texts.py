@@ -5,9 +5,12 @@ import re
 
 from arq.connections import ArqRedis
 from pydantic import ValidationError
+from starlette.requests import Request
 
-from app.api.models import ContactView, MessageStatus
+from app.api.models import ContactView, MessageStatus, MessageView, NewMessage
 from app.http import problems
+from app.http.body import read_body
+from app.http.operations import IDEMPOTENCY_KEY, MESSAGES, Answer, operation, session_in
 from app.http.problems import Problem
 from shared.core import keys, phone
 from shared.core.failures import Refused
@@ -27,7 +30,7 @@ LOOK_AGAIN_SECONDS = 0.05
 
 
 class Texts:
-    """Texts and contacts of companies, over one Redis."""
+    """Handlers below `/api/v1/companies/{id}/messages` and `/api/v1/companies/{id}/contacts`."""
 
     def __init__(
         self, settings: Settings, redis: ArqRedis, snapshots: Snapshots, leases: Leases, outbox: Outbox
@@ -39,7 +42,7 @@ class Texts:
         self._outbox = outbox
         self._contacts = Contacts(redis, settings.secret_key)
 
-    def receiver(self, text: str, field: str) -> str:
+    def _receiver(self, text: str, field: str) -> str:
         """A receiver as the outbox takes it: an E.164 number, or a JID. Raises `Problem`."""
         text = text.strip()
         if RECEIVER.fullmatch(text):
@@ -49,11 +52,21 @@ class Texts:
         except Refused as refused:
             raise Problem(problems.NOT_A_PHONE, code=refused.code, field=field) from None
 
-    async def send(self, session: SessionId, to: str, text: str, key: str | None) -> str:
-        """Accept a text; its id. Raises `Problem`."""
-        receiver = self.receiver(to, "to")
+    @operation(
+        "POST",
+        "/api/v1/companies/{id}/messages",
+        Answer(202, "It is on its way.", MessageView),
+        own=(problems.NOT_A_PHONE, problems.NOT_LINKED, problems.OUTBOX_FULL),
+        body=NewMessage,
+        headers=(IDEMPOTENCY_KEY,),
+        scopes=MESSAGES,
+    )
+    async def send(self, request: Request) -> MessageView:
+        """Send a text through the company's WhatsApp. Texts of a company leave in the order of their answers."""
+        asked, key = await read_body(request, NewMessage), IDEMPOTENCY_KEY.of(request)
+        message = Message(self._receiver(asked.to, "to"), asked.text)
         try:
-            return await self._outbox.accept(session, Message(receiver, text), key, only_linked=True)
+            return MessageView(id=await self._outbox.accept(session_in(request), message, key, only_linked=True))
         except NotLinked:
             raise Problem(problems.NOT_LINKED) from None
         except KeyReused:
@@ -61,9 +74,16 @@ class Texts:
         except OutboxFull as full:
             raise Problem(problems.OUTBOX_FULL, retry_after=full.seconds) from None
 
-    async def status(self, session: SessionId, message: str) -> MessageStatus:
-        """State of a text. Raises `Problem`."""
-        found = await self._outbox.look(session, message)
+    @operation(
+        "GET",
+        "/api/v1/companies/{id}/messages/{message}",
+        Answer(200, "Where it stands.", MessageStatus),
+        scopes=MESSAGES,
+    )
+    async def message(self, request: Request) -> MessageStatus:
+        """Tell what has become of a message, for 7 days."""
+        message = request.path_params["message"]
+        found = await self._outbox.look(session_in(request), message)
         if not found:
             raise Problem(problems.NO_MESSAGE)
         try:
@@ -72,14 +92,22 @@ class Texts:
             raise Problem(problems.NO_MESSAGE) from None
         return status.model_copy(update={"advice": advice(status.status) if status.status else None})
 
-    async def contact(self, session: SessionId, number: str) -> ContactView:
-        """WhatsApp's answer about a number, at most a day old. Raises `Problem`."""
-        to = self.receiver(number, "number")
+    @operation(
+        "GET",
+        "/api/v1/companies/{id}/contacts/{number}",
+        Answer(200, "WhatsApp's answer.", ContactView),
+        own=(problems.NOT_LINKED, problems.NO_ANSWER),
+        scopes=MESSAGES,
+    )
+    async def contact(self, request: Request) -> ContactView:
+        """Ask WhatsApp whether a number is there, and under which name. An answer is kept for a day."""
+        session, to = session_in(request), self._receiver(request.path_params["number"], "number")
         if to.endswith(("@lid", "@g.us")):
             raise Problem(problems.NOT_A_PHONE, field="number")
         contact = (await self._contacts.known(session, [to])).get(to)
         if contact is None or contact.exists is None:
-            await self._linked(session)
+            if (await self._snapshots.read(session)).body.state not in DEVICE:
+                raise Problem(problems.NOT_LINKED)
             contact = await self._ask(session, to)
         if contact is None or contact.exists is None:
             raise Problem(problems.NO_ANSWER)
@@ -100,7 +128,3 @@ class Texts:
         except TimeoutError:
             return None
         return found
-
-    async def _linked(self, session: SessionId) -> None:
-        if (await self._snapshots.read(session)).body.state not in DEVICE:
-            raise Problem(problems.NOT_LINKED)

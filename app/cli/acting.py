@@ -24,13 +24,13 @@ from shared.core.failures import Refused
 from shared.core.ids import SessionId, company_of
 from shared.core.lifecycle import DEVICE, State
 from shared.jobs.queue import enqueue
+from shared.state.audit import record
 from shared.state.claims import MOST_STARTS, Claims
 from shared.state.cooldowns import Cooldowns, Whose, waits_until
 from shared.state.events import News
 from shared.state.forgetting import Forgetting
 from shared.state.lease import Leases
 from shared.state.links import LinkBook, MadeLink
-from shared.wa import Wa
 
 LOOK_SECONDS = 0.25
 _LOOKS = 240
@@ -45,21 +45,6 @@ _OPTION = {
     "ttlSeconds": "--hours",
     "returnUrl": "--return-url",
 }
-
-
-async def record(
-    op: Operator, event: str, what: str, by: str, *, session: SessionId | None = None, detail: str = ""
-) -> None:
-    """Write an act into the operators' timeline, and into the session's."""
-    await Wa(op.redis)(
-        "record",
-        session,
-        names={"stream": keys.OPERATORS},
-        fields=[["event", event], ["what", what], ["detail", detail], ["by", by], ["why", ""]],
-        counters=[],
-        event=event if session is not None else None,
-        detail=detail or by,
-    )
 
 
 def _signing(op: Operator) -> Access:
@@ -106,7 +91,7 @@ async def create_link(
         raise _no_number(phone or "") from None
     view = links.show_link(access, op.settings, link)
     await LinkBook(op.redis).write(MadeLink(link.id, link.company, link.expires_at))
-    await record(op, "link.created", link.id, by, session=session, detail=link.id)
+    await record(op.redis, "link.created", link.id, by, session=session, detail=link.id)
 
     def show(out: Console) -> None:
         out.print(f"[bold]{session}[/]: link {link.id}, until {words.clock(link.expires_at)[:16]} UTC")
@@ -142,7 +127,7 @@ async def revoke_link(op: Operator, *, id_or_url: str, by: str) -> Output:
     elif len(link_id) > 64 or not link_id.replace("-", "").replace("_", "").isalnum():
         raise Cannot(f"{id_or_url!r} is no link's id.")
     await Endings(op.redis, Claims(op.redis, News(op.settings.told_events))).revoke_link(link_id)
-    await record(op, "link.revoked", link_id, by, session=session, detail=link_id)
+    await record(op.redis, "link.revoked", link_id, by, session=session, detail=link_id)
     return Output({"id": link_id, "session": session}, line(f"Link {link_id} is useless now."))
 
 
@@ -155,7 +140,7 @@ async def unlink(op: Operator, *, company: str, wait: bool, by: str) -> Output:
         # A failed session may have a device: it is kept if it was replaced or banned.
         said = f"{session} has no device: it is {found[0].state.value}."
         return Output({"session": session, "unlinked": True, "worker": None}, line(said))
-    await record(op, "session.unlink", session, by, session=session)
+    await record(op.redis, "session.unlink", session, by, session=session)
     queue = keys.queue_worker(owner) if owner else keys.QUEUE_SESSIONS
     await enqueue(op.redis, queue, "unlink", session, job_id=_unlink_job(session))
     done = await _until_unlinked(op, session) if wait else False
@@ -170,7 +155,7 @@ async def unpark(op: Operator, *, company: str, by: str) -> Output:
     found = await records.read(op.redis, [session])
     if not found or not found[0].parked:
         raise Cannot(f"{session} has no parked device.")
-    await record(op, "session.unpark", session, by, session=session)
+    await record(op.redis, "session.unpark", session, by, session=session)
     await enqueue(op.redis, keys.QUEUE_SESSIONS, "unpark", session)
     return Output({"session": session}, line(f"{session}: a worker tries its device again."))
 
@@ -225,7 +210,7 @@ async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: boo
     starts = keys.starts(session)
     if clear:
         await op.redis.delete(starts, *names.values())
-        await record(op, "cooldown.cleared", session, by, session=session)
+        await record(op.redis, "cooldown.cleared", session, by, session=session)
     data, rows = [], []
     for whose, key in names.items():
         raw = await op.redis.get(key)

@@ -1,13 +1,13 @@
-"""`doctor`: finds what should not be, and puts it right. Each repair is what the sweeper would do later."""
+"""`doctor`: finds what should not be, and puts it right. What the dead have left is found by the sweeper's own finders
+(`Leases.unowned`, `Outbox.overdue`), so that both say the same; each repair is what the sweeper would do later."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from app.cli import records, words
-from app.cli.acting import record
 from app.cli.fleet import QueuedJob, jobs
 from app.cli.records import SessionRecord
 from app.cli.terminal import Operator, Output, line, table
@@ -15,17 +15,23 @@ from app.ops import gauges
 from app.ops.gauges import Moment
 from shared.core import keys
 from shared.core.clock import now_ms
-from shared.core.ids import company_of
+from shared.core.ids import SessionId, WorkerId, company_of
 from shared.core.lifecycle import DEVICE, RUNNING, State
 from shared.core.webversion import ClientHealth, version_text
 from shared.jobs.queue import enqueue, link_job_id
+from shared.state.audit import record
 from shared.state.events import News
+from shared.state.lease import Leases
+from shared.state.outbox import Outbox
 from shared.state.rescue import SWEEP_GRACE_MS, Rescue
 from shared.state.switches import Switches
 
 OVERDUE_MS = 30_000
 """If nobody takes a due job for so long, no worker reads its queue, or all are busy."""
 REPORTED_MS = 60_000
+
+Unowned = Mapping[SessionId, WorkerId | None]
+"""Sessions that no living worker owns, with the dead worker that has left each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +52,19 @@ async def doctor(op: Operator, *, repair: bool, by: str) -> Output:
     moment = await gauges.read(op.redis)
     known = await records.everything(op.redis)
     switched = (await Switches(op.redis).look()).on
+    unowned = await Leases(op.redis).unowned(
+        [one.session for one in known if one.owner or one.state in DEVICE | RUNNING]
+    )
     late = [one for one in await jobs(op, now_ms()) if one.due_ms > OVERDUE_MS and not one.running]
     findings = [
         *_workers(op, moment),
         *_clients(moment),
         *_engines(moment),
         *_confinement(moment),
-        *_leases(op, moment, known),
+        *_leases(op, moment, known, unowned),
         *_jobs_overdue(op, late),
-        *_sessions(op, known),
+        *_sessions(op, known, unowned),
+        *_texts(op, await Outbox(op.redis).overdue()),
         *_drains(op, moment, switched),
     ]
     rows, data, left = [], [], 0
@@ -62,7 +72,7 @@ async def doctor(op: Operator, *, repair: bool, by: str) -> Output:
         repaired = repair and one.repair is not None
         if repaired and one.repair is not None:
             await one.repair()
-            await record(op, "doctor.repaired", one.what, by, detail=one.check)
+            await record(op.redis, "doctor.repaired", one.what, by, detail=one.check)
         left += one.ill and not repaired
         rows.append((one.check, one.what, one.detail, "put right" if repaired else one.remedy))
         said = {"repairable": one.repair is not None, "repaired": repaired, "remedy": one.remedy}
@@ -131,13 +141,12 @@ def _confinement(moment: Moment) -> Iterator[Finding]:
             yield Finding("engine processes are not held", one.id, detail, remedy, ill=False)
 
 
-def _leases(op: Operator, moment: Moment, known: list[SessionRecord]) -> Iterator[Finding]:
-    """Leases without heartbeat, and heartbeats without lease: a worker that reports more sessions than it has
-    leases."""
-    for one in known:
-        if one.owner is not None and not one.owned:
-            detail, remedy = f"{one.owner} has let it lapse", "--repair calls the sweeper"
-            yield Finding("lease without heartbeat", one.session, detail, remedy, partial(_sweep, op))
+def _leases(op: Operator, moment: Moment, known: list[SessionRecord], unowned: Unowned) -> Iterator[Finding]:
+    """Leases of dead workers, and heartbeats without lease: a worker that reports more sessions than it has leases."""
+    for session, dead in unowned.items():
+        if dead is not None:
+            remedy = "--repair calls the sweeper"
+            yield Finding("lease without heartbeat", session, f"{dead} has let it lapse", remedy, partial(_sweep, op))
     counts = Counter(one.owner for one in known if one.owned)
     for worker in moment.living:
         says, has = worker.number("sessions"), counts[worker.id]
@@ -158,7 +167,7 @@ def _jobs_overdue(op: Operator, late: list[QueuedJob]) -> Iterator[Finding]:
         yield Finding("job is overdue", one.id, f"{one.stands} in {one.queue}", remedy, repair)
 
 
-def _sessions(op: Operator, known: list[SessionRecord]) -> Iterator[Finding]:
+def _sessions(op: Operator, known: list[SessionRecord], unowned: Unowned) -> Iterator[Finding]:
     """Onboardings that should have ended or that nobody serves, and devices that nobody holds or that are parked."""
     rescue = Rescue(op.redis, News(op.settings.told_events))
     for one in known:
@@ -167,17 +176,25 @@ def _sessions(op: Operator, known: list[SessionRecord]) -> Iterator[Finding]:
             detail = f"{state}, {words.span(one.overdue_ms)} past its deadline"
             remedy, repair = "--repair ends it; the owner can begin anew", partial(rescue.close_overdue, one.session)
             yield Finding("onboarding is stuck", one.session, detail, remedy, repair)
-        elif one.state in RUNNING - {State.QUEUED, State.LINKING} and not one.owned:
+        elif one.state in RUNNING - {State.QUEUED, State.LINKING} and one.session in unowned:
             remedy, again = "--repair enqueues it again", partial(_again, op, one)
             yield Finding("onboarding is served by nobody", one.session, state, remedy, again)
-        if one.state in DEVICE and not one.owned:
-            remedy, sweep = "--repair has a worker take it up", partial(_sweep, op)
-            yield Finding("device is held by nobody", one.session, state, remedy, sweep)
+        if one.state in DEVICE and one.session in unowned:
+            remedy, dead = "--repair has a worker take it up", unowned[one.session]
+            detail = f"{state}; left by {dead}" if dead else state
+            yield Finding("device is held by nobody", one.session, detail, remedy, partial(_sweep, op))
         if one.parked:
             failure = one.body.get("failure") or {}
             until = f", until {words.clock(failure['retryAt'])} UTC" if failure.get("retryAt") else ""
             remedy = f"it is tried again by itself; now: onboarding unpark {company_of(one.session)}"
             yield Finding("device is parked", one.session, f"{failure.get('code')}{until}", remedy)
+
+
+def _texts(op: Operator, sessions: list[SessionId]) -> Iterator[Finding]:
+    """Outboxes that no worker has been at for long."""
+    for session in sessions:
+        detail, remedy = "no worker looks at its outbox", "--repair calls the sweeper"
+        yield Finding("texts wait for nobody", session, detail, remedy, partial(_sweep, op))
 
 
 def _drains(op: Operator, moment: Moment, switched: Iterable[str]) -> Iterator[Finding]:

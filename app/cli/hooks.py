@@ -4,9 +4,9 @@ import secrets
 from dataclasses import asdict
 
 from app.cli import records, words
-from app.cli.acting import record
 from app.cli.terminal import Cannot, Operator, Output, line, table
 from shared.core.ids import company_of
+from shared.state.audit import record
 from shared.state.deliveries import Deliveries, Delivery, Standing
 from shared.state.events import News
 from shared.state.receivers import Receivers
@@ -42,7 +42,7 @@ async def resend(op: Operator, *, event: str, by: str) -> Output:
     """Have an event sent at once."""
     if not await _deliveries(op).resend(event):
         raise Cannot(f"There is no event {event!r}: it is neither waiting, nor dead, nor one of the newest 10,000.")
-    await record(op, "webhook.resent", event, by)
+    await record(op.redis, "webhook.resent", event, by)
     return Output({"event": event}, line(f"{event} is sent now, and tried for another day."))
 
 
@@ -53,7 +53,7 @@ async def test(op: Operator, *, company: str, by: str) -> Output:
         raise Cannot(f"{session} has no receiver: set WEBHOOK_URL, or PUT one for the company.")
     event = secrets.token_hex(12)
     await _deliveries(op).test(company_of(session), event)
-    await record(op, "webhook.tested", event, by, session=session)
+    await record(op.redis, "webhook.tested", event, by, session=session)
     return Output(
         {"event": event}, line(f"Test {event} is on its way; `onboarding webhooks show {event}` if it does not come.")
     )

@@ -44,9 +44,9 @@ MOST_QUEUED = 64
 """Messages or fragments of one socket that wait to be read, at most."""
 
 _WRITTEN_OFF = {
-    400: Kind(400, "", "Bad request", "This is not HTTP/1.1."),
-    408: Kind(408, "", "Too slow", f"A request must be whole within {PATIENCE_SECONDS:.0f} s."),
-    431: Kind(431, "", "Header too large", f"The request line and the headers may have {HEAD_BYTES} bytes."),
+    400: Kind(400, "", "This is not HTTP/1.1.", titled="Bad request"),
+    408: Kind(408, "", f"A request must be whole within {PATIENCE_SECONDS:.0f} s.", titled="Too slow"),
+    431: Kind(431, "", f"The request line and the headers may have {HEAD_BYTES} bytes.", titled="Header too large"),
 }
 
 

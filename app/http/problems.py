@@ -30,20 +30,25 @@ UNKEPT = {"cache-control": "no-store"}
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of problem. `name` never changes; `detail` says what to do, where a problem of this kind does not say it
-    more exactly."""
+    more exactly. `titled`: its title, if that is not the name as words."""
 
     status: int
     name: str
-    title: str
     detail: str
     header: tuple[str, str] | None = None
     retry: int | None = None
+    titled: str = ""
 
     @property
     def headers(self) -> dict[str, str]:
         """Headers of its answer. `retry`: seconds at most, if a problem of this kind does not say it more exactly."""
         again = {"Retry-After": str(self.retry)} if self.retry else {}
         return again | (dict([self.header]) if self.header else {})
+
+    @property
+    def title(self) -> str:
+        """The kind, for a person."""
+        return self.titled or self.name.replace("-", " ").capitalize()
 
     @property
     def type(self) -> str:
@@ -54,108 +59,77 @@ class Kind:
 NOT_ALLOWED = Kind(
     401,
     "not-allowed",
-    "Not allowed",
     "Send one of the API_KEYS as `Authorization: Bearer <key>`.",
-    ("WWW-Authenticate", "Bearer"),
+    header=("WWW-Authenticate", "Bearer"),
 )
 NOT_IN_SCOPE = Kind(
     403,
     "not-in-scope",
-    "Not for this key",
     "Use a key with the scope that this needs: see `API_KEYS` in the environment.",
+    titled="Not for this key",
 )
 TOO_MANY_KEYS = Kind(
-    429,
-    "too-many-wrong-keys",
-    "Too many wrong keys",
-    "This address has sent too many wrong keys; a right one is let in at once.",
-    retry=60,
+    429, "too-many-wrong-keys", "This address has sent too many wrong keys; a right one is let in at once.", retry=60
 )
 NO_COMPANY = Kind(
-    404,
-    "no-such-company",
-    "No such company",
-    "A company id is 1-64 letters, digits, '_', '.' or '-', and begins with a letter or digit.",
+    404, "no-such-company", "A company id is 1-64 letters, digits, '_', '.' or '-', and begins with a letter or digit."
 )
-NO_LINK = Kind(404, "no-such-link", "No such link", "A link's id is in the answer that created it.")
-NO_MESSAGE = Kind(
-    404, "no-such-message", "No such message", "A message's id is in the answer that took it; it is known for 7 days."
-)
+NO_LINK = Kind(404, "no-such-link", "A link's id is in the answer that created it.")
+NO_MESSAGE = Kind(404, "no-such-message", "A message's id is in the answer that took it; it is known for 7 days.")
 NO_ANSWER = Kind(
     503,
     "whatsapp-did-not-answer",
-    "WhatsApp did not answer",
     "The company's session is not online, or WhatsApp is slow; try again in some seconds.",
+    titled="WhatsApp did not answer",
     retry=5,
 )
-NO_RECEIVER = Kind(
-    404, "no-receiver", "No receiver", "This company has no receiver of its own, and the service has none either."
-)
-NO_EVENT = Kind(
-    404, "no-such-event", "No such event", "An event that was taken and is no longer in the feed is forgotten."
-)
+NO_RECEIVER = Kind(404, "no-receiver", "This company has no receiver of its own, and the service has none either.")
+NO_EVENT = Kind(404, "no-such-event", "An event that was taken and is no longer in the feed is forgotten.")
 TOO_MANY_STREAMS = Kind(
     429,
     "too-many-streams",
-    "Too many streams",
     "This process serves as many streams as it can; connect again after `Retry-After` seconds.",
     retry=5,
 )
-NOT_LINKED = Kind(
-    409, "not-linked", "Not linked", "This company has no linked WhatsApp; create a link and have it linked."
-)
-ALREADY_LINKED = Kind(
-    409, "already-linked", "Already linked", "This company has a linked WhatsApp; log it out before it links another."
-)
-REFUSED = Kind(
-    409, "refused", "Refused", "`code` says why; `Retry-After`, if it is there, when the same may be tried again."
-)
+NOT_LINKED = Kind(409, "not-linked", "This company has no linked WhatsApp; create a link and have it linked.")
+ALREADY_LINKED = Kind(409, "already-linked", "This company has a linked WhatsApp; log it out before it links another.")
+REFUSED = Kind(409, "refused", "`code` says why; `Retry-After`, if it is there, when the same may be tried again.")
 COOLING_DOWN = Kind(
     429,
     "cool-down",
-    "Too many attempts",
     "Too many attempts were begun for this phone or company; try again after `Retry-After` seconds.",
+    titled="Too many attempts",
     retry=600,
 )
-PAUSED = Kind(503, "paused", "Onboarding is paused", "An operator has paused onboarding; try again later.", retry=60)
+PAUSED = Kind(
+    503, "paused", "An operator has paused onboarding; try again later.", titled="Onboarding is paused", retry=60
+)
 NO_ROOM = Kind(
     503,
     "no-room",
-    "Too many wait",
     "More onboardings wait for a place than can be served in time (`MAX_WAITING`); try again after `Retry-After` seconds.",
+    titled="Too many wait",
     retry=60,
 )
-TOO_LARGE = Kind(413, "too-large", "Too large", f"The body may have {MAX_BODY_BYTES} bytes.")
-NOT_UNDERSTOOD = Kind(422, "not-understood", "Not understood", "`field` names what is at fault, and `detail` says why.")
+TOO_LARGE = Kind(413, "too-large", f"The body may have {MAX_BODY_BYTES} bytes.")
+NOT_UNDERSTOOD = Kind(422, "not-understood", "`field` names what is at fault, and `detail` says why.")
 KEY_REUSED = Kind(
     422,
     "key-reused",
-    "Key used already",
     "Something else was asked for under this `Idempotency-Key`: make one for each request.",
+    titled="Key used already",
 )
-NOT_A_PHONE = Kind(
-    422, "not-a-phone-number", "Not a phone number", "Write it with its country, as in +7 900 123-45-67."
-)
+NOT_A_PHONE = Kind(422, "not-a-phone-number", "Write it with its country, as in +7 900 123-45-67.")
 OUTBOX_FULL = Kind(
     429,
     "outbox-full",
-    "Too many texts wait",
     "200 texts of this company wait to be sent; send the next after `Retry-After` seconds.",
+    titled="Too many texts wait",
     retry=600,
 )
-BUG = Kind(
-    500, "our-fault", "Our fault", "This is a bug of the service; it has been reported.", ("Connection", "close")
-)
-AWAY = Kind(
-    503,
-    "redis-is-away",
-    "Redis is away",
-    "Redis does not answer or takes no writes; try again in some seconds.",
-    retry=5,
-)
-BUSY = Kind(
-    503, "busy", "Busy", "This process has as many requests under way as it can; try again in some seconds.", retry=2
-)
+BUG = Kind(500, "our-fault", "This is a bug of the service; it has been reported.", header=("Connection", "close"))
+AWAY = Kind(503, "redis-is-away", "Redis does not answer or takes no writes; try again in some seconds.", retry=5)
+BUSY = Kind(503, "busy", "This process has as many requests under way as it can; try again in some seconds.", retry=2)
 
 
 def of_redis(error: Exception) -> "Problem":
@@ -217,7 +191,7 @@ async def http_problem(request: Request, error: Exception) -> Response:
     """Answer for refusals of the router (404, 405) and for bugs: a problem below /api, plain text elsewhere."""
     if isinstance(error, HTTPException):
         about = "GET /api/v1/openapi.json tells what there is."
-        kind, headers = Kind(error.status_code, "", error.detail, about), error.headers
+        kind, headers = Kind(error.status_code, "", about, titled=error.detail), error.headers
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             headers = {"Allow": ", ".join(_methods(request))}
     else:

@@ -6,33 +6,7 @@ The codes are a closed set that the page, the metrics, the docs and Sentry share
 
 from dataclasses import dataclass
 from enum import StrEnum
-
-
-class FailureCode(StrEnum):
-    """A failure code, in the words of the wire."""
-
-    INVALID_PHONE = "invalid-phone"
-    IN_PROGRESS = "in-progress"
-    COOL_DOWN = "cool-down"
-    WHATSAPP_RATE_LIMITED = "whatsapp-rate-limited"
-    CODE_NOT_AVAILABLE = "code-not-available"
-    CLIENT_OUTDATED = "client-outdated"
-    PASSKEY_REQUIRED = "passkey-required"
-    MULTIDEVICE_OFF = "multidevice-off"
-    WRONG_NUMBER = "wrong-number"
-    LINKED_ELSEWHERE = "linked-elsewhere"
-    PAIRING_REFUSED = "pairing-refused"
-    TEMPORARILY_BANNED = "temporarily-banned"
-    ACCOUNT_RESTRICTED = "account-restricted"
-    LOGGED_OUT = "logged-out"
-    DROPPED_AFTER_LINKING = "dropped-after-linking"
-    CONNECTION_FAILED = "connection-failed"
-    WORKER_LOST = "worker-lost"
-    PAUSED = "paused"
-    NO_ROOM = "no-room"
-    LINK_SPENT = "link-spent"
-    FORBIDDEN = "forbidden"
-    INTERNAL = "internal"
+from typing import Self
 
 
 class Blame(StrEnum):
@@ -79,30 +53,42 @@ class Failure:
     again: Again
 
 
-FAILURES: dict[FailureCode, Failure] = {
-    FailureCode.INVALID_PHONE: Failure(Blame.OWNER, False, Act.FIX_PHONE, False, Again.CHANGED),
-    FailureCode.IN_PROGRESS: Failure(Blame.OWNER, True, Act.WAIT, False, Again.LATER),
-    FailureCode.COOL_DOWN: Failure(Blame.OWNER, True, Act.WAIT, False, Again.LATER),
-    FailureCode.WHATSAPP_RATE_LIMITED: Failure(Blame.WHATSAPP, True, Act.USE_QR, False, Again.LATER),
-    FailureCode.CODE_NOT_AVAILABLE: Failure(Blame.WHATSAPP, False, Act.USE_QR, False, Again.CHANGED),
-    FailureCode.CLIENT_OUTDATED: Failure(Blame.US, True, Act.WAIT, False, Again.LATER),
-    FailureCode.PASSKEY_REQUIRED: Failure(Blame.WHATSAPP, False, Act.SUPPORT, False, Again.CHANGED),
-    FailureCode.MULTIDEVICE_OFF: Failure(Blame.OWNER, True, Act.RETRY, False, Again.CHANGED),
-    FailureCode.WRONG_NUMBER: Failure(Blame.OWNER, True, Act.RETRY, False, Again.NOW),
-    FailureCode.LINKED_ELSEWHERE: Failure(Blame.OWNER, False, Act.FIX_PHONE, False, Again.CHANGED),
-    FailureCode.PAIRING_REFUSED: Failure(Blame.WHATSAPP, True, Act.RETRY, False, Again.NOW),
-    FailureCode.TEMPORARILY_BANNED: Failure(Blame.WHATSAPP, True, Act.WAIT, False, Again.LATER),
-    FailureCode.ACCOUNT_RESTRICTED: Failure(Blame.WHATSAPP, True, Act.RETRY, False, Again.CHANGED),
-    FailureCode.LOGGED_OUT: Failure(Blame.OWNER, True, Act.RETRY, False, Again.NOW),
-    FailureCode.DROPPED_AFTER_LINKING: Failure(Blame.WHATSAPP, True, Act.RETRY, True, Again.NOW),
-    FailureCode.CONNECTION_FAILED: Failure(Blame.WHATSAPP, True, Act.RETRY, True, Again.NOW),
-    FailureCode.WORKER_LOST: Failure(Blame.US, True, Act.RETRY, True, Again.NOW),
-    FailureCode.PAUSED: Failure(Blame.US, True, Act.WAIT, False, Again.LATER),
-    FailureCode.NO_ROOM: Failure(Blame.US, True, Act.WAIT, True, Again.LATER),
-    FailureCode.LINK_SPENT: Failure(Blame.OWNER, False, Act.NEW_LINK, False, Again.NEVER),
-    FailureCode.FORBIDDEN: Failure(Blame.OWNER, False, Act.NEW_LINK, False, Again.NEVER),
-    FailureCode.INTERNAL: Failure(Blame.US, True, Act.RETRY, True, Again.NOW),
-}
+class FailureCode(StrEnum):
+    """A failure code, in the words of the wire."""
+
+    row: Failure  # of the catalogue
+
+    def __new__(cls, word: str, *row: Failure) -> Self:
+        made = str.__new__(cls, word)
+        made._value_ = word
+        (made.row,) = row
+        return made
+
+    INVALID_PHONE = "invalid-phone", Failure(Blame.OWNER, False, Act.FIX_PHONE, False, Again.CHANGED)
+    IN_PROGRESS = "in-progress", Failure(Blame.OWNER, True, Act.WAIT, False, Again.LATER)
+    COOL_DOWN = "cool-down", Failure(Blame.OWNER, True, Act.WAIT, False, Again.LATER)
+    WHATSAPP_RATE_LIMITED = "whatsapp-rate-limited", Failure(Blame.WHATSAPP, True, Act.USE_QR, False, Again.LATER)
+    CODE_NOT_AVAILABLE = "code-not-available", Failure(Blame.WHATSAPP, False, Act.USE_QR, False, Again.CHANGED)
+    CLIENT_OUTDATED = "client-outdated", Failure(Blame.US, True, Act.WAIT, False, Again.LATER)
+    PASSKEY_REQUIRED = "passkey-required", Failure(Blame.WHATSAPP, False, Act.SUPPORT, False, Again.CHANGED)
+    MULTIDEVICE_OFF = "multidevice-off", Failure(Blame.OWNER, True, Act.RETRY, False, Again.CHANGED)
+    WRONG_NUMBER = "wrong-number", Failure(Blame.OWNER, True, Act.RETRY, False, Again.NOW)
+    LINKED_ELSEWHERE = "linked-elsewhere", Failure(Blame.OWNER, False, Act.FIX_PHONE, False, Again.CHANGED)
+    PAIRING_REFUSED = "pairing-refused", Failure(Blame.WHATSAPP, True, Act.RETRY, False, Again.NOW)
+    TEMPORARILY_BANNED = "temporarily-banned", Failure(Blame.WHATSAPP, True, Act.WAIT, False, Again.LATER)
+    ACCOUNT_RESTRICTED = "account-restricted", Failure(Blame.WHATSAPP, True, Act.RETRY, False, Again.CHANGED)
+    LOGGED_OUT = "logged-out", Failure(Blame.OWNER, True, Act.RETRY, False, Again.NOW)
+    DROPPED_AFTER_LINKING = "dropped-after-linking", Failure(Blame.WHATSAPP, True, Act.RETRY, True, Again.NOW)
+    CONNECTION_FAILED = "connection-failed", Failure(Blame.WHATSAPP, True, Act.RETRY, True, Again.NOW)
+    WORKER_LOST = "worker-lost", Failure(Blame.US, True, Act.RETRY, True, Again.NOW)
+    PAUSED = "paused", Failure(Blame.US, True, Act.WAIT, False, Again.LATER)
+    NO_ROOM = "no-room", Failure(Blame.US, True, Act.WAIT, True, Again.LATER)
+    LINK_SPENT = "link-spent", Failure(Blame.OWNER, False, Act.NEW_LINK, False, Again.NEVER)
+    FORBIDDEN = "forbidden", Failure(Blame.OWNER, False, Act.NEW_LINK, False, Again.NEVER)
+    INTERNAL = "internal", Failure(Blame.US, True, Act.RETRY, True, Again.NOW)
+
+
+FAILURES: dict[FailureCode, Failure] = {code: code.row for code in FailureCode}
 
 
 class Refused(Exception):

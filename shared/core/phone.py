@@ -133,17 +133,14 @@ def of_jid(jid: str) -> str:
 def canonical(e164: str) -> str:
     """One name for all E.164 numbers that are one account: the shortest of its variants. `+5215512345678` →
     `+525512345678`."""
-    return min(_ways(e164), key=lambda way: (len(way), way))
+    return variants(e164)[0]
 
 
 def variants(e164: str) -> tuple[str, ...]:
     """Every E.164 number that is the same WhatsApp account, the canonical one first."""
-    return tuple(sorted(_ways(e164), key=lambda way: (len(way), way)))
-
-
-def _ways(e164: str) -> set[str]:
     digits = e164.removeprefix("+")
-    return {f"+{way}" for way in (digits, renumbered.today(digits), renumbered.formerly(digits)) if way}
+    ways = {f"+{way}" for way in (digits, renumbered.today(digits), renumbered.formerly(digits)) if way}
+    return tuple(sorted(ways, key=lambda way: (len(way), way)))
 
 
 def same_account(one: str, other: str) -> bool:

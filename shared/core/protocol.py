@@ -11,7 +11,7 @@ epoch, UTC. Commands are idempotent: sent twice, they do what they do once.
 """
 
 from enum import IntEnum, StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.alias_generators import to_camel
@@ -127,6 +127,11 @@ class FailureView(Wire):
     code: FailureCode
     retryable: bool
     retry_at: int | None = None
+
+    @classmethod
+    def of(cls, code: FailureCode, retry_at: int | None = None) -> Self:
+        """A failure as the page sees it."""
+        return cls(code=code, retryable=code.row.retryable, retry_at=retry_at)
 
 
 class DeviceView(Wire):

@@ -38,14 +38,6 @@ CROWDED_MS = 1_000
 Told = dict[str, Any]
 """An event as the scripts take it."""
 
-_OF_STATE = {
-    MessageState.SENT: EventType.MESSAGE_SENT,
-    MessageState.FAILED: EventType.MESSAGE_FAILED,
-    MessageState.DELIVERED: EventType.MESSAGE_DELIVERED,
-    MessageState.READ: EventType.MESSAGE_READ,
-    MessageState.UNDELIVERED: EventType.MESSAGE_UNDELIVERED,
-}
-
 
 class News:
     """Makes the integrator's events out of changes. `wanted`: the kinds that the service's own receiver wants; Redis
@@ -98,7 +90,8 @@ class News:
             "status": fate.status,
             "advice": advice(fate.status) if fate.status else None,
         }
-        return self.event(session, _OF_STATE[fate.state], about, event_id=f"message-{message_id}{step}", at=fate.at)
+        kind = EventType(f"message.{fate.state.value}")
+        return self.event(session, kind, about, event_id=f"message-{message_id}{step}", at=fate.at)
 
 
 class Result(StrEnum):

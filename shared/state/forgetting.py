@@ -14,7 +14,8 @@ from redis.asyncio import Redis
 
 from shared.core import keys
 from shared.core.clock import now_ms
-from shared.core.ids import SessionId, WorkerId, company_of, sort_sessions
+from shared.core.ids import SessionId, WorkerId, company_of
+from shared.state.audit import record
 from shared.state.claims import REVOKED
 from shared.state.cooldowns import Cooldowns, Whose
 from shared.state.pool import answer
@@ -39,13 +40,6 @@ class Forgetting:
         await answer(self._redis.hset(keys.FORGETTING, session, orjson.dumps({"at": now_ms(), "by": by}).decode()))
         await self._redis.pexpire(keys.FORGETTING, keys.SNAPSHOT_TTL)
 
-    async def wished(self) -> list[SessionId]:
-        """The sessions that are to be forgotten."""
-        ours, strange = sort_sessions(await answer(self._redis.hkeys(keys.FORGETTING)))
-        if strange:
-            await self._redis.execute_command("HDEL", keys.FORGETTING, *strange)  # type: ignore[no-untyped-call]
-        return ours
-
     async def is_wished(self, session: SessionId) -> bool:
         """True if the session is to be forgotten."""
         return bool(await answer(self._redis.hexists(keys.FORGETTING, session)))
@@ -69,9 +63,7 @@ class Forgetting:
                     batch = []
             await self._strike(batch, named)
         await self._redis.delete(keys.cooldown(self._cooldowns.digest(Whose.COMPANY, session)))
-        line = {"event": EVENT, "what": session, "detail": "", "by": by, "why": "", "at": str(now_ms())}
-        await self._redis.xadd(keys.OPERATORS, line, maxlen=keys.TIMELINE_LENGTH, approximate=True)  # type: ignore[arg-type]
-        await self._redis.pexpire(keys.OPERATORS, keys.TIMELINE_TTL)
+        await record(self._redis, EVENT, session, by)
         await answer(self._redis.hdel(keys.FORGETTING, session))
 
     async def _strike(self, names: list[str], named: re.Pattern[bytes]) -> None:

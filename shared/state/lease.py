@@ -162,11 +162,13 @@ class Leases:
             freed += many(await self._wa("free", worker=worker, sessions=list(some)))
         return freed
 
-    async def unowned(self, sessions: Iterable[SessionId]) -> list[SessionId]:
-        """Sessions that anybody may take up: nobody owns them, and no dead worker's leavings are to be seen to first."""
-        found: list[SessionId] = []
+    async def unowned(self, sessions: Iterable[SessionId]) -> dict[SessionId, WorkerId | None]:
+        """Sessions that no living worker owns. Each has the dead worker (or `NOBODY`) whose leavings a sweep sees to
+        first; None if anybody may take the session up. Empty while Redis settles, since owners speak first then."""
+        found: dict[SessionId, WorkerId | None] = {}
         for some in batches(sessions):
-            found += many(await self._wa("unowned", looks=True, sessions=list(some)))
+            said = many(await self._wa("unowned", looks=True, sessions=list(some)))
+            found |= {session: WorkerId(dead) if dead else None for session, dead in said}
         return found
 
     async def owner(self, session: SessionId) -> WorkerId | None:

@@ -280,15 +280,12 @@ class Outbox:
         return given_up
 
     async def overdue(self, most: int = 200) -> list[SessionId]:
-        """The sessions with texts that no worker has been at for long. Each is looked at again later, should it stay."""
-        now = now_ms()
-        found = await self._redis.zrangebyscore(keys.OUTBOXES, "-inf", now, start=0, num=most)
-        ours, strange = sort_sessions(found)
-        if strange:
-            await self._redis.zrem(keys.OUTBOXES, *strange)
-        if ours:
-            await self._redis.zadd(keys.OUTBOXES, dict.fromkeys(ours, float(now + LOOK_MS)), xx=True)
-        return ours
+        """The sessions with texts that no worker has been at for long."""
+        return sort_sessions(await self._redis.zrangebyscore(keys.OUTBOXES, "-inf", now_ms(), start=0, num=most))[0]
+
+    async def put_off(self, session: SessionId) -> None:
+        """Have the sweep look at the session's outbox again later, should there be texts still."""
+        await self._redis.zadd(keys.OUTBOXES, {session: float(now_ms() + LOOK_MS)}, xx=True)
 
     async def look(self, session: SessionId, message_id: str) -> dict[str, str]:
         """State of a text, field by field; nothing for one that was never heard of."""

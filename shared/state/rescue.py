@@ -9,7 +9,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from shared.core import keys
-from shared.core.failures import FAILURES, FailureCode
+from shared.core.failures import FailureCode
 from shared.core.ids import SessionId, sort_sessions
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, FailureView, MessageType
@@ -20,14 +20,15 @@ from shared.telemetry import sentry
 from shared.telemetry.metrics import UNKNOWN_REGION, Counter, field
 from shared.wa import SWEEP_GRACE_MS, Wa
 
-__all__ = ["SWEEP_GRACE_MS", "Rescue", "lost_worker", "waited_in_vain"]
+__all__ = ["MOST_FOUND", "SWEEP_GRACE_MS", "Rescue", "lost_worker", "waited_in_vain"]
+
+MOST_FOUND = 1000
 
 
 def lost_worker() -> Change:
     """The ending of an onboarding whose worker is gone for good."""
     code = FailureCode.WORKER_LOST
-    failure = FailureView(code=code, retryable=FAILURES[code].retryable)
-    body = Body(state=State.FAILED, failure=failure)
+    body = Body(state=State.FAILED, failure=FailureView.of(code))
     counters = (
         field(Counter.FAILURES, code=code.value, region=UNKNOWN_REGION),
         field(Counter.ENDINGS, state=State.FAILED.value),
@@ -50,14 +51,10 @@ class Rescue:
         self._wa = Wa(redis)
 
     async def overdue(self) -> list[SessionId]:
-        """Sessions whose onboarding should have ended: they are past its deadline and grace; at most 1,000."""
+        """Sessions whose onboarding should have ended: they are past its deadline and grace; `MOST_FOUND` at most."""
         seconds, micros = await self._redis.time()
         latest = seconds * 1000 + micros // 1000 - SWEEP_GRACE_MS
-        found = await self._redis.zrangebyscore(keys.CLAIMS, "-inf", latest, start=0, num=1000)
-        ours, strange = sort_sessions(found)
-        if strange:
-            await self._redis.zrem(keys.CLAIMS, *strange)
-        return ours
+        return sort_sessions(await self._redis.zrangebyscore(keys.CLAIMS, "-inf", latest, start=0, num=MOST_FOUND))[0]
 
     async def close_overdue(self, session: SessionId, *counters: str) -> bool:
         """Close a running onboarding that is past its deadline and grace; True if that was so. Anybody may call.

@@ -13,7 +13,6 @@ timeline, so that a switch thrown by hand is on record as well, and once.
 """
 
 import asyncio
-import contextlib
 import re
 import time
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from redis.exceptions import RedisError
 from shared.core import clock, keys
 from shared.core.webversion import VersionWish, parse_wish
 from shared.state.pool import PASSING
+from shared.tasks import happens
 from shared.wa import Wa
 
 log = structlog.get_logger()
@@ -147,9 +147,7 @@ class Switches:
                 told = word
             except (RedisError, *PASSING) as error:
                 log.debug("switches.unread", error=type(error).__name__)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._look.wait()
+            await happens(self._look, LOOK_SECONDS)
 
     async def _run(self, by: str, why: str, name: str | None = None, value: str | None = None) -> Board:
         names = {"switch": keys.SWITCH, "switch_seen": keys.SWITCH_SEEN, "operators": keys.OPERATORS}

@@ -634,15 +634,17 @@ function script.dead_workers()
   return dead
 end
 
--- Of some sessions those that anybody may take up: no lease, or that of a worker of which Redis knows nothing.
+-- Of some sessions those that no living worker owns, as {session, worker}: the dead one whose leavings a sweep sees to first.
+-- '' if anybody may take the session up: it has no lease, or that of a worker of which Redis knows nothing.
 function script.unowned()
   local found = {}
   if settles() then return found end
   for _, session in ipairs(arg.sessions) do
-    local owner = call('GET', key.lease_of .. session)
-    local worker = worker_of(owner)
-    local known = worker and (worker == NOBODY or call('ZSCORE', key.workers, worker) or lives(worker))
-    if not known then found[#found + 1] = session end
+    local worker = worker_of(call('GET', key.lease_of .. session))
+    if not lives(worker) then
+      local is_known = worker and (worker == NOBODY or call('ZSCORE', key.workers, worker))
+      found[#found + 1] = { session, is_known and worker or '' }
+    end
   end
   return found
 end

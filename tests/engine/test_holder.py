@@ -105,7 +105,7 @@ async def test_a_held_file_can_be_tidied_up_beside_the_library(steps: Steps, lin
     to = f"+{steps.phone().number}"
     await holder.send(Send(session="s", message="m1", to=to, text="before"))
     assert isinstance(await next_of(holder), Sent)
-    SqliteStore._tidy(StoredDevice(SessionId("company_s"), linked.jid, 0, linked.database))
+    await SqliteStore.tidy(None, StoredDevice(SessionId("company_s"), linked.jid, 0, linked.database))
     assert Path(linked.database + "-wal").stat().st_size < 100_000
     await holder.send(Send(session="s", message="m2", to=to, text="after"))
     assert isinstance(await next_of(holder), Sent)

@@ -248,12 +248,20 @@ class Tour:
 
     def _sweeper(self) -> Iterator[tuple[str, Step]]:
         store: Any = FakeStore(now_ms())
-        sweeper = Sweeper(self._redis, Leases(self._redis), Rescue(self._redis), Snapshots(self._redis), store, LIVING)
+        sweeper = Sweeper(
+            self._redis,
+            Leases(self._redis),
+            Rescue(self._redis),
+            Snapshots(self._redis),
+            store,
+            Outbox(self._redis),
+            LIVING,
+        )
 
-        async def nobody(_owned: object) -> list[object]:
+        async def registered() -> list[object]:
             return list(store.devices.values())
 
-        store.held_by_nobody = nobody
+        store.to_hold = registered
         yield "sweep", sweeper.sweep
 
     def _delivery(self) -> Iterator[tuple[str, Step]]:

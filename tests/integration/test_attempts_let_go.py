@@ -59,13 +59,13 @@ def jobs(redis, ownership):
 async def test_an_attempt_that_ended_without_a_word_is_let_go(jobs, ownership, redis, operator, error):
     run = cast("Attempt", Over(error))
     lease = await ownership.acquire(SESSION, run)
-    jobs._places.take()
+    jobs.places.take()
     try:
         await jobs._serve(run, lease)
     except Exception as raised:
         assert raised is error
     assert ownership.owner(SESSION) is None
-    assert jobs._places.free == 5
+    assert jobs.places.free == 5
     # What it has left undone is found by the sweep: from the next heartbeat on the lease is nobody's.
     await ownership._beat()
     assert await Leases(redis).owner(SESSION) is None
@@ -81,7 +81,7 @@ async def test_the_holder_of_a_device_keeps_the_lease_after_the_attempt(jobs, ow
     run, holder = cast("Attempt", Over()), Over()
     lease = await ownership.acquire(SESSION, run)
     assert ownership.hand_over(SESSION, holder) == lease
-    jobs._places.take()
+    jobs.places.take()
     await jobs._serve(run, lease)
     assert ownership.owner(SESSION) is holder
     assert await Leases(redis).owner(SESSION) == ONE

@@ -7,6 +7,7 @@ import pytest
 from shared.core import keys
 from shared.core.ids import WorkerId
 from shared.state.lease import Leases
+from shared.state.outbox import Outbox
 from shared.state.rescue import Rescue
 from shared.state.snapshots import Snapshots
 from shared.state.switches import Switches
@@ -35,7 +36,7 @@ async def test_an_odd_worker_is_dead_and_nobodys_fault(world, redis, odd):
 class Nobody:
     """A device store without devices."""
 
-    async def held_by_nobody(self, _owned):
+    async def to_hold(self):
         return []
 
     async def device(self, _session):
@@ -45,7 +46,7 @@ class Nobody:
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: repr(odd)[:20])
 async def test_a_sweep_goes_past_odd_values_and_they_do_not_come_round_for_ever(redis, operator, odd):
     store: Any = Nobody()
-    sweeper = Sweeper(redis, Leases(redis), Rescue(redis), Snapshots(redis), store, WorkerId("w"))
+    sweeper = Sweeper(redis, Leases(redis), Rescue(redis), Snapshots(redis), store, Outbox(redis), WorkerId("w"))
     dead = WorkerId("dead")
     await operator.zadd(keys.WORKERS, {dead: 1})
     await operator.sadd(keys.held(dead), SESSION, odd)

@@ -12,6 +12,7 @@ from shared.core.clock import now_ms
 from shared.core.ids import SessionId
 from shared.core.lifecycle import DEVICE, State
 from shared.state.claims import Outcome
+from shared.state.outbox import Outbox
 from shared.telemetry.metrics import Counter, field
 from shared.wa import SETTLING_MS
 from tests.unit.world import ONE, OTHER, SESSION, change
@@ -22,7 +23,7 @@ from workers.sweeper import Sweeper
 class NoDevices:
     """A store in which nobody is registered."""
 
-    async def held_by_nobody(self, _owned: object) -> list[Any]:
+    async def to_hold(self) -> list[Any]:
         return []
 
     async def device(self, _session: SessionId) -> None:
@@ -33,7 +34,7 @@ class NoDevices:
 def sweep(redis, world, monkeypatch):
     monkeypatch.setattr(sweeper_module, "REDIS_YOUNG_SECONDS", 0)
     store = cast("Any", NoDevices())
-    return Sweeper(redis, world.leases, world.rescue, world.snapshots, store, OTHER).sweep
+    return Sweeper(redis, world.leases, world.rescue, world.snapshots, store, Outbox(redis), OTHER).sweep
 
 
 async def failure(world, session=SESSION):
@@ -92,7 +93,7 @@ class OneDevice(NoDevices):
     def __init__(self, redis, world, *, settles=False):
         self._redis, self._world, self._settles = redis, world, settles
 
-    async def held_by_nobody(self, _owned):
+    async def to_hold(self):
         await self._world.lapse()
         if self._settles:
             await self._redis.set(keys.SETTLING, "another", px=SETTLING_MS)
@@ -104,7 +105,7 @@ async def linked_by_the_dead(redis, world, store, monkeypatch):
     monkeypatch.setattr(sweeper_module, "REDIS_YOUNG_SECONDS", 0)
     lease = await world.serve(state=State.LINKED)
     await world.snapshots.save(lease, change(State.LINKED, ending=True))
-    await Sweeper(redis, world.leases, world.rescue, world.snapshots, store, OTHER).sweep()
+    await Sweeper(redis, world.leases, world.rescue, world.snapshots, store, Outbox(redis), OTHER).sweep()
     return await redis.zrange(keys.QUEUE_RESUME, 0, -1)
 
 

@@ -15,6 +15,7 @@ from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import State
+from shared.state.outbox import Outbox
 from shared.tasks import cancelled
 from tests.unit.world import OTHER, SESSION, hold, stop_beating
 from workers import sweeper as sweeper_module
@@ -45,7 +46,7 @@ class Registered:
             StoredDevice(one, f"7900{number:07}:1@s.whatsapp.net", at, "") for number, one in enumerate(sessions)
         ]
 
-    async def held_by_nobody(self, _owned):
+    async def to_hold(self):
         return self.devices
 
     async def device(self, session):
@@ -104,7 +105,7 @@ async def sizes(redis, said):
 async def test_no_command_touches_all_of_ten_thousand_sessions(redis, operator, world, fleet, monkeypatch):
     monkeypatch.setattr(sweeper_module, "REDIS_YOUNG_SECONDS", 0)
     store = cast("Any", Registered(fleet))
-    sweeper = Sweeper(redis, world.leases, world.rescue, world.snapshots, store, OTHER)
+    sweeper = Sweeper(redis, world.leases, world.rescue, world.snapshots, store, Outbox(redis), OTHER)
     async with monitored(operator) as said:
         lease = await world.serve(OTHER, State.AWAITING_PHONE)  # a click, and all that comes of it
         assert await world.leases.advance(lease)

@@ -112,6 +112,8 @@ async def test_doctor_finds_what_is_ill_and_puts_it_right(own: Stack, command: C
         "drain switch of nobody",
         "job is overdue",
     }
+    (held,) = [one for one in found if one["check"] == "device is held by nobody"]
+    assert held["detail"].endswith(f"left by {worker}")
     said = (await command("doctor", well=False)).out
     assert "company_stuck" in said
     assert "--repair" in said

@@ -69,8 +69,7 @@ async def test_every_row_of_the_file_is_in_postgres(steps, store, postgres, data
     stored = await postgres.query("SELECT key_id, key, uploaded::int FROM whatsmeow_pre_keys", database=database)
     assert sorted(stored) == keys
     assert await store.device(FIRST) == device
-    assert [one.session for one in await store.held_by_nobody(lambda _: False)] == [FIRST]
-    assert await store.held_by_nobody(lambda session: session == FIRST) == []
+    assert [one.session for one in await store.to_hold()] == [FIRST]
 
 
 async def test_a_hand_over_done_twice_is_done_once(steps, store, postgres, database):
@@ -87,10 +86,10 @@ async def test_a_new_device_replaces_the_old_one_with_all_its_keys(steps, store,
     once = await count_rows(postgres, database)
     await postgres.query(PRIVACY, old.jid, database=database)
     await store.note(replace(older, parked="replaced"), Fence(1))
-    assert await store.held_by_nobody(lambda _: False) == []
+    assert await store.to_hold() == []
     device = await store.adopt(FIRST, new.database, new.jid, AT + 1, Fence(2))
     assert await store.holds(device)
-    assert await store.held_by_nobody(lambda _: False) == [device]
+    assert await store.to_hold() == [device]
     found = await count_rows(postgres, database)
     found.pop("whatsmeow_lid_map", None)
     once.pop("whatsmeow_lid_map", None)

@@ -76,7 +76,7 @@ async def test_every_device_is_moved_and_held_from_postgres(deployment, command,
     code, said = await asyncio.to_thread(command, deployment)
     assert code == 0, said
     assert "1/2 company_1: moved" in said
-    [device] = await store.held_by_nobody(lambda _: False)
+    [device] = await store.to_hold()
     assert (device.session, device.linked_at) == (FIRST, AT)
     assert device.phone.removeprefix("+") not in said
     assert await store.holds(device)

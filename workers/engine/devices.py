@@ -3,6 +3,7 @@ closed for good."""
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -43,28 +44,27 @@ def device_in(database: str, jid: str) -> bool:
     """
     if not Path(database).exists():
         return False
-    connection = sqlite3.connect(f"{Path(database).absolute().as_uri()}?mode=ro", uri=True, timeout=5)
     try:
-        found = connection.execute("SELECT 1 FROM whatsmeow_device WHERE jid = ?", (jid,)).fetchone()
+        with open_file(database) as file:
+            return file.execute("SELECT 1 FROM whatsmeow_device WHERE jid = ?", (jid,)).fetchone() is not None
     except sqlite3.OperationalError as error:
         if "no such table" in str(error):
             return False
         raise
     except sqlite3.DatabaseError:  # not a database
         return False
-    finally:
-        connection.close()
-    return found is not None
+
+
+def open_file(database: str | Path, mode: str = "ro") -> "closing[sqlite3.Connection]":
+    """A SQLite file that is there already, for a `with` block; `ro` changes neither the file nor what lies beside it."""
+    return closing(sqlite3.connect(f"{Path(database).absolute().as_uri()}?mode={mode}", uri=True, timeout=5))
 
 
 def guard(database: str) -> None:
     """Keep the library from deleting the device of the SQLite file `database`, as it does when WhatsApp refuses a login:
     some refusals end, and the worker decides. Idempotent; removing the file removes the device."""
-    connection = sqlite3.connect(f"{Path(database).absolute().as_uri()}?mode=rw", uri=True, timeout=5)
-    try:
-        connection.execute(_GUARD)
-    finally:
-        connection.close()
+    with open_file(database, "rw") as file:
+        file.execute(_GUARD)
 
 
 def settle(database: str) -> None:
@@ -73,16 +73,18 @@ def settle(database: str) -> None:
     Only when no process has it open. Not in the linker: there the library's own copy of SQLite still has it open, as
     stop() does not close it. Two copies of SQLite in one process do not see each other's locks.
     """
-    connection = sqlite3.connect(database, timeout=5, isolation_level=None)
-    try:
+    with closing(sqlite3.connect(database, timeout=5, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous=FULL")
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         (mode,) = connection.execute("PRAGMA journal_mode=DELETE").fetchone()
-    finally:
-        connection.close()
     if busy or mode != "delete":
         raise sqlite3.OperationalError(f"{Path(database).name} is still open elsewhere")
-    descriptor = os.open(database, os.O_RDONLY)
+    sync(database)
+
+
+def sync(path: str | Path) -> None:
+    """Have the kernel write a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

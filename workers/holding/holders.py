@@ -7,7 +7,7 @@ from enum import Enum
 import structlog
 
 from shared.core.ids import SessionId
-from shared.tasks import cancelled
+from shared.tasks import Spawn, cancelled
 from shared.telemetry import sentry
 from workers.capacity import SESSIONS_EACH
 from workers.engine import protocol as pipe
@@ -55,7 +55,7 @@ class _Running:
 class Holders:
     """Starts holders as they are needed; one reader task each."""
 
-    def __init__(self, engines: Engines, spawn: Callable[[Awaitable[None], str], None]) -> None:
+    def __init__(self, engines: Engines, spawn: Spawn) -> None:
         self._engines = engines
         self._spawn = spawn
         self._running: list[_Running] = []

@@ -38,7 +38,6 @@ REPLACED_MS = 10 * keys.MINUTE
 """Until a device that was replaced once is tried again."""
 
 T = Turn[Tenure]
-Row = Rule[Tenure]
 
 
 def step(tenure: Tenure, event: t.SessionEvent, now: int) -> tuple[Tenure, tuple[t.SessionEffect, ...]]:
@@ -250,51 +249,51 @@ _UNREACHABLE = lost_by(LostReason.START_FAILED, LostReason.REFUSED)
 _OUTDATED = lost_by(LostReason.OUTDATED)
 _BACK = (calm, do(t.WakeTexts()), tell(State.LINKED, "session.held"))
 
-TABLE: tuple[Row, ...] = (
+TABLE: tuple[Rule[Tenure], ...] = (
     # The connection comes and goes.
-    Row(pipe.Held | pipe.Restored, _COMING, S.ONLINE, (*_BACK, dwell_anew, unpark_proven)),
-    Row(pipe.Held | pipe.Restored, _AWAY, S.ONLINE, (*_BACK, verify_if_due, unpark_proven)),
-    Row(pipe.Held | pipe.Restored, _LEAVING, None, (calm, do(t.SendLogOut()))),
-    Row(pipe.Dropped, _RUNNING - _AWAY, S.AWAY, (tell(State.RECONNECTING, "session.dropped"),)),
-    Row(pipe.Remarked, _RUNNING, None, (tell_remark,)),
-    Row(Sign.HOLDER_DIED, _RUNNING, S.COMING, (do(t.CutTexts()), start_again("holder.died"))),
-    Row(Sign.HOLDER_DIED, _LEAVING, None, (do(t.CutTexts()), start_again("holder.died"))),
-    Row(Sign.START_FAILED, _RUNNING, S.COMING, (retry,)),
-    Row(Sign.START_FAILED, _LEAVING, None, (retry,)),
-    Row(Sign.RETRY, frozenset({S.COMING, S.LEAVING}), None, (start_again("session.retrying"),)),
-    Row(
+    Rule(pipe.Held | pipe.Restored, _COMING, S.ONLINE, (*_BACK, dwell_anew, unpark_proven)),
+    Rule(pipe.Held | pipe.Restored, _AWAY, S.ONLINE, (*_BACK, verify_if_due, unpark_proven)),
+    Rule(pipe.Held | pipe.Restored, _LEAVING, None, (calm, do(t.SendLogOut()))),
+    Rule(pipe.Dropped, _RUNNING - _AWAY, S.AWAY, (tell(State.RECONNECTING, "session.dropped"),)),
+    Rule(pipe.Remarked, _RUNNING, None, (tell_remark,)),
+    Rule(Sign.HOLDER_DIED, _RUNNING, S.COMING, (do(t.CutTexts()), start_again("holder.died"))),
+    Rule(Sign.HOLDER_DIED, _LEAVING, None, (do(t.CutTexts()), start_again("holder.died"))),
+    Rule(Sign.START_FAILED, _RUNNING, S.COMING, (retry,)),
+    Rule(Sign.START_FAILED, _LEAVING, None, (retry,)),
+    Rule(Sign.RETRY, frozenset({S.COMING, S.LEAVING}), None, (start_again("session.retrying"),)),
+    Rule(
         Sign.KEYS_MISSING,
         _ANY,
         S.OVER,
         (do(t.ForgetDevice()), do(t.TellEnd(State.UNLINKED, "device.missing", FailureCode.INTERNAL))),
     ),
     # The dwell.
-    Row(Sign.DWELT, _ONLINE, None, (verify,)),
-    Row(Sign.DWELT, _OFFLINE, None, (verify_later,)),
-    Row(Sign.SETTLED, _ONLINE, None, (unpark,)),
+    Rule(Sign.DWELT, _ONLINE, None, (verify,)),
+    Rule(Sign.DWELT, _OFFLINE, None, (verify_later,)),
+    Rule(Sign.SETTLED, _ONLINE, None, (unpark,)),
     # The session is lost.
-    Row(pipe.Lost, _RUNNING, S.COMING, (tell_trouble, retry), _UNREACHABLE),
-    Row(pipe.Lost, _RUNNING, S.COMING, (tell_trouble, await_version), _OUTDATED),
-    Row(pipe.Lost, _RUNNING, S.OVER, (do(t.ForgetDevice()), end_lost), lost_by(LostReason.LOGGED_OUT)),
-    Row(pipe.Lost, _RUNNING, S.OVER, (park_restricted,), lost_by(LostReason.RESTRICTED)),
-    Row(pipe.Lost, _RUNNING, S.OVER, (park_banned,), lost_by(LostReason.BANNED)),
-    Row(pipe.Lost, _RUNNING, S.OVER, (park_replaced,), lost_by(LostReason.REPLACED)),
+    Rule(pipe.Lost, _RUNNING, S.COMING, (tell_trouble, retry), _UNREACHABLE),
+    Rule(pipe.Lost, _RUNNING, S.COMING, (tell_trouble, await_version), _OUTDATED),
+    Rule(pipe.Lost, _RUNNING, S.OVER, (do(t.ForgetDevice()), end_lost), lost_by(LostReason.LOGGED_OUT)),
+    Rule(pipe.Lost, _RUNNING, S.OVER, (park_restricted,), lost_by(LostReason.RESTRICTED)),
+    Rule(pipe.Lost, _RUNNING, S.OVER, (park_banned,), lost_by(LostReason.BANNED)),
+    Rule(pipe.Lost, _RUNNING, S.OVER, (park_replaced,), lost_by(LostReason.REPLACED)),
     # We log the device out. Until WhatsApp has said so the keys are kept, or the phone would list a dead device.
-    Row(t.UnlinkAsked, _ONLINE, S.LEAVING, (leave, do(t.SendLogOut()))),
-    Row(t.UnlinkAsked, _OFFLINE, S.LEAVING, (leave,)),
-    Row(pipe.Lost, _LEAVING, S.OVER, (do(t.ForgetDevice()), end_unlinked()), lost_by(LostReason.LOGGED_OUT)),
-    Row(
+    Rule(t.UnlinkAsked, _ONLINE, S.LEAVING, (leave, do(t.SendLogOut()))),
+    Rule(t.UnlinkAsked, _OFFLINE, S.LEAVING, (leave,)),
+    Rule(pipe.Lost, _LEAVING, S.OVER, (do(t.ForgetDevice()), end_unlinked()), lost_by(LostReason.LOGGED_OUT)),
+    Rule(
         pipe.Lost,
         _LEAVING,
         S.OVER,
         (do(t.ForgetDevice()), end_unlinked(FailureCode.ACCOUNT_RESTRICTED)),
         lost_by(LostReason.RESTRICTED),
     ),
-    Row(pipe.Lost, _LEAVING, None, (await_version,), _OUTDATED),
-    Row(pipe.Lost, _LEAVING, None, (retry_soon,)),
-    Row(pipe.Released, _LEAVING, None, (retry_soon,)),
-    Row(Sign.UNANSWERED, _LEAVING, None, (do(t.Disconnect()), retry_soon)),
-    Row(Sign.LATE, _LEAVING, S.OVER, (do(t.ForgetDevice()), end_unlinked(FailureCode.CONNECTION_FAILED))),
+    Rule(pipe.Lost, _LEAVING, None, (await_version,), _OUTDATED),
+    Rule(pipe.Lost, _LEAVING, None, (retry_soon,)),
+    Rule(pipe.Released, _LEAVING, None, (retry_soon,)),
+    Rule(Sign.UNANSWERED, _LEAVING, None, (do(t.Disconnect()), retry_soon)),
+    Rule(Sign.LATE, _LEAVING, S.OVER, (do(t.ForgetDevice()), end_unlinked(FailureCode.CONNECTION_FAILED))),
 )
 
 

@@ -6,10 +6,12 @@ new to offer, one session tries it, and if it comes online, the others follow.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import structlog
 
 from shared.core.ids import SessionId
+from shared.tasks import Spawn
 from workers.holding.session import HeldSession
 from workers.version.keeper import WebVersion
 
@@ -19,21 +21,17 @@ PROBE_SECONDS = 20.0
 """A session that has tried for so long without an answer is no probe any more: the next one tries."""
 
 
+@dataclass(eq=False)
 class Outdated:
-    """The sessions of one worker that wait for a version that WhatsApp takes."""
+    """The sessions of one worker that wait for a version that WhatsApp takes. `start` has a session log in, in a fresh
+    process, if `holds` says that it is still ours."""
 
-    def __init__(
-        self,
-        versions: WebVersion,
-        holds: Callable[[HeldSession], bool],
-        start: Callable[[HeldSession], Awaitable[None]],
-        spawn: Callable[[Awaitable[None], str], None],
-    ) -> None:
-        """`start` has a session log in, in a fresh process, if `holds` says that it is still ours."""
-        self.versions = versions
-        self._holds = holds
-        self._start = start
-        self._spawn = spawn
+    versions: WebVersion
+    holds: Callable[[HeldSession], bool]
+    start: Callable[[HeldSession], Awaitable[None]]
+    spawn: Spawn
+
+    def __post_init__(self) -> None:
         self._waiting: dict[SessionId, HeldSession] = {}
         self._probe: HeldSession | None = None
         self._proven = 0  # the revision with which a probe came online
@@ -56,7 +54,7 @@ class Outdated:
         self._waiting.pop(held.session, None)
         if held is self._probe:
             self._probe, self._proven = None, self.versions.in_use
-            self._spawn(self._follow(), "outdated")
+            self.spawn(self._follow(), "outdated")
 
     def lost(self, held: HeldSession) -> None:
         """A session ended otherwise: if it was the one that tried, the next does."""
@@ -68,15 +66,15 @@ class Outdated:
     def try_again(self) -> None:
         """Something may have changed: let one session try, or all if one has come online with this version."""
         if self._proven == self.versions.in_use:
-            self._spawn(self._follow(), "outdated")
+            self.spawn(self._follow(), "outdated")
             return
-        if self._probe is not None and self._holds(self._probe):
+        if self._probe is not None and self.holds(self._probe):
             return
         probe = self._probe = self._next()
         if probe is not None:
             log.info("outdated.probing", session=probe.session, waiting=len(self._waiting))
             asyncio.get_running_loop().call_later(PROBE_SECONDS, self._give_up, probe)
-            self._spawn(self._start(probe), "outdated")
+            self.spawn(self.start(probe), "outdated")
 
     def _give_up(self, probe: HeldSession) -> None:
         """A session that has tried in silence goes on doing so; the next one tries as well."""
@@ -92,12 +90,12 @@ class Outdated:
                 return
             if self._waiting.get(held.session) is held:
                 del self._waiting[held.session]
-                if self._holds(held):
-                    await self._start(held)
+                if self.holds(held):
+                    await self.start(held)
 
     def _next(self) -> HeldSession | None:
         while self._waiting:
             held = self._waiting.pop(next(iter(self._waiting)))
-            if self._holds(held):
+            if self.holds(held):
                 return held
         return None

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,15 +14,16 @@ from shared.core.events import IncomingMessage
 from shared.core.failures import FailureCode
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
-from shared.core.protocol import Body, DeviceView, MessageType
+from shared.core.protocol import Body, DeviceView, FailureView, MessageType
 from shared.state.claims import Claims
 from shared.state.contacts import Contacts
 from shared.state.cooldowns import Cooldowns
 from shared.state.lease import Lease
 from shared.state.outbox import Outbox
 from shared.state.snapshots import Change, Snapshots
-from shared.telemetry import sentry
-from shared.telemetry.metrics import ENGINE, Counter, field
+from shared.tasks import Spawn
+from shared.telemetry import metrics, sentry
+from shared.telemetry.metrics import ENGINE, Counter
 from workers import reasons, tallies
 from workers.engine.protocol import Remark
 from workers.holding.tenure import Tell, TellEnd, TellRemark, Tenure
@@ -41,36 +42,30 @@ SAY_AGAIN_SECONDS = 2.0
 """Between tries to save where a session stands, while Redis is away."""
 
 
+@dataclass(eq=False)
 class HeldSession:
-    """One held session, an owner of its lease. `verified`: what is counted when it has outlived the dwell."""
+    """One held session, an owner of its lease. `verified`: what is counted when it has outlived the dwell. `settled`: its
+    history has been read, as far as we know. `deaths`: of its process, while it was `logging_in`; after some it is
+    `quarantined`, and has a process of its own. `inbound`: what comes in is told."""
+
+    roster: "Roster"
+    lease: Lease
+    device: StoredDevice
+    body: Body
+    tenure: Tenure
+    verified: tuple[str, ...] = ()
+    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+    online: asyncio.Event = field(default_factory=asyncio.Event)  # texts may be sent
+    over: asyncio.Event = field(default_factory=asyncio.Event)  # held here no more
+    log_outs: int = 0  # how often WhatsApp was asked
+    settled: bool = True
+    logging_in: bool = False
+    deaths: int = 0
+    quarantined: bool = False
+    inbound: bool = False
 
     outlasts_redis = True
     """A linked session is worth more than the certainty that nobody has taken it over."""
-
-    def __init__(
-        self,
-        roster: "Roster",
-        lease: Lease,
-        device: StoredDevice,
-        body: Body,
-        tenure: Tenure,
-        verified: tuple[str, ...] = (),
-    ) -> None:
-        self.lease = lease
-        self.device = device
-        self.body = body
-        self.tenure = tenure
-        self.verified = verified
-        self.timers: list[asyncio.TimerHandle] = []
-        self.online = asyncio.Event()  # texts may be sent
-        self.over = asyncio.Event()  # held here no more
-        self.log_outs = 0  # how often WhatsApp was asked
-        self.settled = True  # its history has been read, as far as we know
-        self.logging_in = False
-        self.deaths = 0  # of its process, while it was logging in
-        self.quarantined = False  # it has a process of its own
-        self.inbound = False  # what comes in is told
-        self._roster = roster
 
     @property
     def session(self) -> SessionId:
@@ -79,13 +74,13 @@ class HeldSession:
 
     def lost(self) -> None:
         """Somebody else's now: close the connection, write nothing."""
-        self._roster.drop(self)
+        self.roster.drop(self)
 
     async def renewed(self, lease: Lease) -> None:
         """Redis lost its memory: say again where the session stands."""
         self.lease = lease
-        if self._roster.holds(self):
-            await self._roster.retaken(self)
+        if self.roster.holds(self):
+            await self.roster.retaken(self)
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """Have something done then, unless the session is let go of before."""
@@ -123,7 +118,7 @@ class Links:
     heard: Callable[[SessionId, IncomingMessage], None]
     hears: Callable[[SessionId], Awaitable[bool]]
     cooldowns: Cooldowns
-    spawn: Callable[[Awaitable[None], str], None]
+    spawn: Spawn
     device_name: str
     media: MediaHost
     claims: Claims | None = None
@@ -152,7 +147,7 @@ class SnapshotWriter:
         Redis may be away while the session lives on: then it is said again, until Redis hears it.
         """
         code = effect.trouble
-        failure = reasons.view(code, retry_at=retry_at) if code else None
+        failure = FailureView.of(code, retry_at) if code else None
         held.body = held.body.model_copy(update={"state": effect.state, "failure": failure})
         counters = (tallies.failed(code, phone.region_of(held.device.phone)),) if code and effect.count else ()
         ours = await self._say(held, _change(held, effect.event, reasons.told(code, effect.said), counters))
@@ -165,7 +160,7 @@ class SnapshotWriter:
         log.warning("session.remarked", session=held.session, remark=effect.remark.value, detail=effect.detail)
         counters: tuple[str, ...] = ()
         if effect.remark is Remark.STREAM_ERROR:
-            counters = (field(Counter.STREAM_ERRORS, code=effect.detail),)
+            counters = (metrics.field(Counter.STREAM_ERRORS, code=effect.detail),)
             if effect.detail not in PASSING_ERRORS:
                 sentry.stream_error(effect.detail, held.session)
         await self._say(held, _change(held, f"session.{effect.remark.value}", effect.detail, counters))
@@ -214,8 +209,8 @@ class SnapshotWriter:
         if code is not None and not end.again:
             counters.append(tallies.failed(code, region))
         if code is FailureCode.DROPPED_AFTER_LINKING:
-            counters.append(field(Counter.DROPPED))
-        failure = reasons.view(code, retry_at=end.retry_at) if code else None
+            counters.append(metrics.field(Counter.DROPPED))
+        failure = FailureView.of(code, end.retry_at) if code else None
         body = Body(state=end.state, failure=failure, device=held.body.device if end.kept else None)
         detail = reasons.told(code, end.said)
         change = Change(body, MessageType.STATUS, end.event, detail, tuple(counters), ending=True, again=end.again)

@@ -5,7 +5,6 @@ its sessions are taken up again. If the lease is lost, the connection is closed 
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import structlog
 
@@ -40,9 +39,6 @@ SUSPECT_DEATHS = 2
 """A session that was logging in at so many deaths of its process gets one of its own."""
 MOST_ALONE = 4
 """A process takes 31 MB: should more sessions be suspected, something else is wrong."""
-
-
-Job = Literal["resume", "unlink"]
 
 
 class Sessions:
@@ -155,7 +151,7 @@ class Sessions:
         """Leave WhatsApp's answer about a number at the ticket."""
         await self._sending.answer(session, ticket)
 
-    async def hand_over(self) -> list[tuple[Job, SessionId]]:
+    async def hand_over(self) -> list[tuple[str, SessionId]]:
         """Close every connection, for good, then give the leases back; what somebody else shall do, and with which
         sessions. To be called once more when the last attempt has ended."""
         # Before the first wait: nothing that runs may start any of them again.
@@ -166,7 +162,7 @@ class Sessions:
             one.let_go()
         await self._sending.finish(one.session for one in held)
         await self._holders.close()
-        jobs: list[tuple[Job, SessionId]] = []
+        jobs: list[tuple[str, SessionId]] = []
         for one in held:
             # A device that is being refused is held under its attempt's lease, and is the attempt's matter.
             if self._links.ownership.owner(one.session) is one:

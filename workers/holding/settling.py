@@ -6,10 +6,10 @@ it is empty, and all its memory with it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from shared.core.ids import SessionId
+from shared.tasks import Spawn
 from workers.engine import protocol as pipe
 from workers.holding.holders import Holders, Room
 from workers.holding.memory import memory_of
@@ -31,7 +31,7 @@ SESSIONS_PER_LOUD = 75
 class Settling:
     """The fresh devices of one worker."""
 
-    def __init__(self, holders: Holders, most: int, spawn: Callable[[Awaitable[None], str], None]) -> None:
+    def __init__(self, holders: Holders, most: int, spawn: Spawn) -> None:
         self._holders = holders
         self._spawn = spawn
         self._loud = asyncio.Semaphore(max(1, most // SESSIONS_PER_LOUD))

@@ -6,7 +6,7 @@ from typing import Any
 from shared.core import phone
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import State
-from shared.core.protocol import Body, CodeView, DeviceView, Hint, MessageType, Method
+from shared.core.protocol import Body, CodeView, DeviceView, FailureView, Hint, MessageType, Method
 from shared.state.claims import REVOKED
 from shared.telemetry.metrics import Counter, field
 from workers import reasons, tallies
@@ -121,7 +121,7 @@ def tell_no_code(turn: T) -> None:
     denied = turn.event
     number = turn.course.subject.phone
     turn.set(subject=replace(turn.course.subject, phone=None), asker=None)
-    _change(turn, code=None, failure=reasons.view(denied.code, retry_at=denied.retry_at))
+    _change(turn, code=None, failure=FailureView.of(denied.code, denied.retry_at))
     counters = (field(Counter.CODE_FAILURES, reason=denied.code.value),)
     turn.add(
         c.ForgetPhone(),
@@ -305,7 +305,7 @@ def fail(code: FailureCode | None = None, *, alert: bool = True) -> Act[Course]:
             case c.NewerSought():
                 retry_at = turn.event.retry_at
         why = why or FailureCode.INTERNAL
-        body = Body(state=State.FAILED, method=course.body.method, failure=reasons.view(why, retry_at=retry_at))
+        body = Body(state=State.FAILED, method=course.body.method, failure=FailureView.of(why, retry_at))
         counters = (tallies.failed(why, course.region), tallies.ended(State.FAILED))
         turn.effects += [
             c.End(

@@ -20,7 +20,6 @@ P = Phase
 _STATES = {P.CONNECTING: State.CONNECTING, P.SHOWING: State.AWAITING_PHONE, P.AGREED: State.LINKING}
 
 T = Turn[Course]
-Row = Rule[Course]
 
 
 def step(course: Course, happening: Happening, now: int) -> tuple[Course, tuple[Effect, ...]]:
@@ -45,74 +44,74 @@ _AGREED, _KEEPING, _LATE = frozenset({P.AGREED}), frozenset({P.KEEPING}), frozen
 _CONNECTED = frozenset({*_OPEN, P.AGREED})
 F = FailureCode
 
-TABLE: tuple[Row, ...] = (
+TABLE: tuple[Rule[Course], ...] = (
     # A connection begins. Where a linker waits it dials first: the library is under way while the rest is read and told.
-    Row(c.Began, _LEARNING, None, (act.begin_clock, do(c.Dial()), do(c.Learn(whole=True))), when.warm),
-    Row(c.Began, _LEARNING, None, (act.begin_clock, do(c.Learn(whole=True)))),
-    Row(c.Learned, _LEARNING, P.OVER, (act.learn_subject, act.hang_up, act.fail()), when.refused),
-    Row(c.Learned, _LEARNING, P.CONNECTING, (act.learn_subject, act.tell_connecting, act.dial)),
+    Rule(c.Began, _LEARNING, None, (act.begin_clock, do(c.Dial()), do(c.Learn(whole=True))), when.warm),
+    Rule(c.Began, _LEARNING, None, (act.begin_clock, do(c.Learn(whole=True)))),
+    Rule(c.Learned, _LEARNING, P.OVER, (act.learn_subject, act.hang_up, act.fail()), when.refused),
+    Rule(c.Learned, _LEARNING, P.CONNECTING, (act.learn_subject, act.tell_connecting, act.dial)),
     # QRs. With the first one comes the code that was asked for: WhatsApp makes it while the QR is shown.
-    Row(pipe.Qr, _CONNECTING, P.SHOWING, (act.next_qr, act.turn_to_code, act.claim_code, act.tell_qr), when.code_due),
-    Row(pipe.Qr, _CONNECTING, P.SHOWING, (act.next_qr, act.tell_qr)),
-    Row(pipe.Qr | pipe.Code, _SHOWING, None, (), when.shown_already),
-    Row(pipe.Qr, _SHOWING, None, (act.next_qr, act.tell_qr)),
+    Rule(pipe.Qr, _CONNECTING, P.SHOWING, (act.next_qr, act.turn_to_code, act.claim_code, act.tell_qr), when.code_due),
+    Rule(pipe.Qr, _CONNECTING, P.SHOWING, (act.next_qr, act.tell_qr)),
+    Rule(pipe.Qr | pipe.Code, _SHOWING, None, (), when.shown_already),
+    Rule(pipe.Qr, _SHOWING, None, (act.next_qr, act.tell_qr)),
     # A code for the subject's phone: the living one, or a new one, but never two at once.
-    Row(Order.CODE, _OPEN, None, (do(c.Learn(whole=False)),)),
-    Row(
+    Rule(Order.CODE, _OPEN, None, (do(c.Learn(whole=False)),)),
+    Rule(
         c.Learned,
         _SHOWING,
         P.LEARNING,
         (act.learn_subject, act.turn_to_code, act.hang_up, act.begin_anew),
         when.too_late_for_a_code,
     ),
-    Row(c.Learned, _SHOWING, None, (act.learn_subject, act.turn_to_code, act.claim_code), when.code_due),
-    Row(c.Learned, _OPEN, None, (act.learn_subject,)),
-    Row(c.CodeClaimed, _SHOWING, None, (act.ask_code,)),
-    Row(c.CodeDenied, _SHOWING, None, (act.tell_no_code,)),
-    Row(pipe.Code, _SHOWING, None, (act.show_code,), when.asked),
-    Row(pipe.CodeRefused, _SHOWING, None, (act.book_refusal,), when.asked),
+    Rule(c.Learned, _SHOWING, None, (act.learn_subject, act.turn_to_code, act.claim_code), when.code_due),
+    Rule(c.Learned, _OPEN, None, (act.learn_subject,)),
+    Rule(c.CodeClaimed, _SHOWING, None, (act.ask_code,)),
+    Rule(c.CodeDenied, _SHOWING, None, (act.tell_no_code,)),
+    Rule(pipe.Code, _SHOWING, None, (act.show_code,), when.asked),
+    Rule(pipe.CodeRefused, _SHOWING, None, (act.book_refusal,), when.asked),
     # The library's words.
-    Row(pipe.Word, _OPEN, P.LEARNING, (act.count_restart, act.hang_up, act.begin_anew), when.word_says_again),
-    Row(pipe.Word, _CONNECTED, None, (act.seek_newer,), when.word_says_outdated),
-    Row(pipe.Word, _SHOWING, P.OVER, (act.hang_up, act.expire), when.rotation_is_over),
-    Row(pipe.Word, _CONNECTED, P.OVER, (act.hang_up, act.fail()), when.word_is_an_end),
+    Rule(pipe.Word, _OPEN, P.LEARNING, (act.count_restart, act.hang_up, act.begin_anew), when.word_says_again),
+    Rule(pipe.Word, _CONNECTED, None, (act.seek_newer,), when.word_says_outdated),
+    Rule(pipe.Word, _SHOWING, P.OVER, (act.hang_up, act.expire), when.rotation_is_over),
+    Rule(pipe.Word, _CONNECTED, P.OVER, (act.hang_up, act.fail()), when.word_is_an_end),
     # The phone agrees.
-    Row(pipe.Paired, _SHOWING, P.AGREED, (act.agree,)),
-    Row(pipe.Paired, _CONNECTED - _SHOWING, P.OVER, (act.hang_up, act.fail(F.INTERNAL)), when.not_said_yet),
-    Row(pipe.Connected, _AGREED, P.KEEPING, (act.adopt_parked,), when.stranger),
-    Row(pipe.Connected, _AGREED, P.KEEPING, (do(c.Judge()),)),
-    Row(pipe.Connected, _OPEN, P.OVER, (act.hang_up, act.fail(F.INTERNAL))),
-    Row(c.Judged, _KEEPING, None, (act.adopt,)),
-    Row(c.Adopted, _KEEPING, None, (act.keep_device, act.hang_up, act.log_out), when.unwelcome),
-    Row(c.Adopted, _KEEPING, None, (act.keep_device, act.hang_up, do(c.SpendLink()))),
-    Row(c.LinkSpent, _KEEPING, None, (act.log_out,), when.link_revoked),
-    Row(c.LinkSpent, _KEEPING, P.OVER, (act.end_linked, act.unlink_if_wished)),
-    Row(c.LoggedOut, _KEEPING, P.OVER, (act.fail(F.LINK_SPENT),), when.came_by_revoked_link),
-    Row(c.LoggedOut, _KEEPING, P.OVER, (act.fail(F.WRONG_NUMBER),)),
+    Rule(pipe.Paired, _SHOWING, P.AGREED, (act.agree,)),
+    Rule(pipe.Paired, _CONNECTED - _SHOWING, P.OVER, (act.hang_up, act.fail(F.INTERNAL)), when.not_said_yet),
+    Rule(pipe.Connected, _AGREED, P.KEEPING, (act.adopt_parked,), when.stranger),
+    Rule(pipe.Connected, _AGREED, P.KEEPING, (do(c.Judge()),)),
+    Rule(pipe.Connected, _OPEN, P.OVER, (act.hang_up, act.fail(F.INTERNAL))),
+    Rule(c.Judged, _KEEPING, None, (act.adopt,)),
+    Rule(c.Adopted, _KEEPING, None, (act.keep_device, act.hang_up, act.log_out), when.unwelcome),
+    Rule(c.Adopted, _KEEPING, None, (act.keep_device, act.hang_up, do(c.SpendLink()))),
+    Rule(c.LinkSpent, _KEEPING, None, (act.log_out,), when.link_revoked),
+    Rule(c.LinkSpent, _KEEPING, P.OVER, (act.end_linked, act.unlink_if_wished)),
+    Rule(c.LoggedOut, _KEEPING, P.OVER, (act.fail(F.LINK_SPENT),), when.came_by_revoked_link),
+    Rule(c.LoggedOut, _KEEPING, P.OVER, (act.fail(F.WRONG_NUMBER),)),
     # WhatsApp refuses our version. Sentry hears of that from the keeper of the version, once, when nothing helps.
-    Row(pipe.Ended, _AGREED, None, (act.seek_newer,), when.login_is_outdated),
-    Row(c.NewerSought, _OPEN, P.LEARNING, (act.count_restart, act.hang_up, act.begin_anew), when.newer_may_begin_anew),
-    Row(c.NewerSought, _AGREED, None, (act.revive,), when.newer_not_revived),
-    Row(c.NewerSought, _CONNECTED, P.OVER, (act.hang_up, act.fail(F.CLIENT_OUTDATED, alert=False))),
+    Rule(pipe.Ended, _AGREED, None, (act.seek_newer,), when.login_is_outdated),
+    Rule(c.NewerSought, _OPEN, P.LEARNING, (act.count_restart, act.hang_up, act.begin_anew), when.newer_may_begin_anew),
+    Rule(c.NewerSought, _AGREED, None, (act.revive,), when.newer_not_revived),
+    Rule(c.NewerSought, _CONNECTED, P.OVER, (act.hang_up, act.fail(F.CLIENT_OUTDATED, alert=False))),
     # The linker ends. After the phone's yes another one logs in with the file, once.
-    Row(pipe.Ended, _CONNECTED, P.OVER, (act.hang_up, act.cool_banned_phone, act.fail())),
-    Row(
+    Rule(pipe.Ended, _CONNECTED, P.OVER, (act.hang_up, act.cool_banned_phone, act.fail())),
+    Rule(
         Exited,
         _OPEN,
         P.LEARNING,
         (act.report_death, act.count_restart, act.hang_up, act.begin_anew),
         when.may_begin_anew,
     ),
-    Row(Exited, _AGREED, None, (act.report_death, act.revive), when.not_revived),
-    Row(Exited, _CONNECTED, P.OVER, (act.report_death, act.hang_up, act.fail(F.INTERNAL, alert=False))),
+    Rule(Exited, _AGREED, None, (act.report_death, act.revive), when.not_revived),
+    Rule(Exited, _CONNECTED, P.OVER, (act.report_death, act.hang_up, act.fail(F.INTERNAL, alert=False))),
     # Orders of others. From the phone's yes on it can only succeed or fail.
-    Row(Order.CANCEL, _EARLY, P.OVER, (act.hang_up, act.cancel)),
-    Row(Order.UNLINK, _EARLY, P.OVER, (act.hang_up, act.cancel, do(c.UnlinkAgain()))),
-    Row(Order.UNLINK, _LATE, None, (act.remember_unlink,)),
-    Row(Order.HAND_OVER, _EARLY, P.OVER, (act.hang_up, act.hand_over)),
-    Row(Order.LOST, _RUNNING, P.OVER, (act.hang_up,)),
+    Rule(Order.CANCEL, _EARLY, P.OVER, (act.hang_up, act.cancel)),
+    Rule(Order.UNLINK, _EARLY, P.OVER, (act.hang_up, act.cancel, do(c.UnlinkAgain()))),
+    Rule(Order.UNLINK, _LATE, None, (act.remember_unlink,)),
+    Rule(Order.HAND_OVER, _EARLY, P.OVER, (act.hang_up, act.hand_over)),
+    Rule(Order.LOST, _RUNNING, P.OVER, (act.hang_up,)),
     # The time is up, or something is broken.
-    Row(c.TimeIsUp, _SHOWING, P.OVER, (act.hang_up, act.expire)),
-    Row(c.TimeIsUp, _RUNNING - _SHOWING, P.OVER, (act.hang_up, act.fail(F.CONNECTION_FAILED))),
-    Row(c.Broke, _RUNNING, P.OVER, (act.hang_up, act.fail(F.INTERNAL, alert=False))),
+    Rule(c.TimeIsUp, _SHOWING, P.OVER, (act.hang_up, act.expire)),
+    Rule(c.TimeIsUp, _RUNNING - _SHOWING, P.OVER, (act.hang_up, act.fail(F.CONNECTION_FAILED))),
+    Rule(c.Broke, _RUNNING, P.OVER, (act.hang_up, act.fail(F.INTERNAL, alert=False))),
 )

@@ -17,13 +17,14 @@ from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.events import EventType
 from shared.core.ids import CompanyId, SessionId, company_of, session_of
+from shared.state.audit import record
 from shared.state.lease import Leases
 from shared.state.receivers import Receivers
-from workers.engine.devices import device_in
+from workers.engine.devices import device_in, open_file
 from workers.moving.archive import VERSION, BackupKey, BackupList, KeptDevice, unpack, writing
 from workers.moving.baileys import NotImportable
 from workers.moving.command import ALL, exit_code
-from workers.moving.files import Template, read_device_rows, read_only, write_device
+from workers.moving.files import Template, read_device_rows, write_device
 from workers.moving.screen import say
 from workers.moving.service import Service, open_service
 from workers.store.device import DeviceTaken, Fence, StoredDevice, StoreFenced
@@ -72,7 +73,7 @@ async def back_up(asked: argparse.Namespace) -> int:
                 archive.list(BackupList(VERSION, now_ms(), store, library, kept, receivers))
         except FileExistsError:
             raise NotImportable(f"{asked.file} is there already: name a new file") from None
-        await service.record("store.backed-up", asked.by, f"{len(kept)} devices")
+        await record(service.redis, "store.backed-up", "devices", asked.by, detail=f"{len(kept)} devices")
     size = asked.file.stat().st_size / 2**20
     say(
         f"Wrote {asked.file}: {len(kept)} devices, {size:.1f} MB. Who has it and the secret half of BACKUP_KEY has the accounts."
@@ -107,7 +108,7 @@ async def restore(asked: argparse.Namespace) -> int:
                 }
             if not asked.dry_run:
                 await _restore_receivers(service, told, results)
-                await service.record("store.restored", asked.by, f"{len(results)} devices")
+                await record(service.redis, "store.restored", "devices", asked.by, detail=f"{len(results)} devices")
     for company, verdict in results.items():
         as_json = {"company": company, "verdict": verdict.name.lower()}
         say(json.dumps(as_json) if asked.json else f"{company}: {verdict.value}")
@@ -144,7 +145,7 @@ def _copy(source: Path, target: Path) -> bool:
     if not source.exists():
         return False
     try:
-        with closing(read_only(source)) as live, closing(sqlite3.connect(target)) as copy:
+        with open_file(source) as live, closing(sqlite3.connect(target)) as copy:
             live.backup(copy)
             copy.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.Error as error:

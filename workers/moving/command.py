@@ -14,6 +14,7 @@ from shared.core.clock import now_ms
 from shared.core.ids import CompanyId, company_id, session_of
 from shared.core.lifecycle import RUNNING, State
 from shared.core.protocol import Body, MessageType
+from shared.state.audit import record
 from shared.state.snapshots import Change, Snapshots
 from workers.engine.devices import is_postgres
 from workers.moving.back import write_folder
@@ -83,7 +84,7 @@ async def hand_back(asked: argparse.Namespace) -> int:
                 body = Body(state=State.UNLINKED)
                 change = Change(body, MessageType.STATUS, EXPORTED_EVENT, ending=True)
                 await Snapshots(service.redis).save(lease, change)
-                await service.record(EXPORTED_EVENT, asked.by, session=session)
+                await record(service.redis, EXPORTED_EVENT, session, asked.by, session=session)
             except FileExistsError:
                 raise NotImportable(f"{asked.folder} is there already: name a new folder") from None
             finally:

@@ -8,7 +8,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from workers.engine.devices import pairing_name, settle
+from workers.engine.devices import open_file, pairing_name, settle
 from workers.engine.making import make_tables
 from workers.moving.baileys import NotImportable
 from workers.moving.rows import Row, Rows
@@ -83,22 +83,17 @@ def _columns(file: sqlite3.Connection, table: str) -> set[str]:
 def version_of(database: Path) -> int | None:
     """The version of the whatsmeow tables in a SQLite file; None if it holds none."""
     try:
-        with closing(read_only(database)) as file:
+        with open_file(database) as file:
             (version,) = file.execute(f"SELECT max(version) FROM {PREFIX}{_VERSION}").fetchone()  # noqa: S608
             return int(version) if version is not None else None
     except sqlite3.Error:
         return None
 
 
-def read_only(database: Path) -> sqlite3.Connection:
-    """A connection that changes nothing, neither the file nor what lies beside it."""
-    return sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
-
-
 def jids_in(database: Path) -> list[str]:
     """Every device of a whatsmeow database. Raises NotImportable if it is none."""
     try:
-        with closing(read_only(database)) as file:
+        with open_file(database) as file:
             return [jid for (jid,) in file.execute(f"SELECT jid FROM {PREFIX}device ORDER BY jid")]  # noqa: S608
     except sqlite3.Error:
         raise NotImportable("this is no whatsmeow database") from None
@@ -119,7 +114,7 @@ def read_rows(database: Path, jid: str) -> Rows:
     """
     rows: Rows = {}
     try:
-        with closing(read_only(database)) as file:
+        with open_file(database) as file:
             file.row_factory = sqlite3.Row
             names = [row[0] for row in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             for table in (name for name in names if name.startswith(PREFIX)):

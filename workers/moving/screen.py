@@ -13,12 +13,6 @@ from shared.core.plain import defused
 from workers.moving.take import Taken
 from workers.moving.verdicts import JudgedDevice, MoveVerdict
 
-_SHOWN = {
-    MoveVerdict.TAKE: "can be taken over",
-    MoveVerdict.AGAIN: "can be tried again",
-    MoveVerdict.THERE: "there already",
-    MoveVerdict.REFUSED: "REFUSED",
-}
 _SHORT = ("name", "phone", "device", "linked", "used", "company")
 
 
@@ -56,7 +50,7 @@ class MoveScreen:
             grid.add_column(head, header_style="dim")
         for one in judged:
             data = _data(one)
-            verdict = f"{_SHOWN[one.verdict]}{f': {one.why}' if one.why else ''}"
+            verdict = f"{one.verdict.says}{f': {one.why}' if one.why else ''}"
             more = "; ".join(filter(None, (str(data["carries"]), one.remarks)))
             said = [*(str(data[name] or "") for name in _SHORT), verdict, more]
             grid.add_row(*(Text(defused(one)) for one in said))

@@ -19,7 +19,6 @@ from shared.settings import Settings
 from shared.state import pool as redis_pool
 from shared.state.lease import HEARTBEAT_MS, Lease, Leases
 from shared.tasks import cancelled
-from shared.wa import Wa
 from workers.moving.files import write_device
 from workers.moving.rows import Rows
 from workers.store.device import DeviceStore, Fence, StoredDevice
@@ -74,12 +73,6 @@ class Service:
     async def offer(self, session: SessionId) -> None:
         """Have a worker take the session up."""
         await enqueue(self.redis, keys.QUEUE_SESSIONS, "resume", session)
-
-    async def record(self, event: str, by: str, detail: str = "", session: SessionId | None = None) -> None:
-        """Write an act into the operators' timeline, and into the session's if it is about one."""
-        fields = [["event", event], ["what", session or "devices"], ["detail", detail], ["by", by], ["why", ""]]
-        names, about = {"stream": keys.OPERATORS}, event if session else None
-        await Wa(self.redis)("record", session, names=names, fields=fields, counters=[], event=about, detail=detail)
 
 
 @asynccontextmanager

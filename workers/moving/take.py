@@ -11,13 +11,14 @@ import orjson
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import CompanyId, SessionId, company_of, session_of
+from shared.state.audit import record
 from shared.state.lease import LEASE_MS, Lease, Leases
 from shared.state.pool import answer
 from workers.engine.protocol import LostReason
 from workers.moving.baileys import NotImportable
 from workers.moving.service import Service
 from workers.moving.verdicts import JudgedDevice, MoveVerdict
-from workers.moving.watch import BAD, WHY, MoveOutcome, Watch
+from workers.moving.watch import BAD, MoveOutcome, Watch
 from workers.store.device import DeviceTaken, Fence, StoredDevice, StoreFenced
 
 LOGIN_SECONDS = 60.0
@@ -89,7 +90,7 @@ class TakeOver:
                 continue
             outcome = await self._watch.until_known(told.session, told.judged.found.jid, told.token, seconds)
             if outcome in BAD or (seconds and outcome is not MoveOutcome.HELD):
-                taken[number] = replace(told, outcome=outcome, why=WHY[outcome])
+                taken[number] = replace(told, outcome=outcome, why=outcome.says)
                 tell(taken[number])
 
     async def _take(self, leases: Leases, one: JudgedDevice) -> Taken:
@@ -109,10 +110,10 @@ class TakeOver:
             return _failed(one, str(error))
         finally:
             await leases.release(lease)
-        await self._service.record("device.imported", self._by, one.found.label, session)
+        await record(self._service.redis, "device.imported", session, self._by, session=session, detail=one.found.label)
         await self._service.offer(session)
         outcome = await self._watch.until_known(session, one.found.jid, lease.token, LOGIN_SECONDS)
-        return Taken(one, outcome, WHY[outcome], lease.token)
+        return Taken(one, outcome, outcome.says, lease.token)
 
     async def _lease(self, leases: Leases, session: SessionId) -> Lease | None:
         for _ in range(_LEASE_SECONDS):

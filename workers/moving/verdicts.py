@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from shared.core import phone
+from shared.core.described import Described
 from shared.core.ids import COMPANY_PATTERN, company_of
 from workers.store.device import StoredDevice
 
@@ -36,16 +37,13 @@ class MoveFinding:
     text: str
 
 
-class MoveVerdict(StrEnum):
-    """The decision for one device."""
+class MoveVerdict(Described):
+    """The decision for one device. `again`: it was taken over and is parked; `there`: it is held here already."""
 
-    TAKE = "take"
-    """The device can be taken over."""
-    AGAIN = "again"
-    """The device was taken over and is parked; it is tried again."""
-    THERE = "there"
-    """The device is held here already; nothing is to be done."""
-    REFUSED = "refused"
+    TAKE = "take", "can be taken over"
+    AGAIN = "again", "can be tried again"
+    THERE = "there", "there already"
+    REFUSED = "refused", "REFUSED"
 
 
 @dataclass(slots=True)

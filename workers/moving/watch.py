@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from enum import StrEnum
 
 from redis.asyncio import Redis
 
+from shared.core.described import Described
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
 from shared.core.protocol import Body
@@ -17,27 +17,18 @@ from workers.store.device import DeviceStore, StoredDevice
 LOOK_SECONDS = 0.25
 
 
-class MoveOutcome(StrEnum):
-    """The result for a device that was taken over."""
+class MoveOutcome(Described):
+    """The result for a device that was taken over, with a sentence for the operator. A failed device has its own."""
 
-    HELD = "held"
-    REPLACED = "replaced"
-    BANNED = "banned"
-    RESTRICTED = "restricted"
-    LOGGED_OUT = "logged-out"
-    WAITING = "waiting"
+    HELD = "held", "held, as the same device"
+    REPLACED = "replaced", "the old service is back: stop it, then import with --again"
+    BANNED = "banned", "WhatsApp has banned the account for a time; the device is parked and tried again after it"
+    RESTRICTED = "restricted", "WhatsApp has restricted the account; the device is parked and tried again for a month"
+    LOGGED_OUT = "logged-out", "removed on the phone: send the owner a link"
+    WAITING = "waiting", "in the store; no worker has logged it in yet"
     FAILED = "failed"
 
 
-WHY = {
-    MoveOutcome.HELD: "held, as the same device",
-    MoveOutcome.REPLACED: "the old service is back: stop it, then import with --again",
-    MoveOutcome.BANNED: "WhatsApp has banned the account for a time; the device is parked and tried again after it",
-    MoveOutcome.RESTRICTED: "WhatsApp has restricted the account; the device is parked and tried again for a month",
-    MoveOutcome.LOGGED_OUT: "removed on the phone: send the owner a link",
-    MoveOutcome.WAITING: "in the store; no worker has logged it in yet",
-}
-"""A sentence for the operator; a failed device has its own."""
 BAD = frozenset({MoveOutcome.REPLACED, MoveOutcome.BANNED, MoveOutcome.RESTRICTED, MoveOutcome.LOGGED_OUT})
 
 

@@ -141,11 +141,9 @@ class DeviceStore(ABC):
         """Every registered device, parked ones as well."""
         return await self._rows("")
 
-    async def held_by_nobody(self, owned: Callable[[SessionId], bool]) -> list[StoredDevice]:
-        """Registered devices that are to be held now, also parked ones whose time has come, and for which `owned` says
-        no."""
-        due = await self._rows("WHERE parked = '' OR again_at BETWEEN 1 AND $1", now_ms())
-        return [device for device in due if not owned(device.session)]
+    async def to_hold(self) -> list[StoredDevice]:
+        """Registered devices that are to be held now, also parked ones whose time has come."""
+        return await self._rows("WHERE parked = '' OR again_at BETWEEN 1 AND $1", now_ms())
 
     @abstractmethod
     async def claim(self, session: SessionId, fence: Fence) -> StoredDevice | None:

@@ -23,7 +23,7 @@ async def check(config: Settings) -> int:
             if store is None:
                 sys.stdout.write("error DATABASE_URL: Postgres cannot be reached\n")
                 return 1
-            known = await store.held_by_nobody(lambda _: False)
+            known = await store.to_hold()
             way = await _way(config)
     except StoreRefused as error:
         sys.stdout.write(f"error DATABASE_URL {error}\n")

@@ -1,21 +1,24 @@
 """Linked devices on a disk: one SQLite file for each session below `DATA_DIR`. Suits one host, whose workers share the folder."""
 
 import asyncio
-import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import structlog
 
 from shared.core.ids import SessionId, WorkerId
-from workers.engine.devices import device_in, guard
+from workers.engine.devices import device_in, guard, open_file, sync
 from workers.store.device import DeviceStore, DeviceTaken, Fence, StoreAway, StoredDevice, StoreFenced
 from workers.store.scratch import Scratch
 
 log = structlog.get_logger()
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS devices (
@@ -51,6 +54,16 @@ def devices_folder(data: Path) -> Path:
     return data.resolve() / "devices"
 
 
+def _in_thread(work: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """Make a method of blocking calls one that is awaited."""
+
+    @wraps(work)
+    async def run(*args: P.args, **more: P.kwargs) -> R:
+        return await asyncio.to_thread(work, *args, **more)
+
+    return run
+
+
 class SqliteStore(DeviceStore):
     """One file per session below `folder`; see `DeviceStore`."""
 
@@ -75,24 +88,12 @@ class SqliteStore(DeviceStore):
         self._scratch.close()
 
     async def claim(self, session: SessionId, fence: Fence) -> StoredDevice | None:
-        await asyncio.to_thread(self._claim, session, fence.token)
+        await self._raise_token(session, fence.token)
         return await self.device(session)
 
     async def overtaken(self, tokens: Mapping[SessionId, int]) -> list[SessionId]:
         rows = await self.registered()
         return [device.session for device in rows if device.token > tokens.get(device.session, device.token)]
-
-    async def holds(self, device: StoredDevice) -> bool:
-        return await asyncio.to_thread(self._holds, device)
-
-    async def tidy(self, device: StoredDevice) -> int:
-        return await asyncio.to_thread(self._tidy, device)
-
-    async def note(self, device: StoredDevice, fence: Fence) -> None:
-        await asyncio.to_thread(self._note, device, fence.token)
-
-    async def forget(self, device: StoredDevice, fence: Fence) -> None:
-        await asyncio.to_thread(self._forget, device, fence.token)
 
     async def forget_strangers(self) -> None:
         """Each file is of one device, and goes with it."""
@@ -100,15 +101,13 @@ class SqliteStore(DeviceStore):
     def _database(self, session: SessionId) -> str:
         return str(self._devices / f"{session}.sqlite3")
 
-    async def _adopt(self, scratch: str, device: StoredDevice, fence: Fence, *, moved: bool) -> None:  # noqa: ARG002
-        await asyncio.to_thread(self._put, scratch, device, moved)
-
-    def _put(self, scratch: str, device: StoredDevice, moved: bool) -> None:
+    @_in_thread
+    def _adopt(self, scratch: str, device: StoredDevice, fence: Fence, *, moved: bool) -> None:  # noqa: ARG002
         # The linker wrote without syncs. Synced here, moved in one step, and registered only then: killed in between,
         # the file is an orphan that nobody resumes, never a registered device without its keys. The first statement
         # takes the registry's lock, so that nobody who forgets the older device removes this one's file.
         target = Path(device.database)
-        _sync(Path(scratch))
+        sync(Path(scratch))
         with self._open() as registry:
             registry.execute("BEGIN IMMEDIATE")
             other = _vacate(registry, device, moved)
@@ -126,9 +125,10 @@ class SqliteStore(DeviceStore):
                 self.discard(self._database(other))
             self.discard(device.database)
             Path(scratch).replace(target)
-            _sync(target.parent)
+            sync(target.parent)
 
-    def _claim(self, session: SessionId, token: int) -> None:
+    @_in_thread
+    def _raise_token(self, session: SessionId, token: int) -> None:
         with self._open() as registry:
             written = registry.execute(
                 "UPDATE devices SET token = ? WHERE session = ? AND token < ?", (token, session, token)
@@ -138,27 +138,28 @@ class SqliteStore(DeviceStore):
             raise StoreFenced(newest)
 
     async def _rows(self, where: str, *values: str | int) -> list[StoredDevice]:
-        found = await asyncio.to_thread(self._select, where, {str(place): one for place, one in enumerate(values, 1)})
+        found = await self._select(where, {str(place): one for place, one in enumerate(values, 1)})
         return [StoredDevice(session, jid, at, self._database(session), *more) for session, jid, at, *more in found]
 
+    @_in_thread
     def _select(self, where: str, values: dict[str, str | int]) -> list[Any]:
         with self._open() as registry:
             return registry.execute(f"SELECT {_COLUMNS} FROM devices {where}", values).fetchall()  # noqa: S608
 
-    @staticmethod
-    def _holds(device: StoredDevice) -> bool:
+    @_in_thread
+    def holds(self, device: StoredDevice) -> bool:
         with _translated():
             there = device_in(device.database, device.jid)
             if there:
                 guard(device.database)
             return there
 
-    @staticmethod
-    def _tidy(device: StoredDevice) -> int:
+    @_in_thread
+    def tidy(self, device: StoredDevice) -> int:
         # In steps: the library waits for the file for 5 s, and then fails.
         went, step = 0, _TIDY_STEP
-        uri = f"{Path(device.database).absolute().as_uri()}?mode=rw"  # not made anew, should it be gone
-        with _translated(), closing(sqlite3.connect(uri, uri=True, timeout=2, isolation_level=None)) as file:
+        with _translated(), open_file(device.database, "rw") as file:
+            file.isolation_level = None
             while step == _TIDY_STEP:
                 step = file.execute(_TIDY, (_TIDY_STEP,)).rowcount
                 went += step
@@ -169,17 +170,19 @@ class SqliteStore(DeviceStore):
 
     # A write that comes late must not hit the session's next device: its jid is another.
 
-    def _note(self, device: StoredDevice, token: int) -> None:
+    @_in_thread
+    def note(self, device: StoredDevice, fence: Fence) -> None:
         with self._open() as registry:
-            _check_fence(registry, device, token)
+            _check_fence(registry, device, fence.token)
             registry.execute(
                 "UPDATE devices SET parked = ?, again_at = ?, told = ?, token = ? WHERE session = ? AND jid = ?",
-                (device.parked, device.again_at, device.told, token, device.session, device.jid),
+                (device.parked, device.again_at, device.told, fence.token, device.session, device.jid),
             )
 
-    def _forget(self, device: StoredDevice, token: int) -> None:
+    @_in_thread
+    def forget(self, device: StoredDevice, fence: Fence) -> None:
         with self._open() as registry:
-            _check_fence(registry, device, token)
+            _check_fence(registry, device, fence.token)
             found = registry.execute(
                 "DELETE FROM devices WHERE session = ? AND jid = ?", (device.session, device.jid)
             ).rowcount
@@ -228,11 +231,3 @@ def _translated() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise StoreAway(f"{type(error).__name__}: {error}") from error
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

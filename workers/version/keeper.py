@@ -13,17 +13,9 @@ from pathlib import Path
 import structlog
 from redis.exceptions import RedisError
 
+from shared.core import webversion
 from shared.core.clock import now_ms
-from shared.core.webversion import (
-    AGEING_DAYS,
-    ClientHealth,
-    VersionWish,
-    age_days,
-    choose,
-    is_credible,
-    is_search_due,
-    version_text,
-)
+from shared.core.webversion import ClientHealth, VersionWish, version_text
 from shared.state.pool import PASSING
 from shared.state.webrevision import SharedRevision, WebRevisions
 from shared.tasks import happens
@@ -113,7 +105,7 @@ class WebVersion:
             return 0.0
         if self.in_use == self._known.number and self._known.at:
             return max(0.0, (now_ms() - self._known.at) / (DAY_SECONDS * 1000))
-        return age_days(self.in_use, self.own, self._born, now_ms())
+        return webversion.age_days(self.in_use, self.own, self._born, now_ms())
 
     @property
     def health(self) -> ClientHealth:
@@ -122,7 +114,7 @@ class WebVersion:
             return ClientHealth.UNKNOWN
         if self._refused >= self.in_use:
             return ClientHealth.REFUSED
-        return ClientHealth.OLD if self.age_days > AGEING_DAYS else ClientHealth.OK
+        return ClientHealth.OLD if self.age_days > webversion.AGEING_DAYS else ClientHealth.OK
 
     @property
     def next_try(self) -> int:
@@ -205,24 +197,24 @@ class WebVersion:
             log.debug("web-version.unread", error=type(error).__name__)
             return
         self._know(shared)
-        if is_credible(shared.refused, self.own) or shared.refused == self.own:
+        if webversion.is_credible(shared.refused, self.own) or shared.refused == self.own:
             self._refused = max(self._refused, shared.refused)
 
     def _know(self, found: SharedRevision) -> None:
-        if found.number >= self._known.number and is_credible(found.number, self.own):
+        if found.number >= self._known.number and webversion.is_credible(found.number, self.own):
             self._known = found
 
     def _is_search_due(self) -> bool:
         now = asyncio.get_running_loop().time()
         if now < self._search_at or self._wish.off:
             return False
-        return is_search_due(self.own, self._library_age, self._wish, self._known.number, self._refused) or (
+        return webversion.is_search_due(self.own, self._library_age, self._wish, self._known.number, self._refused) or (
             now >= self._daily_at and now_ms() - self._known.at > DAY_SECONDS * 1000
         )
 
     @property
     def _library_age(self) -> float:
-        return 0.0 if self._born is None else age_days(self.own, self.own, self._born, now_ms())
+        return 0.0 if self._born is None else webversion.age_days(self.own, self.own, self._born, now_ms())
 
     async def _search(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -235,7 +227,7 @@ class WebVersion:
             await self._fall_back()
             return
         log.info("web-version.found", version=version_text(found.number), source=found.source)
-        if not is_credible(found.number, self.own):
+        if not webversion.is_credible(found.number, self.own):
             log.warning("web-version.no-help", version=version_text(found.number), own=version_text(self.own))
             return
         self._know(SharedRevision(found.number, now_ms(), found.source))
@@ -253,7 +245,7 @@ class WebVersion:
 
     async def _adopt(self) -> None:
         now = asyncio.get_running_loop().time()
-        wanted = choose(self.own, self._library_age, self._wish, self._known.number, self._refused)
+        wanted = webversion.choose(self.own, self._library_age, self._wish, self._known.number, self._refused)
         if self._library is None or (wanted == self.in_use and self._is_there()) or now < self._adopt_at:
             return
         copy = None

@@ -131,7 +131,7 @@ async def test_no_session_follows_into_a_version_that_is_refused_meanwhile(room)
         await start(one)
         await room.room.refused(one, None)
 
-    room.room._start = refuse
+    room.room.start = refuse
     room.room.online(held[0])
     await room.settle()
     assert room.started == [0, 1], "the first that is refused again stops the others"

@@ -75,7 +75,7 @@ class House:
     async def works(self):
         await self.leases.beat(WORKER, 1)
         while True:
-            for device in await self.store.held_by_nobody(lambda _: False):
+            for device in await self.store.to_hold():
                 lease = await self.leases.acquire(device.session, WORKER)
                 if lease is not None:
                     await self.says(lease, State.RECONNECTING, "session.resuming")

@@ -5,15 +5,14 @@ import pytest
 from shared.core.failures import FailureCode
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
-from shared.core.protocol import Body
+from shared.core.protocol import Body, FailureView
 from workers.moving.verdicts import Candidate
-from workers.moving.watch import BAD, WHY, MoveOutcome, outcome_of
-from workers.reasons import view
+from workers.moving.watch import BAD, MoveOutcome, outcome_of
 from workers.store.device import StoredDevice
 
 JID, OTHER = "79001230001:7@s.whatsapp.net", "79001230001:8@s.whatsapp.net"
 LINKED, COMING = Body(state=State.LINKED), Body(state=State.RECONNECTING)
-LOCKED = Body(state=State.FAILED, failure=view(FailureCode.ACCOUNT_RESTRICTED))
+LOCKED = Body(state=State.FAILED, failure=FailureView.of(FailureCode.ACCOUNT_RESTRICTED))
 
 
 def device(jid=JID, parked=""):
@@ -39,8 +38,8 @@ def test_each_outcome_has_its_signs(case):
 
 
 def test_every_outcome_but_a_failure_has_its_sentence():
-    assert set(WHY) == set(MoveOutcome) - {MoveOutcome.FAILED}
-    assert set(WHY) > BAD
+    assert {one for one in MoveOutcome if one.says} == set(MoveOutcome) - {MoveOutcome.FAILED}
+    assert set(MoveOutcome) > BAD
 
 
 def test_a_name_that_holds_the_number_is_shown_masked():

@@ -172,7 +172,7 @@ async def test_a_lease_that_is_abandoned_is_left_to_the_sweep_and_to_nobody_else
     assert (await world.leases.beat(ONE, 1)) == Beat(before=0, held=0, taken=0, lapsed=True)
     assert await world.leases.dead() == [NOBODY]
     assert await world.leases.held_by(NOBODY) == [SESSION]
-    assert await world.leases.unowned([SESSION]) == []
+    assert await world.leases.unowned([SESSION]) == {SESSION: NOBODY}
     taken = await world.leases.acquire(SESSION, OTHER)
     assert taken.token > lease.token
     assert await world.leases.held_by(NOBODY) == []
@@ -216,7 +216,7 @@ async def test_the_leases_of_a_dead_worker_are_freed_at_once_and_lost_to_it(worl
     await stop_beating(world.redis, ONE)
     await world.leases.acquire(sessions[0], OTHER)
     assert await world.leases.free(ONE, sessions) == sessions[1:]
-    assert await world.leases.unowned(sessions) == sessions[1:]
+    assert await world.leases.unowned(sessions) == dict.fromkeys(sessions[1:])
     await world.leases.beat(ONE, 1)
     assert await world.leases.look(ONE, leases) == LeaseLook(lost=(sessions[0],), unknown=tuple(sessions[1:]))
     assert await world.leases.acquire(sessions[1], ONE, held=leases[1].token) is None, "its fence has moved on"
@@ -246,5 +246,7 @@ async def test_while_redis_settles_nobody_is_taken_for_dead_and_nothing_is_close
         if not settles:
             await redis.delete(keys.SETTLING)
         assert await world.leases.dead() == ([] if settles else [ONE])
-        assert await world.leases.unowned([OTHER_SESSION]) == ([] if settles else [OTHER_SESSION])
+        assert await world.leases.unowned([SESSION, OTHER_SESSION]) == (
+            {} if settles else {SESSION: ONE, OTHER_SESSION: None}
+        )
         assert await world.rescue.close_overdue(SESSION) is not settles

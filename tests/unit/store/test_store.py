@@ -162,7 +162,7 @@ async def test_a_registry_that_cannot_be_read_is_a_store_that_is_away(store, tmp
     device = await adopted(store, 1, OLD)
     for path in tmp_path.glob("registry.sqlite3*"):
         path.write_bytes(b"\0" * 4096)
-    for call in (store.device(SESSION), store.forget(device, Fence(1)), store.held_by_nobody(lambda _: False)):
+    for call in (store.device(SESSION), store.forget(device, Fence(1)), store.to_hold()):
         with pytest.raises(StoreAway):
             await call
 
@@ -193,9 +193,9 @@ async def test_a_device_that_must_not_stay_is_never_offered_to_be_held(store):
     device = await adopted(store, 1, OLD, parked="wrong-number")
     assert device.parked == "wrong-number"
     assert await store.device(SESSION) == device
-    assert await store.held_by_nobody(lambda _: False) == []
+    assert await store.to_hold() == []
     welcome = await adopted(store, 2, NEW)
-    assert await store.held_by_nobody(lambda _: False) == [welcome]
+    assert await store.to_hold() == [welcome]
 
 
 async def test_an_attempt_that_wakes_up_late_does_not_replace_the_newer_device(store):
@@ -262,9 +262,9 @@ async def test_a_parked_device_whose_time_has_come_is_offered_again(store):
     device = await adopted(store, 1, OLD)
     assert device.told is Told.NOTHING
     await store.note(replace(device, parked="banned", again_at=now_ms() + 60_000), Fence(1))
-    assert await store.held_by_nobody(lambda _: False) == []
+    assert await store.to_hold() == []
     due = replace(device, parked="banned", again_at=now_ms(), told=Told.LINKED)
     await store.note(due, Fence(1))
-    assert await store.held_by_nobody(lambda _: False) == [due]
+    assert await store.to_hold() == [due]
     await store.note(replace(device, parked="replaced", again_at=0), Fence(1))
-    assert await store.held_by_nobody(lambda _: False) == []
+    assert await store.to_hold() == []

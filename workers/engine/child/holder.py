@@ -8,6 +8,7 @@ import asyncio
 import socket
 from typing import assert_never
 
+from workers.engine import protocol as pipe
 from workers.engine.child.client import Library
 from workers.engine.child.confine import seal
 from workers.engine.child.contacts import look
@@ -15,23 +16,6 @@ from workers.engine.child.process import leave, raise_descriptor_limit
 from workers.engine.child.session import Session
 from workers.engine.orders import Options
 from workers.engine.pipe import Pipe
-from workers.engine.protocol import (
-    Hold,
-    LogOut,
-    Look,
-    Looked,
-    Lost,
-    LostReason,
-    Probe,
-    Probed,
-    Ready,
-    Release,
-    Released,
-    Send,
-    SendFailed,
-    ToHolder,
-    to_holder,
-)
 
 #: Threads of the executor: every session and every call needs one. More than a holder ever holds, as with too few
 #: every call of every session waits for ever; a thread is made only when needed.
@@ -42,46 +26,49 @@ async def main(sock: socket.socket, options: Options) -> None:
     """Say `ready` and serve until the worker is gone."""
     raise_descriptor_limit()
     library = Library(options, THREADS)
-    pipe = await Pipe.open(sock, to_holder)
-    await pipe.send(Ready(held=seal()))
-    await Holding(library, pipe).serve()
+    worker = await Pipe.open(sock, pipe.to_holder)
+    await worker.send(pipe.Ready(held=seal()))
+    await Holding(library, worker).serve()
 
 
 class Holding:
     """The sessions of the process."""
 
-    def __init__(self, library: Library, pipe: Pipe[ToHolder]) -> None:
+    def __init__(self, library: Library, worker: Pipe[pipe.ToHolder]) -> None:
         self._library = library
-        self._pipe = pipe
+        self._worker = worker
         self._sessions: dict[str, Session] = {}
-        self._waiting: dict[str, Hold] = {}  # until nothing of that session is left here; a `release` ends the wait
+        # Until nothing of that session is left here; a `release` ends the wait.
+        self._waiting: dict[str, pipe.Hold] = {}
         self._stuck: list[Session] = []  # also keeps their clients from being collected
 
     async def serve(self) -> None:
         """Obey the worker. Each command runs on its own; starts take their turns in the library's lock."""
         async with asyncio.TaskGroup() as group:
-            while (message := await self._pipe.receive()) is not None:
+            while (message := await self._worker.receive()) is not None:
                 match message:
-                    case Hold():
+                    case pipe.Hold():
                         self._waiting[message.session] = message
                         group.create_task(self._hold(message))
-                    case Release():
+                    case pipe.Release():
                         await self._release(message)
-                    case LogOut(session=name):
+                    case pipe.LogOut(session=name):
                         group.create_task(self._log_out(name))
-                    case Send():
+                    case pipe.Send():
                         group.create_task(self._send(message))
-                    case Look():
+                    case pipe.Look():
                         group.create_task(self._look(message))
-                    case Probe():
-                        await self._pipe.send(
-                            Probed(sessions=len(self._sessions), starts=self._library.starts, stuck=len(self._stuck))
+                    case pipe.Probe():
+                        await self._worker.send(
+                            pipe.Probed(
+                                sessions=len(self._sessions), starts=self._library.starts, stuck=len(self._stuck)
+                            )
                         )
                     case _:
                         assert_never(message)
             leave()
 
-    async def _hold(self, hold: Hold) -> None:
+    async def _hold(self, hold: pipe.Hold) -> None:
         while self._is_waiting(hold) and (present := self._sessions.get(hold.session)) is not None and present.leaving:
             await present.gone.wait()
         if not self._is_waiting(hold):
@@ -90,14 +77,14 @@ class Holding:
         if (present := self._sessions.get(hold.session)) is not None:
             await present.report_up()
             return
-        session = self._sessions[hold.session] = Session(hold, self._library, self._pipe.send)
+        session = self._sessions[hold.session] = Session(hold, self._library, self._worker.send)
         try:
             end = await session.live()
         except Exception as error:  # noqa: BLE001  (a bug: costs this session, not its neighbours, and is reported)
             session.stuck = True
-            end = Lost(
+            end = pipe.Lost(
                 session=session.name,
-                reason=LostReason.START_FAILED,
+                reason=pipe.LostReason.START_FAILED,
                 detail=f"internal: {type(error).__name__}",
                 recycle=True,
             )
@@ -105,34 +92,34 @@ class Holding:
             self._stuck.append(session)
         del self._sessions[session.name]
         session.gone.set()
-        await self._pipe.send(end)
+        await self._worker.send(end)
 
-    def _is_waiting(self, hold: Hold) -> bool:
+    def _is_waiting(self, hold: pipe.Hold) -> bool:
         return self._waiting.get(hold.session) is hold
 
-    async def _release(self, asked: Release) -> None:
+    async def _release(self, asked: pipe.Release) -> None:
         self._waiting.pop(asked.session, None)
         session = self._sessions.get(asked.session)
         if session is None:
-            await self._pipe.send(Released(session=asked.session))
+            await self._worker.send(pipe.Released(session=asked.session))
         else:
             session.release(asked.patience)
 
     async def _log_out(self, name: str) -> None:
         session = self._sessions.get(name)
         if session is None:
-            await self._pipe.send(Released(session=name, detail="not held"))
+            await self._worker.send(pipe.Released(session=name, detail="not held"))
         else:
             await session.log_out()
 
-    async def _send(self, send: Send) -> None:
+    async def _send(self, send: pipe.Send) -> None:
         session = self._sessions.get(send.session)
         if session is None:
-            await self._pipe.send(SendFailed(session=send.session, message=send.message, reason="not held"))
+            await self._worker.send(pipe.SendFailed(session=send.session, message=send.message, reason="not held"))
         else:
             await session.texts.send(send)
 
-    async def _look(self, asked: Look) -> None:
+    async def _look(self, asked: pipe.Look) -> None:
         session = self._sessions.get(asked.session)
         people = await look(session.client, asked.numbers, session.number) if session is not None and session.up else []
-        await self._pipe.send(Looked(session=asked.session, question=asked.question, people=people))
+        await self._worker.send(pipe.Looked(session=asked.session, question=asked.question, people=people))

@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from typing import NoReturn, assert_never
 
+from workers.engine import protocol as pipe
 from workers.engine.child import happenings as happen
 from workers.engine.child.client import Client, Library
 from workers.engine.child.confine import seal
@@ -21,20 +22,6 @@ from workers.engine.child.warmup import warm_up
 from workers.engine.devices import device_in, pairing_name
 from workers.engine.orders import Options
 from workers.engine.pipe import Pipe, WrongMessage
-from workers.engine.protocol import (
-    Code,
-    CodeRefused,
-    Connected,
-    Ended,
-    Paired,
-    Qr,
-    Ready,
-    RequestCode,
-    Start,
-    ToLinker,
-    Word,
-    to_linker,
-)
 
 #: From `start` to the first QR, in seconds. Some silences the library waits for without any end.
 QR_LIMIT = 30.0
@@ -58,17 +45,17 @@ async def main(sock: socket.socket, options: Options) -> None:
     """Say `ready`, wait for `start`, run the attempt."""
     # Threads: two clients (the second after a silent login), one that warms up, and calls.
     library = Library(options, threads=16)
-    pipe = await Pipe.open(sock, to_linker)
+    worker = await Pipe.open(sock, pipe.to_linker)
     store = None if options.awaited else await warm_up(library)
-    await pipe.send(Ready(held=seal()))
-    start = await pipe.receive()
+    await worker.send(pipe.Ready(held=seal()))
+    start = await worker.receive()
     if start is None:
         leave()
-    if not isinstance(start, Start):
+    if not isinstance(start, pipe.Start):
         raise WrongMessage(f"{start.type} before start")
     if store is not None and not start.jid:
         store.rename(start.database)
-    attempt = LinkerRun(library, pipe, start)
+    attempt = LinkerRun(library, worker, start)
     if start.jid:
         await attempt.go_on(start.jid)
     await attempt.run()
@@ -77,9 +64,9 @@ async def main(sock: socket.socket, options: Options) -> None:
 class LinkerRun:
     """The one attempt."""
 
-    def __init__(self, library: Library, pipe: Pipe[ToLinker], start: Start) -> None:
+    def __init__(self, library: Library, worker: Pipe[pipe.ToLinker], start: pipe.Start) -> None:
         self._library = library
-        self._pipe = pipe
+        self._worker = worker
         self._start = start
         self._database = start.database
         self._client = Client(library, pairing_name(start.database), new_device=not start.jid)
@@ -109,14 +96,14 @@ class LinkerRun:
             group.create_task(self._follow())
 
     async def _obey(self) -> NoReturn:
-        while (message := await self._pipe.receive()) is not None:
+        while (message := await self._worker.receive()) is not None:
             match message:
-                case RequestCode(phone=phone) if phone not in self._asked:
+                case pipe.RequestCode(phone=phone) if phone not in self._asked:
                     self._asked.add(phone)
                     self._phones.put_nowait(phone)
-                case Start() if message != self._start:
+                case pipe.Start() if message != self._start:
                     raise WrongMessage("another start")
-                case RequestCode() | Start():
+                case pipe.RequestCode() | pipe.Start():
                     pass  # said twice
                 case _:
                     assert_never(message)
@@ -127,17 +114,17 @@ class LinkerRun:
             phone = await self._phones.get()
             # Before the first QR the socket may not be up: refusals, or a crash.
             await self._first_qr.wait()
-            said: Code | CodeRefused
+            said: pipe.Code | pipe.CodeRefused
             try:
                 async with asyncio.timeout(CODE_LIMIT):
-                    said = Code(text=await self._client.pair_phone(phone))
+                    said = pipe.Code(text=await self._client.pair_phone(phone))
             except TimeoutError:
-                said = CodeRefused(status=None, reason=f"no answer within {CODE_LIMIT:.0f} s")
+                said = pipe.CodeRefused(status=None, reason=f"no answer within {CODE_LIMIT:.0f} s")
             except ClientError as error:
                 status = _STATUS.search(str(error))
-                said = CodeRefused(status=int(status[1]) if status is not None else None, reason=str(error))
+                said = pipe.CodeRefused(status=int(status[1]) if status is not None else None, reason=str(error))
             self._asked.remove(phone)
-            await self._pipe.send(said)
+            await self._worker.send(said)
 
     async def _follow(self) -> NoReturn:
         while True:
@@ -157,24 +144,24 @@ class LinkerRun:
                 if self._agreed:
                     await self._end("a QR after pairing: the store holds no device")
                 self._qrs += 1
-                await self._pipe.send(Qr(text=text, number=self._qrs, born=time.time_ns() // 1_000_000))
+                await self._worker.send(pipe.Qr(text=text, number=self._qrs, born=time.time_ns() // 1_000_000))
                 self._first_qr.set()
                 self._look = None
             case happen.WordSaid(word=word):
                 if word == "success":
                     self._expect_login()
-                await self._pipe.send(Word(word=word, said=self._client.said))
+                await self._worker.send(pipe.Word(word=word, said=self._client.said))
                 if word in FINAL_WORDS:
                     await self._end(word)
             case happen.PairingDone(jid=jid, lid=lid, platform=platform, business_name=business_name):
                 self._expect_login()
-                await self._pipe.send(Paired(jid=jid, lid=lid, platform=platform, business_name=business_name))
+                await self._worker.send(pipe.Paired(jid=jid, lid=lid, platform=platform, business_name=business_name))
             case happen.Pulse.LOGGED_IN:
                 await self._finish()
             case happen.PairingRefused(detail=detail):
                 await self._end(detail)
             case happen.LoginRefused(reason=reason, detail=detail, until=until):
-                await self._pipe.send(Ended(reason=detail, refusal=reason, until=until))
+                await self._worker.send(pipe.Ended(reason=detail, refusal=reason, until=until))
                 leave()
             case happen.Over(detail=detail):
                 if not self._agreed:
@@ -219,9 +206,9 @@ class LinkerRun:
         with suppress(TimeoutError):  # everything is in the store; the process ends now anyway
             async with asyncio.timeout(STOP_LIMIT):
                 await self._client.stop()
-        await self._pipe.send(Connected())
+        await self._worker.send(pipe.Connected())
         leave()
 
     async def _end(self, reason: str) -> NoReturn:
-        await self._pipe.send(Ended(reason=reason))
+        await self._worker.send(pipe.Ended(reason=reason))
         leave()

@@ -4,25 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import assert_never
 
+from workers.engine import protocol as pipe
 from workers.engine.child import happenings as happen
 from workers.engine.child import inbound
 from workers.engine.child.client import Client, Library
 from workers.engine.child.happenings import ClientError
 from workers.engine.child.texts import TextTurns
 from workers.engine.devices import device_in, held_name, is_postgres
-from workers.engine.protocol import (
-    Dropped,
-    Held,
-    Hold,
-    Line,
-    Lost,
-    LostReason,
-    Released,
-    Remark,
-    Remarked,
-    Restored,
-    Starting,
-)
 
 #: For the answer to a log-out, in seconds.
 LOG_OUT_LIMIT = 20.0
@@ -36,19 +24,19 @@ MOST_REMARKS = 20
 class Session:
     """A session from `hold` until it is lost or released."""
 
-    def __init__(self, hold: Hold, library: Library, tell: Callable[[Line], Awaitable[None]]) -> None:
+    def __init__(self, hold: pipe.Hold, library: Library, tell: Callable[[pipe.Line], Awaitable[None]]) -> None:
         self.name = hold.session
         self.up = False
         #: The client shows a QR: its thread will never end, and it must not be stopped.
         self.stuck = False
         self.texts = TextTurns(self)
         self.gone = asyncio.Event()
-        self._remarked: dict[tuple[Remark, str], float] = {}  # until when it is not told again
+        self._remarked: dict[tuple[pipe.Remark, str], float] = {}  # until when it is not told again
         self._database = hold.database
         self._jid = hold.jid
         self._inbound = hold.inbound
         self._held_before = False
-        self._release: Released | None = None
+        self._release: pipe.Released | None = None
         self._going: asyncio.Task[None] | None = None
         self.tell = tell
         self._library = library
@@ -69,12 +57,12 @@ class Session:
         """True once the session has been asked to go."""
         return self._release is not None
 
-    async def live(self) -> Lost | Released:
+    async def live(self) -> pipe.Lost | pipe.Released:
         """Log in and stay until the end, which is returned; the client is stopped then."""
         if not is_postgres(self._database) and not await asyncio.to_thread(device_in, self._database, self._jid):
-            return self._lost(LostReason.LOGGED_OUT, "the store does not hold the device")
+            return self._lost(pipe.LostReason.LOGGED_OUT, "the store does not hold the device")
         while True:
-            await self.tell(Starting(session=self.name))
+            await self.tell(pipe.Starting(session=self.name))
             await self.client.start()
             end = await self._follow()
             self.up = False
@@ -84,17 +72,17 @@ class Session:
                         await self.client.stop()
                 except TimeoutError:
                     self.stuck = True
-                    end = end.model_copy(update={"recycle": True}) if isinstance(end, Lost) else end
+                    end = end.model_copy(update={"recycle": True}) if isinstance(end, pipe.Lost) else end
             if (over := end or self._release) is not None:
                 return over
             if self.stuck:
-                return self._lost(LostReason.START_FAILED, "the client does not stop")
+                return self._lost(pipe.LostReason.START_FAILED, "the client does not stop")
             self.client = self._another()
 
     async def report_up(self) -> None:
         """Answer a second `hold`."""
         if self.up:
-            await self.tell(Held(session=self.name, library=self._library.options.library))
+            await self.tell(pipe.Held(session=self.name, library=self._library.options.library))
 
     def restart(self) -> None:
         """Connect anew: the library waits for an answer that does not come, and sends nothing meanwhile."""
@@ -104,7 +92,7 @@ class Session:
         """Ask it to go; `live` returns soon, when the text that is under way has been answered, for which `patience`
         seconds are left. Idempotent."""
         if self._release is None:
-            self._release = Released(session=self.name, detail=detail)
+            self._release = pipe.Released(session=self.name, detail=detail)
             self._going = asyncio.create_task(self._go(patience))
 
     async def _go(self, patience: float) -> None:
@@ -122,9 +110,9 @@ class Session:
             self.release(detail=str(error))
         else:
             # The library reports only log-outs that somebody else began.
-            self.client.happenings.put_nowait(happen.LoginRefused(LostReason.LOGGED_OUT, "by us"))
+            self.client.happenings.put_nowait(happen.LoginRefused(pipe.LostReason.LOGGED_OUT, "by us"))
 
-    async def _follow(self) -> Lost | Released | None:
+    async def _follow(self) -> pipe.Lost | pipe.Released | None:
         """The end of the session; None if it is to be connected anew."""
         while True:
             happening = await self.client.happenings.get()
@@ -137,9 +125,9 @@ class Session:
                     return self._lost(reason, detail, until)
                 case happen.QrShown() | happen.WordSaid():
                     self.stuck = True
-                    return self._lost(LostReason.LOGGED_OUT, "the store holds no device any more")
+                    return self._lost(pipe.LostReason.LOGGED_OUT, "the store holds no device any more")
                 case happen.Over(detail=detail):
-                    return self._release or self._lost(LostReason.START_FAILED, detail)
+                    return self._release or self._lost(pipe.LostReason.START_FAILED, detail)
                 case happen.Receipted(receipt=receipt, whatsapp_ids=ids, at=at):
                     await self.texts.confirmed(receipt, ids, at)
                 case happen.ReceiverMissed(whatsapp_id=whatsapp_id):
@@ -157,30 +145,32 @@ class Session:
                 case _:
                     assert_never(happening)
 
-    async def _remark(self, remark: Remark, detail: str) -> None:
+    async def _remark(self, remark: pipe.Remark, detail: str) -> None:
         """Tell of it, but not the same again and again."""
         now = asyncio.get_running_loop().time()
         if now >= self._remarked.get((remark, detail), 0.0):
             if len(self._remarked) >= MOST_REMARKS:
                 self._remarked.clear()
             self._remarked[remark, detail] = now + REMARK_SECONDS
-            await self.tell(Remarked(session=self.name, remark=remark, detail=detail))
+            await self.tell(pipe.Remarked(session=self.name, remark=remark, detail=detail))
 
     async def _rise(self) -> None:
         if not self.up:
             self.up = True
             first, self._held_before = not self._held_before, True
             await self.tell(
-                Held(session=self.name, library=self._library.options.library) if first else Restored(session=self.name)
+                pipe.Held(session=self.name, library=self._library.options.library)
+                if first
+                else pipe.Restored(session=self.name)
             )
 
     async def _fall(self) -> None:
         if self.up:
             self.up = False
-            await self.tell(Dropped(session=self.name))
+            await self.tell(pipe.Dropped(session=self.name))
 
-    def _lost(self, reason: LostReason, detail: str, until: int | None = None) -> Lost:
-        return Lost(
+    def _lost(self, reason: pipe.LostReason, detail: str, until: int | None = None) -> pipe.Lost:
+        return pipe.Lost(
             session=self.name,
             reason=reason,
             until=until,

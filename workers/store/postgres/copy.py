@@ -8,9 +8,9 @@ import json
 import re
 import secrets
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 
+from workers.engine.devices import open_file
 from workers.store.device import StoredDevice
 
 _DEVICE = "whatsmeow_device"
@@ -62,7 +62,7 @@ def read_file(path: str, jid: str) -> Contents:
     """The device `jid` of the SQLite file. Raises `NotADevice`, and `sqlite3.Error` when it cannot be read."""
     if not Path(path).exists():
         raise NotADevice("the device file is missing")
-    with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as file:
+    with open_file(path) as file:
         file.row_factory = sqlite3.Row
         names = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         tables = {name: _read_table(file, name) for name in names if name.startswith("whatsmeow_")}
