@@ -85,8 +85,10 @@ def document() -> JSON:
 
 def _operation(one: Operation) -> JSON:
     made: JSON = {"operationId": _camel(one.name), "summary": one.summary, "tags": [_tag(one.path)]}
-    if not one.scopes:
-        made["security"] = []
+    scopes = sorted(one.scopes)
+    needed = f"The key needs the scope {' or '.join(f'`{scope}`' for scope in scopes)}."
+    made["description"] = needed if scopes else "Needs no key."
+    made["security"] = [{"apiKey": [scope]} for scope in scopes]  # any one of these
     if given := list(_parameters(one)):
         made["parameters"] = given
     if one.body is not None:

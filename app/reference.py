@@ -77,7 +77,7 @@ def _curl(method: str, path: str, one: JSON) -> str:
 
 def _operation(method: str, path: str, one: JSON) -> Iterator[str]:
     yield f'<section id="{escape(one["operationId"])}"><h3><b>{method}</b> <code>{escape(path)}</code></h3>'
-    yield f"<p>{_text(one['summary'])}</p>{_curl(method, path, one)}"
+    yield f"<p>{_text(one['summary'])} {_text(one['description'])}</p>{_curl(method, path, one)}"
     given = [
         (f"<code>{escape(each['name'])}</code>", each["in"], _type(each["schema"]), _text(each["description"]))
         for each in one.get("parameters", [])

@@ -184,7 +184,7 @@ class Operation:
         found += [NOT_UNDERSTOOD] if self.body or self.query or self.headers else []
         found += [problems.KEY_REUSED] if IDEMPOTENCY_KEY in self.headers else []
         if self.scopes:
-            found += [problems.AWAY, problems.NOT_ALLOWED, problems.NOT_IN_SCOPE, problems.TOO_MANY_KEYS]
+            found += [problems.AWAY, problems.BUSY, problems.NOT_ALLOWED, problems.NOT_IN_SCOPE, problems.TOO_MANY_KEYS]
             found += [problems.BUG] if self.path.startswith("/api/") else []
         return tuple(sorted(found, key=lambda kind: kind.status))
 

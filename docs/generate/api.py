@@ -56,7 +56,7 @@ def _operation(method: str, path: str, one: Schema) -> str:
     return document(
         f'<a id="{one["operationId"].lower()}"></a>',
         f"### `{method.upper()} {path}`",
-        one["summary"] + (" Needs no key." if one.get("security") == [] else ""),
+        f"{one['summary']} {one['description']}",
         *(_parameter(given) for given in one.get("parameters", [])),
         *(f"Body: {text}." for text in body),
         table(

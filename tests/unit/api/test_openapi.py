@@ -36,6 +36,7 @@ from shared.state.deliveries import Deliveries
 from shared.state.events import News
 from shared.state.outbox import Entry, Message, Next, Outbox, Written
 from shared.state.receivers import Receivers
+from shared.state.refusals import PoolBusy
 from shared.state.switches import Switches
 from tests.unit.api.conftest import CONFIG, KEY, NARROW
 from tests.unit.world import ONE, SESSION, World
@@ -133,6 +134,10 @@ def test_the_description_and_the_health_checks_need_no_key():
     open_ = {path for path, methods in made["paths"].items() for one in methods.values() if one.get("security") == []}
     assert open_ == {"/api/v1/openapi.json", "/healthz", "/readyz"}
     assert made["security"] == [{"apiKey": []}]
+    asked = {one["operationId"]: [scope for each in one["security"] for scope in each["apiKey"]]
+             for methods in made["paths"].values() for one in methods.values()}  # fmt: skip
+    assert asked["createLink"] == ["links"]
+    assert asked["company"] == ["companies", "links", "messages"], "any one of them"
 
 
 def named(name):
@@ -274,13 +279,17 @@ async def with_a_full_outbox(service, operation):
     return await as_it_is(service, operation)
 
 
-async def with_a_bug(service, operation):
+async def with_a_bug(service, operation, fault=AttributeError):
     def broken(*_args, **_options):
-        raise AttributeError("a bug")
+        raise fault("a bug")
 
     for name in ("set", "get", "mget", "hmget", "hgetall", "zscore", "pipeline", "execute_command"):
         setattr(service.redis, name, broken)
     return await as_it_is(service, operation)
+
+
+async def with_every_connection_taken(service, operation):
+    return await with_a_bug(service, operation, PoolBusy)
 
 
 WAYS = {
@@ -307,6 +316,7 @@ WAYS = {
     problems.NO_ROOM: in_a_crowd,
     problems.BUG: with_a_bug,
     problems.AWAY: over_no_redis,
+    problems.BUSY: with_every_connection_taken,
 }
 
 
@@ -380,7 +390,7 @@ def test_problem_types_do_not_change_with_their_texts():
         f"/problems/{name}"
         for name in (
             "no-such-message", "whatsapp-did-not-answer", "not-allowed", "not-in-scope", "too-many-wrong-keys", "no-such-company", "no-such-link", "not-linked", "too-large", "not-understood",
-            "no-receiver", "no-such-event", "too-many-streams", "already-linked", "refused", "cool-down", "paused", "no-room", "not-a-phone-number", "key-reused", "outbox-full", "our-fault", "redis-is-away",
+            "no-receiver", "no-such-event", "too-many-streams", "already-linked", "refused", "cool-down", "paused", "no-room", "not-a-phone-number", "key-reused", "outbox-full", "our-fault", "redis-is-away", "busy",
         )
     }  # fmt: skip
 
