@@ -131,17 +131,22 @@ def redis_process(nothing_left_behind: None) -> Iterator[local_redis.LocalRedis]
         shutil.rmtree(folder)
 
 
-@pytest.fixture
-def redis_server(redis_process: local_redis.LocalRedis) -> str:
-    """The URL of a real Redis with nothing in it."""
-    with socket.create_connection(("127.0.0.1", redis_process.port), timeout=5) as client:
-        password = redis_process.url.split(":")[2].split("@")[0]
+def empty(server: local_redis.LocalRedis) -> None:
+    """Have a Redis forget everything."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        password = server.url.split(":")[2].split("@")[0]
         client.sendall(f"AUTH {password}\r\nFLUSHALL\r\n".encode())
         answer = b""
         while answer.count(b"+OK") < 2:
             piece = client.recv(256)
             assert piece, answer
             answer += piece
+
+
+@pytest.fixture
+def redis_server(redis_process: local_redis.LocalRedis) -> str:
+    """The URL of a real Redis with nothing in it."""
+    empty(redis_process)
     return redis_process.url
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from pathlib import Path
 
 import psutil
@@ -35,12 +36,13 @@ async def test_a_refresh_at_every_stage_shows_the_same_state_and_the_same_second
     await hook(page, "phone").fill(number)
     await hook(page, "get-code").click()
     await expect(hook(page, "code")).to_be_visible()
-    code, left = await hook(page, "code").inner_text(), await remaining(page)
+    code, began, left = await hook(page, "code").inner_text(), time.monotonic(), await remaining(page)
     await page.reload()
     await expect(hook(page, "code")).to_have_text(code)
-    assert 0 <= left - await remaining(page) <= 5
+    gone = left - await remaining(page)
+    assert 0 <= gone <= time.monotonic() - began + 1
 
-    await stack.emulator.arm("restart-late", phone=phone.number, delay=3)
+    await stack.emulator.arm("restart-late", phone=phone.number, delay=8)
     await phone.type_code(code)
     await in_state(page, "linking")
     await page.reload()
@@ -69,8 +71,8 @@ async def test_two_hundred_reconnects_leave_nothing_behind(
             web = psutil.Process(stack.web.pid)
             memory, files = web.memory_info().rss, web.num_fds()
             await reconnect(RECONNECTS)
+            await until(lambda: web.num_fds() <= files + 1)  # the last one's socket closes a moment later
             assert web.memory_info().rss - memory < 4 * 2**20
-            assert web.num_fds() <= files + 1
 
             async def one_is_left() -> bool:
                 metrics = (await stack.http.get("/metrics")).text
@@ -114,7 +116,7 @@ async def test_the_page_comes_back_by_itself_when_web_restarts(
         attempt = await page.locator("main").get_attribute("data-attempt")
         await stack.web.kill()
         await stack.start_web()
-        await expect(page.locator("main")).to_have_attribute("data-link", "ready", timeout=10_000)
+        await expect(page.locator("main")).to_have_attribute("data-link", "ready", timeout=30_000)
         await in_state(page, "awaiting_phone")
         assert await page.locator("main").get_attribute("data-attempt") == attempt
 

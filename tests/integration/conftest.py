@@ -16,6 +16,7 @@ from shared.jobs.queue import client
 from shared.settings import Settings
 from shared.state import pool as redis_pool
 from shared.tasks import cancelled
+from tests.conftest import empty
 from tests.integration.queues import Shop, is_idle
 from tests.integration.web import API_KEY, SECRET, Web
 from tests.unit.world import World
@@ -104,9 +105,10 @@ def web_process(redis_process):
 
 
 @pytest.fixture
-def web(web_process, redis_server):
+def web(web_process, redis_process, redis_server):
     """The web process of these tests, over an empty Redis."""
     web_process.wait_until_its_sockets_are_gone()
+    empty(redis_process)  # of what they did last
     return web_process
 
 

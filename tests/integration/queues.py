@@ -48,7 +48,7 @@ class Shop:
         """Enqueue it as web does."""
         await queue.enqueue(self.redis, QUEUE, job, name, job_id=job_id or name, after=after)
 
-    async def next_begun(self, seconds: float = 2) -> str:
+    async def next_begun(self, seconds: float = 4) -> str:
         """The name of the next job that begins; by far sooner than the idle poll would find it."""
         assert seconds < queue.IDLE_SECONDS
         async with asyncio.timeout(seconds):

@@ -19,12 +19,13 @@ import pytest
 from playwright.async_api import Page, async_playwright, expect
 
 from app.access import PageLook
-from app.local.redis import free_port
+from app.local.redis import LocalRedis, free_port
 from app.page.assets import EMBED, FRONTEND, stripped
 from shared.core.clock import now_ms
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import State
 from shared.core.protocol import DeviceView, FailureView, Method
+from tests.conftest import empty
 from tests.integration.web import API_KEY, Web
 from tests.unit.world import ONE, SESSION, World, change
 from tests.waiting import until
@@ -95,8 +96,10 @@ def service_process(redis_process: Any, shelf: Path, platform_url: str) -> Itera
 
 
 @pytest.fixture
-def service(service_process: Web, redis_server: str) -> Web:
+def service(service_process: Web, redis_process: LocalRedis, redis_server: str) -> Web:
     """Our own web process, over an empty Redis."""
+    service_process.wait_until_its_sockets_are_gone()
+    empty(redis_process)  # of what they did last
     return service_process
 
 
@@ -184,7 +187,7 @@ async def test_a_frame_tells_why_it_ended_that_it_is_linked_and_is_as_tall_as_wh
     await button.click()
     frame = page.frame_locator("iframe[title=WhatsApp]")
     await expect(frame.get_by_test_id("title")).to_be_visible()
-    assert await page.evaluate("document.activeElement.tagName") == "IFRAME", "the focus has gone into it"
+    await page.wait_for_function("document.activeElement.tagName === 'IFRAME'")  # the focus has gone into it
     await run_to(world, State.FAILED, failure=REFUSED)
     ended = await told(page, "ended", reason="pairing-refused")
     assert "status=failed" in ended["returnUrl"]
@@ -209,9 +212,8 @@ async def test_a_frame_tells_why_it_ended_that_it_is_linked_and_is_as_tall_as_wh
     await expect(frame.get_by_test_id("title")).to_have_text("WhatsApp is linked")
     (inner,) = [one for one in page.frames if one.parent_frame]
     await page.wait_for_function("document.querySelector('iframe').offsetHeight !== 640")
-    inside = "[document.scrollingElement.scrollHeight, innerHeight, document.scrollingElement.scrollWidth, innerWidth]"
-    tall, seen, wide, room = await inner.evaluate(inside)
-    assert (tall, wide) == (seen, room)
+    inside = "({scrollHeight, scrollWidth}) => scrollHeight === innerHeight && scrollWidth === innerWidth"
+    await inner.wait_for_function(f"({inside})(document.scrollingElement)")
     assert await page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
     # The token stands nowhere in the markup around; what was typed there is still there.
     assert "#" not in await page.evaluate("document.querySelector('iframe').outerHTML")

@@ -14,6 +14,7 @@ from shared.state import pool as redis_pool
 from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, NOBODY, Leases
 from shared.state.rescue import Rescue
 from shared.tasks import cancelled
+from tests.recovery import at_most
 from tests.unit.world import ONE, OTHER, SESSION, stop_beating
 from tests.waiting import until
 from workers import ownership as ownership_module
@@ -79,6 +80,12 @@ async def test_a_stale_attempt_that_asks_first_does_not_cost_the_claimed_one_its
     assert lease.token == claimed
 
 
+async def after(first, then, *about):
+    """What `then` says once `first` is done."""
+    await first
+    return await then(*about)
+
+
 async def is_renewed(operator):
     return await operator.pttl(keys.alive(ONE)) > 4500
 
@@ -94,11 +101,10 @@ async def test_a_lost_lease_is_told_once_and_not_fought_for(redis, operator, how
             await operator.hset(keys.snapshot(SESSION), mapping={"attempt": 1, "seq": 1, "body": orjson.dumps(body)})
             assert await Rescue(redis).close_overdue(SESSION)
         else:
-            await operator.delete(keys.alive(ONE))
-            if how == "taken over":
-                assert await worker.leases.acquire(SESSION, OTHER)
-            else:
-                assert await worker.leases.free(ONE, [SESSION]) == [SESSION]
+            take = worker.leases.acquire if how == "taken over" else worker.leases.free
+            whom = (SESSION, OTHER) if how == "taken over" else (ONE, [SESSION])
+            # A heartbeat may come between the two.
+            await until(lambda: after(operator.delete(keys.alive(ONE)), take, *whom))
         await until(lambda: owner.lost_at)
         assert worker.ownership.owner(SESSION) is None
         assert other.lost_at is None
@@ -145,8 +151,7 @@ async def test_a_lease_that_another_took_in_a_flushed_redis_is_lost(redis, opera
     async with Beating(redis) as worker:
         owner = Acting()
         await worker.ownership.acquire(SESSION, owner)
-        await operator.flushall()
-        assert await worker.leases.acquire(SESSION, OTHER)
+        await until(lambda: after(operator.flushall(), worker.leases.acquire, SESSION, OTHER))
         await until(lambda: owner.lost_at)
         assert await worker.leases.owner(SESSION) == OTHER
 
@@ -278,8 +283,7 @@ async def test_a_writer_whom_redis_forgot_waits_until_its_owner_was_told(redis, 
 async def test_a_writer_whose_lease_another_has_learns_it_at_the_next_beat(redis, operator):
     async with Beating(redis) as worker:
         lease = await worker.ownership.acquire(SESSION, Acting())
-        await operator.flushall()
-        assert await worker.leases.acquire(SESSION, OTHER)
+        await until(lambda: after(operator.flushall(), worker.leases.acquire, SESSION, OTHER))
         assert await worker.ownership.retaken(lease) is None
 
 
@@ -319,13 +323,11 @@ async def test_a_fault_that_takes_its_time_does_not_make_giving_up_late(redis, m
         await worker.ownership.acquire(SESSION, owner)
         count = len(worker.beats)
         await until(lambda: len(worker.beats) > count)
-        renewed = asyncio.get_running_loop().time()
 
         async def failing(*_args):
             await asyncio.sleep(0.4)
             raise ConnectionResetError
 
         monkeypatch.setattr(worker.leases, "beat", failing)
-        await until(lambda: owner.lost_at, 12)
-        assert owner.lost_at is not None
-        assert owner.lost_at - renewed < GIVE_UP_MS / 1000 + 0.6
+        with at_most(GIVE_UP_MS / 1000 + 0.6):
+            await until(lambda: owner.lost_at)

@@ -14,6 +14,7 @@ from shared.jobs.queue import client
 from shared.state import pool as redis_pool
 from shared.tasks import cancelled
 from tests.integration.queues import QUEUE, Shop
+from tests.recovery import at_most
 from tests.waiting import until
 
 PASSWORD = "a-password-of-this-test"
@@ -97,11 +98,9 @@ async def test_a_killed_and_restarted_redis_is_served_again_at_once(redis_at, mo
     with redis_at():
         try:
             await until(lambda: says_pong(redis))
-            began = asyncio.get_running_loop().time()
-            await shop.put("quick", "after")
-            async with asyncio.timeout(5):
+            with at_most(5):
+                await shop.put("quick", "after")
                 assert await shop.begun.get() == "after"
-            assert asyncio.get_running_loop().time() - began < 5
             await until(lambda: is_listening(redis))
             await shop.put("quick", "much later")
             assert await shop.next_begun() == "much later"
@@ -132,7 +131,7 @@ async def test_a_worker_that_starts_while_redis_is_away_serves_as_soon_as_it_is_
         try:
             await until(lambda: is_listening(redis))
             await shop.put("quick", "job")
-            assert await shop.next_begun(4) == "job"
+            assert await shop.next_begun() == "job"
             await all_done(shop, 1)
         finally:
             await opened.__aexit__(None, None, None)

@@ -46,7 +46,7 @@ async def test_two_hundred_reconnects_leave_one_subscription_and_nothing_grows(r
                 await slot.first()
         assert await channels(operator) == [keys.events(SESSION)]
         assert await operator.pubsub_numsub(keys.events(SESSION)) == [(keys.events(SESSION).encode(), 1)]
-        assert len(asyncio.all_tasks()) == tasks
+        await until(lambda: len(asyncio.all_tasks()) <= tasks)
         assert relay.sockets == 1
 
 
@@ -58,7 +58,7 @@ async def test_two_hundred_lonely_reconnects_leave_no_subscription(relay, operat
     await until(lambda: is_empty(operator))
     assert relay.sockets == 0
     assert relay._watched == {}
-    assert len(asyncio.all_tasks()) == tasks
+    await until(lambda: len(asyncio.all_tasks()) <= tasks)
 
 
 async def is_empty(operator):
@@ -152,10 +152,10 @@ async def test_a_slow_reader_does_not_delay_another_and_misses_nothing_that_matt
         await quick.first()
         for deadline in range(10**13, 10**13 + 100):
             await world.snapshots.save(lease, change(deadline=deadline))
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(10):
                 while orjson.loads((await quick.next())[0])["snapshot"].get("deadline") != deadline:
                     pass
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):
             assert orjson.loads((await slow.next())[0])["snapshot"]["deadline"] == 10**13 + 99
 
 

@@ -48,11 +48,21 @@ async def test_who_comes_later_sees_where_it_stands_with_the_place_in_the_queue(
         async with web.tab() as two:
             assert two.seen[0]["snapshot"]["attempt"] == first["attempt"]
             assert two.seen[0]["snapshot"]["queue"] == {"position": 2}
-        await one.snapshot(queue={"position": 2})
+        await stands(one, 2)
         await redis.zrem(QUEUED, "link:company_before:1")
-        await one.snapshot(queue={"position": 1})
+        await stands(one, 1)
         await redis.zrem(QUEUED, "link:company_also-before:2")
-        await one.snapshot(queue={"position": 0})
+        await stands(one, 0)
+
+
+async def stands(tab, position):
+    """Until the tab has been told this place in the queue: it is looked at now and then, and may have been told already."""
+
+    def is_told(message):
+        return message.get("snapshot", {}).get("queue") == {"position": position}
+
+    if not any(map(is_told, tab.seen)):
+        await tab.until(is_told)
 
 
 async def test_a_command_may_come_right_after_hello(web):

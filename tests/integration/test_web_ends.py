@@ -8,6 +8,7 @@ import pytest
 
 from app.local import redis as local_redis
 from tests.integration.web import Web
+from tests.recovery import at_most
 from tests.waiting import until
 
 
@@ -88,7 +89,7 @@ async def test_a_hung_redis_is_told_within_the_patience_of_a_monitor(folder):
         async with web.http() as http:
             server.process.send_signal(signal.SIGSTOP)
             try:
-                async with asyncio.timeout(8):
+                with at_most(8):
                     unready = await http.get("/readyz")
             finally:
                 server.process.send_signal(signal.SIGCONT)

@@ -21,6 +21,8 @@ from shared.settings import Settings
 from tests.chaos.servers import server
 from tests.e2e.stack import API_KEY, Stack, new_number
 from tests.operators.host import DYNO_BYTES, ROOT, Dyno, checkout, procfile, tls_redis
+from tests.operators.test_health import is_ready
+from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.postgres]
 
@@ -89,7 +91,7 @@ async def test_a_fresh_clone_serves_survives_the_daily_restart_and_stays_below_i
         await socket.state("linked")
     await worker.service.said("session.logged-in", session=link["session"])
     parts = ("status", "redis", "workers", "store", "client", "clock")
-    assert (await stack.http.get("/readyz")).json() == dict.fromkeys(parts, "ok")
+    await until(lambda: is_ready(stack, dict.fromkeys(parts, "ok")))
 
     before = await emulator.now()
     stops = await asyncio.gather(web.restart_daily(), worker.restart_daily())
