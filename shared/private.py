@@ -1,4 +1,4 @@
-"""Privacy of a process: its files, its memory, its rights."""
+"""Limits of a process: the privacy of its files, memory and rights; the number of its descriptors."""
 
 import ctypes
 import os
@@ -18,3 +18,10 @@ def keep_private() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (least, least))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def raise_descriptors() -> int:
+    """Let this process have as many descriptors as the kernel allows it; how many."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard

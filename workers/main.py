@@ -7,12 +7,10 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from functools import partial
 
 import structlog
-from arq.connections import ArqRedis
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from shared import settings
@@ -78,14 +76,9 @@ class Worker:
     def __init__(self, config: Settings) -> None:
         self._config = config
         self._pool = redis_pool.pool(config)
+        self._redis, self._calls = client(self._pool), redis_pool.subscriber(config)
         self.id = WorkerId(f"{os.uname().nodename[:24]}-{os.getpid()}-{secrets.token_hex(3)}")
         self._tasks: set[asyncio.Task[None]] = set()
-
-    def _watching_redis(self, ownership: Ownership, sessions: Sessions) -> Sessions:
-        """The sessions, looked after when Redis is away, and when it is another one."""
-        ownership.on_alone = sessions.ask_store
-        self._pool.identity.on_change(ownership.another_server)
-        return sessions
 
     @property
     def _proxy(self) -> str | None:
@@ -114,8 +107,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         for one in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(one, stop.set)
-        redis, calls = client(self._pool), redis_pool.subscriber(self._config)
-        redis_pool.follow(self._pool, calls)
+        redis_pool.follow(self._pool, self._calls)
         data, database = self._config.data_dir, self._config.database_url
         options = Options(
             device_name=self._config.device_name,
@@ -133,33 +125,21 @@ class Worker:
                         Engines(options, heap_mb=heap_mb, life_line=life_line) as engines,
                         LinkerPool(engines, SPARE_LINKERS) as linkers,
                     ):
-                        await self._work(stop, redis, calls, engines, linkers, store)
+                        await self._work(stop, engines, linkers, store)
         finally:
-            await redis.aclose(close_connection_pool=True)
-            await calls.aclose(close_connection_pool=True)
+            await self._redis.aclose(close_connection_pool=True)
+            await self._calls.aclose(close_connection_pool=True)
         log.info("worker.stopped", worker=self.id)
 
-    async def _work(
-        self,
-        stop: asyncio.Event,
-        redis: ArqRedis,
-        calls: Redis,
-        engines: Engines,
-        linkers: LinkerPool,
-        store: DeviceStore,
-    ) -> None:
-        news = News(self._config.told_events)
+    async def _work(self, stop: asyncio.Event, engines: Engines, linkers: LinkerPool, store: DeviceStore) -> None:
+        redis, news = self._redis, News(self._config.told_events)
         receivers = Receivers(self._config, redis)
         webhooks = Webhooks(self._config, EventShelf(redis, news), receivers, self.spawn)
         leases, claims, snapshots = Leases(redis), Claims(redis, news), Snapshots(redis, news)
-
-        async def call_sweep() -> None:
-            await enqueue(redis, keys.QUEUE_SESSIONS, "sweep")
-
-        version = await self._version(redis, engines, linkers)
+        version = await self._version(engines, linkers)
         switches = Switches(redis, lambda board: self._obey(board, stop, version))
         most = capacity(self._config, memory_mb())
-        ownership = Ownership(leases, self.id, on_lapsed=call_sweep, on_beat=engines.alive)
+        ownership = Ownership(leases, self.id, on_lapsed=self._call_sweep, on_beat=engines.alive)
         outbox = Outbox(redis, rate=self._config.max_rate, news=news)
         device_name = self._config.device_name
         sweeper = Sweeper(redis, leases, Rescue(redis, news), snapshots, store, outbox, self.id, device_name)
@@ -180,13 +160,12 @@ class Worker:
             self._config.device_name,
             media,
             claims,
-            partial(self._offer_at, redis),
+            self._offer_at,
         )
         holders = Holders(engines, self.spawn)
-        sessions = self._watching_redis(
-            ownership,
-            Sessions(links, holders, version, most=most.sessions, reserved=lambda: places.taken),
-        )
+        sessions = Sessions(links, holders, version, most=most.sessions, reserved=lambda: places.taken)
+        ownership.on_alone = sessions.ask_store
+        self._pool.identity.on_change(ownership.another_server)
         version.listen(sessions.newer, sessions.try_refused)
 
         async def restart(session: SessionId, method: Method) -> None:
@@ -202,7 +181,7 @@ class Worker:
             sessions.adopt,
             sessions.refuse,
             restart,
-            lambda session: self._offer(redis, [("unlink", session)]),
+            lambda session: self._offer([("unlink", session)]),
             self._config.device_name,
             switches,
             version,
@@ -217,13 +196,15 @@ class Worker:
         here = QueueWorker(keys.queue_worker(self.id), jobs.here, redis, worker=self.id)
         places.on_free = linking.wake
         queues = (linking, anywhere, resuming, here)
-        await self._wait_for_redis(redis, stop)
+        await self._wait_for_redis(stop)
         await version.look()  # before anything logs in: the others may know that our own version is refused
         background = [
             asyncio.create_task(work)
             for work in (
                 ownership.run(),
-                listen_for_calls(calls, queues, {keys.SWITCH_CHANNEL: switches.call, keys.WEBHOOKS: webhooks.call}),
+                listen_for_calls(
+                    self._calls, queues, {keys.SWITCH_CHANNEL: switches.call, keys.WEBHOOKS: webhooks.call}
+                ),
                 switches.run(),
                 webhooks.run(),
                 version.run(),
@@ -231,7 +212,7 @@ class Worker:
                 Tidying(store, lambda: sessions.devices).run(),
                 media.run(),
                 Report(Wa(redis), self.id, places, sessions, store, version, media, most.sessions, engines).run(),
-                self._sweep_now_and_then(redis, call_sweep),
+                self._sweep_now_and_then(),
                 *(one.async_run() for one in queues),
             )
         ]
@@ -242,7 +223,7 @@ class Worker:
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 await asyncio.gather(*(one.drain(1.0) for one in queues))
-                await self._hand_over(redis, ownership, sessions, places, sweeper)
+                await self._hand_over(ownership, sessions, places, sweeper)
                 if switches.board.draining(self.id):
                     await switches.throw(f"drain:{self.id}", "", by=self.id, why="drained")
         except (TimeoutError, RedisError, OSError) as error:
@@ -252,31 +233,32 @@ class Worker:
         for task in done - {stopping}:
             task.result()  # a background task that ended by itself is a bug: let it be seen
 
-    @staticmethod
-    async def _wait_for_redis(redis: ArqRedis, stop: asyncio.Event) -> None:
+    async def _wait_for_redis(self, stop: asyncio.Event) -> None:
         """A worker may be started before its Redis; it waits rather than dies."""
         while not stop.is_set():
             try:
-                await redis.ping()
+                await self._redis.ping()
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("redis.unreachable", error=type(error).__name__)
                 await asyncio.sleep(0.5)
             else:
                 return
 
-    async def _version(self, redis: Redis, engines: Engines, linkers: LinkerPool) -> WebVersion:
+    async def _version(self, engines: Engines, linkers: LinkerPool) -> WebVersion:
         folder, wish = self._config.data_dir.resolve() / "engine", parse_wish(self._config.whatsapp_web_version)
         fetch, library = partial(fetch_revision, self._proxy), await read_installed()
-        return WebVersion(engines, linkers, WebRevisions(redis), fetch, folder, wish, library)
+        return WebVersion(engines, linkers, WebRevisions(self._redis), fetch, folder, wish, library)
 
-    @staticmethod
-    async def _sweep_now_and_then(redis: Redis, call_sweep: Callable[[], Awaitable[None]]) -> None:
+    async def _call_sweep(self) -> None:
+        await enqueue(self._redis, keys.QUEUE_SESSIONS, "sweep")
+
+    async def _sweep_now_and_then(self) -> None:
         """At the start, which is also how registered sessions are resumed, and every minute: one worker for all."""
         at_start = True
         while True:
             try:
-                if at_start or await redis.pttl(keys.SWEPT) <= 0:
-                    await call_sweep()
+                if at_start or await self._redis.pttl(keys.SWEPT) <= 0:
+                    await self._call_sweep()
                 at_start = False
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("sweep.uncalled", error=type(error).__name__)
@@ -292,31 +274,27 @@ class Worker:
             log.warning("worker.draining", worker=self.id)
             stop.set()
 
-    async def _hand_over(
-        self, redis: ArqRedis, ownership: Ownership, sessions: Sessions, places: Places, sweeper: Sweeper
-    ) -> None:
+    async def _hand_over(self, ownership: Ownership, sessions: Sessions, places: Places, sweeper: Sweeper) -> None:
         """Attempts begin anew elsewhere; sessions are closed, then given back, then offered to the others."""
         for attempt in ownership.owners(Attempt):
             attempt.order(Order.HAND_OVER)
-        await self._offer(redis, await sessions.hand_over())
+        await self._offer(await sessions.hand_over())
         await places.empty()
-        await self._offer(redis, await sessions.hand_over())  # a phone may have agreed meanwhile
+        await self._offer(await sessions.hand_over())  # a phone may have agreed meanwhile
         ownership.rest()
         await sweeper.bury(self.id)
 
-    @staticmethod
-    async def _offer_at(redis: ArqRedis, session: SessionId, at: int) -> None:
+    async def _offer_at(self, session: SessionId, at: int) -> None:
         """Have any worker take the session up at that moment (ms since the epoch)."""
         after = max(0.0, (at - now_ms()) / 1000)
-        await enqueue(redis, keys.QUEUE_SESSIONS, "resume", session, after=after)
+        await enqueue(self._redis, keys.QUEUE_SESSIONS, "resume", session, after=after)
 
-    @staticmethod
-    async def _offer(redis: ArqRedis, jobs: list[tuple[str, SessionId]]) -> None:
+    async def _offer(self, jobs: list[tuple[str, SessionId]]) -> None:
         resume = {f"resume:{session}": [session] for job, session in jobs if job == "resume"}
-        await enqueue_all(redis, keys.QUEUE_RESUME, "resume", resume)
+        await enqueue_all(self._redis, keys.QUEUE_RESUME, "resume", resume)
         for job, session in jobs:
             if job != "resume":
-                await enqueue(redis, keys.QUEUE_SESSIONS, job, session)
+                await enqueue(self._redis, keys.QUEUE_SESSIONS, job, session)
 
 
 def main() -> None:

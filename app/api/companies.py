@@ -12,7 +12,7 @@ from app.http.operations import COMPANIES, LINKS, MESSAGES, WAIT, Answer, Query,
 from app.onboarding import Endings
 from shared.core import keys
 from shared.core.apikeys import Scope
-from shared.core.ids import COMPANY_PATTERN, CompanyId, SessionId, company_of, session_of
+from shared.core.ids import COMPANY_PATTERN, CompanyId, SessionId, company_of, session_of, sort_sessions
 from shared.core.lifecycle import DEVICE, State
 from shared.core.protocol import Wire
 from shared.jobs.queue import enqueue, link_job_id
@@ -62,21 +62,12 @@ class Views:
         are removed."""
         start = f"({session}" if session else "-"
         names = await self._redis.zrangebylex(keys.SESSIONS, start, "+", start=0, num=most)
-        found = []
-        for name in names:
-            stored = await self._readable(name)
-            if stored is None or stored.attempt == 0:
-                await self._redis.zrem(keys.SESSIONS, name)
-            else:
-                found.append(stored)
-        return found, len(names) == most
-
-    async def _readable(self, name: bytes) -> Stored | None:
-        try:
-            session = session_of(company_of(SessionId(name.decode())))
-        except ValueError:  # written by somebody else
-            return None
-        return await self._snapshots.read(session)
+        ours, strange = sort_sessions(names)
+        read = await self._snapshots.read_all(ours)
+        gone: list[bytes | str] = [*strange, *(one.session for one in read if one.attempt == 0)]
+        if gone:
+            await self._redis.zrem(keys.SESSIONS, *gone)
+        return [one for one in read if one.attempt], len(names) == most
 
     async def _read(self, session: SessionId) -> tuple[Stored, int | None, str]:
         stored = await self._snapshots.read(session)

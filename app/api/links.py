@@ -3,13 +3,11 @@
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
-from pydantic import HttpUrl
-
 from app.access import Access, Brand, Link
 from app.api.models import LinkView, NewBrand, NewLink
 from shared.core import phone
 from shared.core.failures import Refused
-from shared.core.fields import origin_of
+from shared.core.fields import origin_of, url_text
 from shared.core.ids import company_id
 from shared.core.protocol import MAX_TOKEN_LENGTH
 from shared.settings import Settings
@@ -38,8 +36,8 @@ def make_link(access: Access, settings: Settings, asked: NewLink) -> Link:
         company_name=asked.company_name or asked.company_id,
         phone=number,
         locale=asked.locale,
-        return_url=_text(asked.return_url),
-        refresh_url=_text(asked.refresh_url),
+        return_url=url_text(asked.return_url),
+        refresh_url=url_text(asked.refresh_url),
         region=asked.region,
         brand=_brand(asked.brand) if asked.brand else None,
         embed_origin=asked.embed_origin,
@@ -76,8 +74,6 @@ def _check_origins(settings: Settings, asked: NewLink) -> None:
 
 
 def _brand(asked: NewBrand) -> Brand:
-    return Brand(asked.name, asked.accent, _text(asked.logo_url), _text(asked.support_url), _text(asked.privacy_url))
-
-
-def _text(url: HttpUrl | None) -> str | None:
-    return str(url) if url is not None else None
+    return Brand(
+        asked.name, asked.accent, url_text(asked.logo_url), url_text(asked.support_url), url_text(asked.privacy_url)
+    )

@@ -23,6 +23,7 @@ from app.http.address import neighbourhood
 from app.http.antechamber import Antechamber
 from app.http.problems import MEDIA_TYPE, Kind, Problem
 from shared.core.hosts import Network
+from shared.private import raise_descriptors
 
 PATIENCE_SECONDS = 10.0
 """Until a request must be whole."""
@@ -309,6 +310,5 @@ def networks_as_seen(networks: Sequence[Network]) -> list[str]:
 
 def room_for(wanted: int) -> int:
     """As many connections as wanted, as far as the kernel lets this process have descriptors; raises its soft limit."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    hard = raise_descriptors()
     return wanted if hard == resource.RLIM_INFINITY else max(1, min(wanted, hard - OTHER_DESCRIPTORS))

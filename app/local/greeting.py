@@ -1,17 +1,16 @@
 """Waits until the service is ready, asks it for a first link, and shows it; or the page that was given instead."""
 
 import asyncio
-import http.client
 import json
 import math
 import time
-import urllib.error
-import urllib.request
 import webbrowser
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 COMPANY = {"companyId": "demo", "companyName": "Salon Aurora"}
 PATIENCE_SECONDS = 30.0
@@ -31,31 +30,22 @@ class Greeting:
     display: bool = False
 
 
-def call(base: str, path: str, *, key: str | None = None, body: object = None) -> tuple[int, bytes]:
+async def call(base: str, path: str, *, key: str = "", body: object = None) -> tuple[int, bytes]:
     """Status and body of an answer; status 0 when there is none."""
-    request = urllib.request.Request(  # noqa: S310 - our own address
-        base + path,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"content-type": "application/json"},
-    )
-    if key:
-        request.add_header("authorization", f"Bearer {key}")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback goes through no proxy
+    headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
-        with opener.open(request, timeout=10) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
-    except (OSError, http.client.HTTPException):
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:  # loopback goes through no proxy
+            answer = await client.request("POST" if body else "GET", base + path, headers=headers, json=body)
+    except httpx.HTTPError:
         return 0, b""
+    return answer.status_code, answer.content
 
 
 async def wait_until_ready(base: str) -> None:
     """Return when /readyz says so. If that takes long, say once what is missing."""
     complains = time.monotonic() + PATIENCE_SECONDS
     while True:
-        status, body = await asyncio.to_thread(call, base, "/readyz")
+        status, body = await call(base, "/readyz")
         if status == 200:
             return
         if time.monotonic() > complains:
@@ -107,7 +97,7 @@ async def greet(told: Greeting) -> None:
         if told.display:
             await asyncio.to_thread(open_page, told.page)
         return
-    status, body = await asyncio.to_thread(call, told.base, "/api/v1/links", key=told.key, body=COMPANY)
+    status, body = await call(told.base, "/api/v1/links", key=told.key, body=COMPANY)
     if status == 201:
         print(text(json.loads(body), told), flush=True)
     else:

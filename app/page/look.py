@@ -7,14 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from pydantic import HttpUrl
 from starlette.requests import Request
 
 from app.access import Access, Brand, PageLook
 from app.http.policy import content_policy
 from app.page.whereabouts import LOOK
 from shared.core.colour import Shades, dark_shades, light_shades
-from shared.core.fields import origin_of
+from shared.core.fields import origin_of, url_text
 from shared.settings import Settings
 
 _LOGO = ".logo{border-radius:8px;object-fit:contain}"
@@ -43,10 +42,10 @@ class Platform:
         return cls(
             name=brand.name or config.shown_name,
             device=config.device_name,
-            support_url=brand.support_url or _text(config.support_url),
-            privacy_url=brand.privacy_url or _text(config.privacy_url),
+            support_url=brand.support_url or url_text(config.support_url),
+            privacy_url=brand.privacy_url or url_text(config.privacy_url),
             accent=brand.accent or config.accent_color,
-            logo_url=brand.logo_url or (None if brand.name else _text(config.logo_url)),
+            logo_url=brand.logo_url or (None if brand.name else url_text(config.logo_url)),
             embed_origin=embedder if embedder in config.embed_origins else None,
         )
 
@@ -99,7 +98,3 @@ def _rule(shades: Shades) -> str:
         f":root{{--accent:{shades.accent};--accent-strong:{shades.strong};"
         f"--on-accent:{shades.words};--note-soft:{shades.notice}}}"
     )
-
-
-def _text(url: HttpUrl | None) -> str | None:
-    return str(url) if url else None

@@ -18,6 +18,11 @@ def origin_of(url: str) -> str:
     return str(HttpUrl(f"{parts.scheme}://{parts.netloc}")).rstrip("/")
 
 
+def url_text(url: HttpUrl | None) -> str | None:
+    """A URL as text; None for none."""
+    return str(url) if url is not None else None
+
+
 def _origin(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or parts.path.strip("/"):

@@ -1,5 +1,6 @@
 """`make run`'s launcher, with stand-ins for web and worker: what it starts, makes up, says and stops."""
 
+import asyncio
 import json
 import re
 import signal
@@ -236,7 +237,7 @@ def test_the_greeting_does_not_break_a_long_link():
 
 
 def test_no_answer_is_status_zero():
-    assert local_greeting.call("http://127.0.0.1:9", "/readyz") == (0, b"")
+    assert asyncio.run(local_greeting.call("http://127.0.0.1:9", "/readyz")) == (0, b"")
 
 
 def test_the_secrets_file_is_json(tmp_path):

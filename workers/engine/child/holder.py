@@ -8,11 +8,12 @@ import asyncio
 import socket
 from typing import assert_never
 
+from shared.private import raise_descriptors
 from workers.engine import protocol as pipe
 from workers.engine.child.client import Library
 from workers.engine.child.confine import seal
 from workers.engine.child.contacts import look
-from workers.engine.child.process import leave, raise_descriptor_limit
+from workers.engine.child.process import leave
 from workers.engine.child.session import Session
 from workers.engine.orders import Options
 from workers.engine.pipe import Pipe
@@ -24,7 +25,7 @@ THREADS = 4096
 
 async def main(sock: socket.socket, options: Options) -> None:
     """Say `ready` and serve until the worker is gone."""
-    raise_descriptor_limit()
+    raise_descriptors()  # a session needs 4.5 (its write-ahead log has some); the usual 1024 end at 220 sessions
     library = Library(options, THREADS)
     worker = await Pipe.open(sock, pipe.to_holder)
     await worker.send(pipe.Ready(held=seal()))

@@ -50,12 +50,6 @@ def arrange_descriptors(pipe: int, noise: int, line: int | None = None) -> None:
     os.closerange(PIPE + len(kept), 1 << 20 if soft == resource.RLIM_INFINITY else soft)
 
 
-def raise_descriptor_limit() -> None:
-    """A held session needs 4.5 descriptors (its write-ahead log has some); the usual soft limit of 1024 ends at 220."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 def run(main: Callable[[socket.socket], Awaitable[None]]) -> NoReturn:
     """Run `main` with the pipe and leave the process when it returns or fails.
 

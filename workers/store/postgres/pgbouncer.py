@@ -14,7 +14,6 @@ import contextlib
 import ctypes
 import os
 import pwd
-import resource
 import secrets
 import shutil
 import signal
@@ -24,6 +23,7 @@ from typing import Any, Self
 
 import structlog
 
+from shared.private import raise_descriptors
 from shared.tasks import cancelled
 from workers.store.device import StoreAway
 from workers.store.postgres.dsn import Server
@@ -204,8 +204,7 @@ def _user() -> pwd.struct_passwd | None:
 def _in_child() -> None:
     """Between fork and exec: calls into the kernel only, as the worker has threads."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    raise_descriptors()
 
 
 async def _listens(socket: Path) -> bool:
