@@ -1,5 +1,6 @@
 """An engine process is held to its own, whatever its library is made to try."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -24,8 +25,9 @@ def status(pid, name):
     """The line of each of its threads."""
     found = set()
     for thread in os.listdir(f"/proc/{pid}/task"):
-        said = Path(f"/proc/{pid}/task/{thread}/status").read_text()
-        found.add(re.search(rf"^{name}:\s*(.*)$", said, re.MULTILINE)[1])
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            said = Path(f"/proc/{pid}/task/{thread}/status").read_text()
+            found.add(re.search(rf"^{name}:\s*(.*)$", said, re.MULTILINE)[1])
     return found
 
 

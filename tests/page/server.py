@@ -62,13 +62,15 @@ class Script:
     forbidding: bool = False
     dead: bool = False
     opened: int = 0
+    _era: int = 0
     _sockets: set[WebSocket] = field(default_factory=set)
     _news: threading.Condition = field(default_factory=threading.Condition)
     _loop: asyncio.AbstractEventLoop | None = None
 
     def reset(self) -> None:
-        """As before the first test."""
+        """As before the first test. What sockets of before still say is not heard."""
         self.cut(1001)
+        self._era += 1
         self.snapshot = {"state": "unlinked", "sessionId": "company_aurora", "attempt": 0, "seq": 0}
         self.profile = dict(PROFILE)
         self.platform = PLATFORM
@@ -156,7 +158,7 @@ class Script:
 
     async def serve(self, ws: WebSocket) -> None:
         """One socket's life."""
-        self._loop = asyncio.get_running_loop()
+        self._loop, era = asyncio.get_running_loop(), self._era
         if self.forbidding:  # before it is accepted: HTTP 403, as for a foreign origin
             await ws.close()
             return
@@ -167,6 +169,9 @@ class Script:
         try:
             while True:
                 message = json.loads(await ws.receive_text())
+                if era != self._era:
+                    await ws.close(1001)
+                    return
                 if self.dead:  # as for a link whose time is over: it says whose it was, and closes
                     error = {"type": "error", "error": {"code": "link-spent"}, "profile": self.profile}
                     await ws.send_text(json.dumps(error))

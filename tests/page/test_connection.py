@@ -131,12 +131,19 @@ def test_a_command_whose_answer_was_lost_is_sent_again(desktop: Page, script: Sc
     script.wait_command("request-qr", 2)
 
 
-def seconds_shown_too_many(page: Page, words: str, until: int) -> float:
-    """By how much the countdown, once it is there, differs from what is left by the server's clock."""
+def seconds_shown_too_many(page: Page, words: str, until: int, wanted: int = 0) -> float:
+    """By how much the countdown, once it is there, differs from what is left by the server's clock. Looked at again if
+    it is not `wanted`: a page that is starved draws late."""
     countdown = page.get_by_test_id("countdown")
     expect(countdown).to_have_text(re.compile(words))
-    minutes, seconds = re.findall(r"\d+", countdown.inner_text())
-    return 60 * int(minutes) + int(seconds) - (until - now()) / 1000
+    found = float("inf")
+    for _ in range(20):
+        minutes, seconds = re.findall(r"\d+", countdown.inner_text())
+        found = 60 * int(minutes) + int(seconds) - (until - now()) / 1000
+        if abs(found - wanted) < 2:
+            break
+        page.wait_for_timeout(100)
+    return found
 
 
 @pytest.mark.parametrize("minutes", [-10, 10])
@@ -151,7 +158,7 @@ def test_clocks_are_right_on_a_computer_whose_clock_is_wrong(open_page: OpenPage
     script.become("awaiting_phone", method="code", qr=a_qr(), code=code, deadline=deadline())
     assert abs(seconds_shown_too_many(page, "Valid for", code["expiresAt"])) < 2
     page.clock.run_for(30_000)
-    assert abs(seconds_shown_too_many(page, "Valid for", code["expiresAt"]) + 30) < 2
+    assert abs(seconds_shown_too_many(page, "Valid for", code["expiresAt"], -30) + 30) < 2
 
 
 def test_a_tab_hidden_for_five_minutes_wakes_to_the_present(open_page: OpenPage, script: Script) -> None:
