@@ -6,7 +6,7 @@
 
 import { text } from "../dom.js";
 import { createMarks } from "./countdown.js";
-import { headWords, noticeWords } from "./words.js";
+import { headWords, noticeWords, sentences } from "./words.js";
 
 /**
  * @param {{root: HTMLElement, workplace: HTMLElement, title: HTMLElement, phone: {focus: () => void}, toast: (picture: import("../types.d.ts").Picture) => string}} places
@@ -36,7 +36,7 @@ export function createSpeaker({ root, workplace, title, phone, toast }) {
         const before = document.activeElement;
         if (scene.step === "form" && scene.phoneFault) phone.focus();
         else if (mayMove()) title.focus({ preventScroll: true });
-        text(root, document.activeElement === before ? `${head.title}. ${said || head.text}` : "");
+        text(root, document.activeElement === before ? sentences(t, head.title, said || head.text) : "");
       } else if (scene.phoneFault && scene.notice && notice !== scene.notice) {
         phone.focus();
       } else if (said && said !== notice) {

@@ -2,6 +2,9 @@
 
 /** @typedef {import("../types.d.ts").Picture} Picture */
 
+/** A title as a sentence, and those that follow it. @param {Picture["t"]} t @param {string} title @param {string} more */
+export const sentences = (t, title, more) => `${t("language.sentence", { text: title })} ${more}`;
+
 /** @param {Picture} picture @returns {{title: string, text: string}} */
 export function headWords({ scene, model, t, platform }) {
   const { step, failure } = scene;
@@ -13,12 +16,13 @@ export function headWords({ scene, model, t, platform }) {
     const count = model.snapshot?.queue?.position ?? 0;
     return { title, text: t("step.queued.text", { count, minutes: count }) };
   }
+  // Why the device is away. What to do about it is said of endings; here it comes back by itself.
   const trouble = step === "reconnecting" ? model.snapshot?.failure : null;
-  if (trouble) return { title, text: t(`failure.${trouble.code}.text`) };
+  if (trouble) return { title, text: sentences(t, t(`failure.${trouble.code}.title`), t("step.reconnecting.text")) };
   if (step === "qr" && model.onPhone) return { title, text: t("step.qr.text.phone") };
   if (step === "linked" && !model.profile?.returnUrl) return { title, text: t("step.linked.close", { platform }) };
   if (step === "form" && model.snapshot?.state === "cancelled" && !model.askAgain)
-    return { title, text: `${t("step.cancelled.title")}. ${t("step.cancelled.text")}` };
+    return { title, text: sentences(t, t("step.cancelled.title"), t("step.cancelled.text")) };
   const talking = step === "code-wait" || step === "prepare";
   if (talking && model.link !== "ready") return { title, text: t("act.connecting") };
   return { title, text: t(`step.${step}.text`, { platform }) };
@@ -31,9 +35,8 @@ export function noticeWords({ scene, model, t }) {
   if (!scene.notice || scene.phoneFault) return "";
   if (scene.elsewhere) return t("failure.in-progress.elsewhere");
   const reason = t(`failure.${scene.notice}.title`);
-  if (scene.front === "qr" && scene.notice === model.turned) return t("turned", { reason: `${reason}.` });
-  const advice = t(`failure.${scene.notice}.text`);
-  return `${reason}. ${advice}`;
+  if (scene.front === "qr" && scene.notice === model.turned) return t("turned", { reason: t("language.sentence", { text: reason }) });
+  return sentences(t, reason, t(`failure.${scene.notice}.text`));
 }
 
 /** A button that leads away from here: where to, and its words. @param {Picture} picture */

@@ -98,7 +98,9 @@ def test_what_keeps_a_linked_device_away_is_said(desktop: Page, script: Script) 
     failure = {"code": "client-outdated", "retryable": False}
     script.become("reconnecting", attempt=1, device=a_device(), failure=failure)
     expect(desktop.locator("main")).to_have_attribute("data-step", "reconnecting")
-    expect(desktop.locator(".panel")).to_contain_text("newer version")
+    expect(desktop.locator(".lead")).to_have_text(
+        "We need to update something. The connection to WhatsApp was lost. It comes back by itself."
+    )
 
 
 def test_a_cool_down_is_told_with_its_time_and_the_form_waits_for_it(phone: Page, script: Script) -> None:

@@ -30,6 +30,7 @@ RIGHT_TO_LEFT = {"ar", "he"}
 #: The same in several languages, and rightly so.
 SAME = {
     "language.dir",
+    "language.sentence",
     "guide.app.android",
     "guide.app.iphone",
     "guide.app.business",
