@@ -1,6 +1,8 @@
 """`doctor`: finds what should not be, and puts it right. What the dead have left is found by the sweeper's own finders
 (`Leases.unowned`, `Outbox.overdue`), so that both say the same; each repair is what the sweeper would do later."""
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +30,8 @@ from shared.state.switches import Switches
 
 OVERDUE_MS = 30_000
 """If nobody takes a due job for so long, no worker reads its queue, or all are busy."""
+REPAIR_SECONDS, LOOK_SECONDS = 10.0, 0.25
+"""How long it is watched whether repairs have worked, and between two looks."""
 REPORTED_MS = 60_000
 
 Unowned = Mapping[SessionId, WorkerId | None]
@@ -46,9 +50,30 @@ class Finding:
     repair: Callable[[], Awaitable[object]] | None = None
     ill: bool = True
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What stays the same while it is ill."""
+        return self.check, self.what
+
 
 async def doctor(op: Operator, *, repair: bool, by: str) -> Output:
     """Every check over everything; exit code 1 when something is (still) ill."""
+    moment, known, findings = await _look(op)
+    gone = await _repair(op, findings, by) if repair else set()
+    rows, data, left = [], [], 0
+    for one in findings:
+        repaired = one.key in gone
+        left += one.ill and not repaired
+        rows.append((one.check, one.what, one.detail, "put right" if repaired else one.remedy))
+        said = {"repairable": one.repair is not None, "repaired": repaired, "remedy": one.remedy}
+        data.append({"check": one.check, "what": one.what, "detail": one.detail, **said})
+    shown = table(f"{len(findings)} finding(s)", ("what is ill", "where", "detail", "remedy"), rows)
+    well = f"Nothing is ill: {len(moment.living)} worker(s), {len(known)} session(s), {moment.leases} lease(s)."
+    return Output(data, shown if findings else line(well), ill=left > 0)
+
+
+async def _look(op: Operator) -> tuple[Moment, list[SessionRecord], list[Finding]]:
+    """The service at this moment, and all that is ill."""
     moment = await gauges.read(op.redis)
     known = await records.everything(op.redis)
     switched = (await Switches(op.redis).look()).on
@@ -67,19 +92,22 @@ async def doctor(op: Operator, *, repair: bool, by: str) -> Output:
         *_texts(op, await Outbox(op.redis).overdue()),
         *_drains(op, moment, switched),
     ]
-    rows, data, left = [], [], 0
+    return moment, known, findings
+
+
+async def _repair(op: Operator, findings: list[Finding], by: str) -> set[tuple[str, str]]:
+    """The keys of the findings that a repair has ended. Workers do most of it, so it is looked at again for a while."""
+    tried = set[tuple[str, str]]()
     for one in findings:
-        repaired = repair and one.repair is not None
-        if repaired and one.repair is not None:
+        if one.repair is not None:
             await one.repair()
             await record(op.redis, "doctor.repaired", one.what, by, detail=one.check)
-        left += one.ill and not repaired
-        rows.append((one.check, one.what, one.detail, "put right" if repaired else one.remedy))
-        said = {"repairable": one.repair is not None, "repaired": repaired, "remedy": one.remedy}
-        data.append({"check": one.check, "what": one.what, "detail": one.detail, **said})
-    shown = table(f"{len(findings)} finding(s)", ("what is ill", "where", "detail", "remedy"), rows)
-    well = f"Nothing is ill: {len(moment.living)} worker(s), {len(known)} session(s), {moment.leases} lease(s)."
-    return Output(data, shown if findings else line(well), ill=left > 0)
+            tried.add(one.key)
+    ill, until = tried, time.monotonic() + REPAIR_SECONDS
+    while ill and time.monotonic() < until:
+        await asyncio.sleep(LOOK_SECONDS)
+        ill = tried & {one.key for one in (await _look(op))[2]}
+    return tried - ill
 
 
 def _workers(op: Operator, moment: Moment) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from shared.core.clock import now_ms
 from shared.core.lifecycle import RUNNING
 from shared.state.pool import answer
 from shared.state.switches import MEANING, Switches, UnknownSwitch, checked
+from shared.wa import batches
 
 DRAIN_SECONDS = 40.0
 LOOK_SECONDS = 0.25
@@ -48,7 +49,7 @@ def worker_row(one: WorkerView) -> tuple[object, ...]:
 
 async def workers(op: Operator) -> Output:
     """Every worker that was heard of."""
-    found = (await gauges.read(op.redis)).workers
+    found = await gauges.fleet(op.redis)
     shown = table("Workers", WORKER_HEADS, [worker_row(one) for one in found])
     return Output([_worker_data(one) for one in found], shown, ill=not found or not all(one.alive for one in found))
 
@@ -110,19 +111,30 @@ class QueuedJob:
 
 async def jobs(op: Operator, now: int) -> list[QueuedJob]:
     """The jobs of the sessions' queue and of the workers' own."""
-    workers = (await gauges.read(op.redis)).workers
-    found = []
-    for queue in (keys.QUEUE_SESSIONS, keys.QUEUE_RESUME, *(keys.queue_worker(one.id) for one in workers)):
-        for job, at in await op.redis.zrange(queue, 0, 199, withscores=True):
-            name = odd.text(job)
-            running, known = [await op.redis.exists(of + name) for of in (in_progress_key_prefix, job_key_prefix)]
-            found.append(QueuedJob(name, queue, now - odd.number(at), bool(running), bool(known)))
-    return found
+    workers = await gauges.fleet(op.redis)
+    queues = [keys.QUEUE_SESSIONS, keys.QUEUE_RESUME, *(keys.queue_worker(one.id) for one in workers)]
+    async with op.redis.pipeline(transaction=False) as pipe:
+        for queue in queues:
+            pipe.zrange(queue, 0, 199, withscores=True)
+        waiting = await pipe.execute()
+    found = [
+        (odd.text(job), queue, now - odd.number(at))
+        for queue, jobs in zip(queues, waiting, strict=True)
+        for job, at in jobs
+    ]
+    there: list[bool] = []
+    for some in batches(found):
+        async with op.redis.pipeline(transaction=False) as pipe:
+            for name, _, _ in some:
+                pipe.exists(in_progress_key_prefix + name)
+                pipe.exists(job_key_prefix + name)
+            there += map(bool, await pipe.execute())
+    return [QueuedJob(*one, *is_there) for one, is_there in zip(found, batches(there, 2), strict=True)]
 
 
 async def drain(op: Operator, *, worker: str, wait: bool, by: str) -> Output:
     """Throw the worker's drain switch, and see its sessions go."""
-    living = (await gauges.read(op.redis)).living
+    living = [one for one in await gauges.fleet(op.redis) if one.alive]
     fits = [one for one in living if one.id.startswith(worker)]
     if len(fits) != 1:
         known = ", ".join(one.id for one in living) or "none"

@@ -1,6 +1,7 @@
 """State of the service at this moment, read in one round trip: for /metrics, /readyz and the operators' command."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
@@ -41,13 +42,13 @@ class Moment:
     """One reading. `oldest_ms` is how long the first in the queue has waited; `lapsed` counts leases whose
     worker does not beat; `unheld` counts sessions that wait for a worker with room; `stats` is `wa:stats` as it is."""
 
-    stats: dict[str, int]
-    waiting: int
-    oldest_ms: int
-    other_jobs: int
-    leases: int
-    lapsed: int
-    workers: list[WorkerView]
+    stats: Mapping[str, int] = field(default_factory=dict)
+    waiting: int = 0
+    oldest_ms: int = 0
+    other_jobs: int = 0
+    leases: int = 0
+    lapsed: int = 0
+    workers: Sequence[WorkerView] = ()
     unheld: int = 0
 
     @property
@@ -95,6 +96,15 @@ class Moment:
         return [one.id for one in self.living if one.fields.get("store") == "away"]
 
 
+async def fleet(redis: Redis) -> list[WorkerView]:
+    """Every worker that was heard of lately. Raises redis' own errors."""
+    async with redis.pipeline(transaction=False) as pipe:
+        pipe.time()
+        pipe.zrange(keys.WORKERS, 0, -1, withscores=True)
+        (seconds, micros), beats = await pipe.execute()
+    return await _workers(redis, seconds * 1000 + micros // 1000, beats)
+
+
 async def read(redis: Redis) -> Moment:
     """The present moment, by Redis' clock. Raises redis' own errors."""
     async with redis.pipeline(transaction=False) as pipe:
@@ -108,7 +118,7 @@ async def read(redis: Redis) -> Moment:
         pipe.zrange(keys.WORKERS, 0, -1, withscores=True)
         (seconds, micros), stats, waiting, first, others, unheld, adrift, beats = await pipe.execute()
     now = seconds * 1000 + micros // 1000
-    workers = await _workers(redis, [(WorkerId(odd.text(one)), now - odd.number(at)) for one, at in beats])
+    workers = await _workers(redis, now, beats)
     return Moment(
         stats={odd.text(name): odd.number(value) for name, value in stats.items() if odd.number(value, -1) >= 0},
         waiting=waiting,
@@ -121,9 +131,10 @@ async def read(redis: Redis) -> Moment:
     )
 
 
-async def _workers(redis: Redis, beats: list[tuple[WorkerId, int]]) -> list[WorkerView]:
-    if not beats:
+async def _workers(redis: Redis, now: int, scores: list[tuple[bytes, float]]) -> list[WorkerView]:
+    if not scores:
         return []
+    beats = [(WorkerId(odd.text(one)), now - odd.number(at)) for one, at in scores]
     async with redis.pipeline(transaction=False) as pipe:
         for one, _ in beats:
             pipe.hgetall(keys.worker(one))

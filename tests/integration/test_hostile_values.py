@@ -14,6 +14,7 @@ from arq.connections import ArqRedis
 from redis.asyncio import Redis
 
 from app.api import texts
+from app.cli import doctor
 from app.page.relay import Relay
 from shared.core import keys
 from shared.core.keys import KEYS, KeyDoc
@@ -150,6 +151,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(phones, "WAIT_SECONDS", 0.0)
     monkeypatch.setattr(phones, "_LOOKS", 1)
     monkeypatch.setattr(texts, "ANSWER_SECONDS", 0.0)
+    monkeypatch.setattr(doctor, "REPAIR_SECONDS", 0.0)
     monkeypatch.setattr(sweeper, "REDIS_YOUNG_SECONDS", 0)
     monkeypatch.setattr(sweeper, "SETTLING_MS", 0)
     monkeypatch.setattr(sender.Sender, "send", _refuse)

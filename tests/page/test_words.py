@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from shared.core import qr
 from shared.core.failures import Act, FailureCode
 from shared.core.lifecycle import State
 
@@ -86,6 +87,12 @@ def test_every_act_is_known_to_the_page() -> None:
     scene = (FRONTEND / "scene.js").read_text()
     for act in Act:
         assert f'case "{act.value}":' in scene
+
+
+def test_the_page_counts_down_the_lives_that_codes_have() -> None:
+    scene = (FRONTEND / "scene.js").read_text().replace("_", "")
+    assert f"QRLIVESMS = [{qr.life_of(1)}, {qr.life_of(2)}];" in scene
+    assert f"CODELIVESMS = {qr.LIFE_MS};" in scene
 
 
 @pytest.mark.parametrize("locale", LOCALES)

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from shared.settings import Settings
-from workers.capacity import Capacity, capacity, memory_mb
+from workers.capacity import MOST_SESSIONS, Capacity, capacity, memory_mb
+from workers.holding.holders import MOST_WEAR
+from workers.store.postgres.pgbouncer_ini import MOST_CLIENTS
 
 
 def config(**fields: int) -> Settings:
@@ -63,3 +65,7 @@ def test_the_least_limit_that_is_set_for_this_process_counts(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     assert memory_mb(tmp_path) == mb
+
+
+def test_our_pgbouncer_takes_all_sessions_and_what_those_that_were_stopped_have_left():
+    assert 2 * (MOST_SESSIONS + MOST_WEAR) < MOST_CLIENTS

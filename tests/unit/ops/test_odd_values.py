@@ -3,6 +3,7 @@
 import pytest
 
 from app.ops import exposition, gauges
+from app.ops.routes import Ops
 from shared.core import keys
 from shared.core.ids import WorkerId
 
@@ -20,3 +21,9 @@ async def test_an_odd_counter_report_or_name_spoils_nothing_else(redis, odd):
     assert {one.id for one in moment.workers} >= {"w"}
     assert moment.client
     assert b'wa_linked_total{method="qr",region="RU"} 3' in exposition.text(moment, sockets=0, switches=[])
+
+
+async def test_a_monitor_that_asks_every_second_has_no_counter_read(redis):
+    await redis.set(keys.STATS, "whoever reads this throws it away")
+    assert (await Ops(redis, lambda: 0)._parts())["workers"] == "none alive"
+    assert await redis.exists(keys.STATS)

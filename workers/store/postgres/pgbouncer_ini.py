@@ -6,8 +6,10 @@ from workers.store.postgres.dsn import Server
 
 PORT = 6432
 """Part of the socket's name; nothing listens on TCP."""
-MOST_CLIENTS = 2000
-"""Two for each session ever started in a living holder: a stopped one leaves its connections behind."""
+IDLE_SECONDS = 600
+"""So long a stopped session's connections stay behind; the library opens a connection anew when it needs one."""
+MOST_CLIENTS = 4000
+"""Two for each session that a worker may hold, as many again for what stopped ones have left, and the worker's own."""
 
 
 def configuration(server: Server, folder: Path, connections: int) -> str:
@@ -31,8 +33,7 @@ def configuration(server: Server, folder: Path, connections: int) -> str:
         "max_client_conn": MOST_CLIENTS,
         "server_login_retry": 1,
         "query_wait_timeout": 30,
-        # Frees what stopped sessions leave; the library opens a connection anew when it needs one.
-        "client_idle_timeout": 600,
+        "client_idle_timeout": IDLE_SECONDS,
         "server_tls_sslmode": server.sslmode,
         "log_connections": 0,
         "log_disconnections": 0,
