@@ -1,5 +1,6 @@
 """`status` and `sessions`: how the service does, where a company stands."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -80,7 +81,7 @@ def overview(moment: Moment) -> dict[str, Any]:
     }
 
 
-def _sums(stats: dict[str, int]) -> list[tuple[str, str, int]]:
+def _sums(stats: Mapping[str, int]) -> list[tuple[str, str, int]]:
     """The counters but the funnel, with the labels that tell something."""
     rows = []
     for name, value in sorted(stats.items()):

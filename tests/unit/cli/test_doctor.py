@@ -1,6 +1,7 @@
 """What is ill, and what a repair has put right; a host whose kernel does not hold engine processes is no illness."""
 
 import io
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -51,7 +52,8 @@ async def test_only_what_has_gone_is_said_to_be_put_right(redis, world, monkeypa
     config = Settings(secret_key=SecretStr("s" * 40), api_keys=(SecretStr("k" * 20),))
     op = Operator(redis, config, Console(file=io.StringIO()), may_sign=True)
     done = await doctor.doctor(op, repair=True, by="anna")
-    told = {one["check"]: one["repaired"] for one in done.data}
+    found: Any = done.data
+    told = {one["check"]: one["repaired"] for one in found}
     assert told == {
         "onboarding is stuck": True,
         "drain switch of nobody": True,
