@@ -53,7 +53,7 @@ quick: setup
 	@.ci/quick
 
 chaos: setup
-	@FRESH=1 MOVING=$${MOVING:-20} LIFE=$${LIFE:-5000} SOAK_LIFE=$${SOAK_LIFE:-0.01} SOAK=$${SOAK:-1000} SOAK_MINUTES=$${SOAK_MINUTES:-60} HELD=$${HELD:-100} TRAFFIC_MINUTES=$${TRAFFIC_MINUTES:-10} FUZZ=$${FUZZ:-40} CASES=$${CASES:-20000} WALK_MINUTES=$${WALK_MINUTES:-20} $(PY) -m pytest tests/chaos tests/engine/test_ordinary_life.py tests/world/test_history.py tests/world/test_traffic.py tests/integration/test_fuzz.py tests/integration/test_description.py tests/moving/test_fleet.py --timeout=0 -s
+	@FRESH=1 MOVING=$${MOVING:-20} LIFE=$${LIFE:-5000} SOAK_LIFE=$${SOAK_LIFE:-0.01} SOAK=$${SOAK:-1000} SOAK_MINUTES=$${SOAK_MINUTES:-60} HELD=$${HELD:-100} TRAFFIC_MINUTES=$${TRAFFIC_MINUTES:-10} FUZZ=$${FUZZ:-40} TEXTS=$${TEXTS:-200} CASES=$${CASES:-20000} WALK_MINUTES=$${WALK_MINUTES:-20} $(PY) -m pytest tests/chaos tests/engine/test_ordinary_life.py tests/world/test_history.py tests/world/test_traffic.py tests/integration/test_fuzz.py tests/integration/test_description.py tests/moving/test_fleet.py --timeout=0 -s
 
 gallery: setup
 	@.ci/chromium >/dev/null

@@ -24,7 +24,7 @@ from shared.state.lease import Leases
 from shared.state.outbox import KeyReused, Message, NotLinked, Outbox, OutboxFull
 from shared.state.snapshots import Snapshots
 
-RECEIVER = re.compile(r"\d{5,20}@s\.whatsapp\.net|\d{5,20}@lid|\d{5,25}(?:-\d{5,15})?@g\.us")
+RECEIVER = re.compile(r"\d{5,20}@s\.whatsapp\.net|\d{5,20}@lid|\d{5,25}(?:-\d{5,15})?@g\.us", re.ASCII)
 ANSWER_SECONDS = 10.0
 LOOK_AGAIN_SECONDS = 0.05
 

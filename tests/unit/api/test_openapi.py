@@ -512,7 +512,9 @@ async def test_a_receiver_may_be_whatsapps_own_name(service, to):
     assert (kept.id, kept.message.to) == (message, to)
 
 
-@pytest.mark.parametrize("to", ["x@s.whatsapp.net", "1@c.us", "status@broadcast", "12@lid", "1@newsletter"])
+@pytest.mark.parametrize(
+    "to", ["x@s.whatsapp.net", "1@c.us", "status@broadcast", "12@lid", "1@newsletter", "١٢٣٤٥٦٧@lid"]
+)
 async def test_other_names_are_no_receivers(service, to):
     await service.link()
     assert (await say(service, None, to=to)).status_code == 422
