@@ -23,7 +23,7 @@ PICTURES = [
     ("desktop-linked", "linked", "en", 1280, "light"),
     ("desktop-qr-dark", "qr", "ru", 1280, "dark"),
     ("desktop-refused", "failed-pairing-refused", "pt-BR", 1280, "light"),
-    ("phone-number", "form", "ru", 360, "light"),
+    ("phone-number", "form", "es", 360, "light"),
     ("phone-code", "code", "en", 360, "light"),
     ("phone-code-dark", "code", "ru", 360, "dark"),
     ("phone-code-arabic", "code", "ar", 360, "light"),
