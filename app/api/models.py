@@ -150,7 +150,7 @@ class ReceiverView(Wire):
 
 
 class DeliveryView(Wire):
-    """An event that no receiver has taken yet."""
+    """An event that no receiver has taken yet; without its `message`, which is for the receiver alone."""
 
     state: Standing
     tries: int

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import orjson
 from redis.asyncio import Redis
 
 from shared.core import keys, odd
@@ -25,7 +26,8 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An event that no receiver has taken yet. `next_at`: when it is tried next; of a dead one, when it died (ms)."""
+    """An event that no receiver has taken yet. `next_at`: when it is tried next; of a dead one, when it died (ms). `body`
+    is without what somebody has written, which is for the receiver alone."""
 
     id: str
     type: str
@@ -67,6 +69,8 @@ class Deliveries:
         kind, company, body, tries, fault = map(odd.text, found)
         if not body:
             return None
+        if "message" in (parts := odd.fields(body)):
+            body = orjson.dumps({name: value for name, value in parts.items() if name != "message"}).decode()
         return Delivery(event_id, kind, company, standing, odd.number(score), odd.number(tries), fault, body)
 
     async def resend(self, event_id: str) -> bool:

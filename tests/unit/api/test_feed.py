@@ -188,6 +188,18 @@ async def test_waiting_and_dead_events_are_listed_and_sent_anew(web, redis):
     assert await redis.zcard(keys.DEAD_WEBHOOKS) == 0
 
 
+async def test_what_somebody_has_written_is_shown_to_its_receiver_alone(web, redis):
+    news = News(tuple(EventType))
+    shelf = EventShelf(redis, news)
+    message = {"id": "m", "kind": "text", "chat": "+79007654321", "from": "+79007654321", "own": False, "at": 1}
+    about = {"message": message | {"name": "Ada", "text": "canary"}, "lost": 3}
+    told = news.event(SESSION, EventType.MESSAGE_RECEIVED, about, event_id="e1")
+    await shelf.put(SESSION, told | {"unfed": True})
+    shown = [(await web.get(path)).text for path in ("/api/v1/webhooks", "/api/v1/webhooks/e1")]
+    assert [one for one in shown if "canary" in one or "7654321" in one or "Ada" in one or '"lost":3' not in one] == []
+    assert b"canary" in (await shelf.step(1)).due[0].body
+
+
 async def test_an_event_that_was_taken_is_sent_anew_from_the_feed_as_it_was(web, redis):
     news = News(tuple(EventType))
     shelf = EventShelf(redis, news)
