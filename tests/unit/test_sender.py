@@ -163,7 +163,7 @@ async def test_a_name_whose_server_does_not_answer_delays_neither_other_receiver
 
 async def test_a_dead_address_leaves_time_for_the_next(at, monkeypatch):
     url, ours = await at(Host(TAKEN), webhook_networks="127.0.0.0/8")
-    monkeypatch.setattr(module, "CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(module, "CONNECT_SECONDS", 0.5)
     loop, found = asyncio.get_running_loop(), [(0, 0, 0, "", (one, 0)) for one in ("127.0.0.9", "127.0.0.1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     really = loop.create_connection

@@ -13,10 +13,14 @@ from workers.holding.settling import Settling
 
 
 class FakeHolders:
-    """Remembers who is held where; `size` is the memory of its one settling process."""
+    """Remembers who is held where; `size` is the memory of its one settling process, at each look more while it `grows`."""
 
     def __init__(self):
-        self.held, self.moved, self.size, self.fails = [], [], 100, False
+        self.held, self.moved, self.size, self.grows, self.fails = [], [], 100, False, False
+
+    def memory(self):
+        self.size += 5 * self.grows
+        return self.size
 
     async def hold(self, order, room):
         if self.fails:
@@ -48,7 +52,7 @@ class Nursery:
 @pytest.fixture
 async def nursery(monkeypatch):
     made = Nursery(150)
-    monkeypatch.setattr(module, "memory_of", lambda _pid: made.holders.size)
+    monkeypatch.setattr(module, "memory_of", lambda _pid: made.holders.memory())
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(module, "LOUD_SECONDS", 0.05)
     monkeypatch.setattr(module, "REST_SECONDS", 0.1)
@@ -58,29 +62,25 @@ async def nursery(monkeypatch):
     await asyncio.gather(*made.tasks, return_exceptions=True)
 
 
-async def test_as_many_are_loud_at_once_as_the_memory_carries_and_the_next_follows(nursery):
+async def test_as_many_are_loud_at_once_as_the_memory_carries_and_the_next_follows(nursery, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 1000)
+    nursery.holders.grows = True
     for session in "abc":
         nursery.begin(session)
     await until(lambda: nursery.holders.held == ["a", "b"])
+    nursery.holders.grows = False
     await until(lambda: nursery.holders.held == ["a", "b", "c"])
     await until(lambda: sorted(nursery.holders.moved) == ["a", "b", "c"])
 
 
 async def test_a_session_whose_process_grows_stays_loud_and_stays(nursery, monkeypatch):
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.3)
-    growing = asyncio.Event()
-
-    async def grow():
-        while not growing.is_set():
-            nursery.holders.size += 5
-            await asyncio.sleep(0.005)
-
-    nursery.tasks.append(asyncio.ensure_future(grow()))
+    nursery.holders.grows = True
     for session in "abc":
         nursery.begin(session)
     await until(lambda: "c" in nursery.holders.held)  # its patience was at an end
     assert nursery.holders.moved == []
-    growing.set()
+    nursery.holders.grows = False
     await until(lambda: sorted(nursery.holders.moved) == ["a", "b", "c"])
 
 

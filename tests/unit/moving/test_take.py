@@ -173,7 +173,7 @@ async def test_an_old_service_that_comes_back_later_is_seen(house):
         await house.store.note(replace(device, parked="replaced"), Fence(device.token))
 
     coming = asyncio.create_task(comes_back())
-    assert await house.outcomes(judged(), stay=0.5) == [MoveOutcome.REPLACED]
+    assert await house.outcomes(judged(), stay=2.0) == [MoveOutcome.REPLACED]
     await coming
     assert [one.outcome for one in house.told] == [MoveOutcome.HELD, MoveOutcome.REPLACED]
 
