@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -97,22 +98,29 @@ async def phone_page(browser: Browser) -> AsyncIterator[Page]:
     await context.close()
 
 
-@pytest.fixture(params=["files", pytest.param("postgres", marks=pytest.mark.postgres)])
-def database(request: pytest.FixtureRequest) -> Iterator[Postgres | None]:
-    """A PostgreSQL of this test, or none: the device store in a database, and in files."""
-    if request.param == "files":
-        yield None
-        return
+@contextmanager
+def a_postgres(*options: str) -> Iterator[Postgres]:
+    """A PostgreSQL with these options, gone with the block. Skips the test where there is none."""
     found = binaries()
     if found is None:
         pytest.skip("NO POSTGRESQL on this machine")
     server = Postgres(found)
     try:
         server.create()
-        server.start()
+        server.start(*options)
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture(params=["files", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest) -> Iterator[Postgres | None]:
+    """A PostgreSQL of this test, or none: the device store in a database, and in files."""
+    if request.param == "files":
+        yield None
+        return
+    with a_postgres() as server:
+        yield server
 
 
 @pytest_asyncio.fixture(loop_scope="session")

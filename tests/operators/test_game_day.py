@@ -13,10 +13,11 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 
 from app.local.redis import LocalRedis
-from bench.postgres import Postgres, binaries
+from bench.postgres import Postgres
 from emulator.client import Emulator
 from shared.core import keys
 from shared.state.lease import Leases
+from tests.e2e.fixtures import a_postgres
 from tests.e2e.stack import Socket, Stack
 from tests.operators.transcript import ROOT, Document, Shell
 from tests.waiting import until
@@ -135,13 +136,7 @@ async def test_3_a_worker_is_wedged(own: Stack) -> None:
 
 @pytest.mark.postgres
 async def test_4_postgres_has_no_connections_left(emulator: Emulator, own_redis: LocalRedis, folder: Path) -> None:
-    found = binaries()
-    if found is None:
-        pytest.skip("NO POSTGRESQL on this machine")
-    server = Postgres(found)
-    try:
-        server.create()
-        server.start("max_connections=14", "superuser_reserved_connections=3")
+    with a_postgres("max_connections=14", "superuser_reserved_connections=3") as server:
         name = await server.database()
         await server.query("CREATE ROLE reports LOGIN PASSWORD 'reports'")
         url = server.url(name)
@@ -161,8 +156,6 @@ async def test_4_postgres_has_no_connections_left(emulator: Emulator, own_redis:
                     one.terminate()
             await day.until_ready(ready=True)
             await day.play("### 4c. When it is back")
-    finally:
-        server.remove()
 
 
 async def test_5_a_link_has_leaked(own: Stack) -> None:

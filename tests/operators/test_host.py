@@ -15,10 +15,11 @@ from redis.asyncio import Redis
 
 from app.local.redis import free_port
 from app.release import redis as checks_of_redis
-from bench.postgres import Postgres, binaries
+from bench.postgres import Postgres
 from emulator.client import Emulator
 from shared.settings import Settings
 from tests.chaos.servers import server
+from tests.e2e.fixtures import a_postgres
 from tests.e2e.stack import API_KEY, Stack, new_number
 from tests.operators.host import DYNO_BYTES, ROOT, Dyno, checkout, procfile, tls_redis
 from tests.operators.test_health import is_ready
@@ -30,16 +31,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.postgres]
 @pytest.fixture(scope="module")
 def database(nothing_left_behind: None) -> Iterator[Postgres]:
     """The host's Postgres."""
-    found = binaries()
-    if found is None:
-        pytest.skip("NO POSTGRESQL on this machine")
-    server = Postgres(found)
-    try:
-        server.create()
-        server.start()
+    with a_postgres() as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from bench.postgres import Postgres, binaries
+from bench.postgres import Postgres
 from shared.core.ids import WorkerId
-from tests.e2e.fixtures import folder
+from tests.e2e.fixtures import a_postgres, folder
 from tests.engine.conftest import emulator, emulator_port, engines, environment, steps, tag
 from workers.store.postgres import pgbouncer
 from workers.store.postgres.dsn import server_of
@@ -39,16 +39,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def own_postgres(nothing_left_behind: None) -> Iterator[Postgres]:
     """The server of this test process."""
-    found = binaries()
-    if found is None:
-        pytest.skip("NO POSTGRESQL on this machine")
-    server = Postgres(found)
-    try:
-        server.create()
-        server.start()
+    with a_postgres() as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture
