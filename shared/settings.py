@@ -79,6 +79,11 @@ def _or_nobody(value: object) -> object:
     return () if isinstance(value, str) and value.strip().lower() == "none" else value
 
 
+def _one_socks5(value: object) -> object:
+    """`socks5h://` is curl's word for a proxy that looks names up, as all of ours do."""
+    return re.sub(r"^\s*socks5h:", "socks5:", value, flags=re.IGNORECASE) if isinstance(value, str) else value
+
+
 def _read_keys(entries: tuple[SecretStr, ...]) -> tuple[ApiKey, ...]:
     return read_api_keys(one.get_secret_value() for one in entries)
 
@@ -102,7 +107,10 @@ SecretKey = Annotated[Made, _matches(rf"(?s:.{{{MIN_SECRET}}})", f"is shorter th
 Namespace = Annotated[str, _matches(r"[\w.-]*\Z", "must be one word of letters, digits, `-`, `_` and `.`")]
 Database = Annotated[SecretStr, _fits(split), _matches(r"\s*postgres(ql)?(\+\w+)?:", "must begin with postgres://")]
 Proxy = Annotated[
-    SecretStr, _fits(split), _matches(r"\s*(https?|socks5)://", "must begin with http://, https:// or socks5://")
+    SecretStr,
+    BeforeValidator(_one_socks5),
+    _fits(split),
+    _matches(r"\s*(https?|socks5)://[^/?#]", "must begin with http://, https:// or socks5://, and name a host"),
 ]
 Dsn = Annotated[
     SecretStr, _matches(r"https?://[^/@:][^/@]*@[^/?#]+/+[^/?#]", "must look like https://<key>@<host>/<project>")

@@ -25,7 +25,8 @@ def url_text(url: HttpUrl | None) -> str | None:
 
 def _origin(text: str) -> str:
     parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or parts.path.strip("/"):
+    odd = any(one in parts.netloc for one in "@*") or parts.path.strip("/")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or odd:
         raise ValueError("is no origin: write it as https://platform.example")
     return origin_of(text)
 

@@ -68,6 +68,11 @@ def sentences(capsys):
         ("ALLOWED_ORIGINS", "onboarding.example"),
         ("ALLOWED_ORIGINS", "https://a.example,*"),
         ("ALLOWED_ORIGINS", "https://a.example/path"),
+        ("ALLOWED_ORIGINS", "https://*.example"),  # it would fit nothing
+        ("EMBED_ORIGINS", "https://*.example"),
+        ("WHATSAPP_PROXY_URL", "http://"),
+        ("WHATSAPP_PROXY_URL", "socks5://?a"),
+        ("MAX_WAITING", "0"),
         ("PLATFORM_NAME", "x" * 61),
         ("PLATFORM_NAME", "Book\u202ewell"),
         ("DEVICE_NAME", "a\x07b"),
@@ -109,6 +114,11 @@ def test_a_bad_value_ends_the_process_with_one_sentence_that_names_it(environmen
     assert name in sentence
     assert SECRET not in sentence
     assert KEY not in sentence
+
+
+def test_a_proxy_may_be_written_as_curl_does(environment):
+    environment(WHATSAPP_PROXY_URL="socks5h://u:p@127.0.0.1:1080")
+    assert settings.read().whatsapp_proxy_url.get_secret_value() == "socks5://u:p@127.0.0.1:1080"
 
 
 def test_a_secret_that_is_bad_is_not_printed(environment, capsys):
