@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from shared.jobs import queue
 from shared.jobs.queue import client
 from shared.state import pool as redis_pool
+from shared.tasks import cancelled
 from tests.integration.queues import QUEUE, Shop, is_empty, is_idle
 from tests.waiting import until
 
@@ -171,6 +172,26 @@ async def test_draining_gives_a_running_job_its_time_and_leaves_a_cancelled_one_
     async with Shop(redis).open(subscriber) as another:
         another.go_on.set()
         assert {await another.next_begun(), await another.next_begun()} == {"job", "later"}
+
+
+async def test_draining_in_the_middle_of_a_take_leaves_no_job_with_nobody(redis, monkeypatch):
+    shop, said, taken = Shop(redis), redis.evalsha, asyncio.Event()
+
+    async def late(*args):
+        answer = await said(*args)
+        taken.set()
+        await asyncio.sleep(0.1)  # the answer is on its way
+        return answer
+
+    monkeypatch.setattr(redis, "evalsha", late)
+    await shop.put("quick", "job")
+    taken.clear()
+    running = asyncio.create_task(shop.worker.async_run())
+    await taken.wait()
+    await shop.worker.drain(5)
+    await cancelled(running)
+    ran, waits = shop.done == ["job"], await redis.exists(f"{in_progress_key_prefix}job") == 0
+    assert ran or waits, "by nobody, for half a minute"
 
 
 async def test_draining_lets_a_job_finish_that_can(redis, subscriber):

@@ -9,14 +9,18 @@ import pytest
 
 from shared.core import keys
 from shared.core.clock import now_ms
+from shared.core.events import EventType
 from shared.core.ids import SessionId
 from shared.core.lifecycle import DEVICE, State
 from shared.state.claims import Outcome
+from shared.state.events import News
 from shared.state.outbox import Outbox
+from shared.state.snapshots import Snapshots
 from shared.telemetry.metrics import Counter, field
 from shared.wa import SETTLING_MS
 from tests.unit.world import ONE, OTHER, SESSION, change
 from workers import sweeper as sweeper_module
+from workers.store.device import StoreAway, StoredDevice, Told
 from workers.sweeper import Sweeper
 
 
@@ -84,6 +88,59 @@ async def test_a_session_whose_device_was_forgotten_may_be_linked_again(sweep, w
     assert await failure(world) == (State.UNLINKED, "internal")
     assert await redis.hget(keys.STATS, field(Counter.SWEPT, kind="device")) == b"1"
     assert (await world.ask()).outcome is Outcome.STARTED
+
+
+class FalteringStore(NoDevices):
+    """A store that is away when it is asked for the first time, and has one device, or none."""
+
+    def __init__(self, found: StoredDevice | None) -> None:
+        self._found, self.asked = found, 0
+
+    async def to_hold(self) -> list[Any]:
+        return [self._found] if self._found else []
+
+    async def device(self, _session: SessionId) -> StoredDevice | None:
+        self.asked += 1
+        if self.asked == 1:
+            raise StoreAway("away")
+        return self._found
+
+
+DEVICE_OF_SESSION = StoredDevice(SESSION, "79001234567:1@s.whatsapp.net", 1, "/x", told=Told.NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("was", "found", "becomes", "told"),
+    [
+        (State.LINKED, None, State.UNLINKED, EventType.SESSION_UNLINKED),  # it was forgotten, and nobody has said so
+        (State.RECONNECTING, None, State.UNLINKED, EventType.SESSION_UNLINKED),
+        (State.LINKING, None, State.FAILED, EventType.ONBOARDING_FAILED),
+        (State.LINKING, DEVICE_OF_SESSION, State.LINKED, EventType.SESSION_LINKED),  # safe, and nobody has said so
+    ],
+)
+async def test_what_a_dead_worker_has_not_told_is_told_once_also_if_the_store_is_away_at_first(
+    redis, world, monkeypatch, was, found, becomes, told
+):
+    monkeypatch.setattr(sweeper_module, "REDIS_YOUNG_SECONDS", 0)
+    snapshots = Snapshots(redis, News(tuple(EventType)))
+    await world.serve(state=was)
+    await world.lapse()
+    store = cast("Any", FalteringStore(found))
+    one = Sweeper(redis, world.leases, world.rescue, snapshots, store, Outbox(redis), OTHER)
+    with pytest.raises(StoreAway):
+        await one.sweep()
+    assert await world.state() is was
+    assert (await world.leases.beat(OTHER, 1)).lapsed, "the next heartbeat calls for another sweep"
+    for _ in range(3):
+        await one.sweep()
+    assert await world.state() is becomes
+    kinds = [await redis.hget(keys.webhook(one.decode()), "type") for one in await redis.zrange(keys.WEBHOOKS, 0, -1)]
+    assert kinds.count(told.value.encode()) == 1
+    assert not await redis.exists(keys.claim(SESSION))
+    asked = await world.ask()
+    assert asked.outcome is (Outcome.STARTED if found is None else Outcome.REFUSED), "its link is spent"
+    offered = await redis.zrange(keys.QUEUE_RESUME, 0, -1)
+    assert offered == ([f"resume:{SESSION}".encode()] if found else [])
 
 
 class OneDevice(NoDevices):

@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 from arq.constants import job_key_prefix
 
-from shared.core import keys
+from shared.core import clock, keys
 from shared.core.clock import now_ms
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import CANCELLABLE, DEVICE, RUNNING, State
@@ -252,6 +253,15 @@ async def test_a_running_onboarding_is_closed_only_past_its_deadline_and_grace(w
     assert (await world.state() is end) is closed
     assert bool(await world.redis.exists(keys.claim(SESSION))) is not closed
     assert (await world.snapshots.save(lease, change(State.FAILED)) is None) is closed
+
+
+@pytest.mark.parametrize("ahead_ms", [-200_000, 200_000])
+async def test_whoever_looks_goes_by_redis_clock_and_not_by_its_own(world, monkeypatch, ahead_ms):
+    await world.serve(deadline=now_ms() + 60_000)
+    host = time.time_ns
+    monkeypatch.setattr(clock._clock, "ahead", host() - time.monotonic_ns() + ahead_ms * 1_000_000)
+    assert not await world.rescue.close_overdue(SESSION)
+    assert await world.rescue.overdue() == []
 
 
 async def test_an_attempt_that_waited_in_vain_expires_and_no_worker_is_called_lost(world):
