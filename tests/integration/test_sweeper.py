@@ -30,7 +30,7 @@ class NoDevices:
     async def to_hold(self) -> list[Any]:
         return []
 
-    async def device(self, _session: SessionId) -> None:
+    async def device(self, _session: SessionId) -> StoredDevice | None:
         return None
 
 
