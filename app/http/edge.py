@@ -3,6 +3,7 @@ times and numbers, and words the refusals."""
 
 import asyncio
 import ipaddress
+import re
 import resource
 import socket
 import sys
@@ -91,12 +92,18 @@ class Doorkeeper:
         return partial(EdgeRequests, self)
 
 
+_TWO_LINES = re.compile(rb"(?<!\r)\n|\n[ \t]")
+"""Of a head: a line that ends without a return, and one that goes on in the next."""
+
+
 class _Reader(h11.Connection):
     """Remembers the status for a request that it could not read."""
 
     fault = 400
 
     def next_event(self) -> Any:
+        if self.their_state is h11.IDLE and _TWO_LINES.search(self.trailing_data[0].partition(b"\r\n\r\n")[0]):
+            raise h11.RemoteProtocolError("a line that others read as two, or as a part of one", 400)
         try:
             event = super().next_event()
             # h11 itself bounds only a head that comes in pieces.

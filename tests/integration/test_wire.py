@@ -30,6 +30,12 @@ TWO_READINGS = {
     "a blank before the colon": b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
     "a zero byte": b"X-A: a\x00b\r\n\r\n",
     "a lone return": b"X-A: a\rTransfer-Encoding: chunked\r\n\r\n",
+    "a lone newline": b"X-A: b\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a lone newline at the end": CHUNKED[:-2] + b"\n\r\n0\r\n\r\n",
+    "lone newlines": b"X-A: b\n\n",
+    "a folded coding": b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+    "a folded length": b"Content-Length:\r\n\t0\r\n\r\n",
+    "a folded header": b"X-A: b\r\n Transfer-Encoding: chunked\r\n\r\n",
     "a chunk of no number": CHUNKED + b"\r\nzz\r\n\r\n",
     "a chunk with a sign": CHUNKED + b"\r\n+0\r\n\r\n",
     "a chunk without its end": CHUNKED + b"\r\n1\r\nAB0\r\n\r\n",
@@ -62,6 +68,8 @@ async def test_no_request_hides_behind_another(web, redis):
     statuses = {how: re.findall(rb"HTTP/1\.1 (\d+)", said) for how, said in zip(TWO_READINGS, answers, strict=True)}
     assert {how: found for how, found in statuses.items() if found not in ([b"400"], [b"401", b"400"], [b"501"])} == {}
     assert not await redis.exists("wa:forgetting"), "what was hidden was not done"
+    lone = first.replace(b"\r\n", b"\n") + b"Content-Length: 0\n\n"
+    assert re.findall(rb"HTTP/1\.1 (\d+)", await said_to(web, lone)) == [b"400"]
     open_ = await said_to(web, first + b"Content-Length: 0\r\n\r\n" + BEHIND)
     assert re.findall(rb"HTTP/1\.1 (\d+)", open_) == [b"401", b"202"], "what stands behind in the open is done"
 
