@@ -45,7 +45,7 @@ from shared.state.snapshots import Snapshots
 from shared.state.switches import Switches
 from shared.state.webrevision import WebRevisions
 from shared.wa import Wa
-from tests.unit.holding.test_held_sessions import FakeStore, House
+from tests.unit.holding.house import FakeStore, House
 from tests.unit.world import change, way
 from workers.delivery import Webhooks
 from workers.engine import protocol as pipe

@@ -13,7 +13,7 @@ from shared.core.messages import Fate, MessageState, NotSent
 from shared.state import outbox as outbox_module
 from shared.state.events import Arrival, EventShelf, News
 from shared.state.outbox import LEARNT_AT_ONCE, RESERVE_MINUTES, WAIT_MS, Entry, Message, Next, Written
-from tests.unit.holding.test_held_sessions import HOUR_AGO, SESSION, FakeHolders, House
+from tests.unit.holding.house import HOUR_AGO, SESSION, FakeHolders, House
 from workers.engine import protocol as pipe
 from workers.holding import outgoing as module
 from workers.holding import people as people_module
