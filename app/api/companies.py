@@ -67,7 +67,16 @@ class Views:
         gone: list[bytes | str] = [*strange, *(one.session for one in read if one.attempt == 0)]
         if gone:
             await self._redis.zrem(keys.SESSIONS, *gone)
-        return [one for one in read if one.attempt], len(names) == most
+        return await self._told([one for one in read if one.attempt]), len(names) == most
+
+    async def _told(self, read: list[Stored]) -> list[Stored]:
+        """The snapshots as they are told: if the worker that wrote `linked` is dead, nobody holds the session, and it is
+        reconnecting until another worker takes it up."""
+        linked = [one.session for one in read if one.body.state is State.LINKED]
+        owners = await self._leases.owners(linked) if linked else []
+        unheld = {session for session, owner in zip(linked, owners, strict=True) if owner is None}
+        change = {"state": State.RECONNECTING}
+        return [replace(one, body=one.body.model_copy(update=change)) if one.session in unheld else one for one in read]
 
     async def _read(self, session: SessionId) -> tuple[Stored, int | None, str]:
         stored = await self._snapshots.read(session)
@@ -75,11 +84,9 @@ class Views:
         if stored.body.state is State.QUEUED:
             place = await self._redis.zrank(keys.QUEUE_LINKING, link_job_id(session, stored.attempt))
         waits = "" if place is None else f".{place}"
-        if stored.body.state is State.LINKED and await self._leases.owner(session) is None:
-            # The worker that wrote it is dead: nobody holds the session until another worker takes it up.
-            stored = replace(stored, body=stored.body.model_copy(update={"state": State.RECONNECTING}))
-            waits = ".unheld"
-        return stored, place, f'W/"{stored.attempt}.{stored.seq}{waits}"'
+        (told,) = await self._told([stored])
+        waits = waits if told is stored else ".unheld"
+        return told, place, f'W/"{stored.attempt}.{stored.seq}{waits}"'
 
     @staticmethod
     def answer(request: Request, tag: str, view: Wire, status: int = 200) -> Response:

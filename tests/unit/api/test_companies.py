@@ -112,3 +112,16 @@ async def test_a_refusal_says_why_and_when_to_come_again(web, redis):
     limited = await web.post(f"{COMPANY}/attempts", json={"method": "qr"})
     assert (limited.status_code, limited.json()["code"]) == (429, "cool-down")
     assert 0 < int(limited.headers["retry-after"]) <= 60
+
+
+async def states(web, query=""):
+    return [one["state"] for one in (await web.get(f"/api/v1/companies{query}")).json()["companies"]]
+
+
+async def test_a_session_whose_worker_is_dead_is_told_as_reconnecting_by_itself_and_in_the_list(web, world):
+    await world.serve(state=State.LINKED)
+    assert (await states(web), await states(web, "?state=linked")) == (["linked"], ["linked"])
+    await world.lapse()
+    assert await states(web) == await states(web, "?state=reconnecting") == ["reconnecting"]
+    assert await states(web, "?state=linked") == []
+    assert (await web.get(COMPANY)).json()["state"] == "reconnecting"
