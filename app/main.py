@@ -119,7 +119,8 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        relaying = [asyncio.create_task(work) for work in (*relay.work(), switches.run(), browser.garbage.run())]
+        works = (*relay.work(), switches.run(), browser.patrol(), browser.garbage.run())
+        relaying = [asyncio.create_task(work) for work in works]
         try:
             yield
         finally:

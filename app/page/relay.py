@@ -22,6 +22,7 @@ from shared.core.lifecycle import RUNNING, State
 from shared.core.protocol import CloseCode, MessageType
 from shared.jobs.queue import link_job_id
 from shared.state.claims import REVOKED
+from shared.state.pool import at_hand
 from shared.state.rescue import SWEEP_GRACE_MS, Rescue
 from shared.state.snapshots import Snapshots, Stored, announced, dump_body
 from shared.telemetry import sentry
@@ -30,8 +31,9 @@ log = structlog.get_logger()
 
 TICK_SECONDS = 2.0
 """Between two updates of the queue position of waiting sessions."""
-SILENCE_SECONDS = 15.0
-"""A running session of which nothing was heard for so long is read again; a resting one after eight times as long."""
+SILENCE_SECONDS = 30.0
+"""A running session of which nothing was heard for so long is read again; a resting one after four times as long. Longer
+than a QR lives, so that a session whose QR turns is not read between."""
 DEAF_SECONDS = 30.0
 """If nothing at all was received for so long, not even the answer to a ping, the connection counts as dead."""
 
@@ -46,6 +48,7 @@ UNREADABLE = (ValueError, TypeError, KeyError)
 #: These are always subscribed: without any channel a redis-py subscription does not listen.
 _SWITCH, _LINKS, _FEED = keys.SWITCH_CHANNEL.encode(), keys.LINKS_CHANNEL.encode(), keys.FEED.encode()
 _LINKS_AT_ONCE = 500
+_EVENTS = keys.events(SessionId("")).encode()
 
 
 @dataclass(slots=True)
@@ -156,27 +159,28 @@ class Relay:
             pause = min(1.0, pause * 2)
 
     async def _receive(self, pubsub: PubSub) -> None:
-        prefix, calls = keys.events(SessionId("")), {_SWITCH: self.on_switch, _FEED: self.on_feed}
         while _clock() - self._heard < DEAF_SECONDS:
             message = await pubsub.get_message(timeout=DEAF_SECONDS / 2)
             if message is None:
                 await pubsub.ping()
                 continue
             self._heard = _clock()
-            if (call := calls.get(message["channel"])) is not None:
-                call()
-                continue
-            if message["channel"] == _LINKS:
-                is_one = message["type"] == "message"
-                self._close({message["data"].decode(errors="replace")} if is_one else await self._revoked())
-                continue
-            session = SessionId(message["channel"].decode().removeprefix(prefix)) if message["channel"] else None
-            if session is None or session not in self._watched:
-                continue
-            if message["type"] == "message":
-                self._hear(session, message["data"])
-            elif message["type"] == "subscribe":
+            for one in (message, *await at_hand(pubsub)):
+                await self._take(one["type"], one["channel"] or b"", one["data"])
+
+    async def _take(self, kind: str, channel: bytes, data: bytes) -> None:
+        if channel.startswith(_EVENTS):
+            session = SessionId(channel[len(_EVENTS) :].decode())
+            if session in self._watched and kind == "message":
+                self._hear(session, data)
+            elif session in self._watched and kind == "subscribe":
                 await self._read([session])
+        elif channel == _SWITCH:
+            self.on_switch()
+        elif channel == _FEED:
+            self.on_feed()
+        elif channel == _LINKS:
+            self._close({data.decode(errors="replace")} if kind == "message" else await self._revoked())
 
     def _close(self, links: Collection[str]) -> None:
         """End every socket of these links, which are revoked."""
@@ -219,7 +223,7 @@ class Relay:
     def _is_due(watched: _Watched, now: float) -> bool:
         if watched.last is None or watched.behind is not None or watched.last.body.state is State.QUEUED:
             return True
-        patience = SILENCE_SECONDS if watched.last.body.state in RUNNING else 8 * SILENCE_SECONDS
+        patience = SILENCE_SECONDS if watched.last.body.state in RUNNING else 4 * SILENCE_SECONDS
         return now - watched.heard > patience
 
     async def _read(self, sessions: Iterable[SessionId], again_for: Slot | None = None) -> None:

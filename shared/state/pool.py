@@ -12,7 +12,9 @@ from typing import Any, TypeVar, cast
 
 import structlog
 from redis import exceptions
+from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Redis, SSLConnection
+from redis.asyncio.client import PubSub
 from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
@@ -149,10 +151,21 @@ class _Heeding(AbstractConnection):
             clock.set_by(int(moment[1]), asked, time.monotonic_ns())
         identity.meet(told)
 
+    def at_hand(self) -> list[Any]:
+        """The answers that were received and not read yet. Raises RedisError for an error among them."""
+        found: list[Any] = []
+        while (answer := self._parser._reader.gets()) is not NOT_ENOUGH_DATA:  # type: ignore[attr-defined]  # noqa: SLF001
+            if isinstance(answer, exceptions.RedisError):
+                raise refusal(answer) or answer
+            found.append(self._heard(answer))
+        return found
+
+    def _heard(self, answer: Any) -> Any:
+        return self._namespace.heard(answer) if self._namespace is not None and self._listening else answer
+
     async def read_response(self, *args: Any, **options: Any) -> Any:
         try:
-            answer = await super().read_response(*args, **options)
-            return self._namespace.heard(answer) if self._namespace is not None and self._listening else answer
+            return self._heard(await super().read_response(*args, **options))
         except exceptions.RedisError as error:
             found = None if self._greeting else refusal(error)
             if found is None:
@@ -297,6 +310,18 @@ def follow(pool: Pool, subscriber: Redis) -> None:
         task.add_done_callback(under_way.discard)
 
     pool.identity.on_change(leave)
+
+
+async def at_hand(pubsub: PubSub) -> list[dict[str, Any]]:
+    """The messages that have come already and that nobody has read. redis-py goes through a dozen calls for each, which cost
+    as much as all that is done with one. Raises RedisError."""
+    connection: object = pubsub.connection  # redis-py says that it is None
+    return [
+        {"type": "message", "channel": one[1], "data": one[2]}
+        if one[0] == b"message"
+        else await pubsub.handle_message(one)  # type: ignore[no-untyped-call]
+        for one in (connection.at_hand() if isinstance(connection, _Heeding) else ())
+    ]
 
 
 def subscriber(settings: Settings) -> Redis:

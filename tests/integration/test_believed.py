@@ -10,6 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import WatchError
 
 from shared.state import pool as redis_pool
+from shared.state.refusals import RedisRefuses
 from shared.tasks import cancelled
 from tests.integration.queues import QUEUE
 from tests.waiting import until
@@ -86,6 +87,26 @@ async def test_the_subscriber_says_that_it_was_cut_instead_of_hiding_it(config, 
         with pytest.raises(RedisConnectionError):
             await everything_in(pubsub)
     await subscriber.aclose(close_connection_pool=True)
+
+
+async def test_what_was_announced_together_is_at_hand_in_its_order(subscriber, operator):
+    async with subscriber.pubsub() as pubsub:
+        await pubsub.subscribe("x")
+        await pubsub.get_message(timeout=5)
+        await operator.eval("for number = 1, 9 do redis.call('PUBLISH', 'x', number) end", 0)
+        first = await pubsub.get_message(timeout=5)
+        assert [one["data"] for one in (first, *await redis_pool.at_hand(pubsub))] == [
+            b"%d" % number for number in range(1, 10)
+        ]
+        assert await redis_pool.at_hand(pubsub) == []
+
+
+async def test_an_error_at_hand_is_raised(subscriber):
+    async with subscriber.pubsub() as pubsub:
+        await pubsub.subscribe("x")
+        pubsub.connection._parser._reader.feed(b"-READONLY a replica\r\n")
+        with pytest.raises(RedisRefuses):
+            await redis_pool.at_hand(pubsub)
 
 
 async def test_a_task_that_loses_its_cancel_is_cancelled_again():
