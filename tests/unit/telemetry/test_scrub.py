@@ -85,6 +85,10 @@ def test_a_phone_as_its_country_writes_it_never_survives(number, before, after):
         "+298 211234",
         "79001234567 and 79007654321",
         "٠٩٠٠١٢٣٤٥٦٧",
+        "79001234567.0:12",
+        "79001234567_1:12",
+        "\\u002b79001234567",
+        "%2B79001234567",
     ],
 )
 def test_other_ways_of_writing_a_phone_do_not_survive(written):
@@ -141,6 +145,17 @@ def test_a_devices_name_never_survives(number, device, server, before, after):
         "{'authorization': 'bearer an-api-key-of-ours'}",
         "password=an-api-key-of-ours",
         "'api_key': 'an-api-key-of-ours'",
+        "Authorization: Basic YW4tYXBpLWtleS1vZi1vdXJzours",
+        "the key wak_an-api-key-of-ours_0123456789abcdef is wrong",
+        "signed by whsec_YW4tYXBpLWtleS1vZi1vdXJz0ours==",
+        "AGE-SECRET-KEY-1QQPQYRSOURS0123456789ours",
+        "PGPASSWORD=an-api-key-of-ours host=h",
+        "user=u password='an api key of ours' host=h",
+        'password="of ours" host=h',
+        "secret_key='an-api-key-of-ours'",
+        "SECRET_KEY=an-api-key-of-ours",
+        "?token=an-api-key-of-ours&x=1",
+        "X-Auth-Token: an-api-key-of-ours",
     ],
 )
 def test_a_key_never_survives(line):
@@ -160,6 +175,9 @@ def test_a_key_never_survives(line):
         "it took 1795353404.406 seconds",
         "job link:company_a:28343214 try 2 of 2",
         "5000 sockets, 120 ms, 98.7 %, 3/10, 2026",
+        "token=28343214, token: 17, its fencing token is new",
+        "WEBHOOK_URL needs WEBHOOK_SECRET, by which your platform knows that we sent it",
+        "a basic question, basic understanding, the bearer came",
         "TEST-0001 FAILED-BADLY error-code x-request-id",
         "0x7f3a12345678 at 0x00007f3a12345678",
         "https://wa.example:8000/link and redis://127.0.0.1:6379/0",
@@ -246,6 +264,10 @@ def test_a_long_hostile_text_takes_no_time():
         "a:" * 20000,
         "https://" * 5000,
         "1." * 20000,
+        "79001234567." * 20000,
+        "1795353404406:" * 20000,
+        "secret='" * 20000,
+        "a://b:" * 20000,
         secrets.token_hex(20000),
     ):
         scrub.text(hostile)
