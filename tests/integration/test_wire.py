@@ -8,7 +8,7 @@ import pytest
 import websockets
 
 from app.http.problems import MEDIA_TYPE
-from tests.integration.web import API_KEY, ORIGIN
+from tests.integration.web import API_KEY, ORIGIN, Web
 
 BEHIND = f"DELETE /api/v1/companies/salon HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {API_KEY}\r\n\r\n".encode()
 """A request that a proxy took for the body of the one before."""
@@ -231,3 +231,40 @@ async def test_a_body_that_says_it_is_packed_is_not_unpacked(web):
             "/api/v1/links", content=b"\x1f\x8b\x08" + b"\x00" * 60, headers={"content-encoding": "gzip"}
         )
     assert (answer.status_code, answer.headers["content-type"]) == (422, MEDIA_TYPE)
+
+
+KEYED = f"Host: a\r\nAuthorization: Bearer {API_KEY}\r\n"
+UPGRADE = f"Host: a\r\nOrigin: {ORIGIN}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+LEFT = {
+    "in a head": f"GET /healthz HTTP/1.1\r\n{KEYED}",
+    "in a body": f'POST /api/v1/links HTTP/1.1\r\n{KEYED}Content-Length: 100\r\n\r\n{{"companyId',
+    "in a chunk": f"POST /api/v1/links HTTP/1.1\r\n{KEYED}Transfer-Encoding: chunked\r\n\r\n40\r\n{{",
+    "before the answer": f"GET /api/v1/companies/a HTTP/1.1\r\n{KEYED}\r\n",
+    "in a long wait": f"GET /api/v1/companies/a?wait=25 HTTP/1.1\r\n{KEYED}\r\n",
+    "in a stream": f"GET /api/v1/events HTTP/1.1\r\n{KEYED}\r\n",
+    "in a long answer": f"GET /api/v1/openapi.json HTTP/1.1\r\n{KEYED}\r\n",
+    "before hello": f"GET /ws/v1 HTTP/1.1\r\n{UPGRADE}Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("waits", [0, 0.2], ids=["at once", "a moment later"])
+async def test_a_client_that_hangs_up_is_no_bug(redis_server, folder, waits):
+    with Web.running(redis_server, folder / "web.log", LOG_LEVEL="info") as web:
+        for said in LEFT.values():
+            _, writer = await asyncio.open_connection("127.0.0.1", web.port)
+            writer.write(said.encode())
+            await writer.drain()
+            await asyncio.sleep(waits)  # for the request to be under way
+            writer.transport.abort()
+        for link in (web.link("a"), web.link("b")):
+            async with web.connect() as socket:
+                await socket.send(json.dumps({"type": "hello", "token": web.access.sign(link)}))
+                await asyncio.sleep(waits)  # for the conversation to be under way
+                await socket.send(json.dumps({"type": "request-qr"}))
+                socket.transport.abort()
+        web.wait_until_its_sockets_are_gone()
+        async with web.http() as http:
+            assert (await http.get("/healthz")).status_code == 200
+    lines = [json.loads(line) for line in web.log.read_text().splitlines() if line.startswith("{")]
+    assert [line for line in lines if line["level"] in {"error", "critical"}] == []
+    assert "Traceback" not in web.log.read_text()
