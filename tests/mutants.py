@@ -23,7 +23,10 @@ MACHINES = {
     "holding": (
         "workers.holding.machine",
         "workers.holding.tenure",
-        ["tests.unit.holding.test_machine_grid", "tests.unit.holding.test_machine"],
+        [
+            f"tests.unit.holding.{name}"
+            for name in ("test_machine_grid", "test_machine", "test_machine_losses", "test_machine_unlinking")
+        ],
     ),
 }
 #: Mutants that nobody can tell from the machine, by the reason.

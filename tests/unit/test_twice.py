@@ -28,7 +28,7 @@ from tests.played import CODE, CONNECTED, START, Player, ended, paired, qr, word
 from tests.unit.api.conftest import CONFIG
 from tests.unit.api.test_openapi import BODIES, COMPANY, Service, receiver_of
 from tests.unit.holding.house import HOUR_AGO, SESSION
-from tests.unit.holding.test_sending import Line
+from tests.unit.holding.line import Line
 from workers.engine import protocol as pipe
 from workers.jobs import Jobs, Places
 

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import RUNNING, STEPS, State
 from tests.played import RETRY_AT, START
-from tests.unit.holding.test_machine import DROPPED, HELD, RELEASED, RESTORED, Stay, lost
+from tests.unit.holding.stay import DROPPED, HELD, RELEASED, RESTORED, Stay, lost
 from workers.engine.protocol import LostReason
 from workers.holding import tenure as t
 from workers.holding.machine import initial, refusing
