@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from html.parser import HTMLParser
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -44,7 +45,24 @@ WISHES = [
     ({"accept_language": "ru", "query": "lang=../../etc"}, "ru"),
     ({"accept_language": "ru", "query": "lang=es", "cookie": "a=b; lang=pt-BR"}, "pt-BR"),
     ({"accept_language": "ru", "cookie": "lang=<script>"}, "ru"),
+    ({"accept_language": "ru", "cookie": "lang=tr;a=b"}, "tr"),
+    ({"accept_language": "ru", "cookie": "slang=tr; x=lang=tr"}, "ru"),
 ]
+
+
+@each("header", ["cookie", "user_agent", "accept_language", "query"])
+def test_no_header_takes_long_to_read(header):
+    for hostile in (
+        'a="' + r"\1" * 8000 + '"',
+        "Android" * 2300,
+        "a;q=1," * 2700,
+        "lang=" * 3200,
+        "; " * 8000,
+        "a=b&" * 4000,
+    ):
+        began = time.process_time()
+        LANGUAGES.reader(asked(**{header: hostile}))
+        assert time.process_time() - began < 0.3, (header, hostile[:9])
 
 
 @each(("told", "locale"), WISHES)
