@@ -231,7 +231,7 @@ class Settings(BaseModel):
         default=None,
         ge=1,
         le=100_000,
-        description="Onboardings that wait for a place at once, for all workers together; ten for each of their places, and"
+        description="Onboardings that wait for a place at once, for all workers together; 30 for each of their places, and"
         " 100 at least, if not set.",
     )
     max_sockets: int = Field(

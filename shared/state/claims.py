@@ -28,9 +28,9 @@ QUEUE_WAIT_MS = 5 * keys.MINUTE
 MOST_STARTS = 10
 """Attempts that one session may ask for within `keys.STARTS_TTL`: each costs a process and a connection to WhatsApp.
 Attempts that begin anew by themselves do not count."""
-WAITING_EACH, LEAST_WAITING = 10, 100
-"""Onboardings that may wait for each place of the living workers, and in any case. A place serves no more than one in half
-a minute, so whoever came after these would wait in vain."""
+WAITING_EACH, LEAST_WAITING = 30, 100
+"""Onboardings that may wait for each place of the living workers, and in any case. From the click to the login nobody takes
+less than ten seconds, so whoever came after these would wait in vain."""
 SPENT, REVOKED = "spent", "revoked"
 """Values of `wa:link:<id>`."""
 
