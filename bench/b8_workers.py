@@ -101,7 +101,7 @@ async def _click(stack: Stack, redis_url: str, count: int) -> None:
     redis = client(redis_pool.pool(settings))
     access = Access(settings, redis)
     cooldowns = Cooldowns(redis, settings.secret_key)
-    onboarding = Onboarding(redis, Claims(redis), cooldowns, region="RU")
+    onboarding = Onboarding(redis, Claims(redis, most_waiting=count), cooldowns, region="RU")
     for number in range(count):
         link = access.new_link(company_id(f"many-{number}"), ttl_seconds=3600, company_name="Aurora")
         await onboarding.request_qr(link)
