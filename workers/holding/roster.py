@@ -41,8 +41,6 @@ class Roster:
         held.let_go()
         self.sending.stop(held.session)
         self._links.spawn(self._release(held), "release")
-        if self._links.offer is not None:
-            self._links.spawn(self._links.offer(held.session, now_ms()), "offer")
 
     def take_out(self, held: HeldSession) -> None:
         """Hold the session no more. The caller closes its connection, and gives its lease back."""
@@ -59,3 +57,5 @@ class Roster:
     async def _release(self, held: HeldSession) -> None:
         await self._holders.release(held.session)
         await self._links.ownership.let_go(held.session, held)
+        if self._links.offer is not None:  # not before: whoever takes it up connects
+            await self._links.offer(held.session, now_ms())
