@@ -19,7 +19,11 @@ from workers import rules
 
 #: The machines: their table's module, the module of their phases and effects, their tests.
 MACHINES = {
-    "linking": ("workers.linking.machine", "workers.linking.course", ["tests.unit.linking.test_machine"]),
+    "linking": (
+        "workers.linking.machine",
+        "workers.linking.course",
+        [f"tests.unit.linking.test_machine{part}" for part in ("", "_waiting", "_agreed", "_orders")],
+    ),
     "holding": (
         "workers.holding.machine",
         "workers.holding.tenure",

@@ -5,7 +5,9 @@ import pytest
 from fakeredis import FakeAsyncRedis
 
 from shared.core import clock
+from shared.core.events import EventType
 from shared.jobs.queue import client
+from shared.state.events import EventShelf, News
 from tests.unit.world import World
 
 # How long an example takes says something of the machine, not of us.
@@ -32,3 +34,15 @@ async def redis():
 @pytest.fixture
 def world(redis):
     return World(redis)
+
+
+@pytest.fixture
+def news():
+    """News of every kind."""
+    return News(tuple(EventType))
+
+
+@pytest.fixture
+def shelf(redis, news):
+    """The shelf of events that wait for their receivers."""
+    return EventShelf(redis, news)

@@ -25,8 +25,8 @@ from shared.state.forgetting import Forgetting
 from shared.state.outbox import Message
 from shared.state.pool import answer
 from tests.played import CODE, CONNECTED, START, Player, ended, paired, qr, word
-from tests.unit.api.conftest import CONFIG
-from tests.unit.api.test_openapi import BODIES, COMPANY, Service, receiver_of
+from tests.unit.api.config import CONFIG
+from tests.unit.api.service import BODIES, COMPANY, Service, receiver_of
 from tests.unit.holding.house import HOUR_AGO, SESSION
 from tests.unit.holding.line import Line
 from workers.engine import protocol as pipe

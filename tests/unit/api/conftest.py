@@ -1,36 +1,12 @@
 """The whole web application in this process, over a pretended Redis."""
 
-from typing import Any
-
 import httpx
 import pytest
-from pydantic import SecretStr
+from fakeredis import FakeServer
 
 from app.main import create_app
-from shared.core.apikeys import Scope, make_api_key
-from shared.settings import Settings
-
-KEY = "an-api-key-of-the-tests"
-NARROW: dict[Scope, str] = {}
-ENTRIES: list[SecretStr] = []
-for scope in Scope:
-    NARROW[scope], entry = make_api_key(f"only-{scope.value}", frozenset({scope}))
-    ENTRIES.append(SecretStr(entry))
-
-
-def settings_with(**more: Any) -> Settings:
-    """Settings with one key for everything, and one for each scope."""
-    return Settings.model_validate(
-        {"secret_key": SecretStr("s" * 32), "api_keys": (SecretStr(KEY), *ENTRIES), "redis_url": "redis://127.0.0.1:9"}
-        | more
-    )
-
-
-CONFIG = settings_with(
-    public_url="https://onboarding.example",
-    return_origins=("https://salon.example",),
-    embed_origins=("https://platform.example",),
-)
+from tests.unit.api.config import CONFIG, KEY
+from tests.unit.api.service import Service
 
 
 @pytest.fixture
@@ -40,3 +16,12 @@ async def web(redis):
     headers = {"authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://web", headers=headers) as http:
         yield http
+
+
+@pytest.fixture
+async def service():
+    """The same with its Redis, which may go away."""
+    made = Service(FakeServer())
+    yield made
+    made.server.connected = True
+    await made.redis.aclose(close_connection_pool=True)

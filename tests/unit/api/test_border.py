@@ -11,7 +11,7 @@ from shared.core.apikeys import Scope
 from shared.core.clock import now_ms
 from shared.core.ids import WorkerId
 from shared.telemetry.metrics import Counter, field
-from tests.unit.api.conftest import NARROW
+from tests.unit.api.config import NARROW
 
 KEY = NARROW[Scope.LINKS]
 WRONG = "a-wrong-key-of-somebody"

@@ -8,7 +8,7 @@ from shared.core import keys
 from shared.core.lifecycle import State
 from shared.core.protocol import DeviceView, QrView
 from shared.state.phones import Phones
-from tests.unit.api.conftest import NARROW
+from tests.unit.api.config import NARROW
 from tests.unit.world import ONE, PHONE, SESSION, change
 
 COMPANY = "/api/v1/companies/salon-1"

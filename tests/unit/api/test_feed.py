@@ -14,7 +14,7 @@ from shared.core.signing import new_secret
 from shared.state.claims import Subject, queued
 from shared.state.events import EventShelf, News, Result, Tried
 from shared.state.receivers import Receivers
-from tests.unit.api.conftest import CONFIG
+from tests.unit.api.config import CONFIG
 from tests.unit.world import ONE, SESSION, change
 
 RECEIVER = "/api/v1/companies/salon-1/webhook"

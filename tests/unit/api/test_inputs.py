@@ -10,7 +10,7 @@ from app.access import Access
 from app.api.models import NewReceiver
 from shared.state.receivers import check_target
 from tests.each import each
-from tests.unit.api.conftest import CONFIG
+from tests.unit.api.config import CONFIG
 from tests.unit.api.test_links import LINKS, made
 
 #: Ways to write an address that begins, ends or looks like https://salon.example, and is none of `RETURN_ORIGINS`.

@@ -8,7 +8,7 @@ from shared.core.clock import now_ms
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
 from shared.state.claims import Claims, Subject
-from tests.unit.api.conftest import CONFIG
+from tests.unit.api.config import CONFIG
 from tests.unit.world import ONE, SESSION, World
 
 LINKS = "/api/v1/links"

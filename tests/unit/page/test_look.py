@@ -13,7 +13,7 @@ from app.api.models import NewLink
 from app.main import create_app
 from app.page.look import Platform
 from shared.core.ids import CompanyId
-from tests.unit.api.conftest import CONFIG, settings_with
+from tests.unit.api.config import CONFIG, settings_with
 
 EMBEDDER = "https://platform.example"
 OTHER = "https://other.example"

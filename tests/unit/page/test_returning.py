@@ -12,7 +12,7 @@ from shared.core.ids import CompanyId
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, FailureView, MessageType, ServerMessage
 from shared.core.signing import return_signature
-from tests.unit.api.conftest import settings_with
+from tests.unit.api.config import settings_with
 
 FIRST, SECOND = "first-secret-of-the-tests", "whsec_" + "c2Vjb25kIHNlY3JldCBvZiB0aGUgdGVzdHMu"
 CONFIG = settings_with(webhook_secret=(FIRST, SECOND))
