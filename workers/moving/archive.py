@@ -143,10 +143,9 @@ def unpack(source: Path, key: BackupKey, folder: Path) -> tuple[BackupList, dict
             decrypt_io(sealed, out, [key.identity])
         with tarfile.open(clear, "r:gz") as tar:
             found = dict(_parts(tar, folder))
-        told = json.loads(found.pop(_LIST).read_bytes())
-        if told.get("version") != VERSION:
-            raise NotImportable("this backup was made by another version of the service")
-        return BackupList(**told), found
+        return _list_in(found.pop(_LIST)), found
+    except NotImportable:  # a ValueError itself
+        raise
     except DecryptError:
         raise NotImportable("BACKUP_KEY does not open this file, or it is damaged") from None
     except (
@@ -157,11 +156,19 @@ def unpack(source: Path, key: BackupKey, folder: Path) -> tuple[BackupList, dict
         ValueError,
         TypeError,
         AttributeError,
+        RecursionError,
         ValidationError,
     ) as error:
         raise NotImportable(f"this is no backup, or it is damaged ({type(error).__name__})") from None
     finally:
         clear.unlink(missing_ok=True)
+
+
+def _list_in(file: Path) -> BackupList:
+    told = json.loads(file.read_bytes())
+    if told.get("version") != VERSION:
+        raise NotImportable("this backup was made by another version of the service")
+    return BackupList(**told)
 
 
 def _parts(tar: tarfile.TarFile, folder: Path) -> Iterator[tuple[str, Path]]:
