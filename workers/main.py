@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from functools import partial
 
 import structlog
+import uvloop
 from redis.exceptions import RedisError
 
 from shared import settings
@@ -305,7 +306,7 @@ def main() -> None:
     logs.configure(config, "worker")
     sentry.configure(config, "worker")
     try:
-        asyncio.run(Worker(config).run())
+        uvloop.run(Worker(config).run())
     except StoreRefused as error:
         sys.stderr.write(f"configuration: DATABASE_URL {error}\nSee docs/device-store.md.\n")
         raise SystemExit(2) from None

@@ -18,6 +18,7 @@ import secrets
 import shutil
 import signal
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -128,7 +129,6 @@ class PgBouncer:
         socket = self._own.folder / f".s.PGSQL.{PORT}"
         socket.unlink(missing_ok=True)
         descriptor = _in_memory(configuration(self._server, self._own.folder, self._connections))
-        user = _user()
         try:
             self._process = await asyncio.create_subprocess_exec(
                 self._binary,
@@ -140,11 +140,7 @@ class PgBouncer:
                 pass_fds=(descriptor,),
                 cwd="/",  # its environment is ours: on Heroku LD_LIBRARY_PATH says where its libraries are
                 start_new_session=True,  # Ctrl-C and a host's signal to all are the worker's business
-                # Root may not run it. Changed before `_in_child`, as the change would undo the wish to die with us.
-                user=user.pw_uid if user else None,
-                group=user.pw_gid if user else None,
-                extra_groups=[] if user else None,
-                preexec_fn=_in_child,
+                preexec_fn=partial(_in_child, _user()),
             )
         finally:
             os.close(descriptor)
@@ -201,8 +197,12 @@ def _user() -> pwd.struct_passwd | None:
     return None
 
 
-def _in_child() -> None:
+def _in_child(user: pwd.struct_passwd | None) -> None:
     """Between fork and exec: calls into the kernel only, as the worker has threads."""
+    if user is not None:  # first, as the change would undo the wish to die with us
+        os.setgroups([])
+        os.setgid(user.pw_gid)
+        os.setuid(user.pw_uid)
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     raise_descriptors()
 
