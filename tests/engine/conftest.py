@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 
 from emulator.client import Emulator
-from tests.engine.steps import Steps
+from tests.engine.steps import Linked, Steps
 from workers.engine.pool import LinkerPool
-from workers.engine.processes import Engines, Options
+from workers.engine.processes import Engines, Holder, Options
 
 OPTIONS = Options(device_name="Salon Vesna")
 FAKE = Path(__file__).parent / "fake"
@@ -56,6 +56,19 @@ async def steps(engines: Engines, emulator: Emulator, tag: str, tmp_path: Path) 
     """What a test does again and again."""
     async with LinkerPool(engines, spares=1) as pool:
         yield Steps(engines, pool, emulator, tag, tmp_path, _numbers)
+
+
+@pytest.fixture
+async def linked(steps: Steps) -> Linked:
+    """A device that was linked just now."""
+    return await steps.link()
+
+
+@pytest.fixture
+async def holder(steps: Steps) -> AsyncIterator[Holder]:
+    """A holder, which holds nothing yet."""
+    async with steps.holder() as holder:
+        yield holder
 
 
 @pytest.fixture

@@ -27,11 +27,6 @@ from workers.engine.protocol import (
 
 
 @pytest.fixture
-async def linked(steps: Steps) -> Linked:
-    return await steps.link()
-
-
-@pytest.fixture
 async def holder(steps: Steps, linked: Linked) -> AsyncIterator[Holder]:
     async with steps.holder() as holder:
         await holder.send(linked.hold("s"))

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,17 +10,6 @@ from emulator.faults import Fault
 from tests.engine.steps import Linked, Steps, until
 from workers.engine.processes import Exited, Holder
 from workers.engine.protocol import Dropped, Held, Lost, LostReason, Remark, Remarked, Restored, Send, Sent, Word
-
-
-@pytest.fixture
-async def linked(steps: Steps) -> Linked:
-    return await steps.link()
-
-
-@pytest.fixture
-async def holder(steps: Steps) -> AsyncIterator[Holder]:
-    async with steps.holder() as holder:
-        yield holder
 
 
 async def told(holder: Holder, kind: type[object], seconds: float = 30) -> list[object]:

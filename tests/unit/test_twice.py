@@ -1,21 +1,15 @@
-"""Everything twice: each job, each message of the pipes and each request of the API with its key is done once, whether it
-comes once or twice. (Each script: tests/unit/state/test_scripts.py.)"""
+"""Everything twice: each job and each message of a holder is done once, whether it comes once or twice. (Scripts:
+`state/test_scripts.py`; linkers: `linking/test_said_twice.py`; orders to a process: `engine/test_told_twice.py`; requests:
+`api/test_asked_twice.py`.)"""
 
 import asyncio
-import importlib
-import sys
-import typing
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
-import orjson
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
 
 import workers.jobs as jobs_module
-from app import openapi
-from app.http.operations import IDEMPOTENCY_KEY
-from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
 from shared.core.protocol import Method
@@ -23,28 +17,15 @@ from shared.jobs.queue import client
 from shared.state.claims import Claims, Subject, queued
 from shared.state.forgetting import Forgetting
 from shared.state.outbox import Message
-from shared.state.pool import answer
-from tests.played import CODE, CONNECTED, START, Player, ended, paired, qr, word
 from tests.unit.api.config import CONFIG
-from tests.unit.api.service import BODIES, COMPANY, Service, receiver_of
 from tests.unit.holding.house import HOUR_AGO, SESSION
 from tests.unit.holding.line import Line
+from tests.unit.twice import left_by, of
 from workers.engine import protocol as pipe
 from workers.jobs import Jobs, Places
 
 TEXT = Message("+79007654321", "hello")
 NEW = SessionId("company_new")
-
-
-async def left_by(redis: Any) -> dict[str, Any]:
-    """What is told and counted, and which texts stand how."""
-    fed = [entry[b"type"] for _, entry in await redis.xrange(keys.FEED)]
-    counted = {name: n for name, n in (await answer(redis.hgetall(keys.STATS))).items() if b"api_writes" not in name}
-    texts = [await answer(redis.hget(one, "state")) for one in sorted(await redis.keys("wa:message:*"))]
-    held = sorted(await redis.keys("wa:lease:*"))
-    bodies = [await answer(redis.hget(one, "body")) for one in sorted(await redis.keys("wa:snapshot:*"))]
-    states = [orjson.loads(body)["state"] for body in bodies]
-    return {"fed": fed, "counted": counted, "texts": texts, "held": held, "states": states}
 
 
 class Shift(Line):
@@ -197,11 +178,6 @@ async def test_a_job_that_runs_twice_is_done_once(shift, name, at_once):
         assert did[0] == did[1]
 
 
-def of(union: Any) -> set[type]:
-    """The messages of a pipe."""
-    return set(typing.get_args(typing.get_args(union)[0]))
-
-
 LOST = {reason.value: pipe.Lost(session=SESSION, reason=reason, detail="said") for reason in pipe.LostReason}
 HEARD: dict[str, pipe.Line] = {
     "ready": pipe.Ready(),
@@ -250,239 +226,3 @@ async def test_what_a_holder_says_twice_is_heard_once(shift, name):
         counted = [one.pop("counted") for one in did]
         assert [sum(map(int, one.values())) for one in counted] == [1, 2]
     assert did[0] == did[1]
-
-
-SHOWN: tuple[Any, ...] = (qr(1),)
-AGREED: tuple[Any, ...] = (qr(1), paired("79001234567"))
-SAID: dict[str, tuple[tuple[Any, ...], Any]] = {
-    "ready": ((), pipe.Ready()),
-    "qr": ((), qr(1)),
-    "code": (SHOWN, CODE),
-    "code-refused": (SHOWN, pipe.CodeRefused(status=429, reason="rate-overlimit")),
-    "word": (SHOWN, word("timeout")),
-    "word that is an end": (SHOWN, word("err-client-outdated")),
-    "paired": (SHOWN, paired("79001234567")),
-    "connected": (AGREED, CONNECTED),
-    "ended": (AGREED, ended("stream ended")),
-}
-
-
-def test_every_message_of_a_linker_is_in_the_table():
-    assert {type(said) for _, said in SAID.values()} == of(pipe.FromLinker)
-
-
-@pytest.mark.parametrize("name", SAID)
-def test_what_a_linker_says_twice_is_counted_and_ended_once(name):
-    before, said = SAID[name]
-    players = []
-    for times in (1, 2):
-        player = Player(phone="+79001234567" if "code" in name else None, now=START).begin().happen(*before)
-        players.append(player.happen(*[said] * times))
-    once, twice = players
-    assert (once.states, once.counted, once.alerts) == (twice.states, twice.counted, twice.alerts)
-    assert once.ending == twice.ending
-
-
-ORDERS: dict[str, pipe.Line] = {
-    "hold": pipe.Hold(session=SESSION, database="/x", jid="7:1@s.whatsapp.net"),
-    "release": pipe.Release(session=SESSION),
-    "log-out": pipe.LogOut(session=SESSION),
-    "send": pipe.Send(session=SESSION, message="m", to="+79007654321", text="hello"),
-    "look": pipe.Look(session=SESSION, question="q", numbers=[]),
-    "probe": pipe.Probe(),
-}
-
-
-def test_every_order_to_a_holder_is_in_the_table():
-    assert {type(one) for one in ORDERS.values()} == of(pipe.ToHolder)
-
-
-class FakeSession:
-    """Of a library that does nothing; how often it was begun."""
-
-    begun = 0
-    stuck = leaving = False
-    up, number = True, ""
-    sent: typing.ClassVar[list[str]] = []
-
-    def __init__(self, hold: pipe.Hold, _library: object, tell: Any) -> None:
-        type(self).begun += 1
-        self.name, self._tell = hold.session, tell
-        self.gone, self._end = asyncio.Event(), asyncio.Event()
-        self.client = self
-        self.tell = tell
-        self.texts = importlib.import_module("workers.engine.child.texts").TextTurns(self)
-
-    async def live(self) -> pipe.Line:
-        await self._tell(pipe.Held(session=self.name))
-        await self._end.wait()
-        return pipe.Released(session=self.name)
-
-    async def report_up(self) -> None:
-        await self._tell(pipe.Held(session=self.name))
-
-    def release(self, *_: object) -> None:
-        self._end.set()
-
-    async def log_out(self) -> None:
-        self._end.set()
-
-    async def send_text(self, _to: str, text: str) -> tuple[str, int]:
-        self.sent.append(text)
-        return "3EB0", 5
-
-
-@pytest.fixture
-def load(monkeypatch):
-    """Loads a child's module over a library that is not there: to load the real one is for processes of its own."""
-    package = "workers.engine.child."
-    known = {name: module for name, module in sys.modules.items() if name.startswith(package)}
-    library = ModuleType(f"{package}client")
-    library.__getattr__ = lambda name: type(name, (Exception,), {})  # type: ignore[method-assign]
-    monkeypatch.setitem(sys.modules, f"{package}client", library)
-
-    def loaded(name: str) -> ModuleType:
-        monkeypatch.delitem(sys.modules, f"{package}{name}", raising=False)
-        return importlib.import_module(f"{package}{name}")
-
-    yield loaded
-    for name in [one for one in sys.modules if one.startswith(package)]:
-        del sys.modules[name]
-    sys.modules.update(known)
-
-
-@pytest.mark.parametrize("name", ORDERS)
-async def test_what_a_holder_is_told_twice_is_done_once(monkeypatch, load, name):
-    holder_module = load("holder")
-    monkeypatch.setattr(FakeSession, "begun", 0)
-    monkeypatch.setattr(FakeSession, "sent", [])
-    monkeypatch.setattr(holder_module, "Session", FakeSession)
-    monkeypatch.setattr(holder_module, "leave", lambda: None)
-
-    async def nobody(*_: object) -> list[pipe.Person]:
-        return []
-
-    monkeypatch.setattr(holder_module, "look", nobody)
-    told: list[pipe.Line] = []
-    orders: asyncio.Queue[pipe.Line | None] = asyncio.Queue()
-    said = asyncio.Event()
-
-    async def tell(line: pipe.Line) -> None:
-        told.append(line)
-        said.set()
-
-    holding = holder_module.Holding(SimpleNamespace(starts=1), SimpleNamespace(send=tell, receive=orders.get))
-    serving = asyncio.create_task(holding.serve())
-    orders.put_nowait(ORDERS["hold"])
-    await said.wait()
-    for _ in range(2):
-        orders.put_nowait(ORDERS[name])
-    orders.put_nowait(ORDERS["release"])
-    orders.put_nowait(None)
-    await serving
-    assert (FakeSession.begun, len(FakeSession.sent)) == (1, name == "send")
-    released = [one for one in told if isinstance(one, pipe.Released)]
-    assert 1 <= len(released) <= 3, "who asks again is told again"
-    assert not holding._sessions
-
-
-TOLD: dict[str, pipe.Line] = {
-    "start": pipe.Start(database="/x"),
-    "request-code": pipe.RequestCode(phone="+79001234567"),
-}
-
-
-def test_every_order_to_a_linker_is_in_the_table():
-    assert {type(one) for one in TOLD.values()} == of(pipe.ToLinker)
-
-
-class FakeLinkedClient:
-    """Of a library that shows one QR, and gives codes when the test says so."""
-
-    made: typing.ClassVar[list["FakeLinkedClient"]] = []
-    said = ""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        self.made.append(self)
-        self.happenings: asyncio.Queue[Any] = asyncio.Queue()
-        self.asked: list[str] = []
-        self.answers = asyncio.Event()
-
-    async def start(self) -> None: ...
-
-    async def pair_phone(self, phone: str) -> str:
-        self.asked.append(phone)
-        await self.answers.wait()
-        return "ABCDEFGH"
-
-
-@pytest.mark.parametrize("name", TOLD)
-async def test_what_a_linker_is_told_twice_makes_one_client_and_asks_for_one_code(monkeypatch, load, name):
-    linker = load("linker")
-    monkeypatch.setattr(linker, "Client", FakeLinkedClient)
-    monkeypatch.setattr(FakeLinkedClient, "made", [])
-    gone = asyncio.Event()
-
-    monkeypatch.setattr(linker, "leave", gone.set)
-    orders: asyncio.Queue[pipe.Line | None] = asyncio.Queue()
-    told: asyncio.Queue[pipe.Line] = asyncio.Queue()
-    run = linker.LinkerRun(None, SimpleNamespace(send=told.put, receive=orders.get), TOLD["start"])
-    running = asyncio.create_task(run.run())
-    (one,) = FakeLinkedClient.made
-    one.happenings.put_nowait(linker.happen.QrShown("qr"))
-    for order in (TOLD[name], TOLD[name], TOLD["request-code"]):
-        orders.put_nowait(order)
-    async with asyncio.timeout(5):
-        await asyncio.sleep(0)
-        while not orders.empty():
-            await asyncio.sleep(0)
-        one.answers.set()
-        assert [type(await told.get()) for _ in range(2)] == [pipe.Qr, pipe.Code]
-        assert one.asked == ["+79001234567"]
-        orders.put_nowait(TOLD["request-code"])  # the code is over, and another is wanted
-        assert isinstance(await told.get(), pipe.Code)
-        orders.put_nowait(None)
-        await gone.wait()
-    running.cancel()
-    assert len(FakeLinkedClient.made) == 1
-    assert told.empty()
-
-
-WITH_KEY = [one for one in openapi.ALL if IDEMPOTENCY_KEY in one.headers]
-IDEMPOTENT = [one for one in openapi.ALL if one.method in {"PUT", "DELETE"} or one.name == "resend"]
-
-
-def test_every_request_that_makes_something_takes_a_key_or_needs_none():
-    writes = [one.name for one in openapi.ALL if one.method not in {"GET", "HEAD"}]
-    assert sorted(writes) == sorted(one.name for one in (*WITH_KEY, *IDEMPOTENT))
-
-
-@pytest.mark.parametrize("operation", [*WITH_KEY, *IDEMPOTENT], ids=lambda one: one.name)
-async def test_a_request_that_comes_again_is_answered_alike_and_done_once(operation):
-    left, answers = [], []
-    for times in (1, 2):
-        service = Service(FakeServer())
-        if operation.name == "send":
-            await service.link()
-        await receiver_of(service, COMPANY)
-        given = {"json": BODIES[operation.name]} if operation.body else {}
-        headers = {"idempotency-key": "k"} if operation in WITH_KEY else {}
-        said = [await service(operation, headers=headers, **given) for _ in range(times)]
-        answers.append([one.status_code for one in said])
-        left.append(await left_by(service.redis))
-        if operation in WITH_KEY and operation.name != "start_attempt":
-            assert said[0].json().get("id") == said[-1].json().get("id")
-        await service.redis.aclose(close_connection_pool=True)
-    assert len(set(answers[0] + answers[1])) == 1
-    assert left[0] == left[1]
-
-
-async def test_a_text_that_is_asked_for_twice_at_once_is_kept_once():
-    service = Service(FakeServer())
-    await service.link()
-    send = next(one for one in WITH_KEY if one.name == "send")
-    asked = [service(send, headers={"idempotency-key": "k"}, json=BODIES["send"]) for _ in range(5)]
-    said = await asyncio.gather(*asked)
-    assert len({one.json()["id"] for one in said}) == 1
-    assert len(await service.redis.lrange(keys.outbox(SessionId(f"company_{COMPANY}")), 0, -1)) == 1
-    await service.redis.aclose(close_connection_pool=True)
