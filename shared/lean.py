@@ -1,4 +1,4 @@
-"""A start without what nobody here uses. To be imported before anything else; `ready` ends it.
+"""A quick start: modules that nobody here uses are not loaded. Import it before anything else; `ready` ends it.
 
 structlog draws tracebacks by rich if it is there, and PyJWT signs by cryptography: 11 MB and 0.1 s in each process.
 Both do without. Little is garbage while modules are loaded, and looking for it takes another 0.05 s.

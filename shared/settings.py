@@ -104,7 +104,7 @@ Made = Annotated[
 ]
 """A secret that somebody has made."""
 SecretKey = Annotated[Made, _matches(rf"(?s:.{{{MIN_SECRET}}})", f"is shorter than {MIN_SECRET} characters")]
-Namespace = Annotated[str, _matches(r"[\w.-]*\Z", "must be one word of letters, digits, `-`, `_` and `.`")]
+NameSpace = Annotated[str, _matches(r"[\w.-]*\Z", "must be one word of letters, digits, `-`, `_` and `.`")]
 Database = Annotated[SecretStr, _fits(split), _matches(r"\s*postgres(ql)?(\+\w+)?:", "must begin with postgres://")]
 Proxy = Annotated[
     SecretStr,
@@ -137,7 +137,7 @@ class Settings(BaseModel):
         default=True,
         description="`false` accepts the self-signed certificate that Heroku-style hosts give their Redis.",
     )
-    namespace: Namespace = Field(
+    namespace: NameSpace = Field(
         default="",
         max_length=32,
         description="Begins every name in Redis, as `x:`, so that two stacks share one database. Empty: none; but `db1:` in"

@@ -5,8 +5,8 @@ by their roles, and everything else as one JSON object of named arguments. The a
 
 Each call has a mark of its own. redis-py repeats a command whose answer was lost; under one mark a script is done once.
 
-Redis runs a file from its first line at every call. So it gets a file for each script, with what that script needs of
-`wa.lua`, of the facts and of the names.
+Redis runs a file from its first line at every call. So each script is sent as a file of its own, with the parts of `wa.lua`,
+the facts and the names that it needs.
 """
 
 import functools
@@ -41,8 +41,7 @@ LEASE_MS = 7_000
 SETTLING_MS = 5_000
 """After Redis was away or went back, only owners act for so long: two heartbeats, and what follows from them."""
 SWEEP_GRACE_MS = 20_000
-"""A running onboarding that is past its deadline by so much may be closed by anybody. Its own worker is always
-first."""
+"""Anybody may close an onboarding that is past its deadline by so much. Its own worker always comes first."""
 
 _KIND = re.compile(r"^.*?(?=wa:|arq:)")
 _SOURCE = Path(__file__).parent / "state" / "wa.lua"
@@ -206,11 +205,8 @@ class Wa:
         looks: bool = False,
         **arguments: Any,
     ) -> Any:
-        """Run `script`; its answer. `names`: further keys by their roles. `looks`: it changes nothing, or saying it
-        twice is as good as saying it once. Arguments that are None are left out.
-
-        Raises `IllegalStep`, and redis' own errors.
-        """
+        """Run `script`; its answer. `names`: further keys by their roles. `looks`: the script may be done twice, since it
+        changes nothing. Arguments that are None are left out. Raises `IllegalStep`, and redis' own errors."""
         part = cut(script)
         by_role = dict(part.service)
         if session is not None:

@@ -43,15 +43,13 @@ class Capacity:
 
 
 def memory_mb(root: Path = Path("/")) -> int:
-    """Memory for this process, in MB: the least limit of its control groups (a container's, a systemd unit's), else
-    the machine's memory."""
+    """Memory for this process (MB): the machine's, or the least limit of its control groups, as a container's."""
     limits = [path.read_text().strip() for path in _limits(root) if path.exists()]
     return min([_total_mb(root), *(int(text) // MB for text in limits if text.isdigit())])
 
 
 def _limits(root: Path) -> Iterator[Path]:
-    """Files in which a limit may be written: for our group and for each above it, in either version of control
-    groups."""
+    """Files in which a limit may stand: of our group and each above it, in either version of control groups."""
     groups, ours = root / "sys/fs/cgroup", root / "proc/self/cgroup"
     for line in ours.read_text().splitlines() if ours.exists() else ():
         _, controllers, name = line.split(":", 2)

@@ -1,8 +1,8 @@
 """Delivers the events of the shelf to their receivers: the service's own, or the company's.
 
-One loop a worker. The shelf alone says what is due; a call on its channel, a message that comes in, or the time of the
-next event wakes the loop. Each turn is one step at the shelf: it writes what has come in and how tries ended, and takes
-what is due. A try that fails is made again, later and later, for a day. Nothing here is waited for by linking.
+Each worker has one loop. The shelf alone says what is due; the loop is woken by a call on its channel, by an incoming
+message, or by the time of the next event. Each turn is one step at the shelf: it writes incoming messages and the ends of
+tries, and takes what is due. A try that fails is made again, later and later, for a day. Linking never waits for this.
 """
 
 import asyncio
@@ -38,9 +38,9 @@ AT_ONCE_EACH = 8
 LOOK_SECONDS = 10.0
 """Between two looks at the shelf when nobody calls."""
 AGAIN_SECONDS = 1.0
-"""Until the shelf is looked at again that could not be reached."""
+"""Until the next look at a shelf that could not be reached."""
 SETTLE_SECONDS = 0.2
-"""Until it is written that an event was taken, at the latest. The next step at the shelf writes it."""
+"""Until the end of a try is written, at the latest. The next step at the shelf writes it anyway."""
 LAST_SECONDS = 2.0
 """For the last step of a worker that stops."""
 COME_AT_ONCE = 50
@@ -77,7 +77,7 @@ class Webhooks:
         self._call.set()
 
     def heard(self, session: SessionId, message: IncomingMessage) -> None:
-        """Tell of a message that has come in, in its order. What finds no room, as Redis is away, is counted and told."""
+        """Tell of an incoming message, in its order. Those without room, while Redis is away, are counted and told."""
         if len(self._come) >= MOST_COME:
             self._lost[session] += 1
             return

@@ -39,9 +39,9 @@ log = structlog.get_logger()
 RESUMES_AT_ONCE = 4
 RESUME_JITTER_SECONDS = 0.1
 ELSEWHERE_SECONDS = 0.5
-"""Until an onboarding that met a worker without room is offered again: another has some."""
+"""The pause until an onboarding that met a worker without room is offered again: another worker has room."""
 FULL_SECONDS = 2.0
-"""Until a session that could not be logged out yet is offered again."""
+"""The pause until a session that could not be logged out yet is offered again."""
 
 
 class Places:
@@ -99,7 +99,7 @@ class Jobs:
         self.resuming = [_reported(self.resume)]
 
     async def link(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
-        """Serve an attempt, if it is still the claimed one and nobody else does."""
+        """Serve an attempt, if it is still the claimed one and nobody else serves it."""
         sid = _session(session)
         self.places.take()  # and with it a place to hold what is linked
         try:
@@ -130,11 +130,11 @@ class Jobs:
             self.ownership.forget(lease.session, run)
 
     async def code(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
-        """A code is wanted on the running attempt."""
+        """Order a pairing code from the running attempt."""
         await self._order(_session(session), attempt, Order.CODE, "code")
 
     async def cancel(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
-        """The owner takes the running attempt back."""
+        """Cancel the running attempt, as its owner wishes."""
         await self._order(_session(session), attempt, Order.CANCEL, "cancel")
 
     async def _order(self, session: SessionId, attempt: int, order: Order, job: str) -> None:
@@ -162,7 +162,7 @@ class Jobs:
             await enqueue(self.redis, keys.QUEUE_SESSIONS, "unlink", session, after=FULL_SECONDS)
 
     async def unpark(self, _ctx: dict[str, Any], session: str) -> None:
-        """Have a parked device held again: an operator says so."""
+        """Have a parked device held again, as an operator wishes."""
         await self.sessions.unpark(_session(session))
 
     async def forget(self, _ctx: dict[str, Any], session: str) -> None:
@@ -198,7 +198,7 @@ class Jobs:
             await Phones(self.redis).write(sid, device.linked_at, device.phone)
 
     async def look(self, _ctx: dict[str, Any], session: str, ticket: str) -> None:
-        """Somebody waits at the ticket for what WhatsApp says of a number."""
+        """Leave at the ticket, where somebody waits for it, what WhatsApp says of a number."""
         sid = _session(session)
         if isinstance(self.ownership.owner(sid), HeldSession):
             self.spawn(self.sessions.answer(sid, ticket), "look")
@@ -232,7 +232,7 @@ class Jobs:
 
 
 async def room_elsewhere(redis: ArqRedis, me: WorkerId) -> bool:
-    """True if another living worker can hold one session more: by its leases, attempts included, and its last report."""
+    """True if another living worker can hold one session more. Its leases and its last report say so."""
     for name in await redis.zrange(keys.WORKERS, 0, -1):
         worker = WorkerId(name.decode(errors="replace"))
         if worker == me or not await redis.exists(keys.alive(worker)):
@@ -250,8 +250,10 @@ def _session(text: str) -> SessionId:
 
 
 def _reported(job: Job) -> Job:
-    """Arq's own Sentry integration does not see workers that are built directly, so jobs report for themselves: to
-    Sentry, to the stream of failed jobs, and to the counters."""
+    """Have a job report its failure to Sentry, to the stream of failed jobs, and to the counters.
+
+    Sentry's own integration does not see an arq worker that is built directly.
+    """
 
     @wraps(job)
     async def wrapped(ctx: dict[str, Any], session: str = "", *ids: str | int) -> None:

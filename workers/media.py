@@ -27,8 +27,6 @@ REST_SECONDS = 5.0
 MISSED_SECONDS = 900.0
 """A session that could not fetch a file is counted for so long."""
 
-Reach = Callable[[], Awaitable[None]]
-
 
 class MediaAway(Exception):
     """The media host cannot be reached; the text says why, without secrets."""
@@ -37,7 +35,7 @@ class MediaAway(Exception):
 class MediaHost:
     """State of the media host, as one worker knows it."""
 
-    def __init__(self, reach: Reach) -> None:
+    def __init__(self, reach: Callable[[], Awaitable[None]]) -> None:
         """`reach` raises `MediaAway`."""
         self._reach = reach
         self._missed: dict[SessionId, float] = {}

@@ -176,8 +176,7 @@ class Ownership:
                 await self._beaten.wait()
 
     def is_retaken(self, lease: Lease) -> bool:
-        """True if a lease that Redis refuses was replaced by ourselves, or is about to be: its owner was not told
-        yet."""
+        """True if this worker has replaced a lease that Redis refuses, or is about to, and its owner was not told yet."""
         owned = self._owned.get(lease.session)
         return owned is not None and (lease in self._retaking or owned.replaces == lease)
 
@@ -212,13 +211,13 @@ class Ownership:
             raise
 
     async def let_go(self, session: SessionId, owner: Owner) -> None:
-        """`owner` acts no more, however it ended: nothing is kept in its name. Nothing happens when another acts now."""
+        """Release the lease of an owner that acts no more. Nothing happens if another acts now."""
         owned = self._owned.get(session)
         if owned is not None and owned.owner is owner:
             await self.release(owned.lease)
 
     def forget(self, session: SessionId, owner: Owner) -> None:
-        """Give a lease back at the next heartbeat: should `owner` have left something undone, a sweep sees to it."""
+        """Give a lease back at the next heartbeat. If `owner` has left something undone, a sweep sees to it."""
         owned = self._owned.get(session)
         if owned is not None and owned.owner is owner:
             del self._owned[session]
@@ -268,8 +267,8 @@ class Ownership:
             await happens(self._woken, min(HEARTBEAT_MS / 1000, left) if left > 0 else HEARTBEAT_MS / 1000)
 
     async def _stand_alone(self) -> None:
-        """Redis is away for so long that others may have taken over: what cannot outlast that ends, and the rest asks
-        the device store."""
+        """Redis is away for so long that others may have taken over: end what cannot outlast that, and ask the device
+        store about the rest."""
         ending = [session for session, owned in self._owned.items() if not owned.owner.outlasts_redis]
         self._left |= {session: self._owned[session].lease for session in ending}
         self._drop(ending, "redis is away")
@@ -300,8 +299,7 @@ class Ownership:
             self._named = now
 
     def _knows_us(self, beat: Beat) -> bool:
-        """True if Redis knows the heartbeat before this one. Otherwise it has lapsed us, lost its memory, or gone
-        back."""
+        """True if Redis knows the heartbeat before this one. If not, it has lapsed us, lost its memory, or gone back."""
         return beat.before is not None and beat.before in {self._number - 1, self._number}
 
     def _has_changed(self, beat: Beat) -> bool:

@@ -28,7 +28,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class WordMeaning:
     """A verdict, and the failure when it fails."""
 
     verdict: Verdict
@@ -38,15 +38,15 @@ class Reason:
 #: Login-status words (facts: docs/adr/0003). `success` is followed by a message of its own; `error` is a pairing that
 #: the client refused, as after a wrong code, when every QR of this connection is dead. `err-unexpected-state` stands
 #: for 400, 401, 402 and 403 of a client that is not linked: the library does not tell them apart.
-_WORDS: dict[str, Reason] = {
-    "success": Reason(Verdict.GO_ON),
-    "timeout": Reason(Verdict.USED_UP, FailureCode.CONNECTION_FAILED),
-    "error": Reason(Verdict.AGAIN, FailureCode.PAIRING_REFUSED),
-    "err-client-outdated": Reason(Verdict.OUTDATED, FailureCode.CLIENT_OUTDATED),
-    "err-unexpected-state": Reason(Verdict.FAIL, FailureCode.PAIRING_REFUSED),
-    "err-scanned-without-multidevice": Reason(Verdict.FAIL, FailureCode.MULTIDEVICE_OFF),
-    "passkey-request": Reason(Verdict.FAIL, FailureCode.PASSKEY_REQUIRED),
-    "passkey-confirmation": Reason(Verdict.FAIL, FailureCode.PASSKEY_REQUIRED),
+_WORDS: dict[str, WordMeaning] = {
+    "success": WordMeaning(Verdict.GO_ON),
+    "timeout": WordMeaning(Verdict.USED_UP, FailureCode.CONNECTION_FAILED),
+    "error": WordMeaning(Verdict.AGAIN, FailureCode.PAIRING_REFUSED),
+    "err-client-outdated": WordMeaning(Verdict.OUTDATED, FailureCode.CLIENT_OUTDATED),
+    "err-unexpected-state": WordMeaning(Verdict.FAIL, FailureCode.PAIRING_REFUSED),
+    "err-scanned-without-multidevice": WordMeaning(Verdict.FAIL, FailureCode.MULTIDEVICE_OFF),
+    "passkey-request": WordMeaning(Verdict.FAIL, FailureCode.PASSKEY_REQUIRED),
+    "passkey-confirmation": WordMeaning(Verdict.FAIL, FailureCode.PASSKEY_REQUIRED),
 }
 
 
@@ -101,9 +101,9 @@ _ANSWERED = re.compile(r"server returned error (\d+)", re.IGNORECASE)
 _TOO_MANY = frozenset({420, 429})
 
 
-def of_word(word: str) -> Reason:
+def of_word(word: str) -> WordMeaning:
     """Meaning of a login-status word."""
-    return _WORDS.get(word, Reason(Verdict.FAIL))
+    return _WORDS.get(word, WordMeaning(Verdict.FAIL))
 
 
 def of_code_refusal(status: int | None) -> CodeRefusal:
@@ -127,8 +127,7 @@ def of_loss(reason: LostReason, *, fresh: bool = False) -> FailureCode:
 
 
 def of_unsent(reason: str) -> Fate | None:
-    """The end of a text that a holder could not send, by the holder's word or the library's. None: it has not left, and
-    may be sent again."""
+    """The end of a text that a holder could not send, by the holder's or the library's word. None: send it again."""
     if _NOT_YET.search(reason):
         return None
     why, status = NotSent.UNKNOWN, None

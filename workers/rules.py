@@ -1,7 +1,7 @@
 """The shape of our machines: a table of rows, each an event, where it may happen, and what is done then.
 
-Pure: no Redis, no pipe, no clock. `advance` finds the first row that fits and makes its acts; what fits no row came late,
-or twice, and changes nothing. A test breaks each row and each act in turn, and wants to see it noticed.
+Pure: no Redis, no pipe, no clock. `advance` finds the first row that fits and makes its acts. An event that fits no row came
+late, or twice, and changes nothing. `tests/mutants.py` breaks each row and each act in turn, and other tests must notice.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,19 +31,18 @@ class Turn(Generic[C]):
         self.effects += effects
 
 
-Act = Callable[[Turn[C]], None]
+TurnAct = Callable[[Turn[C]], None]
 When = Callable[[Turn[C]], bool]
 
 
 @dataclass(frozen=True)
 class Rule(Generic[C]):
-    """A row of a table: the acts when `on` happens in one of the phases `at` and `when` holds; `to` is the phase
-    after it."""
+    """A row of a table: if `on` happens in a phase of `at`, and `when` holds, the acts `do` and the next phase `to`."""
 
     on: type | UnionType | Enum
     at: frozenset[Enum]
     to: Enum | None
-    do: tuple[Act[C], ...]
+    do: tuple[TurnAct[C], ...]
     when: When[C] | None = None
 
     def fits(self, turn: Turn[C]) -> bool:
@@ -63,7 +62,7 @@ def advance(rules: Iterable[Rule[C]], turn: Turn[C]) -> Rule[C] | None:
     return rule
 
 
-def do(effect: object) -> Act[Any]:
+def do(effect: object) -> TurnAct[Any]:
     """The act that has one effect done, always the same."""
 
     def act(turn: Turn[Any]) -> None:

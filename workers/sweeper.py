@@ -1,8 +1,8 @@
-"""Puts right what the dead have left: their sessions and jobs, devices that nobody holds, onboardings that nobody has
-ended.
+"""Puts right what the dead have left: their sessions and jobs, devices that nobody holds, onboardings without an end.
 
-Runs as a job, one at a time for the whole fleet: when a worker starts, when a heartbeat sees a dead worker, and every
-minute. Every step is idempotent. A session is only crossed off once it is seen to.
+A sweep is a job, one at a time for the whole fleet: when a worker starts, when a heartbeat sees a dead worker, and every
+minute. Each step is idempotent, and a session is freed only when it has been seen to. The finders (`Leases.dead`,
+`Leases.unowned`, `Rescue.overdue`, `Outbox.overdue`) only read: `onboarding doctor` looks by them as well.
 """
 
 import asyncio
@@ -58,9 +58,8 @@ class Sweeper:
         self._at_it = self._again = False
 
     async def sweep(self) -> None:
-        """Once over everything, unless a sweep is under way, here or in another worker: then that one begins again. If
-        the device store is away, everything is done that can be done without it; then this raises what the store has
-        raised."""
+        """Sweep once. If a sweep is under way, here or in another worker, have that one begin again instead. If the device
+        store is away, do what can be done without it, then raise `StoreAway`."""
         self._again = True
         if self._at_it:
             return
@@ -123,7 +122,7 @@ class Sweeper:
         return await self.rescue.restart(session, queued(method, "attempt.restarted", *counters)) is not None
 
     async def _end_texts(self) -> None:
-        """Texts of sessions that nobody holds, or whose job was lost: too old ones are told, the others looked at again."""
+        """Tell of old texts of sessions that nobody holds. Have the workers of other sessions look at their texts."""
         for session in await self.outbox.overdue():
             await self.outbox.put_off(session)
             owner = await self.leases.owner(session)
@@ -179,8 +178,7 @@ class Sweeper:
         await self.leases.release(lease)
 
     async def _settle(self, lease: Lease, body: Body) -> None:
-        """Say what the dead worker can say no more. A device that is safe is taken up afterwards, like every
-        registered one."""
+        """Write the end that the dead worker could not write. A registered device is taken up afterwards, like others."""
         if body.state is not State.LINKING and body.state not in DEVICE:
             return
         device = await self.store.device(lease.session)
@@ -228,8 +226,7 @@ class Sweeper:
             sentry.ending("sweep", code, session=lease.session, method=body.method)
 
     async def bury(self, worker: WorkerId) -> None:
-        """Nobody reads this worker's queue any more: any other may do what is in there. The worker is forgotten, unless
-        something is left that it held."""
+        """Hand the jobs in a gone worker's queue to all others, and forget the worker, unless sessions of it are left."""
         names = {
             "from": keys.queue_worker(worker),
             "queue": keys.QUEUE_SESSIONS,

@@ -1,7 +1,7 @@
-"""Counters of each step of an attempt: the notation is that of shared/telemetry/metrics.py.
+"""Counters of each step of an attempt, in the notation of shared/telemetry/metrics.py.
 
-`known` is the region that was known when the onboarding began (of the phone that was typed, or that the link expects;
-`ZZ` for none), so that the stages of a funnel are comparable; `region` is the linked phone's.
+`known`: the region of the phone that was typed or that the link expects; `ZZ` for none. A funnel has it in all stages, so
+that they are comparable. `region` is the linked phone's.
 """
 
 from shared.core.failures import FailureCode

@@ -29,8 +29,7 @@ STATE = Query("state", "Only companies in this state.", {"type": "string", "enum
 CURSOR = Query("cursor", "The `next` of the page before.", {"type": "string", "pattern": COMPANY_PATTERN})
 LIMIT = Query("limit", "So many at most; else 50.", {"type": "integer", "minimum": 1, "maximum": MOST_LISTED})
 
-Version = tuple[int, int]
-Newer = Callable[[SessionId, Version, float], Awaitable[None]]
+Newer = Callable[[SessionId, tuple[int, int], float], Awaitable[None]]
 """Waits until a session has a newer version than this one, for so many seconds at most."""
 
 

@@ -31,7 +31,7 @@ from shared.state.switches import Switches
 OVERDUE_MS = 30_000
 """If nobody takes a due job for so long, no worker reads its queue, or all are busy."""
 REPAIR_SECONDS, LOOK_SECONDS = 10.0, 0.25
-"""How long it is watched whether repairs have worked, and between two looks."""
+"""The longest wait for repairs to show, and the pause between two looks."""
 REPORTED_MS = 60_000
 
 Unowned = Mapping[SessionId, WorkerId | None]
@@ -52,7 +52,7 @@ class Finding:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What stays the same while it is ill."""
+        """The check and the subject, which stay the same while it is ill."""
         return self.check, self.what
 
 

@@ -14,6 +14,7 @@ from shared.core.lifecycle import RUNNING, State
 from shared.core.reference import reference_of
 from shared.state.lease import Leases
 from shared.state.snapshots import Snapshots, dump_body
+from shared.wa import batches
 
 _PREFIX = keys.snapshot(SessionId("")).encode()
 _BATCH = 500
@@ -79,12 +80,8 @@ class SessionRecord:
 async def read(redis: ArqRedis, sessions: list[SessionId]) -> list[SessionRecord]:
     """Records of these sessions, as far as Redis knows them."""
     found: list[SessionRecord] = []
-    for at in range(0, len(sessions), _BATCH):
-        some = sessions[at : at + _BATCH]
-        async with redis.pipeline(transaction=False) as pipe:
-            for session in some:
-                pipe.get(keys.lease(session))
-            owners = await pipe.execute()
+    for some in batches(sessions, _BATCH):
+        owners = await redis.mget([keys.lease(session) for session in some])
         living = await Leases(redis).owners(some)
         for stored, owner, alive in zip(await Snapshots(redis).read_all(some), owners, living, strict=True):
             if stored.attempt == 0:

@@ -20,7 +20,7 @@ from shared.state.pool import answer
 
 FOLLOW_SECONDS = 0.5
 
-Event = dict[str, Any]
+TimelineEvent = dict[str, Any]
 
 _STYLE = {"failed": "red", "refused": "yellow", "linked": "green", "shown": "cyan", "died": "red", "dropped": "yellow"}
 
@@ -28,7 +28,7 @@ _STYLE = {"failed": "red", "refused": "yellow", "linked": "green", "shown": "cya
 async def timeline(op: Operator, *, company: str, last: int, follow: bool) -> Output:
     """The events of a session, or of the operators, oldest first."""
     of_operators = company == "operators"
-    read: Callable[[int], Awaitable[list[Event]]]
+    read: Callable[[int], Awaitable[list[TimelineEvent]]]
     if of_operators:
         read = partial(_of_operators, op)
     else:
@@ -39,7 +39,7 @@ async def timeline(op: Operator, *, company: str, last: int, follow: bool) -> Ou
         raise Cannot(f"Nothing is known of {company}: its timeline is empty, or older than 30 days.")
     if not follow:
         return Output(entries, _table(company, entries, of_operators=of_operators))
-    before: list[Event] = []
+    before: list[TimelineEvent] = []
     while True:  # until Ctrl-C
         for one in entries:
             _line(op.console, one)
@@ -62,13 +62,13 @@ async def _meant(op: Operator, text: str) -> tuple[SessionId, str]:
     return session_named(text), text
 
 
-def _newer(present: list[Event], last: Event | None) -> list[Event]:
+def _newer(present: list[TimelineEvent], last: TimelineEvent | None) -> list[TimelineEvent]:
     """Events after `last`."""
     places = [place for place, one in enumerate(present) if one == last]
     return present[places[-1] + 1 :] if places else present
 
 
-async def _of_operators(op: Operator, last: int) -> list[Event]:
+async def _of_operators(op: Operator, last: int) -> list[TimelineEvent]:
     return [
         dict.fromkeys(("event", "what", "detail", "by", "why"), "")
         | {odd.text(name): odd.text(value) for name, value in fields.items()}
@@ -77,12 +77,12 @@ async def _of_operators(op: Operator, last: int) -> list[Event]:
     ]
 
 
-async def _of_session(op: Operator, session: SessionId, last: int) -> list[Event]:
+async def _of_session(op: Operator, session: SessionId, last: int) -> list[TimelineEvent]:
     lines = await answer(op.redis.lrange(keys.timeline(session), -last, -1))
     return [event for event in map(_event, lines) if event is not None]
 
 
-def _event(line_of_json: bytes) -> Event | None:
+def _event(line_of_json: bytes) -> TimelineEvent | None:
     """An event from a line of a session's timeline; None if the line is none of ours."""
     try:
         value = orjson.loads(line_of_json)
@@ -95,7 +95,7 @@ def _event(line_of_json: bytes) -> Event | None:
     return {"at": at, "attempt": str(attempt)} | {name: str(value.get(name, "")) for name in ("event", "detail")}
 
 
-def _table(company: str, events: list[Event], *, of_operators: bool) -> Any:
+def _table(company: str, events: list[TimelineEvent], *, of_operators: bool) -> Any:
     rows, before = [], None
     for event in events:
         step = "" if before is None else f"+{words.span(event['at'] - before)}"
@@ -114,7 +114,7 @@ def _table(company: str, events: list[Event], *, of_operators: bool) -> Any:
     return table(f"Timeline of {company}", ("when (UTC)", *heads), rows)
 
 
-def _line(out: Console, event: Event) -> None:
+def _line(out: Console, event: TimelineEvent) -> None:
     said = words.EVENTS.get(event["event"], event["event"])
     details = [event.get("what", ""), words.advised(event.get("detail", "")), event.get("by", ""), event.get("why", "")]
     line(f"{words.clock(event['at'])}  {said}  {' '.join(one for one in details if one)}")(out)

@@ -41,8 +41,7 @@ def digest_of(key: str) -> bytes:
 
 
 def read_api_keys(entries: Iterable[str]) -> tuple[ApiKey, ...]:
-    """The keys behind the entries of `API_KEYS`; a plain one is named by its place. Raises ValueError, and never with
-    an entry in its sentence."""
+    """The keys of `API_KEYS`; a plain entry is named by its place. Raises ValueError, whose text quotes no entry."""
     made = tuple(_read(entry, number) for number, entry in enumerate(entries, 1))
     if not made:
         raise ValueError("must hold at least one key")

@@ -1,7 +1,7 @@
-"""The time. Moments are Redis', since hosts' clocks differ; what passes is counted by the host's monotonic clock.
+"""The time. Moments are told by Redis' clock, since hosts' clocks differ. Durations are told by the host's monotonic clock.
 
 A process learns Redis' time with its first connection (shared/state/pool.py), and with each look at the switches
-(shared/state/switches.py). Before that, and in processes without Redis, the host's clock is all there is.
+(shared/state/switches.py). Before that, and without Redis, it goes by the host's clock.
 """
 
 import time
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 SKEWED_MS = 2_000
 """A host's clock that differs from Redis' by more is told to the operators."""
 _LEAST_MS = 50
-"""Smaller differences are ignored: the way of the answer may cause them."""
+"""Smaller differences are ignored, because the answer's way through the network may cause them."""
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ def now_ms() -> int:
 
 
 def set_by(told_us: int, asked_ns: int, answered_ns: int) -> None:
-    """Redis has told its time (µs since the epoch), between these two moments of the monotonic clock."""
+    """Take Redis' time (µs since the epoch), which was told between these two moments (ns) of the monotonic clock."""
     ahead = told_us * 1000 - (asked_ns + answered_ns) // 2
     doubt = _LEAST_MS * 1_000_000 + (answered_ns - asked_ns) // 2
     if _clock.ahead is None or abs(ahead - _clock.ahead) > doubt:
@@ -45,7 +45,7 @@ def skew_ms() -> int:
 
 
 def of_host(moment: int) -> int:
-    """A moment that another process of this host has read from the host's clock."""
+    """A moment by Redis' clock, of one that another process has read from this host's clock (ms)."""
     return moment - skew_ms()
 
 

@@ -1,7 +1,7 @@
-"""The one colour that a platform may make its own, and what follows from it: its shades on light and on dark ground.
+"""The one colour that a platform may choose, and its shades on light and on dark ground.
 
-Contrast is that of WCAG 2: 4.5 to 1 for words (AA). The colour itself is chosen for light ground; for dark ground it is
-mixed with white until words in it can be read there.
+Contrast is that of WCAG 2: 4.5 to 1 for words (AA). The platform chooses the colour for light ground. For dark ground it
+is mixed with white until words in it can be read there.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""Every way in which linking can fail, as data: whose fault, what may be done, who hears of it.
+"""Failures of linking, as data: whose fault each is, what may be done, who hears of it.
 
-The codes are a closed set that the page, the metrics, the docs and Sentry share. The words for people live in
-`frontend/locales/`; a test proves that each code has a sentence in every language.
+The codes are a closed set that the page, the metrics, the docs and Sentry share. Their words for people are in
+`frontend/locales/`, in every language.
 """
 
 from dataclasses import dataclass
@@ -29,8 +29,7 @@ class Act(StrEnum):
 
 
 class Again(StrEnum):
-    """When the same may be tried again: at once, at `retryAt` (shortly, when that is not known), when something has
-    been changed, or not at all."""
+    """The time of the next try: at once, at `retryAt` (soon, if unknown), after something has changed, or never."""
 
     NOW = "now"
     LATER = "later"

@@ -34,8 +34,7 @@ def _is_in(address: Address, networks: Iterable[Network]) -> bool:
 
 
 def may_reach(text: str, allowed: Iterable[Network]) -> bool:
-    """True for an IP address that is public, or in one of the `allowed` networks. False for a text that is no
-    address."""
+    """True for the text of an IP address that is public, or in one of the `allowed` networks."""
     try:
         address = _within(ipaddress.ip_address(text.partition("%")[0]))
     except ValueError:

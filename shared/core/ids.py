@@ -1,4 +1,4 @@
-"""The names that travel between processes, checked where they enter."""
+"""Names that travel between processes, checked where they enter."""
 
 import re
 from collections.abc import Iterable
@@ -38,7 +38,7 @@ def company_of(session: SessionId) -> CompanyId:
 
 
 def sort_sessions(names: Iterable[bytes]) -> tuple[list[SessionId], list[bytes]]:
-    """Of names that Redis holds those that are sessions, and the strange ones."""
+    """Names that Redis holds, sorted: those of sessions, and the strange ones that another program has put there."""
     ours: list[SessionId] = []
     strange: list[bytes] = []
     for name in names:

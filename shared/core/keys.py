@@ -22,8 +22,8 @@ TIMELINE_TTL = 30 * DAY
 TIMELINE_LENGTH = 200
 SUBJECT_TTL = 10 * MINUTE
 CLAIM_TTL = 1 * HOUR
-"""Much longer than a wait in the queue and an attempt after it, since the sweep finds by their claims what is past its
-deadline, even after an hour without any worker. The ending frees the claim."""
+"""Much longer than an attempt with its wait in the queue: the sweep finds late ones by their claims, even after an hour
+without any worker. The ending frees the claim."""
 LEASE_KEY_TTL = 7 * DAY
 """Lifetime of an owner's *name*, which outlives the ownership: that ends with its worker's heartbeat, `wa:alive`."""
 STARTS_TTL = 10 * MINUTE

@@ -1,7 +1,7 @@
-"""Phone numbers at the border: what people type becomes E.164 or a clear refusal; what is shown is masked.
+"""Phone numbers at the border: a typed text becomes E.164 or a clear refusal; a shown number is masked.
 
-The number doctor: a number is read as its country's people write it, old ways included, and two numbers that are one
-WhatsApp account are known to be one (shared/core/renumbered.py).
+A number is read as people of its country write it, old ways included. Two numbers of one WhatsApp account count as one
+(shared/core/renumbered.py).
 """
 
 import re
@@ -48,8 +48,7 @@ def parse(text: str, region: str) -> str:
 
 
 def recipient(text: str, region: str) -> str:
-    """As `parse`, but an old number in full (`+52 1 55 …`) stays as it is written: it may be the account's name at
-    WhatsApp, which its writer has from there."""
+    """As `parse`, but an old number in full (`+52 1 55 …`) stays as written: it may be the account's name at WhatsApp."""
     today = parse(text, region)
     digits = re.sub(r"\D", "", _DIALLED_ABROAD.sub("+", unicodedata.normalize("NFKC", text)))
     return f"+{digits}" if digits and renumbered.today(digits) == today.removeprefix("+") else today
@@ -131,8 +130,7 @@ def of_jid(jid: str) -> str:
 
 
 def canonical(e164: str) -> str:
-    """One name for all E.164 numbers that are one account: the shortest of its variants. `+5215512345678` →
-    `+525512345678`."""
+    """The shortest of an account's E.164 numbers, as its one name: `+5215512345678` → `+525512345678`."""
     return variants(e164)[0]
 
 

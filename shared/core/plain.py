@@ -11,9 +11,9 @@ _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\U0001d159")
 _JOINERS = frozenset({"\u200c", "\u200d"})
 """Persian, Hindi and emoji need them."""
 _SELECTORS = frozenset(map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
-"""They choose the form of the character before: of emoji, and of Chinese, Japanese and Mongolian letters."""
+"""They choose the form of the character before them: of emoji, and of Chinese, Japanese and Mongolian letters."""
 _KEYCAPS = frozenset(f"{key}{selector}" for key in "0123456789#*" for selector in "\ufe0e\ufe0f")
-"""What of ASCII has another form."""
+"""Characters of ASCII that have another form."""
 _SEEN = frozenset("LNPS")
 """Letters, numbers, punctuation, symbols; not marks alone, which sit on one of these."""
 

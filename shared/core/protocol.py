@@ -33,7 +33,7 @@ class Wire(BaseModel):
 
 
 class CloseCode(IntEnum):
-    """Why the server closes a socket."""
+    """The reason for which the server closes a socket."""
 
     TOO_LARGE = 1009
     RESTART = 1012
@@ -122,7 +122,7 @@ class Hint(StrEnum):
 
 
 class FailureView(Wire):
-    """Why it ended, or why no code could be had; `retry_at` when the same may be tried again."""
+    """The reason of an ending, or of a code that could not be had. `retry_at`: the same may be tried again then (ms)."""
 
     code: FailureCode
     retryable: bool

@@ -1,7 +1,7 @@
 """A name for an attempt that an owner can read out to support: six letters and digits, such as `K7M-2QX`.
 
-The page makes it of what it knows (`frontend/reference.js`), and `onboarding timeline` finds the attempt by it. It
-is thirty bits of FNV-1a, and no secret.
+The page makes it by itself (`frontend/reference.js`), and `onboarding timeline` finds the attempt by it. It is no secret:
+thirty bits of FNV-1a.
 """
 
 import re

@@ -1,9 +1,9 @@
 """Countries that have changed how mobiles are numbered: the old way of writing each and today's, as data.
 
-WhatsApp goes on to name an account as it was made, so both ways may be one account, and nobody can tell which it is.
+WhatsApp goes on to name an account as it was made. So both ways may be one account, and nobody can tell which it is.
 
-A way is the number's digits with its country code. A digit stands for itself, a letter for one digit of its class, in
-the same order on both sides.
+A way is the number's digits with its country code. A digit stands for itself. A letter stands for one digit of its class,
+in the same order on both sides.
 """
 
 import re

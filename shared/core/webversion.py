@@ -15,7 +15,7 @@ OLD_DAYS = 110.0
 AGEING_DAYS = 100.0
 """A client of this age is told about: time for a newer library."""
 GROWTH = 40_000_000
-"""A revision further above the library's own is not believed: that would be more than a year."""
+"""A revision that is further above the library's own, by more than a year, is not believed."""
 PER_DAY = 60_000
 """The growth of the revision in a day (measured: 51,000 to 72,000)."""
 _VERSION = re.compile(r"2\.3000\.(\d{9,10})")
@@ -63,8 +63,7 @@ def is_credible(revision: int, own: int) -> bool:
 def choose(own: int, age_days: float, wish: VersionWish, known: int, refused: int) -> int:
     """The revision to log in with. `known`: the newest that anybody has found; `refused`: the newest that WhatsApp did.
 
-    As long as the library's own is young and welcome it is used, because number and schema of the library belong
-    together.
+    The library's own is used while it is young and not refused, because its number and its schema belong together.
     """
     if wish.off:
         return own

@@ -1,7 +1,7 @@
-"""From many clicks to one attempt: what web may do to an onboarding, each as one script.
+"""Acts of web on an onboarding, each one script: of many clicks one becomes an attempt.
 
-Web owns nothing; these scripts are its only writes. Who starts an attempt raises the fence, and the claim (SET NX)
-decides who that is.
+Web owns nothing, and writes by these scripts alone. The claim (SET NX) decides which request starts the attempt, and that
+raises the fence.
 """
 
 from collections.abc import Mapping
@@ -83,7 +83,7 @@ class Requested:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """`done`: cancelled here. Otherwise, with an `owner`: that worker must do it. Neither: nothing to cancel."""
+    """`done`: the script has cancelled it. Else its `owner` must; without one there is nothing to cancel."""
 
     done: bool
     attempt: int
@@ -117,8 +117,8 @@ class Claims:
     ) -> Requested:
         """Start an attempt for `subject` with `change` as its first snapshot and its job, or join the one that runs.
 
-        Of N calls at once exactly one starts; a joining call may add a phone, if none is there yet. `switches`: those
-        that refuse it, and why.
+        Of N calls at once exactly one starts. A call that joins may add a phone, if there is none yet. `switches` that
+        are on refuse it, with their codes.
         """
         said = await self._wa(
             "request",
@@ -158,9 +158,8 @@ class Claims:
         await self._wa("reclaim", lease.session, token=lease.token, subject=subject.dump())
 
     async def subject(self, session: SessionId) -> Subject:
-        """The subject of the running attempt; an empty one if Redis has forgotten it. Reading keeps it for another
-        ten minutes, because an attempt without it would not know which phone its link expects.
-        """
+        """The subject of the running attempt; an empty one if Redis has forgotten it. Each reading keeps it for ten
+        minutes more: an attempt without it would not know which phone its link expects."""
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.hmget(keys.subject(session), ["phone", "expected", "link", "address"])
             pipe.pexpire(keys.subject(session), keys.SUBJECT_TTL)
@@ -175,8 +174,7 @@ class Claims:
         )
 
     async def forget_phone(self, session: SessionId) -> None:
-        """Forget the phone for which WhatsApp gave no code, so that a number may be asked for again on the same
-        attempt."""
+        """Forget the phone for which WhatsApp gave no code, so that the attempt may be given another."""
         await answer(self._redis.hdel(keys.subject(session), "phone"))
 
     async def is_revoked(self, subject: Subject) -> bool:

@@ -1,9 +1,8 @@
 """Numbers on WhatsApp and their account names: WhatsApp's answers, kept for a day.
 
-A number may have two names (Brazil's ninth digit, Mexico's 1), and only WhatsApp knows which one the account has. Keys
-are HMACs under SECRET_KEY, and the values name the account by its place among the number's own readings: so Redis holds
-no phone. A question from outside has a ticket, with number and answer, in `wa:subject`: for a minute, since it holds
-a phone.
+A number may have two names (Brazil's ninth digit, Mexico's 1), and only WhatsApp knows the account's. Redis holds no phone
+for that day: keys are HMACs under SECRET_KEY, and a value names the account by its place among the number's own readings.
+A question from outside has a ticket in `wa:subject`, with number and answer, for a minute.
 """
 
 import hmac
@@ -38,8 +37,7 @@ class Contact:
 
 
 def candidates(to: str) -> tuple[str, ...]:
-    """The E.164 numbers that may be the receiver's account, beginning with the one that was written. Empty for a LID
-    and a group."""
+    """E.164 numbers that may be the receiver's account, the written one first. None for a LID and a group."""
     if found := _NUMBER_JID.fullmatch(to):
         return (f"+{found[1]}",)
     if "@" in to:

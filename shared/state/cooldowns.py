@@ -1,8 +1,8 @@
 """Cool-downs: waits that spare WhatsApp requests which it would refuse; and the one living pairing code of a phone.
 
-WhatsApp refuses codes per phone (429, 400, 452), and each refused request makes it worse; so after a refusal the phone,
-and after several the company and the browser's address, wait a while that grows. And a phone can have one living code
-only: a newer one kills the older silently, whichever company asked.
+WhatsApp refuses codes for each phone (429, 400, 452), and each refused request makes it worse. So the phone waits after a
+refusal, and the company and the browser's address after several; each wait is longer than the last. A phone can have one
+living code only: a newer one kills the older silently, whichever company asked.
 
 Keys are HMACs under SECRET_KEY, so that Redis holds no phone and no address; the values are for people to read.
 """
@@ -72,8 +72,7 @@ class Wait:
 
 
 def waits_until(value: bytes | None) -> int:
-    """Until when (ms since the epoch) a kept cool-down makes its subject wait; 0 if nothing of ours is kept, and for a time
-    more than a year ahead."""
+    """End of a kept cool-down (ms since the epoch). 0 if the value is none of ours, or says more than a year."""
     until = odd.number(odd.fields(value).get("until"))
     return until if until <= now_ms() + 365 * keys.DAY else 0
 
@@ -95,8 +94,7 @@ class Cooldowns:
         return self.digest(Whose.ADDRESS, host)
 
     async def wait(self, asker: Asker) -> Wait | None:
-        """The wait before a request for a code, if there is one. The session's own living code causes none: it is
-        simply shown."""
+        """The wait before a request for a code, if there is one. None for the session's own living code: it is shown."""
         code, *found = await self._redis.mget(self._code(asker.phone), *self._keys(asker).values())
         now = now_ms()
         if code is not None:
@@ -109,7 +107,7 @@ class Cooldowns:
         return Wait(until) if until > now else None
 
     async def refused(self, asker: Asker, *, of: Container[Whose] = EVERYONE) -> int | None:
-        """Count a refused code: those `of` the asker wait longer. Returns until when (ms since the epoch), or None."""
+        """Count a refused code against those `of` the asker. Returns the end of their wait (ms since the epoch), or None."""
         names = {whose.value: name for whose, name in self._keys(asker).items() if whose in of}
         subjects = [
             {"role": role, "free": LADDERS[Whose(role)].free, "waits": LADDERS[Whose(role)].waits} for role in names
@@ -124,8 +122,7 @@ class Cooldowns:
             await self._redis.set(self._phone(number), value, px=left + MEMORY_MS)
 
     async def take_code(self, asker: Asker, ms: int) -> int | None:
-        """Give the session the phone's one living code for `ms`. Returns None, or the moment when another session's
-        code ends."""
+        """Give the session the phone's one living code for `ms`. Returns the end of another session's code, or None."""
         left = int(await self._wa("take_code", asker.session, names={"code": self._code(asker.phone)}, life=ms))
         return now_ms() + left if left else None
 

@@ -1,9 +1,9 @@
 """The events of the integrator in Redis: the feed of all, and the shelf of those that a receiver has not taken yet.
 
-An event is written by the very script that saves its change (shared/state/wa.lua), so a process that dies then loses
-none. The feed (`wa:feed`) has the newest for readers who read along. `wa:webhooks` says when each event of the shelf is to
-be tried next; workers/delivery.py delivers at least once, and the receiver dedupes by `id`. An event that nobody took
-for a day lies among the dead (`wa:webhooks:dead`) for a week.
+The script that saves a change writes its event (shared/state/wa.lua), so that no death of a process loses one. The feed
+(`wa:feed`) has the newest for those who read along. The shelf (`wa:webhooks`) says when each event is tried next;
+workers/delivery.py delivers at least once, and the receiver dedupes by `id`. An event that nobody took for a day lies among
+the dead (`wa:webhooks:dead`) for a week.
 """
 
 import hashlib
@@ -28,14 +28,13 @@ from shared.wa import Wa, many
 HELD_MS = 30_000
 """Time for which a taken event is in the hands of one worker; then another may take it. Longer than a try can last."""
 MOST_WAITING = 2000
-"""So many messages of a session that have come in wait for a receiver that is away; what comes beyond is counted, and
-told."""
+"""Incoming messages of a session that wait for a receiver that is away, at most. Those beyond are counted, and told."""
 LOOKED_AT = 100
 """So many events that are due are looked at in one step."""
 CROWDED_MS = 1_000
 """If all of these are for receivers that have enough to do, they are put off for so long, and others are looked at."""
 
-Told = dict[str, Any]
+ToldEvent = dict[str, Any]
 """An event as the scripts take it."""
 
 
@@ -58,7 +57,7 @@ class News:
         *,
         event_id: str = "",
         at: int | None = None,
-    ) -> Told:
+    ) -> ToldEvent:
         """An event of a session. `about`: its own fields, by their names in JSON."""
         inside = orjson.dumps({name: value for name, value in about.items() if value is not None}).decode()[1:-1]
         return {
@@ -70,16 +69,15 @@ class News:
             **({"at": at} if at is not None else {}),
         }
 
-    def of(self, session: SessionId, kind: EventType | None, body: Body) -> Told | None:
-        """The event of a change to this body. A change that is no event of its own may still bring a session back
-        that was told to be offline."""
+    def of(self, session: SessionId, kind: EventType | None, body: Body) -> ToldEvent | None:
+        """The event of a change to this body. A change without an event may bring back a session told to be offline."""
         if kind is None:
             back = self.event(session, EventType.SESSION_ONLINE, {})
             return back | {"back": True}
         said = body.model_dump(mode="json", by_alias=True, include={"device", "failure"})
         return self.event(session, kind, said)
 
-    def text(self, session: SessionId, message_id: str, fate: Fate) -> Told:
+    def text(self, session: SessionId, message_id: str, fate: Fate) -> ToldEvent:
         """The event of what has become of a message. Whatever is told of one step of a message, even twice and by two
         workers, has one id; sent or not sent is one step."""
         step = "" if fate.state in {MessageState.SENT, MessageState.FAILED} else f"-{fate.state.value}"
@@ -127,7 +125,7 @@ class Tried:
     pause_ms: int | None = None
     dies: bool = False
 
-    def dump(self) -> Told:
+    def dump(self) -> ToldEvent:
         """As the scripts take it."""
         session = session_of(self.due.company) if self.due.type == EventType.MESSAGE_RECEIVED else None
         counter = field(Counter.WEBHOOKS, result=self.result.value, type=self.due.type)
@@ -164,7 +162,7 @@ class EventShelf:
         self._wa = Wa(redis)
         self._news = news or News()
 
-    async def put(self, session: SessionId, told: Told) -> None:
+    async def put(self, session: SessionId, told: ToldEvent) -> None:
         """Keep an event that belongs to no change, to be tried at once. The same id again is the same event."""
         await self._wa("tell", session, event=told)
 
@@ -201,7 +199,7 @@ class EventShelf:
         due = [one for told in many(said["events"]) if (one := await self._due(told))]
         return ShelfStep(due, many(said["words"]), said["full"], said["wait"] / 1000)
 
-    def _arrived(self, arrival: Arrival) -> Told:
+    def _arrived(self, arrival: Arrival) -> ToldEvent:
         session, message = arrival.session, arrival.message
         # By its hash: other people's clients make these ids.
         digest = hashlib.sha256(f"{session}\0{message.id}".encode()).hexdigest()[:24]
@@ -210,7 +208,7 @@ class EventShelf:
         event = self._news.event(session, kind, about, event_id=event_id, at=message.at)
         return {"session": session, "event": event | {"unfed": True}, "lost": arrival.lost}
 
-    async def _due(self, told: Told) -> Due | None:
+    async def _due(self, told: ToldEvent) -> Due | None:
         try:
             kind, company = EventType(told["type"]), company_id(told["company"])
         except ValueError:  # written by somebody else

@@ -1,7 +1,7 @@
-"""Forgets a company in Redis: every key and value that names it, of whatever type, so that a new kind of key needs
-no line here. One line stays, for the audit: who had it forgotten, and when.
+"""Forgets a company in Redis: every key and value that names it, of any type, so that a new kind of key needs no line
+here. One line of the operators' timeline stays: who had it forgotten, and when.
 
-Until its device is logged out, the wish waits in a list that every sweep reads; so no death of a worker loses it.
+The wish waits in a hash until the device is logged out. Every sweep reads it, so that no death of a worker loses it.
 """
 
 import re
@@ -45,8 +45,8 @@ class Forgetting:
         return bool(await answer(self._redis.hexists(keys.FORGETTING, session)))
 
     async def erase(self, session: SessionId) -> None:
-        """Remove whatever names the session, revoke its links, and write the line of the audit. To be called when nobody
-        writes about the session any more. Idempotent: what was interrupted is done again by the next call."""
+        """Remove whatever names the session, revoke its links, and write the line of the audit. Call it when nobody writes
+        about the session any more. If it is interrupted, the next call does the rest."""
         raw = await answer(self._redis.hget(keys.FORGETTING, session))
         try:
             by = str(orjson.loads(raw or b"{}").get("by", ""))

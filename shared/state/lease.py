@@ -25,7 +25,7 @@ HEARTBEAT_MS = 2_000
 GIVE_UP_MS = 5_000
 """A worker that could not renew for this long stops its sessions: before the lease lapses, never after."""
 NOBODY = WorkerId("nobody")
-"""Never lives, and so is swept: it has the leases whose owner may have left something undone."""
+"""A worker that never lives, and so is swept. It has the leases whose owner may have left something undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class LeaseLook:
-    """Of some leases those that others have now, and those that Redis knows nothing of (it lost its memory)."""
+    """Leases that others have now, and those that a Redis without memory knows nothing of."""
 
     lost: tuple[SessionId, ...]
     unknown: tuple[SessionId, ...]
@@ -73,9 +73,8 @@ class Leases:
     ) -> Lease | None:
         """The lease, or None when somebody owns the session.
 
-        With `attempt`, only for as long as that attempt is the claimed one, and its number becomes the token. With
-        `held`, the token of a lease that Redis seems to have forgotten, only if the fence has not moved on: else
-        somebody has ended that ownership.
+        With `attempt`: only while that attempt is the claimed one; its number becomes the token. With `held`, the token
+        of a lease that Redis seems to have forgotten: only if the fence has not moved on, by which somebody has ended it.
         """
         token = await self._wa("acquire", session, worker=worker, attempt=attempt, held=held)
         return Lease(session, worker, int(token)) if token else None
@@ -120,8 +119,7 @@ class Leases:
         return LeaseLook(tuple(lost), tuple(unknown))
 
     async def keep_names(self, worker: WorkerId, leases: Sequence[Lease]) -> None:
-        """Push the key TTLs ahead, also those of what the sessions show; to be called now and then, since a heartbeat
-        touches none of them."""
+        """Begin the TTLs of the leases' keys and snapshots anew. A heartbeat touches none of them, so call this at times."""
         for some in batches(leases):
             async with self._redis.pipeline(transaction=False) as pipe:
                 for lease in some:
@@ -156,7 +154,7 @@ class Leases:
         return found
 
     async def free(self, worker: WorkerId, sessions: Sequence[SessionId]) -> list[SessionId]:
-        """Free sessions of a dead worker, so that anybody may take them up; those that were still its own."""
+        """Free sessions of a dead worker, so that anybody may take them up. Returns those that were still its own."""
         freed: list[SessionId] = []
         for some in batches(sessions):
             freed += many(await self._wa("free", worker=worker, sessions=list(some)))

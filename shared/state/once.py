@@ -21,10 +21,8 @@ class Once:
         self._redis = redis
 
     async def first(self, whose: str, key: str, asked: bytes, made: dict[str, Any]) -> dict[str, Any]:
-        """`made`, kept as what came of this request; or what came of it the first time. Raises `KeyOfAnother`.
-
-        `whose` keeps the keys of different callers and operations apart.
-        """
+        """The result that this request had the first time; `made`, which is kept then, if this is the first. Raises
+        `KeyOfAnother`. `whose` keeps the keys of different callers and operations apart."""
         name = keys.asked(hashlib.sha256(f"{whose}\0{key}".encode()).hexdigest())
         told = hashlib.sha256(key.encode() + b"\0" + asked).hexdigest()
         value = orjson.dumps({"asked": told, "made": made})

@@ -1,8 +1,8 @@
 """The texts of a session on their way out, in the order in which they were accepted.
 
-`wa:outbox:<session>` has their ids; the first may be under way. The text itself and its receiver lie under the id for
-minutes, since job arguments and logs carry ids only. Where a text stands lies beside for a week, without both. A text
-ends once: the first end that is written counts, from any worker.
+`wa:outbox:<session>` has their ids; the first may be under way. Text and receiver lie under the id for minutes, since
+arguments of jobs and logs carry ids only. The state of a text lies beside, without both, for a week. A text ends once:
+the first end that any worker writes counts.
 """
 
 import hashlib
@@ -54,8 +54,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A text in the outbox. `sending`: some worker had handed it to the library. `age` in ms; `message` is None if it
-    was kept too long."""
+    """A text in the outbox. `sending`: a worker had handed it to the library. `age` in ms. `message`: None if too old."""
 
     id: str
     message: Message | None
@@ -100,8 +99,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class TextStep:
-    """The answer to one step: of each entry whether it was news; whether the next text may leave, and in how many
-    seconds; and the new texts. `texts` is None if the outbox is not as its worker believes."""
+    """The answer to one step. `news`: for each entry, whether it was one. `begun`: whether the next text may leave, and in
+    how many seconds. `texts`: the new ones; None if the outbox is not as its worker believes."""
 
     news: tuple[bool, ...]
     begun: tuple[Begun, float] | None
@@ -142,10 +141,7 @@ class Outbox:
         self, session: SessionId, message: Message, key: str | None = None, *, only_linked: bool = False
     ) -> str:
         """Keep a text at the end of the outbox, and call the session's worker to it; its id. Under one Idempotency-Key
-        that is done once.
-
-        Raises `OutboxFull`, `KeyReused`, and `NotLinked`, if the text is taken of `only_linked` sessions.
-        """
+        that is done once. Raises `OutboxFull`, `KeyReused`, and with `only_linked` `NotLinked`."""
         # Under the key, which nobody else knows: no hash of a phone alone is kept.
         told = hashlib.sha256(f"{key}\0{message.to}\0{message.text}".encode()).hexdigest() if key else ""
         once = {"once": keys.once(session, hashlib.sha256(key.encode()).hexdigest())} if key else {}
@@ -198,8 +194,8 @@ class Outbox:
         begin: Next | None = None,
         known: Sequence[str] | None = None,
     ) -> TextStep:
-        """Write entries, and mark the next text as under way, if its turn has come. `known`: the texts of which the worker
-        knows, in their order; those behind them are told."""
+        """Write entries, and mark the next text as under way, if its turn has come. `known`: the worker's own texts in
+        their order; those behind them are told."""
         said = await self._wa(
             "step_texts",
             session,
@@ -238,10 +234,7 @@ class Outbox:
         return {"id": begin.message, "cost": cost, "reserve": RESERVE_MINUTES * keys.MINUTE}
 
     async def settle(self, session: SessionId, message_id: str, fate: Fate) -> bool:
-        """Write what has become of a text, and keep the event of it. True if it had not been written before.
-
-        What is said twice, or after another end, changes nothing.
-        """
+        """Write the end of a text, and keep its event. True if it is the first; a later end changes nothing."""
         return (await self.step(session, [Entry(message_id, Written.ENDED, fate)])).news[0]
 
     async def by_whatsapp_id(self, session: SessionId, whatsapp_id: str) -> str | None:

@@ -1,5 +1,4 @@
-"""The whole number of a linked device, for callers that may know it. A worker tells it, and Redis keeps it for
-minutes."""
+"""The whole number of a linked device, for callers that may know it: a worker tells it, Redis keeps it for minutes."""
 
 import asyncio
 import re

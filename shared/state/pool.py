@@ -79,7 +79,7 @@ class Patience(Retry):
 
 
 class Identity:
-    """Which server a process talks to. After a restart, or behind a name that leads elsewhere now, it is another one,
+    """The server that a process talks to. After a restart, or behind a name that leads elsewhere now, it is another one,
     which may have gone back to an earlier state."""
 
     def __init__(self) -> None:

@@ -17,8 +17,7 @@ from shared.state.pool import answer
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """A server that takes events. `own`: it is a company's, who chose its address, so that not every one may be
-    reached."""
+    """A server that takes events. `own`: a company's, which has chosen the address, so that not each may be reached."""
 
     url: str
     secret: str

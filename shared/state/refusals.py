@@ -1,6 +1,6 @@
-"""Refusals: the words by which a Redis that answers says that it cannot serve, and the errors that they become.
+"""Refusals: words by which Redis says that it cannot serve, and the errors that they become.
 
-A connection that said one of them is dropped: behind the same name another server may have taken over.
+The connection on which one was said is dropped, because behind the same name another server may have taken over.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Acts that anybody may do for an onboarding whose worker is gone: close it when its time is over, or begin it anew.
 
-Each is one script, and moves the fence: an owner that comes back finds itself fenced off.
+Each is one script and moves the fence, so that an owner that comes back is fenced off.
 """
 
 from dataclasses import replace
@@ -57,8 +57,8 @@ class Rescue:
         return sort_sessions(await self._redis.zrangebyscore(keys.CLAIMS, "-inf", latest, start=0, num=MOST_FOUND))[0]
 
     async def close_overdue(self, session: SessionId, *counters: str) -> bool:
-        """Close a running onboarding that is past its deadline and grace; True if that was so. Anybody may call.
-        One that no worker had begun is `expired`; of any other the worker is lost."""
+        """Close a running onboarding, if it is past its deadline and grace; True if it was. It ends as `expired` if no
+        worker had begun it, else as failed (`worker-lost`). Anybody may call."""
 
         def told(ended: Change) -> dict[str, Any]:
             change = replace(ended, counters=(*ended.counters, *counters))

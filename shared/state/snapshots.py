@@ -29,17 +29,17 @@ log = structlog.get_logger()
 
 
 class Forgotten(RedisError):
-    """Redis knows nothing of the session: it was emptied, and the owner takes the lease again at his next heartbeat.
-    Nothing was written. As with a Redis that is away, the caller must save again."""
+    """Redis was emptied and knows nothing of the session; its owner takes the lease again at the next heartbeat. Nothing
+    was written. As with a Redis that is away, the caller must save again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A new body, what it means on the wire, and its trace: a timeline event and the counters that it moves.
+    """A new body, its type on the wire, and its trace: a timeline event and the counters that it moves.
 
     `ending` frees the claim, so that the next request starts a new attempt. `mark` is this change's own: saved twice,
-    it is done once. `restated`: said to a Redis that has lost its memory, so that the lifecycle's table is not asked.
-    `again`: the integrator has heard of it, and nothing has changed for him.
+    it is done once. `restated`: Redis has lost its memory, so the lifecycle's table is not asked. `again`: the integrator
+    knows it already.
     """
 
     body: Body
@@ -54,10 +54,9 @@ class Change:
 
     @property
     def told(self) -> EventType | None:
-        """The event that the change is to the integrator; None for one that concerns the page and the operators
-        alone.
+        """The event of the change for the integrator; None if it concerns the page and the operators alone.
 
-        `session.dropped` will not come back by itself, and nobody of us has asked for that.
+        A session that is told as `session.dropped` does not come back by itself, and nobody of us has asked for that.
         """
         if self.again:
             return None
@@ -81,8 +80,7 @@ class Change:
                 return None
 
     def dump(self) -> dict[str, Any]:
-        """The change as the scripts take it. `left`: ms until the deadline, since Redis' clock may be another than
-        ours."""
+        """The change as the scripts take it. `left`: ms until the deadline, since Redis' clock may differ from ours."""
         deadline = self.body.deadline
         return {
             "type": self.type.value,
@@ -117,8 +115,7 @@ class Stored:
         return Snapshot(session_id=self.session, attempt=self.attempt, seq=self.seq, server_now=now_ms(), **fields)
 
     def text(self, kind: MessageType, body: bytes, queue_position: int | None = None) -> str:
-        """The message to browsers, of a `ServerMessage` with this snapshot; `body` is the snapshot's as JSON, and passed on
-        as it is."""
+        """A `ServerMessage` with this snapshot, as browsers get it. `body` is the snapshot's JSON, passed on as it is."""
         queue = "" if queue_position is None else f'"queue":{{"position":{queue_position}}},'
         return (
             f'{{"type":"{kind.value}","snapshot":{{"sessionId":"{self.session}","attempt":{self.attempt},"seq":{self.seq},'
@@ -155,8 +152,7 @@ def _readable(session: SessionId, attempt: bytes | None, seq: bytes | None, body
 
 
 def announced(session: SessionId, payload: bytes) -> tuple[MessageType, Stored, bytes]:
-    """An announcement from the session's channel, and its body as JSON. A newer version of us may say more than this one
-    knows."""
+    """An announcement from the session's channel, and its body as JSON. Fields of a newer version of us are passed over."""
     value = orjson.loads(payload)
     body = Body.model_validate(value["body"], extra="ignore")
     version = odd.number(value["attempt"], -1), odd.number(value["seq"], -1)
@@ -179,8 +175,7 @@ class Snapshots:
         return _readable(session, *await self._fields(session))
 
     async def read_strictly(self, session: SessionId) -> Stored:
-        """The present snapshot, for the page, which must not show a wrong state. Raises ValueError and TypeError if
-        it cannot be read."""
+        """The present snapshot for the page, which must show no wrong state. Raises ValueError and TypeError."""
         return _stored(session, *await self._fields(session))
 
     async def _fields(self, session: SessionId) -> list[bytes | None]:

@@ -7,8 +7,8 @@
     log-level        debug, info, warning or error, instead of LOG_LEVEL
     drain:<worker>   this worker hands everything over and ends; its host starts a new one
 
-A switch is on while its field exists. `redis-cli HSET wa:switch pause on` does it; `PUBLISH wa:switch pause` makes
-those look who would otherwise notice within `LOOK_SECONDS`. The first process that looks writes what changed into the operators'
+A switch is on while its field exists: `redis-cli HSET wa:switch pause on` throws it, and `PUBLISH wa:switch pause` has
+every process look at once, not within `LOOK_SECONDS`. The first process that looks writes the change into the operators'
 timeline, so that a switch thrown by hand is on record as well, and once.
 """
 

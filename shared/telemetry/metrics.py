@@ -1,7 +1,7 @@
 """Metrics: names, meanings, and how a count is written in `wa:stats`.
 
-The script that makes a change also counts it (shared/state/snapshots.py), so retries and deaths count nothing twice. A
-field of `wa:stats` is the metric's name and labels: `attempts{method="qr"}`. Three notations travel in a change:
+The script that makes a change also counts it, so retries and deaths count nothing twice. A field of `wa:stats` is the
+metric's name with its labels: `attempts{method="qr"}`. A change carries three notations:
 
     attempts{method="qr"}                                    one more
     @shown funnel{stage="shown"}                             one more, the first time that this onboarding gets so far
@@ -73,9 +73,8 @@ class Stage(StrEnum):
 
 
 class Swept(StrEnum):
-    """Repairs of the sweeper. `attempt`: begun anew; `linking`: ended after the phone's yes; `linked`: linked and
-    not told; `overdue`: past its deadline; `device`: a session that was told to be linked and has no device;
-    `worker`: dead."""
+    """Repairs of the sweeper. `attempt`: begun anew; `linking`: ended after the phone's yes; `linked`: not told before;
+    `overdue`: past its deadline; `device`: told to be linked, without a device; `worker`: dead."""
 
     ATTEMPT = "attempt"
     DEVICE = "device"

@@ -58,8 +58,7 @@ def _hidden(found: re.Match[str]) -> str:
 
 
 def deep(value: Any) -> Any:
-    """`value` without secrets, through dicts, lists and tuples. Numbers and times stay; anything else becomes its
-    printed text."""
+    """`value` without secrets, through dicts, lists and tuples. Numbers and times stay; others become their text."""
     match value:
         case str():
             return text(value)

@@ -1,8 +1,8 @@
 """Errors go to Sentry scrubbed, tagged, once, and only when somebody of us can do something about them.
 
-Tags: component (web, worker, engine), operation, companyId, method, failure, status. Extras, where known: the phone, masked; the
-type of the error; the library's or WhatsApp's own word. The mistakes of people (`Refused`) and failures of which
-shared/core/failures.py says that nobody is to be woken never arrive.
+Tags: component (web, worker, engine), operation, companyId, method, failure, status. Extras, where known: the phone,
+masked; the type of the error; the library's or WhatsApp's own word. Mistakes of people (`Refused`) never arrive, nor do
+failures without `alerts` (shared/core/failures.py).
 """
 
 from collections.abc import Mapping
@@ -30,8 +30,7 @@ _reporting: list[str] = []
 
 
 class About(TypedDict, total=False):
-    """Context of an event; the unknown stays out. `phone` is E.164 and leaves masked; `raw` is the library's or
-    WhatsApp's own word."""
+    """Context of an event. `phone` is E.164 and leaves masked; `raw` is the library's or WhatsApp's own word."""
 
     session: SessionId | None
     method: str | None
@@ -103,9 +102,8 @@ def ending(operation: str, code: FailureCode, **about: Unpack[About]) -> None:
 
 
 def no_code(code: FailureCode, **about: Unpack[About]) -> None:
-    """Tell Sentry of each pairing code that WhatsApp did not give, grouped by its answer (`429`, `no-answer`). It is
-    a warning where none of us can act: only many at once are news.
-    """
+    """Tell Sentry of a pairing code that WhatsApp did not give, grouped by its answer (`429`, `no-answer`). Where none of
+    us can act it is a warning: only many at once are news."""
     status = (about.get("raw") or "").split(" ", 1)[0]
     answer = status if status.isdecimal() else "no-answer"
     known: About = {"error_type": "CodeRefused", "method": "code", **about, "failure": code}

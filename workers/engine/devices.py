@@ -1,5 +1,4 @@
-"""SQLite files with one device each: their names for the library, what is in them, how one is guarded, and how one is
-closed for good."""
+"""SQLite files with one device each: their names for the library, a look into them, their guard, their last closing."""
 
 import os
 import sqlite3

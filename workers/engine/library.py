@@ -1,9 +1,8 @@
-"""The file of the WhatsApp library: which web version it claims to be, and a copy that claims another one.
+"""The file of the WhatsApp library: the web version that it claims, and a copy that claims another one.
 
-The library holds the revision once, in its writable data, behind two more 32-bit words: 2, 3000 and the revision. All
-else follows from it when the library is loaded: the payload of each login, and the hash of it in each registration. So
-a copy of the file with another revision is a library of that version. Measured over eleven releases for amd64 and three
-for aarch64.
+The library holds its version once, in its writable data, as three 32-bit words: 2, 3000 and the revision. The payload of
+each login, and its hash in each registration, follow from them. So a copy of the file with another revision is a library
+of that version. Measured over eleven releases for amd64 and three for aarch64.
 """
 
 import datetime
@@ -29,8 +28,7 @@ class VersionNotFound(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LibraryFile:
-    """The library: `revision` stands at the offset `at`; `born` (ms since the epoch) is the day of its source, None if
-    it does not say."""
+    """The library: `revision` stands at the offset `at`; `born` is the day of its source (ms), None if it says none."""
 
     path: Path
     at: int

@@ -46,10 +46,10 @@ def engine_environment() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The end of a process: its exit code, or the signal that killed it, and the first line of the panic if one did.
+    """The end of a process: its exit code, or the signal that killed it, and the first line of its panic.
 
-    `panic` is scrubbed and at most 200 characters: Go's `panic: …` or `fatal error: …`, or `fatal error: python
-    <type> at <place>` for an error of our own in the child (code 70).
+    `panic` is scrubbed and at most 200 characters: Go's `panic: …` or `fatal error: …`; for an error of our own in the
+    child (code 70) `fatal error: python <type> at <place>`.
     """
 
     code: int | None

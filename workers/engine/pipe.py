@@ -25,7 +25,7 @@ class PipeClosed(Exception):
 class Pipe(Generic[T_co]):
     """One end of a pipe that receives messages of the union `T_co` and sends any `Line`.
 
-    Nothing is queued here: who does not receive makes the other end wait in `send`.
+    Nothing is queued here: an end that does not receive makes the other wait in `send`.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, incoming: TypeAdapter[T_co]) -> None:

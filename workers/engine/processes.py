@@ -30,21 +30,11 @@ from pydantic import TypeAdapter
 
 from shared.tasks import cancelled
 from shared.telemetry import sentry
+from workers.engine import protocol
 from workers.engine.devices import settle
 from workers.engine.orders import Alive, Fork, Options, Role
 from workers.engine.parent import LINGER_LIMIT, Exited, Process, ZygoteHandle
 from workers.engine.pipe import Pipe, PipeClosed, WrongMessage
-from workers.engine.protocol import (
-    Connected,
-    FromHolder,
-    FromLinker,
-    Ready,
-    Start,
-    ToHolder,
-    ToLinker,
-    from_holder,
-    from_linker,
-)
 
 __all__ = [
     "EngineFailed",
@@ -72,23 +62,23 @@ class EngineFailed(Exception):
     """No engine process could be had, or it could not finish its work; the text says why, and holds no secret."""
 
 
-class Linker(Process[FromLinker]):
+class Linker(Process[protocol.FromLinker]):
     """A process for one attempt."""
 
     _database: str | None = None
-    _connected: Connected | None = None
+    _connected: protocol.Connected | None = None
     _settling: "asyncio.Future[None] | None" = None
 
-    async def send(self, message: ToLinker) -> None:
+    async def send(self, message: protocol.ToLinker) -> None:
         """Raises `PipeClosed` when the process is gone."""
-        if isinstance(message, Start):
+        if isinstance(message, protocol.Start):
             self._database = message.database
         await self.send_line(message)
 
-    async def __anext__(self) -> FromLinker | Exited:
+    async def __anext__(self) -> protocol.FromLinker | Exited:
         if self._connected is None:
             event = await super().__anext__()
-            if not isinstance(event, Connected):
+            if not isinstance(event, protocol.Connected):
                 return event
             self._connected = event
         if self._settling is None:
@@ -112,10 +102,10 @@ class Linker(Process[FromLinker]):
             raise EngineFailed(f"the device file cannot be closed: {error}") from error
 
 
-class Holder(Process[FromHolder]):
+class Holder(Process[protocol.FromHolder]):
     """A process that holds many sessions."""
 
-    async def send(self, message: ToHolder) -> None:
+    async def send(self, message: protocol.ToHolder) -> None:
         """Raises `PipeClosed` when the process is gone."""
         await self.send_line(message)
 
@@ -180,17 +170,17 @@ class Engines:
     async def linker(self, *, awaited: bool = False) -> Linker:
         """A fresh linker, ready, and warm unless it is `awaited`: `LinkerPool.take` has them warm. Raises `EngineFailed`."""
         return await self._ready(
-            Linker, Role.LINKER, from_linker, self._options.model_copy(update={"awaited": awaited})
+            Linker, Role.LINKER, protocol.from_linker, self._options.model_copy(update={"awaited": awaited})
         )
 
     async def try_library(self, library: str) -> None:
         """Load the file once, in a process of its own. Raises `EngineFailed` when it does not load."""
         options = self._options.model_copy(update={"library": library})
-        await (await self._ready(Linker, Role.LINKER, from_linker, options)).kill()
+        await (await self._ready(Linker, Role.LINKER, protocol.from_linker, options)).kill()
 
     async def holder(self) -> Holder:
         """A fresh holder, ready. Raises `EngineFailed`."""
-        return await self._ready(Holder, Role.HOLDER, from_holder)
+        return await self._ready(Holder, Role.HOLDER, protocol.from_holder)
 
     async def _ready(
         self,
@@ -215,7 +205,7 @@ class Engines:
             raise EngineFailed(f"no {role.value} within {READY_LIMIT:.0f} s; the zygote: {self._why}") from None
         except WrongMessage as error:
             raise EngineFailed(f"a {role.value} did not become ready: {error}") from None
-        if not isinstance(first, Ready):
+        if not isinstance(first, protocol.Ready):
             await child.kill()
             raise EngineFailed(f"a {role.value} did not become ready: {first if isinstance(first, Exited) else '?'}")
         self.held = first.held

@@ -107,7 +107,7 @@ class Connected(Line):
 
 
 class LostReason(StrEnum):
-    """Why a session is no longer held; the holder has stopped its client."""
+    """The reason for which a session is no longer held. The holder has stopped its client."""
 
     LOGGED_OUT = "logged-out"  # 401: unlinked on the phone; the library has deleted the device
     RESTRICTED = "restricted"  # 403 (locked), 406 (banned)

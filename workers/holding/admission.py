@@ -1,4 +1,4 @@
-"""Sessions on their way to be held: linked a moment ago, or registered and held by nobody."""
+"""Takes sessions in: devices that were just linked, and registered devices that nobody holds."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,12 +27,14 @@ log = structlog.get_logger()
 UNLINK_MS = DAY
 """Longest time for which a log-out is tried, while WhatsApp cannot be reached."""
 CLAIMS = 50
-"""A Redis that went back is behind the store by the sessions' take-overs of a second or so."""
+"""Tokens tried against the store. A Redis that lost its last second is behind the store by the take-overs in it."""
 
 
 class Admission:
-    """Takes leases of devices, names us in the store, and has the devices held. `most` at once; of these `reserved` are
-    kept for attempts that are under way."""
+    """Takes the leases of devices, names this worker in the store, and has the devices held.
+
+    `most` devices are held at once, of which `reserved` are kept for attempts that are under way.
+    """
 
     def __init__(self, links: Links, roster: Roster, carrier: Carrier, most: int, reserved: Callable[[], int]) -> None:
         self.most = most
@@ -48,8 +50,7 @@ class Admission:
         return self.most - len(self._roster.held) - len(self._coming) - self._reserved()
 
     async def adopt(self, lease: Lease, device: StoredDevice, body: Body, verified: tuple[str, ...]) -> None:
-        """Hold a device that was linked a moment ago, under the attempt's own lease. `verified`: what is counted when
-        it has outlived the dwell."""
+        """Hold a device that was just linked, under the attempt's lease. `verified`: counters for the end of the dwell."""
         tenure = Tenure(shown=State.LINKED, fresh=True)
         held = HeldSession(self._roster, lease, replace(device, told=Told.LINKED), body, tenure, verified)
         present = self._links.ownership.hand_over(device.session, held)
@@ -64,8 +65,8 @@ class Admission:
         self._links.spawn(self._carrier.note(held), "note")
 
     async def resume(self, session: SessionId) -> None:
-        """Hold a registered device that nobody holds. Nothing happens when somebody does, when there is none, or when
-        it is parked and its time has not come: a device that was replaced never fights back."""
+        """Hold a registered device that nobody holds. Do nothing if somebody does, if there is none, or if it is parked
+        and its time has not come: a device that was replaced never fights back."""
         device = await self._links.store.device(session)
         if device is None or (device.parked and not 0 < device.again_at <= now_ms()):
             return
@@ -73,13 +74,13 @@ class Admission:
             await self.take_up(device)
 
     async def unpark(self, session: SessionId) -> None:
-        """The operator wants a parked device held again."""
+        """Hold a parked device again, as the operator wishes."""
         device = await self._links.store.device(session)
         if device is not None and device.parked:
             await self.take_up(replace(device, parked=""))
 
     async def take_up(self, device: StoredDevice) -> None:
-        """Have the device held here, whatever room there is. Nothing happens if another worker has it."""
+        """Have the device held here, however little room there is. Do nothing if another worker has it."""
         session = device.session
         if session in self._roster.held or session in self._coming:
             return
@@ -124,8 +125,11 @@ class Admission:
         return None
 
     async def _claim(self, held: HeldSession) -> bool:
-        """Name us in the store before we connect, so that every older owner is refused there. True if the device is
-        still the same. A Redis that went back gives tokens that the store has seen: then the next one is taken."""
+        """Name this worker in the store before it connects, so that every older owner is refused there.
+
+        A Redis that went back in time gives tokens that the store has seen: then the next one is taken. Return True if the
+        device is still the same.
+        """
         for _ in range(CLAIMS):
             try:
                 device = await self._links.store.claim(held.session, self._links.fence(held))
@@ -146,7 +150,7 @@ class Admission:
         return False
 
     async def _tell_linked(self, held: HeldSession, stored: Stored) -> None:
-        """The device was made durable, and its worker died before anybody was told."""
+        """Tell of a device that was made durable by a worker that died before it could say so."""
         if stored.body.state not in DEVICE and self._links.claims is not None:
             region, method = phone.region_of(held.device.phone), held.body.method or Method.QR
             if not await self._links.claims.spend(await self._links.claims.subject(held.session)):

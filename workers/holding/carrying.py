@@ -111,7 +111,7 @@ class Carrier:
     # --- starting -----------------------------------------------------------------------------------------------------
 
     async def start(self, held: HeldSession) -> None:
-        """Have it held; whatever goes wrong, it is tried again later."""
+        """Have a holder hold the session. Whatever goes wrong, it is tried again later."""
         device = held.device
         try:
             # A start against a device that is not in its database aborts the whole process, so look first.
@@ -139,7 +139,7 @@ class Carrier:
             raise
 
     async def _place(self, held: HeldSession, order: pipe.Hold) -> None:
-        """Have it held in the company that it may have."""
+        """Have the session held beside those that may share its process."""
         if held.quarantined:
             await self._holders.hold(order, Room.ALONE)
         elif held.settled:
@@ -198,7 +198,7 @@ class Carrier:
             self.feed_later(held, SAY_AGAIN_SECONDS, Sign.DWELT, "verified")
 
     async def note(self, held: HeldSession) -> None:
-        """Write down beside the device what was told of it; as long as that fails, again."""
+        """Write down beside the device what was told of it, and try until the store takes it."""
         while self._roster.holds(held):
             try:
                 await self._links.store.note(held.device, self._links.fence(held))

@@ -1,4 +1,8 @@
-"""The holder processes of a worker: which session lives in which, and what to do when one dies or wears out."""
+"""The holder processes of a worker: each session's place in one of them, and a fresh one for what dies or wears out.
+
+Longer than a page because whoever moves a session must know every place at once: to hold, to release and to move are
+three sides of one table.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,7 +22,7 @@ log = structlog.get_logger()
 
 MOST_WEAR = 500
 START_WEAR = 1
-"""Each start leaves a file and 0.3 MB behind in the process for good: after 500 it is replaced."""
+"""Each start leaves a file and 0.3 MB behind in the process for good, so it is replaced after so many."""
 STUCK_WEAR = 10
 """A thread that never ends costs a little processor as well."""
 TEXT_SECONDS = 45.0
@@ -28,11 +32,11 @@ WATCH_SECONDS = 30.0
 RECYCLE_PAUSE_SECONDS = 3600.0
 
 Hear = Callable[[pipe.FromHolder], Awaitable[None]]
-Died = Callable[[list[SessionId]], Awaitable[None]]
+HearDeath = Callable[[list[SessionId]], Awaitable[None]]
 
 
 class Room(Enum):
-    """With whom a session shares its process: with all others, with fresh devices only, or with nobody."""
+    """The company of a session in its process: all others, fresh devices only, or nobody."""
 
     ORDINARY = "ordinary"
     SETTLING = "settling"
@@ -53,7 +57,7 @@ class _Running:
 
 
 class Holders:
-    """Starts holders as they are needed; one reader task each."""
+    """Starts holders as they are needed, and reads each in a task of its own."""
 
     def __init__(self, engines: Engines, spawn: Spawn) -> None:
         self._engines = engines
@@ -63,16 +67,18 @@ class Holders:
         self._closed = False
         self._starting = asyncio.Lock()
         self._hear: Hear
-        self._died: Died
+        self._died: HearDeath
 
-    def listen(self, hear: Hear, died: Died) -> None:
+    def listen(self, hear: Hear, died: HearDeath) -> None:
         """Name the functions that hear the holders' lines, and their deaths (with the sessions that were in there)."""
         self._hear = hear
         self._died = died
 
     async def hold(self, order: pipe.Hold, room: Room = Room.ORDINARY) -> None:
-        """Have a session held by some process of this room, unless it is released before one is found; a session that is
-        held already stays where it is. Raises the engine's `EngineFailed`."""
+        """Have a session held by some process of this room. Raises the engine's `EngineFailed`.
+
+        A session that is held already stays where it is; one that is released before a process is found is not held.
+        """
         session = SessionId(order.session)
         if self._closed:
             return
@@ -123,12 +129,11 @@ class Holders:
                     break
 
     def _is_outdated(self, running: _Running) -> bool:
-        """True if the process has loaded another library than fresh processes do: it keeps what it holds, and gets
-        nothing more."""
+        """True if fresh processes load another library than this one, which keeps what it holds and gets no more."""
         return running.holder.library != self._engines.library
 
     def retire(self) -> None:
-        """End the processes that hold nothing any more, and shall get nothing: their memory goes with them."""
+        """End the processes that hold nothing and shall get nothing: their memory goes with them."""
         for running in [one for one in self._running if not one.sessions]:
             if running.room is Room.ORDINARY and not self._is_outdated(running):
                 continue
@@ -166,8 +171,11 @@ class Holders:
         await worn.holder.kill()
 
     async def _move(self, running: _Running, session: SessionId, room: Room) -> bool:
-        """Have a session held by another process. True if this one answers. Its texts that are under way are answered
-        before it is released. Raises `EngineFailed`; then it counts as held here."""
+        """Have a session of the process `worn` held by another one. Return True if `worn` still answers.
+
+        Texts that are under way are answered before the session is released. Raises `EngineFailed`: then the session still
+        counts as held by `worn`.
+        """
         order = running.sessions.get(session)
         if order is None:
             return True
@@ -191,12 +199,12 @@ class Holders:
         return True
 
     async def send(self, session: SessionId, order: pipe.Send | pipe.Look | pipe.LogOut) -> bool:
-        """Tell the process that holds the session. True if one does."""
+        """Give an order to the process that holds its session. Return True if one does."""
         running = self._of(session)
         return running is not None and await self._tell(running, order)
 
     async def release(self, session: SessionId) -> None:
-        """Close the session's connection; the device stays linked. Idempotent."""
+        """Close the session's connection, if it has one. The device stays linked."""
         self._wanted.pop(session, None)
         running = self._of(session)
         if running is not None:
@@ -205,7 +213,7 @@ class Holders:
             self.retire()
 
     async def close(self) -> None:
-        """End every process, and with it every connection; nothing is held any more. Idempotent."""
+        """End every process, and with it every connection. From then on nothing is held here."""
         self._closed = True
         self._wanted.clear()
         running, self._running = self._running, []

@@ -21,7 +21,7 @@ from workers.engine import protocol as pipe
 from workers.engine.protocol import LostReason
 from workers.holding import tenure as t
 from workers.holding.tenure import UNLINKING, Sign, Tenure, TenurePhase
-from workers.rules import Act, Rule, Turn, When, advance, do
+from workers.rules import Rule, Turn, TurnAct, When, advance, do
 
 ALERT_AT_TRY = 4
 """A session that cannot be connected so many times in a row, some 14 s, is no hiccup: Sentry hears of it."""
@@ -41,8 +41,8 @@ T = Turn[Tenure]
 
 
 def step(tenure: Tenure, event: t.SessionEvent, now: int) -> tuple[Tenure, tuple[t.SessionEffect, ...]]:
-    """Make one step: the session after an event at `now` (ms since the epoch), and the effects. Raises `IllegalStep`
-    for a row that the lifecycle forbids."""
+    """Return the session after an event at `now` (ms since the epoch), and the effects. Raises `IllegalStep` for a row
+    that the lifecycle forbids."""
     turn = Turn(tenure, event, now)
     advance(TABLE, turn)
     for effect in turn.effects:
@@ -72,7 +72,7 @@ def calm(turn: T) -> None:
     turn.set(tries=0, trouble=None)
 
 
-def tell(state: State, event: str) -> Act[Tenure]:
+def tell(state: State, event: str) -> TurnAct[Tenure]:
     """The act that tells where the session stands, unless it was told already."""
 
     def act(turn: T) -> None:
@@ -98,7 +98,7 @@ def tell_trouble(turn: T) -> None:
 
 
 def tell_remark(turn: T) -> None:
-    """Something odd befell it, and it goes on."""
+    """Write down something odd that befell the session, which goes on."""
     turn.add(t.TellRemark(turn.event.remark, turn.event.detail))
 
 
@@ -109,7 +109,7 @@ def retry(turn: T) -> None:
 
 
 def await_version(turn: T) -> None:
-    """Not each session for itself: hundreds of refused logins from one address help nobody."""
+    """Wait for a version that WhatsApp takes, together with the other sessions (workers/holding/outdated.py)."""
     turn.add(t.AwaitVersion(turn.event.library))
 
 
@@ -119,8 +119,8 @@ def retry_soon(turn: T) -> None:
     turn.set(tries=turn.course.tries + 1)
 
 
-def start_again(event: str) -> Act[Tenure]:
-    """The act that starts a session which has a holder no more."""
+def start_again(event: str) -> TurnAct[Tenure]:
+    """The act that starts a session again that no holder has."""
 
     def act(turn: T) -> None:
         turn.set(shown=State.RECONNECTING)
@@ -131,33 +131,33 @@ def start_again(event: str) -> Act[Tenure]:
 
 
 def verify(turn: T) -> None:
-    """The device has outlived the dwell: said once."""
+    """Tell once that the device has outlived the dwell."""
     if turn.course.fresh:
         turn.set(fresh=False, due=False)
         turn.add(t.TellVerified())
 
 
 def verify_if_due(turn: T) -> None:
-    """The dwell was over while the connection was away."""
+    """Tell the end of a dwell that passed while the connection was away."""
     if turn.course.due:
         verify(turn)
 
 
 def dwell_anew(turn: T) -> None:
-    """The dwell was over before it was connected: what WhatsApp makes of the device shows only from here on."""
+    """Begin the dwell anew if it passed before the first login: WhatsApp judges the device only from here on."""
     if turn.course.due:
         turn.set(due=False)
         turn.add(t.Dwell())
 
 
 def verify_later(turn: T) -> None:
-    """The connection is away: said when it is back."""
+    """Put the end of the dwell off until the connection is back."""
     turn.set(due=turn.course.fresh)
 
 
 def unpark_proven(turn: T) -> None:
-    """End the parking of a device at its first login. A replaced one must stay online for a while first: only then nobody
-    else has its keys."""
+    """End the parking of a device at its first login. A replaced one must first stay online for a while, which proves
+    that nobody else has its keys."""
     if turn.course.parked == LostReason.REPLACED:
         turn.add(t.Settle())
     else:
@@ -165,7 +165,7 @@ def unpark_proven(turn: T) -> None:
 
 
 def unpark(turn: T) -> None:
-    """Held like any other again."""
+    """End the parking of a device."""
     if turn.course.parked:
         turn.set(parked="")
         turn.add(t.UnparkDevice())
@@ -190,7 +190,7 @@ def park_restricted(turn: T) -> None:
 
 
 def park_replaced(turn: T) -> None:
-    """Never fight back: try once more, in a while. Who is replaced again has lost its keys to somebody."""
+    """Never fight back: try once more, in a while. A device that is replaced again has lost its keys to somebody."""
     once = turn.course.parked != LostReason.REPLACED
     _park(turn, turn.now + REPLACED_MS if once else 0)
 
@@ -207,14 +207,14 @@ def _park(turn: T, again_at: int, *, until: int | None = None, since: int | None
 
 
 def end_lost(turn: T) -> None:
-    """The device is linked no more."""
+    """Tell that the device is linked no more."""
     reason, fresh = turn.event.reason, turn.course.fresh
     state = State.UNLINKED if reason is LostReason.LOGGED_OUT and not fresh else State.FAILED
     turn.add(t.TellEnd(state, _what(turn), reasons.of_loss(reason, fresh=fresh), raw=_raw(turn)))
 
 
-def end_unlinked(code: FailureCode | None = None) -> Act[Tenure]:
-    """The act that tells that the platform's wish is done, or with a `code`, that it could not be."""
+def end_unlinked(code: FailureCode | None = None) -> TurnAct[Tenure]:
+    """The act that tells `unlinked`, as the platform wished. A `code` says that WhatsApp could not be told."""
 
     def act(turn: T) -> None:
         if not turn.course.silent:
@@ -225,7 +225,7 @@ def end_unlinked(code: FailureCode | None = None) -> Act[Tenure]:
 
 
 def leave(turn: T) -> None:
-    """The platform's wish outlives this worker: it is kept beside the device."""
+    """Keep the platform's wish beside the device, so that it outlives this worker."""
     by = turn.event.by
     turn.set(leave_by=by, parked=UNLINKING)
     turn.add(t.ParkDevice(f"{UNLINKING}:{by}", turn.now), t.GiveUpAt(by))

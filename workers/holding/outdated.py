@@ -1,7 +1,7 @@
 """Held sessions that WhatsApp refuses because of the version that our client claims.
 
-They do not try again each for itself: hundreds of refused logins from one address help nobody. When there is something
-new to offer, one session tries it, and if it comes online, the others follow.
+They do not try again one by one: hundreds of refused logins from one address help nobody. When there is a newer version
+to claim, one session, the probe, tries it. If it comes online, the others follow.
 """
 
 import asyncio
@@ -18,13 +18,15 @@ from workers.version.keeper import WebVersion
 log = structlog.get_logger()
 
 PROBE_SECONDS = 20.0
-"""A session that has tried for so long without an answer is no probe any more: the next one tries."""
+"""A probe without an answer for this time is none any more: it goes on trying, and another session becomes the probe."""
 
 
 @dataclass(eq=False)
 class Outdated:
-    """The sessions of one worker that wait for a version that WhatsApp takes. `start` has a session log in, in a fresh
-    process, if `holds` says that it is still ours."""
+    """The sessions of one worker that wait for a version that WhatsApp takes.
+
+    `holds`: true while a session is still ours. `start`: has a session log in, in a fresh process.
+    """
 
     versions: WebVersion
     holds: Callable[[HeldSession], bool]
@@ -40,7 +42,7 @@ class Outdated:
         return len(self._waiting)
 
     async def refused(self, held: HeldSession, library: str | None) -> None:
-        """A session was refused: it waits here until another try is worth its while."""
+        """Have a refused session wait here until there is something new to try."""
         self._waiting[held.session] = held
         if held is self._probe:
             self._probe = None
@@ -50,7 +52,7 @@ class Outdated:
             self._proven = 0
 
     def online(self, held: HeldSession) -> None:
-        """A session has come online: if it was the one that tried, all others follow."""
+        """Have all others follow if the session that has come online is the probe."""
         self._waiting.pop(held.session, None)
         if held is self._probe:
             self._probe, self._proven = None, self.versions.in_use
@@ -77,14 +79,13 @@ class Outdated:
             self.spawn(self.start(probe), "outdated")
 
     def _give_up(self, probe: HeldSession) -> None:
-        """A session that has tried in silence goes on doing so; the next one tries as well."""
+        """Make another session the probe, as this one has had no answer."""
         if probe is self._probe:
             self._probe = None
             self.try_again()
 
     async def _follow(self) -> None:
-        """Have all that wait now log in. Those that are refused meanwhile wait again, and nobody follows any more once the
-        version is proven no longer."""
+        """Have all that wait now log in. Stop when the version is found refused again; those refused meanwhile wait on."""
         for held in list(self._waiting.values()):
             if self._proven != self.versions.in_use:
                 return

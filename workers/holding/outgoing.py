@@ -107,14 +107,14 @@ class TextQueue:
         return bool(self._hand or self._ended or self._receipts)
 
     def wake(self, *, stale: bool = True) -> None:
-        """Something has changed: texts, the connection, the owner."""
+        """Look again, as the texts, the connection or the owner have changed."""
         self._stale = self._stale or stale
         self._news.set()
         if self._task is None:
             self._links.spawn(self._run(), "send")
 
     def heard(self, message: str, fate: Fate | None) -> None:
-        """Take the end of a text; None: it has not left, and neither have those behind it."""
+        """Take the end of a text. None means that neither it nor those behind it have left."""
         text = next((one for one in self._hand if one.id == message), None)
         if text is None:
             return
@@ -137,7 +137,7 @@ class TextQueue:
         self.wake(stale=False)
 
     def cut(self) -> None:
-        """The holder is gone. The first text in its hands may have been sent; the one behind it was not."""
+        """Take back the texts of a dead holder. The first may have been sent; the one behind it was not."""
         if self._hand:
             first = self._hand.popleft()
             self._ended.append((first.id, Fate(MessageState.FAILED, NotSent.UNKNOWN)))
@@ -185,14 +185,14 @@ class TextQueue:
             self._task = None
 
     async def _step(self) -> float | None:
-        """Do what can be done now; for how long there is nothing more to do. None: until something happens."""
+        """Do what can be done now. Return the seconds until there is more to do; None: until something happens."""
         pause, ripe = await self._ripe()
         if ripe is None and not (self._ended or self._receipts or (self._stale and self.held)):
             return pause
         return await self._turn(ripe)
 
     async def _ripe(self) -> tuple[float | None, tuple[Text, Contact] | None]:
-        """The text that may leave now, by what is known here; else for how long there is none."""
+        """Return the pause (s) until a text may leave, and the text that may leave now; None for what is not known here."""
         if not self._online and self._waiting:
             return self._wait_for_connection(), None
         now = time.monotonic()
@@ -225,7 +225,7 @@ class TextQueue:
         return 0
 
     async def _turn(self, ripe: tuple[Text, Contact] | None) -> float:
-        """Write what has been heard, begin with a text, and learn of new ones, by one script; until when to wait then."""
+        """Write what has been heard, begin with a text, and learn of new ones, by one script. Return the pause (s) then."""
         held, known = self.held, [one.id for one in (*self._hand, *self._waiting)]
         ends = list(itertools.islice(self._ended, WRITTEN_AT_ONCE))
         receipts, confirmations = await self._confirmations() if len(ends) == len(self._ended) else ([], [])
@@ -274,7 +274,7 @@ class TextQueue:
         return 0
 
     async def _learn(self, texts: Sequence[Waiting] | None) -> None:
-        """Put new texts behind the others. None: the outbox is not as we believe, and is read whole."""
+        """Put new texts behind the others. None: the outbox is not what we believe, so it is read whole."""
         if texts is None:
             texts = await self._links.outbox.waiting(self.session)
         elif len(texts) >= LEARNT_AT_ONCE:
@@ -337,7 +337,7 @@ class TextQueue:
         await self._links.outbox.end_unconfirmed()
 
     async def restore(self) -> None:
-        """Redis has lost its memory: keep there again what waits here."""
+        """Keep in Redis again what waits here, as it has lost its memory."""
         for one in list(self._waiting):
             await self._links.outbox.restore(self.session, one.id, one.message)
         self.wake()
@@ -350,7 +350,7 @@ class TextQueue:
         self.wake()
 
     async def finish(self) -> None:
-        """Stop, and wait a little for answers to what the holder has in hand. Of what is left nobody knows."""
+        """Stop, and wait a little for the holder's answers. What has none by then may have been sent or not."""
         self.stop()
         try:
             async with asyncio.timeout(LAST_SECONDS):

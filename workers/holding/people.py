@@ -1,7 +1,7 @@
-"""The receivers of a session's texts, asked about before their text's turn comes.
+"""Asks WhatsApp about the receivers of a session's texts, before the turn of their texts.
 
-One question of a session is under way at a time, about all who wait. What is not answered in time is no obstacle: the
-text is sent to the number as it was written, and WhatsApp decides then.
+A session has one question under way at a time, about all receivers that wait. If the answer does not come in time, the
+text is sent to the number as it was written, and WhatsApp decides.
 """
 
 import asyncio
@@ -22,16 +22,16 @@ log = structlog.get_logger()
 AT_ONCE = 50
 """Receivers in one question."""
 LOOK_SECONDS = 15.0
-"""For an answer."""
+"""The wait for an answer."""
 REMEMBERED_SECONDS = 24 * 3600.0
 UNANSWERED_SECONDS = 60.0
-"""Until somebody is asked about again, of whom WhatsApp has said nothing."""
+"""A receiver of whom WhatsApp has said nothing is asked about again after this time."""
 MOST = 2000
 """So many receivers of a session are remembered here; Redis knows more."""
 
 
 def choose(to: str, people: Iterable[pipe.Person]) -> Contact:
-    """The account of a receiver, by what WhatsApp says of each of its names. The name that was written goes first."""
+    """Choose the account of a receiver by what WhatsApp says of its numbers. The number that was written goes first."""
     said = {one.number: one for one in people}
     found = [said[name] for name in candidates(to) if name in said]
     for one in found:
@@ -62,7 +62,7 @@ class People:
 
     @property
     def patience(self) -> float:
-        """For how many seconds the answer to the question under way is waited for."""
+        """Seconds left for the answer to the question under way."""
         return max(0.01, self._until - time.monotonic())
 
     async def look(self, receivers: Sequence[str]) -> None:
@@ -88,7 +88,7 @@ class People:
             self.forget()
 
     def heard(self, event: pipe.Looked) -> None:
-        """WhatsApp's answer."""
+        """Take WhatsApp's answer."""
         if event.question != self._question:
             return
         self._question = ""
@@ -97,7 +97,7 @@ class People:
         self._fresh |= found
 
     def met(self, to: str) -> None:
-        """The receiver has got a text of the session: the next one is no first contact."""
+        """Remember that the receiver has got a text of the session: the next one is no first contact."""
         contact = self.of(to)
         if contact is not None and not contact.known:
             contact = replace(contact, known=True)
@@ -105,7 +105,7 @@ class People:
             self._fresh[to] = contact
 
     def forget(self) -> None:
-        """The connection is gone, and with it the answer to what was asked."""
+        """Ask anew when there is a connection again: the answer to the last question went with the old one."""
         self._question = ""
         self.changed.set()
 

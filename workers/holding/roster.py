@@ -26,17 +26,17 @@ class Roster:
         return self.held.get(held.session) is held
 
     async def retaken(self, held: HeldSession) -> None:
-        """Redis has forgotten the session, and knows it again under a new lease: say where it and its texts stand."""
+        """Say where a session and its texts stand that Redis had forgotten, and knows again under a new lease."""
         await self.record.again(held, "session.retaken")
         await self.sending.restore(held.session)
 
     def ended(self, held: HeldSession) -> None:
-        """There is no device to send by any more: its texts are told as not sent."""
+        """Tell the session's texts as not sent, as its device is gone."""
         self._links.spawn(self.sending.give_up(held.session), "send")
 
     def drop(self, held: HeldSession) -> None:
-        """Let go of a session that is no longer ours. It may be nobody's: somebody ended the ownership, and we met the job
-        to take it up while we still took it for ours."""
+        """Let go of a session that is no longer ours. It may be nobody's: somebody ended our ownership, and the job to take
+        it up came to us while we still believed in it."""
         self.take_out(held)
         held.let_go()
         self.sending.stop(held.session)

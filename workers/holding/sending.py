@@ -1,4 +1,4 @@
-"""The texts of a worker's sessions: one queue for each session that has some, and what is heard of them."""
+"""The texts of a worker's sessions: one queue for each session that has texts, and the news of them."""
 
 import asyncio
 from collections.abc import Iterable
@@ -36,21 +36,21 @@ class Sending:
         return queue
 
     def wake(self, held: HeldSession) -> None:
-        """Look at the texts of a session: there may be more, or it has come online."""
+        """Look at the texts of a session, as there may be more, or it has come online."""
         queue = self._queue(held.session)
         queue.held = held
         queue.wake()
 
     async def send(self, session: SessionId, held: HeldSession | None) -> None:
-        """A session has a new text. If nobody holds it, whoever takes it up finds the text, or a sweep does; if there is
-        no device, nobody ever will."""
+        """Look at a session's new text. If nobody holds the session, whoever takes it up finds the text, or a sweep does.
+        If it has no device, nobody ever will, and the text is told as not sent."""
         if held is not None:
             self.wake(held)
         elif (await self._links.snapshots.read(session)).body.state not in DEVICE:
             await self._links.outbox.give_up(session)
 
     def heard(self, event: pipe.Sent | pipe.SendFailed) -> None:
-        """Take the end of a text; its session may be held no more."""
+        """Take the end of a text, though its session may be held no more."""
         queue = self._queues.get(SessionId(event.session))
         if queue is None:
             return
@@ -73,8 +73,7 @@ class Sending:
         queue.wake(stale=False)
 
     async def answer(self, session: SessionId, ticket: str) -> None:
-        """Tell whoever waits at the ticket what WhatsApp says of a number. Without an answer in time it is told that
-        there is none."""
+        """Leave at the ticket what WhatsApp says of a number, or after the wait that it said nothing."""
         contacts, people = self._links.contacts, self._queue(session).people
         to = await contacts.asked(session, ticket)
         if to is None:
@@ -93,12 +92,12 @@ class Sending:
         await people.look(())  # keeps the answer for a day
 
     def cut(self, session: SessionId) -> None:
-        """The session's holder is gone, and with it the answers to what it had in its hands."""
+        """Expect no answers any more of a session's holder, as it is gone."""
         if queue := self._queues.get(session):
             queue.cut()
 
     def stop(self, session: SessionId) -> None:
-        """The session is held here no more."""
+        """Stop with a session that is held here no more."""
         if queue := self._queues.get(session):
             queue.stop()
 
@@ -107,11 +106,11 @@ class Sending:
         await asyncio.gather(*(queue.finish() for one in sessions if (queue := self._queues.get(one))))
 
     async def restore(self, session: SessionId) -> None:
-        """Redis has lost its memory of the session's texts."""
+        """Keep the session's texts in Redis again, as it has lost them."""
         if queue := self._queues.get(session):
             await queue.restore()
 
     async def give_up(self, session: SessionId) -> None:
-        """The session has no device any more: its texts are not sent."""
+        """Tell the session's texts as not sent, as it has no device any more."""
         self.stop(session)
         await self._links.outbox.give_up(session)

@@ -37,16 +37,19 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 PASSING_ERRORS = frozenset({"500"})
-"""Errors of the stream by which WhatsApp says that it is ill itself: counted, but news for nobody."""
+"""Errors of the stream by which WhatsApp says that it is ill itself. They are counted, and written nowhere else."""
 SAY_AGAIN_SECONDS = 2.0
 """Between tries to save where a session stands, while Redis is away."""
 
 
 @dataclass(eq=False)
 class HeldSession:
-    """One held session, an owner of its lease. `verified`: what is counted when it has outlived the dwell. `settled`: its
-    history has been read, as far as we know. `deaths`: of its process, while it was `logging_in`; after some it is
-    `quarantined`, and has a process of its own. `inbound`: what comes in is told."""
+    """One held session, an owner of its lease.
+
+    `verified`: counters that rise when the session has outlived the dwell. `settled`: its history has been read, as far as
+    we know. `deaths`: deaths of its process while it was `logging_in`; after some it is `quarantined`, that is, has a
+    process of its own. `inbound`: incoming messages are told to the webhook.
+    """
 
     roster: "Roster"
     lease: Lease
@@ -69,15 +72,15 @@ class HeldSession:
 
     @property
     def session(self) -> SessionId:
-        """Whose device it is."""
+        """The session of the device."""
         return self.device.session
 
     def lost(self) -> None:
-        """Somebody else's now: close the connection, write nothing."""
+        """Close the connection, and write nothing: the session is somebody else's now."""
         self.roster.drop(self)
 
     async def renewed(self, lease: Lease) -> None:
-        """Redis lost its memory: say again where the session stands."""
+        """Say again where the session stands, as Redis has lost its memory."""
         self.lease = lease
         if self.roster.holds(self):
             await self.roster.retaken(self)
@@ -93,7 +96,7 @@ class HeldSession:
         self.timers.append(timer)
 
     def stop_timers(self) -> None:
-        """Nothing more is to be done for it."""
+        """Drop whatever was to be done later."""
         for timer in self.timers:
             timer.cancel()
         self.timers.clear()
@@ -107,8 +110,8 @@ class HeldSession:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Tools of the sessions, besides their holders. `offer`: has any worker look at a session at a moment (ms since
-    the epoch)."""
+    """Tools of the sessions, besides their holders. `offer(session, at)` has any worker look at a session at that time
+    (ms since the epoch)."""
 
     snapshots: Snapshots
     ownership: Ownership
@@ -142,9 +145,9 @@ class SnapshotWriter:
         self._roster = roster
 
     async def show(self, held: HeldSession, effect: Tell, *, retry_at: int | None = None) -> bool:
-        """Save where the session stands. True if that proved that it is still ours. If it is not, it is let go of.
+        """Save where the session stands. Return True if the write proved that the session is still ours.
 
-        Redis may be away while the session lives on: then it is said again, until Redis hears it.
+        A session that is not ours is let go of. While Redis is away the session lives on, and the write is tried again.
         """
         code = effect.trouble
         failure = FailureView.of(code, retry_at) if code else None
@@ -184,13 +187,12 @@ class SnapshotWriter:
         return ours
 
     async def linked(self, held: HeldSession, body: Body, region: str, counters: tuple[str, ...]) -> None:
-        """The device was linked, and its worker died before it could say so: the ending of that attempt. Raises redis'
-        errors."""
+        """Write the ending of an attempt whose worker died after the link, before it could say so. Raises redis' errors."""
         what = Change(body, MessageType.WHATSAPP_CONNECTED, "attempt.linked", region, counters, ending=True)
         await self._write(held, what)
 
     async def verified(self, held: HeldSession) -> bool:
-        """The device has outlived the dwell. True if that could be said."""
+        """Say that the device has outlived the dwell. Return True if Redis took it."""
         try:
             saved = await self._write(
                 held, Change(held.body, MessageType.STATUS, "session.verified", "", held.verified)
@@ -201,8 +203,10 @@ class SnapshotWriter:
         return saved is not None
 
     async def last(self, held: HeldSession, end: TellEnd) -> None:
-        """The session is held no more: say so, and give the lease back. Redis may be away: then it is said again for
-        as long as the lease is ours, since nobody else knows how the session has ended."""
+        """Say how the session has ended, and give the lease back.
+
+        While Redis is away this is tried again for as long as the lease is ours, since nobody else knows the ending.
+        """
         held.stop_timers()
         region, code = phone.region_of(held.device.phone), end.code
         counters: list[str] = []

@@ -53,7 +53,7 @@ class Sessions:
         most: int,
         reserved: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`most` sessions are held at once; of these `reserved` are kept for attempts that are under way."""
+        """Hold `most` sessions at once, of which `reserved` are kept for attempts that are under way."""
         self._links = links
         self._holders = holders
         self._roster = Roster(links, holders)
@@ -88,12 +88,12 @@ class Sessions:
         return len(self._outdated)
 
     def newer(self) -> None:
-        """Fresh processes claim a newer version from now on: refused sessions come back, those online stay."""
+        """Claim a newer version in fresh processes from now on: refused sessions try again, those online stay."""
         self._holders.retire()
         self._outdated.try_again()
 
     def try_refused(self) -> None:
-        """Time has passed: one refused session tries again."""
+        """Let one refused session try again, as time has passed."""
         self._outdated.try_again()
 
     # --- what others ask ----------------------------------------------------------------------------------------------
@@ -109,9 +109,11 @@ class Sessions:
         await self._carrier.forget(held)
 
     async def unlink(self, session: SessionId) -> bool:
-        """Have the device logged out at WhatsApp and forgotten, and `unlinked` told. Idempotent. It may take a day, and
-        outlives this worker: the wish is kept beside the device. A device that was exported is only forgotten. False: the
-        session could not be taken up here, or was lost meanwhile; to be tried again, wherever it is then."""
+        """Have the device logged out at WhatsApp and forgotten, and `unlinked` told. An exported device is only forgotten.
+
+        The log-out may take a day. The wish is kept beside the device, so it outlives this worker, and saying it twice does
+        no harm. Return False if the session could not be taken up here, or was lost meanwhile: then it is to be tried again.
+        """
         if session not in self._held:
             device = await self._links.store.device(session)
             if device is None or device.parked == EXPORTED:
@@ -123,8 +125,10 @@ class Sessions:
         return await self._carrier.feed_safely(held, UnlinkAsked(now_ms() + admission.UNLINK_MS))
 
     async def _end_here(self, session: SessionId, device: StoredDevice | None) -> bool:
-        """Forget the device without a word to WhatsApp. Should anybody still believe in one, say that there is none: else
-        every click would be answered "linked"."""
+        """Forget the device without a word to WhatsApp.
+
+        If the snapshot still shows a device, say that there is none: else every click would be answered "linked".
+        """
         believed = (await self._links.snapshots.read(session)).body.state in DEVICE
         if device is None and not believed:
             return True
@@ -152,8 +156,10 @@ class Sessions:
         await self._sending.answer(session, ticket)
 
     async def hand_over(self) -> list[tuple[str, SessionId]]:
-        """Close every connection, for good, then give the leases back; what somebody else shall do, and with which
-        sessions. To be called once more when the last attempt has ended."""
+        """Close every connection for good, and give the leases back. Return the jobs for others, with their sessions.
+
+        Call it once more when the last attempt has ended.
+        """
         # Before the first wait: nothing that runs may start any of them again.
         self._carrier.over = True
         held = list(self._held.values())
@@ -174,7 +180,7 @@ class Sessions:
     # --- what holders say ---------------------------------------------------------------------------------------------
 
     def _hear_text(self, event: pipe.Sent | pipe.SendFailed | pipe.Looked | pipe.Confirmed | pipe.Received) -> None:
-        """Pass on the news of texts; their session may be held no more."""
+        """Pass on the news of texts, though their session may be held no more."""
         match event:
             case pipe.Sent() | pipe.SendFailed():
                 self._sending.heard(event)
@@ -216,7 +222,7 @@ class Sessions:
         await self._carrier.feed(held, event)
 
     async def _lost(self, held: HeldSession, event: pipe.Lost) -> None:
-        """The session will not come back by itself."""
+        """Take the loss of a session that will not come back by itself."""
         if event.reason is pipe.LostReason.REPLACED and self.holds(held):
             try:
                 overtaken = await self._is_overtaken(held)
@@ -230,7 +236,7 @@ class Sessions:
         await self._carrier.again(held, event)
 
     async def ask_store(self) -> None:
-        """Redis is away: let go of what others have taken over, by the word of the device store."""
+        """Let go of what others have taken over. Redis is away, so the device store is asked."""
         tokens = {held.session: held.device.token for held in self._held.values()}
         for session in await self._links.store.overtaken(tokens) if tokens else ():
             held = self._held.get(session)
@@ -238,8 +244,7 @@ class Sessions:
                 self._roster.yield_up(held, "store")
 
     async def _is_overtaken(self, held: HeldSession) -> bool:
-        """True if WhatsApp's `replaced` means a worker of ours. A worker that is cut off cannot know, and takes it
-        for that."""
+        """True if it was a worker of ours that replaced the session. A worker that is cut off assumes so."""
         if self._links.ownership.cut_off:
             return True
         return bool(await self._links.store.overtaken({held.session: held.device.token}))
@@ -261,8 +266,7 @@ class Sessions:
                 sentry.report("holder", error, session=held.session)
 
     def _suspect(self, held: HeldSession) -> None:
-        """Count the death of a process against the session that was logging in. After two it gets a process of its
-        own."""
+        """Count the death of its process against a session that was logging in. After some it gets a process alone."""
         if not held.logging_in:
             return
         held.logging_in = False
@@ -283,7 +287,7 @@ class _Passing:
     outlasts_redis = False
 
     def lost(self) -> None:
-        """The write is refused then."""
+        """Do nothing: the write is refused then."""
 
     async def renewed(self, lease: Lease) -> None:
-        """The write is refused then, and the job tried again."""
+        """Do nothing: the write is refused then, and the job tried again."""

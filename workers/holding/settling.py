@@ -1,8 +1,8 @@
-"""A device that was linked a moment ago gets months of history poured in. It settles in a process of its own.
+"""Has fresh devices settle in processes of their own, while WhatsApp pours months of history into them.
 
 Measured: a chunk of 20,000 messages takes 80 MB while it is read, and five companies at once took 677 MB. So only a
-few sessions are loud at the same time, in a process without any that has been linked for long. That process ends when
-it is empty, and all its memory with it.
+few sessions are loud at the same time, in a process that holds no session linked long ago. When that process is empty
+it ends, and its memory is free again.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ LOOK_SECONDS = 2.0
 GROWTH_MB = 2
 """A process that grows by less between two looks is at rest."""
 LOUD_SECONDS = 15.0
-"""A session is loud for so long at least, and for as long as its process grows: the history begins within seconds."""
+"""A session is loud for at least this time, and for as long as its process grows. The history begins within seconds."""
 REST_SECONDS = 40.0
 """After so long without growth a session moves in with the others."""
 MOST_SECONDS = 600.0
 PATIENCE_SECONDS = 3.0
 """A fresh device waits for its turn to be loud no longer than this: its owner was told that it is linked."""
 SESSIONS_PER_LOUD = 75
-"""One loud session for each so many that the worker may hold: as much memory, 256 MB, is there for them."""
+"""A worker has one loud session at a time for each so many that it may hold: they have 256 MB of memory together."""
 
 
 class Settling:

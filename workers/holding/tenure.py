@@ -1,4 +1,4 @@
-"""The words of the held session's machine: where a session stands, what can happen to it, what it has others do.
+"""The words of a held session's machine: its states, its events and its effects.
 
 All of it is data. `workers/holding/machine.py` decides; `workers/holding/carrying.py` feeds the events in and carries the
 effects out.
@@ -13,7 +13,7 @@ from shared.core.lifecycle import State
 from workers.engine import protocol as pipe
 
 UNLINKING = "unlinking"
-"""The mark of a parked device that the platform wants logged out: it is held for nothing else."""
+"""The mark of a parked device that the platform wants logged out. Such a device is held only for that."""
 
 
 class TenurePhase(Enum):
@@ -28,12 +28,16 @@ class TenurePhase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Tenure:
-    """The state of one held session. `shown`: what the page was told last.
+    """The state of one held session.
 
-    `fresh`: within the dwell, during which WhatsApp drops some, or past it and not told. `due`: the dwell is over, but the
-    connection is away: verified when it is back, or a dwell later if it is made anew. `parked`: why the registry has it
-    parked, as it is tried again. `trouble`: why it cannot be connected. `leave_by`: until when a log-out is tried (ms since the epoch). `silent`: a
-    device that must not stay, logged out under its attempt's lease: the attempt tells.
+    shown: what the page was told last
+    fresh: its end of the dwell was not told yet; within the dwell WhatsApp drops some devices
+    due: the dwell has ended while the connection was away; told when it is back, or a dwell later if it is made anew
+    tries: failed tries to connect in a row
+    parked: why the registry has it parked, while it is tried again
+    trouble: why it cannot be connected
+    leave_by: the end of the tries to log it out, in ms since the epoch
+    silent: the attempt that linked it logs it out under its own lease, and tells the ending itself
     """
 
     phase: TenurePhase = TenurePhase.COMING
@@ -69,8 +73,7 @@ class UnlinkAsked(Datum):
     by: int
 
 
-Heard = pipe.Held | pipe.Restored | pipe.Dropped | pipe.Lost | pipe.Released | pipe.Remarked
-SessionEvent = Sign | UnlinkAsked | Heard
+SessionEvent = Sign | UnlinkAsked | pipe.Held | pipe.Restored | pipe.Dropped | pipe.Lost | pipe.Released | pipe.Remarked
 
 
 # --- what is to be done ---------------------------------------------------------------------------------------------
@@ -81,7 +84,7 @@ class SessionEffect(Datum):
 
 
 class Tell(SessionEffect):
-    """Save where the session stands; with `alert`, tell Sentry of the trouble. `count`: it is a new trouble.
+    """Save where the session stands. `alert`: tell Sentry of the trouble. `count`: the trouble is new, so it is counted.
     `said`: what WhatsApp said to it, for the timeline."""
 
     state: State
@@ -105,12 +108,15 @@ class Dwell(SessionEffect):
 
 
 class TellVerified(SessionEffect):
-    """The device has outlived the dwell."""
+    """Tell that the device has outlived the dwell."""
 
 
 class TellEnd(SessionEffect):
-    """The session is held no more: the last snapshot, and the lease goes. `kept`: the device is still registered. `again`:
-    it was told before, and is so still. `said`: what WhatsApp said to it, for the timeline."""
+    """Save the last snapshot, and give the lease back: the session is held no more.
+
+    `kept`: the device is still registered. `again`: the same ending was told before. `said`: what WhatsApp said, for the
+    timeline.
+    """
 
     state: State
     event: str
@@ -159,7 +165,7 @@ class Settle(SessionEffect):
 
 
 class ParkDevice(SessionEffect):
-    """Keep the device, and why it is not to be held; it is tried again at `again_at` (0: never by itself)."""
+    """Keep the device unheld, with the reason. It is tried again at `again_at` (ms since the epoch; 0: only if asked)."""
 
     why: str
     again_at: int
@@ -174,7 +180,7 @@ class ForgetDevice(SessionEffect):
 
 
 class CoolNumber(SessionEffect):
-    """A banned phone waits for its next code as long as the ban lasts."""
+    """Give a banned phone no code for as long as the ban lasts, `until` (ms since the epoch)."""
 
     until: int
 
@@ -186,8 +192,8 @@ class Offer(SessionEffect):
 
 
 class CutTexts(SessionEffect):
-    """Answers to texts that the holder had in its hands will not come."""
+    """Expect no answers any more to the texts that the holder had in its hands."""
 
 
 class WakeTexts(SessionEffect):
-    """The session is online: what waits is sent."""
+    """Send the texts that wait, as the session is online."""

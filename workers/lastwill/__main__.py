@@ -1,4 +1,4 @@
-"""Speaks for a worker that was killed: `python -m workers.lastwill WORKER`. Who waits until then is in `left.py`."""
+"""Speaks for a worker that was killed: `python -m workers.lastwill WORKER`. The wait for that is in `left.py`."""
 
 from shared import lean  # isort: split
 

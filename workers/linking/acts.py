@@ -16,7 +16,7 @@ from workers.linking import conditions as when
 from workers.linking import course as c
 from workers.linking.course import Course, Phase
 from workers.linking.rotation import Rotation
-from workers.rules import Act, Turn
+from workers.rules import Turn, TurnAct
 
 P = Phase
 T = Turn[Course]
@@ -250,7 +250,7 @@ def hand_over(turn: T) -> None:
     turn.add(c.GiveLeaseBack(), c.Restart(turn.course.method))
 
 
-def _rest(state: State, event: str) -> Act[Course]:
+def _rest(state: State, event: str) -> TurnAct[Course]:
     """The act that ends an attempt which ran out of time, or was taken back."""
 
     def act(turn: T) -> None:
@@ -289,7 +289,7 @@ def _raw(turn: T) -> str:
             return f"{type(turn.event).__name__.lower()} in {turn.course.body.state}"
 
 
-def fail(code: FailureCode | None = None, *, alert: bool = True) -> Act[Course]:
+def fail(code: FailureCode | None = None, *, alert: bool = True) -> TurnAct[Course]:
     """The act that ends the attempt with a failure; without a `code`, with the one that the linker's word means."""
 
     def act(turn: T) -> None:

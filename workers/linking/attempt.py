@@ -30,7 +30,7 @@ from workers.engine.pool import LinkerPool
 from workers.engine.processes import EngineFailed, WrongMessage
 from workers.linking import course as c
 from workers.linking.connection import Heard, LinkerConnection
-from workers.linking.course import Answer, Course, Happening, Order, Phase
+from workers.linking.course import AttemptAnswer, AttemptEvent, Course, Order, Phase
 from workers.linking.limits import AttemptLimits
 from workers.linking.machine import step
 from workers.linking.page import Page, Stopped
@@ -87,7 +87,7 @@ class Attempt:
         self._inbox: asyncio.Queue[tuple[LinkerConnection, Heard] | Order] = asyncio.Queue()
         self._connection: LinkerConnection | None = None
         self._asker: Asker | None = None  # whose code is claimed
-        self._carry: dict[type, Callable[[Any], Awaitable[Answer | None]]] = {
+        self._carry: dict[type, Callable[[Any], Awaitable[AttemptAnswer | None]]] = {
             c.Dial: self._dial,
             c.HangUp: self._hang_up,
             c.Learn: self._learn,
@@ -157,14 +157,14 @@ class Attempt:
         except Exception as second:  # noqa: BLE001 - Redis is away as well: the sweep will end it
             log.warning("attempt.unended", session=self._session, error=type(second).__name__)
 
-    async def _happen(self, happening: Happening) -> None:
+    async def _happen(self, happening: AttemptEvent) -> None:
         """One event, and all that comes of it: an effect's answer is heard before the next effect."""
         self._course, effects = step(self._course, happening, now_ms())
         for effect in effects:
             if (answer := await self._carry[type(effect)](effect)) is not None:
                 await self._happen(answer)
 
-    async def _next(self) -> Happening:
+    async def _next(self) -> AttemptEvent:
         while True:
             try:
                 async with asyncio.timeout((self._course.deadline - now_ms()) / 1000):

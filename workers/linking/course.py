@@ -158,11 +158,11 @@ class Broke(Datum):
     error: str
 
 
-Answer = Began | Learned | CodeClaimed | CodeDenied | Judged | Adopted | LinkSpent | LoggedOut | NewerSought
+AttemptAnswer = Began | Learned | CodeClaimed | CodeDenied | Judged | Adopted | LinkSpent | LoggedOut | NewerSought
 LinkerEvent = (
     pipe.Ready | pipe.Qr | pipe.Code | pipe.CodeRefused | pipe.Word | pipe.Paired | pipe.Connected | pipe.Ended | Exited
 )
-Happening = Order | Answer | LinkerEvent | TimeIsUp | Broke
+AttemptEvent = Order | AttemptAnswer | LinkerEvent | TimeIsUp | Broke
 
 
 # --- what is to be done ---------------------------------------------------------------------------------------------

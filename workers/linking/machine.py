@@ -12,7 +12,7 @@ from workers.engine.parent import Exited
 from workers.linking import acts as act
 from workers.linking import conditions as when
 from workers.linking import course as c
-from workers.linking.course import Course, Effect, Happening, Order, Phase
+from workers.linking.course import AttemptEvent, Course, Effect, Order, Phase
 from workers.rules import Rule, Turn, advance, do
 
 P = Phase
@@ -22,7 +22,7 @@ _STATES = {P.CONNECTING: State.CONNECTING, P.SHOWING: State.AWAITING_PHONE, P.AG
 T = Turn[Course]
 
 
-def step(course: Course, happening: Happening, now: int) -> tuple[Course, tuple[Effect, ...]]:
+def step(course: Course, happening: AttemptEvent, now: int) -> tuple[Course, tuple[Effect, ...]]:
     """Make one step: the attempt after an event at `now` (ms since the epoch), and the effects. Raises `IllegalStep`
     for a row that the lifecycle forbids."""
     turn = Turn(course, happening, now)

@@ -30,7 +30,7 @@ COMMANDS = {"import": take_over, "export": hand_back, "backup": back_up, "restor
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. Exit code: 0 all were taken over, 1 some, 2 none, 3 it could not begin."""
+    """Run the command. Return its exit code: 0 if all were taken over, 1 some, 2 none, 3 if it could not begin."""
     keep_private()
     asked = _parser().parse_args(arguments)
     try:

@@ -1,6 +1,6 @@
-"""The file of a backup: in the format of age (age-encryption.org), and in it a tar with one device file for each company
-and a list of them. A holder of the key needs no program of ours to open it:
-`age -d -i key.txt FILE | tar -tz`.
+"""The file of a backup: a tar of one device file for each company and a list of them, encrypted by age.
+
+A holder of the key needs no program of ours to open it: `age -d -i key.txt FILE | tar -tz` (age-encryption.org).
 """
 
 import io
@@ -42,8 +42,10 @@ class KeptDevice:
 
 @checked(frozen=True)
 class BackupList:
-    """Contents of a backup: the moment (ms since the epoch), the kind of store, the library's version, the devices, and the
-    receivers of companies' own webhooks (by company: url, secret, events)."""
+    """The list of a backup's contents.
+
+    `made_at`: in ms since the epoch. `receivers`: of companies' own webhooks, by company: url, secret, events.
+    """
 
     version: int
     made_at: int
@@ -62,7 +64,7 @@ class BackupKey:
 
     @classmethod
     def read(cls, text: str) -> "BackupKey":
-        """Raises NotImportable, without the key, for what is none."""
+        """Read a key. Raises NotImportable, whose text does not hold the key."""
         try:
             if text.upper().startswith(_SECRET):
                 identity = x25519.Identity.from_str(text)
@@ -74,8 +76,7 @@ class BackupKey:
 
 @contextmanager
 def writing(target: Path, key: BackupKey) -> Iterator["ArchiveWriter"]:
-    """Writes the backup `target`, whole or not at all; nothing of it is ever on the disk in the clear. Raises
-    FileExistsError and OSError."""
+    """Write the backup `target`, whole or not at all, and never in the clear. Raises FileExistsError and OSError."""
     if target.exists():
         raise FileExistsError(target)
     part = target.with_name(f"{target.name}.part")
@@ -119,7 +120,7 @@ class ArchiveWriter:
         self._tar = tar
 
     def device(self, company: str, file: Path) -> None:
-        """One device file."""
+        """Write one device file."""
         info = tarfile.TarInfo(f"{_FOLDER}{company}.sqlite3")
         info.size, info.mode = file.stat().st_size, 0o600
         with file.open("rb") as content:
@@ -134,7 +135,7 @@ class ArchiveWriter:
 
 
 def unpack(source: Path, key: BackupKey, folder: Path) -> tuple[BackupList, dict[str, Path]]:
-    """The list of the backup, and its device files, now in `folder` (0700), by company. Raises NotImportable."""
+    """Unpack a backup into `folder` (0700). Return its list, and its device files by company. Raises NotImportable."""
     if key.identity is None:
         raise NotImportable("BACKUP_KEY only makes backups; to open one it must be the AGE-SECRET-KEY-1… of the pair")
     clear = folder / "backup.tar.gz"

@@ -1,7 +1,7 @@
 """The way back: a device of ours as a folder that Baileys reads, so that nobody is locked in.
 
-Skipped message keys cannot be written back (see `records`), and app state is fetched anew. Everything else goes on: same device,
-same contacts, same groups.
+Skipped message keys cannot be written back (see `records`), and app state is fetched anew. All else stays: the device,
+its contacts, its groups.
 """
 
 import json
@@ -24,7 +24,7 @@ _SENDER = re.compile(r"(.+):(\d+)")
 
 
 def write_folder(rows: Rows, folder: Path, now: int) -> Counter[str]:
-    """Write the device of `rows` as the new `folder`, as of `now` (ms since the epoch); how many values of each kind.
+    """Write the device of `rows` as the new `folder`, as of `now` (ms since the epoch). Return the count of each kind.
 
     Raises NotImportable if its keys do not fit together, and FileExistsError if the folder is there.
     """
@@ -92,10 +92,6 @@ def _creds(rows: Rows) -> dict[str, Any]:
     }
 
 
-def _prekey(row: Row, _now: int) -> dict[str, object]:
-    return {f"pre-key-{row['key_id']}": _pair(row["key"])}
-
-
 def _session(row: Row, now: int) -> dict[str, object] | None:
     try:
         return {f"session-{_address(row['their_id'])}": from_session(_bytes(row["session"]), now)}
@@ -120,21 +116,21 @@ def _app_state_key(row: Row, _now: int) -> dict[str, object]:
     return {f"app-state-sync-key-{_text(row['key_id'])}": value}
 
 
-def _lid(row: Row, _now: int) -> dict[str, object]:
-    return {f"lid-mapping-{row['pn']}": row["lid"], f"lid-mapping-{row['lid']}_reverse": row["pn"]}
-
-
 def _token(row: Row, _now: int) -> dict[str, object]:
     value = {"token": buffer(_bytes(row["token"])), "timestamp": str(row["timestamp"])}
     return {f"tctoken-{row['their_jid']}": value}
 
 
 _KINDS: tuple[tuple[str, str, Callable[[Row, int], dict[str, object] | None]], ...] = (
-    ("pre_keys", "prekeys", _prekey),
+    ("pre_keys", "prekeys", lambda row, _: {f"pre-key-{row['key_id']}": _pair(row["key"])}),
     ("sessions", "sessions", _session),
     ("sender_keys", "group keys", _sender_key),
     ("app_state_sync_keys", "app state keys", _app_state_key),
-    ("lid_map", "lids", _lid),
+    (
+        "lid_map",
+        "lids",
+        lambda row, _: {f"lid-mapping-{row['pn']}": row["lid"], f"lid-mapping-{row['lid']}_reverse": row["pn"]},
+    ),
     ("privacy_tokens", "privacy tokens", _token),
 )
 

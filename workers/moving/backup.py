@@ -1,5 +1,5 @@
-"""`onboarding backup` and `onboarding restore`: every device and its registry row into one encrypted file, while everything
-runs; and back into a store that has lost them."""
+"""`onboarding backup` writes every device and its registry row into one encrypted file, while everything runs.
+`onboarding restore` puts them back into a store that has lost them."""
 
 import argparse
 import asyncio
@@ -30,7 +30,7 @@ from workers.moving.service import Service, open_service
 from workers.store.device import DeviceTaken, Fence, StoredDevice, StoreFenced
 
 STALE_MS = keys.DAY
-"""Keys older than that are better linked anew."""
+"""A device whose keys are older is better linked anew."""
 
 
 class RestoreVerdict(StrEnum):
@@ -54,7 +54,7 @@ _GOOD = frozenset({RestoreVerdict.RESTORED, RestoreVerdict.COULD_BE, RestoreVerd
 
 
 async def back_up(asked: argparse.Namespace) -> int:
-    """`backup`. The exit code. Raises NotImportable, StoreAway and StoreRefused."""
+    """Run `backup`, and return the exit code. Raises NotImportable, StoreAway and StoreRefused."""
     async with open_service() as service:
         key = _key_of(service)
         try:
@@ -82,7 +82,7 @@ async def back_up(asked: argparse.Namespace) -> int:
 
 
 async def restore(asked: argparse.Namespace) -> int:
-    """`restore`. The exit code. Raises NotImportable, StoreAway and StoreRefused."""
+    """Run `restore`, and return the exit code. Raises NotImportable, StoreAway and StoreRefused."""
     async with open_service() as service:
         key = _key_of(service)
         with tempfile.TemporaryDirectory(prefix="restore-") as folder:
@@ -122,7 +122,7 @@ def _key_of(service: Service) -> BackupKey:
 
 
 async def _copies(service: Service, folder: Path) -> AsyncGenerator[tuple[StoredDevice, Path], None]:
-    """Every registered device, and a device file of it in `folder`, as it is at one moment."""
+    """Yield every registered device, and a device file of it in `folder`, as it is at one moment."""
     if service.database_url:
         from workers.moving.postgres import snapshot_of  # only where there is a Postgres
 
@@ -184,7 +184,7 @@ async def _restore_receivers(service: Service, told: BackupList, results: dict[s
 async def _restore_one(
     service: Service, leases: Leases, kept: KeptDevice, file: Path | None, template: Path, *, dry: bool
 ) -> RestoreVerdict:
-    """Put one device back, unless it would fight with what lives."""
+    """Put one device back, unless it would fight with a device that lives."""
     session, store = session_of(CompanyId(kept.company)), service.store
     if await store.device(session) is not None:
         return RestoreVerdict.THERE

@@ -38,13 +38,13 @@ _OLD_KINDS = {
 
 
 class NotImportable(ValueError):
-    """The session cannot be taken over. The text says why, in one sentence without a secret."""
+    """The session cannot be taken over. The text is one sentence with the reason, and holds no secret."""
 
 
 @dataclass(slots=True)
 class BaileysSession:
-    """One session: `creds`, `keys` by kind and id, when it was last written (seconds since the epoch), and how many values
-    were damaged and left out."""
+    """One session. `keys`: by kind and id; `touched`: time of the last write (seconds since the epoch); `damaged`: count of
+    the values that were left out."""
 
     name: str
     creds: Mapping[str, Any]
@@ -58,7 +58,7 @@ class BaileysSession:
 
 
 def decode(value: object) -> bytes:
-    """Bytes, in whichever way JSON has them. Raises NotImportable.
+    """Read bytes, in whichever way JSON has them. Raises NotImportable.
 
     Seen: `{"type": "Buffer", "data": base64 or a list}`, `{"0": 1, "1": 2, …}`, a list, base64 text with or without
     padding.
@@ -88,7 +88,7 @@ def _of_numbers(values: list[object]) -> bytes:
 
 
 def read_folder(folder: Path) -> BaileysSession:
-    """A folder of one session. In file names `/` is `__` and `:` is `-`. Raises NotImportable, and OSError."""
+    """Read the folder of one session. In file names `/` is `__` and `:` is `-`. Raises NotImportable, and OSError."""
     creds = _parse(_text(folder / CREDS))
     if not isinstance(creds, dict):
         raise NotImportable("creds.json is damaged (half written?)")
@@ -101,7 +101,7 @@ def read_folder(folder: Path) -> BaileysSession:
 
 
 def read_single(name: str, text: str) -> BaileysSession:
-    """The one-file form `{creds, keys: {preKeys: …}}`, also as JSON inside a JSON string. Raises NotImportable."""
+    """Read the one-file form `{creds, keys: {preKeys: …}}`, also as JSON inside a JSON string. Raises NotImportable."""
     whole = _parse(text, times=2)
     match whole:
         case {"creds": dict(creds), **rest}:
@@ -116,7 +116,7 @@ def read_single(name: str, text: str) -> BaileysSession:
 
 
 def read_pairs(name: str, creds: object, pairs: Iterable[tuple[str, object]]) -> BaileysSession:
-    """A session whose keys are named values, such as `("session-123.0", JSON text)`. Raises NotImportable."""
+    """Read a session whose keys are named values, such as `("session-123.0", JSON text)`. Raises NotImportable."""
     parsed = _parse(creds, times=2)
     if not isinstance(parsed, dict):
         raise NotImportable("the creds are damaged")
@@ -128,7 +128,7 @@ def read_pairs(name: str, creds: object, pairs: Iterable[tuple[str, object]]) ->
 
 
 def read_files(folder: Path) -> dict[str, object]:
-    """The named values of a folder that has no `creds.json`; none if it is not there. Raises OSError."""
+    """The named values of a folder without a `creds.json`; none if there is no folder. Raises OSError."""
     return {file.stem: _text(file) for file in sorted(folder.glob("*.json"))}
 
 
@@ -158,7 +158,8 @@ def _text(file: Path) -> str:
 
 
 def _parse(value: object, *, times: int = 1) -> object:
-    """JSON text parsed, `times` over if it is text inside text, or what is parsed already; None if it is damaged."""
+    """Parse JSON text, up to `times` over for text inside text. Return what is parsed already as it is, and None for
+    damaged text."""
     for _ in range(times):
         if not isinstance(value, (str, bytes)):
             break

@@ -66,7 +66,7 @@ async def take_over(asked: argparse.Namespace) -> int:
 
 
 async def hand_back(asked: argparse.Namespace) -> int:
-    """`export`. The exit code. Raises NotImportable, StoreAway and StoreRefused."""
+    """Run `export`, and return the exit code. Raises NotImportable, StoreAway and StoreRefused."""
     session = session_of(_company(asked.company))
     async with open_service() as service:
         device = await service.store.device(session)
@@ -146,5 +146,5 @@ def _there(judged: list[JudgedDevice]) -> int:
 
 
 def exit_code(good: int, of: int) -> int:
-    """The exit code of a command that did well with `good` of so many devices."""
+    """The exit code of a command that did well with `good` devices out of `of`."""
     return ALL if good == of else SOME if good else NONE

@@ -1,4 +1,5 @@
-"""A device file: the one-device SQLite database that the library opens, filled from rows; and rows out of any whatsmeow database."""
+"""A device file is the SQLite database of one device, as the library opens it. It is filled from rows here, and rows are read
+from any SQLite database of whatsmeow."""
 
 import asyncio
 import re
@@ -20,14 +21,14 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Template:
-    """An empty device file of the installed library, made once (it starts the library: seconds) and copied for each device."""
+    """An empty device file of the installed library, copied for each device. Made once, as that starts the library."""
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "template.sqlite3"
         """The empty file; `make` makes it."""
 
     async def version(self) -> int:
-        """The version of its tables; makes them first. Raises NotImportable."""
+        """Make the tables if there are none, and return their version. Raises NotImportable."""
         await self.make()
         return await asyncio.to_thread(version_of, self.file) or 0
 

@@ -42,8 +42,7 @@ _TEXTS = ("platform", "push_name")
 
 @dataclass(frozen=True, slots=True)
 class ForeignDevice:
-    """A device as another client keeps it. `adv_details` is the phone's ADVDeviceIdentity, `linked_at` its time in
-    seconds."""
+    """A device as another client keeps it. `adv_details`: the phone's ADVDeviceIdentity; `linked_at`: its time (s)."""
 
     number: str
     device: int

@@ -27,8 +27,7 @@ SELECT * FROM whatsmeow_lid_map WHERE lid IN (SELECT name FROM known) OR pn IN (
 
 @dataclass(frozen=True, slots=True)
 class ForeignDatabase:
-    """Contents of a Postgres: the version of whatsmeow's tables and each device's rows by its jid, and Evolution's `creds` by
-    the session's id."""
+    """Contents of a Postgres: the version of whatsmeow's tables, rows by a device's jid, Evolution's `creds` by session."""
 
     version: int | None = None
     devices: Mapping[str, Rows] = field(default_factory=dict)

@@ -23,7 +23,7 @@ _DAMAGE = (NotImportable, ValueError, KeyError, TypeError, AttributeError)
 
 
 class _Tables:
-    """Rows by table and key; of two rows with one key the later counts. Counts what was kept and what was damaged."""
+    """Rows by table and key, the later of two with one key; and counts of the values that were kept and left out."""
 
     def __init__(self) -> None:
         self._rows: dict[str, dict[object, Row]] = {}
@@ -34,7 +34,7 @@ class _Tables:
 
     @contextmanager
     def record(self, kind: str) -> Iterator[None]:
-        """One value of the old store. A damaged one is counted and left out."""
+        """Take one value of the old store. A damaged one is counted and left out."""
         try:
             yield
             self.counts[kind] += 1
@@ -46,7 +46,7 @@ class _Tables:
 
 
 def rows_of(session: BaileysSession, device: ForeignDevice) -> tuple[Rows, Counter[str]]:
-    """The rows of the session's device, and how many values of each kind they carry or had to leave out."""
+    """The rows of the session's device, and the counts of the values of each kind that were kept and left out."""
     tables = _Tables()
     tables.put("device", device.jid, **device.row)
     for convert in (_put_prekeys, _put_contacts, _put_groups, _put_numbers, _put_app_state, _put_tokens):
@@ -104,7 +104,7 @@ def _put_groups(tables: _Tables, session: BaileysSession, device: ForeignDevice)
 
 
 def _put_numbers(tables: _Tables, session: BaileysSession, device: ForeignDevice) -> None:
-    """Which lid a number has. Each lid and each number stands once in the library's table."""
+    """Put the lids of numbers. Each lid and each number stands once in the library's table."""
     known = {}
     for number, lid in session.of("lid-mapping").items():
         with tables.record("lids"):
@@ -117,7 +117,7 @@ def _put_numbers(tables: _Tables, session: BaileysSession, device: ForeignDevice
 
 
 def _put_app_state(tables: _Tables, session: BaileysSession, device: ForeignDevice) -> None:
-    """Keys of the app state. Its versions are left out, so that the library fetches the state anew."""
+    """Put the keys of the app state. Its versions are left out, so that the library fetches the state anew."""
     for name, value in session.of("app-state-sync-key").items():
         with tables.record("app state keys"):
             key_id = decode(name)
@@ -149,7 +149,7 @@ def _put_tokens(tables: _Tables, session: BaileysSession, device: ForeignDevice)
 
 
 def _address(name: str) -> str:
-    """`123_1.0` (user, domain, device) as the library writes it, `123_1:0`. Domain 1 is lid, 128 and 129 are hosted."""
+    """Write `123_1.0` (user, domain, device) as the library does, `123_1:0`. Domain 1 is lid, 128 and 129 are hosted."""
     user, dot, device = name.rpartition(".")
     if not dot or not device.isdecimal():
         raise NotImportable("a contact's address is damaged")

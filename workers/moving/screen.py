@@ -22,7 +22,7 @@ def counted(counts: Counter[str]) -> str:
 
 
 def say(text: str) -> None:
-    """One line, at once."""
+    """Print one line at once."""
     sys.stdout.write(f"{defused(text)}\n")
     sys.stdout.flush()
 
@@ -40,7 +40,7 @@ class MoveScreen:
         self._console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
 
     def judged(self, judged: list[JudgedDevice], *, dry: bool) -> None:
-        """Every device and its verdict."""
+        """Print every device and its verdict."""
         if self._as_json:
             for one in judged:
                 say(json.dumps(_data(one)))
@@ -59,7 +59,7 @@ class MoveScreen:
         say(f"{wanted} of {len(judged)} can be taken over.{' Nothing was written.' if dry else ''}")
 
     def taken(self, one: Taken, of: int) -> None:
-        """The outcome of one `of` so many devices, as soon as it is known, and again if it changes."""
+        """Print the outcome of one device out of `of`, as soon as it is known, and again if it changes."""
         name, outcome = one.judged.found.label, one.outcome.value
         place = f"{self._told.setdefault(one.judged.company, len(self._told) + 1)}/{of}"
         if self._as_json:
@@ -68,7 +68,7 @@ class MoveScreen:
             say(f"{place} {name} -> {one.judged.company}: {outcome}. {one.why[:1].upper()}{one.why[1:]}.")
 
     def finish(self, taken: list[Taken], wanted: list[JudgedDevice], left: list[JudgedDevice]) -> None:
-        """Print the number of devices, and if the rest was left alone. `left`: those that were more than `--most`."""
+        """Print the number of devices, and of those left alone. `left`: those beyond `--most`."""
         if self._as_json:
             return
         counts = Counter(one.outcome.value for one in taken)

@@ -27,7 +27,7 @@ from workers.store.open import opened
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Tools of the commands."""
+    """The service as the commands use it."""
 
     redis: ArqRedis
     store: DeviceStore
@@ -42,7 +42,7 @@ class Service:
 
     @asynccontextmanager
     async def alive(self) -> AsyncIterator[Leases]:
-        """Leases of our own. They need our heartbeat, as those of a worker do."""
+        """Yield leases of this process, with the heartbeat that they need, as a worker's do."""
         leases = Leases(self.redis)
         await leases.beat(self.me, 1)
 
@@ -60,8 +60,10 @@ class Service:
     async def put(
         self, lease: Lease, template: Path, jid: str, rows: Rows, linked_at: int, parked: str = ""
     ) -> StoredDevice:
-        """Register the device `jid`, which is in `rows`, for the lease's session. Raises NotImportable, DeviceTaken, StoreFenced and
-        OSError."""
+        """Register the device `jid`, which is in `rows`, for the lease's session.
+
+        Raises NotImportable, DeviceTaken, StoreFenced and OSError.
+        """
         scratch = self.store.scratch(lease.session, lease.token)
         try:
             await asyncio.to_thread(write_device, template, rows, Path(scratch))
@@ -77,7 +79,7 @@ class Service:
 
 @asynccontextmanager
 async def open_service() -> AsyncIterator[Service]:
-    """The service of this environment. Raises StoreRefused; waits while the store is away."""
+    """Open the service of this environment. Raises StoreRefused; waits while the store is away."""
     config = settings.read()
     me = WorkerId(f"moving-{os.getpid()}-{secrets.token_hex(3)}")
     redis = client(redis_pool.pool(config))

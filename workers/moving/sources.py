@@ -24,14 +24,17 @@ from workers.moving.rows import Rows, rows_of
 from workers.moving.verdicts import Candidate, Level, MoveFinding
 
 NewestSchema = Callable[[], Awaitable[int]]
-"""The version of whatsmeow's tables that the installed library knows. To find it starts the library: seconds."""
+"""Finds the version of whatsmeow's tables that the installed library knows, for which it starts the library: seconds."""
 _REDIS, _POSTGRES = frozenset({"redis", "rediss"}), frozenset({"postgres", "postgresql"})
 _SQLITE = b"SQLite format 3\0"
 
 
 async def candidates(source: str, *, newest_schema: NewestSchema, keys: str = "") -> list[Candidate]:
-    """Every device of `source`, also those that cannot be taken over. `keys` is a second source, for an old service that keeps
-    the other keys apart from the credentials: a folder or Redis of Evolution API, a second database of whatsmeow. Raises NotImportable if the source is none of those that can be read."""
+    """Find every device of `source`, also those that cannot be taken over.
+
+    `keys`: a second source, for an old service that keeps its other keys apart from the credentials: a folder or Redis of
+    Evolution API, or a second database of whatsmeow. Raises NotImportable if the source is of no known kind.
+    """
     scheme = urlsplit(source).scheme
     if scheme in _REDIS:
         return await _of_redis(source)
@@ -116,7 +119,7 @@ async def _key_rows(keys: str, jids: Iterable[str]) -> dict[str, Rows]:
 
 
 async def _of_redis(source: str) -> list[Candidate]:
-    """`redis://host/0?hash=PREFIX:instance:*`: each hash that matches is a session, its field `creds` the credentials."""
+    """Read `redis://host/0?hash=PREFIX:instance:*`: each hash is a session, and its field `creds` the credentials."""
     hashes = await _hashes(source)
     return [
         _read(name, partial(baileys.read_pairs, name, values.get("creds"), values.items()))
@@ -163,7 +166,7 @@ async def _of_postgres(source: str, newest_schema: NewestSchema, keys: str) -> l
 
 
 async def _of_evolution(sessions: Mapping[str, str], keys: str) -> list[Candidate]:
-    """Evolution API keeps `creds` in its table, and the other keys in the hash or the folder of the instance."""
+    """Read sessions of Evolution API: `creds` from its table, other keys from the hash or the folder of the instance."""
     hashes = await _hashes(keys) if urlsplit(keys).scheme in _REDIS else {}
     found = []
     for name, creds in sessions.items():

@@ -76,8 +76,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The operator's wishes. `companies` maps the old system's names, or jids, to companies; without it a name is the
-    company."""
+    """The operator's wishes. `companies`: companies by the old system's names or jids; without it a name is the company."""
 
     companies: Mapping[str, str] | None = None
     replace: bool = False
@@ -92,8 +91,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Knowledge of this service: the registered devices, the companies whose onboarding runs, and the time (seconds
-    since the epoch)."""
+    """Knowledge of this service: registered devices, companies whose onboarding runs, the time (seconds since the epoch)."""
 
     registered: Sequence[StoredDevice]
     running: frozenset[str]

@@ -1,4 +1,4 @@
-"""A linked device, and the seam of every store that keeps them: durable keys, and a registry of whose they are.
+"""A linked device, and the interface of the stores: durable keys, and a registry that says whose they are.
 
 The registry is the truth about who is linked; Redis only knows what is going on now.
 """
@@ -26,9 +26,8 @@ class Told(IntEnum):
 class StoredDevice:
     """A linked device: `jid` is `number:device@s.whatsapp.net`; `database` is what a holder opens.
 
-    `parked`: why it is not to be held, if so. `again_at`: when it is tried again all the same (ms since the epoch); 0 for
-    never. `told`: how much of it the integrator has heard. `token`: the newest fencing token under which anybody has
-    acted for it.
+    `parked`: why it is not to be held, if so. `again_at`: when a parked one is tried again (ms since the epoch); 0 for
+    never. `told`: the last event that the integrator has heard of it. `token`: the newest fencing token used for it.
     """
 
     session: SessionId

@@ -1,10 +1,10 @@
 """Moves a deployment from SQLite files to Postgres: python -m workers.store.move --from DATA_DIR [--dry-run]
 
-Stop all workers first. Needs the deployment's environment: DATABASE_URL is where the devices go, REDIS_URL tells whether
-anybody still holds one. Each device is adopted as a new one is: its keys and its registry row in one transaction. The command may be run again after
-an interruption: what is in Postgres already is left as it is there. The files stay as a backup; in the end the registry is
-renamed to registry.sqlite3.moved, so that no worker resumes from them by mistake: one device in two places is a device that
-WhatsApp throws out.
+Stop all workers first. The command needs the deployment's environment: DATABASE_URL is where the devices go, REDIS_URL tells
+whether anybody still holds one. Each device is adopted like a new one: its keys and its registry row in one transaction.
+The command may be run again after an interruption: a device that is in Postgres already stays as it is there. The files stay
+as a backup. In the end the registry is renamed to registry.sqlite3.moved, so that no worker resumes from it by mistake:
+WhatsApp throws out a device that is in two places.
 """
 
 import argparse

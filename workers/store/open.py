@@ -26,10 +26,7 @@ def certificates_in(url: str) -> tuple[str, ...]:
 
 @asynccontextmanager
 async def opened(config: Settings, worker: WorkerId, stop: asyncio.Event) -> AsyncIterator[DeviceStore | None]:
-    """The device store, or None when `stop` was set while Postgres was awaited.
-
-    Raises `StoreRefused` when DATABASE_URL is not to be used.
-    """
+    """The device store; None if `stop` was set while Postgres was awaited. Raises `StoreRefused` for DATABASE_URL."""
     if config.database_url is None:
         files = SqliteStore(config.data_dir, worker)
         try:

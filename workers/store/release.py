@@ -1,5 +1,4 @@
-"""The device store's part of the release check (app/release.py): opens it once, as a worker would, and says how it went
-and by which way."""
+"""The device store's part of the release check (app/release.py): opens it once, as a worker would, and tells the way."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Throw-away files into which attempts pair: one locked folder for each worker. No host needs to keep them."""
+"""Throw-away files into which attempts pair, in one locked folder for each worker. No host needs to keep them."""
 
 import fcntl
 import os

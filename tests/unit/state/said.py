@@ -16,7 +16,7 @@ from shared.core.messages import Fate, MessageState
 from shared.jobs.queue import enqueue
 from shared.state.claims import Subject
 from shared.state.cooldowns import Asker, Cooldowns
-from shared.state.events import Arrival, EventShelf, News, Result, Told, Tried
+from shared.state.events import Arrival, EventShelf, News, Result, ToldEvent, Tried
 from shared.state.outbox import Entry, Message, Next, Outbox, Written
 from shared.state.rescue import SWEEP_GRACE_MS
 from shared.state.switches import Switches
@@ -26,7 +26,7 @@ from tests.unit.world import ONE, OTHER, PHONE, SESSION, World, change, stop_bea
 SECOND = SessionId("company_second")
 
 
-def event(event_id: str = "e1") -> Told:
+def event(event_id: str = "e1") -> ToldEvent:
     return News(tuple(EventType)).event(SESSION, EventType.SESSION_LINKED, {}, event_id=event_id)
 
 

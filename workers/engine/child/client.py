@@ -129,7 +129,7 @@ class Client:
     async def stop(self) -> None:
         """Disconnect. Never for a client that shows a QR: that can abort the process.
 
-        Takes as long as a dial that is under way, 20 s at most: waited for without the lock if it is the first one.
+        It waits for a dial that is under way, 20 s at most; for the first dial without the lock.
         """
         await self._sign(DIAL)
         async with self._library.lock:
@@ -148,20 +148,17 @@ class Client:
         return str(await self._enter(call))
 
     async def send_text(self, to: str, text: str) -> tuple[str, int]:
-        """Send to an E.164 number or a JID; WhatsApp's id for the text and its time (ms), once it has taken it.
+        """Send to an E.164 number or a JID. Returns WhatsApp's id for the text and its time (ms). Raises `ClientError`.
 
-        Raises `ClientError`. As a finished message: given a string, neonize looks for mentions in it and asks the server
-        for groups.
+        The text goes as a finished message: in a string neonize looks for mentions, and asks the server for groups.
         """
         jid = parse_jid(to) if "@" in to else _of_number(to)
         answer = await self._enter(self._neonize.send_message(jid, Message(conversation=text)))
         return str(answer.ID), _ms(answer.Timestamp)
 
     async def on_whatsapp(self, numbers: list[str]) -> list[tuple[str, str, bool]]:
-        """For each E.164 number that the server knows of: the number as asked, its JID, whether it is on WhatsApp.
-
-        Raises `ClientError`, also if the server names none of them.
-        """
+        """For each E.164 number that the server knows: the number as asked, its JID, whether it is on WhatsApp. Raises
+        `ClientError`, also if the server knows none."""
         found = await self._enter(self._neonize.is_on_whatsapp(*numbers))
         return [(str(one.Query), format_jid(one.JID), bool(one.IsIn)) for one in found]
 
@@ -311,10 +308,9 @@ _RECEIPTS = {
 
 
 def _props(name: str) -> DeviceProps:
-    """Properties of a new device: a browser that wants as little of the past as can be said.
+    """Properties of a new device: a browser that asks for as little history as it can, since nobody here reads it.
 
-    We read no history; it costs memory and disk. The phone decides. What it sends beside the messages, by which first
-    texts find their receivers, comes all the same.
+    The phone decides what it sends. What first texts need to find their receivers comes in any case.
     """
     little = DeviceProps.HistorySyncConfig(fullSyncDaysLimit=1, fullSyncSizeMbLimit=1, recentSyncDaysLimit=1)
     # initialSyncMaxMessagesPerChat (20) = 1: the library knows it, neonize's message does not yet.

@@ -1,9 +1,8 @@
-"""Holds an engine process to its own: it parses bytes from WhatsApp's side, so it gets as little as it needs.
+"""Confines an engine process: it parses bytes from WhatsApp's side, so it gets as little as it needs.
 
 `confine` comes right after the fork, while there is one thread: files, ports, signals, core dumps. `seal` comes when the
 library is loaded and warm, and holds every thread: no listening, no other program, no look into another process, no Unix
-socket. Where a
-kernel cannot, the process runs all the same, and says so: `doctor` tells it (docs/security.md).
+socket. If the kernel cannot do that, the process runs unconfined and says so to `doctor` (docs/security.md).
 """
 
 import os

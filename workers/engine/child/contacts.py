@@ -1,7 +1,7 @@
 """Questions about people, asked of WhatsApp before a text is sent to them.
 
-The answers also fill the library's own caches (the LID, the devices). A text to somebody new then needs two round trips
-to WhatsApp less when its turn comes. The keys of the devices are fetched by the text itself: neonize cannot ask for them.
+The answers also fill the library's own caches (the LID, the devices), which saves a text to somebody new two round trips.
+The text itself fetches the keys of the devices: neonize cannot ask for them.
 """
 
 import asyncio
@@ -21,8 +21,7 @@ T = TypeVar("T")
 
 
 async def look(client: "Client", numbers: list[str], own: str) -> list[Person]:
-    """Ask WhatsApp about E.164 `numbers`, for the account with the number `own`. Raises nothing: without an answer a
-    person has `exists=None`."""
+    """WhatsApp's answers about E.164 `numbers`, for the account `own`. Without an answer a person has `exists=None`."""
     known = {number: await _quiet(client.lid_of(number), "") for number in numbers}
     new = [number for number in numbers if not known[number]]
     answers, _ = await asyncio.gather(

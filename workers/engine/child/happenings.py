@@ -46,9 +46,8 @@ class Pulse(Enum):
     SILENT = "silent"  # no answer to pings for some 30 s; after 3 minutes the library connects anew
     ANSWERING = "answering"  # to pings, again
     DEAF = "deaf"
-    """The client is of no more use, and the device is well: to be connected anew. A text got no answer in time, and the
-    library sends no other of the session until it gives this one up; or the library could not tell of something, and
-    tells of nothing more."""
+    """The client is of no more use, and the device is well: connect it anew. Either a text got no answer in time, and the
+    library sends no other meanwhile; or the library could not tell of something, and tells of nothing more."""
 
 
 class ReceiverMissed(Datum):
@@ -65,8 +64,8 @@ class Oddity(Datum):
 
 
 class LoginRefused(Datum):
-    """WhatsApp ended a paired session; nothing reconnects after it. `detail`: its own words as far as the library lets us
-    have them; `until`: when a ban ends (ms since the epoch), when it says so."""
+    """WhatsApp ended a paired session; nothing reconnects after it. `detail`: its own words, as far as the library tells
+    them. `until`: the end of a ban (ms since the epoch), if it says so."""
 
     reason: LostReason
     detail: str

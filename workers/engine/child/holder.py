@@ -1,7 +1,7 @@
 """A holder process: keeps up to some hundred linked sessions logged in.
 
-Measured per idle session: 0.51 MB private (bare neonize: 0.55), one thread, 4.5 descriptors. If it dies the worker starts another, and after some
-hundred starts too, as a stopped session leaves descriptors and memory behind.
+Measured for an idle session: 0.51 MB private (bare neonize: 0.55), one thread, 4.5 descriptors. The worker starts another
+when it dies, and after some hundred starts, since a stopped session leaves descriptors and memory behind.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from workers.engine.child.session import Session
 from workers.engine.orders import Options
 from workers.engine.pipe import Pipe
 
-#: Threads of the executor: every session and every call needs one. More than a holder ever holds, as with too few
-#: every call of every session waits for ever; a thread is made only when needed.
+#: Threads of the executor: every session and every call needs one. With too few every call waits for ever, so these are
+#: more than a holder can need. A thread is made only when needed.
 THREADS = 4096
 
 

@@ -77,8 +77,7 @@ def no_new_privileges() -> None:
 
 
 def drop_capabilities() -> None:
-    """Of root's powers keep only that over files, whose owner may be another user. Nothing changes for anybody else.
-    Raises `NotHeld`."""
+    """Keep of root's powers only that over files of other users. Others have none to lose. Raises `NotHeld`."""
     head = struct.pack("=Ii", _CAPABILITIES, 0)
     now = ctypes.create_string_buffer(24)
     if _libc.capget(head, now) != 0:
@@ -137,9 +136,8 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
 
 
 def seccomp(*, unix: bool = False) -> None:
-    """Refuse, from now on and in every thread, calls that an engine process has no use for: to listen, to start another
-    program or process, to look into another, and to go round what holds it. `unix`: Unix sockets may be made. Raises
-    `NotHeld`."""
+    """Refuse in every thread, from now on: to listen, to start another program or process, to look into another, and to go
+    round what holds this one. `unix`: Unix sockets may be made. Raises `NotHeld`."""
     machine = _MACHINES.get(platform.machine())
     if machine is None:
         raise NotHeld(errno.ENOSYS, f"no table of calls for {platform.machine()}")
@@ -161,8 +159,7 @@ def _one_of(argument: int, values: tuple[int, ...]) -> list[Step]:
 
 
 def _program(column: int, architecture: int, families: tuple[int, ...] = _FAMILIES) -> bytes:
-    """The filter, in the kernel's own small machine code: a call's number is at 0, its architecture at 4, and its
-    arguments are from 16 on."""
+    """The filter, in the kernel's machine code. A call has its number at 0, its architecture at 4, its arguments at 16."""
     allow, refuse = (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE)
     steps: list[Step] = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, architecture), refuse, (_LOAD, 0, 0, 0)]
     if column == 0:  # the other way to number the calls of x86_64

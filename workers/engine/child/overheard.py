@@ -1,8 +1,7 @@
-"""News that the library tells its log alone: refusals in WhatsApp's own words, errors that it has no event for, files
-that cannot be had.
+"""News that the library tells its log alone: WhatsApp's own words of a refusal, errors without an event, missed files.
 
-A line comes as the bytes of a `LogEntry`, in a thread of Go's. Its message stands in there as it is; so one look at the
-bytes says whether the line matters.
+A line comes as the bytes of a `LogEntry`, in a thread of Go's. Its message stands in them as it is, so one look says
+whether the line matters.
 """
 
 import re

@@ -53,8 +53,7 @@ def arrange_descriptors(pipe: int, noise: int, line: int | None = None) -> None:
 def run(main: Callable[[socket.socket], Awaitable[None]]) -> NoReturn:
     """Run `main` with the pipe and leave the process when it returns or fails.
 
-    By os._exit and from inside the loop: an interpreter that ends normally joins its threads, and those of unpaired
-    clients never end.
+    It leaves by os._exit: an interpreter that ends normally joins its threads, and those of unpaired clients never end.
     """
 
     async def whole_life() -> NoReturn:

@@ -89,8 +89,7 @@ class Session:
         self.client.happenings.put_nowait(happen.Pulse.DEAF)
 
     def release(self, patience: float = 5.0, detail: str = "") -> None:
-        """Ask it to go; `live` returns soon, when the text that is under way has been answered, for which `patience`
-        seconds are left. Idempotent."""
+        """Ask it to go. `live` returns once the text under way is answered, after `patience` seconds at most. Idempotent."""
         if self._release is None:
             self._release = pipe.Released(session=self.name, detail=detail)
             self._going = asyncio.create_task(self._go(patience))

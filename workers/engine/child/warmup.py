@@ -6,7 +6,7 @@ loopback whose certificate is refused. That dial fails, and a failed dial is the
 no thread stays. A copy of its store, with all tables and no device, is the attempt's: to make one takes another 2 ms.
 Measured, `start` to first QR in a fresh process: 33 ms without this, 11 ms with it, 12 ms the second time.
 
-What the library has read of its file meanwhile is given back: 13 MB, which the kernel has at hand when they are wanted.
+Then the pages of the library's file are given back: 13 MB, which the kernel has at hand when they are wanted.
 """
 
 import asyncio
@@ -32,8 +32,8 @@ _CLEAN = re.compile(r"^(\w+)-(\w+) r-.p .*/neonize-.*\n(?:\w+: .*\n)*?Anonymous:
 
 
 async def warm_up(library: Library) -> Path | None:
-    """Make the library's first dial, to nowhere. An empty store for the attempt to begin with; None for a linker without a
-    folder, and if there is none after all."""
+    """Make the library's first dial, to nowhere. Returns an empty store for the attempt to begin with. None if the linker
+    has no folder, or the store could not be copied."""
     folder = library.options.linking
     store = Path(folder[0], f".warm-{os.getpid()}") if folder else None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -78,9 +78,8 @@ def read_file(path: str, jid: str) -> Contents:
 def script(device: StoredDevice, contents: Contents) -> str:
     """Statements that put the device in place of whatever its session had, and register it. Idempotent.
 
-    To be sent as one query: that is one round trip and one transaction, however many rows and however far. Fails with
-    `FENCED` when a newer token is registered. Violates the uniqueness of `wa_devices.jid` when another session has the
-    device.
+    Send them as one query: that is one round trip and one transaction. They fail with `FENCED` if a newer token is
+    registered, and violate the uniqueness of `wa_devices.jid` if another session has the device.
     """
     tag = f"$q{secrets.token_hex(8)}$"  # quotes any text that does not contain it, whatever the server's settings
 

@@ -51,10 +51,7 @@ async def reached(
     server: Server, binary: str | None, most: int, *, seconds: float = COMMAND_SECONDS
 ) -> AsyncIterator[Reached]:
     """Postgres with all tables in it. `binary`: a PgBouncer, if there is one; `most`: connections that it may open;
-    `seconds` for each statement of the worker's own.
-
-    Raises like `way_to`.
-    """
+    `seconds` for each statement of the worker's own. Raises like `way_to`."""
     way = await way_to(server, pooler=binary is not None)
     async with AsyncExitStack() as stack:
         if way is Way.OWN and binary is not None:

@@ -1,8 +1,7 @@
 """Linked devices in Postgres: one set of the library's tables for all companies, and a registry beside them.
 
-A session thus moves between hosts. Attempts still pair into a throw-away SQLite file (812 commits to a far database would
-take 6 to 12 s); `adopt` copies the finished device over in one transaction. `reach.py` decides how sessions reach Postgres; here
-are the reads and writes.
+So a session can move between hosts. Attempts still pair into a throw-away SQLite file, since 812 commits to a far database
+would take 6 to 12 s; `adopt` copies the finished device in one transaction. `reach.py` decides how sessions reach Postgres.
 """
 
 import asyncio
@@ -25,8 +24,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 PERSIST_SECONDS = 25.0
-"""A write is tried again for this long while Postgres is away: a fail-over takes some 10 s, and a phone that has agreed
-cannot be asked again."""
+"""A write is tried again for so long while Postgres is away: a fail-over takes 10 s, and no phone is asked twice."""
 PAUSES = (0.25, 2.0)
 LOOK_AGAIN_SECONDS = 0.5
 """Pause between a call that found the store away and the next try."""
@@ -198,8 +196,8 @@ class PostgresStore(DeviceStore):
     async def _noticed(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call, and keep and log whether the store is away. Returns the call's result.
 
-        While it is away one call at a time goes to see, and the others fail at once: each would wait for ten seconds, and
-        the sessions of a dead holder are taken up one after the other.
+        While it is away, one call at a time tries, and the others fail at once: each would wait for ten seconds, and the
+        sessions of a dead holder are taken up one after the other.
         """
         loop = asyncio.get_running_loop()
         looking = self.away
