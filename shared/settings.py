@@ -1,14 +1,14 @@
-"""The environment, read once and checked at start. A bad or missing value ends the process with a sentence naming it."""
+"""The environment, read once and checked at start. A bad or missing value ends the process with a sentence naming it.
 
-import fcntl
-import json
+One file, as it is one table: a row for each setting, with its kind, its default and its line of docs/environment.md.
+"""
+
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from secrets import token_urlsafe
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -305,15 +305,21 @@ class Settings(BaseModel):
 
 def read() -> Settings:
     """The settings of this process. Ends it with one sentence per bad value, and exit code 2."""
-    return _checked(_named(os.environ))
+    return checked(named(environment()))
 
 
-def _named(environment: Mapping[str, str]) -> dict[str, str]:
-    """The settings that an environment names. An empty value is none."""
-    return {name: one for each, one in environment.items() if one and (name := each.lower()) in Settings.model_fields}
+def environment() -> dict[str, str]:
+    """The environment of this process. An empty value is none."""
+    return {name: value for name, value in os.environ.items() if value}
 
 
-def _checked(given: Mapping[str, str]) -> Settings:
+def named(given: Mapping[str, str]) -> dict[str, str]:
+    """The settings that an environment names, by their names here. An empty value is none."""
+    return {name: one for each, one in given.items() if one and (name := each.lower()) in Settings.model_fields}
+
+
+def checked(given: Mapping[str, str]) -> Settings:
+    """The settings of these values, by their names here. Ends the process with one sentence per bad value."""
     try:
         return Settings.model_validate(given)
     except ValidationError as error:
@@ -323,50 +329,3 @@ def _checked(given: Mapping[str, str]) -> Settings:
             sys.stderr.write(f"configuration: {name}{what}\n")
         sys.stderr.write("See docs/environment.md for every setting.\n")
         raise SystemExit(2) from None
-
-
-RUN_FOLDERS = tuple(Path(__file__).resolve().parents[1] / name for name in (".run", ".run/demo"))
-"""The folders of `make run` and `make demo`, in the order in which the operators' command looks at them."""
-
-
-def _running(folder: Path) -> dict[str, str]:
-    """The settings of the service that runs in `folder` (`app/local`): its launcher keeps them in `running.json`, and the
-    folder locked. Empty if none runs there."""
-    try:
-        with open(folder / "lock", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return {}
-    except BlockingIOError:
-        pass  # the launcher holds it
-    except OSError:
-        return {}
-    try:
-        found = json.loads((folder / "running.json").read_text(encoding="utf-8"))
-        return {str(name): str(value) for name, value in found.items()}
-    except (OSError, ValueError, AttributeError):
-        return {}
-
-
-def _beside(folders: Sequence[Path]) -> dict[str, str]:
-    """The settings of the first service that runs in `folders`. Ends the process if there is none."""
-    if found := next(filter(None, map(_running, folders)), None):
-        return found
-    sys.stderr.write(
-        "No service runs here. Start one with `make run` or `make demo`, or set REDIS_URL to that of yours.\n"
-    )
-    raise SystemExit(2)
-
-
-def environment_for_operator(folders: Sequence[Path] = RUN_FOLDERS) -> dict[str, str]:
-    """The environment of the operators' command: this process' own, completed by the settings of the service that runs in
-    the first of `folders` if it has no REDIS_URL. Ends the process if it has none and no service runs."""
-    here = {name: value for name, value in os.environ.items() if value}
-    return here if "REDIS_URL" in here else _beside(folders) | here
-
-
-def read_for_operator(folders: Sequence[Path] = RUN_FOLDERS) -> tuple[Settings, bool]:
-    """Settings of the operators' command, which needs Redis alone; and whether SECRET_KEY is the service's own, not one
-    that is made up here. Ends the process like `read`, and like `environment_for_operator`."""
-    known = _named(environment_for_operator(folders))
-    made_up = {name: token_urlsafe(MIN_SECRET) for name in ("secret_key", "api_keys")}
-    return _checked(made_up | known), "secret_key" in known

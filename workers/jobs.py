@@ -1,11 +1,11 @@
 """The jobs: short commands that hand over to what runs in this process, and return.
 
-Arguments are ids only. Every job may run twice, late, or on another worker than the one it was meant for.
+Arguments are ids only. Every job may run twice, late, or on another worker than the one it was meant for. One file, as it
+is one list: all jobs that there are.
 """
 
 import asyncio
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -31,6 +31,7 @@ from workers.holding.session import HeldSession
 from workers.holding.sessions import Sessions
 from workers.linking.attempt import Attempt, Order, Parts
 from workers.ownership import Ownership
+from workers.places import Places
 from workers.store.device import StoreAway, StoreFenced
 from workers.sweeper import Sweeper
 
@@ -42,38 +43,6 @@ ELSEWHERE_SECONDS = 0.5
 """The pause until an onboarding that met a worker without room is offered again: another worker has room."""
 FULL_SECONDS = 2.0
 """The pause until a session that could not be logged out yet is offered again."""
-
-
-class Places:
-    """A worker's places for attempts."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.taken = 0
-        self.on_free: Callable[[], None] = lambda: None
-        self._empty = asyncio.Event()
-        self._empty.set()
-
-    @property
-    def free(self) -> int:
-        """Number of further attempts that may be served."""
-        return self.most - self.taken
-
-    def take(self) -> None:
-        """Occupy a place."""
-        self.taken += 1
-        self._empty.clear()
-
-    def give_back(self) -> None:
-        """Free a place, and tell who waits for one."""
-        self.taken -= 1
-        if not self.taken:
-            self._empty.set()
-        self.on_free()
-
-    async def empty(self) -> None:
-        """Wait until no attempt runs."""
-        await self._empty.wait()
 
 
 @dataclass(eq=False)

@@ -1,4 +1,7 @@
-"""The worker process: everything is made here, passed on, and taken down in order when SIGTERM comes."""
+"""The worker process: everything is made here, passed on, and taken down in order when SIGTERM comes.
+
+One file, as it is the one place where all parts meet.
+"""
 
 from shared import lean  # isort: split
 
@@ -47,11 +50,12 @@ from workers.engine.processes import Engines, Options
 from workers.holding.holders import Holders
 from workers.holding.sessions import Links, Sessions
 from workers.holding.tidying import Tidying
-from workers.jobs import Jobs, Places
+from workers.jobs import Jobs
 from workers.lastwill.left import last_will
 from workers.linking.attempt import Attempt, Order, Parts
 from workers.media import MediaHost, reach
 from workers.ownership import Ownership
+from workers.places import Places
 from workers.report import Report
 from workers.store.device import DeviceStore, StoreRefused
 from workers.store.open import certificates_in, opened

@@ -2,6 +2,8 @@
 
 While Redis is away nobody knows who owns what. Whatever outlasts it (a linked session) goes on and writes nothing, until
 Redis, the device store or WhatsApp says that another has taken over; everything else is given up (docs/adr/0013).
+
+One file, as owners and the heartbeat change the same few tables: the leases that are ours, are being taken or given back.
 """
 
 import asyncio

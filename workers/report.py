@@ -16,8 +16,8 @@ from shared.telemetry.metrics import ENGINE
 from shared.wa import Wa
 from workers.engine.processes import Engines
 from workers.holding.sessions import Sessions
-from workers.jobs import Places
 from workers.media import MediaHost
+from workers.places import Places
 from workers.store.device import DeviceStore
 from workers.version.keeper import WebVersion
 

@@ -2,7 +2,8 @@
 
 A sweep is a job, one at a time for the whole fleet: when a worker starts, when a heartbeat sees a dead worker, and every
 minute. Each step is idempotent, and a session is freed only when it has been seen to. The finders (`Leases.dead`,
-`Leases.unowned`, `Rescue.overdue`, `Outbox.overdue`) only read: `onboarding doctor` looks by them as well.
+`Leases.unowned`, `Rescue.overdue`, `Outbox.overdue`) only read: `onboarding doctor` looks by them as well. One file, as the
+order of a sweep's steps is what keeps sessions safe.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from shared.core.ids import SessionId, WorkerId, sort_sessions
 from shared.core.lifecycle import DEVICE, State
 from shared.core.protocol import Body, DeviceView, FailureView, MessageType, Method
 from shared.jobs.queue import enqueue, enqueue_all
+from shared.scripts import SETTLING_MS
 from shared.state.audit import record
 from shared.state.claims import REVOKED, Claims, queued
 from shared.state.lease import NOBODY, Lease, Leases
@@ -27,7 +29,7 @@ from shared.state.rescue import MOST_FOUND, Rescue
 from shared.state.snapshots import Change, Snapshots, Stored
 from shared.telemetry import sentry
 from shared.telemetry.metrics import UNKNOWN_REGION, Swept
-from shared.wa import SETTLING_MS, Wa
+from shared.wa import Wa
 from workers import tallies
 from workers.store.device import DeviceStore, Fence, StoreAway, StoredDevice
 from workers.tallies import swept

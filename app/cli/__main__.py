@@ -163,7 +163,7 @@ def _run(work: str, ask: str, *, as_json: bool, yes: bool = True, **arguments: A
 
 def _run_moving(command: str, words: tuple[str, ...]) -> None:
     """Run `workers.moving`, which knows the device store, in a process of its own, with this command's settings."""
-    from shared.settings import environment_for_operator
+    from app.cli.environment import environment_for_operator
 
     asks = {"-h", "--help"} & set(words)
     start = (

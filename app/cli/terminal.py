@@ -18,9 +18,10 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from app.cli.environment import read_for_operator
 from shared.core.plain import defused
 from shared.jobs.queue import client
-from shared.settings import Settings, read_for_operator
+from shared.settings import Settings
 from shared.state import pool as redis_pool
 from shared.state.pool import PASSING, answer
 from shared.state.refusals import RedisRefuses, reason

@@ -1,5 +1,8 @@
 """The edge: limits of a connection before the application hears of it. uvicorn limits the sizes. This module limits
-times and numbers, and words the refusals."""
+times and numbers, and words the refusals.
+
+One file, as a connection begins with requests and may go on as a socket, counted and limited as one.
+"""
 
 import asyncio
 import ipaddress

@@ -1,7 +1,8 @@
 """From Redis' announcements to the sockets' slots: one subscription a process, and nobody waits for a slow reader.
 
 Subscribe first, read second, drop what is older. Announcements may be lost (a reconnect says nothing of what was
-missed), so a session is read again on every (re)subscription, and after a silence.
+missed), so a session is read again on every (re)subscription, and after a silence. One file, as all of this is about one
+table: the sessions that are watched.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """One browser's socket: a reader that turns messages into use cases, and a writer that sends what is newest.
 
 The socket keeps nothing but its link. A message that is not of the protocol gets a typed error. A fault here ends
-this socket, not the process.
+this socket, not the process. One file, as it is one conversation, from the first word to the last.
 """
 
 import asyncio

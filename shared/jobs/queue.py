@@ -1,4 +1,4 @@
-"""All our contact with arq: the codec, enqueueing, and a worker that wakes at once and survives Redis' faults.
+"""All our contact with arq in one file: the codec, enqueueing, and a worker that wakes at once and survives Redis' faults.
 
 arq is in maintenance mode and pinned exactly; each override below has a test that fails without it (docs/adr).
 Job arguments are ids only, because arq logs them.

@@ -16,8 +16,9 @@ from redis.asyncio import Redis
 
 from shared.core import keys, odd
 from shared.core.ids import SessionId, WorkerId, sort_sessions
+from shared.scripts import LEASE_MS
 from shared.state.pool import answer
-from shared.wa import LEASE_MS, Wa, batches, many
+from shared.wa import Wa, batches, many
 
 __all__ = ["GIVE_UP_MS", "HEARTBEAT_MS", "LEASE_MS", "NOBODY", "Beat", "Lease", "LeaseLook", "Leases"]
 

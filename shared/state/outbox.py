@@ -2,7 +2,7 @@
 
 `wa:outbox:<session>` has their ids; the first may be under way. Text and receiver lie under the id for minutes, since
 arguments of jobs and logs carry ids only. The state of a text lies beside, without both, for a week. A text ends once:
-the first end that any worker writes counts.
+the first end that any worker writes counts. One file, as each method is one script over the same keys.
 """
 
 import hashlib

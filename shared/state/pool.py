@@ -1,6 +1,7 @@
 """One small pool of Redis connections a process, which waits instead of failing and survives Redis' restarts.
 
-A connection that hears that its server cannot serve is dropped, so that the next command finds the server that can.
+A connection that hears that its server cannot serve is dropped, so that the next command finds the server that can. One
+file, as the pool, its connections and the server that they meet are made of each other.
 """
 
 import asyncio

@@ -14,11 +14,12 @@ from shared.core.ids import SessionId, sort_sessions
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, FailureView, MessageType
 from shared.jobs.queue import link_job, link_queue
+from shared.scripts import SWEEP_GRACE_MS
 from shared.state.events import News
 from shared.state.snapshots import Change
 from shared.telemetry import sentry
 from shared.telemetry.metrics import UNKNOWN_REGION, Counter, field
-from shared.wa import SWEEP_GRACE_MS, Wa
+from shared.wa import Wa
 
 __all__ = ["MOST_FOUND", "SWEEP_GRACE_MS", "Rescue", "lost_worker", "waited_in_vain"]
 

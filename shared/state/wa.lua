@@ -1,6 +1,6 @@
 -- Every script of the product: one file, so that its guarantees are read in one place.
 --
--- shared/wa.py sends of it what a script needs, with `facts` (the lifecycle, lives of keys, buckets) put before it:
+-- shared/scripts.py cuts out of it what one script needs, with `facts` (the lifecycle, lives of keys, buckets) put before it:
 --   KEYS     the names, in the order of their roles
 --   ARGV[1]  the script's name; it says what is done, below under "Scripts"
 --   ARGV[2]  the roles of KEYS, joined by commas: `key.claim` is the name of the session's claim

@@ -13,11 +13,12 @@ from shared.state.lease import NOBODY, Leases
 from shared.state.snapshots import Snapshots
 from shared.tasks import cancelled
 from tests.unit.world import ONE, SESSION
-from workers.jobs import Jobs, Places
+from workers.jobs import Jobs
 from workers.linking.attempt import Attempt
 from workers.linking.course import Show
 from workers.linking.page import Page
 from workers.ownership import Ownership
+from workers.places import Places
 
 
 class Over:

@@ -12,12 +12,12 @@ from shared.core.clock import now_ms
 from shared.core.events import EventType
 from shared.core.ids import SessionId
 from shared.core.lifecycle import DEVICE, State
+from shared.scripts import SETTLING_MS
 from shared.state.claims import Outcome
 from shared.state.events import News
 from shared.state.outbox import Outbox
 from shared.state.snapshots import Snapshots
 from shared.telemetry.metrics import Counter, field
-from shared.wa import SETTLING_MS
 from tests.unit.world import ONE, OTHER, SESSION, change
 from workers import sweeper as sweeper_module
 from workers.store.device import StoreAway, StoredDevice, Told

@@ -94,6 +94,18 @@ def test_no_two_classes_of_the_product_share_a_name():
     assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
 
 
+def test_a_long_file_says_why_it_is_one():
+    long = {path for path in python_files(*PRODUCT) if len(path.read_text().splitlines()) > 250}
+    silent = {path for path in long if "one file" not in " ".join((docstring_of(path) or "").lower().split())}
+    assert {path.relative_to(ROOT).as_posix() for path in silent} == set(), (
+        "more than 250 lines: split it by purpose, or say in its docstring why it is one file (docs/style.md)"
+    )
+
+
+def docstring_of(path):
+    return ast.get_docstring(ast.parse(path.read_text()))
+
+
 def test_nothing_is_committed_that_is_made_here():
     """A folder that .gitignore names, as site/, can still be added before its line is written."""
     if shutil.which("git") is None or not (ROOT / ".git").exists():

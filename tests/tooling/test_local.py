@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from app.cli.environment import read_for_operator
 from app.local import __main__ as local
 from app.local import greeting as local_greeting
 from app.local import redis as local_redis
-from shared.settings import read_for_operator
 from tests.tooling.launched import ROOT, Launched, command_line
 
 FAKES = Path(__file__).parent / "fakes"

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from app.cli.environment import read_for_operator
 from shared import settings
 
 SECRET = "s3cret-" * 6
@@ -238,11 +239,11 @@ def running_json(port):
 def test_the_command_finds_the_service_that_runs(environment, service, tmp_path):
     environment(SECRET_KEY=None, API_KEYS=None)
     with service("run", running_json(1234)) as run, service("demo", running_json(1235)) as demo:
-        found, may_sign = settings.read_for_operator((run, demo))
+        found, may_sign = read_for_operator((run, demo))
         assert found.redis_url.get_secret_value() == "redis://127.0.0.1:1234/0"
         assert (may_sign, found.secret_key.get_secret_value()) == (True, SECRET)
         assert found.base_url == "http://127.0.0.1:1234"
-        found, _ = settings.read_for_operator((tmp_path / "nothing", demo))
+        found, _ = read_for_operator((tmp_path / "nothing", demo))
         assert found.redis_url.get_secret_value() == "redis://127.0.0.1:1235/0"
 
 
@@ -252,13 +253,13 @@ def test_without_a_running_service_the_command_says_how_to_start_one(environment
     with service("run", running_json(1234)) as stopped:
         pass
     with service("other", text) as damaged, pytest.raises(SystemExit):
-        settings.read_for_operator((stopped, damaged))
+        read_for_operator((stopped, damaged))
     assert capsys.readouterr().err.startswith("No service runs here. Start one with `make run` or `make demo`")
 
 
 def test_a_given_redis_needs_no_running_service(environment):
     environment(SECRET_KEY=None, API_KEYS=None, REDIS_URL="redis://127.0.0.1:1/0")
-    assert not settings.read_for_operator(())[1]
+    assert not read_for_operator(())[1]
 
 
 def test_proxies_are_trusted_in_private_networks_where_told_or_nowhere(environment):

@@ -22,7 +22,8 @@ from tests.unit.holding.house import HOUR_AGO, SESSION
 from tests.unit.holding.line import Line
 from tests.unit.twice import left_by, of
 from workers.engine import protocol as pipe
-from workers.jobs import Jobs, Places
+from workers.jobs import Jobs
+from workers.places import Places
 
 TEXT = Message("+79007654321", "hello")
 NEW = SessionId("company_new")

@@ -6,6 +6,8 @@
 
 A linker runs exactly one attempt and is then gone; a holder keeps many sessions. Raw words of the library (`word`,
 `reason`) are translated in one place on the worker's side (workers/reasons.py); here they only travel.
+
+One file, as it is the whole language of the pipe; docs/pipe.md is made from it.
 """
 
 from enum import StrEnum

@@ -1,6 +1,6 @@
 """Feeds events to the machine of a held session (workers/holding/machine.py), and carries its effects out.
 
-An effect that the store or Redis cannot take now is tried again.
+An effect that the store or Redis cannot take now is tried again. One file, as it is one list: each effect has its method.
 """
 
 import asyncio
@@ -22,8 +22,9 @@ from workers.holding.holders import Holders, Room
 from workers.holding.machine import step
 from workers.holding.outdated import Outdated
 from workers.holding.roster import Roster
-from workers.holding.session import SAY_AGAIN_SECONDS, HeldSession, Links
+from workers.holding.session import HeldSession, Links
 from workers.holding.settling import Settling
+from workers.holding.showing import SAY_AGAIN_SECONDS
 from workers.holding.tenure import UNLINKING, SessionEvent, Sign, TenurePhase
 from workers.store.device import StoreAway, StoreFenced, Told
 

@@ -1,7 +1,6 @@
 """The holder processes of a worker: each session's place in one of them, and a fresh one for what dies or wears out.
 
-Longer than a page because whoever moves a session must know every place at once: to hold, to release and to move are
-three sides of one table.
+One file, as to hold, to release and to move a session change the same table of places.
 """
 
 import asyncio

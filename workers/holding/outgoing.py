@@ -5,7 +5,7 @@ follows it), and writes down how each has ended. A text is marked in Redis befor
 most once, whatever dies.
 
 Each text costs one script: it writes the end of an earlier text and what receivers' phones have said, marks the next one,
-and tells which texts are new.
+and tells which texts are new. One file, as every step reads and changes the same lists: what waits, is in hand, has ended.
 """
 
 import asyncio

@@ -6,7 +6,8 @@ from shared.core.clock import now_ms
 from shared.core.ids import SessionId
 from workers.holding.holders import Holders
 from workers.holding.sending import Sending
-from workers.holding.session import HeldSession, Links, SnapshotWriter
+from workers.holding.session import HeldSession, Links
+from workers.holding.showing import SnapshotWriter
 
 log = structlog.get_logger()
 

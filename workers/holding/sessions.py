@@ -1,7 +1,8 @@
 """The linked sessions of this worker: what others ask of them, and what their holders say.
 
 A session is an owner of its lease; its connection lives in a holder process. If a holder dies, another is started, and
-its sessions are taken up again. If the lease is lost, the connection is closed before anything else.
+its sessions are taken up again. If the lease is lost, the connection is closed before anything else. One file, as it is
+the door of this package: everything that comes in, from jobs and from holders, comes in here.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,7 @@
-"""Acts of the attempt's table (workers/linking/machine.py): each changes the course, or adds effects. Pure."""
+"""Acts of the attempt's table (workers/linking/machine.py): each changes the course, or adds effects. Pure.
+
+One file, as it is one column of that table.
+"""
 
 from dataclasses import replace
 from typing import Any

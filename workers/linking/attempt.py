@@ -2,7 +2,7 @@
 
 Whatever happens, an attempt ends: with a device handed over to be held, or with a failure code. Its linker process
 never outlives it. Times (workers/linking/limits.py): the QRs live 160 s, the attempt 180 s, the sweep comes at 200 s: ours
-always fires first.
+always fires first. One file, as it is one list: each effect of the machine has its method here.
 """
 
 import asyncio

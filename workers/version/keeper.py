@@ -1,8 +1,8 @@
 """Keeps this worker's client acceptable to WhatsApp: chooses the web version, and has fresh processes claim it.
 
 Running processes keep the version with which they began, so sessions that are online stay so. A session or an attempt that
-is refused as outdated reports it here, and learns whether another try would claim a newer version. Finding a revision and
-using it stand in one file, because each decision needs both: what is in use, and what is known.
+is refused as outdated reports it here, and learns whether another try would claim a newer version. One file, as every
+decision needs both what is in use and what is known.
 """
 
 import asyncio

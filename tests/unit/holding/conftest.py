@@ -6,7 +6,8 @@ from shared.core.clock import now_ms
 from tests.unit.holding.house import HOUR_AGO, House
 from tests.unit.holding.line import Line
 from workers.holding import outgoing as module
-from workers.jobs import Jobs, Places
+from workers.jobs import Jobs
+from workers.places import Places
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import State
+from shared.scripts import SETTLING_MS
 from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, NOBODY, Beat, Lease, LeaseLook
-from shared.wa import SETTLING_MS
 from tests.unit.world import ONE, OTHER, SESSION, stop_beating
 
 OTHER_SESSION = SessionId("company_salon-2")

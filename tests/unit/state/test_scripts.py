@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared import wa as wa_module
+from shared import scripts
 from shared.core import keys
 from shared.core.lifecycle import CANCELLABLE, DEVICE, RUNNING, STEPS, IllegalStep, State
 from shared.core.protocol import Body, MessageType
@@ -21,7 +21,7 @@ from tests.unit.state.said import SAID, SWEEP
 from tests.unit.world import ONE, OTHER, SESSION, Ear, World, change, stop_beating
 
 Said = tuple[str, Callable[[World], Awaitable[Callable[[], Awaitable[object]]]]]
-SCRIPTS = sorted(re.findall(r"^function script\.(\w+)", wa_module._SOURCE.read_text(), re.MULTILINE))
+SCRIPTS = sorted(re.findall(r"^function script\.(\w+)", scripts._SOURCE.read_text(), re.MULTILINE))
 
 
 def test_every_script_is_in_the_table():
@@ -154,8 +154,8 @@ def test_luacheck_finds_nothing():
     tool = shutil.which("luacheck")
     if tool is None:
         pytest.skip("luacheck is not installed: apt install lua-check")
-    root = wa_module._SOURCE.parents[2]
-    said = subprocess.run([tool, "--no-color", str(wa_module._SOURCE)], cwd=root, capture_output=True, text=True)
+    root = scripts._SOURCE.parents[2]
+    said = subprocess.run([tool, "--no-color", str(scripts._SOURCE)], cwd=root, capture_output=True, text=True)
     assert said.returncode == 0, said.stdout
 
 

@@ -1,4 +1,4 @@
-"""The one module that imports neonize (0.5.2), and everything that must be known to survive it.
+"""The one module that imports neonize (0.5.2), and everything that must be known to survive it: hence one file.
 
 One `Library` in a process, one `Client` for each start of a session. Only in an engine process: a panic of the Go
 library aborts the process that loaded it. What is guarded against here is measured, and pinned by tests/engine:

@@ -1,0 +1,152 @@
+"""Writes what held sessions show: their snapshots and timelines, under their leases."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+from redis.exceptions import RedisError
+
+from shared.core import keys, phone
+from shared.core.clock import now_ms
+from shared.core.failures import FailureCode
+from shared.core.lifecycle import State
+from shared.core.protocol import Body, FailureView, MessageType
+from shared.state.snapshots import Change
+from shared.telemetry import metrics, sentry
+from shared.telemetry.metrics import ENGINE, Counter
+from workers import reasons, tallies
+from workers.engine.protocol import Remark
+from workers.holding.session import HeldSession, Links
+from workers.holding.tenure import Tell, TellEnd, TellRemark
+from workers.ownership import save
+
+if TYPE_CHECKING:
+    from workers.holding.roster import Roster
+
+log = structlog.get_logger()
+
+PASSING_ERRORS = frozenset({"500"})
+"""Errors of the stream by which WhatsApp says that it is ill itself. They are counted, and written nowhere else."""
+SAY_AGAIN_SECONDS = 2.0
+"""Between tries to save where a session stands, while Redis is away."""
+
+
+class SnapshotWriter:
+    """Writes what held sessions show."""
+
+    def __init__(self, links: Links, roster: "Roster") -> None:
+        self._links = links
+        self._roster = roster
+
+    async def show(self, held: HeldSession, effect: Tell, *, retry_at: int | None = None) -> bool:
+        """Save where the session stands. Return True if the write proved that the session is still ours.
+
+        A session that is not ours is let go of. While Redis is away the session lives on, and the write is tried again.
+        """
+        code = effect.trouble
+        failure = FailureView.of(code, retry_at) if code else None
+        held.body = held.body.model_copy(update={"state": effect.state, "failure": failure})
+        counters = (tallies.failed(code, phone.region_of(held.device.phone)),) if code and effect.count else ()
+        ours = await self._say(held, _change(held, effect.event, reasons.told(code, effect.said), counters))
+        if ours and code and effect.alert:
+            sentry.ending("session", code, session=held.session, raw=effect.raw, phone=held.device.phone)
+        return ours
+
+    async def remark(self, held: HeldSession, effect: TellRemark) -> None:
+        """Write into the timeline what has befallen the session."""
+        log.warning("session.remarked", session=held.session, remark=effect.remark.value, detail=effect.detail)
+        counters: tuple[str, ...] = ()
+        if effect.remark is Remark.STREAM_ERROR:
+            counters = (metrics.field(Counter.STREAM_ERRORS, code=effect.detail),)
+            if effect.detail not in PASSING_ERRORS:
+                sentry.stream_error(effect.detail, held.session)
+        await self._say(held, _change(held, f"session.{effect.remark.value}", effect.detail, counters))
+
+    async def again(self, held: HeldSession, event: str) -> bool:
+        """Say once more where the session stands."""
+        return await self._say(held, _change(held, event, held.body.failure.code if held.body.failure else ""))
+
+    async def _say(self, held: HeldSession, change: Change) -> bool:
+        try:
+            if self._links.ownership.cut_off:  # it would only wait, and hold up what else the holder says
+                raise ConnectionError
+            ours = await self._write(held, change) is not None
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("session.unsaved", session=held.session, error=type(error).__name__)
+            held.later(SAY_AGAIN_SECONDS, lambda: self._links.spawn(self._say_again(held, change.event), "show"))
+            return False
+        if not ours:
+            log.warning("lease.lost", session=held.session, why="a write was refused")
+            self._roster.drop(held)
+        return ours
+
+    async def linked(self, held: HeldSession, body: Body, region: str, counters: tuple[str, ...]) -> None:
+        """Write the ending of an attempt whose worker died after the link, before it could say so. Raises redis' errors."""
+        what = Change(body, MessageType.WHATSAPP_CONNECTED, "attempt.linked", region, counters, ending=True)
+        await self._write(held, what)
+
+    async def verified(self, held: HeldSession) -> bool:
+        """Say that the device has outlived the dwell. Return True if Redis took it."""
+        try:
+            saved = await self._write(
+                held, Change(held.body, MessageType.STATUS, "session.verified", "", held.verified)
+            )
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("session.unsaved", session=held.session, error=type(error).__name__)
+            return False
+        return saved is not None
+
+    async def last(self, held: HeldSession, end: TellEnd) -> None:
+        """Say how the session has ended, and give the lease back.
+
+        While Redis is away this is tried again for as long as the lease is ours, since nobody else knows the ending.
+        """
+        held.stop_timers()
+        region, code = phone.region_of(held.device.phone), end.code
+        counters: list[str] = []
+        if code is not None and not end.again:
+            counters.append(tallies.failed(code, region))
+        if code is FailureCode.DROPPED_AFTER_LINKING:
+            counters.append(metrics.field(Counter.DROPPED))
+        failure = FailureView.of(code, end.retry_at) if code else None
+        body = Body(state=end.state, failure=failure, device=held.body.device if end.kept else None)
+        detail = reasons.told(code, end.said)
+        change = Change(body, MessageType.STATUS, end.event, detail, tuple(counters), ending=True, again=end.again)
+        saved = await self._save(held, change)
+        log.info(
+            "session.ended",
+            session=held.session,
+            state=end.state.value,
+            why=end.event,
+            failure=code.value if code else None,
+            raw=end.raw or None,
+            region=region,
+            fresh=held.tenure.fresh,
+            days=round((now_ms() - held.device.linked_at) / keys.DAY, 1),
+            engine=ENGINE,
+        )
+        if code is not None and saved is not None and not end.again:
+            sentry.ending("session", code, session=held.session, raw=end.raw or end.event, phone=held.device.phone)
+        await self._links.ownership.let_go(held.session, held)
+        self._roster.ended(held)
+
+    async def _save(self, held: HeldSession, change: Change) -> int | None:
+        while self._links.ownership.owner(held.session) is held:
+            try:
+                return await self._write(held, change)
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("session.unsaved", session=held.session, error=type(error).__name__)
+                await asyncio.sleep(SAY_AGAIN_SECONDS)
+        return None
+
+    async def _write(self, held: HeldSession, change: Change) -> int | None:
+        return await save(self._links.snapshots, self._links.ownership, held.lease, change)
+
+    async def _say_again(self, held: HeldSession, event: str) -> None:
+        if self._roster.holds(held):
+            await self.again(held, event)
+
+
+def _change(held: HeldSession, event: str, detail: str, counters: tuple[str, ...] = ()) -> Change:
+    kind = MessageType.WHATSAPP_CONNECTED if held.body.state is State.LINKED else MessageType.STATUS
+    return Change(held.body, kind, event, detail, counters)
