@@ -73,7 +73,7 @@ def _total_mb(root: Path) -> int:
 
 
 def capacity(config: Settings, mb: int) -> Capacity:
-    """The worker's capacity on `mb` of memory; what the settings name wins."""
+    """The worker's capacity on `mb` of memory. Values of the settings win."""
     attempts = max(1, min(MOST_ATTEMPTS, int(mb * ATTEMPTS_PER_MB)))
     sessions = max(1, min(MOST_SESSIONS, int(mb * SESSIONS_PER_MB)))
     return Capacity(config.max_attempts or attempts, config.max_sessions or sessions)

@@ -72,7 +72,7 @@ STOP_SECONDS = 18.0
 """From SIGTERM to the end of the process, at most; hosts kill after 30."""
 SPARE_LINKERS = 1
 RESUMED_AT_ONCE = 8
-"""So many sessions one worker takes up at a time; the others are left for other workers."""
+"""Sessions that one worker takes up at a time. It leaves the rest for other workers."""
 
 
 class Worker:
@@ -87,12 +87,12 @@ class Worker:
 
     @property
     def _proxy(self) -> str | None:
-        """The way to WhatsApp, for sessions and for what we ask ourselves; None: as the environment says."""
+        """The proxy to WhatsApp, for sessions and for this worker's own requests. None: as the environment says."""
         proxy = self._config.whatsapp_proxy_url
         return proxy.get_secret_value() if proxy is not None else None
 
     def spawn(self, work: Awaitable[None], name: str) -> None:
-        """Run something beside everything else; its bugs are reported and end nothing but itself."""
+        """Run something beside everything else. Its bugs are reported, and end nothing else."""
 
         async def guarded() -> None:
             try:
@@ -239,7 +239,7 @@ class Worker:
             task.result()  # a background task that ended by itself is a bug: let it be seen
 
     async def _wait_for_redis(self, stop: asyncio.Event) -> None:
-        """A worker may be started before its Redis; it waits rather than dies."""
+        """Wait for a Redis that is started later than this worker."""
         while not stop.is_set():
             try:
                 await self._redis.ping()
@@ -258,7 +258,7 @@ class Worker:
         await enqueue(self._redis, keys.QUEUE_SESSIONS, "sweep")
 
     async def _sweep_now_and_then(self) -> None:
-        """At the start, which is also how registered sessions are resumed, and every minute: one worker for all."""
+        """Call a sweep at the start, which also resumes registered sessions, and every minute: one worker for all."""
         at_start = True
         while True:
             try:
@@ -272,7 +272,7 @@ class Worker:
             await asyncio.sleep(SWEEP_SECONDS)
 
     def _obey(self, board: Board, stop: asyncio.Event, version: WebVersion) -> None:
-        """Somebody has thrown a switch."""
+        """Do what the switches say: somebody has thrown one."""
         version.obey(board.web_version)
         logs.set_level(board.log_level or self._config.log_level)
         if board.draining(self.id):
@@ -280,7 +280,7 @@ class Worker:
             stop.set()
 
     async def _hand_over(self, ownership: Ownership, sessions: Sessions, places: Places, sweeper: Sweeper) -> None:
-        """Attempts begin anew elsewhere; sessions are closed, then given back, then offered to the others."""
+        """Have attempts begin anew elsewhere. Close the sessions, then give them back, then offer them to other workers."""
         for attempt in ownership.owners(Attempt):
             attempt.order(Order.HAND_OVER)
         await self._offer(await sessions.hand_over())

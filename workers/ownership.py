@@ -29,11 +29,11 @@ T = TypeVar("T")
 
 KEEP_NAMES_SECONDS = 3600.0
 DIFFERING_BEATS = 3
-"""Redis and the worker may count its sessions differently for so many beats: some come and go at any moment."""
+"""Beats for which Redis and the worker may count its sessions differently: some come and go at any moment."""
 STRAY_BEATS = 10
-"""Sessions that are ours by Redis alone for so many beats are given up."""
+"""Beats after which sessions are given up that are ours by Redis alone."""
 ALIVE_SECONDS = GIVE_UP_MS / 1000 + 0.5
-"""Engine processes outlive a silence of this worker by so much, and die well before its leases can lapse."""
+"""Engine processes live so long without a word of this worker. They die well before its leases can lapse."""
 
 
 class Owner(Protocol):
@@ -45,12 +45,14 @@ class Owner(Protocol):
         ...
 
     def lost(self) -> None:
-        """The lease is somebody else's, or will be in a moment: stop at once, write nothing. Called once."""
+        """Stop at once, and write nothing: the lease is somebody else's, or will be in a moment. Called once."""
         ...
 
     async def renewed(self, lease: Lease) -> None:
-        """Redis lost its memory, went back, or was away, and the session is ours again under this new lease: say where
-        it stands. Called again when that fails because Redis is away."""
+        """Say where the session stands: Redis lost its memory, went back or was away, and this new lease is ours.
+
+        Called again when that fails because Redis is away.
+        """
         ...
 
 
@@ -100,7 +102,7 @@ class Ownership:
         self.on_alone: Callable[[], Awaitable[None]] | None = None
 
     def another_server(self) -> None:
-        """Redis is another server than before, which may know an older state: look now."""
+        """Look at every lease now: Redis is another server than before, which may know an older state."""
         self._went_back = True
         self._woken.set()
 
@@ -114,7 +116,7 @@ class Ownership:
         return [owned.owner for owned in self._owned.values() if isinstance(owned.owner, kind)]
 
     async def acquire(self, session: SessionId, owner: Owner, *, attempt: int | None = None) -> Lease | None:
-        """Take the lease for `owner`; None when another has it, or when the attempt is no longer the claimed one."""
+        """Take the lease for `owner`. Return None if another has it, or if the attempt is not the claimed one any more."""
         while (
             other := self._acquiring.get(session)
         ) is not None:  # of an older attempt, perhaps: it must not cost this one
@@ -133,7 +135,7 @@ class Ownership:
         return lease
 
     async def advance(self, lease: Lease) -> Lease | None:
-        """A new token for a new attempt under the same ownership; None when it is lost."""
+        """Return a new token for a new attempt under the same ownership, or None if the lease is lost."""
         newer = await self._advance(lease)
         if newer is None and (retaken := await self.retaken(lease)) is not None:
             newer = await self._advance(retaken)
@@ -152,8 +154,8 @@ class Ownership:
             self._advancing.discard(lease.session)
 
     async def retaken(self, lease: Lease) -> Lease | None:
-        """The lease that stands in the place of one that Redis does not know, once its owner was told; None when it
-        is lost. Learned at the next heartbeat."""
+        """Wait for the heartbeat that replaces a lease which Redis does not know, and for its owner to be told. Return the new
+        lease, or None if it is lost."""
 
         def known() -> bool:
             owned = self._owned.get(lease.session)
@@ -168,8 +170,8 @@ class Ownership:
         return owned.lease if owned else None
 
     async def sure(self) -> None:
-        """Wait for the next heartbeat, if the last one is too old to act by: a process that was stopped for seconds learns
-        only then what it has lost. If Redis is away, nobody can tell, and nothing is waited for."""
+        """Wait for the next heartbeat if the last one is too old to act by. A process that was stopped for seconds learns
+        only then what it has lost. Do not wait while Redis is away, since nobody can tell."""
         age = asyncio.get_running_loop().time() - self._renewed
         if self.cut_off or not self._renewed or age < GIVE_UP_MS / 1000:
             return
@@ -194,7 +196,7 @@ class Ownership:
             self._owned[lease.session] = replace(owned, unsaid=False)
 
     def hand_over(self, session: SessionId, owner: Owner) -> Lease | None:
-        """From the attempt to the holding of the same session: the same lease, another owner. None when it is lost."""
+        """Give the attempt's lease to the holding of the same session. Return it, or None if it is lost."""
         owned = self._owned.get(session)
         if owned is None:
             return None
@@ -202,7 +204,7 @@ class Ownership:
         return owned.lease
 
     async def release(self, lease: Lease) -> None:
-        """Give the lease back. Idempotent."""
+        """Give the lease back, if it is still there."""
         owned = self._owned.get(lease.session)
         if owned is not None and owned.lease == lease:
             del self._owned[lease.session]
@@ -213,7 +215,7 @@ class Ownership:
             raise
 
     async def let_go(self, session: SessionId, owner: Owner) -> None:
-        """Release the lease of an owner that acts no more. Nothing happens if another acts now."""
+        """Release the lease of an owner that acts no more. Do nothing if another owner acts now."""
         owned = self._owned.get(session)
         if owned is not None and owned.owner is owner:
             await self.release(owned.lease)
@@ -233,7 +235,7 @@ class Ownership:
             await asyncio.gather(*(cancelled(task) for task in self._telling.values()))
 
     def rest(self) -> None:
-        """Beat no more: everything is given back."""
+        """Beat no more, as everything is given back."""
         self._resting = True
 
     async def _run(self) -> None:
@@ -269,8 +271,7 @@ class Ownership:
             await happens(self._woken, min(HEARTBEAT_MS / 1000, left) if left > 0 else HEARTBEAT_MS / 1000)
 
     async def _stand_alone(self) -> None:
-        """Redis is away for so long that others may have taken over: end what cannot outlast that, and ask the device
-        store about the rest."""
+        """End what cannot outlast Redis, and ask the device store about the rest: others may have taken over by now."""
         ending = [session for session, owned in self._owned.items() if not owned.owner.outlasts_redis]
         self._left |= {session: self._owned[session].lease for session in ending}
         self._drop(ending, "redis is away")
@@ -328,7 +329,7 @@ class Ownership:
             await self._say_strays()
 
     async def _say_left(self) -> bool:
-        """Tell Redis under which leases nobody acts here any more. True if there were any."""
+        """Tell Redis of the leases under which nobody acts here any more. Return True if there were any."""
         left = list(self._left.values())
         for lease in left:
             await self._leases.abandon(lease)
@@ -337,7 +338,7 @@ class Ownership:
         return bool(left)
 
     async def _say_strays(self) -> None:
-        """Sessions that are ours by Redis alone, and have been for long: an answer was lost for good."""
+        """Give up sessions that have been ours by Redis alone for long, since an answer was lost for good."""
         for session in await self._leases.held_by(self.worker):
             if session not in self._owned and session not in self._acquiring:
                 log.warning("lease.stray", session=session)
@@ -365,7 +366,7 @@ class Ownership:
         self._telling[lease] = asyncio.create_task(self._tell(lease, owned.owner))
 
     async def _tell(self, lease: Lease, owner: Owner) -> None:
-        """Tell the owner of his new lease. Not a part of the heartbeat: he may have much to say."""
+        """Tell an owner of its new lease, beside the heartbeat, as it may have much to say."""
         try:
             while self.owner(lease.session) is owner:
                 try:
@@ -392,8 +393,8 @@ class Ownership:
 
 
 async def save(snapshots: Snapshots, ownership: Ownership, lease: Lease, change: Change) -> int | None:
-    """Save a change under a lease, as `Snapshots.save` does; raises `Forgotten` as well when the lease is refused
-    because we have just taken it anew."""
+    """Save a change under a lease as `Snapshots.save` does. Raises `Forgotten` also if the lease is refused because this
+    worker has just taken it anew."""
     if ownership.is_restated(lease):
         change = replace(change, restated=True)
     seq = await snapshots.save(lease, change)

@@ -107,7 +107,7 @@ def of_word(word: str) -> WordMeaning:
 
 
 def of_code_refusal(status: int | None) -> CodeRefusal:
-    """The failure by which no code could be had; no status means that WhatsApp did not answer at all."""
+    """The failure of a request for a code. Without a status, WhatsApp did not answer at all."""
     if status is None:
         return CodeRefusal(FailureCode.CONNECTION_FAILED)
     return _CODE_STATUS.get(status, CodeRefusal(FailureCode.INTERNAL))

@@ -52,7 +52,7 @@ class Rule(Generic[C]):
 
 
 def advance(rules: Iterable[Rule[C]], turn: Turn[C]) -> Rule[C] | None:
-    """Make the turn by the first rule that fits; which one that was."""
+    """Make the turn by the first rule that fits, and return that rule."""
     rule = next((rule for rule in rules if rule.fits(turn)), None)
     if rule is not None:
         if rule.to is not None:

@@ -39,7 +39,7 @@ log = structlog.get_logger()
 REST_MS = 50_000
 """After a sweep, none is due by time alone for so long."""
 REDIS_YOUNG_SECONDS = 4
-"""A Redis that has just started may have forgotten leases whose owners live; they speak up within this long."""
+"""Redis may forget leases when it is restarted. Within this time their owners have taken them anew."""
 
 
 @dataclass(eq=False)

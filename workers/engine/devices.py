@@ -55,7 +55,7 @@ def device_in(database: str, jid: str) -> bool:
 
 
 def open_file(database: str | Path, mode: str = "ro") -> "closing[sqlite3.Connection]":
-    """A SQLite file that is there already, for a `with` block; `ro` changes neither the file nor what lies beside it."""
+    """Open a SQLite file that is there already, for a `with` block. `ro` changes neither it nor what lies beside it."""
     return closing(sqlite3.connect(f"{Path(database).absolute().as_uri()}?mode={mode}", uri=True, timeout=5))
 
 

@@ -23,7 +23,7 @@ _LOADED, _WRITABLE = 1, 2
 
 
 class VersionNotFound(Exception):
-    """The library does not hold its version in the way that we know, and is left as it is; the text says why."""
+    """The library does not hold its version in the way that we know, so it is left as it is. The text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def _write(data: bytearray, path: Path) -> None:
 
 
 def newest_copy(library: LibraryFile, folder: Path) -> int:
-    """The newest revision of which a copy of this very library lies below `folder`; 0 if there is none."""
+    """The newest revision that a copy of this very library below `folder` claims; 0 if there is no copy."""
     copies = (folder / _name_of(library.path.read_bytes())).glob(f"*/{library.path.name}")
     return max((int(one.parent.name) for one in copies if one.parent.name.isdigit()), default=0)
 

@@ -182,7 +182,7 @@ class ZygoteHandle:
                 self._bury(key, Exited(None, signal.SIGKILL))
 
     async def end(self) -> int:
-        """Exit code of the process, once it has ended; it is killed if it does not end by itself."""
+        """Wait for the end of the process, and kill it if none comes. Return its exit code."""
         for child in self._children.values():
             child.close()
         self.leave()

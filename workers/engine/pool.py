@@ -29,7 +29,7 @@ class LinkerPool:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """The spares are gone afterwards; linkers that were taken are not touched."""
+        """End the spares. Linkers that were taken are left alone."""
         if self._filler is not None:
             await cancelled(self._filler)
         for linker in list(self._warm):

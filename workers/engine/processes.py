@@ -163,7 +163,7 @@ class Engines:
         self._options = self._options.model_copy(update={"library": library})
 
     def alive(self, seconds: float) -> None:
-        """Every child may live for so long; once said, it must be said again in time, or the zygote kills them all."""
+        """Let every child live for so many seconds. Say it again in time, or the zygote kills them all."""
         if self._zygote is not None:
             self._zygote.order(Alive(seconds=seconds))
 

@@ -39,7 +39,7 @@ STORE_SECONDS = 5.0
 SETTLED_SECONDS = 600.0
 """A device that was replaced once, and has been online for so long since, is held like any other again."""
 UNLINK_SECONDS = 30.0
-"""Longest wait for WhatsApp's answer to a log-out; an attempt waits as long for one."""
+"""Longest wait for WhatsApp's answer to a log-out. An attempt that logs out waits as long."""
 
 
 class Carrier:

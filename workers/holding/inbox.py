@@ -5,7 +5,7 @@ from workers.engine import protocol as pipe
 
 
 def incoming(event: pipe.Received) -> IncomingMessage:
-    """The message; what is empty is left out."""
+    """The message, without its empty fields."""
     media = MediaNotice(type=event.media, mime=event.mime or None, size=event.size) if event.media else None
     return IncomingMessage(
         id=event.whatsapp_id,

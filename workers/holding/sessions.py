@@ -100,7 +100,7 @@ class Sessions:
     # --- what others ask ----------------------------------------------------------------------------------------------
 
     async def refuse(self, lease: Lease, device: StoredDevice, seconds: float) -> None:
-        """Log a device out that must not be kept, within so many seconds, and forget it; the lease stays the attempt's."""
+        """Log out a device that must not stay, within so many seconds, and forget it. The attempt keeps the lease."""
         tenure = refusing(now_ms(), round(seconds * 1000))
         held = HeldSession(self._roster, lease, device, self._links.body(device), tenure)
         self._held[device.session] = held

@@ -33,7 +33,7 @@ ALL, SOME, NONE = 0, 1, 2
 
 
 async def take_over(asked: argparse.Namespace) -> int:
-    """`import`. The exit code. Raises NotImportable, StoreAway and StoreRefused."""
+    """Run `import`, and return the exit code. Raises NotImportable, StoreAway and StoreRefused."""
     rules = Rules(_read_map(asked.company_map), asked.replace, asked.again)
     out = MoveScreen(as_json=asked.json)
     async with open_service() as service:

@@ -148,7 +148,7 @@ _MUST: tuple[tuple[Callable[[ForeignDevice], bool], str], ...] = (
 
 
 def inspect(session: BaileysSession) -> tuple[ForeignDevice | None, list[MoveFinding]]:
-    """The device of a session and what is to be known of it; no device if its creds cannot be read."""
+    """The device of a session, None if its creds cannot be read, and what an operator must know of it."""
     try:
         device = read_device(session.creds)
     except NotImportable as error:

@@ -138,7 +138,7 @@ class TakeOver:
 
 
 def _event(line: bytes) -> tuple[int, str]:
-    """The time (ms since the epoch) and the event of a timeline's line; an empty event for what is none."""
+    """The time (ms since the epoch) and the event of a timeline's line. A damaged line has an empty event."""
     try:
         value = orjson.loads(line)
         return int(value["at"]), str(value["event"])

@@ -76,7 +76,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The operator's wishes. `companies`: companies by the old system's names or jids; without it a name is the company."""
+    """The operator's wishes. `companies`: companies by the old system's names or jids; None: each name is a company."""
 
     companies: Mapping[str, str] | None = None
     replace: bool = False

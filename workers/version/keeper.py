@@ -101,7 +101,7 @@ class WebVersion:
 
     @property
     def age_days(self) -> float:
-        """The age of the version in use. That of one that WhatsApp named itself is known; another's is estimated."""
+        """The age of the version in use: known if WhatsApp named the version itself, else estimated."""
         if self._born is None:
             return 0.0
         if self.in_use == self._known.number and self._known.at:

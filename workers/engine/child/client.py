@@ -63,7 +63,7 @@ class Library:
     """The loaded library: make it inside the process's one event loop (callbacks go to the first loop for ever)."""
 
     def __init__(self, options: Options, threads: int) -> None:
-        """`threads` bounds clients started plus calls in flight; threads are made when needed."""
+        """`threads`: the most clients that run and calls that are under way. Threads are made when they are needed."""
         self.options = options
         self.lock = asyncio.Lock()
         self.starts = 0
@@ -177,7 +177,7 @@ class Client:
         await self._enter(self._neonize.get_user_info(*map(_of_number, numbers)))
 
     async def devices(self, jids: list[str]) -> int:
-        """Fetch the devices of people into the library's memory; how many there are. Raises `ClientError`."""
+        """Fetch the devices of people into the library's memory. Return their number. Raises `ClientError`."""
         return len(await self._enter(self._neonize.get_user_devices(*map(parse_jid, jids))))
 
     async def log_out(self) -> None:
@@ -254,7 +254,7 @@ class Client:
         client.event.execute = executed
 
     def _refused(self, reason: LostReason, detail: str, seconds: int | None = None) -> Happening:
-        """In WhatsApp's words, if the library has told its log of them; an undecodable one has no others."""
+        """A refused login, in WhatsApp's words if the library has told its log of them."""
         if self._said is not None:
             detail, seconds = self._said.text, seconds or self._said.seconds
         until = None if seconds is None else time.time_ns() // 10**6 + seconds * 1000

@@ -39,7 +39,7 @@ _OTHERS = {
 
 
 def read(session: str, event: Any) -> Received | None:
-    """The line of an incoming message; None for what is said between devices only, and for news and status."""
+    """The line of an incoming message. None for words between devices, and for news and status."""
     info = event.Info
     source = info.MessageSource
     if source.Chat.Server not in {NUMBER, LID, GROUP}:

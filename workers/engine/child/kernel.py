@@ -153,7 +153,7 @@ Step = tuple[int, int, int, int]
 
 
 def _one_of(argument: int, values: tuple[int, ...]) -> list[Step]:
-    """Goes on if the lower half of a call's argument is one of these; else refuses."""
+    """Steps of the filter that refuse a call unless the lower half of its argument is one of these."""
     equal = [(_EQUAL, len(values) - index, 0, value) for index, value in enumerate(values)]
     return [(_LOAD, 0, 0, 16 + 8 * argument), *equal, (_RETURN, 0, 0, _REFUSE)]
 

@@ -72,7 +72,7 @@ def run(main: Callable[[socket.socket], Awaitable[None]]) -> NoReturn:
 
 
 def leave() -> NoReturn:
-    """End the process well, from anywhere in it. What was sent is with the kernel; nothing else needs an ending."""
+    """End the process well, from anywhere in it. The kernel has what was sent, and nothing else needs an ending."""
     os._exit(0)
 
 

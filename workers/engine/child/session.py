@@ -58,7 +58,7 @@ class Session:
         return self._release is not None
 
     async def live(self) -> pipe.Lost | pipe.Released:
-        """Log in and stay until the end, which is returned; the client is stopped then."""
+        """Log in and stay until the end. Stop the client then, and return the end."""
         if not is_postgres(self._database) and not await asyncio.to_thread(device_in, self._database, self._jid):
             return self._lost(pipe.LostReason.LOGGED_OUT, "the store does not hold the device")
         while True:

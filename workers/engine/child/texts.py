@@ -17,7 +17,7 @@ ANSWER_LIMIT = 40.0
 of the session meanwhile: so the session is connected anew then. A text without an answer may still arrive."""
 
 MOST_ANSWERS = 4
-"""Texts whose answer is told again; the worker has two under way at most."""
+"""Texts whose answer is remembered, to be told again. The worker has two under way at most."""
 MOST_RECEIPTS = 1000
 """Receipts that wait for a text."""
 MOST_IDS = 200
@@ -72,7 +72,7 @@ class TextTurns:
             await self.confirmed(Receipt.NO_KEYS, [whatsapp_id])
 
     async def stop(self, seconds: float) -> None:
-        """Let no more texts leave; wait so long for the one that is under way."""
+        """Let no more texts leave, and wait so many seconds for the one that is under way."""
         self._stopped = True
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds), self._turn:

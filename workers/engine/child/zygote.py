@@ -86,7 +86,7 @@ class Zygote:
                     self._listen(ready.data)
 
     def _patience(self) -> float | None:
-        """Seconds that the children may live without a word of the worker; they are killed when there are none left."""
+        """Seconds that the children may still live without a word of the worker. At 0 they are killed."""
         if self._children_until is None:
             return None
         left = self._children_until - time.monotonic()
