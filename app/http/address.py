@@ -2,6 +2,9 @@
 
 import ipaddress
 
+_LONGEST = 64
+"""Of a name that is no address: proxies write some, and so may who is behind them."""
+
 
 def neighbourhood(host: str) -> str:
     """The address under which a caller counts: of IPv4 itself, of IPv6 its /64, in which one household may use any
@@ -9,7 +12,7 @@ def neighbourhood(host: str) -> str:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return host
+        return host[:_LONGEST]
     if isinstance(address, ipaddress.IPv4Address):
         return str(address)
     if address.ipv4_mapped is not None:

@@ -81,6 +81,7 @@ async def test_a_long_silence_fills_the_bucket_and_no_more(monkeypatch):
         ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
         ("fe80::1%eth0", "fe80::/64"),
         ("testclient", "testclient"),
+        ("x" * 1000, "x" * 64),
         ("", ""),
     ],
 )
