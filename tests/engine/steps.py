@@ -15,6 +15,7 @@ from workers.engine.processes import Engines, Exited, Holder, Linker
 from workers.engine.protocol import Connected, Hold, Lost, Paired, Qr, Start
 
 SECONDS = 20.0
+GOOD_END = Exited(code=0, signal=None)
 
 E = TypeVar("E")
 

@@ -10,13 +10,11 @@ import pytest
 
 from emulator.faults import Fault
 from emulator.phone.phone import Outcome
-from tests.engine.steps import Steps, gone, story, until
+from tests.engine.steps import GOOD_END, Steps, gone, story, until
 from tests.recovery import at_most
 from workers.engine.devices import device_in, settle
 from workers.engine.processes import EngineFailed, Exited
-from workers.engine.protocol import Code, CodeRefused, Connected, Ended, Paired, Qr, RequestCode, Start, Word
-
-GOOD_END = Exited(code=0, signal=None)
+from workers.engine.protocol import Code, Connected, Ended, Paired, Qr, RequestCode, Start, Word
 
 
 async def test_a_scan_links_and_leaves_one_file_with_the_device(steps: Steps):
@@ -50,81 +48,6 @@ async def test_a_new_device_asks_for_the_least_history_that_can_be_said(steps: S
     assert wished == {"full_sync": False, "full_days": 1, "full_mb": 1, "recent_days": 1}
     assert registered.detail["messages_a_chat"] == 1
     assert (registered.detail["os"], registered.detail["platform"]) == ("Salon Vesna", 1)
-
-
-async def test_a_code_asked_for_before_the_first_qr_waits_for_it_and_links(steps: Steps):
-    phone = steps.phone()
-    async with steps.attempt() as linker:
-        await linker.send(RequestCode(phone=f"+{phone.number}"))
-        qr = await until(linker, Qr)
-        code = await until(linker, Code)
-        assert qr.number == 1
-        assert len(code.text) == 9
-        assert code.text[4] == "-"
-        assert await phone.type_code(code.text) == Outcome.CONFIRMED
-
-        assert [type(event) for event in await story(linker)] == [Word, Paired, Connected, Exited]
-
-    requested = await steps.emulator.wait_for("code.requested", tag=steps.tag)
-    assert requested.detail["display"] == "Chrome (Linux)"
-    assert requested.detail["push"] is True
-    assert not [event for event in await steps.emulator.events(tag=steps.tag) if event.kind == "client.violation"]
-
-
-async def test_the_right_code_still_links_after_a_wrong_one(steps: Steps):
-    phone = steps.phone()
-    async with steps.attempt() as linker:
-        await linker.send(RequestCode(phone=f"+{phone.number}"))
-        code = await until(linker, Code)
-        assert await phone.type_code("AAAA-AAAA") == Outcome.WRONG_CODE
-        assert await phone.type_code(code.text) == Outcome.CONFIRMED
-        await until(linker, Connected)
-
-
-async def test_after_a_wrong_code_the_qr_on_screen_is_dead_and_so_is_the_attempt(steps: Steps):
-    phone = steps.phone()
-    async with steps.attempt() as linker:
-        await linker.send(RequestCode(phone=f"+{phone.number}"))
-        qr = await until(linker, Qr)
-        await until(linker, Code)
-        assert await phone.type_code("AAAA-AAAA") == Outcome.WRONG_CODE
-        await phone.scan(qr.text)
-
-        assert await story(linker) == [Word(word="error"), Ended(reason="error"), GOOD_END]
-
-
-async def test_of_two_codes_only_the_newest_links(steps: Steps):
-    phone = steps.phone()
-    async with steps.attempt() as linker:
-        await linker.send(RequestCode(phone=f"+{phone.number}"))
-        first = await until(linker, Code)
-        await linker.send(RequestCode(phone=f"+{phone.number}"))
-        second = await until(linker, Code)
-        assert await phone.type_code(first.text) != Outcome.CONFIRMED
-        assert await phone.type_code(second.text) == Outcome.CONFIRMED
-        await until(linker, Connected)
-
-
-@pytest.mark.parametrize("status", [429, 400, 403, 452, 500])
-async def test_a_refused_code_tells_the_status_and_leaves_the_qr_alive(steps: Steps, status):
-    phone = steps.phone()
-    await steps.emulator.arm(Fault.CODE_REFUSED, phone=phone.number, status=status)
-    async with steps.attempt() as linker:
-        await linker.send(RequestCode(phone=f"+{phone.number}"))
-        qr = await until(linker, Qr)
-        refused = await until(linker, CodeRefused)
-        assert refused.status == status
-        assert str(status) in refused.reason
-
-        assert await phone.scan(qr.text) == Outcome.CONFIRMED
-        await until(linker, Connected)
-
-
-async def test_a_number_that_is_none_is_refused_without_a_status(steps: Steps):
-    async with steps.attempt() as linker:
-        await linker.send(RequestCode(phone="+12345"))
-        refused = await until(linker, CodeRefused)
-        assert refused == CodeRefused(status=None, reason="phone number too short")
 
 
 @pytest.mark.parametrize(
@@ -222,19 +145,6 @@ async def test_the_qrs_follow_each_other_until_they_run_out(steps: Steps):
     assert first.text != second.text
     assert 19_000 < second.born - first.born < 25_000
     assert (word, ended, exited) == (Word(word="timeout"), Ended(reason="timeout"), GOOD_END)
-
-
-@pytest.mark.slow
-async def test_a_code_that_never_comes_is_refused_by_our_own_clock_and_the_qr_stays(steps: Steps):
-    phone = steps.phone()
-    await steps.emulator.arm(Fault.CODE_SILENCE, phone=phone.number)
-    async with steps.attempt() as linker:
-        await linker.send(RequestCode(phone=f"+{phone.number}"))
-        qr = await until(linker, Qr)
-        refused = await until(linker, CodeRefused, 40)
-        assert refused == CodeRefused(status=None, reason="no answer within 30 s")
-        assert await phone.scan(qr.text) == Outcome.CONFIRMED
-        await until(linker, Connected)
 
 
 async def test_connected_is_not_lost_when_its_reader_is_cancelled(steps: Steps, monkeypatch):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from playwright.async_api import async_playwright
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
@@ -118,3 +119,14 @@ async def shop(redis, subscriber, operator):
     async with Shop(redis).open(subscriber) as open_shop:
         await is_idle(open_shop, operator)
         yield open_shop
+
+
+@pytest.fixture
+async def browser(chromium_executable):
+    """A Chromium of this test alone."""
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(
+            executable_path=chromium_executable, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield running
+        await running.close()

@@ -16,7 +16,7 @@ from app.access import BadToken, Brand, PageLook
 from app.page.look import Platform
 from shared.core.lifecycle import State
 from shared.settings import Settings
-from tests.integration.test_embedding import (
+from tests.integration.embedding import (
     DEVICE,
     LISTEN,
     open_page,

@@ -24,7 +24,8 @@ from shared.state import pool as redis_pool
 from shared.state.pool import answer
 from shared.telemetry import sentry
 from shared.telemetry.metrics import Counter
-from tests.integration.a_life import Tour, live, settings
+from tests.integration.a_life import live, settings
+from tests.integration.tour import Tour
 from tests.unit.world import SESSION, World
 from workers import sender, sweeper
 

@@ -11,53 +11,13 @@ from shared.core import keys
 from shared.core.ids import SessionId
 from shared.jobs.queue import client
 from shared.state import pool as redis_pool
-from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, NOBODY, Leases
+from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, NOBODY
 from shared.state.rescue import Rescue
-from shared.tasks import cancelled
+from tests.integration.beating import Acting, Beating, after
 from tests.recovery import at_most
 from tests.unit.world import ONE, OTHER, SESSION, stop_beating
 from tests.waiting import until
 from workers import ownership as ownership_module
-from workers.ownership import Ownership
-
-
-class Acting:
-    """Whatever acts under a lease."""
-
-    def __init__(self):
-        self.lost_at: float | None = None
-        self.leases = []
-
-    outlasts_redis = False
-
-    def lost(self):
-        assert self.lost_at is None, "told twice"
-        self.lost_at = asyncio.get_running_loop().time()
-
-    async def renewed(self, lease):
-        self.leases.append(lease)
-
-
-class Beating:
-    """One worker's ownership, and what it called."""
-
-    def __init__(self, redis, worker=ONE):
-        self.leases = Leases(redis)
-        self.lapsed = 0
-        self.beats: list[float] = []
-        self.ownership = Ownership(self.leases, worker, on_lapsed=self._on_lapsed, on_beat=self.beats.append)
-        self.task: asyncio.Task[None] | None = None
-
-    async def _on_lapsed(self):
-        self.lapsed += 1
-
-    async def __aenter__(self):
-        self.task = asyncio.create_task(self.ownership.run())
-        await until(lambda: self.beats)
-        return self
-
-    async def __aexit__(self, *_error):
-        await cancelled(self.task)
 
 
 async def test_a_lease_is_kept_for_as_long_as_its_worker_beats(redis, operator):
@@ -78,12 +38,6 @@ async def test_a_stale_attempt_that_asks_first_does_not_cost_the_claimed_one_its
     assert refused is None
     assert lease is not None
     assert lease.token == claimed
-
-
-async def after(first, then, *about):
-    """What `then` says once `first` is done."""
-    await first
-    return await then(*about)
 
 
 async def is_renewed(operator):
@@ -132,28 +86,6 @@ async def test_a_session_that_is_ours_by_redis_alone_is_given_up(redis, operator
         assert await worker.leases.acquire(SESSION, ONE)  # and the answer was lost for good
         await until(lambda: worker.leases.held_by(NOBODY))
         assert await worker.leases.owner(SESSION) is None
-
-
-async def test_a_lease_that_a_flushed_redis_forgot_is_retaken_under_a_higher_token(redis, operator):
-    await operator.set(keys.fence(SESSION), 1000)  # as of long ago: within one second numbers would not grow
-    async with Beating(redis) as worker:
-        owner = Acting()
-        lease = await worker.ownership.acquire(SESSION, owner)
-        await operator.flushall()
-        await until(lambda: owner.leases)
-        assert owner.leases[0].token > lease.token
-        assert owner.lost_at is None
-        assert await worker.leases.owner(SESSION) == ONE
-        assert await worker.ownership.advance(owner.leases[0])
-
-
-async def test_a_lease_that_another_took_in_a_flushed_redis_is_lost(redis, operator):
-    async with Beating(redis) as worker:
-        owner = Acting()
-        await worker.ownership.acquire(SESSION, owner)
-        await until(lambda: after(operator.flushall(), worker.leases.acquire, SESSION, OTHER))
-        await until(lambda: owner.lost_at)
-        assert await worker.leases.owner(SESSION) == OTHER
 
 
 async def test_a_worker_hears_that_somebodys_lease_has_lapsed(redis, operator):
@@ -209,82 +141,6 @@ async def test_the_answer_of_a_look_may_overtake_that_of_an_advance(redis, monke
         assert newer.token > lease.token
         assert owner.lost_at is None
         assert worker.ownership.owner(SESSION) is owner
-
-
-async def test_a_session_that_is_given_back_while_it_is_retaken_stays_given_back(redis, operator, monkeypatch):
-    async with Beating(redis) as worker:
-        owner, other = Acting(), Acting()
-        await worker.ownership.acquire(SESSION, owner)
-        await worker.ownership.acquire(SessionId("company_other"), other)
-        acquire = worker.leases.acquire
-
-        async def slow(session, *args, **options):
-            if session == SESSION:
-                await worker.ownership.let_go(SESSION, owner)
-            return await acquire(session, *args, **options)
-
-        monkeypatch.setattr(worker.leases, "acquire", slow)
-        await operator.flushall()
-        await until(lambda: other.leases)
-        await until(lambda: is_free(worker))
-        assert (owner.lost_at, owner.leases) == (None, [])
-        assert worker.ownership.owner(SESSION) is None
-        assert not worker.task.done()
-
-
-async def is_free(worker):
-    return await worker.leases.owner(SESSION) is None
-
-
-class Stumbling(Acting):
-    """Cannot say where it stands: at first as Redis is away, then for a bug."""
-
-    def __init__(self):
-        super().__init__()
-        self.faults = [ConnectionResetError(), KeyError()]
-
-    async def renewed(self, lease):
-        await super().renewed(lease)
-        raise self.faults.pop(0)
-
-
-async def test_an_owner_that_cannot_say_where_it_stands_ends_nobody_else(redis, operator):
-    async with Beating(redis) as worker:
-        owner = Stumbling()
-        await worker.ownership.acquire(SESSION, owner)
-        await operator.flushall()
-        await until(lambda: not owner.faults)
-        count = len(worker.beats)
-        await until(lambda: len(worker.beats) > count)
-        assert await worker.leases.owner(SESSION) == ONE
-
-
-async def test_a_writer_whom_redis_forgot_waits_until_its_owner_was_told(redis, operator):
-    async with Beating(redis) as worker:
-        told, go_on = asyncio.Event(), asyncio.Event()
-
-        class Slow(Acting):
-            async def renewed(self, lease):
-                told.set()
-                await go_on.wait()
-                await super().renewed(lease)
-
-        owner = Slow()
-        lease = await worker.ownership.acquire(SESSION, owner)
-        await operator.flushall()
-        writing = asyncio.create_task(worker.ownership.retaken(lease))
-        await told.wait()
-        assert not writing.done()
-        go_on.set()
-        assert await writing == owner.leases[0] != lease
-        assert await worker.ownership.advance(lease)
-
-
-async def test_a_writer_whose_lease_another_has_learns_it_at_the_next_beat(redis, operator):
-    async with Beating(redis) as worker:
-        lease = await worker.ownership.acquire(SESSION, Acting())
-        await until(lambda: after(operator.flushall(), worker.leases.acquire, SESSION, OTHER))
-        assert await worker.ownership.retaken(lease) is None
 
 
 @pytest.fixture

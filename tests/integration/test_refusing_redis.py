@@ -11,8 +11,9 @@ from app.local import redis as local_redis
 from shared.jobs.queue import client
 from shared.state import pool as redis_pool
 from shared.state.refusals import RedisRefuses
-from tests.integration.a_life import Tour, live, settings
+from tests.integration.a_life import live, settings
 from tests.integration.test_hostile_values import no_waiting, reports
+from tests.integration.tour import Tour
 
 __all__ = ["no_waiting", "reports"]
 
