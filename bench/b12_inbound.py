@@ -35,7 +35,7 @@ _people = itertools.count(79_700_000_000)
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What so many texts took: ms of processor each, and the memory (MB) early and late. `untold`: nobody heard of them."""
+    """Cost of so many texts: ms of processor each, and the memory (MB) early and late. `untold`: nobody heard of them."""
 
     ms: float
     early: float

@@ -72,7 +72,7 @@ async def measure(run: Run) -> list[Line]:
 
 
 async def click(stack: Stack, what: str, phone: str) -> float:
-    """What the page waits for, in ms."""
+    """The waits of the page, in ms."""
     await settled(stack)
     async with stack.socket(await stack.link()) as socket:
         took = await shown(socket, what, phone)

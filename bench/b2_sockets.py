@@ -123,7 +123,7 @@ class Browsers:
         return json.loads(line)
 
     async def heard(self) -> Heard:
-        """What has come since this was last asked."""
+        """The messages that have come since this was last asked."""
         await self.say({})
         return [(session, seq, ns) for session, seq, ns in await self.said()]
 

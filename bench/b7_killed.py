@@ -92,7 +92,7 @@ async def _restarts(run: Run, emulator: Emulator, data: Path, sessions: list[str
 
 
 async def _held(worker: Service, sessions: list[str]) -> list[float]:
-    """When each was logged in here."""
+    """The moment at which each was logged in here."""
 
     async def one(session: str) -> float:
         await worker.said("session.logged-in", session=session, seconds=120)

@@ -48,7 +48,7 @@ SELECT 'company_crowd-' || split_part(substring(jid FROM 3), ':', 1)::int, jid, 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What a fleet takes at rest. Processor in shares of a core, traffic of Redis in KB a second, memory in MB."""
+    """A fleet at rest. Processor in shares of a core, traffic of Redis in KB a second, memory in MB."""
 
     redis_processor: float
     redis_commands: float

@@ -107,7 +107,7 @@ def draw_growth(growth: dict[str, Any], folder: Path = FOLDER) -> list[Path]:
 
 
 def source(places: Iterable[dict[str, Any]]) -> str:
-    """Where and of what something was measured."""
+    """The machine and the code of a measurement."""
     said = {f"{of['at'][:10]}, commit {of['commit'][:9]}, {of['cores']} cores, Python {of['python']}" for of in places}
     return "; ".join(sorted(said))
 

@@ -1,4 +1,4 @@
-"""How cost grows: `python -m bench.growth [--only workers,sessions,fleet,costs] [--quick]`. Half an hour; keeps bench/growth.json.
+"""Growth of cost: `python -m bench.growth [--only workers,sessions,fleet,costs] [--quick]`. Half an hour; keeps bench/growth.json.
 
 * **workers**: 1 to 8, with engines that only pretend, as B8; and with as many places as the machine can serve.
 * **sessions**: 10 to 1,000 on one worker, with the unmodified library, idle.
@@ -184,7 +184,7 @@ PARTS: dict[str, Callable[[Run], Awaitable[list[Any]]]] = {
 
 
 async def _measured(names: list[str], run: Run) -> dict[str, Any]:
-    """What could be measured; a part that fails leaves the others as they are."""
+    """All that could be measured; a part that fails leaves the others as they are."""
     found = {}
     try:
         for name in names:

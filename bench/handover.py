@@ -1,4 +1,4 @@
-"""What a hand-over costs: from the phone's scan to a durable, registered device, over bare neonize on its default SQLite.
+"""Cost of a hand-over: from the phone's scan to a durable, registered device, over bare neonize on its default SQLite.
 
     python -m bench.handover [--rounds 12] [--distance 5]
 

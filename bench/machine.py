@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 
 
 def described() -> dict[str, Any]:
-    """Where and of what it is measured."""
+    """The machine and the code that are measured."""
     git = ["git", "-C", str(HERE)]
     commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False).stdout

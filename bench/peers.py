@@ -82,7 +82,7 @@ async def _link(emulator: Emulator, places: list[Path]) -> list[float]:
 
 
 async def _resume(emulator: Emulator, places: list[Path]) -> tuple[memory.Memory, float]:
-    """What a fresh process weighs that has them all open, and the seconds until it had."""
+    """The weight of a fresh process that has them all open, and the seconds until it had."""
     began = time.monotonic()
     async with Baileys.fleet(emulator, places, TAG) as clients:
         for one in clients.values():

@@ -126,7 +126,7 @@ class Postgres:
         return name
 
     async def connections(self, database: str) -> int:
-        """How many the clients of a database have now."""
+        """The number of connections that the clients of a database have now."""
         found = await self.query(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'", database
         )

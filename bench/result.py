@@ -1,4 +1,4 @@
-"""What a row of the benchmark says: quantities, each with its bar and, where there is one, the floor under it."""
+"""A row of the benchmark: quantities, each with its bar and, where there is one, the floor under it."""
 
 import math
 import statistics
@@ -24,7 +24,7 @@ class Line:
 
     @property
     def passed(self) -> bool | None:
-        """Whether the bar is met; None without one."""
+        """True if the bar is met; None without one."""
         if self.bar is None:
             return None
         return self.value >= self.bar if self.at_least else self.value <= self.bar
@@ -52,7 +52,7 @@ class Row:
 
     @property
     def passed(self) -> bool:
-        """Whether it was measured and every bar is met."""
+        """True if it was measured and every bar is met."""
         return not self.error and all(line.passed is not False for line in self.lines)
 
     def as_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the rows share: progress, places for files, an emulator, a Redis, and companies that are linked already."""
+"""Things that the rows share: progress, places for files, an emulator, a Redis, and companies that are linked already."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ class Run:
         sys.stderr.flush()
 
     def rounds(self, many: int, few: int) -> int:
-        """How often to measure."""
+        """The number of measurements to take."""
         return few if self.quick else many
 
     def place(self) -> Path:

@@ -1,4 +1,4 @@
-"""How much memory a worker takes for linked sessions and for waiting onboardings: the numbers of docs/deploy.md.
+"""Memory that a worker takes for linked sessions and for waiting onboardings: the numbers of docs/deploy.md.
 
     python -m bench.sizes [SESSIONS [ATTEMPTS]]
 

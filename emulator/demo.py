@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 20
 STOP_SECONDS = 5
 FIRST_PORT, LAST_PORT = 8100, 8109
-"""Where the page is looked for first, so that its address is short and stays the same."""
+"""The port at which the page is looked for first, so that its address is short and stays the same."""
 PLATFORM = {"PLATFORM_NAME": "Bookwell", "DEVICE_NAME": "Bookwell"}
 """A made-up platform, if the environment names none."""
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None

@@ -13,7 +13,7 @@ ROOT_KEY_VARIABLE = "WA_EMULATOR_ROOT_KEY"
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Where the emulator listens and what clients must trust (`client_env` takes these); what happens by itself, and from
+    """The address of the emulator and what clients must trust (`client_env` takes these); what happens by itself, and from
     which seed."""
 
     proxy_port: int

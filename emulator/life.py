@@ -92,7 +92,7 @@ def any_seed() -> int:
 
 
 class Course:
-    """Which of it happens by itself: at each occasion with the chance `rate`. The same seed, the same choices."""
+    """Events that happen by themselves: at each occasion with the chance `rate`. The same seed, the same choices."""
 
     def __init__(self, rate: float = 0.0, seed: int = 0) -> None:
         self.rate, self.seed = rate, seed

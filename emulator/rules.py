@@ -1,4 +1,4 @@
-"""Which misbehaviour happens when: rules that are armed, matched and used up. And chaos, from a seed."""
+"""Misbehaviour, and when it happens: rules that are armed, matched and used up. And chaos, from a seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the zygote loads once: engines that only pretend, and no library."""
+"""Modules that the zygote loads once: engines that only pretend, and no library."""
 
 import gc
 import importlib

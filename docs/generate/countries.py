@@ -1,4 +1,4 @@
-"""How numbers are written in every country, for the page: from libphonenumber's tables, so that both read alike."""
+"""Written forms of numbers in every country, for the page: from libphonenumber's tables, so that both read alike."""
 
 import re
 
@@ -16,7 +16,7 @@ HEAD = """// Generated from libphonenumber's tables by `make docs`; do not edit.
 export const COUNTRY_ROWS =
 """
 GROUPS = {"MX": "244", "DE": "344", "KZ": "3322"}
-"""Where the example is not how most people write: big cities and carriers have shorter prefixes, and who shares a code
+"""Countries whose example is not what most people write: big cities and carriers have shorter prefixes, and who shares a code
 writes as the neighbour does."""
 
 
@@ -35,7 +35,7 @@ def table() -> str:
 
 
 def _row(region: str, dial: int) -> tuple[str, str] | None:
-    """How numbers are written there, and the country with its code."""
+    """The written form of numbers there, and the country with its code."""
     metadata = PhoneMetadata.metadata_for_region(region)
     example = phonenumbers.example_number_for_type(region, PhoneNumberType.MOBILE)
     if metadata is None or example is None:

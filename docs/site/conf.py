@@ -61,7 +61,7 @@ def _contents() -> str:
 
 
 def _read(_app: Any, docname: str, source: list[str]) -> None:
-    """What Sphinx reads: the page, with pictures in the place of drawings in Mermaid."""
+    """The source that Sphinx reads: the page, with pictures in the place of drawings in Mermaid."""
     folder = Path(docname).parent
     up = "../" * len(folder.parts)
     source[0] = re.sub(

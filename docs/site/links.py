@@ -1,4 +1,4 @@
-"""What is wrong with the links of a built site."""
+"""Faults of the links of a built site."""
 
 from html.parser import HTMLParser
 from pathlib import Path

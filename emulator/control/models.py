@@ -131,7 +131,7 @@ class GroupBody(_Strict):
 
 
 class CutBody(_Strict):
-    """Which connections: all that match all that is given."""
+    """Connections: all that match all that is given."""
 
     tag: str | None = None
     phone: str | None = None

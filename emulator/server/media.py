@@ -18,6 +18,6 @@ def keep(world: World, file: SealedFile) -> None:
 
 
 async def answer(peer: Peer, _: Linked, query: Node) -> None:
-    """Which hosts there are."""
+    """The list of hosts."""
     attrs = {"auth": "emulator", "ttl": "300", "auth_ttl": "21600", "max_buckets": "12"}
     peer.answer(query, Node("media_conn", attrs, (Node("host", {"hostname": HOST}),)))

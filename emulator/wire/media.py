@@ -27,7 +27,7 @@ class SealedFile:
 
     @property
     def path(self) -> str:
-        """Where it lies on the host."""
+        """Its path on the host."""
         return f"/v/t62.7118-24/{self.enc_sha256.hex()}.enc"
 
     @property

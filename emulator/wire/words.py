@@ -66,7 +66,7 @@ class _Library:
                         self.pointers[place] = addend
 
     def offset(self, address: int) -> int:
-        """Where the byte at `address` lies in the file."""
+        """Place in the file of the byte at `address`."""
         for start, offset, size in self.sections:
             if start <= address < start + size:
                 return offset + address - start
@@ -97,7 +97,7 @@ class _Library:
 
 
 def library_path() -> Path:
-    """Where neonize keeps its shared library, found without importing it.
+    """Path of neonize's shared library, found without importing it.
 
     Raises WordsNotFound if neonize is not installed.
     """
