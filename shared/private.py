@@ -21,7 +21,7 @@ def keep_private() -> None:
 
 
 def raise_descriptors() -> int:
-    """Let this process have as many descriptors as the kernel allows it; how many."""
+    """Let this process have as many descriptors as the kernel allows it. Return their number."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard

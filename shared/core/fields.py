@@ -19,7 +19,7 @@ def origin_of(url: str) -> str:
 
 
 def url_text(url: HttpUrl | None) -> str | None:
-    """A URL as text; None for none."""
+    """A URL as text, if there is one."""
     return str(url) if url is not None else None
 
 

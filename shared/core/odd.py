@@ -14,7 +14,7 @@ _WRONG = re.compile(r"WRONGTYPE|is not an integer|would overflow|exhausted the l
 
 
 def number(value: object, otherwise: int = 0) -> int:
-    """A whole number from 0 to `MOST`; anything else is `otherwise`. A score loses its fraction."""
+    """A whole number from 0 to `MOST`, or `otherwise` for anything else. A score loses its fraction."""
     if isinstance(value, bool):
         return otherwise
     if isinstance(value, int | float):
@@ -24,7 +24,7 @@ def number(value: object, otherwise: int = 0) -> int:
 
 
 def text(value: bytes | str | None) -> str:
-    """A text, with a mark for each byte that is none; empty for None."""
+    """A text, with a mark for each byte that is not UTF-8. Empty for None."""
     return value.decode(errors="replace") if isinstance(value, bytes) else value or ""
 
 

@@ -91,7 +91,7 @@ def _number(text: str, region: str) -> PhoneNumber | None:
 
 
 def _renewed(number: PhoneNumber) -> PhoneNumber:
-    """A number that nobody can dial any more as it is written today; another stays as it is."""
+    """A number as it is written today, if nobody can dial it any more as it stands. Any other stays as it is."""
     code, national = number.country_code or 0, phonenumbers.national_significant_number(number)
     if (dialled := _DIALLED_AT_HOME.get(code)) is not None and (found := dialled.fullmatch(national)):
         national = found[1]

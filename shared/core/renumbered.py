@@ -79,7 +79,7 @@ class _Way:
         return cls(re.compile("".join(one if one.isdigit() else f"({CLASSES[one]})" for one in text)), text)
 
     def carry(self, digits: str, to: "_Way") -> str | None:
-        """This number written the other way; None for a number that is not written this way."""
+        """Write a number of this way in the way `to`. Return None for a number that is not of this way."""
         found = self.pattern.fullmatch(digits)
         if found is None:
             return None

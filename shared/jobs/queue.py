@@ -124,7 +124,7 @@ def told_job(job: str, *ids: str | int, job_id: str, after: float = 0) -> dict[s
 
 
 async def withdraw(redis: ArqRedis, queue: str, job_id: str) -> None:
-    """Take a job back that has not started; a running one is not touched."""
+    """Take a job back that has not started. A running one goes on."""
     if await redis.zrem(queue, job_id):
         await redis.delete(job_key_prefix + job_id)
 

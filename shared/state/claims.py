@@ -83,7 +83,7 @@ class Requested:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """`done`: the script has cancelled it. Else its `owner` must; without one there is nothing to cancel."""
+    """The result of a cancelling. `done`: the script did it. Else the `owner` must; without one there is nothing to cancel."""
 
     done: bool
     attempt: int

@@ -38,7 +38,7 @@ EVERYONE = frozenset(Whose)
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """The first `free` refusals cost nothing; then each costs the next wait (ms), and the last one for ever after."""
+    """The first `free` refusals cost nothing. Each further one costs the next wait (ms); when there is no next, the last."""
 
     free: int
     waits: tuple[int, ...]
@@ -127,7 +127,7 @@ class Cooldowns:
         return now_ms() + left if left else None
 
     async def give_code_back(self, asker: Asker) -> None:
-        """Give the phone's code back, so that another may be asked for. Idempotent; another session's code stays."""
+        """Give the phone's code back, so that another may be asked for. Another session's code stays."""
         await self._wa("give_code_back", asker.session, names={"code": self._code(asker.phone)})
 
     def _keys(self, asker: Asker) -> dict[Whose, str]:

@@ -117,7 +117,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """The end of a try. The event is forgotten then; or tried again after `pause_ms`; or it `dies`, as nobody takes it."""
+    """The end of a try. Then the event is forgotten, or tried again after `pause_ms`, or it `dies`, as nobody takes it."""
 
     due: Due
     result: Result

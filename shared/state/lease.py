@@ -81,12 +81,12 @@ class Leases:
         return Lease(session, worker, int(token)) if token else None
 
     async def advance(self, lease: Lease) -> Lease | None:
-        """A new token under the same ownership, for a new attempt; None when the lease is gone."""
+        """Return a new token under the same ownership, for a new attempt, or None if the lease is gone."""
         token = await self._wa("advance", lease.session, owner=lease.owner, worker=lease.worker, held=lease.token)
         return Lease(lease.session, lease.worker, int(token)) if token else None
 
     async def release(self, lease: Lease) -> None:
-        """Give it up. Idempotent; somebody else's lease is left alone."""
+        """Give the lease up, if it is still there. Somebody else's lease is left alone."""
         await self._wa("release", lease.session, owner=lease.owner)
 
     async def abandon(self, lease: Lease) -> None:
@@ -142,7 +142,7 @@ class Leases:
         return ours
 
     async def dead(self) -> list[WorkerId]:
-        """Workers that have stopped beating, the longest silent first; and `NOBODY`, if it has something."""
+        """Workers that have stopped beating, the longest silent first, and `NOBODY` if it has sessions."""
         return [WorkerId(one) for one in many(await self._wa("dead_workers", looks=True))]
 
     async def anybody(self) -> list[WorkerId]:

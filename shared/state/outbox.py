@@ -90,7 +90,7 @@ class Written(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something to be written of a text; `fate` is what is told, of an end or a confirmation."""
+    """Something to be written of a text. `fate`: what is told of an end or a confirmation."""
 
     message: str
     written: Written
@@ -243,7 +243,7 @@ class Outbox:
         return odd.text(found) or None
 
     async def end_unconfirmed(self, most: int = 500) -> int:
-        """Tell of texts that no phone has confirmed in time; how many there were."""
+        """Tell of texts that no phone has confirmed in time. Return their number."""
         found = await self._redis.zrangebyscore(keys.UNCONFIRMED, "-inf", now_ms(), start=0, num=most)
         for one in found:
             name, _, message_id = one.partition(b" ")
@@ -260,7 +260,7 @@ class Outbox:
         return len(found)
 
     async def give_up(self, session: SessionId, *, older_ms: int = 0) -> int:
-        """End the texts of a session that nobody sends, if they have waited so long; how many."""
+        """End the texts of a session that nobody sends, if they have waited so long. Return their number."""
         given_up = 0
         for one in await self.waiting(session):
             if one.sending:

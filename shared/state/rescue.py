@@ -74,6 +74,6 @@ class Rescue:
         return bool(closed)
 
     async def restart(self, session: SessionId, change: Change) -> int | None:
-        """Begin an ownerless onboarding anew, with its job; its new attempt, or None when there is none to begin."""
+        """Begin an ownerless onboarding anew, with its job. Return its new attempt, or None if there is none to begin."""
         attempt = await self._wa("restart", session, names=link_queue(), change=change.dump(), job=link_job(session))
         return int(attempt) or None

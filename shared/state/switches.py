@@ -48,7 +48,7 @@ MEANING: dict[str, str] = {
 
 
 class UnknownSwitch(ValueError):
-    """There is no such switch, or not with this value; the text is a sentence for a person."""
+    """There is no such switch, or it does not take this value. The text is a sentence for a person."""
 
 
 def checked(name: str, value: str = "on") -> tuple[str, str]:
@@ -90,13 +90,13 @@ class Board:
 
     @property
     def log_level(self) -> str | None:
-        """The level to log at instead of the configured one; None for anything that is none."""
+        """The level to log at instead of the configured one; None without the switch, or for a value that is no level."""
         level = self.on.get(LOG_LEVEL)
         return level if level in LEVELS else None
 
     @property
     def web_version(self) -> VersionWish | None:
-        """The version to claim instead of the configured one; None if nobody says, or for anything that is none."""
+        """The version to claim instead of the configured one; None without the switch, or for a value that is no version."""
         try:
             return parse_wish(self.on[WEB_VERSION]) if self.on.get(WEB_VERSION) else None
         except ValueError:
@@ -118,7 +118,7 @@ class Switches:
         self.board = Board({})
 
     async def look(self) -> Board:
-        """The switches as they are now; what changed since anybody last looked is on record afterwards."""
+        """Read the switches as they are now, and put on record what has changed since anybody last looked."""
         return await self._run("redis-cli", "")
 
     async def throw(self, name: str, value: str, *, by: str, why: str = "") -> Board:
@@ -135,7 +135,7 @@ class Switches:
         self._look.set()
 
     async def run(self) -> None:
-        """Look whenever called, and now and then, until cancelled; survives every fault of Redis."""
+        """Look whenever called, and now and then, until cancelled. A fault of Redis does not end it."""
         told = ""
         while True:
             self._look.clear()
