@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from functools import cache
 from html import escape
+from pathlib import Path
 
 import orjson
 from starlette.requests import Request
@@ -13,29 +14,7 @@ from starlette.routing import Route
 
 from app.openapi import JSON, made
 
-STYLE = """
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; scroll-padding-top: 1rem; }
-:root { background: canvas; color: canvastext; --line: color-mix(in srgb, currentcolor 22%, transparent); }
-body { margin: 0 auto; max-width: 60rem; padding: 1rem; overflow-wrap: break-word; }
-a { text-underline-offset: 0.2em; }
-:focus-visible { outline: 2px solid; outline-offset: 2px; border-radius: 0.25rem; }
-nav ul { list-style: none; padding: 0; }
-nav a { display: flex; gap: 0.75rem; align-items: baseline; padding: 0.25rem 0; text-decoration: none; }
-code, pre { font: 0.9em/1.4 ui-monospace, monospace; }
-:is(nav, h3) code { overflow-wrap: anywhere; }
-pre { overflow-x: auto; padding: 0.75rem; border: 1px solid var(--line); border-radius: 0.5rem; }
-section { border-top: 1px solid var(--line); margin-top: 2.5rem; }
-table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
-tr { border-bottom: 1px solid var(--line); }
-th, td { padding: 0.25rem 0.75rem 0.25rem 0; text-align: left; vertical-align: top; }
-b { display: inline-block; flex: none; min-width: 4.5rem; }
-@media (min-width: 40rem) { td:first-child { white-space: nowrap; } }
-@media (max-width: 39.99rem) {
-  thead { position: absolute; clip-path: inset(50%); }
-  tr { display: flex; flex-wrap: wrap; gap: 0 0.75rem; padding: 0.375rem 0; }
-  td { min-width: 0; padding: 0; overflow-wrap: anywhere; }
-}
-"""
+STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
 
 def _text(text: str) -> str:
