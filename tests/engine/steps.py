@@ -91,6 +91,13 @@ async def until(stream: AsyncIterator[object], kind: type[E], seconds: float = S
     raise AssertionError(f"the stream ended without {kind.__name__}")
 
 
+async def act(engines: Engines, what: str) -> Linker:
+    """A linker of the pretended library that was told to do that."""
+    linker = await engines.linker()
+    await linker.send(Start(database=what))
+    return linker
+
+
 async def story(stream: AsyncIterator[object], seconds: float = SECONDS) -> list[object]:
     """All events up to the end."""
     async with asyncio.timeout(seconds):

@@ -1,7 +1,6 @@
 """What holds for every engine process, whatever the library does: birth, death, silence."""
 
 import asyncio
-import contextlib
 import os
 import resource
 import signal
@@ -11,22 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.fake.linker import SECRET
-from tests.engine.steps import gone, story
+from tests.engine.steps import act, gone, story
 from tests.recovery import at_most
 from workers.engine.pool import LinkerPool
-from workers.engine.processes import EngineFailed, Engines, Exited, Linker, Options, PipeClosed, WrongMessage
-from workers.engine.protocol import Ended, RequestCode, Start
+from workers.engine.processes import EngineFailed, Engines, Exited, Options, PipeClosed
+from workers.engine.protocol import Ended, RequestCode
 
 
 def maps(pid: int | None) -> str:
     return Path(f"/proc/{pid}/maps").read_text()
-
-
-async def act(engines: Engines, what: str) -> Linker:
-    linker = await engines.linker()
-    await linker.send(Start(database=what))
-    return linker
 
 
 async def test_the_zygote_has_one_thread_and_not_the_library_but_its_children_have(lonely):
@@ -220,74 +212,6 @@ async def test_nothing_is_left_when_the_worker_is_killed(tmp_path):
 
     for pid in pids:
         assert await gone(pid)
-
-
-async def test_a_panic_of_the_library_is_told_by_its_first_line_and_nothing_else(acting, capfd):
-    exited = (await story(await act(acting, "panic")))[-1]
-
-    assert exited == Exited(
-        code=None,
-        signal=signal.SIGABRT,
-        panic="panic: runtime error: invalid memory address or nil pointer dereference",
-    )
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("bug", ["bug", "bug in a callback"])
-async def test_an_error_of_ours_in_a_child_is_told_by_type_and_place(acting, capfd, bug):
-    [exited] = await story(await act(acting, bug))
-
-    assert isinstance(exited, Exited)
-    assert exited.code == 70
-    assert exited.panic is not None
-    assert exited.panic.startswith("fatal error: python ")
-    assert "Error at linker.py:" in exited.panic
-    assert SECRET not in exited.panic
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("what", ["garbage", "endless line"])
-async def test_a_child_that_leaves_the_protocol_is_ended_with_a_clear_error(acting, what):
-    linker = await act(acting, what)
-    with pytest.raises(WrongMessage) as wrong:
-        await anext(linker)
-
-    assert SECRET not in str(wrong.value)
-    assert wrong.value.__cause__ is None
-    assert await story(linker) == [Exited(code=None, signal=signal.SIGKILL)]
-
-
-async def test_a_child_that_dies_in_the_middle_of_a_line_has_said_nothing(acting):
-    assert await story(await act(acting, "half a line")) == [Exited(code=0, signal=None)]
-
-
-async def test_prints_and_logs_of_the_library_go_nowhere(acting, capfd, caplog):
-    [ended, exited] = await story(await act(acting, "noise"))
-
-    assert ended == Ended(reason="said it all")
-    assert exited == Exited(code=0, signal=None)
-    assert capfd.readouterr() == ("", "")
-    assert SECRET not in caplog.text
-
-
-async def test_a_cancelled_read_loses_nothing(acting):
-    linker = await act(acting, "deaf")
-    reading = asyncio.ensure_future(anext(linker))
-    await asyncio.sleep(0)
-    reading.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await reading
-
-    await linker.kill()
-    assert await story(linker) == [Exited(code=None, signal=signal.SIGKILL)]
-
-
-async def test_a_zygote_that_cannot_start_is_an_error_and_not_an_endless_wait(monkeypatch):
-    monkeypatch.setattr("workers.engine.processes.READY_LIMIT", 2.0)
-    environment = {"PATH": os.environ["PATH"], "PYTHONHOME": "/nonexistent"}
-    async with Engines(Options(device_name="x"), environment) as engines:
-        with pytest.raises(EngineFailed, match="it ended with 1"):
-            await engines.linker()
 
 
 async def test_gos_memory_is_bounded_and_an_operators_own_word_wins():

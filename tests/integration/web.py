@@ -20,13 +20,16 @@ from redis.asyncio import Redis
 
 from app.access import Access, Link
 from app.local.redis import free_port
-from shared.core.ids import CompanyId
+from shared.core import keys
+from shared.core.ids import CompanyId, SessionId
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a secret that is long enough to sign"
 API_KEY = "an-api-key-of-the-tests"
 ORIGIN = "https://onboarding.example"
+SESSION = SessionId("company_salon")  # of `Web.link()`
+QUEUED = keys.QUEUE_LINKING
 
 
 class Tab:
@@ -167,3 +170,8 @@ class Web:
             await tab.say("hello", token=token)
             await tab.until(lambda _: True)
             yield tab
+
+
+async def jobs(redis: Redis, queue: str = QUEUED) -> list[str]:
+    """The ids of the jobs that wait."""
+    return [one.decode() for one in await redis.zrange(queue, 0, -1)]
