@@ -162,7 +162,7 @@ class Worker:
             receivers.want_inbound,
             cooldowns,
             self.spawn,
-            self._config.device_name,
+            device_name,
             media,
             claims,
             self._offer_at,
@@ -187,7 +187,7 @@ class Worker:
             sessions.refuse,
             restart,
             lambda session: self._offer([("unlink", session)]),
-            self._config.device_name,
+            device_name,
             switches,
             version,
         )

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from pydantic import ValidationError
 from pydantic.dataclasses import dataclass as checked
 from pyrage import DecryptError, decrypt_io, encrypt_io, x25519
 
@@ -151,14 +150,13 @@ def unpack(source: Path, key: BackupKey, folder: Path) -> tuple[BackupList, dict
         raise NotImportable("BACKUP_KEY does not open this file, or it is damaged") from None
     except (
         OSError,
-        tarfile.TarError,
         EOFError,
-        KeyError,
+        tarfile.TarError,
+        LookupError,
         ValueError,
         TypeError,
         AttributeError,
         RecursionError,
-        ValidationError,
     ) as error:
         raise NotImportable(f"this is no backup, or it is damaged ({type(error).__name__})") from None
     finally:
