@@ -5,6 +5,8 @@ every page is open and nothing else goes on, and snapshots with a QR are publish
 while each of the 5,000 shows one, which web looks after now and then. The floor is Redis' own publish to a plain
 subscriber, taken in the same moments. `At once`: one for each, as fast as Redis takes them; the floor is a process that
 hands on what it hears to bare websockets (bench/forward.py), in turns with web.
+
+One measurement and its floors, taken in the same moments: one file.
 """
 
 import asyncio

@@ -5,6 +5,8 @@ async with Emulator.start() as emulator:
     ...                                                # a process with this environment shows a QR
     await emulator.phone("79001234567").scan(qr_text)
     await emulator.wait_for("device.connected", tag="t1")
+
+It follows the control port call for call, hence one file.
 """
 
 from __future__ import annotations

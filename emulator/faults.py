@@ -2,6 +2,8 @@
 
 Most are one of three shapes at one step of the protocol: `<step>-silence` (the step's message never comes), `<step>-cut` (the
 connection is cut instead) and `<step>-late` (it comes after `delay` seconds). `README.md` prints this table; a test compares.
+
+A table, hence one file.
 """
 
 from __future__ import annotations

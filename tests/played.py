@@ -2,6 +2,8 @@
 
 `Player` stands in for everything around an attempt: it answers effects as a healthy world would, and writes down what the
 page, the counters and Sentry were told. `play` says for each row what the linker and the holder would say.
+
+One world, which its effects change and its rows read: one file.
 """
 
 from collections.abc import Iterable

@@ -3,6 +3,8 @@
 One row per situation. Each is played by tests/e2e/test_scenarios.py with the real library against the emulator, and
 printed into docs/failures.md. What a row says of states, failure, counter and Sentry is all of it: a state more, a
 counter moved twice or an alert too many is a failing test.
+
+One table is one file.
 """
 
 import json

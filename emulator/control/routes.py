@@ -1,4 +1,7 @@
-"""The control port: JSON over HTTP, by which tests and the phone page steer the emulator and look at it. README lists the calls."""
+"""The control port: JSON over HTTP, by which tests and the phone page steer the emulator and look at it. README lists the calls.
+
+A table of calls, hence one file.
+"""
 
 from __future__ import annotations
 

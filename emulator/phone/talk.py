@@ -2,6 +2,8 @@
 
 One object for all phones of a world (world.Phones). A phone's sessions live in memory: after a restart of the emulator it asks for what it
 cannot open again, by a retry receipt, as a real one does.
+
+Sessions, receipts and retries are one conversation, hence one file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""One client's connection: frames, handshake, stanzas in and out, and the place where faults strike."""
+"""One client's connection: frames, handshake, stanzas in and out, and the place where faults strike.
+
+All of it works on the state of the one connection: one file.
+"""
 
 from __future__ import annotations
 

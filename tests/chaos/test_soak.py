@@ -3,6 +3,8 @@
 `SOAK=1000 SOAK_SEED=7 SOAK_MINUTES=60` sets how many, which, and over how long they come; `make chaos` runs the long
 one. After the first quarter web and one worker are killed no more, so that they can be compared with themselves at the
 end.
+
+Player, faults and accounts are one experiment, hence one file.
 """
 
 import asyncio

@@ -4,6 +4,8 @@ is what WhatsApp sees; in the end every accepted text has one end, and every lin
 `make test` walks for half a minute by one seed, `make chaos` for 20 minutes by a new one. A failure says which walk it was:
 `WALK_MINUTES=20 WALK_SEED=7` plays the same misfortunes again, in their order. What a Redis that lost its memory may lose
 (docs/recovery.md) is not asked for, but nothing may be told twice.
+
+A walk is one state that each misfortune changes, hence one file.
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""Plays the rows of the scenario table: the owner at the socket, the phone at the emulator, and what comes of it."""
+"""Plays the rows of the scenario table: the owner at the socket, the phone at the emulator, and what comes of it.
+
+A step is played by its name, and all steps share one stage: one file.
+"""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""Every misbehaviour as the real neonize sees it."""
+"""Every misbehaviour as the real neonize sees it. The tests follow the catalogue, which is one file too."""
 
 import pytest
 

@@ -1,6 +1,9 @@
 """Whatever strangers and clumsy programs send, by the thousand: typed errors, no 500, nothing unhandled in the log, and no
 growing memory. `FUZZ=1` sends a slice; `make chaos` sends 100,000 socket messages and 20,000 requests (`FUZZ=40`). `FUZZ_SEED`
-is another stream of them."""
+is another stream of them.
+
+The streams share one vocabulary, hence one file.
+"""
 
 import asyncio
 import base64

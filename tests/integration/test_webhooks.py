@@ -1,4 +1,7 @@
-"""Events go over real HTTP to a receiver that fails, hangs, redirects, or that may not be reached at all."""
+"""Events go over real HTTP to a receiver that fails, hangs, redirects, or that may not be reached at all.
+
+One receiver and one worker serve all tests: one file.
+"""
 
 import asyncio
 import contextlib

@@ -1,4 +1,7 @@
-"""The wire as an attacker writes it: requests with two readings, addresses that are not ours, upgrades that ask for more."""
+"""The wire as an attacker writes it: requests with two readings, addresses that are not ours, upgrades that ask for more.
+
+One way of writing bare bytes serves all tests: one file.
+"""
 
 import asyncio
 import json

@@ -1,5 +1,5 @@
-"""A tour of every process through a Redis: what each of them reads and writes there in a minute of its life. Longer than
-others: one list, of one visit after the other."""
+"""A tour of every process through a Redis: what each of them reads and writes there in a minute of its life. One list is
+one file."""
 
 import asyncio
 import io

@@ -1,6 +1,9 @@
 """Every secret and every number is a canary here, goes through the whole service, and is then looked for on every surface:
 logs, Sentry, events, feed, answers, refusals, figures, timeline, audit, exports, backups, the list of packages, command lines,
-temporary files, and all of Redis."""
+temporary files, and all of Redis.
+
+The life that spreads the canaries and the surfaces that are searched name the same things: one file.
+"""
 
 import asyncio
 import base64

@@ -1,4 +1,7 @@
-"""Rules and dashboard name what is exposed, each alert fires when it should, and a real Prometheus takes all of it."""
+"""Rules and dashboard name what is exposed, each alert fires when it should, and a real Prometheus takes all of it.
+
+Rules, dashboard and metrics name each other, hence one file.
+"""
 
 import copy
 import json

@@ -1,4 +1,7 @@
-"""The hand-over: all of a device or nothing, whatever happens in between."""
+"""The hand-over: all of a device or nothing, whatever happens in between.
+
+All tests look at the same rows of one hand-over: one file.
+"""
 
 import asyncio
 import signal

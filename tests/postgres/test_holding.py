@@ -1,4 +1,7 @@
-"""A device paired into a file is handed over to Postgres and held from there, by the real library."""
+"""A device paired into a file is handed over to Postgres and held from there, by the real library.
+
+Every test holds the same device, in good and in bad times: one file.
+"""
 
 import asyncio
 import contextlib

@@ -1,4 +1,7 @@
-"""The environment is checked at start: a bad value ends the process with a sentence that names it."""
+"""The environment is checked at start: a bad value ends the process with a sentence that names it.
+
+Most of it are tables of values of one environment: one file.
+"""
 
 import contextlib
 import fcntl

@@ -1,4 +1,7 @@
-"""The number doctor: a number is understood as people write it anywhere, and an account is known by all its numbers."""
+"""The number doctor: a number is understood as people write it anywhere, and an account is known by all its numbers.
+
+Most of it are tables of numbers, hence one file.
+"""
 
 import random
 

@@ -1,4 +1,7 @@
-"""Holder processes wear out: their sessions are moved one by one, and never held twice."""
+"""Holder processes wear out: their sessions are moved one by one, and never held twice.
+
+One pool of pretended processes serves all tests: one file.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable

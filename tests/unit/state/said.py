@@ -1,4 +1,4 @@
-"""A call of each script of `shared/state/wa.lua`, in a world where it has something to do. Longer than others: it is one table."""
+"""A call of each script of `shared/state/wa.lua`, in a world where it has something to do. One table, one file."""
 
 import secrets
 from collections.abc import Awaitable, Callable

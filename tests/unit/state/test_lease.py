@@ -1,4 +1,4 @@
-"""One owner at a time, under a token that only grows."""
+"""One owner at a time, under a token that only grows. The lease's rules hold only together, hence one file."""
 
 import asyncio
 

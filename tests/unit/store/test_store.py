@@ -1,4 +1,7 @@
-"""The registry and the files of linked devices on one host's disk."""
+"""The registry and the files of linked devices on one host's disk.
+
+Registry and files agree or the device is lost, so they are tested in one file.
+"""
 
 import sqlite3
 from contextlib import closing, suppress

@@ -1,4 +1,7 @@
-"""No secret survives, however it is written; what operators need does."""
+"""No secret survives, however it is written; what operators need does.
+
+The ways of writing serve both sides, what goes and what stays: one file.
+"""
 
 import re
 import secrets
