@@ -30,7 +30,7 @@ def _change(turn: T, **changes: Any) -> None:
 
 
 def begin_clock(turn: T) -> None:
-    """A connection has its own deadline and its own QRs."""
+    """Give a new connection a deadline and QRs of its own."""
     limits = turn.course.limits
     turn.set(deadline=turn.now + limits.attempt, rotation=Rotation(), asker=None)
     turn.set(refused=turn.event.refused, dialled=when.warm(turn))
@@ -45,7 +45,7 @@ def learn_subject(turn: T) -> None:
 
 
 def tell_connecting(turn: T) -> None:
-    """A fresh page: nothing of the connection before."""
+    """Show a fresh page, with nothing of the connection before."""
     course = turn.course
     turn.set(body=Body(state=State.CONNECTING, method=course.body.method, deadline=course.deadline))
     turn.add(c.Show(MessageType.STATUS, "attempt.connecting"))
@@ -59,7 +59,7 @@ def dial(turn: T) -> None:
 
 
 def next_qr(turn: T) -> None:
-    """The next QR of the rotation."""
+    """Take the next QR of the rotation."""
     event = turn.event
     rotation, view = turn.course.rotation.next(event.text, event.born, turn.course.limits.qr)
     turn.set(rotation=rotation)
@@ -79,14 +79,14 @@ def tell_qr(turn: T) -> None:
 
 
 def turn_to_code(turn: T) -> None:
-    """The page came for a QR and now waits for a code."""
+    """Have the page, which came for a QR, wait for a code."""
     if turn.course.body.method is not Method.CODE:
         _change(turn, method=Method.CODE, failure=None)
         turn.add(c.Show(MessageType.STATUS, "code.asked", counters=(field(Counter.QR_TO_CODE),)))
 
 
 def claim_code(turn: T) -> None:
-    """Of all companies one may ask for a phone's code, since a newer code kills the older."""
+    """Claim the phone's code: one company at a time may ask for it, since a newer code kills the older."""
     number = turn.course.subject.phone
     assert number is not None  # noqa: S101 - the row's condition
     turn.add(c.ClaimCode(number, turn.course.rotation.dies))
@@ -100,7 +100,7 @@ def ask_code(turn: T) -> None:
 
 
 def show_code(turn: T) -> None:
-    """WhatsApp has made a code."""
+    """Show the code that WhatsApp has made."""
     course, event = turn.course, turn.event
     assert course.asker is not None  # noqa: S101 - the row's condition
     number = course.asker.phone
@@ -111,7 +111,7 @@ def show_code(turn: T) -> None:
 
 
 def book_refusal(turn: T) -> None:
-    """WhatsApp gives no code; if it was a throttle, the asker has to wait."""
+    """Book that WhatsApp gives no code. After a throttle the asker has to wait."""
     event, asker = turn.event, turn.course.asker
     assert asker is not None  # noqa: S101 - the row's condition
     turn.set(asker=None)
@@ -120,7 +120,7 @@ def book_refusal(turn: T) -> None:
 
 
 def tell_no_code(turn: T) -> None:
-    """The QR, if alive, stays."""
+    """Show why there is no code. A QR that is alive stays."""
     denied = turn.event
     number = turn.course.subject.phone
     turn.set(subject=replace(turn.course.subject, phone=None), asker=None)
@@ -137,23 +137,23 @@ def tell_no_code(turn: T) -> None:
 
 
 def hang_up(turn: T) -> None:
-    """The connection is over, and a code with it."""
+    """End the connection, and with it a code."""
     turn.set(dialled=False, asker=None)
     turn.add(c.HangUp())
 
 
 def begin_anew(turn: T) -> None:
-    """A fresh connection under a new number: the page goes on, with a new QR."""
+    """Begin a fresh connection under a new number. The page goes on, with a new QR."""
     turn.add(c.Advance(_raw(turn)))
 
 
 def count_restart(turn: T) -> None:
-    """An attempt that begins anew by itself does so only so often."""
+    """Count that the attempt begins anew by itself, which it may do only so often."""
     turn.set(restarts=turn.course.restarts + 1)
 
 
 def agree(turn: T) -> None:
-    """The phone has agreed: a deadline of its own, and nothing of QR and code stays on the page."""
+    """Give a phone that has agreed a deadline of its own, and take QR and code off the page."""
     course, event = turn.course, turn.event
     deadline = turn.now + course.limits.finish
     turn.set(paired=event, deadline=deadline)
@@ -163,7 +163,7 @@ def agree(turn: T) -> None:
 
 
 def revive(turn: T) -> None:
-    """The device is in the file: another linker logs in with it."""
+    """Have another linker log in with the device, which is in the file."""
     paired = turn.course.paired
     assert paired is not None  # noqa: S101 - the row's phase
     turn.set(revived=True)
@@ -176,7 +176,7 @@ def seek_newer(turn: T) -> None:
 
 
 def report_death(turn: T) -> None:
-    """A linker died by itself."""
+    """Report a linker that died by itself."""
     turn.add(c.ReportDeath(turn.event))
 
 
@@ -188,13 +188,12 @@ def _adopt(turn: T, why: str) -> None:
 
 
 def adopt_parked(turn: T) -> None:
-    """A stranger's device is parked from the first moment on: if this worker dies now, nobody takes it up."""
+    """Mark the device as unwelcome. It is parked from the first moment on, so that nobody takes it up if this worker dies."""
     _adopt(turn, FailureCode.WRONG_NUMBER.value)
 
 
 def adopt(turn: T) -> None:
-    """Durable first, told second. A device of a revoked link is parked like a stranger's; a stranger is as well whom a
-    link does not expect that joined late."""
+    """Make the device durable before anybody is told. If its link was revoked, or expects another phone, it is parked."""
     expected, paired = turn.event.expected, turn.course.paired
     if expected and paired is not None and not phone.same_account(expected, phone.of_jid(paired.jid)):
         _adopt(turn, FailureCode.WRONG_NUMBER.value)
@@ -203,12 +202,12 @@ def adopt(turn: T) -> None:
 
 
 def keep_device(turn: T) -> None:
-    """The device is durable."""
+    """Take the device that is durable now."""
     turn.set(device=turn.event.device)
 
 
 def log_out(turn: T) -> None:
-    """A device that must not stay does not stay on the phone either."""
+    """Log out a device that must not stay, so that it does not stay on the phone either."""
     device = turn.course.device
     assert device is not None  # noqa: S101 - the row's phase
     turn.set(unwelcome=turn.course.unwelcome or REVOKED)
@@ -216,7 +215,7 @@ def log_out(turn: T) -> None:
 
 
 def end_linked(turn: T) -> None:
-    """Linked: told, and held from now on."""
+    """Tell that the device is linked, and have it held from now on."""
     course = turn.course
     device = course.device
     assert device is not None  # noqa: S101 - the row's phase
@@ -231,25 +230,25 @@ def end_linked(turn: T) -> None:
 
 
 def unlink_if_wished(turn: T) -> None:
-    """The platform wanted no device, and said so too late to stop this one."""
+    """Have the device logged out that the platform did not want: it said so too late to stop the link."""
     if turn.course.unlink:
         turn.add(c.UnlinkAgain())
 
 
 def remember_unlink(turn: T) -> None:
-    """The phone has agreed: the wish is done as soon as there is a device."""
+    """Remember the platform's wish: the phone has agreed, so it is done as soon as there is a device."""
     turn.set(unlink=True)
 
 
 def cool_banned_phone(turn: T) -> None:
-    """A ban that says how long it lasts."""
+    """Give a banned phone no code, if the ban says how long it lasts."""
     ended, paired = turn.event, turn.course.paired
     if ended.refusal is pipe.LostReason.BANNED and ended.until is not None and paired is not None:
         turn.add(c.CoolPhone(phone.of_jid(paired.jid), ended.until))
 
 
 def hand_over(turn: T) -> None:
-    """Another worker begins anew, for the same page."""
+    """Have another worker begin anew, for the same page."""
     turn.add(c.GiveLeaseBack(), c.Restart(turn.course.method))
 
 

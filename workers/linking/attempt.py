@@ -119,13 +119,13 @@ class Attempt:
             self._inbox.put_nowait(order)
 
     def lost(self) -> None:
-        """The lease is lost: the linker dies now, whatever the driver waits for."""
+        """Kill the linker now, whatever the driver waits for: the lease is lost."""
         if self._connection is not None:
             self._connection.kill()
         self.order(Order.LOST)
 
     async def renewed(self, lease: Lease) -> None:
-        """Redis lost its memory: the attempt goes on under its new number."""
+        """Go on under the new number, as Redis has lost its memory."""
         self._page.lease = lease
         await self._parts.claims.reclaim(lease, self._course.subject)
         with suppress(Stopped):  # the driver learns it by itself

@@ -153,7 +153,7 @@ class TimeIsUp(Datum):
 
 
 class Broke(Datum):
-    """Something that must not happen did, in the engine or in us: the type of the error."""
+    """Something happened in the engine or in us that must not happen. It carries the type of the error."""
 
     error: str
 
@@ -179,7 +179,7 @@ class Dial(Effect):
 
 
 class HangUp(Effect):
-    """Nothing of the connection stays behind: process, file, claim to a code."""
+    """Leave nothing of the connection behind: process, file, claim to a code."""
 
 
 class Learn(Effect):
@@ -204,7 +204,7 @@ class Show(Effect):
 
 
 class End(Effect):
-    """The last snapshot; `raw` goes to the log, `region` is the linked phone's. `alert`: Sentry hears of a failure."""
+    """Save the last snapshot. `raw` goes to the log; `region` is the linked phone's. `alert`: Sentry hears of a failure."""
 
     body: Body
     kind: MessageType
@@ -230,7 +230,7 @@ class AskCode(Effect):
 
 
 class BookRefusal(Effect):
-    """WhatsApp gives no code: book the wait, give the claim back; answered by `CodeDenied`."""
+    """Book the wait after a refused code, and give the claim back; answered by `CodeDenied`."""
 
     asker: Asker
     why: CodeRefusal
@@ -238,7 +238,7 @@ class BookRefusal(Effect):
 
 
 class ForgetPhone(Effect):
-    """Another number, or the same again, may be asked on the same attempt."""
+    """Allow another number, or the same again, to be asked on the same attempt."""
 
 
 class AlertNoCode(Effect):
@@ -268,7 +268,7 @@ class Adopt(Effect):
 
 
 class SpendLink(Effect):
-    """The link has linked a device; answered by `LinkSpent`."""
+    """Spend the link, which has linked a device; answered by `LinkSpent`."""
 
 
 class LogOutDevice(Effect):
@@ -286,14 +286,14 @@ class HoldLinked(Effect):
 
 
 class CoolPhone(Effect):
-    """A banned phone waits for its next code as long as the ban lasts."""
+    """Give a banned phone no code for as long as the ban lasts, `until` (ms since the epoch)."""
 
     phone: str
     until: int
 
 
 class SeekNewer(Effect):
-    """WhatsApp refuses the version that our client claims: look for a newer one; answered by `NewerSought`."""
+    """Look for a newer version than the one that WhatsApp refuses; answered by `NewerSought`."""
 
     raw: str
 
@@ -303,7 +303,7 @@ class GiveLeaseBack(Effect):
 
 
 class Restart(Effect):
-    """Another worker shall begin anew, for the same page."""
+    """Have another worker begin anew, for the same page."""
 
     method: Method
 
