@@ -111,6 +111,10 @@ class Ownership:
         owned = self._owned.get(session)
         return owned.owner if owned else None
 
+    async def nobody_owns(self, session: SessionId) -> bool:
+        """True if no living worker has the session, by Redis."""
+        return await self._leases.owner(session) is None
+
     def owners(self, kind: type[T]) -> list[T]:
         """Everything of one kind that acts here."""
         return [owned.owner for owned in self._owned.values() if isinstance(owned.owner, kind)]

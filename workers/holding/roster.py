@@ -58,5 +58,6 @@ class Roster:
     async def _release(self, held: HeldSession) -> None:
         await self._holders.release(held.session)
         await self._links.ownership.let_go(held.session, held)
-        if self._links.offer is not None:  # not before: whoever takes it up connects
+        # Not before: whoever takes it up connects.
+        if self._links.offer is not None and await self._links.ownership.nobody_owns(held.session):
             await self._links.offer(held.session, now_ms())

@@ -83,6 +83,7 @@ async def test_a_session_of_another_worker_is_neither_held_nor_owned_any_more(ho
     assert (len(house.sessions), house.holders.released) == (0, [SESSION])
     assert house.links.ownership.owner(SESSION) is None
     assert await house.leases.owner(SESSION) == "another"
+    assert house.offered == [], "nobody shall look at what is held well"
 
 
 async def test_an_end_is_said_no_more_once_the_lease_is_somebody_elses(house, monkeypatch):
