@@ -100,12 +100,17 @@ def page() -> str:
     growth = json.loads(figures.GROWTH.read_text(encoding="utf-8")) if figures.GROWTH.exists() else {}
     return document(
         "# Performance, and how cost grows",
-        generated_from("bench/growth.json"),
+        generated_from("bench/growth.json", "bench/results.json"),
         "Measured by `python -m bench.growth`, half an hour; what one request takes, and how fast a fleet recovers, is in "
         "[measured.md](measured.md); sizes of hosts are in [deploy.md](deploy.md). Nothing here was measured against the real "
         "WhatsApp: the library is the real one, its server is the [emulator](../emulator/README.md).",
         *(part for name in PARTS for part in _part(name, growth.get(name))),
-        *(_beyond(growth) if growth.keys() >= {"sessions", "fleet", "costs"} else ()),
+        *(
+            part
+            for tell in (_company, _beyond)
+            if growth.keys() >= {"sessions", "fleet", "costs"}
+            for part in tell(growth)
+        ),
     )
 
 
@@ -123,6 +128,55 @@ def _cell(column: str, value: Any) -> str:
     if column in SHARES:
         return number(value * 100)
     return f"{value:,}" if isinstance(value, int) else number(value)
+
+
+def _company(growth: dict[str, Part]) -> tuple[str, ...]:
+    """What a company costs that does nothing, and one that writes."""
+    costs = {one["what"]: one for one in growth["costs"]["points"]}
+    few, many = growth["sessions"]["points"][0], growth["sessions"]["points"][-1]
+    fleet, small = growth["fleet"]["points"][-1], growth["fleet"]["points"][-2]
+
+    def more(name: str, last: Part, first: Part) -> float:
+        return float((last[name] - first[name]) / (last["sessions"] - first["sessions"]))
+
+    idle = {
+        "web": 0.0,
+        "worker": more("worker_processor", many, few) * SECONDS,
+        **{name: more(f"{name}_processor", fleet, small) * SECONDS for name in ("redis", "postgres")},
+        "commands": more("redis_commands", fleet, small) * SECONDS,
+    }
+    texts = {
+        name: (TEXTS_OUT * costs["text out"][name] + TEXTS_IN * costs["text in"][name])
+        / (1 if name == "commands" else 1000)
+        for name in idle
+    }
+    rows = [
+        [what, *(f"{spent[name]:,.0f}" if name == "commands" else number(spent[name]) for name in idle)]
+        for what, spent in (
+            ("linked, and nothing happens", idle),
+            (f"{TEXTS_OUT} texts out and {TEXTS_IN} in, besides", texts),
+        )
+    ]
+    return (
+        "## What a company costs in a day",
+        (
+            "**Calculated** from the tables above. Seconds of processor, and commands in Redis, those of scripts too. A session takes "
+            f"{more('worker_mb', many, few):.2f} MB of its worker while it is idle{_busy_mb()}, and {fleet['redis_mb'] * 1024 / fleet['sessions']:.1f} KB of Redis."
+        ),
+        table(["", "web", "worker", "Redis", "Postgres", "commands"], rows),
+    )
+
+
+def _busy_mb() -> str:
+    """What B12 found, for a sentence; nothing if it was not measured."""
+    rows = json.loads(figures.RESULTS.read_text(encoding="utf-8"))["rows"] if figures.RESULTS.exists() else []
+    lines = {line["what"]: line["value"] for row in rows if row["row"] == "B12" for line in row["lines"]}
+    found = lines.get("memory a session, at the end")
+    return (
+        ""
+        if found is None
+        else f", {found:.2f} MB after ten minutes with four texts in a minute (B12, all processes included)"
+    )
 
 
 def _beyond(growth: dict[str, Part]) -> tuple[str, ...]:
