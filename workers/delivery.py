@@ -35,8 +35,8 @@ AT_ONCE = 16
 """Tries of one worker at a time."""
 AT_ONCE_EACH = 8
 """Tries at one receiver at a time: one that hangs holds up no other."""
-LOOK_SECONDS = 10.0
-"""Between two looks at the shelf when nobody calls."""
+LOOK_SECONDS = 20.0
+"""Between two looks at the shelf when nobody calls and nothing is due: bounds the harm of a call that was lost."""
 AGAIN_SECONDS = 1.0
 """Until the next look at a shelf that could not be reached."""
 SETTLE_SECONDS = 0.2

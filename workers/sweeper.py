@@ -86,7 +86,7 @@ class Sweeper:
         settles = await self.redis.pttl(keys.SETTLING)
         if 0 < settles <= SETTLING_MS:
             await asyncio.sleep(settles / 1000)
-        await self._throw_out_strange()
+        wishes = await self._throw_out_strange()
         await self._close_overdue()  # before the rest: what nobody waits for any more is not begun anew
         dead = await self.leases.dead()  # before the registry, which has whatever they have linked then
         registry: dict[SessionId, StoredDevice] = {}
@@ -105,19 +105,21 @@ class Sweeper:
         await self._take_up_the_unheld(registry)
         await self._end_texts()
         await self.outbox.end_unconfirmed()
-        wishes, _ = sort_sessions(await answer(self.redis.hkeys(keys.FORGETTING)))
         for session in wishes:  # its job may be lost
             await enqueue(self.redis, keys.QUEUE_SESSIONS, "forget", session)
         if away is not None:
             raise away
 
-    async def _throw_out_strange(self) -> None:
-        """Remove whatever names no session from what the finders read: another program has put it there."""
+    async def _throw_out_strange(self) -> list[SessionId]:
+        """Remove whatever names no session from what the finders read: another program has put it there. The sessions that
+        are to be forgotten."""
         for name in (keys.CLAIMS, keys.OUTBOXES):
             if strange := sort_sessions(await self.redis.zrange(name, 0, MOST_FOUND - 1))[1]:
                 await self.redis.zrem(name, *strange)
-        if strange := sort_sessions(await answer(self.redis.hkeys(keys.FORGETTING)))[1]:
+        wishes, strange = sort_sessions(await answer(self.redis.hkeys(keys.FORGETTING)))
+        if strange:
             await answer(self.redis.hdel(keys.FORGETTING, *strange))  # type: ignore[arg-type]
+        return wishes
 
     async def restart(self, session: SessionId, method: Method, *counters: str) -> bool:
         """Begin an ownerless onboarding anew, for the same page. True if there was one."""

@@ -1,4 +1,6 @@
-"""docs/performance.md: how cost grows, out of bench/growth.json, and what it would be for far more companies."""
+"""docs/performance.md: how cost grows, out of bench/growth.json, and what it would be for far more companies. One file, as it is one
+document.
+"""
 
 import json
 from typing import Any
