@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
@@ -254,11 +255,10 @@ class Ownership:
                 # Even a first try after a stop of the whole process gets half a second to learn the truth; and time
                 # enough to connect, once nothing is left to be given up.
                 until = began + HEARTBEAT_MS / 1000 if alone else max(give_up_at, began + 0.5)
-                async with asyncio.timeout_at(until):
+                async with asyncio.timeout_at(until) as limit:
                     was_away = self.cut_off
-                    await self._beat()
+                    await self._beat(partial(self._answered, limit, began))
                 self._renewed, alone = began, False
-                self._on_beat(ALIVE_SECONDS - (loop.time() - began))
                 if was_away:
                     log.info("heartbeat.back")
                     await self._on_lapsed()
@@ -286,9 +286,16 @@ class Ownership:
         except (OSError, TimeoutError) as error:
             log.warning("store.unasked", error=type(error).__name__)
 
-    async def _beat(self) -> None:
+    def _answered(self, limit: asyncio.Timeout, began: float) -> None:
+        """Redis has taken the heartbeat that began then: whatever comes of it, be it for a thousand sessions, has until the
+        next must have been taken."""
+        self._on_beat(ALIVE_SECONDS - (asyncio.get_running_loop().time() - began))
+        limit.reschedule(began + GIVE_UP_MS / 1000)
+
+    async def _beat(self, answered: Callable[[], None] = lambda: None) -> None:
         self._number += 1
         beat = await self._leases.beat(self.worker, self._number)
+        answered()
         went_back = self._went_back or self.cut_off or not self._knows_us(beat)
         self.cut_off = False
         if went_back or self._has_changed(beat):

@@ -88,6 +88,10 @@ local function worker_of(owner)
   return owner and string.match(owner, '^(.*):%x+$')
 end
 
+local function token_of(owner)
+  return tonumber(string.match(owner, ':(%d+)$') or nil) or 0
+end
+
 -- The heartbeat of a worker is one key; with it all leases of the worker live and lapse.
 local function lives(worker)
   return worker and lapses(key.alive_of .. worker, facts.lease)
@@ -520,12 +524,14 @@ end
 -- Scripts: leases ------------------------------------------------------------------------------------------------------
 
 -- Answers the token, or 0 if somebody owns the session, if `attempt` is no longer the claimed one, or if the fence has
--- moved on from `held`, the token of a lease that Redis seems to have forgotten.
+-- moved on from `held`, the token of a lease that Redis seems to have forgotten, by another than this very worker: it may
+-- have been given the newer token, and not have heard of it.
 function script.acquire()
   local owner = owner_of_session()
-  if owner and not (arg.held and worker_of(owner) == arg.worker) then return 0 end
+  local is_own = owner and arg.held and worker_of(owner) == arg.worker
+  if owner and not is_own then return 0 end
   local fence = digits(call('GET', key.fence))
-  if arg.held and fence and fence > arg.held then return 0 end
+  if arg.held and fence and fence > arg.held and not (is_own and fence == token_of(owner)) then return 0 end
   local token = arg.attempt
   if not token then
     token = next_token(key.fence, arg.held)
@@ -599,21 +605,18 @@ function script.beat()
   }
 end
 
-local function token_of(owner)
-  return tonumber(string.match(owner, ':(%d+)$') or nil) or 0
-end
-
 -- Some leases of a worker, each as {session, owner}. Answers which are another's now, and which Redis does not know: it
--- has forgotten them, or has gone back to an older one of nobody else who lives.
+-- has forgotten them, has gone back to an older one of nobody else who lives, or has given the worker itself a newer one,
+-- and the answer was lost.
 function script.look()
   local lost, unknown = {}, {}
   for _, lease in ipairs(arg.leases) do
     local owner = call('GET', key.lease_of .. lease[1])
     local named = worker_of(owner)
-    if not owner or (token_of(owner) < token_of(lease[2]) and (named == arg.worker or not lives(named))) then
-      unknown[#unknown + 1] = lease[1]
-    elseif owner ~= lease[2] then
-      lost[#lost + 1] = lease[1]
+    if owner ~= lease[2] then
+      local is_older = owner and token_of(owner) < token_of(lease[2]) and not lives(named)
+      local list = (not owner or named == arg.worker or is_older) and unknown or lost
+      list[#list + 1] = lease[1]
     end
   end
   return { lost = lost, unknown = unknown }

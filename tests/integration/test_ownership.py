@@ -79,6 +79,42 @@ async def test_a_worker_whose_heartbeat_lapsed_keeps_what_nobody_has_taken(redis
         assert await worker.leases.owner(SESSION) == ONE
 
 
+async def test_a_lease_that_was_retaken_unheard_is_nobody_elses(redis, operator, monkeypatch):
+    """The heartbeat was cut short between Redis and us."""
+    async with Beating(redis) as worker:
+        owner = Acting()
+        await worker.ownership.acquire(SESSION, owner)
+        acquire = worker.leases.acquire
+
+        async def unheard(*who, **about):
+            monkeypatch.setattr(worker.leases, "acquire", acquire)
+            await acquire(*who, **about)
+            raise TimeoutError
+
+        monkeypatch.setattr(worker.leases, "acquire", unheard)
+        await operator.delete(keys.alive(ONE))
+        await until(lambda: owner.leases or owner.lost_at)
+        assert owner.lost_at is None
+        assert await worker.leases.owner(SESSION) == ONE
+
+
+async def test_what_follows_a_heartbeat_has_the_time_until_the_next(redis, operator, monkeypatch):
+    async with Beating(redis) as worker:
+        owner = Acting()
+        await worker.ownership.acquire(SESSION, owner)
+        look = worker.leases.look
+
+        async def long(*leases):
+            await asyncio.sleep(1)  # a thousand take their time
+            return await look(*leases)
+
+        monkeypatch.setattr(worker.leases, "look", long)
+        worker.ownership._renewed -= 10  # as after some seconds without Redis
+        await operator.delete(keys.alive(ONE))
+        await until(lambda: owner.leases or owner.lost_at)
+        assert owner.lost_at is None
+
+
 async def test_a_session_that_is_ours_by_redis_alone_is_given_up(redis, operator, monkeypatch):
     monkeypatch.setattr(ownership_module, "DIFFERING_BEATS", 1)
     monkeypatch.setattr(ownership_module, "STRAY_BEATS", 1)

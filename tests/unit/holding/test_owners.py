@@ -219,6 +219,7 @@ async def test_without_redis_what_a_connection_says_waits_and_holds_up_nobody(ho
     assert (await house.body()).state is State.LINKED
     house.ownership.cut_off = False
     await house.until(lambda: not house.sessions._held[SESSION].timers)
+    await house.settled()  # the timer has only begun to say it
     assert (await house.body()).state is State.RECONNECTING
 
 

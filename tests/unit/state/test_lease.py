@@ -158,6 +158,16 @@ async def test_a_look_tells_apart_what_is_lost_unknown_and_ours(world):
     assert retaken.token > leases[2].token, "it grows over a Redis that has gone back"
 
 
+async def test_a_newer_lease_whose_answer_was_lost_is_the_workers_own(world):
+    lease = await world.leases.acquire(SESSION, ONE)
+    unheard = await world.leases.acquire(SESSION, ONE, held=lease.token)
+    assert (await world.leases.look(ONE, [lease])).unknown == (SESSION,)
+    retaken = await world.leases.acquire(SESSION, ONE, held=lease.token)
+    assert retaken.token > unheard.token > lease.token
+    await world.redis.incr(keys.fence(SESSION))  # somebody has ended that ownership
+    assert await world.leases.acquire(SESSION, ONE, held=lease.token) is None
+
+
 async def test_a_heartbeat_sees_that_another_worker_is_dead(world):
     await world.leases.acquire(SESSION, OTHER)
     assert not (await world.leases.beat(ONE, 1)).lapsed
