@@ -114,10 +114,10 @@ def web(web_process, redis_process, redis_server):
 
 
 @pytest.fixture
-async def shop(redis, subscriber, operator):
+async def shop(redis, subscriber):
     """A worker of one queue, that waits for calls."""
     async with Shop(redis).open(subscriber) as open_shop:
-        await is_idle(open_shop, operator)
+        await is_idle(open_shop)
         yield open_shop
 
 

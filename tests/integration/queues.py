@@ -18,6 +18,24 @@ from tests.waiting import until
 QUEUE = keys.QUEUE_SESSIONS
 
 
+class Watched(queue.QueueWorker):
+    """A worker of which the test knows that it was called, has looked since, and asks Redis for nothing more."""
+
+    called = idle = False
+
+    def wake(self) -> None:
+        self.called = True
+        super().wake()
+
+    async def start_due(self) -> None:
+        self.idle = False
+        await super().start_due()
+
+    async def heart_beat(self) -> None:
+        await super().heart_beat()
+        self.idle = True  # the last that it does before it waits
+
+
 class Shop:
     """The jobs `quick` and `slow` of one worker, and what has become of them."""
 
@@ -26,9 +44,7 @@ class Shop:
         self.begun: asyncio.Queue[str] = asyncio.Queue()
         self.done: list[str] = []
         self.go_on = asyncio.Event()
-        self.worker = queue.QueueWorker(
-            QUEUE, [self.quick, self.slow, self.failing], redis, worker=WorkerId("w"), free=free
-        )
+        self.worker = Watched(QUEUE, [self.quick, self.slow, self.failing], redis, worker=WorkerId("w"), free=free)
         self.tasks: list[asyncio.Task[None]] = []
 
     async def quick(self, _ctx: dict[str, Any], name: str) -> None:
@@ -68,10 +84,9 @@ class Shop:
                 await cancelled(task)
 
 
-async def is_idle(shop, operator):
-    """It has looked at the empty queue, listens for calls, and waits."""
-    await until(lambda: shop.worker.main_task is not None and not shop.worker._wake.is_set())
-    await until(lambda: operator.pubsub_channels(keys.wake(QUEUE)))
+async def is_idle(shop):
+    """It listens for calls, was called by that, has looked at the empty queue, and waits."""
+    await until(lambda: shop.worker.called and shop.worker.idle and not shop.worker._wake.is_set())
 
 
 async def is_empty(redis):

@@ -27,10 +27,10 @@ async def test_a_job_begins_at_once_and_not_when_the_queue_is_next_looked_at(sho
     assert sorted(times)[10] < 0.25, times
 
 
-async def test_a_lost_call_costs_no_more_than_the_idle_time(redis, subscriber, operator, monkeypatch):
+async def test_a_lost_call_costs_no_more_than_the_idle_time(redis, subscriber, monkeypatch):
     monkeypatch.setattr(queue, "IDLE_SECONDS", 0.3)
     async with Shop(redis).open(subscriber) as shop:
-        await is_idle(shop, operator)
+        await is_idle(shop)
         await redis.enqueue_job("quick", "job", _job_id="job", _queue_name=QUEUE)  # nobody is called
         async with asyncio.timeout(20):
             assert await shop.begun.get() == "job"
@@ -49,7 +49,7 @@ async def alone(own_redis, config_for):
 async def test_an_idle_worker_leaves_redis_in_peace(alone):
     redis, subscriber, operator = alone
     async with Shop(redis).open(subscriber) as shop:
-        await is_idle(shop, operator)
+        await is_idle(shop)
         before = (await operator.info("stats"))["total_commands_processed"]
         for _ in range(10):
             await operator.ping()
