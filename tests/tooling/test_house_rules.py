@@ -1,6 +1,7 @@
 """Rules of the house that no linter knows."""
 
 import ast
+import re
 import shutil
 import subprocess
 from collections import defaultdict
@@ -93,6 +94,20 @@ def test_no_two_classes_of_the_product_share_a_name():
             homes[name].append(path.relative_to(ROOT).as_posix())
     assert len(homes) > 100
     assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
+
+
+def test_no_docstring_of_the_product_begins_with_a_question():
+    """The subject comes first (docs/style.md)."""
+    question = re.compile(r'"""(What|Who|Whose|Whom|How|Where|When|Why|Which)\b')
+    assert question.search('"""Why it ended."""')
+    assert not question.search('"""WhatsApp\'s answer."""')
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in python_files(*PRODUCT)
+        for line in path.read_text().splitlines()
+        if question.search(line)
+    ]
+    assert found == []
 
 
 def test_a_long_file_says_why_it_is_one():
