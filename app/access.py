@@ -46,8 +46,7 @@ class Brand:
 
 @dataclass(frozen=True, slots=True)
 class PageLook:
-    """The part of a link that web needs before its page has said hello: the brand, and the origin that may frame the
-    page."""
+    """The part of a link that web needs before the hello: the brand, and the origin that may frame the page."""
 
     brand: Brand | None = None
     embed_origin: str | None = None

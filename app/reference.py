@@ -1,5 +1,4 @@
-"""The API's reference for people, at `/docs`: the description as one page of HTML. It loads nothing but its own style,
-and runs no script."""
+"""The API's reference for people at `/docs`: one page of HTML, which loads only its own style, and runs no script."""
 
 import asyncio
 from collections.abc import Iterator, Sequence

@@ -57,8 +57,7 @@ class Views:
         return await self._snapshots.read(session)
 
     async def after(self, session: SessionId | None, most: int) -> tuple[list[Stored], bool]:
-        """The newest snapshots of the next sessions by name; True if there are more names. Names without a snapshot
-        are removed."""
+        """The newest snapshots of the next sessions by name, and True if there are more. Removes names without one."""
         start = f"({session}" if session else "-"
         names = await self._redis.zrangebylex(keys.SESSIONS, start, "+", start=0, num=most)
         ours, strange = sort_sessions(names)

@@ -40,8 +40,7 @@ Unowned = Mapping[SessionId, WorkerId | None]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that should not be: the check that found it, its subject, a detail, and the remedy. `ill`: it counts
-    for the exit code."""
+    """Something that should not be, found by a check, with its subject. `ill`: it counts for the exit code."""
 
     check: str
     what: str

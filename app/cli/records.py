@@ -36,8 +36,7 @@ def session_named(text: str) -> SessionId:
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """A session: its snapshot's version and body (JSON as Redis keeps it), and its lease: the owner, if it lives, and the
-    token."""
+    """A session: version and body of its snapshot (JSON as in Redis), token of its lease, and the owner, if it lives."""
 
     session: SessionId
     attempt: int

@@ -50,8 +50,7 @@ async def timeline(op: Operator, *, company: str, last: int, follow: bool) -> Ou
 
 
 async def _meant(op: Operator, text: str) -> tuple[SessionId, str]:
-    """The session of a company, or of the reference that an owner has read out, and a name for the title. Raises
-    `Cannot`."""
+    """The session of a company or of a reference that an owner has read out, and a title. Raises `Cannot`."""
     if reference := read_reference(text):
         with suppress(Cannot):  # "k7m 2qx" names no company
             if await _of_session(op, session_named(text), 1):

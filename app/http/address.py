@@ -7,8 +7,7 @@ _LONGEST = 64
 
 
 def neighbourhood(host: str) -> str:
-    """The address under which a caller counts: of IPv4 itself, of IPv6 its /64, in which one household may use any
-    address."""
+    """The address under which a caller counts: of IPv6 its /64, in which one household may use any address."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

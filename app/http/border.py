@@ -1,5 +1,4 @@
-"""The border of the HTTP API: it gives every request an id, checks its key, records its act, and turns a failure
-into a problem."""
+"""The border of the HTTP API: it gives requests an id, checks keys, records acts, and turns failures into problems."""
 
 import re
 import secrets

@@ -252,8 +252,7 @@ class EdgeRequests(Answering, H11Protocol):
 
 
 class EdgeSocket(Answering, WebSocketsSansIOProtocol):
-    """A websocket whose peer cannot fill our memory, neither with messages that we have not read nor by not reading
-    ours."""
+    """A websocket whose peer cannot fill our memory, neither with unread messages nor by not reading ours."""
 
     def __init__(self, door: Doorkeeper, address: str | None, **given: Any) -> None:
         super().__init__(**given)

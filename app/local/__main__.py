@@ -141,8 +141,7 @@ def has_display(env: Mapping[str, str]) -> bool:
 
 
 def run(asked: argparse.Namespace, given: Mapping[str, str]) -> int:
-    """Run everything until a signal comes or a process ends; the exit code. Raises CannotStartError and
-    NoRedisError."""
+    """Run until a signal or the end of a process. Return the exit code. Raises CannotStartError and NoRedisError."""
     with ExitStack() as stack:
         lock = stack.enter_context(only_one(asked.folder))
         env = environment(given, asked.folder)

@@ -16,8 +16,7 @@ FEWEST = 1000
 LONGEST_SECONDS = 600.0
 """The longest time between two collections, since requests leave a cycle now and then as well."""
 NEVER = 1_000_000
-"""Python collects the younger generations by its own rule, and the oldest not before so many collections of the
-second."""
+"""Collections of the second generation before the oldest is collected. Python collects the others by its own rule."""
 
 
 class Garbage:
@@ -42,8 +41,7 @@ class Garbage:
                 asyncio.get_running_loop().call_soon(self._collect_all)
 
     async def run(self) -> None:
-        """Collect at the latest after `LONGEST_SECONDS`, until cancelled. Objects that live already, such as code,
-        are exempt for good."""
+        """Collect every `LONGEST_SECONDS` or sooner, until cancelled. What lives already, such as code, is exempt."""
         before = gc.get_threshold()
         self._collect()
         gc.freeze()

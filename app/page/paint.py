@@ -72,8 +72,7 @@ class Languages:
         }
 
     def reader(self, request: Request) -> Reader:
-        """Language and region of the reader. A choice made here counts first, then the link's language, then the
-        browser's."""
+        """Language and region of the reader: a choice made here counts first, then the link's, then the browser's."""
         agent = request.headers.get("user-agent", "")[:_AGENT_LENGTH]
         choice = _CHOICE.search(request.headers.get("cookie", ""))
         on_phone = bool(_PHONE.search(agent)) or request.headers.get("sec-ch-ua-mobile") == "?1"

@@ -85,8 +85,7 @@ class Relay:
 
     @contextlib.asynccontextmanager
     async def watch(self, session: SessionId, link: str = "") -> AsyncIterator[Slot]:
-        """A slot that receives the session's present snapshot and every later one, and ends when `link` is revoked from
-        now on."""
+        """A slot that receives the session's present snapshot and every later one, and ends if `link` is revoked."""
         slot = Slot(link)
         watched = self._watched.get(session)
         is_new = watched is None
@@ -190,8 +189,7 @@ class Relay:
                 slot.end(CloseCode.TOKEN)
 
     async def _revoked(self) -> set[str]:
-        """The revoked links with sockets here. Asked after a new subscription, since announcements may have been
-        missed."""
+        """The revoked links with sockets here. A new subscription asks, as announcements may have been missed."""
         links, found = sorted({slot.link for slot in self._slots()}), set()
         for at in range(0, len(links), _LINKS_AT_ONCE):
             some = links[at : at + _LINKS_AT_ONCE]

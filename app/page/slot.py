@@ -24,8 +24,7 @@ def text_of(message: ServerMessage) -> str:
 
 
 def with_return(text: str, url: str) -> str:
-    """Message with the link's own `returnUrl`. All sockets of a session share its text, and each link has its own way
-    back."""
+    """Message with the link's own `returnUrl`: sockets of a session share its text, but each link has its way back."""
     return f'{text[:-1]},"returnUrl":{json.dumps(url)}}}'
 
 
@@ -75,8 +74,7 @@ class Slot:
         return stored.snapshot(queue_position=position)
 
     async def next(self) -> tuple[str, Body | None]:
-        """Wait for the next text to send, and the snapshot in it if there is one. Raises `SocketEnded` when the socket is
-        to be closed."""
+        """Wait for the next text, and its snapshot if it has one. Raises `SocketEnded` if the socket must be closed."""
         while True:
             if self._ended is not None:
                 raise SocketEnded(self._ended)

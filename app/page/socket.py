@@ -186,8 +186,7 @@ class Browser:
                 self._sending.pop(patience, None)
 
     async def patrol(self) -> None:
-        """End writers of sockets that take nothing, until cancelled. A timer for each message would cost as much as the
-        writing."""
+        """End writers of sockets that take nothing, until cancelled. A timer a message would cost as much as writing."""
         while True:
             await asyncio.sleep(1)
             now = asyncio.get_running_loop().time()
@@ -288,8 +287,7 @@ def _understood(text: str) -> ClientMessage:
 
 
 async def _receive(socket: WebSocket) -> str:
-    """The next text. Bytes are no message of the protocol. The server has already refused an oversize message
-    (1009)."""
+    """The next text. Bytes are no message of the protocol. An oversize message was refused by the server (1009)."""
     message = await socket.receive()
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code") or 1005)

@@ -13,8 +13,7 @@ _INNER = tuple(
     ipaddress.ip_network(one)
     for one in ("168.63.129.16/32", "192.0.0.0/24", "::/3", "4000::/2", "8000::/1", "3fff::/20")
 )
-"""Not public, though some versions of Python say so: the own services of Azure and Oracle, IPv6 outside 2000::/3, examples
-(RFC 9637)."""
+"""Not public, whatever some Pythons say: services of Azure and Oracle, IPv6 outside 2000::/3, examples (RFC 9637)."""
 
 
 def _within(address: Address) -> Address:

@@ -266,8 +266,7 @@ class Sent(SessionLine):
 
 
 class SendFailed(SessionLine):
-    """The text was not sent. `reason` is a word of the holder's for a text that has not left, or the library's own
-    text."""
+    """The text was not sent. `reason`: the holder's word for a text that has not left, or the library's own text."""
 
     type: Literal["send-failed"] = "send-failed"
     message: str

@@ -94,8 +94,7 @@ class HeldSession:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Tools of the sessions, besides their holders. `offer(session, at)` has any worker look at a session at that time
-    (ms since the epoch)."""
+    """Tools of the sessions. `offer(session, at)` has any worker look at a session at that time (ms since the epoch)."""
 
     snapshots: Snapshots
     ownership: Ownership

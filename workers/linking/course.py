@@ -106,8 +106,7 @@ class CodeClaimed(Datum):
 
 
 class CodeDenied(Datum):
-    """No code can be had. `raw`: WhatsApp's own words, when it was WhatsApp. `other`: the session that has the phone, for
-    operators alone."""
+    """No code can be had. `raw`: WhatsApp's words, if any. `other`: the session with the phone, for operators alone."""
 
     code: FailureCode
     retry_at: int | None = None
@@ -116,8 +115,7 @@ class CodeDenied(Datum):
 
 
 class Judged(Datum):
-    """Verdict on the link that asked: `revoked` meanwhile or not, and the phone that must have agreed, if it must be
-    one."""
+    """Verdict on the link that asked: `revoked` or not, and the phone that must have agreed, if it must be one."""
 
     revoked: bool
     expected: str | None = None

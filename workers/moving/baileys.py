@@ -158,8 +158,7 @@ def _text(file: Path) -> str:
 
 
 def _parse(value: object, *, times: int = 1) -> object:
-    """Parse JSON text, up to `times` over for text inside text. Return what is parsed already as it is, and None for
-    damaged text."""
+    """Parse JSON text, up to `times` over for text inside text. Anything else stays as it is; damaged text is None."""
     for _ in range(times):
         if not isinstance(value, (str, bytes)):
             break
