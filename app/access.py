@@ -111,9 +111,8 @@ class Access:
         return self._encode({"aud": _PURPOSE, "exp": link.expires_at // 1000, **said, "brand": _said_of(link.brand)})
 
     def sign_look(self, look: PageLook) -> str:
-        """The signed look, for the link's address: the server does not see the token. It is no secret and never
-        expires, so that a dead link still shows its brand. Its signature keeps others from dressing our page as
-        somebody else's."""
+        """The signed look, for the link's address: the server does not see the token. It is no secret and never expires, so
+        a dead link still shows its brand. The signature keeps others from dressing our page as somebody else's."""
         return self._encode({"aud": _LOOK, "brand": _said_of(look.brand), "embed": look.embed_origin})
 
     def read_look(self, text: str) -> PageLook | None:

@@ -192,8 +192,7 @@ def main() -> None:
         ws_ping_timeout=20,
         timeout_graceful_shutdown=GRACE_SECONDS,
         proxy_headers=True,
-        # Of X-Forwarded-For, uvicorn believes the entries that these proxies added, from the right. The browser
-        # wrote the rest.
+        # Of X-Forwarded-For, uvicorn believes the entries that these proxies added. The browser wrote the rest.
         forwarded_allow_ips=networks_as_seen(config.trusted_proxies),
         server_header=False,
         access_log=False,

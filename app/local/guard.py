@@ -1,7 +1,7 @@
 """A process beside the launcher that stops what the launcher has started, should that be gone without doing so.
 
-The launcher writes a line with each set of process groups that it starts. When the pipe ends, they are stopped, the last
-set first.
+The launcher writes a line for each set of process groups that it starts. When the pipe ends, the sets are stopped, last
+first.
 """
 
 import os

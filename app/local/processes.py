@@ -31,8 +31,7 @@ async def run_procfile(
     """Run all lines until SIGINT or SIGTERM (exit code 0), or until one of them or `redis` ends: then stop the others, say
     which one ended, and return its exit code or 1. `beside` goes on meanwhile.
 
-    The output of the lines goes to `log`. The descriptor `keep_open` stays open in every process; `guard` is told of
-    them.
+    Their output goes to `log`. The descriptor `keep_open` stays open in every process; `guard` is told of them.
     """
     asked = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

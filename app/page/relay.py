@@ -133,8 +133,7 @@ class Relay:
     def work(self) -> tuple[Coroutine[None, None, None], ...]:
         """Coroutines to run beside everything else until they are cancelled. They survive every fault of Redis.
 
-        A task each, not a TaskGroup: that asks its tasks to end only once, and on Python 3.11 redis-py can lose that
-        (docs/adr/0002).
+        A task each: a TaskGroup asks its tasks to end once, which redis-py can lose on Python 3.11 (docs/adr/0002).
         """
         return tuple(_for_ever(work) for work in (self._listen, self._tick))
 

@@ -143,8 +143,7 @@ class Browser:
     async def _converse(self, socket: WebSocket, guest: Guest) -> None:
         link = guest.link
         async with self._relay.watch(link.session, link.id) as slot:
-            # Only now, as the slot hears of revocations: an earlier one is read here, and a later one closes the
-            # socket.
+            # Only now that the slot hears of revocations: an earlier one is read here, a later one closes the socket.
             standing = await self._access.standing(link.id)
             if standing == REVOKED:
                 await self._say_whose(socket, link)

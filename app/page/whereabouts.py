@@ -28,8 +28,7 @@ def elsewhere(config: Settings) -> Elsewhere:
         at = request.url
         if home is None or f"{at.scheme}://{at.netloc}" in origins or MARK in request.query_params:
             return None
-        # 308 keeps the fragment with the token, which no server sees. Browsers must not cache it, because settings
-        # change.
+        # 308 keeps the fragment with the token, which no server sees. As settings change, nobody may cache it.
         told = urlencode({name: value for name in TOLD if (value := request.query_params.get(name))})
         return RedirectResponse(f"{home}{told and '&' + told}", 308, {"cache-control": "no-store"})
 

@@ -26,8 +26,7 @@ _IDLE = frozenset({S.QUEUED, S.RECONNECTING, S.UNLINKED})
 
 #: From each state, the states that may follow. A state that may follow itself is news of the same kind (another QR).
 STEPS: dict[State, frozenset[State]] = {
-    # Where nothing runs a device may be registered all the same: Redis lost its memory, or the device is parked. It may be
-    # taken up, and logged out.
+    # Where nothing runs, a device may still be registered (Redis was emptied, or it is parked), taken up, and logged out.
     S.UNLINKED: _IDLE,
     S.QUEUED: frozenset({S.QUEUED, S.CONNECTING, S.EXPIRED, S.CANCELLED, S.FAILED}),
     S.CONNECTING: frozenset({S.QUEUED, S.CONNECTING, S.AWAITING_PHONE, S.EXPIRED, S.CANCELLED, S.FAILED}),

@@ -76,8 +76,7 @@ def soon_again(name: str, after: float = 0) -> str:
 
 
 def _dumps(value: dict[str, Any]) -> bytes:
-    # Only failures carry an exception, and nobody reads them back. The type is enough, since the text may hold
-    # secrets.
+    # Only failures carry an exception, and nobody reads them back. The type is enough: the text may hold secrets.
     return orjson.dumps(value, default=lambda one: {"error": type(one).__name__})
 
 
@@ -239,8 +238,7 @@ class QueueWorker(Worker):
         try:
             await self.run_job(job_id, score)
         except (RedisError, OSError, TimeoutError) as error:
-            # The job has not begun, or is done and not crossed off. It may run again either way, without waiting for
-            # arq.
+            # The job has not begun, or is done and not crossed off: it may run again, without waiting for arq.
             log.warning("job.interrupted", queue=self.queue_name, job=job_id, error=type(error).__name__)
             self._interrupted.add(in_progress_key_prefix + job_id)
             raise

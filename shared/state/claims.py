@@ -1,7 +1,6 @@
 """Acts of web on an onboarding, each one script: of many clicks one becomes an attempt.
 
-Web owns nothing, and writes by these scripts alone. The claim (SET NX) decides which request starts the attempt, and that
-raises the fence.
+Web owns nothing, and writes by these scripts alone. The claim (SET NX) decides which request starts an attempt.
 """
 
 from collections.abc import Mapping

@@ -176,8 +176,7 @@ class EventShelf:
         busy: Mapping[str, int] = {},
     ) -> ShelfStep:
         """Write how tries ended and what has come in, tell who is offline, and take `most` events that are due: nobody
-        else gets them for `HELD_MS`. Of one receiver `each` at most, with those that are `busy` at its URL ("" is the
-        service's own).
+        else gets them for `HELD_MS`. One receiver has `each` at most, with those `busy` at its URL ("": the service's).
 
         Of what has come in for a company, the next event is due when the one before has ended.
         """

@@ -37,8 +37,7 @@ class Pipe(Generic[T_co]):
     async def open(cls, sock: socket.socket, incoming: TypeAdapter[T_co]) -> "Pipe[T_co]":
         """Take over a connected stream socket."""
         reader, writer = await asyncio.open_unix_connection(sock=sock, limit=LONGEST)
-        # A limit of zero makes `drain` wait until the kernel has everything: engine processes leave by os._exit,
-        # which flushes nothing.
+        # 0 makes `drain` wait until the kernel has everything: engine processes leave by os._exit, without a flush.
         writer.transport.set_write_buffer_limits(high=0)
         return cls(reader, writer, incoming)
 

@@ -1,7 +1,6 @@
 """The machine of a held session: `step(tenure, event, now) -> (tenure, effects)`. No Redis, no pipe, no clock.
 
-The table is the program, as in `workers/linking/machine.py`. One file, as one reads the table and its acts together. What a
-loss leads to:
+The table is the program, as in `workers/linking/machine.py`. One file, as table and acts are read together. Losses:
 
     logged out                      forgotten; `unlinked`, or within the dwell `failed` (dropped-after-linking)
     restricted                      parked, and tried again after pauses that grow, for a month; `failed`

@@ -1,7 +1,6 @@
 """The words of a held session's machine: its states, its events and its effects.
 
-All of it is data. `workers/holding/machine.py` decides; `workers/holding/carrying.py` feeds the events in and carries the
-effects out.
+All of it is data. `machine.py` decides; `carrying.py` feeds the events in and carries the effects out.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """The words of the attempt's machine: where an attempt stands, what can happen to it, what it has others do.
 
-All of it is data. `workers/linking/machine.py` decides; `workers/linking/attempt.py` feeds the events in and carries the
-effects out. One file, as it is one vocabulary.
+All of it is data. `machine.py` decides; `attempt.py` feeds the events in and carries the effects out. One file, as it is one
+vocabulary.
 """
 
 from dataclasses import dataclass, field

@@ -60,8 +60,7 @@ class BaileysSession:
 def decode(value: object) -> bytes:
     """Read bytes, in whichever way JSON has them. Raises NotImportable.
 
-    Seen: `{"type": "Buffer", "data": base64 or a list}`, `{"0": 1, "1": 2, …}`, a list, base64 text with or without
-    padding.
+    Seen: `{"type": "Buffer", "data": base64 or a list}`, `{"0": 1, "1": 2, …}`, a list, base64 with or without padding.
     """
     match value:
         case bytes():

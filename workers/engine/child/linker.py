@@ -74,8 +74,7 @@ class LinkerRun:
         self._asked: set[str] = set()  # phones whose code was not answered yet
         self._first_qr = asyncio.Event()
         self._qrs = 0
-        # Loop times: when to look what is wrong if nothing happens (None: never), and, from the phone's consent on, when
-        # to give up.
+        # Loop times: of the next look if nothing happens (None: never), and, after the phone's consent, of the last.
         self._look: float | None = asyncio.get_running_loop().time() + QR_LIMIT
         self._agreed = False
         self._give_up = math.inf

@@ -2,9 +2,8 @@
 
 FD is its end of a SOCK_SEQPACKET pair, WORKER the pid of the worker, LINE the life line that it and its children hold.
 
-It has neonize's dependencies in memory but not its library, has one thread, and forks linkers and holders on request
-(`orders.py`). It reaps them, and reports each end with the first line of a panic. When the worker goes, it kills its
-children and goes.
+It has neonize's dependencies in memory but not its library, and one thread. It forks linkers and holders on request
+(`orders.py`), reaps them, and reports each end with the first line of a panic. It kills them and goes with the worker.
 """
 
 import errno
