@@ -1,6 +1,6 @@
 """The QR text as a picture, and its clock."""
 
-import re
+from itertools import groupby
 
 import zint
 
@@ -16,9 +16,15 @@ _QUIET = 4
 _ERROR_LEVEL_L = 1
 _MASK = (3 + 1) << 8
 """Any mask suits a text as random as a QR's; trying all eight takes 0.9 ms, this one 0.1."""
-_RUNS = re.compile("(0*)(1+)")
-_MOVES = ["", *(f"m{length} 0" for length in range(1, 200))]
-_LINES = [f"h{length}" for length in range(200)]
+
+
+def _strokes(modules: int) -> str:
+    """The piece of a row's path for eight modules, the first in the lowest bit."""
+    runs = ((dark, len(list(run))) for dark, run in groupby(range(8), lambda place: modules >> place & 1))
+    return "".join(f"h{length}" if dark else f"m{length} 0" for dark, length in runs)
+
+
+_STROKES = [_strokes(modules) for modules in range(256)]
 
 
 def life_of(number: int) -> int:
@@ -33,17 +39,14 @@ def svg(text: str) -> str:
     symbol.option_1 = _ERROR_LEVEL_L
     symbol.option_3 = _MASK
     symbol.encode(text)
-    # Drawn by ourselves, in a third of a millisecond: the library makes each run of modules a rectangle of its own.
-    rows, width = symbol.encoded_data, symbol.width  # a bit for a module, the first in the lowest
-    data, stride = rows.tobytes(), rows.nbytes // len(rows)
-    size = width + 2 * _QUIET
+    # Drawn by ourselves: the library makes each run of modules a rectangle of its own. Eight modules are one look into a
+    # table, which takes 0.05 ms for all; the runs themselves would take 0.3 ms.
+    rows, size = symbol.encoded_data, symbol.width + 2 * _QUIET
+    data, stride, used = rows.tobytes(), rows.nbytes // len(rows), (symbol.width + 7) // 8
     path: list[str] = []
     for row in range(symbol.rows):
-        bits = int.from_bytes(data[row * stride : row * stride + (width + 7) // 8], "little")
         path.append(f"M{_QUIET} {row + _QUIET}.5")
-        for light, dark in _RUNS.findall(f"{bits:0{width}b}"[::-1]):
-            path.append(_MOVES[len(light)])
-            path.append(_LINES[len(dark)])
+        path += map(_STROKES.__getitem__, data[row * stride : row * stride + used])
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size} {size}">'
         f'<path fill="#fff" d="M0 0h{size}v{size}h-{size}z"/><path stroke="#000" d="{"".join(path)}"/></svg>'

@@ -50,8 +50,8 @@ class Cost:
 
 
 ONBOARDING = {
-    "qr": Cost(_BOTH | {"EVALSHA save": 4}, 6, 7_600),
-    "code": Cost(_BOTH | {"EVALSHA save": 5, "EVALSHA take_code": 1, "EVALSHA give_code_back": 1}, 7, 14_100),
+    "qr": Cost(_BOTH | {"EVALSHA save": 4}, 6, 8_700),
+    "code": Cost(_BOTH | {"EVALSHA save": 5, "EVALSHA take_code": 1, "EVALSHA give_code_back": 1}, 7, 16_300),
 }
 
 IDLE_PROCESSES = 4
