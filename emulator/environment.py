@@ -42,6 +42,7 @@ def client_env(
         "NO_PROXY": "",
         "no_proxy": "",
         "SSL_CERT_FILE": str(ca_path),
+        "SSL_CERT_DIR": f"{ca_path}.none",  # Go reads the system's folder beside any file
         ROOT_KEY_VARIABLE: root_key,
         "PYTHONPATH": f"{HOOK_DIRECTORY}:{python_path}" if python_path else str(HOOK_DIRECTORY),
     }
