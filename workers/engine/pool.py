@@ -10,7 +10,8 @@ from workers.engine.processes import PAUSES, EngineFailed, Engines, Linker
 
 log = structlog.get_logger()
 
-#: Between a take and the refill, in seconds: forking at once would take the processor from the click that waits.
+#: Between a take and the refill, in seconds: forking at once would take the processor from the click that waits. Nor does
+#: the pool fork while others wait for a fresh linker.
 REFILL_PAUSE = 0.3
 
 
@@ -22,6 +23,9 @@ class LinkerPool:
         self._spares = spares
         self._warm: list[Linker] = []
         self._short = asyncio.Event()
+        self._awaited = 0
+        self._calm = asyncio.Event()
+        self._calm.set()
         self._filler: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -51,7 +55,14 @@ class LinkerPool:
             if linker.library == self._engines.library:
                 return linker
             await linker.kill()
-        return await self._engines.linker(awaited=True)
+        self._awaited += 1
+        self._calm.clear()
+        try:
+            return await self._engines.linker(awaited=True)
+        finally:
+            self._awaited -= 1
+            if not self._awaited:
+                self._calm.set()
 
     async def refresh(self) -> None:
         """Replace the spares that have another library loaded than fresh ones would."""
@@ -65,6 +76,7 @@ class LinkerPool:
                 self._short.clear()
                 await self._short.wait()
                 await asyncio.sleep(REFILL_PAUSE)
+                await self._calm.wait()
                 continue
             try:
                 linker = await self._engines.linker()

@@ -156,7 +156,8 @@ async def test_what_a_linker_is_told_twice_makes_one_client_and_asks_for_one_cod
     monkeypatch.setattr(linker, "leave", gone.set)
     orders: asyncio.Queue[pipe.Line | None] = asyncio.Queue()
     told: asyncio.Queue[pipe.Line] = asyncio.Queue()
-    run = linker.LinkerRun(None, SimpleNamespace(send=told.put, receive=orders.get), TOLD["start"])
+    client = FakeLinkedClient()
+    run = linker.LinkerRun(None, SimpleNamespace(send=told.put, receive=orders.get), TOLD["start"], client)
     running = asyncio.create_task(run.run())
     (one,) = FakeLinkedClient.made
     one.happenings.put_nowait(linker.happen.QrShown("qr"))

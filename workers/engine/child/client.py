@@ -116,6 +116,10 @@ class Client:
         """WhatsApp's words when it refused the client, as far as the library has told its log."""
         return self._said.text if self._said is not None else ""
 
+    def pair_into(self, name: str) -> None:
+        """Name the store of a client that was made without one, before it is started."""
+        self._neonize.name = name
+
     async def start(self) -> None:
         """Begin to connect; returns at the first sign of life, at the latest after `FIRST_SIGN`."""
         async with self._library.lock:

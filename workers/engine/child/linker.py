@@ -18,7 +18,7 @@ from workers.engine.child.client import Client, Library
 from workers.engine.child.confine import seal
 from workers.engine.child.happenings import ClientError
 from workers.engine.child.process import leave
-from workers.engine.child.warmup import warm_up
+from workers.engine.child.warmup import empty_store, warm_up
 from workers.engine.devices import device_in, pairing_name
 from workers.engine.orders import Options
 from workers.engine.pipe import Pipe, WrongMessage
@@ -46,16 +46,23 @@ async def main(sock: socket.socket, options: Options) -> None:
     # Threads: two clients (the second after a silent login), one that warms up, and calls.
     library = Library(options, threads=16)
     worker = await Pipe.open(sock, pipe.to_linker)
-    store = None if options.awaited else await warm_up(library)
+    if not options.awaited:
+        await warm_up(library)
+    # Before anybody waits for them.
+    store, client = empty_store(options), Client(library, "", new_device=True)
     await worker.send(pipe.Ready(held=seal()))
     start = await worker.receive()
     if start is None:
         leave()
     if not isinstance(start, pipe.Start):
         raise WrongMessage(f"{start.type} before start")
-    if store is not None and not start.jid:
-        store.rename(start.database)
-    attempt = LinkerRun(library, worker, start)
+    if start.jid:
+        client = Client(library, pairing_name(start.database))
+    else:
+        if store is not None:
+            store.rename(start.database)
+        client.pair_into(pairing_name(start.database))
+    attempt = LinkerRun(library, worker, start, client)
     if start.jid:
         await attempt.go_on(start.jid)
     await attempt.run()
@@ -64,12 +71,12 @@ async def main(sock: socket.socket, options: Options) -> None:
 class LinkerRun:
     """The one attempt."""
 
-    def __init__(self, library: Library, worker: Pipe[pipe.ToLinker], start: pipe.Start) -> None:
+    def __init__(self, library: Library, worker: Pipe[pipe.ToLinker], start: pipe.Start, client: Client) -> None:
         self._library = library
         self._worker = worker
         self._start = start
         self._database = start.database
-        self._client = Client(library, pairing_name(start.database), new_device=not start.jid)
+        self._client = client
         self._phones: asyncio.Queue[str] = asyncio.Queue()
         self._asked: set[str] = set()  # phones whose code was not answered yet
         self._first_qr = asyncio.Event()

@@ -3,7 +3,7 @@
 The first dial of a process costs 15 to 20 ms more than the second: Go reads and parses the system's certificates when it
 first verifies one (14 ms), makes its tables, and SQLite its first schema. So the linker dials itself: through a proxy on
 loopback whose certificate is refused. That dial fails, and a failed dial is the one end of an unpaired client after which
-no thread stays. A copy of its store, with all tables and no device, is the attempt's: to make one takes another 2 ms.
+no thread stays. Its store, with all tables and no device, is the example of all others: to make one takes another 2 ms.
 Measured, `start` to first QR in a fresh process: 33 ms without this, 11 ms with it, 12 ms the second time.
 
 Then the pages of the library's file are given back: 13 MB, which the kernel has at hand when they are wanted.
@@ -14,6 +14,7 @@ import ctypes
 import mmap
 import os
 import re
+import shutil
 import sqlite3
 import ssl
 from contextlib import closing
@@ -22,18 +23,20 @@ from pathlib import Path
 from workers.engine.child.client import Client, Library
 from workers.engine.child.confine import warming_socket
 from workers.engine.devices import pairing_name
+from workers.engine.orders import Options
 
 #: For a linker without a folder: a store in memory that all connections of the process share.
 _STORE = "warm?mode=memory&cache=shared&_foreign_keys=on&x="
+#: In the folder of a worker's linkers: a store with all tables and no device.
+_EMPTY = ".empty"
 #: Until the dial must have failed, in seconds. A linker that is slow to warm up is still a linker.
 _LIMIT = 3.0
 #: Parts of the library's file in memory, as /proc/self/smaps tells them, that may not be written to and never were.
 _CLEAN = re.compile(r"^(\w+)-(\w+) r-.p .*/neonize-.*\n(?:\w+: .*\n)*?Anonymous: +0 kB", re.MULTILINE)
 
 
-async def warm_up(library: Library) -> Path | None:
-    """Make the library's first dial, to nowhere. Returns an empty store for the attempt to begin with. None if the linker
-    has no folder, or the store could not be copied."""
+async def warm_up(library: Library) -> None:
+    """Make the library's first dial, to nowhere, and leave an empty store in the linker's folder if there is none yet."""
     folder = library.options.linking
     store = Path(folder[0], f".warm-{os.getpid()}") if folder else None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -51,25 +54,37 @@ async def warm_up(library: Library) -> Path | None:
         pass
     finally:
         server.close()
-    copy = _copy_of(store) if store else None
+    if store:
+        _leave_empty(store)
     _give_back()
+
+
+def empty_store(options: Options) -> Path | None:
+    """A copy of the empty store for an attempt to begin with; None if there is none."""
+    copy = Path(options.linking[0], f".begin-{os.getpid()}") if options.linking else None
+    if copy is not None:
+        try:
+            shutil.copyfile(copy.with_name(_EMPTY), copy)
+        except OSError:
+            return None
     return copy
 
 
-def _copy_of(store: Path) -> Path | None:
-    """The store by itself, as the library never lets go of it."""
-    copy = store.with_suffix(".copy")
+def _leave_empty(store: Path) -> None:
+    """Make the empty store of the folder from one that the library has just made, and never lets go of."""
+    empty, copy = store.with_name(_EMPTY), store.with_suffix(".copy")
     try:
-        with closing(sqlite3.connect(store)) as connection:
-            connection.execute("VACUUM INTO ?", (str(copy),))
-        with closing(sqlite3.connect(copy)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
+        if not empty.exists():
+            with closing(sqlite3.connect(store)) as connection:
+                connection.execute("VACUUM INTO ?", (str(copy),))
+            with closing(sqlite3.connect(copy)) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+            copy.rename(empty)
     except sqlite3.Error:
-        return None
+        copy.unlink(missing_ok=True)
     finally:
         for suffix in ("", "-wal", "-shm"):
             Path(f"{store}{suffix}").unlink(missing_ok=True)
-    return copy
 
 
 def _give_back() -> None:
