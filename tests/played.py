@@ -201,14 +201,14 @@ def play(scenario: Scenario) -> Player:
     if scenario.play in {Play.ASK_NONSENSE, Play.ASK_OTHER, Play.MALFORMED}:
         player.states = []
         return player
+    if scenario.play is Play.ASK_LINKED:
+        player.code_denied = c.CodeDenied(FailureCode.LINKED_ELSEWHERE, other="company_other")
     player.begin()
     for fault, said in _BEFORE_A_QR.items():
         if fault in faults:
             return player.happen(said)
     if "connect-refused" in faults:
         return player.happen(word(_REFUSED_CLIENT[faults["connect-refused"].status or 405]))
-    if scenario.play is Play.ASK_LINKED:
-        player.code_denied = c.CodeDenied(FailureCode.LINKED_ELSEWHERE, other="company_other")
     player.happen(qr(1))
     if scenario.play is Play.ASK_LINKED:
         return player

@@ -86,10 +86,13 @@ def turn_to_code(turn: T) -> None:
 
 
 def claim_code(turn: T) -> None:
-    """Claim the phone's code: one company at a time may ask for it, since a newer code kills the older."""
-    number = turn.course.subject.phone
-    assert number is not None  # noqa: S101 - the row's condition
-    turn.add(c.ClaimCode(number, turn.course.rotation.dies))
+    """Claim the phone's code: one company at a time may ask for it, since a newer code kills the older.
+
+    Until the first QR nobody knows when the QRs are over, but the attempt's deadline ends them as well.
+    """
+    course = turn.course
+    assert course.subject.phone is not None  # noqa: S101 - the row's condition
+    turn.add(c.ClaimCode(course.subject.phone, course.rotation.dies or course.deadline))
 
 
 def ask_code(turn: T) -> None:

@@ -49,9 +49,16 @@ TABLE: tuple[Rule[Course], ...] = (
     Rule(c.Began, _LEARNING, None, (act.begin_clock, do(c.Dial()), do(c.Learn(whole=True))), when.warm),
     Rule(c.Began, _LEARNING, None, (act.begin_clock, do(c.Learn(whole=True)))),
     Rule(c.Learned, _LEARNING, P.OVER, (act.learn_subject, act.hang_up, act.fail()), when.refused),
+    # A code that was asked for is claimed meanwhile: the linker asks WhatsApp for it as soon as it has a QR.
+    Rule(
+        c.Learned,
+        _LEARNING,
+        P.CONNECTING,
+        (act.learn_subject, act.tell_connecting, act.dial, act.claim_code),
+        when.code_due,
+    ),
     Rule(c.Learned, _LEARNING, P.CONNECTING, (act.learn_subject, act.tell_connecting, act.dial)),
-    # QRs. With the first one comes the code that was asked for: WhatsApp makes it while the QR is shown.
-    Rule(pipe.Qr, _CONNECTING, P.SHOWING, (act.next_qr, act.turn_to_code, act.claim_code, act.tell_qr), when.code_due),
+    # QRs.
     Rule(pipe.Qr, _CONNECTING, P.SHOWING, (act.next_qr, act.tell_qr)),
     Rule(pipe.Qr | pipe.Code, _SHOWING, None, (), when.shown_already),
     Rule(pipe.Qr, _SHOWING, None, (act.next_qr, act.tell_qr)),
@@ -64,10 +71,10 @@ TABLE: tuple[Rule[Course], ...] = (
         (act.learn_subject, act.turn_to_code, act.hang_up, act.begin_anew),
         when.too_late_for_a_code,
     ),
-    Rule(c.Learned, _SHOWING, None, (act.learn_subject, act.turn_to_code, act.claim_code), when.code_due),
+    Rule(c.Learned, _OPEN, None, (act.learn_subject, act.turn_to_code, act.claim_code), when.code_due),
     Rule(c.Learned, _OPEN, None, (act.learn_subject,)),
-    Rule(c.CodeClaimed, _SHOWING, None, (act.ask_code,)),
-    Rule(c.CodeDenied, _SHOWING, None, (act.tell_no_code,)),
+    Rule(c.CodeClaimed, _OPEN, None, (act.ask_code,)),
+    Rule(c.CodeDenied, _OPEN, None, (act.tell_no_code,)),
     Rule(pipe.Code, _SHOWING, None, (act.show_code,), when.asked),
     Rule(pipe.CodeRefused, _SHOWING, None, (act.book_refusal,), when.asked),
     # The library's words.

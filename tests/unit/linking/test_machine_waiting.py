@@ -35,11 +35,13 @@ def test_the_deadline_counts_from_the_beginning_of_the_connection():
 # --- QRs and codes ----------------------------------------------------------------------------------------------------
 
 
-def test_the_code_is_asked_for_before_the_first_qr_is_told():
-    player = shown(phone=PHONE)
-    assert kinds(player)[-3:] == ["ClaimCode", "AskCode", "Show"]
-    assert player.did(c.ClaimCode)[0].dies == player.course.rotation.dies > START
+def test_the_code_is_asked_for_while_the_first_qr_is_under_way():
+    player = Player(phone=PHONE).begin()
+    assert kinds(player)[-2:] == ["ClaimCode", "AskCode"]
+    assert player.did(c.ClaimCode)[0].dies == player.course.deadline > START
     assert player.course.asker.phone == PHONE
+    player.happen(qr(1))
+    assert len(player.did(c.AskCode)) == 1
     player.happen(CODE)
     assert player.course.body.code.text == "ABCD-EFGH"
     assert player.course.body.code.expires_at <= player.course.rotation.dies
@@ -67,13 +69,11 @@ def test_a_code_that_is_asked_for_later_turns_the_page_to_it():
     assert player.told.count("code.asked") == 1
 
 
-def test_while_connecting_the_first_qr_brings_the_code_about():
-    player = Player().begin()
+def test_a_code_that_is_asked_for_once_there_is_a_qr_is_claimed_for_as_long_as_the_qrs():
+    player = shown()
     player.phone = PHONE
     player.happen(Order.CODE)
-    assert player.did(c.ClaimCode) == []
-    player.happen(qr(1))
-    assert player.did(c.AskCode) == [c.AskCode(PHONE)]
+    assert player.did(c.ClaimCode)[0].dies == player.course.rotation.dies > START
 
 
 def test_with_too_little_time_for_a_code_the_attempt_begins_anew():
