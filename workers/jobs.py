@@ -6,6 +6,8 @@ is one list: all jobs that there are.
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -18,7 +20,7 @@ from redis.exceptions import RedisError
 from shared.core import keys, odd
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId, company_of
-from shared.jobs.queue import Job, enqueue
+from shared.jobs.queue import Job, enqueue, read_link_job_id
 from shared.state.forgetting import Forgetting
 from shared.state.lease import Lease, Leases
 from shared.state.phones import Phones
@@ -60,12 +62,30 @@ class Jobs:
     spawn: Spawn
 
     def __post_init__(self) -> None:
+        self._ahead: dict[tuple[SessionId, int], Attempt] = {}
         self._resuming = asyncio.Semaphore(RESUMES_AT_ONCE)
         self.linking: list[Job] = [_reported(self.link)]
         self.here = [_reported(one) for one in (self.code, self.cancel, self.unlink, self.send, self.look, self.phone)]
         others = (self.sweep, self.resume, self.unpark, self.forget)
         self.anywhere = [*self.here, *(_reported(one) for one in others)]
         self.resuming = [_reported(self.resume)]
+
+    @asynccontextmanager
+    async def dialling(self, job_id: str) -> AsyncIterator[None]:
+        """Have a warm linker connect for the attempt of a job that was just taken, while the job is read and its lease is
+        had. What has become no attempt is gone with the block."""
+        named = read_link_job_id(job_id)
+        # Never beside an attempt of the same number, which may be here if its job is run again: they would share a file.
+        if named is None or named in self._ahead or self.ownership.owner(named[0]) or self.sessions.free <= 0:
+            yield
+            return
+        run = self._ahead[named] = Attempt(self.parts, named[0], first=named[1])
+        try:
+            await run.dial_ahead()
+            yield
+        finally:
+            if self._ahead.pop(named, None):
+                await run.close()
 
     async def link(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
         """Serve an attempt, if it is still the claimed one and nobody else serves it."""
@@ -79,7 +99,8 @@ class Jobs:
                 await enqueue(self.redis, keys.QUEUE_LINKING, "link", *ids, job_id=again, after=ELSEWHERE_SECONDS)
                 self.places.give_back()
                 return
-            run = Attempt(self.parts, sid, first=attempt, room=room)
+            ahead = self._ahead.get((sid, attempt)) if room else None
+            run = ahead or Attempt(self.parts, sid, first=attempt, room=room)
             lease = await self.ownership.acquire(sid, run, attempt=attempt)
         except BaseException:
             self.places.give_back()
@@ -88,6 +109,8 @@ class Jobs:
             self.places.give_back()
             log.info("attempt.stale", session=sid, attempt=attempt)
             return
+        if ahead:
+            del self._ahead[sid, attempt]
         self.spawn(self._serve(run, lease), "attempt")
 
     async def _serve(self, run: Attempt, lease: Lease) -> None:

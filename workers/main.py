@@ -193,7 +193,9 @@ class Worker:
         )
         forgetting = Forgetting(redis, self._config.secret_key)
         jobs = Jobs(redis, leases, ownership, parts, sessions, sweeper, places, forgetting, self.spawn)
-        linking = QueueWorker(keys.QUEUE_LINKING, jobs.linking, redis, worker=self.id, free=lambda: places.free)
+        linking = QueueWorker(
+            keys.QUEUE_LINKING, jobs.linking, redis, worker=self.id, free=lambda: places.free, beside=jobs.dialling
+        )
         anywhere = QueueWorker(keys.QUEUE_SESSIONS, jobs.anywhere, redis, worker=self.id)
         resuming = QueueWorker(
             keys.QUEUE_RESUME, jobs.resuming, redis, worker=self.id, free=lambda: min(sessions.free, RESUMED_AT_ONCE)

@@ -6,8 +6,10 @@ Job arguments are ids only, because arq logs them.
 
 import asyncio
 import contextlib
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import arq.worker
@@ -22,7 +24,7 @@ from redis.exceptions import RedisError
 
 from shared.core import keys
 from shared.core.clock import now_ms
-from shared.core.ids import SessionId, WorkerId
+from shared.core.ids import COMPANY_PATTERN, SESSION_PREFIX, SessionId, WorkerId
 from shared.jobs.client import ServiceRedis
 from shared.tasks import cancelled
 from shared.wa import Wa, batches, many
@@ -41,12 +43,20 @@ DEDUPE_MS = 2_000
 LOOKED_AT = 200
 """Due jobs that one step looks at. It skips those that another worker runs."""
 
+_LINK_JOB = re.compile(rf"link:({SESSION_PREFIX}{COMPANY_PATTERN[1:-1]}):(\d{{1,14}})(?::|$)")
+
 Job = Callable[..., Awaitable[None]]
 
 
 def link_job_id(session: SessionId, attempt: int) -> str:
     """The job that serves an attempt: enqueued twice it is one, and its rank is the place in the queue."""
     return f"link:{session}:{attempt}"
+
+
+def read_link_job_id(job_id: str) -> tuple[SessionId, int] | None:
+    """Session and attempt of a job that serves one; None for any other id."""
+    found = _LINK_JOB.match(job_id)
+    return (SessionId(found[1]), int(found[2])) if found is not None else None
 
 
 def link_job(session: SessionId) -> dict[str, str | int]:
@@ -131,10 +141,15 @@ async def withdraw(redis: ArqRedis, queue: str, job_id: str) -> None:
 arq.worker.timestamp_ms = now_ms  # type: ignore[attr-defined]  # one clock: scores are by Redis'
 
 
+def _nothing(_: str) -> AbstractAsyncContextManager[None]:
+    return contextlib.nullcontext()
+
+
 class QueueWorker(Worker):
     """arq's worker for one of our queues, run inside our own process and stopped by us.
 
-    `free` says how many more jobs may be taken; a queue is not even looked at while it says 0.
+    `free` says how many more jobs may be taken; a queue is not even looked at while it says 0. `beside` is entered with the
+    id of a job that was taken, before arq reads the job, and left when that has ended.
     """
 
     def __init__(
@@ -145,6 +160,7 @@ class QueueWorker(Worker):
         *,
         worker: WorkerId,
         free: Callable[[], int] | None = None,
+        beside: Callable[[str], AbstractAsyncContextManager[None]] = _nothing,
     ) -> None:
         functions: list[Function] = [func(job, name=job.__name__, keep_result=0) for job in jobs]  # type: ignore[arg-type]
         super().__init__(
@@ -163,6 +179,7 @@ class QueueWorker(Worker):
             log_results=False,
         )
         self._free = free
+        self._beside = beside
         self._wake = asyncio.Event()
         self._faults = 0
         self._interrupted: set[str] = set()
@@ -236,7 +253,8 @@ class QueueWorker(Worker):
 
     async def _run(self, job_id: str, score: int) -> None:
         try:
-            await self.run_job(job_id, score)
+            async with self._beside(job_id):
+                await self.run_job(job_id, score)
         except (RedisError, OSError, TimeoutError) as error:
             # The job has not begun, or is done and not crossed off: it may run again, without waiting for arq.
             log.warning("job.interrupted", queue=self.queue_name, job=job_id, error=type(error).__name__)

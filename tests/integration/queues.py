@@ -44,8 +44,18 @@ class Shop:
         self.begun: asyncio.Queue[str] = asyncio.Queue()
         self.done: list[str] = []
         self.go_on = asyncio.Event()
-        self.worker = Watched(QUEUE, [self.quick, self.slow, self.failing], redis, worker=WorkerId("w"), free=free)
+        self.beside: list[str] = []
+        jobs = [self.quick, self.slow, self.failing]
+        self.worker = Watched(QUEUE, jobs, redis, worker=WorkerId("w"), free=free, beside=self._beside)
         self.tasks: list[asyncio.Task[None]] = []
+
+    @asynccontextmanager
+    async def _beside(self, job_id: str) -> AsyncIterator[None]:
+        self.beside.append(f"{job_id} is taken")
+        try:
+            yield
+        finally:
+            self.beside.append(f"{job_id} is over")
 
     async def quick(self, _ctx: dict[str, Any], name: str) -> None:
         self.begun.put_nowait(name)

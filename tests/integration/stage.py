@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from typing import Any
 
 from pydantic import SecretStr
 from redis.asyncio import Redis
@@ -166,9 +165,10 @@ class Stage:
     async def unlink(self, *_: object) -> None:
         self.unlinked = True
 
-    async def begin(self) -> tuple[Attempt, "asyncio.Task[None]"]:
-        """Ask for an attempt, and have it run."""
-        parts: Any = Parts(
+    @property
+    def parts(self) -> Parts:
+        """The tools of an attempt: this stage, where it is no other's."""
+        return Parts(
             self.claims,
             self.cooldowns,
             self.snapshots,
@@ -184,12 +184,21 @@ class Stage:
             HalfNewer(self.script.seed),  # type: ignore[arg-type]
             self.limits,
         )
+
+    async def ask(self) -> int:
+        """Ask for an attempt; its number."""
         subject = Subject(self.link, now_ms() + 60_000, phone=self.script.phone, expected=self.script.expected)
         method = Method.CODE if self.script.phone else Method.QR
-        asked = await self.claims.request(self.session, subject, queued(method, "attempt.requested"))
-        await self.redis.zrem(keys.QUEUE_LINKING, link_job_id(self.session, asked.attempt))  # as who takes its job
-        attempt = Attempt(parts, self.session, first=asked.attempt)
-        lease = await self.ownership.acquire(self.session, attempt, attempt=asked.attempt)
+        attempt = (await self.claims.request(self.session, subject, queued(method, "attempt.requested"))).attempt
+        await self.redis.zrem(keys.QUEUE_LINKING, link_job_id(self.session, attempt))  # as who takes its job
+        return attempt
+
+    async def begin(self) -> tuple[Attempt, "asyncio.Task[None]"]:
+        """Ask for an attempt, and have it run."""
+        number = await self.ask()
+        attempt = Attempt(self.parts, self.session, first=number)
+        await attempt.dial_ahead()
+        lease = await self.ownership.acquire(self.session, attempt, attempt=number)
         assert lease is not None
         return attempt, asyncio.create_task(attempt.run(lease))
 

@@ -139,7 +139,7 @@ async def test_of_two_companies_at_once_one_asks_for_the_phones_code_and_the_oth
         loser, other_end = await second.begin()
         refused = await until(second, lambda body: body.failure)
         assert refused.failure.code == "in-progress"
-        assert 0 < refused.failure.retry_at - now_ms() <= limits.qr
+        assert 0 < refused.failure.retry_at - now_ms() <= limits.attempt
         assert not next(iter(second.alive)).asked.is_set()
         winner.order(Order.CANCEL)
         await its_end

@@ -113,3 +113,19 @@ async def test_arqs_own_method_would_lose_the_place(redis, monkeypatch):
     with pytest.raises(RedisConnectionError):
         await Worker.start_jobs(shop.worker, [b"job"])
     assert shop.worker.job_counter == 1, "arq has mended it: our override may go"
+
+
+async def test_what_goes_on_beside_a_job_begins_before_it_is_read_and_ends_after_it(shop, redis, monkeypatch):
+    run, seen = shop.worker.run_job, []
+
+    async def watched(*args):
+        seen.append(list(shop.beside))
+        await run(*args)
+
+    monkeypatch.setattr(shop.worker, "run_job", watched)
+    for job in ("quick", "failing"):
+        shop.beside.clear()
+        await shop.put(job, "job")
+        await until(lambda: shop.beside == ["job is taken", "job is over"])
+        assert seen.pop() == ["job is taken"]
+        await until(lambda: is_empty(redis))

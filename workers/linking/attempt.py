@@ -131,6 +131,16 @@ class Attempt:
         with suppress(Stopped):  # the driver learns it by itself
             await self._page.show(self._course.body, c.Show(MessageType.STATUS, "attempt.retaken"))
 
+    async def dial_ahead(self) -> None:
+        """Have a warm linker connect, if there is one and it may: before the lease is had. Nothing is shown before that."""
+        if self._parts.linkers.is_warm and self._refused is None:
+            with suppress(EngineFailed):  # the attempt tries it again, and tells
+                await self._connect(self._first)
+
+    async def close(self) -> None:
+        """Leave nothing of a connection that was made ahead. Idempotent."""
+        await self._hang_up()
+
     async def run(self, lease: Lease) -> None:
         """Drive the attempt to its end. Raises nothing but cancellation: a bug ends the attempt, not the worker."""
         self._page.lease = lease
@@ -185,24 +195,31 @@ class Attempt:
     # --- carrying effects out -----------------------------------------------------------------------------------------
 
     def _began(self) -> c.Began:
-        refused = FailureCode.PAUSED if self._parts.switches.board.paused else None
+        return c.Began(self._connection is not None or self._parts.linkers.is_warm, self._refused)
+
+    @property
+    def _refused(self) -> FailureCode | None:
         if not self._room:
-            refused = FailureCode.NO_ROOM
-        return c.Began(self._parts.linkers.is_warm, refused)
+            return FailureCode.NO_ROOM
+        return FailureCode.PAUSED if self._parts.switches.board.paused else None
 
     async def _dial(self, effect: c.Dial) -> None:
+        if effect.jid or self._connection is None:  # not dialled ahead
+            await self._connect(self._page.lease.token, effect.jid)
+
+    async def _connect(self, attempt: int, jid: str = "") -> None:
         linker, dead = await self._parts.linkers.take(), self._connection
         if dead is None:
-            scratch = self._parts.store.scratch(self._session, self._page.lease.token)
+            scratch = self._parts.store.scratch(self._session, attempt)
         else:
             scratch = dead.scratch
-            log.warning("attempt.revived", session=self._session, attempt=self._page.lease.token)
+            log.warning("attempt.revived", session=self._session, attempt=attempt)
             await dead.close(keep=True)
-        log.info("attempt.connecting", session=self._session, attempt=self._page.lease.token, linker=linker.pid)
         self._connection = LinkerConnection(
             linker, self._parts.store, scratch, lambda *heard: self._inbox.put_nowait(heard)
         )
-        await self._connection.send(pipe.Start(database=scratch, jid=effect.jid))
+        await self._connection.send(pipe.Start(database=scratch, jid=jid))
+        log.info("attempt.connecting", session=self._session, attempt=attempt, linker=linker.pid)
 
     async def _hang_up(self, _: c.HangUp | None = None) -> None:
         if self._connection is not None:
