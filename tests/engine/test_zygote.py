@@ -226,5 +226,5 @@ async def test_gos_memory_is_bounded_and_an_operators_own_word_wins():
         return dict(line.decode().partition("=")[::2] for line in lines if b"=" in line)
 
     ours, theirs = await environment({}), await environment({"GOMEMLIMIT": "1GiB"})
-    assert (ours["GOMEMLIMIT"], ours["GOGC"], ours["NEONIZE_BOT_TAG"]) == ("150MiB", "50", "off")
+    assert (ours["GOMEMLIMIT"], ours["GOGC"], ours["NEONIZE_BOT_TAG"]) == ("150MiB", "050", "off")
     assert theirs["GOMEMLIMIT"] == "1GiB"

@@ -18,6 +18,7 @@ ENVIRONMENT = {
     "shared/settings.py": "reads it: the one place",
     "app/local/__main__.py": "composes the environment of the processes that it launches",
     "workers/engine/parent.py": "composes the environment of the engine processes",
+    "workers/engine/child/process.py": "writes over a variable of that, which Go reads in a linker",
     "workers/engine/child/confine.py": "looks where certificates and libraries are, and gives SQLite a place for its temporary files",
     "app/local/redis.py": "looks for redis-server on PATH",
 }

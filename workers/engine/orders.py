@@ -83,3 +83,6 @@ to_zygote: TypeAdapter[Fork | Kill | Alive] = TypeAdapter(Annotated[Fork | Kill 
 from_zygote: TypeAdapter[Forked | Died] = TypeAdapter(Annotated[Forked | Died, Field(discriminator="type")])
 #: No packet is longer, in bytes.
 PACKET = 64 * 1024
+#: How much garbage Go lets a heap gather, in percent of its live part (`GOGC`). Three digits, so that a linker can write its
+#: own choice in the place: history, which holders read once and throw away, never comes to a linker.
+GARBAGE, LINKERS_GARBAGE = "050", "100"

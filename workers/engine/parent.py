@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Generic, Self, TypeVar, cast
 
 from shared.core import clock
-from workers.engine.orders import PACKET, Alive, Died, Fork, Forked, Kill, from_zygote
+from workers.engine.orders import GARBAGE, PACKET, Alive, Died, Fork, Forked, Kill, from_zygote
 from workers.engine.pipe import Pipe, WrongMessage
 from workers.engine.protocol import Line
 
@@ -21,8 +21,6 @@ T_co = TypeVar("T_co", covariant=True)
 #: For the library, which reads its environment as it was when the process started. By default it marks each text to one
 #: person with `<bot biz_bot="1"/>`, for which the recipient sees an "AI" label.
 _NO_MARK = {"NEONIZE_BOT_TAG": "off"}
-#: Garbage in percent of a heap's live part; Go's own choice is 100. History is read once and thrown away.
-_GARBAGE = "50"
 #: Until a killed child must be gone, in seconds, before its pid is signalled directly.
 KILL_LIMIT = 0.8
 #: Between the end of a child's pipe and its death, in seconds.
@@ -200,7 +198,7 @@ class ZygoteHandle:
         """A new zygote with this environment, or with the worker's own. `heap_mb` is what Go shall try to keep below in
         each of its children, unless the environment says so itself. `life_line` is a descriptor that the zygote and its
         children hold for as long as they live. Raises OSError."""
-        limits = {} if heap_mb is None else {"GOMEMLIMIT": f"{heap_mb}MiB", "GOGC": _GARBAGE}
+        limits = {} if heap_mb is None else {"GOMEMLIMIT": f"{heap_mb}MiB", "GOGC": GARBAGE}
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         lines = () if life_line is None else (life_line,)

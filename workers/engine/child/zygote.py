@@ -20,8 +20,8 @@ from typing import NoReturn, assert_never
 
 from workers.engine.child.confine import confine
 from workers.engine.child.preload import load_library, preload
-from workers.engine.child.process import BUG, arrange_descriptors, die_with, run
-from workers.engine.orders import PACKET, Alive, Died, Fork, Forked, Kill, Role, to_zygote
+from workers.engine.child.process import BUG, arrange_descriptors, die_with, overwrite_variable, run
+from workers.engine.orders import GARBAGE, LINKERS_GARBAGE, PACKET, Alive, Died, Fork, Forked, Kill, Role, to_zygote
 from workers.engine.protocol import Line
 
 
@@ -145,6 +145,8 @@ class Zygote:
         die_with(self._pid)
         arrange_descriptors(pipe, noise, self._line)
         confine(order.role, order.options)
+        if order.role is Role.LINKER:
+            overwrite_variable("GOGC", GARBAGE, LINKERS_GARBAGE)
         names = {Role.LINKER: "workers.engine.child.linker", Role.HOLDER: "workers.engine.child.holder"}
 
         async def main(sock: socket.socket) -> None:
