@@ -118,19 +118,23 @@ class Crowd:
         await self._all_logged_in()
         return time.monotonic() - began
 
-    async def lapse(self) -> float:
-        """Stop every worker until all heartbeats have lapsed, and wake them; seconds until all sessions are held again. The
-        engines have died meanwhile: they live by their worker's word."""
+    async def lapse(self) -> tuple[float, float, float]:
+        """Stop every worker until all heartbeats have lapsed, and wake them; seconds until all sessions are owned again, until
+        they are held again, and of processor that workers and Redis took for it. The engines have died meanwhile: they live
+        by their worker's word."""
         ids = [WorkerId((await one.said("worker.started"))["worker"]) for one in self.stack.workers]
         for one in self.stack.workers:
             os.kill(one.pid, signal.SIGSTOP)
         await until(lambda: self._none_lives(ids), seconds=30)
         self._mark()
-        began = time.monotonic()
+        pids = [self._redis.pid, *(one.pid for one in self.stack.workers)]
+        began, spent = time.monotonic(), sum(map(processor.seconds, pids))
         await self._wake()
-        await self._all_logged_in()
+        held = asyncio.create_task(self._all_logged_in())
         await self._all_owned()
-        return time.monotonic() - began
+        owned = time.monotonic() - began
+        await held
+        return owned, time.monotonic() - began, sum(map(processor.seconds, pids)) - spent
 
     async def emptied(self) -> float:
         """Empty Redis; seconds until all sessions are owned again."""
