@@ -155,7 +155,9 @@ class Jobs:
 
     async def unpark(self, _ctx: dict[str, Any], session: str) -> None:
         """Have a parked device held again, as an operator wishes."""
-        await self.sessions.unpark(_session(session))
+        sid = _session(session)
+        if not await self.sessions.unpark(sid):
+            await enqueue(self.redis, keys.QUEUE_SESSIONS, "unpark", sid, after=FULL_SECONDS)
 
     async def forget(self, _ctx: dict[str, Any], session: str) -> None:
         """Forget a company; if it has a device, have that logged out first."""

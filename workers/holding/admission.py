@@ -19,7 +19,7 @@ from workers.holding.carrying import Carrier
 from workers.holding.machine import initial
 from workers.holding.roster import Roster
 from workers.holding.session import HeldSession, Links
-from workers.holding.tenure import Tenure, TenurePhase
+from workers.holding.tenure import UNLINKING, Tenure, TenurePhase
 from workers.store.device import StoredDevice, StoreFenced, Told
 
 log = structlog.get_logger()
@@ -73,11 +73,16 @@ class Admission:
         if self.free > 0:
             await self.take_up(device)
 
-    async def unpark(self, session: SessionId) -> None:
-        """Hold a parked device again, as the operator wishes."""
+    async def unpark(self, session: SessionId) -> bool:
+        """Hold a parked device again, as the operator wishes. False if whoever has parked it has not given its lease back
+        yet: to be tried again."""
         device = await self._links.store.device(session)
-        if device is not None and device.parked:
-            await self.take_up(replace(device, parked=""))
+        if device is None or not device.parked or device.parked.startswith(UNLINKING):
+            return True
+        if (await self._links.snapshots.read(session)).body.state in RUNNING:
+            return True  # its owner links it anew
+        await self.take_up(replace(device, parked=""))
+        return session in self._roster.held
 
     async def take_up(self, device: StoredDevice) -> None:
         """Have the device held here, however little room there is. Do nothing if another worker has it."""

@@ -153,15 +153,6 @@ async def test_a_replaced_device_that_has_settled_is_like_any_other(house, monke
     await house.until(lambda: house.store.devices[SESSION].parked == "")
 
 
-async def test_an_operator_has_a_parked_device_held_again(house):
-    await house.up()
-    await house.lose(R.BANNED, now_ms() + HOUR_AGO)
-    await house.sessions.unpark(SESSION)
-    await house.holders.hear(pipe.Held(session=SESSION))
-    assert (await house.body()).state is State.LINKED
-    assert house.store.devices[SESSION].parked == ""
-
-
 async def test_a_parked_device_is_left_alone_while_its_owner_links_anew(house):
     await house.up()
     await house.lose(R.BANNED, now_ms() - 2_000)
