@@ -22,7 +22,7 @@ async def fuzz(url: str, key: str, folder: Path, *, seed: int, examples: int, ph
         f"--seed={seed}",
         f"--max-examples={examples}",
         f"--phases={phases}",
-        "--workers=2",
+        "--workers=8",  # they wait for most of the time: ?wait=25
         "--continue-on-failure",
         "--no-shrink",
         "--request-timeout=60",
