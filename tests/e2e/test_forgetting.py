@@ -64,8 +64,9 @@ def paths(folder: Path) -> list[Path]:
 def files(folder: Path) -> dict[str, bytes]:
     found = {}
     for one in paths(folder):
-        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-            found[str(one)] = str(one).encode() + one.read_bytes()
+        with contextlib.suppress(FileNotFoundError):
+            if one.is_file():  # no folder, no socket
+                found[str(one)] = str(one).encode() + one.read_bytes()
     return found
 
 
