@@ -44,6 +44,7 @@ class HeldSession:
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
     online: asyncio.Event = field(default_factory=asyncio.Event)  # texts may be sent
     over: asyncio.Event = field(default_factory=asyncio.Event)  # held here no more
+    saying: asyncio.Lock = field(default_factory=asyncio.Lock)  # one write of where it stands at a time
     log_outs: int = 0  # how often WhatsApp was asked
     settled: bool = True
     logging_in: bool = False

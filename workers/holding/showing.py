@@ -70,7 +70,9 @@ class SnapshotWriter:
         try:
             if self._links.ownership.cut_off:  # it would only wait, and hold up what else the holder says
                 raise ConnectionError
-            ours = await self._write(held, change) is not None
+            async with held.saying:  # what was said first may arrive last: what is written is what is so by then
+                present = _change(held, change.event, change.detail, change.counters)
+                ours = await self._write(held, present) is not None
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("session.unsaved", session=held.session, error=type(error).__name__)
             held.later(SAY_AGAIN_SECONDS, lambda: self._links.spawn(self._say_again(held, change.event), "show"))
