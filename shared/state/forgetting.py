@@ -80,9 +80,9 @@ class Forgetting:
 
 
 def _mentions(session: SessionId) -> re.Pattern[bytes]:
-    """Finds the session, or its company as JSON or a record has it."""
+    """Finds the session, or its company as JSON or a record has it, also JSON inside JSON: a script's answer has events."""
     word, company = re.escape(session.encode()), re.escape(company_of(session).encode())
-    return re.compile(rb'(?<![\w.-])%b(?![\w.-])|"companyId":\s*"%b"' % (word, company))
+    return re.compile(rb'(?<![\w.-])%b(?![\w.-])|"company(?:Id)?\\*":\s*\\*"%b\\*"' % (word, company))
 
 
 async def _string(redis: Redis, name: str, named: re.Pattern[bytes]) -> None:
