@@ -11,9 +11,10 @@ _ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
 """Upper half of an interface's id, behind which an IPv4 address stands (RFC 5214)."""
 _INNER = tuple(
     ipaddress.ip_network(one)
-    for one in ("168.63.129.16/32", "192.0.0.0/24", "::/3", "4000::/2", "8000::/1", "3fff::/20")
+    for one in ("168.63.129.16/32", "192.0.0.0/24", "::/3", "4000::/2", "8000::/1", "2001::/23", "3fff::/20")
 )
-"""Not public, whatever some Pythons say: services of Azure and Oracle, IPv6 outside 2000::/3, examples (RFC 9637)."""
+"""Not public, whatever some Pythons say: services of Azure and Oracle, IPv6 outside 2000::/3, what IETF keeps for protocols,
+examples (RFC 9637)."""
 
 
 def _within(address: Address) -> Address:
