@@ -92,7 +92,8 @@ async def run(folder: Path) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    started = await _start_emulator(folder, _free_port())
+    # Another demo may take the port between our look and the start.
+    started = await _start_emulator(folder, _free_port()) or await _start_emulator(folder, 0)
     if started is None:
         sys.stderr.write("The emulator did not start.\n")
         return 1
