@@ -133,7 +133,7 @@ def _cell(column: str, value: Any) -> str:
 
 
 def _company(growth: dict[str, Part]) -> tuple[str, ...]:
-    """What a company costs that does nothing, and one that writes."""
+    """The cost of a company that does nothing, and of one that writes."""
     costs = {one["what"]: one for one in growth["costs"]["points"]}
     few, many = growth["sessions"]["points"][0], growth["sessions"]["points"][-1]
     fleet, small = growth["fleet"]["points"][-1], growth["fleet"]["points"][-2]
@@ -170,7 +170,7 @@ def _company(growth: dict[str, Part]) -> tuple[str, ...]:
 
 
 def _busy_mb() -> str:
-    """What B12 found, for a sentence; nothing if it was not measured."""
+    """The memory that B12 found, as a part of a sentence; nothing if it was not measured."""
     rows = json.loads(figures.RESULTS.read_text(encoding="utf-8"))["rows"] if figures.RESULTS.exists() else []
     lines = {line["what"]: line["value"] for row in rows if row["row"] == "B12" for line in row["lines"]}
     found = lines.get("memory a session, at the end")

@@ -13,9 +13,9 @@ from tests.waiting import until
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
 FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
-PROMPT = 15.0
-"""Seconds: most often 1, and half of the least offset, which is 30."""
-REPORTED = 40.0
+PROMPT = 6.0
+"""Seconds: on a busy machine of two cores up to 5, most often 1. The offsets are 30 and 240."""
+REPORTED = 15.0
 """A worker says every 10 s how it is."""
 TEXT = {"to": "+79161234567", "text": "In time."}
 

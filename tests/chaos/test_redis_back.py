@@ -135,7 +135,7 @@ async def _is_linked(stack: Stack, link: dict[str, str]) -> bool:
 async def _newer(stack: Stack, page: Socket, link: dict[str, str], seen: dict[str, int]) -> dict[str, dict[str, str]]:
     """The QR under a higher number: on the socket that was there, or on one that came back, as a page does."""
     try:
-        return await page.snapshot(lambda s: "qr" in s and s["attempt"] > seen["attempt"])
+        return await page.snapshot(lambda s: "qr" in s and s["attempt"] > seen["attempt"], seconds=10)
     except Exception as gone:  # the socket was closed: its browser comes back
         assert "ConnectionClosed" in type(gone).__name__, gone
     async with stack.socket(link) as again:

@@ -264,7 +264,7 @@ class Walk:
                                 await socket.state("linked")
                         self.linked[link["company"]] = (link, number)
                         return
-                await asyncio.sleep(3)  # an owner looks, and clicks again no sooner
+                await asyncio.sleep(0.5)  # a browser comes back no sooner
 
     # --- what must hold -----------------------------------------------------------------------------------------------
 

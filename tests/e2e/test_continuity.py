@@ -116,7 +116,7 @@ async def test_the_page_comes_back_by_itself_when_web_restarts(
         attempt = await page.locator("main").get_attribute("data-attempt")
         await stack.web.kill()
         await stack.start_web()
-        await expect(page.locator("main")).to_have_attribute("data-link", "ready", timeout=30_000)
+        await expect(page.locator("main")).to_have_attribute("data-link", "ready", timeout=10_000)
         await in_state(page, "awaiting_phone")
         assert await page.locator("main").get_attribute("data-attempt") == attempt
 

@@ -115,6 +115,8 @@ async def test_every_course_ends_and_leaves_no_linker(emulator: Emulator, own_re
         wrong = await asyncio.gather(*(play(number) for number in range(COURSES)))
         assert [one for one in wrong if one] == []
         # An ending is told before its linker is killed.
-        await until(lambda: len(living(stack.worker.children())) <= 3)  # the zygote, its spare linker and a holder
+        await until(
+            lambda: len(living(stack.worker.children())) <= 3, seconds=5
+        )  # the zygote, its spare linker and a holder
         crashed = [line for line in stack.worker.lines if line["event"] == "operation.crashed"]
         assert crashed == []

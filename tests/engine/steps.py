@@ -104,7 +104,7 @@ async def story(stream: AsyncIterator[object], seconds: float = SECONDS) -> list
         return [event async for event in stream]
 
 
-async def gone(pid: int, seconds: float = 20.0) -> bool:
+async def gone(pid: int, seconds: float = 5.0) -> bool:
     """Whether the process, which need not be our child, is gone within the time."""
     try:
         descriptor = os.pidfd_open(pid)

@@ -137,9 +137,9 @@ async def test_a_holder_ends_when_its_worker_is_gone(steps: Steps, linked: Linke
         await hold(holder, linked)
         before = await steps.emulator.now()
         holder.close()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(2):
             assert await holder.exited == Exited(code=0, signal=None)
-        await steps.emulator.wait_for("connection.closed", tag=steps.tag, after=before)
+        await steps.emulator.wait_for("connection.closed", tag=steps.tag, after=before, seconds=2)
 
 
 @pytest.mark.slow

@@ -112,14 +112,14 @@ async def test_a_cancelled_attempt_is_gone_within_a_second(steps: Steps):
     with at_most(1):
         assert await linker.kill() == Exited(code=None, signal=signal.SIGKILL)
     assert await gone(linker.pid, 0)
-    await steps.emulator.wait_for("connection.closed", tag=steps.tag, after=before)
+    await steps.emulator.wait_for("connection.closed", tag=steps.tag, after=before, seconds=1)
 
 
 async def test_an_attempt_ends_when_its_worker_is_gone(steps: Steps):
     async with steps.attempt() as linker:
         await until(linker, Qr)
         linker.close()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(2):
             assert await linker.exited == GOOD_END
 
 

@@ -75,7 +75,7 @@ async def test_a_child_ends_by_itself_when_its_pipe_closes(lonely):
     linker = await lonely.linker()
     linker.close()
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(5):
         assert await linker.exited == Exited(code=0, signal=None)
 
 
@@ -99,7 +99,7 @@ async def test_a_death_and_its_noise_that_are_heard_at_once_cost_the_others_noth
     for linker in dying:
         os.kill(linker.pid, signal.SIGKILL)  # its end of the pipe closes, and its parent gets SIGCHLD
     os.kill(first, signal.SIGCONT)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(5):
         for linker in dying:
             assert await linker.exited == Exited(code=None, signal=signal.SIGKILL)
     another = await lonely.linker()
@@ -148,7 +148,7 @@ async def test_children_of_a_worker_that_has_fallen_silent_are_killed(lonely):
     silent, another = await lonely.linker(), await lonely.linker()
     lonely.alive(60.0)
     lonely.alive(0.1)  # the last word counts
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(5):
         assert (await silent.exited).signal == signal.SIGKILL
         assert (await another.exited).signal == signal.SIGKILL
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shared.core.ids import WorkerId
-from shared.state.lease import Leases
+from shared.state.lease import LEASE_MS, Leases
 from tests.unit.world import SESSION
 from tests.waiting import until
 
@@ -19,7 +19,7 @@ STOPPABLE = """
 import asyncio, sys, time
 from shared.state import pool as redis_pool
 from shared.core.ids import SessionId, WorkerId
-from shared.state.lease import Leases
+from shared.state.lease import LEASE_MS, Leases
 from shared.jobs.queue import client
 from shared.settings import Settings
 from workers.ownership import Ownership
@@ -77,7 +77,7 @@ def stoppable(redis_server):
 async def test_an_owner_that_was_stopped_past_its_lease_loses_it_and_does_not_act(stoppable, redis):
     leases = Leases(redis)
     stoppable.send_signal(signal.SIGSTOP)
-    await until(leases.dead)
+    await until(leases.dead, LEASE_MS / 1000 + 3)
     taken = await leases.acquire(SESSION, WorkerId("another"))
     assert taken is not None
     stoppable.send_signal(signal.SIGCONT)

@@ -32,7 +32,7 @@ async def test_a_lost_call_costs_no_more_than_the_idle_time(redis, subscriber, m
     async with Shop(redis).open(subscriber) as shop:
         await is_idle(shop)
         await redis.enqueue_job("quick", "job", _job_id="job", _queue_name=QUEUE)  # nobody is called
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(2):
             assert await shop.begun.get() == "job"
 
 
@@ -163,7 +163,7 @@ async def test_draining_gives_a_running_job_its_time_and_leaves_a_cancelled_one_
         assert await shop.next_begun() == "job"
         began = asyncio.get_running_loop().time()
         await shop.worker.drain(0.3)
-        assert 0.3 <= asyncio.get_running_loop().time() - began < 10
+        assert 0.3 <= asyncio.get_running_loop().time() - began < 2
         assert shop.done == []
         assert await redis.exists(f"{in_progress_key_prefix}job") == 0
         assert await redis.zcard(QUEUE) == 1
@@ -199,8 +199,8 @@ async def test_draining_lets_a_job_finish_that_can(redis, subscriber):
         await shop.put("slow", "job")
         await shop.next_begun()
         asyncio.get_running_loop().call_later(0.1, shop.go_on.set)
-        async with asyncio.timeout(30):
-            await shop.worker.drain(60)
+        async with asyncio.timeout(2):
+            await shop.worker.drain(5)
         assert shop.done == ["job"]
         assert await redis.keys("arq:*job*") == []
 

@@ -49,13 +49,13 @@ TWO_READINGS = {
 
 
 async def said_to(web, raw):
-    """All that the server says until it closes, or is silent for five seconds."""
+    """All that the server says until it closes, or is silent for two seconds."""
     reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
     writer.write(raw)
     heard = b""
     try:
         while True:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(2):
                 if not (piece := await reader.read(1 << 16)):
                     return heard
                 heard += piece

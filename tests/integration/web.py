@@ -159,7 +159,7 @@ class Web:
     def connect(self, origin: str | None = ORIGIN, **options: Any) -> websockets.connect:
         """A bare socket. How soon it must open, says who wants it soon: not the client's own ten seconds."""
         url = f"ws://127.0.0.1:{self.port}/ws/v1"
-        return websockets.connect(url, origin=origin, proxy=None, **{"open_timeout": 60} | options)  # type: ignore[arg-type]
+        return websockets.connect(url, origin=origin, proxy=None, **options)  # type: ignore[arg-type]
 
     @asynccontextmanager
     async def tab(self, link: Link | str | None = None) -> AsyncIterator[Tab]:

@@ -48,7 +48,7 @@ async def test_pgbouncer_goes_with_its_worker_even_with_a_killed_one(stack):
     assert "p%40ss" not in " ".join(own.cmdline())
     assert all("pgbouncer.ini" not in file.path for file in own.open_files())
     await stack.worker.kill()
-    _, alive = await asyncio.to_thread(psutil.wait_procs, [own], 20)
+    _, alive = await asyncio.to_thread(psutil.wait_procs, [own], 5)
     assert alive == []
     [left] = Path(stack.environment["TMPDIR"]).glob("wa-pool-*")
     await stack.start_worker()
