@@ -99,10 +99,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class TextStep:
-    """The answer to one step. `news`: for each entry, whether it was one. `begun`: whether the next text may leave, and in
+    """The answer to one step. `news`: for each entry, whether it was one; None if it cannot be written yet, as Redis has
+    forgotten both the text and whose it is. `begun`: whether the next text may leave, and in
     how many seconds. `texts`: the new ones; None if the outbox is not as its worker believes."""
 
-    news: tuple[bool, ...]
+    news: tuple[bool | None, ...]
     begun: tuple[Begun, float] | None
     texts: list[Waiting] | None
 
@@ -235,12 +236,11 @@ class Outbox:
 
     async def settle(self, session: SessionId, message_id: str, fate: Fate) -> bool:
         """Write the end of a text, and keep its event. True if it is the first; a later end changes nothing."""
-        return (await self.step(session, [Entry(message_id, Written.ENDED, fate)])).news[0]
+        return bool((await self.step(session, [Entry(message_id, Written.ENDED, fate)])).news[0])
 
     async def by_whatsapp_id(self, session: SessionId, whatsapp_id: str) -> str | None:
         """Our id of a text, if it is one of ours."""
-        found = await self._redis.get(keys.sent(session, whatsapp_id))
-        return odd.text(found) or None
+        return odd.text(await self._redis.get(keys.sent(session, whatsapp_id))) or None
 
     async def end_unconfirmed(self, most: int = 500) -> int:
         """Tell of texts that no phone has confirmed in time. Return their number."""
@@ -259,18 +259,13 @@ class Outbox:
             await self._redis.zrem(keys.UNCONFIRMED, one)
         return len(found)
 
-    async def give_up(self, session: SessionId, *, older_ms: int = 0) -> int:
-        """End the texts of a session that nobody sends, if they have waited so long. Return their number."""
-        given_up = 0
+    async def give_up(self, session: SessionId, *, older_ms: int = 0) -> None:
+        """End the texts of a session that nobody sends, if they have waited so long."""
         for one in await self.waiting(session):
-            if one.sending:
-                fate = Fate(MessageState.FAILED, NotSent.UNKNOWN)
-            elif one.age >= older_ms or one.message is None:
-                fate = Fate(MessageState.FAILED, NotSent.NOT_ONLINE)
-            else:
+            if not one.sending and one.message is not None and one.age < older_ms:
                 break
-            given_up += await self.settle(session, one.id, fate)
-        return given_up
+            reason = NotSent.UNKNOWN if one.sending else NotSent.NOT_ONLINE
+            await self.settle(session, one.id, Fate(MessageState.FAILED, reason))
 
     async def overdue(self, most: int = 200) -> list[SessionId]:
         """The sessions with texts that no worker has been at for long."""

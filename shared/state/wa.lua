@@ -925,7 +925,7 @@ end
 local function begin_text(one)
   if owner_of_session() ~= arg.owner then return { word = 'lost', wait = 0 } end
   local state, by = unpack(call('HMGET', key.message_of .. one.id, 'state', 'by'))
-  if state == 'sending' and by == arg.owner then return { word = 'go', wait = 0 } end
+  if state == 'sending' and worker_of(by) == worker_of(arg.owner) then return { word = 'go', wait = 0 } end
   if state and state ~= 'queued' then return { word = 'over', wait = 0 } end
   look_later()
   local now = now_ms()
@@ -950,9 +950,12 @@ function written.requeued(one)
   return under_way
 end
 
--- What has become of it, with the event of that. The first end counts.
+-- What has become of it, with the event of that. The first end counts. Of a text that Redis has forgotten another worker
+-- may have told it: only the session's owner may still, and one that takes its lease anew (null) in a moment.
 function written.ended(one)
   local state = call('HGET', key.message_of .. one.id, 'state')
+  if not state and not arg.owner then return false end
+  if not state and owner_of_session() ~= arg.owner then return cjson.null end
   if state and state ~= 'queued' and state ~= 'sending' then return false end
   mark_text(one.id, 'state', one.state, one.state .. 'At', whole(one.at or now_ms()))
   for field, value in pairs(one.about) do call('HSET', key.message_of .. one.id, field, value) end

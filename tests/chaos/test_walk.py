@@ -65,6 +65,7 @@ class Walk:
         self.linked: dict[str, tuple[dict[str, Any], str]] = {}
         self.left: dict[str, tuple[dict[str, Any], str]] = {}
         self.accepted: dict[str, float] = {}
+        self.asked: dict[str, int] = {}
         self.agreed_at: dict[str, float] = {}
         self.losses: list[float] = []
         self.done: Counter[str] = Counter()
@@ -235,7 +236,8 @@ class Walk:
         company = self._life.choice(sorted(self.linked))
         self._texts += 1
         body = {"to": f"+7911000{self._texts % 5:04}", "text": str(self._texts)}
-        for _ in range(2):
+        made = {"the first", "the second"}  # until the answers say which text each has made, if any
+        for asked in sorted(made):
             with contextlib.suppress(httpx.TransportError):
                 answer = await self._stack.http.post(
                     f"/api/v1/companies/{company}/messages",
@@ -245,6 +247,10 @@ class Walk:
                 assert answer.status_code in {202, 409, 429, 503}, answer.text
                 if answer.status_code == 202:
                     self.accepted.setdefault(answer.json()["id"], time.monotonic())
+                    made.add(answer.json()["id"])
+                if answer.status_code != 503:
+                    made.remove(asked)
+        self.asked[body["text"]] = len(made)
 
     async def onboard(self) -> None:
         """One more company, which comes back for as long as it takes."""
@@ -302,6 +308,13 @@ class Walk:
         """Accepted texts without an end."""
         told = self._told("message.sent", "message.failed", by="messageId")
         return [one for one, at in self.accepted.items() if one not in told and not self._may_be_lost(at)]
+
+    async def check_arrived(self) -> None:
+        """Each text is sent once at most; one that was asked for again after Redis had lost its key is another one."""
+        sent: Counter[str] = Counter()
+        for _, number in [*self.linked.values(), *self.left.values()]:
+            sent.update(one["text"] for one in await self._stack.emulator.messages(number.lstrip("+")))
+        assert {text: sent[text] for text, asked in self.asked.items() if sent[text] > asked} == {}, "sent once at most"
 
     def check_told(self) -> None:
         """One end for each text, one word for each device; of those that were agreed upon when nothing was lost."""
@@ -365,5 +378,6 @@ async def _walk(walk: Walk, stack: Stack, neighbour: Stack, rng: random.Random) 
             assert theirs.json()["state"] == "unlinked", "neighbours share nothing"
     await until(lambda: not walk.unended(), ENDED_SECONDS)
     walk.check_told()
+    await walk.check_arrived()
     print(dict(walk.done), f"{len(walk.accepted)} texts, {len(walk.linked)} companies, {len(walk.losses)} losses")
     await all_quiet(stack)

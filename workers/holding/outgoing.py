@@ -25,6 +25,7 @@ from shared.state.contacts import Contact
 from shared.state.outbox import (
     DOUBT_MS,
     LEARNT_AT_ONCE,
+    MOST_WAITING,
     WAIT_MS,
     Begun,
     Entry,
@@ -88,23 +89,20 @@ class TextQueue:
         self._holders = holders
         self._waiting: deque[Text] = deque()
         self._hand: deque[Text] = deque()
-        self._ended: deque[tuple[str, Fate | None]] = deque()  # to be written down; None: it waits again
+        self._ended: deque[Entry] = deque()  # to be written down
+        self._told: OrderedDict[str, dict[MessageState, Entry]] = OrderedDict()  # as many as an outbox may bring back
         self._receipts: deque[pipe.Confirmed] = deque(maxlen=MOST_RECEIPTS)
         self._ids: OrderedDict[str, str] = OrderedDict()  # of texts that were sent: ours, by WhatsApp's
         self._places = itertools.count()
         self.people = People(session, links.contacts, holders)
         self._volley = 0
         self._stale = True  # the outbox may have more than we know of
+        self._forgotten = False  # Redis has lost its memory
         self._online_at: float | None = None  # when the session was seen online last
         self._pause_until = 0.0
         self._news = asyncio.Event()
         self._quiet = asyncio.Event()  # an end was heard
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def busy(self) -> bool:
-        """True if the holder has a text in hand, or an end is to be written yet."""
-        return bool(self._hand or self._ended or self._receipts)
 
     def wake(self, *, stale: bool = True) -> None:
         """Look again, as the texts, the connection or the owner have changed."""
@@ -122,7 +120,7 @@ class TextQueue:
             self._take_back(text)
         else:
             self._hand.remove(text)
-            self._ended.append((text.id, fate))
+            self._ended.append(Entry(text.id, Written.ENDED, fate))
             if fate.state is MessageState.SENT:
                 self.people.met(text.message.to)
                 self._ids[fate.whatsapp_id] = text.id
@@ -139,8 +137,7 @@ class TextQueue:
     def cut(self) -> None:
         """Take back the texts of a dead holder. The first may have been sent; the one behind it was not."""
         if self._hand:
-            first = self._hand.popleft()
-            self._ended.append((first.id, Fate(MessageState.FAILED, NotSent.UNKNOWN)))
+            self._ended.append(_failed(self._hand.popleft().id, NotSent.UNKNOWN))
         for text in list(self._hand):
             self._take_back(text)
         self.wake(stale=False)
@@ -152,9 +149,9 @@ class TextQueue:
             text.tries += 1
             self._pause_until = time.monotonic() + AGAIN_SECONDS
         if text.tries >= TRIES:
-            self._ended.append((text.id, Fate(MessageState.FAILED, NotSent.NOT_ONLINE)))
+            self._ended.append(_failed(text.id, NotSent.NOT_ONLINE))
             return
-        self._ended.append((text.id, None))
+        self._ended.append(Entry(text.id, Written.REQUEUED))
         if self.held is not None:
             self._waiting.insert(sum(one.place < text.place for one in self._waiting), text)
 
@@ -178,7 +175,7 @@ class TextQueue:
                     pause = AGAIN_SECONDS
                 if pause == 0:
                     continue
-                if pause is None and not (self._news.is_set() or self.busy):
+                if pause is None and not (self._news.is_set() or self._hand or self._ended or self._receipts):
                     return
                 await happens(self._news, pause)
         finally:
@@ -186,6 +183,8 @@ class TextQueue:
 
     async def _step(self) -> float | None:
         """Do what can be done now. Return the seconds until there is more to do; None: until something happens."""
+        if self._forgotten and self.held is not None:
+            await self._keep_again(self.held)
         pause, ripe = await self._ripe()
         if ripe is None and not (self._ended or self._receipts or (self._stale and self.held)):
             return pause
@@ -209,8 +208,7 @@ class TextQueue:
         if contact is None:
             return self.people.patience, None
         if contact.exists is False:
-            self._waiting.popleft()
-            self._ended.append((text.id, Fate(MessageState.FAILED, NotSent.NOT_ON_WHATSAPP)))
+            self._ended.append(_failed(self._waiting.popleft().id, NotSent.NOT_ON_WHATSAPP))
             return 0, None
         return None, (text, contact)
 
@@ -220,8 +218,7 @@ class TextQueue:
         left = max(text.since, self._online_at or 0.0) + WAIT_SECONDS - time.monotonic()
         if left > 0:
             return left
-        self._waiting.popleft()
-        self._ended.append((text.id, Fate(MessageState.FAILED, NotSent.NOT_ONLINE)))
+        self._ended.append(_failed(self._waiting.popleft().id, NotSent.NOT_ONLINE))
         return 0
 
     async def _turn(self, ripe: tuple[Text, Contact] | None) -> float:
@@ -229,7 +226,7 @@ class TextQueue:
         held, known = self.held, [one.id for one in (*self._hand, *self._waiting)]
         ends = list(itertools.islice(self._ended, WRITTEN_AT_ONCE))
         receipts, confirmations = await self._confirmations() if len(ends) == len(self._ended) else ([], [])
-        entries = [_entry(*end) for end in ends] + confirmations
+        entries = ends + confirmations
         begin = Next(ripe[0].id, 1.0 if ripe[1].known else FIRST_WEIGHT) if ripe else None
         self._stale = self._stale and held is None
         try:
@@ -243,9 +240,12 @@ class TextQueue:
         except BaseException:
             self._stale = True
             raise
+        if None in step.news:  # Redis has forgotten more than a text: our lease is taken anew, or is another's
+            self._stale = True
+            return AGAIN_SECONDS
         self._strike(ends, receipts)
         for entry, news in zip(entries, step.news, strict=True):
-            self._note(entry, news=news)
+            self._note(entry, news=bool(news))
         if held is not None and self.held is held:
             await self._learn(step.texts)
         if held is None or ripe is None or step.begun is None:
@@ -260,7 +260,7 @@ class TextQueue:
             return AGAIN_SECONDS  # it is let go of, or retaken, any moment
         if not self._waiting or self._waiting[0] is not text:
             # Another was put before it meanwhile, or the session is another's: this one has not left.
-            self._ended.append((text.id, None))
+            self._ended.append(Entry(text.id, Written.REQUEUED))
             return 0
         self._waiting.popleft()
         if word is Begun.OVER:
@@ -281,14 +281,16 @@ class TextQueue:
             self._stale = True  # there may be more
         if not texts:
             return
-        known = {one.id for one in (*self._waiting, *self._hand)} | {message for message, _ in self._ended}
+        known = {one.id for one in (*self._waiting, *self._hand)} | {one.message for one in self._ended}
         now = time.monotonic()
         for one in texts:
             if one.id in known:
                 continue
-            if (fate := _lost(one)) is not None:
-                self._ended.append((one.id, fate))
-            elif one.message is not None:
+            if told := self._told.get(one.id):  # Redis went back: what was told once stays so
+                self._ended.extend(told.values())
+            elif one.sending or one.message is None:  # its worker has died with it, or it was kept too long
+                self._ended.append(_failed(one.id, NotSent.UNKNOWN if one.sending else NotSent.BUSY))
+            else:
                 self._waiting.append(Text(one.id, one.message, next(self._places), now - one.age / 1000))
 
     async def _confirmations(self) -> tuple[list[pipe.Confirmed], list[Entry]]:
@@ -310,12 +312,17 @@ class TextQueue:
         return receipts, entries
 
     def _note(self, entry: Entry, *, news: bool) -> None:
-        """Say what was written, if it was news."""
-        if not news:
-            return
-        if entry.written is Written.DOUBTED:
+        """Remember what was written, and say it if it was news."""
+        if entry.fate is not None:
+            # What a phone confirms was sent, by a worker before this one if it is not known here.
+            sent = Entry(entry.message, Written.ENDED, replace(entry.fate, state=MessageState.SENT, reason=None))
+            before = {MessageState.SENT: sent} if entry.written is Written.CONFIRMED else {}
+            self._told.setdefault(entry.message, before)[entry.fate.state] = entry
+            if len(self._told) > MOST_WAITING:
+                self._told.popitem(last=False)
+        if news and entry.written is Written.DOUBTED:
             self._links.spawn(self._look_at_doubts(), "send")
-        if entry.written is not Written.ENDED or entry.fate is None:
+        if not news or entry.written is not Written.ENDED or entry.fate is None:
             return
         about, fate = {"session": self.session, "message": entry.message}, entry.fate
         if fate.state is MessageState.SENT:
@@ -323,7 +330,7 @@ class TextQueue:
         else:
             log.warning("message.failed", **about, why=fate.reason, status=fate.status)
 
-    def _strike(self, ends: Sequence[tuple[str, Fate | None]], receipts: Sequence[pipe.Confirmed]) -> None:
+    def _strike(self, ends: Sequence[Entry], receipts: Sequence[pipe.Confirmed]) -> None:
         """Strike what is written; at SIGTERM two may write the same."""
         for end in ends:
             if self._ended and self._ended[0] is end:
@@ -336,17 +343,33 @@ class TextQueue:
         await asyncio.sleep(DOUBT_MS / 1000 + 0.5)
         await self._links.outbox.end_unconfirmed()
 
-    async def restore(self) -> None:
-        """Keep in Redis again what waits here, as it has lost its memory."""
-        for one in list(self._waiting):
-            await self._links.outbox.restore(self.session, one.id, one.message)
+    def restore(self) -> None:
+        """Keep in Redis again what is known here, as it has lost its memory."""
+        self._forgotten = True
         self.wake()
+
+    async def _keep_again(self, held: HeldSession) -> None:
+        """Keep again what is under way, marked so, what waits, and what was last told of texts that Redis may know."""
+        self._forgotten = False
+        try:
+            if told := self._last_told():
+                await self._links.outbox.step(self.session, told)
+            for one in (*self._hand, *self._waiting):
+                await self._links.outbox.restore(self.session, one.id, one.message)
+            for one in tuple(self._hand):
+                await self._links.outbox.step(self.session, lease=held.lease, begin=Next(one.id, 0.0))
+        except BaseException:
+            self._forgotten = True
+            raise
+
+    def _last_told(self) -> list[Entry]:
+        last = itertools.islice(reversed(self._told.values()), WRITTEN_AT_ONCE)
+        return [entry for told in last for entry in told.values()]
 
     def stop(self) -> None:
         """Stop, as the session is held here no more. Texts that have not left wait for the next worker that holds it."""
         self.held = None
         self._waiting.clear()
-        self._stale = True
         self.wake()
 
     async def finish(self) -> None:
@@ -358,18 +381,12 @@ class TextQueue:
                     self._quiet.clear()
                     await self._quiet.wait()
         except TimeoutError:
-            self._ended.extend((one.id, Fate(MessageState.FAILED, NotSent.UNKNOWN)) for one in self._hand)
+            self._ended.extend(_failed(one.id, NotSent.UNKNOWN) for one in self._hand)
             self._hand.clear()
+        self._ended.extend(self._last_told())  # Redis may have gone back, unnoticed yet
         while self._ended:
             await self._turn(None)
 
 
-def _entry(message: str, fate: Fate | None) -> Entry:
-    return Entry(message, Written.REQUEUED if fate is None else Written.ENDED, fate)
-
-
-def _lost(one: Waiting) -> Fate | None:
-    """The end of a text that nobody can send any more: its worker has died with it, or the text was kept too long."""
-    if one.sending:
-        return Fate(MessageState.FAILED, NotSent.UNKNOWN)
-    return Fate(MessageState.FAILED, NotSent.BUSY) if one.message is None else None
+def _failed(message: str, reason: NotSent) -> Entry:
+    return Entry(message, Written.ENDED, Fate(MessageState.FAILED, reason))

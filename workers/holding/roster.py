@@ -29,7 +29,7 @@ class Roster:
     async def retaken(self, held: HeldSession) -> None:
         """Say where a session and its texts stand that Redis had forgotten, and knows again under a new lease."""
         await self.record.again(held, "session.retaken")
-        await self.sending.restore(held.session)
+        self.sending.restore(held.session)
 
     def ended(self, held: HeldSession) -> None:
         """Tell the session's texts as not sent, as its device is gone."""
@@ -40,7 +40,6 @@ class Roster:
         it up came to us while we still believed in it."""
         self.take_out(held)
         held.let_go()
-        self.sending.stop(held.session)
         self._links.spawn(self._release(held), "release")
 
     def take_out(self, held: HeldSession) -> None:

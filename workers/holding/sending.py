@@ -49,11 +49,9 @@ class Sending:
         elif (await self._links.snapshots.read(session)).body.state not in DEVICE:
             await self._links.outbox.give_up(session)
 
-    def heard(self, event: pipe.Sent | pipe.SendFailed) -> None:
-        """Take the end of a text, though its session may be held no more."""
-        queue = self._queues.get(SessionId(event.session))
-        if queue is None:
-            return
+    def heard(self, event: pipe.Sent | pipe.SendFailed | pipe.Confirmed | pipe.Looked) -> None:
+        """Take the end of a text, receipts, or WhatsApp's answer about people, though the session may be held no more."""
+        queue = self._queue(SessionId(event.session))
         match event:
             case pipe.Sent():
                 fate = Fate(MessageState.SENT, whatsapp_id=event.whatsapp_id, at=event.at)
@@ -61,16 +59,11 @@ class Sending:
             case pipe.SendFailed(reason=raw):
                 log.info("message.unsent", session=event.session, message=event.message, raw=raw)
                 queue.heard(event.message, reasons.of_unsent(raw))
-
-    def confirmed(self, event: pipe.Confirmed) -> None:
-        """Take receipts of texts."""
-        self._queue(SessionId(event.session)).confirmed(event)
-
-    def looked(self, event: pipe.Looked) -> None:
-        """Take WhatsApp's answer about people."""
-        queue = self._queue(SessionId(event.session))
-        queue.people.heard(event)
-        queue.wake(stale=False)
+            case pipe.Confirmed():
+                queue.confirmed(event)
+            case pipe.Looked():
+                queue.people.heard(event)
+                queue.wake(stale=False)
 
     async def answer(self, session: SessionId, ticket: str) -> None:
         """Leave at the ticket what WhatsApp says of a number, or after the wait that it said nothing."""
@@ -105,12 +98,12 @@ class Sending:
         """Send no more texts of these sessions, and wait a little for the ends of those under way."""
         await asyncio.gather(*(queue.finish() for one in sessions if (queue := self._queues.get(one))))
 
-    async def restore(self, session: SessionId) -> None:
+    def restore(self, session: SessionId) -> None:
         """Keep the session's texts in Redis again, as it has lost them."""
         if queue := self._queues.get(session):
-            await queue.restore()
+            queue.restore()
 
     async def give_up(self, session: SessionId) -> None:
-        """Tell the session's texts as not sent, as it has no device any more."""
-        self.stop(session)
+        """Tell the session's texts as not sent, as it has no device any more; of those under way first what is known here."""
+        await self.finish([session])
         await self._links.outbox.give_up(session)

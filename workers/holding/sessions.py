@@ -180,21 +180,12 @@ class Sessions:
 
     # --- what holders say ---------------------------------------------------------------------------------------------
 
-    def _hear_text(self, event: pipe.Sent | pipe.SendFailed | pipe.Looked | pipe.Confirmed | pipe.Received) -> None:
-        """Pass on the news of texts, though their session may be held no more."""
-        match event:
-            case pipe.Sent() | pipe.SendFailed():
-                self._sending.heard(event)
-            case pipe.Looked():
-                self._sending.looked(event)
-            case pipe.Confirmed():
-                self._sending.confirmed(event)
-            case pipe.Received():
-                self._links.heard(SessionId(event.session), incoming(event))
-
     async def _hear(self, event: pipe.FromHolder) -> None:
-        if isinstance(event, pipe.Sent | pipe.SendFailed | pipe.Looked | pipe.Confirmed | pipe.Received):
-            self._hear_text(event)
+        if isinstance(event, pipe.Sent | pipe.SendFailed | pipe.Looked | pipe.Confirmed):
+            self._sending.heard(event)
+            return
+        if isinstance(event, pipe.Received):
+            self._links.heard(SessionId(event.session), incoming(event))
             return
         if isinstance(event, pipe.Ready | pipe.Probed):
             return

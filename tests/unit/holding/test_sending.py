@@ -143,6 +143,21 @@ async def test_the_end_of_a_text_is_told_also_when_its_session_is_held_no_more(l
     assert await line.told(1) == [(text, None)]
 
 
+async def test_texts_go_on_when_what_held_their_session_before_learns_late_that_it_is_over(line):
+    await line.up()
+    before = line.sessions._held[SESSION]
+    line.sessions._roster.take_out(before)
+    await line.ownership.let_go(SESSION, before)
+    texts = await line.texts(3)
+    await line.up()
+    await line.handing(2)
+    before.lost()
+    for number in range(3):
+        await line.handing(number + 1)
+        await line.says(line.orders[number])
+    assert await line.told(3) == [(one, None) for one in texts]
+
+
 async def test_a_redis_that_was_emptied_costs_no_text_that_its_worker_knew(line):
     texts = await line.texts(5)
     await line.up()
