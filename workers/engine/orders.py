@@ -84,5 +84,6 @@ from_zygote: TypeAdapter[Forked | Died] = TypeAdapter(Annotated[Forked | Died, F
 #: No packet is longer, in bytes.
 PACKET = 64 * 1024
 #: How much garbage Go lets a heap gather, in percent of its live part (`GOGC`). Three digits, so that a linker can write its
-#: own choice in the place: history, which holders read once and throw away, never comes to a linker.
-GARBAGE, LINKERS_GARBAGE = "050", "100"
+#: own choice in the place: history, which holders read once and throw away, never comes to a linker, and with 400 (a heap of
+#: 16 MB) it ends before Go collects for the first time. Go's own 100 collects twice during a dial.
+GARBAGE, LINKERS_GARBAGE = "050", "400"
