@@ -50,7 +50,6 @@ from shared.state.claims import Claims
 from shared.state.cooldowns import Cooldowns
 from shared.state.events import News
 from shared.state.forgetting import Forgetting
-from shared.state.lease import Leases
 from shared.state.outbox import Outbox
 from shared.state.rescue import Rescue
 from shared.state.snapshots import Snapshots
@@ -93,7 +92,7 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
     redis, subscriber = redis or client(pool), redis_pool.subscriber(config)
     redis_pool.follow(pool, subscriber)
     news = News(config.told_events)
-    snapshots, claims, leases = Snapshots(redis), Claims(redis, news, most_waiting=config.max_waiting), Leases(redis)
+    snapshots, claims = Snapshots(redis), Claims(redis, news, most_waiting=config.max_waiting)
     outbox = Outbox(redis, rate=config.max_rate)
     access = Access(config, redis)
     relay = Relay(redis, subscriber, snapshots, Rescue(redis, news))
@@ -106,9 +105,9 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
     endings, views = Endings(redis, claims), Views(redis, snapshots, relay.newer)
     parts = (
         LinkRoutes(config, redis, access, endings),
-        Companies(redis, views, leases, endings, Forgetting(redis, config.secret_key)),
+        Companies(redis, views, endings, Forgetting(redis, config.secret_key)),
         Attempts(redis, access, views, onboarding, endings),
-        Texts(config, redis, snapshots, leases, outbox),
+        Texts(config, redis, snapshots, outbox),
         feed,
         WebhookRoutes(config, redis, news),
         Description(),

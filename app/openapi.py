@@ -98,17 +98,12 @@ def _operation(one: Operation) -> JSON:
 
 
 def _parameters(one: Operation) -> Iterator[JSON]:
-    for each in one.ids:
-        schema = {"type": "string", "pattern": each.pattern}
-        yield {"name": each.name, "in": "path", "required": True, "description": each.says, "schema": schema}
-    for query in one.query:
-        yield {"name": query.name, "in": "query", "description": query.says, "schema": query.schema}
+    for each in (*one.ids, *one.takes):
+        required = {"required": True} if each.place == "path" else {}
+        yield {"name": each.name, "in": each.place, **required, "description": each.says, "schema": each.schema}
     if any(answer.status == 304 for answer in one.answers):
         says = "The `ETag` of an earlier answer: what has not changed since is not sent again."
         yield {"name": "If-None-Match", "in": "header", "description": says, "schema": {"type": "string"}}
-    for header in one.headers:
-        schema = {"type": "string", "pattern": header.pattern}
-        yield {"name": header.name, "in": "header", "description": header.says, "schema": schema}
 
 
 def _responses(one: Operation) -> Iterator[tuple[str, JSON]]:

@@ -9,7 +9,6 @@ from app.api.companies import Views
 from app.api.models import AttemptView, NewAttempt
 from app.api.repeats import Repeats
 from app.http import problems
-from app.http.body import read_body
 from app.http.operations import IDEMPOTENCY_KEY, LINKS, WAIT, Answer, company_in, operation, session_in
 from app.http.problems import Kind, Problem
 from app.onboarding import Endings, Onboarding
@@ -51,13 +50,11 @@ class Attempts:
             problems.PAUSED,
             problems.NO_ROOM,
         ),
-        body=NewAttempt,
-        headers=(IDEMPOTENCY_KEY,),
+        takes=(IDEMPOTENCY_KEY,),
         scopes=LINKS,
     )
-    async def start_attempt(self, request: Request) -> Response:
+    async def start_attempt(self, request: Request, asked: NewAttempt) -> Response:
         """Start an attempt to link, or join the one that runs, for a page of your own."""
-        asked = await read_body(request, NewAttempt)
         if (asked.method is Method.CODE) != (asked.phone_number is not None):
             raise Problem(
                 problems.NOT_UNDERSTOOD, "phoneNumber: goes with `code`, and with it alone", field="phoneNumber"
@@ -93,7 +90,7 @@ class Attempts:
         "/api/v1/companies/{id}/attempts/current",
         Answer(200, "The attempt.", AttemptView),
         Answer(304, "Nothing is newer than `If-None-Match`."),
-        query=(WAIT,),
+        takes=(WAIT,),
         scopes=LINKS,
     )
     async def attempt(self, request: Request) -> Response:

@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.models import CompaniesPage, CompanyView
-from app.http.operations import COMPANIES, LINKS, MESSAGES, WAIT, Answer, Query, operation, reply, session_in
+from app.http.operations import COMPANIES, LINKS, MESSAGES, WAIT, Answer, Parameter, operation, reply, session_in
 from app.onboarding import Endings
 from shared.core import keys
 from shared.core.apikeys import Scope
-from shared.core.ids import COMPANY_PATTERN, CompanyId, SessionId, company_of, session_of, sort_sessions
+from shared.core.ids import COMPANY_PATTERN, CompanyId, SessionId, WorkerId, company_of, session_of, sort_sessions
 from shared.core.lifecycle import DEVICE, State
 from shared.core.protocol import Wire
 from shared.jobs.queue import enqueue, link_job_id
@@ -25,9 +25,11 @@ DEFAULT_LIMIT, MOST_LISTED = 50, 200
 _MOST_LOOKS = 50
 """Batches of companies that one page looks at, at most. A page may then be short, and still has a next one."""
 
-STATE = Query("state", "Only companies in this state.", {"type": "string", "enum": [one.value for one in State]})
-CURSOR = Query("cursor", "The `next` of the page before.", {"type": "string", "pattern": COMPANY_PATTERN})
-LIMIT = Query("limit", "So many at most; else 50.", {"type": "integer", "minimum": 1, "maximum": MOST_LISTED})
+STATE = Parameter("query", "state", "Only companies in this state.", {"type": "string", "enum": list(State)})
+CURSOR = Parameter("query", "cursor", "The `next` of the page before.", {"type": "string", "pattern": COMPANY_PATTERN})
+LIMIT = Parameter(
+    "query", "limit", "So many at most; else 50.", {"type": "integer", "minimum": 1, "maximum": MOST_LISTED}
+)
 
 Newer = Callable[[SessionId, tuple[int, int], float], Awaitable[None]]
 """Waits until a session has a newer version than this one, for so many seconds at most."""
@@ -97,19 +99,18 @@ class Views:
 class Companies:
     """Handlers below `/api/v1/companies`."""
 
-    def __init__(self, redis: ArqRedis, views: Views, leases: Leases, endings: Endings, forgetting: Forgetting) -> None:
+    def __init__(self, redis: ArqRedis, views: Views, endings: Endings, forgetting: Forgetting) -> None:
         self._redis = redis
         self._endings = endings
         self._forgetting = forgetting
         self._views = views
-        self._leases = leases
         self._phones = Phones(redis)
 
     @operation(
         "GET",
         "/api/v1/companies",
         Answer(200, "A page of them.", CompaniesPage),
-        query=(STATE, CURSOR, LIMIT),
+        takes=(STATE, CURSOR, LIMIT),
         scopes=COMPANIES,
     )
     async def companies(self, request: Request) -> CompaniesPage:
@@ -137,7 +138,7 @@ class Companies:
         "/api/v1/companies/{id}",
         Answer(200, "The present state; `device.phone` in full for a key with the scope `companies`.", CompanyView),
         Answer(304, "Nothing is newer than `If-None-Match`."),
-        query=(WAIT,),
+        takes=(WAIT,),
         scopes=LINKS | COMPANIES | MESSAGES,
     )
     async def company(self, request: Request) -> Response:
@@ -156,9 +157,7 @@ class Companies:
         """The device's whole number, which only workers know. None if no worker answers in time."""
         phone = await self._phones.read(session, linked_at)
         if phone is None:
-            owner = await self._leases.owner(session)
-            queue = keys.queue_worker(owner) if owner else keys.QUEUE_SESSIONS
-            await enqueue(self._redis, queue, "phone", session, job_id=f"phone:{session}")
+            await tell_holder(self._redis, "phone", session)
             phone = await self._phones.wait(session, linked_at)
         return phone
 
@@ -170,10 +169,7 @@ class Companies:
     )
     async def unlink(self, request: Request) -> None:
         """Log the company's device out at WhatsApp and forget it. Idempotent."""
-        session = session_in(request)
-        owner = await self._leases.owner(session)
-        queue = keys.queue_worker(owner) if owner else keys.QUEUE_SESSIONS
-        await enqueue(self._redis, queue, "unlink", session, job_id=f"unlink:{session}")
+        await tell_holder(self._redis, "unlink", session_in(request))
 
     @operation(
         "DELETE",
@@ -185,6 +181,14 @@ class Companies:
         """Log the company's device out, revoke its links, and forget whatever is known of it: states, timeline, texts, events that were not delivered yet, its webhook. Idempotent."""
         by = f"api:{request.state.key.name}"
         await forget_company(self._redis, self._endings, self._forgetting, session_in(request), by)
+
+
+async def tell_holder(redis: ArqRedis, job: str, session: SessionId, *ids: str, job_id: str = "") -> WorkerId | None:
+    """Have the worker that owns the session do a job about it, or any worker if nobody owns it. Returns the owner."""
+    owner = await Leases(redis).owner(session)
+    queue = keys.queue_worker(owner) if owner else keys.QUEUE_SESSIONS  # for the moment of a hand-over nobody owns it
+    await enqueue(redis, queue, job, session, *ids, job_id=job_id or f"{job}:{session}")
+    return owner
 
 
 async def forget_company(

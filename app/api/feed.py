@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from app.http import problems
-from app.http.operations import COMPANIES, Answer, Header, operation
+from app.http.operations import COMPANIES, Answer, Parameter, operation
 from app.http.problems import Problem
 from shared.core import keys, odd
 from shared.core.events import EventType
@@ -26,10 +26,11 @@ QUIET_SECONDS = 15.0
 _AT_ONCE = 100
 _KINDS = {kind.value for kind in EventType}
 
-LAST_EVENT_ID = Header(
+LAST_EVENT_ID = Parameter(
+    "header",
     "Last-Event-ID",
     "The `id` of the last event that you have seen: what came after it is sent first. Without it, what comes from now on.",
-    r"^[0-9]{1,15}-[0-9]{1,10}$",
+    {"type": "string", "pattern": r"^[0-9]{1,15}-[0-9]{1,10}$"},
 )
 
 
@@ -61,12 +62,12 @@ class Feed:
             media="text/event-stream",
         ),
         own=(problems.TOO_MANY_STREAMS,),
-        headers=(LAST_EVENT_ID,),
+        takes=(LAST_EVENT_ID,),
         scopes=COMPANIES,
     )
     async def events(self, request: Request) -> Response:
         """Read the events of all companies as they happen, as server-sent events: those of webhooks, but for `message.received`."""
-        last = LAST_EVENT_ID.of(request)
+        last = LAST_EVENT_ID.text_of(request)
         if self._readers >= MOST_READERS:
             raise Problem(problems.TOO_MANY_STREAMS)
         oldest = await self._redis.xrange(keys.FEED, count=1)

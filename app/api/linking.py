@@ -12,7 +12,6 @@ from app.api import links
 from app.api.models import LinkState, LinkStatus, LinkView, NewLink
 from app.api.repeats import Repeats
 from app.http import problems
-from app.http.body import read_body
 from app.http.operations import IDEMPOTENCY_KEY, LINKS, Answer, operation, reply
 from app.http.problems import Problem
 from app.onboarding import Endings
@@ -40,13 +39,11 @@ class LinkRoutes:
         "/api/v1/links",
         Answer(201, "The link.", LinkView),
         own=(problems.NOT_A_PHONE,),
-        body=NewLink,
-        headers=(IDEMPOTENCY_KEY,),
+        takes=(IDEMPOTENCY_KEY,),
         scopes=LINKS,
     )
-    async def create_link(self, request: Request) -> Response:
+    async def create_link(self, request: Request, asked: NewLink) -> Response:
         """Create a link with which a company's owner links its WhatsApp."""
-        asked = await read_body(request, NewLink)
         try:
             link = links.make_link(self._access, self._settings, asked)
         except links.Unfit as unfit:

@@ -23,7 +23,7 @@ class Repeats:
         """The answer that this request had the first time; `fresh` if this is the first time, or if it has no key.
 
         Raises `Problem` if something else was asked for under the key."""
-        if (key := IDEMPOTENCY_KEY.of(request)) is None:
+        if (key := IDEMPOTENCY_KEY.text_of(request)) is None:
             return fresh
         try:
             return await self._once.first(self._whose(request), key, asked.model_dump_json().encode(), fresh)
@@ -32,7 +32,7 @@ class Repeats:
 
     async def forget(self, request: Request) -> None:
         """Nothing was made: the same may be asked for again under the same key."""
-        if (key := IDEMPOTENCY_KEY.of(request)) is not None:
+        if (key := IDEMPOTENCY_KEY.text_of(request)) is not None:
             await self._once.forget(self._whose(request), key)
 
     def _whose(self, request: Request) -> str:

@@ -7,20 +7,18 @@ from arq.connections import ArqRedis
 from pydantic import ValidationError
 from starlette.requests import Request
 
+from app.api.companies import tell_holder
 from app.api.models import ContactView, MessageStatus, MessageView, NewMessage
 from app.http import problems
-from app.http.body import read_body
 from app.http.operations import IDEMPOTENCY_KEY, MESSAGES, Answer, operation, session_in
 from app.http.problems import Problem
-from shared.core import keys, phone
+from shared.core import phone
 from shared.core.failures import Refused
 from shared.core.ids import SessionId
 from shared.core.lifecycle import DEVICE
 from shared.core.messages import advice
-from shared.jobs.queue import enqueue
 from shared.settings import Settings
 from shared.state.contacts import Contact, Contacts
-from shared.state.lease import Leases
 from shared.state.outbox import KeyReused, Message, NotLinked, Outbox, OutboxFull
 from shared.state.snapshots import Snapshots
 
@@ -32,13 +30,10 @@ LOOK_AGAIN_SECONDS = 0.05
 class Texts:
     """Handlers below `/api/v1/companies/{id}/messages` and `/api/v1/companies/{id}/contacts`."""
 
-    def __init__(
-        self, settings: Settings, redis: ArqRedis, snapshots: Snapshots, leases: Leases, outbox: Outbox
-    ) -> None:
+    def __init__(self, settings: Settings, redis: ArqRedis, snapshots: Snapshots, outbox: Outbox) -> None:
         self._region = settings.default_region
         self._redis = redis
         self._snapshots = snapshots
-        self._leases = leases
         self._outbox = outbox
         self._contacts = Contacts(redis, settings.secret_key)
 
@@ -57,14 +52,12 @@ class Texts:
         "/api/v1/companies/{id}/messages",
         Answer(202, "It is on its way.", MessageView),
         own=(problems.NOT_A_PHONE, problems.NOT_LINKED, problems.OUTBOX_FULL),
-        body=NewMessage,
-        headers=(IDEMPOTENCY_KEY,),
+        takes=(IDEMPOTENCY_KEY,),
         scopes=MESSAGES,
     )
-    async def send(self, request: Request) -> MessageView:
+    async def send(self, request: Request, asked: NewMessage) -> MessageView:
         """Send a text through the company's WhatsApp. Texts of a company leave in the order of their answers."""
-        asked, key = await read_body(request, NewMessage), IDEMPOTENCY_KEY.of(request)
-        message = Message(self._receiver(asked.to, "to"), asked.text)
+        key, message = IDEMPOTENCY_KEY.text_of(request), Message(self._receiver(asked.to, "to"), asked.text)
         try:
             return MessageView(id=await self._outbox.accept(session_in(request), message, key, only_linked=True))
         except NotLinked:
@@ -118,9 +111,7 @@ class Texts:
 
     async def _ask(self, session: SessionId, to: str) -> Contact | None:
         ticket = await self._contacts.ask(session, to)
-        owner = await self._leases.owner(session)  # nobody for the moment of a hand-over: the job follows its session
-        queue = keys.queue_worker(owner) if owner else keys.QUEUE_SESSIONS
-        await enqueue(self._redis, queue, "look", session, ticket, job_id=f"look:{ticket}")
+        await tell_holder(self._redis, "look", session, ticket, job_id=f"look:{ticket}")
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 while (found := await self._contacts.replied(session, ticket)) is None:  # noqa: ASYNC110 - it is in Redis

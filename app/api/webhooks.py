@@ -9,8 +9,7 @@ from starlette.requests import Request
 from app.api.models import DeliveryPage, DeliveryView, NewReceiver, NewTest, ReceiverView, TestView
 from app.api.repeats import Repeats
 from app.http import problems
-from app.http.body import read_body
-from app.http.operations import COMPANIES, IDEMPOTENCY_KEY, OPS, Answer, Query, company_in, operation
+from app.http.operations import COMPANIES, IDEMPOTENCY_KEY, OPS, Answer, Parameter, company_in, operation
 from app.http.problems import Problem
 from shared.core.events import Event
 from shared.core.ids import company_id
@@ -20,7 +19,9 @@ from shared.state.deliveries import Deliveries, Delivery, Standing
 from shared.state.events import News
 from shared.state.receivers import Receivers, check_target
 
-STANDING = Query("state", "Those that wait, or those that are dead.", {"type": "string", "enum": list(Standing)})
+STANDING = Parameter(
+    "query", "state", "Those that wait, or those that are dead.", {"type": "string", "enum": list(Standing)}
+)
 
 
 class WebhookRoutes:
@@ -36,12 +37,10 @@ class WebhookRoutes:
         "PUT",
         "/api/v1/companies/{id}/webhook",
         Answer(200, "The receiver, with its secret.", ReceiverView),
-        body=NewReceiver,
         scopes=COMPANIES,
     )
-    async def put_receiver(self, request: Request) -> ReceiverView:
+    async def put_receiver(self, request: Request, asked: NewReceiver) -> ReceiverView:
         """Have a company's events go to a URL of its own, under a secret of its own. Idempotent."""
-        company, asked = company_in(request), await read_body(request, NewReceiver)
         secret, field = asked.secret or new_secret(), "url"
         try:
             check_target(str(asked.url), self._settings.webhook_networks)
@@ -50,7 +49,7 @@ class WebhookRoutes:
         except ValueError as error:
             raise Problem(problems.NOT_UNDERSTOOD, f"{field}: {error}", field=field) from None
         events = frozenset(asked.events) if asked.events is not None else None
-        made = await self._receivers.put(company, str(asked.url), secret, events)
+        made = await self._receivers.put(company_in(request), str(asked.url), secret, events)
         return ReceiverView(url=made.url, events=sorted(made.events), secret=secret)
 
     @operation(
@@ -78,7 +77,7 @@ class WebhookRoutes:
         "GET",
         "/api/v1/webhooks",
         Answer(200, "The next, or the longest dead, first.", DeliveryPage),
-        query=(STANDING,),
+        takes=(STANDING,),
         scopes=OPS,
     )
     async def deliveries(self, request: Request) -> DeliveryPage:
@@ -109,13 +108,11 @@ class WebhookRoutes:
         "/api/v1/webhooks/test",
         Answer(202, "It is on its way.", TestView),
         own=(problems.NO_RECEIVER,),
-        body=NewTest,
-        headers=(IDEMPOTENCY_KEY,),
+        takes=(IDEMPOTENCY_KEY,),
         scopes=OPS,
     )
-    async def test_receiver(self, request: Request) -> TestView:
+    async def test_receiver(self, request: Request, asked: NewTest) -> TestView:
         """Send a `webhook.test` to the receiver of a company."""
-        asked = await read_body(request, NewTest)
         company = company_id(asked.company_id)
         if await self._receivers.of(company) is None:
             raise Problem(problems.NO_RECEIVER)

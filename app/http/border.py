@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.access import Callers
 from app.http import problems
 from app.http.address import neighbourhood
+from app.http.body import read_body
 from app.http.operations import COMPANY_ID, Operation, operations_of, reply, session_in
 from app.http.problems import UNKEPT, Problem, request_id
 from shared.core import keys
@@ -129,8 +130,9 @@ async def _answered(operation: Operation, owner: Any, request: Request) -> Respo
     path, status = request.url.path, operation.answers[0].status
     try:
         for one in operation.ids:
-            one.check(request)
-        made = await operation.handler(owner, request)
+            one.text_of(request)
+        asked = [await read_body(request, operation.body)] if operation.body else []
+        made = await operation.handler(owner, request, *asked)
         if isinstance(made, Response):
             return made
         return Response(status_code=status) if made is None else reply(made, status)

@@ -17,104 +17,83 @@ from app.http.problems import NOT_UNDERSTOOD, Kind, Problem
 from shared.core.apikeys import Scope
 from shared.core.ids import COMPANY_PATTERN, CompanyId, SessionId, session_of
 
-Handler = Callable[[Any, Request], Awaitable[Response | BaseModel | None]]
-"""A method that answers a request: with a model, which is sent as JSON, with nothing, or with a response of its own."""
+Handler = Callable[..., Awaitable[Response | BaseModel | None]]
+"""A method that answers a request, and gets its body as well if it has a parameter `asked`. It answers with a model, which is
+sent as JSON, with nothing, or with a response of its own."""
 H = TypeVar("H", bound=Handler)
 
 
 @dataclass(frozen=True, slots=True)
-class Id:
-    """An id in a path, behind this part of it: its meaning, its pattern, and the problem of one that does not fit."""
+class Parameter:
+    """A part of a request: its `place` (path, query or header), its meaning, and its JSON schema, of which `enum`, `minimum`,
+    `maximum` and `pattern` are checked. Of an id in a path: the part `behind` which it stands, and the problem of one that
+    does not fit."""
 
-    behind: str
+    place: str
     name: str
     says: str
-    pattern: str
-    problem: Kind
+    schema: dict[str, Any]
+    behind: str = ""
+    problem: Kind = NOT_UNDERSTOOD
+
+    def text_of(self, request: Request) -> str | None:
+        """The request's word. Raises `Problem` if it does not fit, or stands there twice."""
+        given = self._given(request)
+        if not self.fits(request):
+            about = f"{self.name}: it does not fit {self.schema}"
+            raise Problem(self.problem) if self.behind else Problem(self.problem, about, field=self.name)
+        return given[0] if given else None
+
+    def number_of(self, request: Request) -> int | None:
+        """Value of the parameter as a whole number within its bounds."""
+        text = self.text_of(request)
+        return None if text is None else int(text)
 
     def fits(self, request: Request) -> bool:
-        """True if what stands in the request's path can be such an id."""
-        return re.fullmatch(self.pattern, request.path_params[self.name]) is not None
+        """True if the request does not have it, or once and by its schema."""
+        given, schema = self._given(request), self.schema
+        if len(given) != 1:
+            return not given
+        if schema["type"] == "integer":
+            is_number = re.fullmatch(r"[0-9]{1,9}", given[0]) is not None
+            return is_number and schema["minimum"] <= int(given[0]) <= schema["maximum"]
+        return given[0] in schema.get("enum", given) and re.fullmatch(schema.get("pattern", ".*"), given[0]) is not None
 
-    def check(self, request: Request) -> None:
-        """Raise `Problem` unless it fits."""
-        if not self.fits(request):
-            raise Problem(self.problem)
+    def _given(self, request: Request) -> list[str]:
+        if self.place == "path":
+            return [request.path_params[self.name]]
+        return (request.headers if self.place == "header" else request.query_params).getlist(self.name)
 
 
-COMPANY_ID = Id("companies", "id", "The company, as you name it.", COMPANY_PATTERN, problems.NO_COMPANY)
+def _id(behind: str, name: str, says: str, pattern: str, problem: Kind) -> Parameter:
+    return Parameter("path", name, says, {"type": "string", "pattern": pattern}, behind, problem)
+
+
+COMPANY_ID = _id("companies", "id", "The company, as you name it.", COMPANY_PATTERN, problems.NO_COMPANY)
 IDS = (
     COMPANY_ID,
-    Id("messages", "message", "The message's `id`.", r"^[0-9a-f]{16}$", problems.NO_MESSAGE),
-    Id(
+    _id("messages", "message", "The message's `id`.", r"^[0-9a-f]{16}$", problems.NO_MESSAGE),
+    _id(
         "contacts",
         "number",
         "The number, best with its country, as `+79001234567`; or `<digits>@s.whatsapp.net`.",
         r"^[^/]{1,64}$",
         problems.NOT_A_PHONE,
     ),
-    Id("webhooks", "id", "The event's `id`.", r"^[A-Za-z0-9_-]{1,100}$", problems.NO_EVENT),
-    Id("links", "id", "The link's `id`.", r"^[A-Za-z0-9_-]{1,64}$", problems.NO_LINK),
+    _id("webhooks", "id", "The event's `id`.", r"^[A-Za-z0-9_-]{1,100}$", problems.NO_EVENT),
+    _id("links", "id", "The link's `id`.", r"^[A-Za-z0-9_-]{1,64}$", problems.NO_LINK),
 )
 LINKS, COMPANIES, MESSAGES, OPS = (frozenset({one}) for one in Scope)
 
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """A header that a request may have, what it says, and its pattern."""
-
-    name: str
-    says: str
-    pattern: str
-
-    def of(self, request: Request) -> str | None:
-        """Value that the request has for this parameter. Raises `Problem` for one that does not fit."""
-        text = request.headers.get(self.name)
-        if text is not None and not re.fullmatch(self.pattern, text):
-            raise Problem(NOT_UNDERSTOOD, f"{self.name}: it does not fit {self.pattern}", field=self.name)
-        return text
-
-
-IDEMPOTENCY_KEY = Header(
+IDEMPOTENCY_KEY = Parameter(
+    "header",
     "Idempotency-Key",
     "Made by you, one for each request: what comes again under it within 24 hours is not done again, and gets the same "
     "answer.",
-    r"^[ -~]{1,255}$",
+    {"type": "string", "pattern": r"^[ -~]{1,255}$"},
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A parameter behind the `?`, and its JSON schema, of which `enum`, `minimum`, `maximum` and `pattern` are checked."""
-
-    name: str
-    says: str
-    schema: dict[str, Any]
-
-    def text_of(self, request: Request) -> str | None:
-        """The request's word. Raises `Problem` if it does not fit, or stands there twice."""
-        given = request.query_params.getlist(self.name)
-        if not given:
-            return None
-        text, pattern = given[0], self.schema.get("pattern", ".*")
-        if len(given) > 1 or text not in self.schema.get("enum", [text]) or not re.fullmatch(pattern, text):
-            raise self._unfit()
-        return text
-
-    def number_of(self, request: Request) -> int | None:
-        """Value of the parameter as a whole number within its bounds."""
-        text = self.text_of(request)
-        if text is None:
-            return None
-        if not re.fullmatch(r"[0-9]{1,9}", text) or not self.schema["minimum"] <= int(text) <= self.schema["maximum"]:
-            raise self._unfit()
-        return int(text)
-
-    def _unfit(self) -> Problem:
-        return Problem(NOT_UNDERSTOOD, f"{self.name}: it does not fit {self.schema}", field=self.name)
-
-
-WAIT = Query(
+WAIT = Parameter(
+    "query",
     "wait",
     "Answer only when something is newer than `If-None-Match` (without it, than now), or after so many seconds.",
     {"type": "integer", "minimum": 0, "maximum": 25},
@@ -148,17 +127,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path. `own`: problems that do not follow from the rest. A key needs one of the `scopes`; an
-    operation without scopes needs no key."""
+    """One method of one path. `own`: problems that do not follow from the rest. `takes`: its parameters but for ids. A key
+    needs one of the `scopes`; an operation without scopes needs no key."""
 
     method: str
     path: str
     handler: Handler
     answers: tuple[Answer, ...]
     own: tuple[Kind, ...] = ()
-    body: type[BaseModel] | None = None
-    headers: tuple[Header, ...] = ()
-    query: tuple[Query, ...] = ()
+    takes: tuple[Parameter, ...] = ()
     scopes: frozenset[Scope] = frozenset()
 
     @property
@@ -172,7 +149,12 @@ class Operation:
         return " ".join((self.handler.__doc__ or "").split())
 
     @property
-    def ids(self) -> tuple[Id, ...]:
+    def body(self) -> type[BaseModel] | None:
+        """The model of the body."""
+        return self.handler.__annotations__.get("asked")
+
+    @property
+    def ids(self) -> tuple[Parameter, ...]:
         """The ids in the path."""
         return tuple(one for one in IDS if f"/{one.behind}/{{{one.name}}}" in self.path)
 
@@ -181,8 +163,8 @@ class Operation:
         """The problems that it may answer, by status."""
         found = [*(one.problem for one in self.ids), *self.own]
         found += [problems.TOO_LARGE] if self.body else []
-        found += [NOT_UNDERSTOOD] if self.body or self.query or self.headers else []
-        found += [problems.KEY_REUSED] if IDEMPOTENCY_KEY in self.headers else []
+        found += [NOT_UNDERSTOOD] if self.body or self.takes else []
+        found += [problems.KEY_REUSED] if IDEMPOTENCY_KEY in self.takes else []
         if self.scopes:
             found += [problems.AWAY, problems.BUSY, problems.NOT_ALLOWED, problems.NOT_IN_SCOPE, problems.TOO_MANY_KEYS]
             found += [problems.BUG] if self.path.startswith("/api/") else []

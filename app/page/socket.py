@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from app.access import Access, BadToken, DeadLink, Link
 from app.http.address import neighbourhood
 from app.http.antechamber import Antechamber
-from app.http.body import Twice, check_once
+from app.http.body import read_json
 from app.onboarding import Onboarding
 from app.page.gc import Garbage
 from app.page.limits import Close, Pace, Place
@@ -31,7 +31,6 @@ from shared.core.protocol import (
     MAX_MESSAGE_BYTES,
     BrandView,
     Cancel,
-    ClientMessage,
     CloseCode,
     ErrorView,
     Hello,
@@ -119,12 +118,10 @@ class Browser:
             async with asyncio.timeout(HELLO_SECONDS) as patience:
                 self._silent.enter(patience, address)
                 try:
-                    message = _understood(await _receive(socket))
+                    message = read_json(client_message.validate_json, await _receive(socket))
                 finally:
                     self._silent.leave(patience)
         except TimeoutError:
-            raise Close(CloseCode.NO_HELLO) from None
-        except Refused:
             raise Close(CloseCode.NO_HELLO) from None
         except ValidationError as error:
             first = error.errors()[0]
@@ -221,7 +218,7 @@ class Browser:
     async def _obey(self, link: Link, text: str, address: str) -> bool:
         """Do what the message asks. True if that leads to a new announcement."""
         try:
-            message = _understood(text)
+            message = read_json(client_message.validate_json, text)
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors()[0]["loc"][-1:]) or "type"
             raise Refused(FailureCode.FORBIDDEN, field=where) from None
@@ -273,16 +270,6 @@ def _hurry(patience: asyncio.Timeout) -> None:
 
 def _address(socket: WebSocket) -> str:
     return neighbourhood(socket.client.host) if socket.client else "unknown"
-
-
-def _understood(text: str) -> ClientMessage:
-    """The message. Raises `ValidationError`, and `Refused` if a field stands twice."""
-    message = client_message.validate_json(text, strict=True, by_alias=True, by_name=False)
-    try:
-        check_once(text)
-    except Twice as twice:
-        raise Refused(FailureCode.FORBIDDEN, field=str(twice)) from None
-    return message
 
 
 async def _receive(socket: WebSocket) -> str:

@@ -12,7 +12,7 @@ from shared.core.ids import SessionId
 from tests.unit.api.service import BODIES, COMPANY, Service, receiver_of
 from tests.unit.twice import left_by
 
-WITH_KEY = [one for one in openapi.ALL if IDEMPOTENCY_KEY in one.headers]
+WITH_KEY = [one for one in openapi.ALL if IDEMPOTENCY_KEY in one.takes]
 IDEMPOTENT = [one for one in openapi.ALL if one.method in {"PUT", "DELETE"} or one.name == "resend"]
 
 

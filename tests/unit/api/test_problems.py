@@ -67,8 +67,8 @@ async def with_rubbish(service, operation):
     return await service(
         operation,
         content=b"{}",
-        params={one.name: "!" for one in operation.query},
-        headers={one.name: "rubbish" for one in operation.headers},
+        params={one.name: "!" for one in operation.takes if one.place == "query"},
+        headers={one.name: "rubbish" for one in operation.takes if one.place == "header"},
     )
 
 
