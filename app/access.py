@@ -34,22 +34,20 @@ class DeadLink(BadToken):
 
 
 @dataclass(frozen=True, slots=True)
-class Brand:
-    """Look of a link's page, where it differs from the service's own look."""
+class PageLook:
+    """Look of a link's page, where it differs from the service's own look, and the origin that may frame the page. Web needs it
+    before the hello."""
 
     name: str | None = None
     accent: str | None = None
     logo_url: str | None = None
     support_url: str | None = None
     privacy_url: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PageLook:
-    """The part of a link that web needs before the hello: the brand, and the origin that may frame the page."""
-
-    brand: Brand | None = None
     embed_origin: str | None = None
+
+
+PLAIN = PageLook()
+"""The service's own look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +63,12 @@ class Link:
     return_url: str | None = None
     refresh_url: str | None = None
     region: str | None = None
-    brand: Brand | None = None
-    embed_origin: str | None = None
+    look: PageLook = PLAIN
 
     @property
     def session(self) -> SessionId:
         """The session that this link may link."""
         return session_of(self.company)
-
-    @property
-    def look(self) -> PageLook | None:
-        """Look of the link's page, where it differs from the service's own look."""
-        return PageLook(self.brand, self.embed_origin) if self.brand or self.embed_origin else None
 
 
 _CLAIMS = {
@@ -88,9 +80,8 @@ _CLAIMS = {
     "return_url": "return",
     "refresh_url": "refresh",
     "region": "region",
-    "embed_origin": "embed",
 }
-"""Names of a link's fields in its token."""
+"""Names of a link's fields in its token, but for its end and its look."""
 
 
 class Access:
@@ -108,18 +99,17 @@ class Access:
     def sign(self, link: Link) -> str:
         """The link's token. It goes into the URL's fragment, which browsers send to nobody."""
         said = {claim: getattr(link, name) for name, claim in _CLAIMS.items()}
-        return self._encode({"aud": _PURPOSE, "exp": link.expires_at // 1000, **said, "brand": _said_of(link.brand)})
+        return self._encode({"aud": _PURPOSE, "exp": link.expires_at // 1000, **said, **_said_of(link.look)})
 
     def sign_look(self, look: PageLook) -> str:
         """The signed look, for the link's address: the server does not see the token. It is no secret and never expires, so
         a dead link still shows its brand. The signature keeps others from dressing our page as somebody else's."""
-        return self._encode({"aud": _LOOK, "brand": _said_of(look.brand), "embed": look.embed_origin})
+        return self._encode({"aud": _LOOK, **_said_of(look)})
 
     def read_look(self, text: str) -> PageLook | None:
         """The look that `sign_look` has signed; None for anything else."""
         try:
-            claims = jwt.decode(text, self._secret, [_ALGORITHM], audience=_LOOK)
-            return PageLook(_brand_in(claims), claims.get("embed"))
+            return _look_in(jwt.decode(text, self._secret, [_ALGORITHM], audience=_LOOK))
         except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError):
             return None
 
@@ -140,7 +130,7 @@ class Access:
             link = Link(
                 **said | {"company": company_id(claims["sub"])},
                 expires_at=int(claims["exp"]) * 1000,
-                brand=_brand_in(claims),
+                look=_look_in(claims),
             )
         except (jwt.InvalidTokenError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadToken from error
@@ -154,14 +144,16 @@ class Access:
         return value.decode() if value else None
 
 
-def _said_of(brand: Brand | None) -> dict[str, str] | None:
-    return ({name: value for name, value in asdict(brand).items() if value} or None) if brand else None
+def _said_of(look: PageLook) -> dict[str, Any]:
+    """The claims of a look."""
+    brand = {name: value for name, value in asdict(look).items() if value}
+    return {"embed": brand.pop("embed_origin", None), "brand": brand or None}
 
 
-def _brand_in(claims: dict[str, Any]) -> Brand | None:
-    known = {field.name for field in fields(Brand)}
+def _look_in(claims: dict[str, Any]) -> PageLook:
+    known = {field.name for field in fields(PageLook)}
     brand = {name: value for name, value in claims.get("brand", {}).items() if name in known}
-    return Brand(**brand) if brand else None
+    return PageLook(**brand | {"embed_origin": claims.get("embed")})
 
 
 WRONG_KEYS = 20

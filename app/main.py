@@ -14,12 +14,12 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from app import reference
 from app.access import Access
 from app.api.attempts import Attempts
 from app.api.companies import Companies, Views
@@ -39,7 +39,6 @@ from app.page.look import platform_of
 from app.page.relay import Relay
 from app.page.socket import Browser
 from app.page.whereabouts import elsewhere
-from app.reference import Reference
 from shared import settings
 from shared.core.protocol import MAX_MESSAGE_BYTES
 from shared.jobs.queue import client
@@ -60,10 +59,6 @@ from shared.telemetry import logs, sentry
 log = structlog.get_logger()
 
 GRACE_SECONDS = 10
-
-
-async def _home(_request: Request) -> Response:
-    return RedirectResponse("/link")
 
 
 class Application(Starlette):
@@ -129,9 +124,9 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
             await subscriber.aclose(close_connection_pool=True)
 
     routes = [
-        Route("/", _home),
+        Route("/", RedirectResponse("/link"), methods=["GET"]),
         *(route for part in parts for route in border.routes(part)),
-        *Reference().routes(),
+        *reference.ROUTES,
         *Assets(
             platform_of=platform_of(config, access),
             gallery=config.development,

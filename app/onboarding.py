@@ -14,13 +14,19 @@ from shared.core.ids import SessionId
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, MessageType, Method
 from shared.jobs.queue import enqueue, link_job_id, withdraw
-from shared.state.claims import REVOKED, Claims, Outcome, Requested, Subject, queued
+from shared.state.claims import REVOKED, Cancelled, Claims, Outcome, Requested, Subject, queued
 from shared.state.cooldowns import Asker, Cooldowns
 from shared.state.links import LinkBook
 from shared.state.pool import answer
 from shared.state.snapshots import Change
 from shared.state.switches import PAUSE, QR_ONLY
 from shared.telemetry.metrics import UNKNOWN_REGION, Counter, Stage, field, funnel
+
+_REFUSALS = {
+    Outcome.LIMITED: FailureCode.COOL_DOWN,
+    Outcome.CROWDED: FailureCode.NO_ROOM,
+    Outcome.DIFFERS: FailureCode.IN_PROGRESS,
+}
 
 
 class Endings:
@@ -39,15 +45,7 @@ class Endings:
         cancelled = await self._claims.cancel(session, change)
         if cancelled.done:
             await withdraw(self._redis, keys.QUEUE_LINKING, link_job_id(session, cancelled.attempt))
-        if cancelled.owner is not None:
-            await enqueue(
-                self._redis,
-                keys.queue_worker(cancelled.owner),
-                "cancel",
-                session,
-                cancelled.attempt,
-                job_id=f"cancel:{session}:{cancelled.attempt}",
-            )
+        await _tell_owner(self._redis, "cancel", session, cancelled)
         return cancelled.done or cancelled.owner is not None
 
     async def revoke_link(self, link_id: str) -> None:
@@ -90,11 +88,12 @@ class Onboarding:
         if link.phone and not phone.same_account(link.phone, number):
             raise Refused(FailureCode.WRONG_NUMBER, field=phone.FIELD)
         address = self._cooldowns.address(host)
-        await self._wait(Asker(number, link.session, address))
+        if wait := await self._cooldowns.wait(Asker(number, link.session, address)):  # before WhatsApp would refuse
+            raise Refused(FailureCode.IN_PROGRESS if wait.taken else FailureCode.COOL_DOWN, retry_at=wait.until)
         subject = Subject(link.id, link.expires_at, phone=number, expected=link.phone, address=address)
         requested = await self._request(link, Method.CODE, subject)
         if requested.outcome is Outcome.JOINED:
-            await self._tell_owner(link.session, requested)
+            await _tell_owner(self._redis, "code", link.session, requested)
         return requested.outcome is Outcome.STARTED
 
     async def refused(self, code: FailureCode) -> None:
@@ -118,35 +117,24 @@ class Onboarding:
         if method is Method.CODE:
             switches |= dict.fromkeys((QR_ONLY, f"region:{region}"), FailureCode.CODE_NOT_AVAILABLE)
         requested = await self._claims.request(link.session, subject, change, switches)
-        if requested.code is not None:
-            raise Refused(requested.code)
-        if requested.outcome is Outcome.LIMITED:
-            raise Refused(FailureCode.COOL_DOWN, retry_at=requested.retry_at)
-        if requested.outcome is Outcome.CROWDED:
-            raise Refused(FailureCode.NO_ROOM, retry_at=requested.retry_at)
-        if requested.outcome is Outcome.DIFFERS:
-            raise Refused(FailureCode.IN_PROGRESS, field=phone.FIELD if subject.phone else None)
+        if code := requested.code or _REFUSALS.get(requested.outcome):
+            at_fault = phone.FIELD if subject.phone and requested.outcome is Outcome.DIFFERS else None
+            raise Refused(code, retry_at=requested.retry_at, field=at_fault)
         if requested.tightened:
-            await self._tell_owner(link.session, requested)
+            await _tell_owner(self._redis, "code", link.session, requested)
         if requested.outcome is Outcome.JOINED and requested.owner is None:
             # The attempt came with its job. If the job was lost, a click restores it: the same id is the same job.
             job_id = link_job_id(link.session, requested.attempt)
             await enqueue(self._redis, keys.QUEUE_LINKING, "link", link.session, requested.attempt, job_id=job_id)
         return requested
 
-    async def _tell_owner(self, session: SessionId, requested: Requested) -> None:
-        """Have the attempt's worker look at its subject again: a code is wanted, or another phone is expected."""
-        if requested.owner is not None:
-            job_id = f"code:{session}:{requested.attempt}"
-            queue = keys.queue_worker(requested.owner)
-            await enqueue(self._redis, queue, "code", session, requested.attempt, job_id=job_id)
 
-    async def _wait(self, asker: Asker) -> None:
-        """Raise `Refused` if the asker has to wait, before WhatsApp would refuse."""
-        wait = await self._cooldowns.wait(asker)
-        if wait is not None:
-            code = FailureCode.IN_PROGRESS if wait.taken else FailureCode.COOL_DOWN
-            raise Refused(code, retry_at=wait.until)
+async def _tell_owner(redis: ArqRedis, job: str, session: SessionId, told: Requested | Cancelled) -> None:
+    """Have the attempt's worker end it (`cancel`), or look at its subject again (`code`): a code is wanted, or another phone is
+    expected."""
+    if told.owner is not None:
+        job_id = f"{job}:{session}:{told.attempt}"
+        await enqueue(redis, keys.queue_worker(told.owner), job, session, told.attempt, job_id=job_id)
 
 
 def _in_time(link: Link) -> None:

@@ -112,17 +112,12 @@ def _page() -> str:
     return render(orjson.loads(made()))
 
 
-class Reference:
-    """Answers with the page. It tells nothing secret, so it needs no key."""
+async def _answer(_request: Request) -> Response:
+    return Response(await asyncio.to_thread(_page), media_type="text/html")
 
-    def routes(self) -> list[Route]:
-        """`/docs`, and its style."""
-        return [Route("/docs", self.page, methods=["GET"]), Route("/docs/style.css", self.style, methods=["GET"])]
 
-    async def page(self, _request: Request) -> Response:
-        """The reference."""
-        return Response(await asyncio.to_thread(_page), media_type="text/html")
-
-    async def style(self, _request: Request) -> Response:
-        """The reference's style sheet."""
-        return Response(STYLE, media_type="text/css")
+ROUTES = [
+    Route("/docs", _answer),
+    Route("/docs/style.css", Response(STYLE, media_type="text/css"), methods=["GET"]),
+]
+"""The page, and its style. They tell nothing secret, so they need no key."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
-from app.access import Access, Brand, Link
+from app.access import PLAIN, Access, Link, PageLook
 from app.api.models import LinkView, NewBrand, NewLink
 from shared.core import phone
 from shared.core.failures import Refused
@@ -39,8 +39,7 @@ def make_link(access: Access, settings: Settings, asked: NewLink) -> Link:
         return_url=url_text(asked.return_url),
         refresh_url=url_text(asked.refresh_url),
         region=asked.region,
-        brand=_brand(asked.brand) if asked.brand else None,
-        embed_origin=asked.embed_origin,
+        look=_look(asked.brand or NewBrand(), asked.embed_origin),
     )
     if (excess := len(access.sign(link)) - MAX_TOKEN_LENGTH) > 0:  # the page could not send it in its hello
         field, _ = max(_urls(asked), key=lambda one: len(one[1]), default=("companyName", ""))
@@ -52,7 +51,7 @@ def show_link(access: Access, settings: Settings, link: Link) -> LinkView:
     """The answer to a caller who has a link made."""
     token = access.sign(link)
     # The token stays in the fragment, which no server sees. The query has what the first paint needs.
-    told = {"lang": link.locale, "look": access.sign_look(link.look) if link.look else None}
+    told = {"lang": link.locale, "look": access.sign_look(link.look) if link.look != PLAIN else None}
     query = urlencode({name: value for name, value in told.items() if value})
     url = f"{settings.base_url}/link{query and '?' + query}#{token}"
     return LinkView(id=link.id, url=url, token=token, expires_at=link.expires_at)
@@ -73,7 +72,6 @@ def _check_origins(settings: Settings, asked: NewLink) -> None:
             raise Unfit(field, f"{origin} is not one of RETURN_ORIGINS")
 
 
-def _brand(asked: NewBrand) -> Brand:
-    return Brand(
-        asked.name, asked.accent, url_text(asked.logo_url), url_text(asked.support_url), url_text(asked.privacy_url)
-    )
+def _look(brand: NewBrand, embed_origin: str | None) -> PageLook:
+    urls = map(url_text, (brand.logo_url, brand.support_url, brand.privacy_url))
+    return PageLook(brand.name, brand.accent, *urls, embed_origin)

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from starlette.requests import Request
 
-from app.access import Access, Brand, PageLook
+from app.access import PLAIN, Access, PageLook
 from app.http.policy import content_policy
 from app.page.whereabouts import LOOK
 from shared.core.colour import Shades, dark_shades, light_shades
@@ -34,19 +34,17 @@ class Platform:
     embed_origin: str | None = None
 
     @classmethod
-    def of(cls, config: Settings, look: PageLook | None = None) -> "Platform":
+    def of(cls, config: Settings, look: PageLook = PLAIN) -> "Platform":
         """The platform of a link. What its look leaves out is the service's; but no logo stands beside another's name.
         An origin that is no longer one of `EMBED_ORIGINS` may not frame the page any more."""
-        brand = (look.brand if look else None) or Brand()
-        embedder = look.embed_origin if look else None
         return cls(
-            name=brand.name or config.shown_name,
+            name=look.name or config.shown_name,
             device=config.device_name,
-            support_url=brand.support_url or url_text(config.support_url),
-            privacy_url=brand.privacy_url or url_text(config.privacy_url),
-            accent=brand.accent or config.accent_color,
-            logo_url=brand.logo_url or (None if brand.name else url_text(config.logo_url)),
-            embed_origin=embedder if embedder in config.embed_origins else None,
+            support_url=look.support_url or url_text(config.support_url),
+            privacy_url=look.privacy_url or url_text(config.privacy_url),
+            accent=look.accent or config.accent_color,
+            logo_url=look.logo_url or (None if look.name else url_text(config.logo_url)),
+            embed_origin=look.embed_origin if look.embed_origin in config.embed_origins else None,
         )
 
     @cached_property

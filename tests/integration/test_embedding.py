@@ -218,7 +218,7 @@ async def test_a_link_without_an_embedder_is_framed_by_nobody_and_says_nothing(p
 
 async def test_what_was_framed_before_is_asked_anew(service, platform_url):
     """A browser keeps the policy of a page that it is told to be unchanged."""
-    look = service.access.sign_look(PageLook(None, platform_url))
+    look = service.access.sign_look(PageLook(embed_origin=platform_url))
     async with service.http(None) as http:
         framed = await http.get("/link", params={"look": look})
         plain = await http.get("/link", headers={"if-none-match": framed.headers["etag"]})

@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Page, expect
 from pydantic import SecretStr
 
-from app.access import BadToken, Brand, PageLook
+from app.access import BadToken, PageLook
 from app.page.look import Platform
 from shared.core.lifecycle import State
 from shared.settings import Settings
@@ -142,7 +142,7 @@ async def is_queued(world) -> bool:
 async def test_a_token_is_left_nowhere_that_the_next_page_can_look(attacker, service, world, open_page):
     """The owner follows a link of the page to another site, which looks around and goes back."""
     origin, came = attacker
-    link = service.link("salon-1", brand=Brand(name="Bookwell", support_url=f"{origin}/support"))
+    link = service.link("salon-1", look=PageLook(name="Bookwell", support_url=f"{origin}/support"))
     token = service.access.sign(link)
     page = await open_page(f"{service.url}/link?look={service.access.sign_look(link.look)}#{token}")
     await page.wait_for_selector("main[data-link=ready]")
@@ -226,12 +226,12 @@ async def test_an_address_that_is_code_does_not_run_in_the_page_around(platform,
 
 
 def test_the_look_of_an_address_is_signed_and_names_an_embedder_that_is_still_one(service):
-    signed = service.access.sign_look(PageLook(None, "https://gone.example"))
+    signed = service.access.sign_look(PageLook(embed_origin="https://gone.example"))
     secrets: Any = {"secret_key": SecretStr("k" * 40), "api_keys": (SecretStr("a" * 20),)}
     config = Settings(**secrets, embed_origins=("https://good.example",))
     assert Platform.of(config, service.access.read_look(signed)).embed_origin is None
     head, claims, sign = signed.split(".")
-    token = service.access.sign(service.link("salon-1", embed_origin="https://good.example"))
+    token = service.access.sign(service.link("salon-1", look=PageLook(embed_origin="https://good.example")))
     for bent in (
         f"{head}.{claims}.{sign[::-1]}",
         f"{head}.{claims}.",

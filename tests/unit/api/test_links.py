@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.access import Access, Brand
+from app.access import Access, PageLook
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
@@ -38,8 +38,9 @@ async def test_a_link_token_holds_everything_that_was_asked_for(web, redis):
     )
     link = Access(CONFIG, redis).verify(answer.json()["token"])
     assert (link.region, link.refresh_url, link.phone) == ("BR", "https://salon.example/new", "+5511961234567")
-    assert link.embed_origin == "https://platform.example"
-    assert link.brand == Brand("Beauty", "#0a7d4f", "https://cdn.example/logo.svg")
+    assert link.look == PageLook(
+        "Beauty", "#0a7d4f", "https://cdn.example/logo.svg", embed_origin="https://platform.example"
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 import pytest
 
-from app.access import Access, BadToken, Brand, PageLook
+from app.access import Access, BadToken, PageLook
 from app.api.links import make_link, show_link
 from app.api.models import NewLink
 from app.main import create_app
@@ -57,7 +57,7 @@ async def test_only_the_link_s_own_origin_may_frame_its_page(redis, opened):
 
 
 async def test_an_origin_that_is_allowed_no_more_may_not_frame_what_was_made_before(redis, opened):
-    text = Access(CONFIG, redis).sign_look(PageLook(None, EMBEDDER))
+    text = Access(CONFIG, redis).sign_look(PageLook(embed_origin=EMBEDDER))
     assert ancestors((await opened(f"?look={text}", embed_origins=(EMBEDDER,))).headers) == EMBEDDER
     for now in ((), (OTHER,)):
         answer = await opened(f"?look={text}", embed_origins=now)
@@ -67,11 +67,11 @@ async def test_an_origin_that_is_allowed_no_more_may_not_frame_what_was_made_bef
 
 async def test_a_look_without_our_signature_is_ignored(redis, opened):
     access = Access(CONFIG, redis)
-    ours = access.sign_look(PageLook(Brand("Bookwell"), EMBEDDER))
+    ours = access.sign_look(PageLook("Bookwell", embed_origin=EMBEDDER))
     token = access.sign(
-        access.new_link(CompanyId("salon"), ttl_seconds=60, company_name="Salon", embed_origin=EMBEDDER)
+        access.new_link(CompanyId("salon"), ttl_seconds=60, company_name="Salon", look=PageLook(embed_origin=EMBEDDER))
     )
-    foreign = Access(settings_with(secret_key="o" * 40), redis).sign_look(PageLook(None, EMBEDDER))
+    foreign = Access(settings_with(secret_key="o" * 40), redis).sign_look(PageLook(embed_origin=EMBEDDER))
     for text in ("", "x", "a.b.c", ours[:-2], ours + "x", token, foreign, EMBEDDER, "\x00", "ü"):
         assert access.read_look(text) is None
         answer = await opened(f"?look={quote(text)}", embed_origins=(EMBEDDER,))
@@ -81,16 +81,16 @@ async def test_a_look_without_our_signature_is_ignored(redis, opened):
 def test_a_look_is_no_token(redis):
     access = Access(CONFIG, redis)
     with pytest.raises(BadToken):
-        access.verify(access.sign_look(PageLook(Brand("Bookwell"), EMBEDDER)))
+        access.verify(access.sign_look(PageLook("Bookwell", embed_origin=EMBEDDER)))
 
 
 def test_a_look_comes_back_whole(redis):
     access = Access(CONFIG, redis)
     for look in (
         PageLook(),
-        PageLook(Brand("Bookwell")),
-        PageLook(None, EMBEDDER),
-        PageLook(Brand("Bookwell", "#0a7d4f", "https://cdn.example/l.svg"), EMBEDDER),
+        PageLook("Bookwell"),
+        PageLook(embed_origin=EMBEDDER),
+        PageLook("Bookwell", "#0a7d4f", "https://cdn.example/l.svg", embed_origin=EMBEDDER),
     ):
         assert access.read_look(access.sign_look(look)) == look
 
@@ -106,12 +106,12 @@ SERVICE = settings_with(
 
 def test_missing_parts_of_a_links_brand_come_from_the_service():
     assert Platform.of(SERVICE).name == "Bookwell"
-    for look in (None, PageLook(), PageLook(Brand(accent="#b00020"))):
-        one = Platform.of(SERVICE, look)
+    for look in ((), (PageLook(),), (PageLook(accent="#b00020"),)):
+        one = Platform.of(SERVICE, *look)
         assert (one.name, one.logo_url) == ("Bookwell", "https://cdn.example/bookwell.svg")
-        assert one.accent == ("#b00020" if look and look.brand else "#0a7d4f")
+        assert one.accent == ("#b00020" if look and look[0].accent else "#0a7d4f")
         assert one.support_url == "https://bookwell.example/help"
-    assert Platform.of(SERVICE, PageLook(Brand("Aurora"))).logo_url is None, "no logo beside another's name"
+    assert Platform.of(SERVICE, PageLook("Aurora")).logo_url is None, "no logo beside another's name"
 
 
 def test_a_page_that_others_can_see_has_no_name_that_is_made_up():
