@@ -28,7 +28,8 @@ from app.api.linking import LinkRoutes
 from app.api.texts import Texts
 from app.api.webhooks import WebhookRoutes
 from app.http.border import Border, Named
-from app.http.edge import HEAD_BYTES, Doorkeeper, networks_as_seen, room_for
+from app.http.edge import Doorkeeper, networks_as_seen, room_for
+from app.http.heads import HEAD_BYTES
 from app.http.policy import SecurityHeaders
 from app.http.problems import http_problem
 from app.onboarding import Endings, Onboarding

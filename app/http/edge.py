@@ -1,15 +1,10 @@
 """The edge: limits of a connection before the application hears of it. uvicorn limits the sizes. This module limits
 times and numbers, and words the refusals.
-
-One file, as a connection begins with requests and may go on as a socket, counted and limited as one.
 """
 
 import asyncio
 import ipaddress
-import re
 import resource
-import socket
-import sys
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,25 +14,18 @@ from typing import Any
 import h11
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
-from websockets.protocol import State
 
 from app.http.address import neighbourhood
 from app.http.antechamber import Antechamber
+from app.http.frames import Answering, EdgeSocket
+from app.http.heads import HEAD_BYTES, HeadReader
 from app.http.problems import MEDIA_TYPE, Kind, Problem
 from shared.core.hosts import Network
 from shared.private import raise_descriptors
 
 PATIENCE_SECONDS = 10.0
 """Until a request must be whole."""
-HEAD_BYTES = 16 * 1024
-"""Request line and headers, at most."""
-UNREAD_MS = 30_000
-"""If a peer acknowledges nothing for so long, the kernel ends the connection; if it has not read all that the kernel
-had no room for, we do."""
-ONCE = (b"authorization", b"origin", b"idempotency-key", b"if-none-match", b"last-event-id")
-"""Headers that we read, and that a request may have once; h11 has its own list."""
 UNFINISHED = 1000
 """Connections with an unfinished request, at most. Each may hold 100 KB."""
 UNFINISHED_OF_ADDRESS = 50
@@ -45,9 +33,6 @@ OF_ADDRESS = 250
 """Connections of one address, at most. A router may have any number."""
 OTHER_DESCRIPTORS = 100
 """For Redis, files and the like."""
-MOST_QUEUED = 64
-"""Messages or fragments of one socket that wait to be read, at most."""
-
 _WRITTEN_OFF = {
     400: Kind(400, "", "This is not HTTP/1.1.", titled="Bad request"),
     408: Kind(408, "", f"A request must be whole within {PATIENCE_SECONDS:.0f} s.", titled="Too slow"),
@@ -95,68 +80,6 @@ class Doorkeeper:
         return partial(EdgeRequests, self)
 
 
-_TWO_LINES = re.compile(rb"(?<!\r)\n|\n[ \t]")
-"""Of a head: a line that ends without a return, and one that goes on in the next."""
-
-
-class _Reader(h11.Connection):
-    """Remembers the status for a request that it could not read."""
-
-    fault = 400
-
-    def next_event(self) -> Any:
-        if self.their_state is h11.IDLE and _TWO_LINES.search(self.trailing_data[0].partition(b"\r\n\r\n")[0]):
-            raise h11.RemoteProtocolError("a line that others read as two, or as a part of one", 400)
-        try:
-            event = super().next_event()
-            # h11 itself bounds only a head that comes in pieces.
-            if isinstance(event, h11.Request):
-                _check(event)
-        except h11.RemoteProtocolError as error:
-            self.fault = error.error_status_hint
-            raise
-        return event
-
-
-def _check(request: h11.Request) -> None:
-    names = [name for name, _ in request.headers]
-    if {b"content-length", b"transfer-encoding"} <= set(names):
-        raise h11.RemoteProtocolError("two lengths: a proxy before us may have taken the other", 400)
-    if any(names.count(one) > 1 for one in ONCE):
-        raise h11.RemoteProtocolError("said twice: a proxy before us may have read the other", 400)
-    if len(request.target) + sum(len(name) + len(value) + 4 for name, value in request.headers) > HEAD_BYTES:
-        raise h11.RemoteProtocolError("the head is too large", 431)
-
-
-class Answering(asyncio.Protocol):
-    """A connection that ends if its peer reads too slowly, a little now and then: its place is for others."""
-
-    loop: asyncio.AbstractEventLoop
-    transport: asyncio.Transport
-    _unread: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        transport.set_write_buffer_limits(0)  # the kernel's own buffer is enough
-        super().connection_made(transport)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._unread = self.loop.call_later(UNREAD_MS / 1000, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._all_read()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._all_read()
-
-    def _all_read(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
-
-
 class EdgeRequests(Answering, H11Protocol):
     """A connection with requests: each must be whole in time, and connections with unfinished ones are few."""
 
@@ -168,16 +91,12 @@ class EdgeRequests(Answering, H11Protocol):
     def __init__(self, door: Doorkeeper, config: Config, server_state: ServerState, **more: Any) -> None:
         super().__init__(config, server_state, **more)
         self._door = door
-        self.conn = _Reader(h11.SERVER, HEAD_BYTES)
+        self.conn = HeadReader(h11.SERVER, HEAD_BYTES)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         others = len(self.connections)
         super().connection_made(transport)
         self._address = self._door.address_of(self.client[0] if self.client else "")
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sys.platform == "linux":
-            with suppress(OSError):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
         if self._door.may_enter(self._address, others):
             self._watch()
         else:
@@ -229,7 +148,7 @@ class EdgeRequests(Answering, H11Protocol):
         self._finished()
         self._all_read()
         # No bound method of ours: a cycle would wait for a full collection, which web puts off.
-        self.ws_protocol_class = partial(EdgeSocket, self._door, self._address)  # type: ignore[assignment]
+        self.ws_protocol_class = partial(EdgeSocket, partial(self._door.gone, self._address))  # type: ignore[assignment]
         super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's word
@@ -249,66 +168,6 @@ class EdgeRequests(Answering, H11Protocol):
             head = h11.Response(status_code=kind.status, headers=headers, reason=STATUS_PHRASES[kind.status])
             for one in (head, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(one) or b"")
-
-
-class EdgeSocket(Answering, WebSocketsSansIOProtocol):
-    """A websocket whose peer cannot fill our memory, neither with unread messages nor by not reading ours."""
-
-    def __init__(self, door: Doorkeeper, address: str | None, **given: Any) -> None:
-        super().__init__(**given)
-        self._door, self._address = door, address
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._door.gone(self._address)
-
-    def pause_writing(self) -> None:
-        """Read no more from a peer that reads nothing: the answers to its pings would fill our memory."""
-        super().pause_writing()
-        self.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if not self.read_paused:
-            self.transport.resume_reading()
-
-    def handle_parser_exception(self) -> None:
-        """Treat a peer that sends no websocket frames as gone, so that a later write to it is no bug."""
-        super().handle_parser_exception()
-        self.disconnected = True
-
-    def keepalive_timeout(self) -> None:
-        super().keepalive_timeout()
-        self.disconnected = True
-
-    def handle_cont(self, event: Any) -> None:
-        if len(self.frames) >= MOST_QUEUED:
-            self._refuse(1008)
-        else:
-            super().handle_cont(event)
-
-    def send_receive_event_to_app(self) -> None:
-        if self.queue.qsize() >= MOST_QUEUED:
-            self._refuse(1008)
-        elif self.curr_msg_data_type == "text" and not _is_text(self.frames):
-            self._refuse(1007)
-        else:
-            super().send_receive_event_to_app()
-
-    def _refuse(self, code: int) -> None:
-        """Close the socket with a code, unless its peer has closed it already."""
-        self.frames = []
-        if self.conn.state is State.OPEN:
-            self.conn.fail(code)
-            self.handle_parser_exception()
-
-
-def _is_text(pieces: Sequence[bytes]) -> bool:
-    try:
-        b"".join(pieces).decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def networks_as_seen(networks: Sequence[Network]) -> list[str]:

@@ -19,7 +19,7 @@ import psutil
 import pytest
 import websockets
 
-from app.http.edge import UNREAD_MS
+from app.http.frames import UNREAD_MS
 from tests.integration.web import API_KEY, Web
 from tests.waiting import until
 

@@ -13,7 +13,8 @@ import psutil
 import pytest
 import websockets
 
-from app.http.edge import HEAD_BYTES, PATIENCE_SECONDS, UNFINISHED, UNFINISHED_OF_ADDRESS
+from app.http.edge import PATIENCE_SECONDS, UNFINISHED, UNFINISHED_OF_ADDRESS
+from app.http.heads import HEAD_BYTES
 from app.page.socket import WITHOUT_HELLO
 from tests.integration.web import API_KEY, ORIGIN, Web
 from tests.recovery import at_most

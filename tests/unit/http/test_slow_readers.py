@@ -9,7 +9,7 @@ import uvicorn
 from starlette.responses import Response
 from uvicorn.server import ServerState
 
-from app.http import edge
+from app.http import frames
 from app.http.edge import Doorkeeper
 from tests.waiting import until
 
@@ -35,7 +35,7 @@ async def served():
 
 @pytest.mark.parametrize("close", [b"", b"Connection: close\r\n"], ids=["kept", "closed"])
 async def test_who_reads_a_little_now_and_then_is_shown_out(served, close, monkeypatch):
-    monkeypatch.setattr(edge, "UNREAD_MS", 500)
+    monkeypatch.setattr(frames, "UNREAD_MS", 500)
     port, connections = served
     with socket.create_connection(("127.0.0.1", port)) as slow:
         slow.sendall(ASKED + close + b"\r\n")
