@@ -12,10 +12,10 @@ from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from app.access import Access, BadToken
 from app.api import links
-from app.api.companies import forget_company
+from app.api.companies import forget_company, tell_holder
 from app.api.models import NewLink
 from app.cli import records, words
-from app.cli.terminal import Cannot, Operator, Output, line, progress, table
+from app.cli.terminal import Cannot, Operator, Output, line, progress, table, until
 from app.onboarding import Endings
 from shared.core import keys, odd
 from shared.core import phone as phones
@@ -29,12 +29,10 @@ from shared.state.claims import MOST_STARTS, Claims
 from shared.state.cooldowns import Cooldowns, Whose, waits_until
 from shared.state.events import News
 from shared.state.forgetting import Forgetting
-from shared.state.lease import Leases
 from shared.state.links import LinkBook, MadeLink
 
-LOOK_SECONDS = 0.25
-_LOOKS = 240
-"""Looks for the end of a log-out: for a minute."""
+LOG_OUT_SECONDS = 60.0
+"""The longest wait for the end of a log-out."""
 
 #: The API's fields, and their names here.
 _OPTION = {
@@ -134,16 +132,14 @@ async def revoke_link(op: Operator, *, id_or_url: str, by: str) -> Output:
 async def unlink(op: Operator, *, company: str, wait: bool, by: str) -> Output:
     """Have the device logged out and forgotten, by the worker that holds it or by any other."""
     session = records.session_named(company)
-    owner = await Leases(op.redis).owner(session)
-    found = await records.read(op.redis, [session])
-    if owner is None and found and found[0].state not in DEVICE | {State.FAILED}:
+    found = await records.read_one(op.redis, session)
+    if found and not found.owned and found.state not in DEVICE | {State.FAILED}:
         # A failed session may have a device: it is kept if it was replaced or banned.
-        said = f"{session} has no device: it is {found[0].state.value}."
+        said = f"{session} has no device: it is {found.state.value}."
         return Output({"session": session, "unlinked": True, "worker": None}, line(said))
     await record(op.redis, "session.unlink", session, by, session=session)
-    queue = keys.queue_worker(owner) if owner else keys.QUEUE_SESSIONS
-    await enqueue(op.redis, queue, "unlink", session, job_id=_unlink_job(session))
-    done = await _until_unlinked(op, session) if wait else False
+    owner = await tell_holder(op.redis, "unlink", session)
+    done = wait and await _until_unlinked(op, session)
     said = f"{session} is unlinked." if done else f"{session}: told {owner or 'the next free worker'}."
     data = {"session": session, "unlinked": done, "worker": owner}
     return Output(data, line(said), ill=wait and not done)
@@ -152,8 +148,8 @@ async def unlink(op: Operator, *, company: str, wait: bool, by: str) -> Output:
 async def unpark(op: Operator, *, company: str, by: str) -> Output:
     """Have a device that was banned or replaced held again, by any worker."""
     session = records.session_named(company)
-    found = await records.read(op.redis, [session])
-    if not found or not found[0].parked:
+    found = await records.read_one(op.redis, session)
+    if found is None or not found.parked:
         raise Cannot(f"{session} has no parked device.")
     await record(op.redis, "session.unpark", session, by, session=session)
     await enqueue(op.redis, keys.QUEUE_SESSIONS, "unpark", session)
@@ -166,11 +162,11 @@ async def forget(op: Operator, *, company: str, wait: bool, by: str) -> Output:
     forgetting = Forgetting(op.redis, op.settings.secret_key)
     endings = Endings(op.redis, Claims(op.redis, News(op.settings.told_events)))
     await forget_company(op.redis, endings, forgetting, session, by)
-    done = False
-    for _ in range(_LOOKS if wait else 0):
-        if done := not await forgetting.is_wished(session):
-            break
-        await asyncio.sleep(LOOK_SECONDS)
+
+    async def is_forgotten() -> bool:
+        return not await forgetting.is_wished(session)
+
+    done = wait and await until(LOG_OUT_SECONDS, is_forgotten)
     said = (
         f"{session} is forgotten. One line of the audit stays: onboarding timeline operators"
         if done
@@ -179,22 +175,17 @@ async def forget(op: Operator, *, company: str, wait: bool, by: str) -> Output:
     return Output({"session": session, "forgotten": done}, line(said), ill=wait and not done)
 
 
-def _unlink_job(session: SessionId) -> str:
-    return f"unlink:{session}"
-
-
 async def _until_unlinked(op: Operator, session: SessionId) -> bool:
+    async def is_unlinked() -> bool:
+        waits = await op.redis.exists(f"{job_key_prefix}unlink:{session}")
+        found = await records.read_one(op.redis, session)
+        if found is None or found.owned:
+            return found is None
+        return found.state is State.UNLINKED or (not waits and found.state not in DEVICE)  # a worker found no device
+
     with progress(op, SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()) as spinner:
         spinner.add_task("logging out", total=None)
-        for _ in range(_LOOKS):
-            waits = await op.redis.exists(job_key_prefix + _unlink_job(session))
-            found = await records.read(op.redis, [session])
-            if not found or (found[0].state is State.UNLINKED and not found[0].owned):
-                return True
-            if not waits and found[0].state not in DEVICE and not found[0].owned:
-                return True  # a worker has looked, and found no device
-            await asyncio.sleep(LOOK_SECONDS)
-    return False
+        return await until(LOG_OUT_SECONDS, is_unlinked)
 
 
 async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: bool, by: str) -> Output:
@@ -215,14 +206,14 @@ async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: boo
     for whose, key in names.items():
         raw = await op.redis.get(key)
         value = odd.fields(raw)
-        until, refusals = waits_until(raw), odd.number(value.get("refusals"))
+        ends, refusals = waits_until(raw), odd.number(value.get("refusals"))
         held = odd.text(raw) if raw and not value else None
-        data.append({"whose": whose, "key": key, "until": until, "refusals": refusals, "heldBy": held})
-        waits = f"until {words.clock(until)} UTC" if until > now_ms() else held or "may try"
+        data.append({"whose": whose, "key": key, "until": ends, "refusals": refusals, "heldBy": held})
+        waits = f"until {words.clock(ends)} UTC" if ends > now_ms() else held or "may try"
         rows.append((whose, waits, refusals, key))
     begun = odd.number(await op.redis.get(starts))
-    until = now_ms() + await op.redis.pttl(starts) if begun >= MOST_STARTS else 0
-    data.append({"whose": "attempts", "key": starts, "until": until, "refusals": begun, "heldBy": None})
-    rows.append(("attempts", f"until {words.clock(until)} UTC" if until else "may try", begun, starts))
+    ends = now_ms() + await op.redis.pttl(starts) if begun >= MOST_STARTS else 0
+    data.append({"whose": "attempts", "key": starts, "until": ends, "refusals": begun, "heldBy": None})
+    rows.append(("attempts", f"until {words.clock(ends)} UTC" if ends else "may try", begun, starts))
     title = f"Cool-downs of {session}" + (", now taken back" if clear else "")
     return Output(data, table(title, ("whose", "waits", "times", "key"), rows))

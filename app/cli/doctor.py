@@ -211,10 +211,10 @@ def _sessions(op: Operator, known: list[SessionRecord], unowned: Unowned) -> Ite
             detail = f"{state}; left by {dead}" if dead else state
             yield Finding("device is held by nobody", one.session, detail, remedy, partial(_sweep, op))
         if one.parked:
-            failure = one.body.get("failure") or {}
-            until = f", until {words.clock(failure['retryAt'])} UTC" if failure.get("retryAt") else ""
+            failure = one.body.failure
+            until = f", until {words.clock(failure.retry_at)} UTC" if failure and failure.retry_at else ""
             remedy = f"it is tried again by itself; now: onboarding unpark {company_of(one.session)}"
-            yield Finding("device is parked", one.session, f"{failure.get('code')}{until}", remedy)
+            yield Finding("device is parked", one.session, f"{failure and failure.code}{until}", remedy)
 
 
 def _texts(op: Operator, sessions: list[SessionId]) -> Iterator[Finding]:

@@ -1,6 +1,5 @@
 """`workers`, `queue`, `drain` and `switch`: the machines and how they are steered."""
 
-import asyncio
 import contextlib
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.text import Text
 
 from app.cli import records, words
-from app.cli.terminal import Cannot, Operator, Output, line, progress, table, together
+from app.cli.terminal import Cannot, Operator, Output, line, progress, table, together, until
 from app.ops import gauges
 from app.ops.gauges import WorkerView
 from shared.core import keys, odd
@@ -21,7 +20,6 @@ from shared.state.switches import MEANING, Switches, UnknownSwitch, checked
 from shared.wa import batches
 
 DRAIN_SECONDS = 40.0
-LOOK_SECONDS = 0.25
 
 
 def _worker_data(one: WorkerView) -> dict[str, Any]:
@@ -63,12 +61,7 @@ async def queue(op: Operator) -> Output:
     ]
     served = [one for one in await records.everything(op.redis) if one.state in RUNNING and one.owned]
     others = await jobs(op, now)
-    failed: list[dict[str, Any]] = [
-        dict.fromkeys(("job", "session", "error"), "")
-        | {odd.text(name): odd.text(value) for name, value in fields.items()}
-        | {"at": odd.number(entry.split(b"-")[0])}
-        for entry, fields in await op.redis.xrevrange(keys.FAILED_JOBS, count=10)
-    ]
+    failed = await records.newest(op.redis, keys.FAILED_JOBS, 10, "job", "session", "error")
     data = {
         "waiting": [{"place": place, "job": job, "waitingMs": ms} for place, job, ms in waiting],
         "served": [one.data() for one in served],
@@ -76,7 +69,7 @@ async def queue(op: Operator) -> Output:
         "failed": failed,
     }
     waits = [(place, job, words.span(ms)) for place, job, ms in waiting]
-    left = [words.span(one.body["deadline"] - now) if "deadline" in one.body else "" for one in served]
+    left = [words.span(one.body.deadline - now) if one.body.deadline else "" for one in served]
     serves = [(one.session, one.state.value, one.owner, time) for one, time in zip(served, left, strict=True)]
     fails = [(words.clock(one["at"]), one["job"], one["session"], one["error"]) for one in failed]
     shown = together(
@@ -142,7 +135,7 @@ async def drain(op: Operator, *, worker: str, wait: bool, by: str) -> Output:
     one, held = fits[0], fits[0].number("sessions")
     others = len(living) - 1
     await Switches(op.redis).throw(f"drain:{one.id}", "on", by=by)
-    gone = await _see_it_go(op, one, held) if wait else False
+    gone = wait and await _see_it_go(op, one, held)
     said = f"{one.id} has handed over and ended." if gone else f"{one.id} is told to hand over."
     if not others:
         said += " No other worker is alive: its sessions wait for the next one."
@@ -153,31 +146,27 @@ async def drain(op: Operator, *, worker: str, wait: bool, by: str) -> Output:
 async def _see_it_go(op: Operator, worker: WorkerView, held: int) -> bool:
     with progress(op, TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()) as bar:
         task = bar.add_task("handing over", total=max(held, 1))
-        for _ in range(int(DRAIN_SECONDS / LOOK_SECONDS)):
+
+        async def is_gone() -> bool:
             owned = await answer(op.redis.scard(keys.held(worker.id)))
             doing = "handing over" if owned else "ending"
             bar.update(task, completed=max(held, 1) - min(owned, held), description=doing)
-            if await op.redis.zscore(keys.WORKERS, worker.id) is None:
-                bar.update(task, completed=max(held, 1))
-                return True
-            await asyncio.sleep(LOOK_SECONDS)
-    return False
+            return await op.redis.zscore(keys.WORKERS, worker.id) is None
+
+        return await until(DRAIN_SECONDS, is_gone)
 
 
 async def switches(op: Operator) -> Output:
     """Switches that are on, with the moment and the person of each."""
     board = await Switches(op.redis).look()
-    thrown: dict[str, dict[str, str]] = {}
-    for entry, fields in await op.redis.xrevrange(keys.OPERATORS, count=keys.TIMELINE_LENGTH):
-        told = {odd.text(name): odd.text(value) for name, value in fields.items()}
-        if told.get("event") == "switch.on":
-            thrown.setdefault(told.get("what", ""), told | {"at": entry.decode().split("-")[0]})
+    acts = await records.newest(op.redis, keys.OPERATORS, keys.TIMELINE_LENGTH, "event", "what")
+    thrown = {one["what"]: one for one in reversed(acts) if one["event"] == "switch.on"}
     data, rows = [], []
     for name, value in sorted(board.on.items()):
         record = thrown.get(name, {})
-        since = int(record["at"]) if record else None
-        data.append({"switch": name, "value": value, "since": since, "by": record.get("by"), "why": record.get("why")})
-        rows.append((name, value, words.ago(since) if since else "?", record.get("by", "?"), record.get("why", "")))
+        since, by, why = record.get("at"), record.get("by"), record.get("why")
+        data.append({"switch": name, "value": value, "since": since, "by": by, "why": why})
+        rows.append((name, value, words.ago(since) if since else "?", by or "?", why or ""))
     there = table("There are", ("switch", "does"), list(MEANING.items()))
     return Output(data, together(table("On", ("switch", "value", "since", "by", "why"), rows, empty="nothing"), there))
 

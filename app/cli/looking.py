@@ -93,22 +93,20 @@ def _sums(stats: Mapping[str, int]) -> list[tuple[str, str, int]]:
 
 async def _of_company(op: Operator, company: str) -> Output:
     session = records.session_named(company)
-    found = await records.read(op.redis, [session])
-    if not found:
+    record = await records.read_one(op.redis, session)
+    if record is None:
         raise Cannot(f"Nothing is known of {company}: it never asked to be linked, or more than 30 days ago.")
-    record = found[0]
-    data = record.data()
-    body = record.body
+    data, body = record.data(), record.body
     rows: list[tuple[str, object]] = [
         ("state", record.state.value),
         ("attempt", f"{record.attempt}, change {record.seq}"),
-        ("method", body.get("method", "-")),
+        ("method", body.method or "-"),
         ("held by", f"{record.owner} (token {record.token})" if record.owned else "nobody"),
     ]
-    if device := body.get("device"):
-        rows.append(("device", f"{device['phone']}, {device['name']}, linked {words.ago(device['linkedAt'])}"))
-    if failure := body.get("failure"):
-        rows.append(("failure", failure["code"]))
+    if device := body.device:
+        rows.append(("device", f"{device.phone}, {device.name}, linked {words.ago(device.linked_at)}"))
+    if body.failure:
+        rows.append(("failure", body.failure.code))
     if record.overdue_ms:
         rows.append(("overdue", words.span(record.overdue_ms)))
     if record.state is State.QUEUED:
@@ -136,10 +134,10 @@ async def sessions(op: Operator, *, state: str | None) -> Output:
     found = [one for one in await records.everything(op.redis) if state in {None, one.state.value}]
     rows = []
     for one in found:
-        device, failure = one.body.get("device") or {}, one.body.get("failure") or {}
-        since = words.span(now_ms() - device["linkedAt"]) if device else ""
-        owner, about = one.owner if one.owned else "-", device.get("phone") or failure.get("code", "")
-        rows.append((one.session, one.state.value, owner, one.attempt, since, about))
+        device, failure = one.body.device, one.body.failure
+        since = words.span(now_ms() - device.linked_at) if device else ""
+        about = device.phone if device else failure.code if failure else ""
+        rows.append((one.session, one.state.value, one.owner if one.owned else "-", one.attempt, since, about))
     heads = ("session", "state", "held by", "attempt", "linked for", "phone or failure")
     shown = table(f"{len(rows)} session(s)" + (f" in {state}" if state else ""), heads, rows)
     return Output([one.data() for one in found], shown)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from arq.connections import ArqRedis
 
 from app.cli.terminal import Cannot
@@ -13,7 +12,7 @@ from shared.core.ids import SessionId, WorkerId, company_id, company_of, session
 from shared.core.lifecycle import RUNNING, State
 from shared.core.reference import reference_of
 from shared.state.lease import Leases
-from shared.state.snapshots import Snapshots, dump_body
+from shared.state.snapshots import Snapshots, Stored
 from shared.wa import batches
 
 _PREFIX = keys.snapshot(SessionId("")).encode()
@@ -35,13 +34,9 @@ def session_named(text: str) -> SessionId:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionRecord:
-    """A session: version and body of its snapshot (JSON as in Redis), token of its lease, and the owner, if it lives."""
+class SessionRecord(Stored):
+    """A session: its snapshot, owner and token as its lease names them, and whether that owner lives."""
 
-    session: SessionId
-    attempt: int
-    seq: int
-    body: dict[str, Any]
     owner: WorkerId | None
     token: int
     owned: bool
@@ -49,22 +44,22 @@ class SessionRecord:
     @property
     def state(self) -> State:
         """The state of the session."""
-        return State(self.body["state"])
+        return self.body.state
 
     @property
     def parked(self) -> bool:
         """True if the device is kept but not held. A failed session shows a device only then."""
-        return self.state is State.FAILED and "device" in self.body
+        return self.state is State.FAILED and self.body.device is not None
 
     @property
     def overdue_ms(self) -> int:
         """Time since the deadline of a running onboarding, in ms; 0 before it."""
-        deadline = self.body.get("deadline")
+        deadline = self.body.deadline
         return max(0, now_ms() - deadline) if deadline and self.state in RUNNING else 0
 
     def data(self) -> dict[str, Any]:
         """For programs. Without QR and code: they are the owner's."""
-        shown = {name: value for name, value in self.body.items() if name not in {"qr", "code"}}
+        shown = self.body.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"qr", "code"})
         lease = {"worker": self.owner, "token": self.token, "alive": self.owned} if self.owner else None
         return {
             "session": self.session,
@@ -83,17 +78,28 @@ async def read(redis: ArqRedis, sessions: list[SessionId]) -> list[SessionRecord
         owners = await redis.mget([keys.lease(session) for session in some])
         living = await Leases(redis).owners(some)
         for stored, owner, alive in zip(await Snapshots(redis).read_all(some), owners, living, strict=True):
-            if stored.attempt == 0:
-                continue
             worker, _, token = odd.text(owner).rpartition(":")
-            body = orjson.loads(dump_body(stored.body))
-            named = WorkerId(worker) if worker else None
-            found.append(
-                SessionRecord(
-                    stored.session, stored.attempt, stored.seq, body, named, odd.number(token), alive is not None
+            leased = {"owner": WorkerId(worker) if worker else None, "token": odd.number(token)}
+            if stored.attempt:
+                found.append(
+                    SessionRecord(stored.session, *stored.version, stored.body, **leased, owned=alive is not None)
                 )
-            )
     return found
+
+
+async def read_one(redis: ArqRedis, session: SessionId) -> SessionRecord | None:
+    """The record of a session; None if Redis does not know it."""
+    return next(iter(await read(redis, [session])), None)
+
+
+async def newest(redis: ArqRedis, stream: str, most: int, *fields: str) -> list[dict[str, Any]]:
+    """The newest entries of a stream, the newest first: `at` (ms), and texts, of which `fields` are there in any case."""
+    return [
+        dict.fromkeys(fields, "")
+        | {odd.text(name): odd.text(value) for name, value in entry.items()}
+        | {"at": odd.number(place.split(b"-")[0])}
+        for place, entry in await redis.xrevrange(stream, count=most)
+    ]
 
 
 async def everything(redis: ArqRedis) -> list[SessionRecord]:

@@ -6,12 +6,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-import orjson
 from rich.console import Console
 from rich.text import Text
 
 from app.cli import words
-from app.cli.records import find_referred, session_named
+from app.cli.records import find_referred, newest, session_named
 from app.cli.terminal import Cannot, Operator, Output, line, table
 from shared.core import keys, odd
 from shared.core.ids import SessionId
@@ -68,12 +67,7 @@ def _newer(present: list[TimelineEvent], last: TimelineEvent | None) -> list[Tim
 
 
 async def _of_operators(op: Operator, last: int) -> list[TimelineEvent]:
-    return [
-        dict.fromkeys(("event", "what", "detail", "by", "why"), "")
-        | {odd.text(name): odd.text(value) for name, value in fields.items()}
-        | {"at": odd.number(entry.split(b"-")[0])}
-        for entry, fields in reversed(await op.redis.xrevrange(keys.OPERATORS, count=last))
-    ]
+    return (await newest(op.redis, keys.OPERATORS, last, "event", "what", "detail", "by", "why"))[::-1]
 
 
 async def _of_session(op: Operator, session: SessionId, last: int) -> list[TimelineEvent]:
@@ -83,12 +77,8 @@ async def _of_session(op: Operator, session: SessionId, last: int) -> list[Timel
 
 def _event(line_of_json: bytes) -> TimelineEvent | None:
     """An event from a line of a session's timeline; None if the line is none of ours."""
-    try:
-        value = orjson.loads(line_of_json)
-        at = odd.number(value["at"], -1)
-        if at < 0:
-            return None
-    except (ValueError, KeyError, TypeError):
+    value = odd.fields(line_of_json)
+    if (at := odd.number(value.get("at"), -1)) < 0:
         return None
     attempt = value.get("attempt") or ""
     return {"at": at, "attempt": str(attempt)} | {name: str(value.get(name, "")) for name in ("event", "detail")}
@@ -99,13 +89,11 @@ def _table(company: str, events: list[TimelineEvent], *, of_operators: bool) -> 
     for event in events:
         step = "" if before is None else f"+{words.span(event['at'] - before)}"
         before = event["at"]
-        said = Text(
-            str(words.EVENTS.get(event["event"], event["event"])), _STYLE.get(event["event"].rpartition(".")[2], "")
-        )
+        said = Text(_said(event), _STYLE.get(event["event"].rpartition(".")[2], ""))
         if of_operators:
-            about = [said, *(event.get(name, "") for name in ("what", "detail", "by", "why"))]
+            about = [said, *(event[name] for name in ("what", "detail", "by", "why"))]
         else:
-            about = [step, event.get("attempt", ""), said, words.advised(event.get("detail", "")), event["event"]]
+            about = [step, event["attempt"], said, words.advised(event["detail"]), event["event"]]
         rows.append([words.clock(event["at"]), *about])
     heads = ("event", "what", "value", "by", "why")
     if not of_operators:
@@ -114,6 +102,9 @@ def _table(company: str, events: list[TimelineEvent], *, of_operators: bool) -> 
 
 
 def _line(out: Console, event: TimelineEvent) -> None:
-    said = words.EVENTS.get(event["event"], event["event"])
-    details = [event.get("what", ""), words.advised(event.get("detail", "")), event.get("by", ""), event.get("why", "")]
-    line(f"{words.clock(event['at'])}  {said}  {' '.join(one for one in details if one)}")(out)
+    details = [event.get("what"), words.advised(event["detail"]), event.get("by"), event.get("why")]
+    line(f"{words.clock(event['at'])}  {_said(event)}  {' '.join(filter(None, details))}")(out)
+
+
+def _said(event: TimelineEvent) -> str:
+    return words.EVENTS.get(event["event"], event["event"])

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
@@ -27,6 +28,8 @@ from shared.state.pool import PASSING, answer
 from shared.state.refusals import RedisRefuses, reason
 
 WELL, ILL, CANNOT = 0, 1, 2
+LOOK_SECONDS = 0.25
+"""Between two looks whether something has happened."""
 
 
 class Cannot(Exception):
@@ -110,6 +113,14 @@ def together(*shows: Callable[[Console], None]) -> Callable[[Console], None]:
             one(out)
 
     return show
+
+
+async def until(seconds: float, happened: Callable[[], Awaitable[bool]]) -> bool:
+    """Look whether it has happened, for so many seconds. True if it has."""
+    end = time.monotonic() + seconds
+    while not (done := await happened()) and time.monotonic() < end:  # noqa: ASYNC110 - it is in Redis
+        await asyncio.sleep(LOOK_SECONDS)
+    return done
 
 
 def run(work: Callable[..., Awaitable[Output] | Output], *, as_json: bool, **arguments: Any) -> int:

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import orjson
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -15,10 +14,11 @@ from rich.text import Text
 from app.cli import words
 from app.cli.fleet import WORKER_HEADS, worker_row
 from app.cli.looking import overview
+from app.cli.records import newest
 from app.cli.terminal import Operator, Output, grid
 from app.ops import gauges
 from app.ops.gauges import Moment
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core.clock import now_ms
 from shared.core.events import EventType
 from shared.telemetry.metrics import Counter, parse_field
@@ -75,22 +75,19 @@ class Glance:
 async def look(op: Operator) -> Glance:
     """The present moment and the newest endings."""
     moment = await gauges.read(op.redis)
-    entries = await op.redis.xrevrange(keys.FEED, count=_LOOK_BACK)
-    found = [one for place, fields in entries if (one := _ending(place, fields)) is not None]
+    entries = await newest(op.redis, keys.FEED, _LOOK_BACK, "type", "body")
+    found = [one for entry in entries if (one := _ending(entry)) is not None]
     return Glance(now_ms(), moment, found[:SHOWN])
 
 
-def _ending(place: bytes, fields: dict[bytes, bytes]) -> Ending | None:
+def _ending(entry: dict[str, Any]) -> Ending | None:
     """An entry of the feed that ends something; None for any other, and for what is no event."""
-    kind = fields.get(b"type", b"").decode(errors="replace")
-    if kind not in ENDINGS:
+    body = odd.fields(entry["body"])
+    if entry["type"] not in ENDINGS or "companyId" not in body:
         return None
-    try:
-        body = orjson.loads(fields.get(b"body", b""))
-        why = (body.get("failure") or {}).get("code", "")
-        return Ending(int(place.split(b"-")[0]), str(body["companyId"]), kind, str(why))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+    failure = body.get("failure")
+    why = failure.get("code", "") if isinstance(failure, dict) else ""
+    return Ending(entry["at"], str(body["companyId"]), entry["type"], str(why))
 
 
 def screen(now: Glance, first: Glance) -> RenderableType:
