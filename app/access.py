@@ -85,8 +85,6 @@ _CLAIMS = {
 
 
 class Access:
-    """Makes and checks links."""
-
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self._secret = settings.secret_key.get_secret_value()
         self._redis = redis

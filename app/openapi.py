@@ -57,7 +57,6 @@ def made() -> bytes:
 
 
 def document() -> JSON:
-    """The whole description."""
     paths: JSON = {}
     for one in ALL:
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one)

@@ -84,7 +84,6 @@ def _schema(name: str, schema: JSON) -> Iterator[str]:
 
 
 def render(made: JSON) -> str:
-    """The page."""
     rows = [(method.upper(), path, one) for path, methods in made["paths"].items() for method, one in methods.items()]
     links = "".join(
         f'<li><a href="#{escape(one["operationId"])}"><b>{method}</b> <code>{escape(path)}</code></a></li>'

@@ -29,8 +29,6 @@ _KINDS: dict[FailureCode, Kind] = {
 
 
 class Attempts:
-    """Handlers below `/api/v1/companies/{id}/attempts`."""
-
     def __init__(self, redis: Redis, access: Access, views: Views, onboarding: Onboarding, endings: Endings) -> None:
         self._access = access
         self._views = views

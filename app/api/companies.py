@@ -55,7 +55,6 @@ class Views:
         return stored, place, tag
 
     async def present(self, session: SessionId) -> Stored:
-        """The newest snapshot."""
         return await self._snapshots.read(session)
 
     async def after(self, session: SessionId | None, most: int) -> tuple[list[Stored], bool]:

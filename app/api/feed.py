@@ -35,8 +35,6 @@ LAST_EVENT_ID = Parameter(
 
 
 class Feed:
-    """Handlers of `/api/v1/events`."""
-
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._readers = 0

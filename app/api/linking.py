@@ -25,8 +25,6 @@ log = structlog.get_logger()
 
 
 class LinkRoutes:
-    """Handlers below `/api/v1/links`."""
-
     def __init__(self, settings: Settings, redis: Redis, access: Access, endings: Endings) -> None:
         self._settings = settings
         self._access = access

@@ -48,7 +48,6 @@ def make_link(access: Access, settings: Settings, asked: NewLink) -> Link:
 
 
 def show_link(access: Access, settings: Settings, link: Link) -> LinkView:
-    """The answer to a caller who has a link made."""
     token = access.sign(link)
     # The token stays in the fragment, which no server sees. The query has what the first paint needs.
     told = {"lang": link.locale, "look": access.sign_look(link.look) if link.look != PLAIN else None}

@@ -99,7 +99,6 @@ async def create_link(
 
 
 async def open_link(op: Operator, *, company: str, name: str | None, only_print: bool, by: str) -> Output:
-    """Make a link as `create_link`, and open it in this machine's browser."""
     made = await create_link(op, company=company, name=name, phone=None, locale=None, hours=24, return_url=None, by=by)
     url = cast(dict[str, Any], made.data)["url"]
     opened = only_print or await asyncio.to_thread(webbrowser.open, url)
@@ -113,7 +112,7 @@ async def open_link(op: Operator, *, company: str, name: str | None, only_print:
 
 
 async def revoke_link(op: Operator, *, id_or_url: str, by: str) -> Output:
-    """Make a link useless at once. If its address is given, SECRET_KEY is needed to read the id in it."""
+    """If a link's address is given, SECRET_KEY is needed to read the id in it."""
     token = urlsplit(id_or_url).fragment or (id_or_url if id_or_url.startswith("eyJ") else "")
     link_id, session = id_or_url, None
     if token:
@@ -130,7 +129,6 @@ async def revoke_link(op: Operator, *, id_or_url: str, by: str) -> Output:
 
 
 async def unlink(op: Operator, *, company: str, wait: bool, by: str) -> Output:
-    """Have the device logged out and forgotten, by the worker that holds it or by any other."""
     session = records.session_named(company)
     found = await records.read_one(op.redis, session)
     if found and not found.owned and found.state not in DEVICE | {State.FAILED}:
@@ -146,7 +144,6 @@ async def unlink(op: Operator, *, company: str, wait: bool, by: str) -> Output:
 
 
 async def unpark(op: Operator, *, company: str, by: str) -> Output:
-    """Have a device that was banned or replaced held again, by any worker."""
     session = records.session_named(company)
     found = await records.read_one(op.redis, session)
     if found is None or not found.parked:
@@ -157,7 +154,6 @@ async def unpark(op: Operator, *, company: str, by: str) -> Output:
 
 
 async def forget(op: Operator, *, company: str, wait: bool, by: str) -> Output:
-    """Have a company forgotten."""
     session = records.session_named(company)
     forgetting = Forgetting(op.redis, op.settings.secret_key)
     endings = Endings(op.redis, Claims(op.redis, News(op.settings.told_events)))
@@ -189,7 +185,6 @@ async def _until_unlinked(op: Operator, session: SessionId) -> bool:
 
 
 async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: bool, by: str) -> Output:
-    """Show the cool-downs of a company and of a phone, with their keys for redis-cli."""
     session = records.session_named(company)
     _signing(op)
     book = Cooldowns(op.redis, op.settings.secret_key)

@@ -130,7 +130,6 @@ def _workers(op: Operator, moment: Moment) -> Iterator[Finding]:
 
 
 def _clients(moment: Moment) -> Iterator[Finding]:
-    """Clients that WhatsApp refuses, or soon will."""
     told = {
         ClientHealth.REFUSED: ("client is refused", "onboarding switch on web-version 2.3000.N (docs/operations.md)"),
         ClientHealth.UNKNOWN: ("client's version is unknown", "nothing helps when WhatsApp refuses it: mend neonize"),
@@ -218,14 +217,12 @@ def _sessions(op: Operator, known: list[SessionRecord], unowned: Unowned) -> Ite
 
 
 def _texts(op: Operator, sessions: list[SessionId]) -> Iterator[Finding]:
-    """Outboxes that no worker has been at for long."""
     for session in sessions:
         detail, remedy = "no worker looks at its outbox", "--repair calls the sweeper"
         yield Finding("texts wait for nobody", session, detail, remedy, partial(_sweep, op))
 
 
 def _drains(op: Operator, moment: Moment, switched: Iterable[str]) -> Iterator[Finding]:
-    """Drain switches of workers that are gone."""
     living = {one.id for one in moment.living}
     for name in switched:
         if name.startswith("drain:") and name.removeprefix("drain:") not in living:

@@ -31,7 +31,6 @@ WORKER_HEADS = ("worker", "alive", "attempts", "sessions", "memory", "lag", "sto
 
 
 def worker_row(one: WorkerView) -> tuple[object, ...]:
-    """The cells of a worker below `WORKER_HEADS`."""
     return (
         one.id,
         Text("yes", "green") if one.alive else Text(f"silent {words.span(one.silent_ms)}", "red"),
@@ -46,14 +45,12 @@ def worker_row(one: WorkerView) -> tuple[object, ...]:
 
 
 async def workers(op: Operator) -> Output:
-    """Every worker that was heard of."""
     found = await gauges.fleet(op.redis)
     shown = table("Workers", WORKER_HEADS, [worker_row(one) for one in found])
     return Output([_worker_data(one) for one in found], shown, ill=not found or not all(one.alive for one in found))
 
 
 async def queue(op: Operator) -> Output:
-    """Owners who wait, those who are served, and the other jobs."""
     now = now_ms()
     waiting = [
         (place, odd.text(job), max(0, now - odd.number(at)))
@@ -93,7 +90,6 @@ class QueuedJob:
 
     @property
     def stands(self) -> str:
-        """Its state in words."""
         return "running" if self.running else f"{'due for' if self.due_ms >= 0 else 'in'} {words.span(self.due_ms)}"
 
     def data(self) -> dict[str, Any]:
@@ -126,7 +122,6 @@ async def jobs(op: Operator, now: int) -> list[QueuedJob]:
 
 
 async def drain(op: Operator, *, worker: str, wait: bool, by: str) -> Output:
-    """Throw the worker's drain switch, and see its sessions go."""
     living = [one for one in await gauges.fleet(op.redis) if one.alive]
     fits = [one for one in living if one.id.startswith(worker)]
     if len(fits) != 1:
@@ -157,7 +152,6 @@ async def _see_it_go(op: Operator, worker: WorkerView, held: int) -> bool:
 
 
 async def switches(op: Operator) -> Output:
-    """Switches that are on, with the moment and the person of each."""
     board = await Switches(op.redis).look()
     acts = await records.newest(op.redis, keys.OPERATORS, keys.TIMELINE_LENGTH, "event", "what")
     thrown = {one["what"]: one for one in reversed(acts) if one["event"] == "switch.on"}
@@ -172,7 +166,6 @@ async def switches(op: Operator) -> Output:
 
 
 async def throw(op: Operator, *, name: str, value: str, by: str, why: str) -> Output:
-    """Throw a switch, on or off."""
     with contextlib.suppress(UnknownSwitch):  # who throws it off may write it as for on; anything may be taken back
         name = checked(name)[0] if not value else name
     was = await answer(op.redis.hget(keys.SWITCH, name))

@@ -17,7 +17,6 @@ def _deliveries(op: Operator) -> Deliveries:
 
 
 async def deliveries(op: Operator, *, standing: str) -> Output:
-    """The events that wait, or that are dead."""
     found = await _deliveries(op).list(Standing(standing))
     when = "next try" if standing == Standing.WAITING else "died"
     rows = [(one.id, one.type, one.company, one.tries, words.clock(one.next_at), one.fault or "-") for one in found]
@@ -26,7 +25,6 @@ async def deliveries(op: Operator, *, standing: str) -> Output:
 
 
 async def show(op: Operator, *, event: str) -> Output:
-    """One event with its body."""
     found = await _deliveries(op).show(event)
     if found is None:
         raise Cannot(f"No event {event!r} waits or is dead: it was taken, or is forgotten.")
@@ -39,7 +37,6 @@ def _said(one: Delivery) -> str:
 
 
 async def resend(op: Operator, *, event: str, by: str) -> Output:
-    """Have an event sent at once."""
     if not await _deliveries(op).resend(event):
         raise Cannot(f"There is no event {event!r}: it is neither waiting, nor dead, nor one of the newest 10,000.")
     await record(op.redis, "webhook.resent", event, by)
@@ -47,7 +44,6 @@ async def resend(op: Operator, *, event: str, by: str) -> Output:
 
 
 async def test(op: Operator, *, company: str, by: str) -> Output:
-    """Have a company's receiver told of a test."""
     session = records.session_named(company)
     if await Receivers(op.settings, op.redis).of(company_of(session)) is None:
         raise Cannot(f"{session} has no receiver: set WEBHOOK_URL, or PUT one for the company.")

@@ -21,7 +21,6 @@ from shared.telemetry.metrics import Counter, parse_field
 
 
 async def status(op: Operator, *, company: str | None) -> Output:
-    """The state of a company, or of the whole service."""
     return await (_of_company(op, company) if company else _of_service(op))
 
 
@@ -128,7 +127,6 @@ async def _company_waits(op: Operator, session: str) -> int:
 
 
 async def sessions(op: Operator, *, state: str | None) -> Output:
-    """All sessions, or those in one state."""
     if state and state not in set(State):
         raise Cannot(f"There is no state {state!r}; there are {', '.join(State)}.")
     found = [one for one in await records.everything(op.redis) if state in {None, one.state.value}]

@@ -43,7 +43,6 @@ class SessionRecord(Stored):
 
     @property
     def state(self) -> State:
-        """The state of the session."""
         return self.body.state
 
     @property

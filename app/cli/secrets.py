@@ -7,7 +7,6 @@ from shared.core.apikeys import make_api_key, read_scopes
 
 
 def backup_key() -> Output:
-    """A new pair of age keys."""
     from pyrage import x25519
 
     identity = x25519.Identity.generate()
@@ -20,7 +19,6 @@ def backup_key() -> Output:
 
 
 def new_key(name: str, scopes: Sequence[str]) -> Output:
-    """A new key, and its entry for `API_KEYS`."""
     try:
         key, entry = make_api_key(name, read_scopes("+".join(scopes)))
     except ValueError as error:

@@ -61,7 +61,6 @@ async def _meant(op: Operator, text: str) -> tuple[SessionId, str]:
 
 
 def _newer(present: list[TimelineEvent], last: TimelineEvent | None) -> list[TimelineEvent]:
-    """Events after `last`."""
     places = [place for place, one in enumerate(present) if one == last]
     return present[places[-1] + 1 :] if places else present
 

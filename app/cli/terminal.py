@@ -104,8 +104,6 @@ def line(text: str) -> Callable[[Console], None]:
 
 
 def together(*shows: Callable[[Console], None]) -> Callable[[Console], None]:
-    """One below the other, with a blank line between them."""
-
     def show(out: Console) -> None:
         for index, one in enumerate(shows):
             if index:

@@ -51,8 +51,6 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """One look at the service."""
-
     at: int
     moment: Moment
     endings: list[Ending]

@@ -68,7 +68,6 @@ class Doorkeeper:
         return others < self.most and (address is None or self._of_address[address] <= OF_ADDRESS)
 
     def gone(self, address: str | None) -> None:
-        """A connection has ended."""
         if address is not None:
             self._of_address[address] -= 1
             if not self._of_address[address]:

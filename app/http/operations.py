@@ -101,7 +101,6 @@ WAIT = Parameter(
 
 
 def company_in(request: Request) -> CompanyId:
-    """The company that a path names."""
     return CompanyId(request.path_params["id"])
 
 

@@ -47,7 +47,6 @@ class Kind:
 
     @property
     def title(self) -> str:
-        """The kind, for a person."""
         return self.titled or self.name.replace("-", " ").capitalize()
 
     @property
@@ -155,8 +154,6 @@ class ProblemView(Wire):
 
 
 class Problem(Exception):
-    """An error of the API."""
-
     def __init__(
         self,
         kind: Kind,
@@ -182,7 +179,6 @@ class Problem(Exception):
         )
 
     def response(self) -> Response:
-        """The problem as JSON."""
         content = self.view.model_dump(mode="json", by_alias=True, exclude_none=True)
         return JSONResponse(content, self.view.status, UNKEPT | self._headers, media_type=MEDIA_TYPE)
 

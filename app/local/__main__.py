@@ -100,7 +100,6 @@ def kept_secrets(folder: Path) -> dict[str, str]:
 
 
 def is_free(host: str, port: int) -> bool:
-    """True if web could listen there now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -187,7 +186,6 @@ def _private(path: Path) -> TextIO:
 
 
 def main() -> int:
-    """The command."""
     asked = options()
     for stream in (sys.stdout, sys.stderr):
         cast(TextIOWrapper, stream).reconfigure(errors="replace")  # whatever the terminal can write

@@ -61,7 +61,6 @@ def box(lines: list[str]) -> str:
 
 
 def text(link: dict[str, Any], told: Greeting) -> str:
-    """Greeting with a first link."""
     return box(
         [
             f"Ready. {COMPANY['companyName']} can link its WhatsApp here:",
@@ -76,7 +75,6 @@ def text(link: dict[str, Any], told: Greeting) -> str:
 
 
 def page_text(told: Greeting) -> str:
-    """Greeting with a page that was given."""
     log = [f"Log   {told.log}"] if told.log else []
     return box(["Ready. All of it is one page:", "", f"  {told.page}", "", *log, "Stop  Ctrl-C"])
 

@@ -61,7 +61,6 @@ class _Collected(Collector):
 
 
 def text(moment: Moment, *, sockets: int, switches: Iterable[str]) -> bytes:
-    """The whole exposition."""
     counted: Samples = {}
     for name, value in moment.stats.items():
         metric, labels = parse_field(name)

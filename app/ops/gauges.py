@@ -28,7 +28,6 @@ class WorkerView:
 
     @property
     def alive(self) -> bool:
-        """True if the worker is to be counted as living."""
         return self.silent_ms <= WORKER_ALIVE_MS
 
     def number(self, name: str) -> int:
@@ -53,19 +52,15 @@ class Moment:
 
     @property
     def living(self) -> list[WorkerView]:
-        """The workers that live."""
         return [one for one in self.workers if one.alive]
 
     def total(self, name: str) -> int:
-        """A number summed over the living workers."""
         return sum(one.number(name) for one in self.living)
 
     def worst(self, name: str) -> int:
-        """The highest of the living workers' numbers."""
         return max((one.number(name) for one in self.living), default=0)
 
     def with_client(self, health: ClientHealth) -> list[WorkerView]:
-        """Living workers whose client is in this state."""
         return [one for one in self.living if one.fields.get("client") == health.value]
 
     @property
@@ -86,13 +81,11 @@ class Moment:
 
     @property
     def wrong_clocks(self) -> dict[WorkerId, str]:
-        """Living workers whose host's clock is off, and by how much."""
         said = {one.id: in_words(one.number("clockMs")) for one in self.living}
         return {worker: word for worker, word in said.items() if word != "ok"}
 
     @property
     def ill_stores(self) -> list[WorkerId]:
-        """Living workers that cannot reach the device store."""
         return [one.id for one in self.living if one.fields.get("store") == "away"]
 
 

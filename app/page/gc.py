@@ -29,7 +29,6 @@ class Garbage:
 
     @contextlib.contextmanager
     def socket(self) -> Iterator[None]:
-        """A socket's life."""
         self._open += 1
         try:
             yield

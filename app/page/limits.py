@@ -10,8 +10,6 @@ MESSAGES_AT_ONCE = 20.0
 
 
 class Close(Exception):
-    """End this socket with a code."""
-
     def __init__(self, code: CloseCode) -> None:
         super().__init__(code.name)
         self.code = code

@@ -80,7 +80,6 @@ class Relay:
 
     @property
     def sockets(self) -> int:
-        """Number of sockets that are served."""
         return sum(len(watched.slots) for watched in self._watched.values()) - self._waiting
 
     @contextlib.asynccontextmanager

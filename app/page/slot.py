@@ -54,12 +54,10 @@ class Slot:
         self._tell()
 
     def answer(self, message: ServerMessage) -> None:
-        """Say something to this socket alone."""
         self._answers = [*self._answers[1 - MOST_ANSWERS :], text_of(message)]
         self._tell()
 
     def end(self, code: CloseCode = CloseCode.RESTART) -> None:
-        """Have the socket closed."""
         self._ended = code
         self._tell()
 

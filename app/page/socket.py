@@ -85,7 +85,6 @@ class Browser:
         self.garbage = Garbage()
 
     async def serve(self, socket: WebSocket) -> None:
-        """A socket's whole life."""
         if socket.headers.get("origin") not in self._settings.origins:
             await socket.close(CloseCode.ORIGIN)  # before accept: the browser gets HTTP 403
             return
@@ -263,7 +262,6 @@ class Browser:
 
 
 def _hurry(patience: asyncio.Timeout) -> None:
-    """End a wait now."""
     if not patience.expired():
         patience.reschedule(asyncio.get_running_loop().time())
 
