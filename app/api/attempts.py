@@ -10,26 +10,21 @@ from app.api.models import AttemptView, NewAttempt
 from app.api.repeats import Repeats
 from app.http import problems
 from app.http.operations import IDEMPOTENCY_KEY, LINKS, WAIT, Answer, company_in, operation, session_in
-from app.http.problems import Kind, Problem
+from app.http.problems import Problem
 from app.onboarding import Endings, Onboarding
 from shared.core.clock import now_ms
-from shared.core.failures import FailureCode, Refused
+from shared.core.failures import Refused
 from shared.core.lifecycle import DEVICE
 from shared.core.protocol import Method
+from shared.state.snapshots import Snapshots
 
 LIFE_SECONDS = 600
 """Lifetime of the link behind such an attempt, which nobody sees. Longer than an attempt with its wait in the queue."""
 
-_KINDS: dict[FailureCode, Kind] = {
-    FailureCode.INVALID_PHONE: problems.NOT_A_PHONE,
-    FailureCode.COOL_DOWN: problems.COOLING_DOWN,
-    FailureCode.PAUSED: problems.PAUSED,
-    FailureCode.NO_ROOM: problems.NO_ROOM,
-}
-
 
 class Attempts:
     def __init__(self, redis: Redis, access: Access, views: Views, onboarding: Onboarding, endings: Endings) -> None:
+        self._snapshots = Snapshots(redis)
         self._access = access
         self._views = views
         self._onboarding = onboarding
@@ -54,9 +49,7 @@ class Attempts:
     async def start_attempt(self, request: Request, asked: NewAttempt) -> Response:
         """Start an attempt to link, or join the one that runs, for a page of your own."""
         if (asked.method is Method.CODE) != (asked.phone_number is not None):
-            raise Problem(
-                problems.NOT_UNDERSTOOD, "phoneNumber: goes with `code`, and with it alone", field="phoneNumber"
-            )
+            raise problems.unfit("phoneNumber", "goes with `code`, and with it alone")
         fresh = {"at": now_ms()}
         if await self._repeats.first(request, asked, fresh) == fresh:
             await self._start(request, asked)
@@ -76,10 +69,10 @@ class Attempts:
             else:
                 # The integrator's server asks for all companies, so the limit is by company, not by address.
                 started = await self._onboarding.request_code(link, asked.phone_number, f"api:{company}")
-        except Refused as refused:
+        except Refused:
             await self._repeats.forget(request)
-            raise _problem(refused) from None
-        if not started and (await self._views.present(session_in(request))).body.state in DEVICE:
+            raise
+        if not started and (await self._snapshots.read(session_in(request))).body.state in DEVICE:
             await self._repeats.forget(request)
             raise Problem(problems.ALREADY_LINKED)
 
@@ -104,9 +97,3 @@ class Attempts:
     async def cancel_attempt(self, request: Request) -> None:
         """End the attempt that runs, as long as the phone has not agreed. Idempotent."""
         await self._endings.cancel(session_in(request))
-
-
-def _problem(refused: Refused) -> Problem:
-    kind = _KINDS.get(refused.code, problems.REFUSED)
-    wait = max(1, -(-(refused.retry_at - now_ms()) // 1000)) if refused.retry_at else None
-    return Problem(kind, code=refused.code, field=refused.field, retry_after=wait)

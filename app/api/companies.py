@@ -54,9 +54,6 @@ class Views:
             stored, place, tag = await self._read(session)
         return stored, place, tag
 
-    async def present(self, session: SessionId) -> Stored:
-        return await self._snapshots.read(session)
-
     async def after(self, session: SessionId | None, most: int) -> tuple[list[Stored], bool]:
         """The newest snapshots of the next sessions by name, and True if there are more. Removes names without one."""
         start = f"({session}" if session else "-"

@@ -16,7 +16,6 @@ from app.http.operations import IDEMPOTENCY_KEY, LINKS, Answer, operation, reply
 from app.http.problems import Problem
 from app.onboarding import Endings
 from shared.core.clock import now_ms
-from shared.core.failures import Refused
 from shared.settings import Settings
 from shared.state.claims import REVOKED
 from shared.state.links import LinkBook, MadeLink
@@ -42,12 +41,7 @@ class LinkRoutes:
     )
     async def create_link(self, request: Request, asked: NewLink) -> Response:
         """Create a link with which a company's owner links its WhatsApp."""
-        try:
-            link = links.make_link(self._access, self._settings, asked)
-        except links.Unfit as unfit:
-            raise Problem(problems.NOT_UNDERSTOOD, f"{unfit.field}: {unfit}", field=unfit.field) from None
-        except Refused as refused:
-            raise Problem(problems.NOT_A_PHONE, code=refused.code, field=refused.field) from None
+        link = links.make_link(self._access, self._settings, asked)
         # The token is signed anew, because none is kept.
         made = await self._repeats.first(request, asked, {"id": link.id, "expiresAt": link.expires_at})
         link = replace(link, id=made["id"], expires_at=made["expiresAt"])

@@ -5,36 +5,23 @@ from urllib.parse import urlencode
 
 from app.access import PLAIN, Access, Link, PageLook
 from app.api.models import LinkView, NewBrand, NewLink
+from app.http.problems import unfit
 from shared.core import phone
-from shared.core.failures import Refused
 from shared.core.fields import origin_of, url_text
 from shared.core.ids import company_id
 from shared.core.protocol import MAX_TOKEN_LENGTH
 from shared.settings import Settings
 
 
-class Unfit(Exception):
-    """A well-formed field that this service does not accept."""
-
-    def __init__(self, field: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.field = field
-
-
 def make_link(access: Access, settings: Settings, asked: NewLink) -> Link:
-    """A new link. Raises `Unfit`, and `Refused` for a text that is no phone number."""
+    """A new link. Raises `Problem`, and `Refused` for a text that is no phone number."""
     _check_origins(settings, asked)
-    number = None
-    if asked.phone_number is not None:
-        try:
-            number = phone.parse(asked.phone_number, asked.region or settings.default_region)
-        except Refused as refused:
-            raise Refused(refused.code, field="phoneNumber") from None
+    region = asked.region or settings.default_region
     link = access.new_link(
         company_id(asked.company_id),
         ttl_seconds=asked.ttl_seconds,
         company_name=asked.company_name or asked.company_id,
-        phone=number,
+        phone=phone.parse(asked.phone_number, region) if asked.phone_number else None,
         locale=asked.locale,
         return_url=url_text(asked.return_url),
         refresh_url=url_text(asked.refresh_url),
@@ -43,7 +30,7 @@ def make_link(access: Access, settings: Settings, asked: NewLink) -> Link:
     )
     if (excess := len(access.sign(link)) - MAX_TOKEN_LENGTH) > 0:  # the page could not send it in its hello
         field, _ = max(_urls(asked), key=lambda one: len(one[1]), default=("companyName", ""))
-        raise Unfit(field, f"the link would be too long: shorten it by {excess * 3 // 4 + 1} characters")  # in base64
+        raise unfit(field, f"the link would be too long: shorten it by {excess * 3 // 4 + 1} characters")  # in base64
     return link
 
 
@@ -65,10 +52,10 @@ def _urls(asked: NewLink) -> Iterator[tuple[str, str]]:
 
 def _check_origins(settings: Settings, asked: NewLink) -> None:
     if asked.embed_origin is not None and asked.embed_origin not in settings.embed_origins:
-        raise Unfit("embedOrigin", f"{asked.embed_origin} is not one of EMBED_ORIGINS")
+        raise unfit("embedOrigin", f"{asked.embed_origin} is not one of EMBED_ORIGINS")
     for field, url in _urls(asked):
         if (origin := origin_of(url)) not in settings.ways_back:
-            raise Unfit(field, f"{origin} is not one of RETURN_ORIGINS")
+            raise unfit(field, f"{origin} is not one of RETURN_ORIGINS")
 
 
 def _look(brand: NewBrand, embed_origin: str | None) -> PageLook:

@@ -47,7 +47,7 @@ class WebhookRoutes:
             field = "secret"
             key_of(secret)
         except ValueError as error:
-            raise Problem(problems.NOT_UNDERSTOOD, f"{field}: {error}", field=field) from None
+            raise problems.unfit(field, str(error)) from None
         events = frozenset(asked.events) if asked.events is not None else None
         made = await self._receivers.put(company_in(request), str(asked.url), secret, events)
         return ReceiverView(url=made.url, events=sorted(made.events), secret=secret)

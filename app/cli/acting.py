@@ -16,6 +16,7 @@ from app.api.companies import forget_company, tell_holder
 from app.api.models import NewLink
 from app.cli import records, words
 from app.cli.terminal import Cannot, Operator, Output, line, progress, table, until
+from app.http.problems import Problem
 from app.onboarding import Endings
 from shared.core import keys, odd
 from shared.core import phone as phones
@@ -83,8 +84,9 @@ async def create_link(
     except ValidationError as error:
         first = error.errors()[0]
         raise Cannot(f"{_OPTION[str(first['loc'][0])]}: {first['msg']}.") from None
-    except links.Unfit as error:
-        raise Cannot(f"{_OPTION[error.field]}: {error}.") from None
+    except Problem as problem:
+        field, _, sentence = problem.view.detail.partition(": ")
+        raise Cannot(f"{_OPTION[field]}: {sentence}.") from None
     except Refused:
         raise _no_number(phone or "") from None
     view = links.show_link(access, op.settings, link)

@@ -21,6 +21,7 @@ from app.http.operations import COMPANY_ID, Operation, operations_of, reply, ses
 from app.http.problems import UNKEPT, Problem, request_id
 from shared.core import keys
 from shared.core.apikeys import ApiKey
+from shared.core.failures import Refused
 from shared.core.ids import SessionId
 from shared.settings import Settings
 from shared.state.pool import PASSING, answer
@@ -137,6 +138,8 @@ async def _answered(operation: Operation, owner: Any, request: Request) -> Respo
         return Response(status_code=status) if made is None else reply(made, status)
     except Problem as problem:
         return problem.response()
+    except Refused as refused:
+        return problems.of_refusal(refused).response()
     except ClientDisconnect:
         log.info("api.hung-up", path=path)
         return Response(status_code=400)  # nobody reads it

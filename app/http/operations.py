@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from app.http import problems
-from app.http.problems import NOT_UNDERSTOOD, Kind, Problem
+from app.http.problems import NOT_UNDERSTOOD, Kind, Problem, unfit
 from shared.core.apikeys import Scope
 from shared.core.ids import COMPANY_PATTERN, CompanyId, SessionId, session_of
 
@@ -40,8 +40,7 @@ class Parameter:
         """The request's word. Raises `Problem` if it does not fit, or stands there twice."""
         given = self._given(request)
         if not self.fits(request):
-            about = f"{self.name}: it does not fit {self.schema}"
-            raise Problem(self.problem) if self.behind else Problem(self.problem, about, field=self.name)
+            raise Problem(self.problem) if self.behind else unfit(self.name, f"it does not fit {self.schema}")
         return given[0] if given else None
 
     def number_of(self, request: Request) -> int | None:

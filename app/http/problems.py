@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from shared.core.failures import FailureCode
+from shared.core.clock import now_ms
+from shared.core.failures import FailureCode, Refused
 from shared.core.protocol import Wire
 from shared.state.refusals import PoolBusy, reason
 
@@ -129,6 +130,26 @@ OUTBOX_FULL = Kind(
 BUG = Kind(500, "our-fault", "This is a bug of the service; it has been reported.", header=("Connection", "close"))
 AWAY = Kind(503, "redis-is-away", "Redis does not answer or takes no writes; try again in some seconds.", retry=5)
 BUSY = Kind(503, "busy", "This process has as many requests under way as it can; try again in some seconds.", retry=2)
+
+
+_OF_CODES = {
+    FailureCode.INVALID_PHONE: NOT_A_PHONE,
+    FailureCode.COOL_DOWN: COOLING_DOWN,
+    FailureCode.PAUSED: PAUSED,
+    FailureCode.NO_ROOM: NO_ROOM,
+}
+
+
+def of_refusal(refused: Refused) -> "Problem":
+    """The problem of a request that the rules of onboarding refuse."""
+    wait = max(1, -(-(refused.retry_at - now_ms()) // 1000)) if refused.retry_at else None
+    kind = _OF_CODES.get(refused.code, REFUSED)
+    return Problem(kind, code=refused.code, field=refused.field, retry_after=wait)
+
+
+def unfit(field: str, sentence: str) -> "Problem":
+    """The problem of a field that is not accepted; `sentence` says why."""
+    return Problem(NOT_UNDERSTOOD, f"{field}: {sentence}", field=field)
 
 
 def of_redis(error: Exception) -> "Problem":
