@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property, lru_cache, partial
 from pathlib import Path
 
 import brotli
@@ -115,6 +115,59 @@ def _accepts(asked: Headers, encoding: str) -> bool:
     return False
 
 
+class Files:
+    """The page's files as they are now, by the part of their addresses behind `/static/`. Fresh ones keep their names, and
+    stand as they were written."""
+
+    def __init__(self, folder: Path, *, gallery: bool, fresh: bool) -> None:
+        self._folder = folder
+        self._fresh = fresh
+        found = {path.relative_to(folder).as_posix() for glob in SERVED for path in folder.glob(glob)}
+        self._names = sorted({STYLES} | (found if gallery else found - GALLERY))
+        self.served: dict[str, Asset] = {}
+        locales = "".join(self._text(name) for name in self._names if name.startswith("locales/"))
+        # One hash for all languages: one each would weigh more than their names.
+        self._words = _tag(locales.encode())
+        self._addresses = {"locales/*.json": f"/static/*.{self._words}.json"}
+        for name in self._names:
+            self._prepare(name)
+        self.script = self._asset(EMBED, self._text(EMBED))
+        self.languages = Languages(folder / "locales")
+        self._painter = Painter(self._markup, self.languages, self._address)
+        #: Painted when somebody needs it, since there are many languages and brands.
+        self.page = lru_cache(maxsize=MOST_PAINTED)(self._paint)
+
+    def _paint(self, page: str, reader: Reader, platform: Platform) -> Asset:
+        return Asset(page, self._painter.paint(page, reader, platform).encode(), packs=not self._fresh)
+
+    def _markup(self, name: str) -> str:
+        return re.sub(r"\s*\n\s*", "\n", self._text(name))
+
+    def _address(self, name: str) -> str:
+        return f"/static/{name}" if self._fresh else self._addresses[name]
+
+    def _text(self, name: str) -> str:
+        if name == STYLES:
+            parts = [one for one in self._names if one.startswith("styles/") and one not in GALLERY]
+            return "\n".join(self._text(part) for part in parts)
+        return (self._folder / name).read_text(encoding="utf-8")
+
+    def _asset(self, name: str, text: str) -> Asset:
+        return Asset(name, (text if self._fresh else stripped(name, text)).encode(), packs=not self._fresh)
+
+    def _prepare(self, name: str) -> None:
+        """Put a file into the table, under a name that changes with it. A part of something larger is not there."""
+        path = Path(name)
+        if self._fresh:
+            self.served[name] = self._asset(name, self._text(name))
+        elif (path.suffix != ".js" or name in ENTRIES) and (path.parent.name != "styles" or name in GALLERY):
+            asset = self._asset(name, joined(name, self._text) if name in ENTRIES else self._text(name))
+            version = self._words if name.startswith("locales/") else asset.etag
+            hashed = f"{path.stem}.{version}{path.suffix}"
+            self.served[hashed] = asset
+            self._addresses[name] = f"/static/{hashed}"
+
+
 class Assets:
     """All that the page is made of, and the gallery of its states where that is wished. `elsewhere` may send the
     browser that asks for the page to another address; `platform_of` tells whose page it asks for."""
@@ -130,28 +183,16 @@ class Assets:
     ) -> None:
         self._elsewhere = elsewhere
         self._platform_of = platform_of
-        self._folder = folder
-        self._gallery = gallery
-        self._fresh = fresh
-        self._files: dict[str, Asset] = {}
-        self._addresses: dict[str, str] = {}
-        if not fresh:
-            names = sorted(self._names())
-            locales = "".join(self._text(name) for name in names if name.startswith("locales/"))
-            words = _tag(locales.encode())
-            # One hash for all languages: one each would weigh more than their names.
-            self._addresses["locales/*.json"] = f"/static/*.{words}.json"
-            for name in names:
-                self._prepare(name, words if name.startswith("locales/") else None)
-        self._script = None if fresh else self._read_script()
-        self._painter = None if fresh else self._make_painter()
-        self._painted: dict[tuple[str, Reader, Platform], Asset] = {}
+        self._pages = [path for path in PAGES if gallery or path == "/link"]
+        self._kept = EACH_TIME if fresh else FOR_EVER
+        read = partial(Files, folder, gallery=gallery, fresh=fresh)
+        self._files = read if fresh else cache(read)
+        self._files()  # a fault in them shows at the start
 
     def routes(self) -> list[BaseRoute]:
         """`/link`, perhaps `/states`, `/embed.js` and `/static/...`."""
-        pages = [path for path in PAGES if self._gallery or path == "/link"]
         return [
-            *(Route(path, self._page) for path in pages),
+            *(Route(path, self._page) for path in self._pages),
             Route(f"/{EMBED}", self._embed),
             Route("/static/{name:path}", self._file),
         ]
@@ -159,74 +200,21 @@ class Assets:
     async def _page(self, request: Request) -> Response:
         if away := self._elsewhere(request):
             return away
-        platform = self._platform_of(request)
-        answer = self._paint(request, platform).answer(request.headers, EACH_TIME)
+        files, platform = self._files(), self._platform_of(request)
+        painted = files.page(PAGES[request.url.path], files.languages.reader(request), platform)
+        answer = painted.answer(request.headers, EACH_TIME)
         answer.headers.update(platform.headers)
         answer.headers["vary"] = "accept-encoding, accept-language, cookie, user-agent, sec-ch-ua-mobile"
         return answer
 
-    def _paint(self, request: Request, platform: Platform) -> Asset:
-        """The page as this browser gets it: made when somebody needs it, since there are many languages and brands."""
-        page = PAGES[request.url.path]
-        languages, painter = self._painter or self._make_painter()
-        which = page, languages.reader(request), platform
-        asset = self._painted.pop(which, None)
-        if asset is None:
-            asset = Asset(page, painter.paint(*which).encode(), packs=not self._fresh)
-        if not self._fresh:
-            self._painted[which] = asset  # behind the others: the front was asked for longest ago
-            if len(self._painted) > MOST_PAINTED:
-                del self._painted[next(iter(self._painted))]
-        return asset
-
     async def _file(self, request: Request) -> Response:
-        name: str = request.path_params["name"]
-        asset = self._files.get(name)
-        if self._fresh and name in self._names():
-            asset = Asset(name, self._text(name).encode(), packs=False)
+        asset = self._files().served.get(request.path_params["name"])
         if asset is None:
             raise HTTPException(404)
-        return asset.answer(request.headers, FOR_EVER if f"/static/{name}" in self._addresses.values() else EACH_TIME)
+        return asset.answer(request.headers, self._kept)
 
     async def _embed(self, request: Request) -> Response:
-        script = self._script or self._read_script()
-        answer = script.answer(request.headers, FOR_AN_HOUR)
+        answer = self._files().script.answer(request.headers, FOR_AN_HOUR)
         # Also for pages that isolate themselves (COEP).
         answer.headers["cross-origin-resource-policy"] = "cross-origin"
         return answer
-
-    def _read_script(self) -> Asset:
-        return Asset(EMBED, stripped(EMBED, self._text(EMBED)).encode())
-
-    def _make_painter(self) -> tuple[Languages, Painter]:
-        languages = Languages(self._folder / "locales")
-        return languages, Painter(self._markup, languages, self._address)
-
-    def _markup(self, name: str) -> str:
-        return re.sub(r"\s*\n\s*", "\n", self._text(name))
-
-    def _address(self, name: str) -> str:
-        return f"/static/{name}" if self._fresh else self._addresses[name]
-
-    def _names(self) -> set[str]:
-        found = {path.relative_to(self._folder).as_posix() for glob in SERVED for path in self._folder.glob(glob)}
-        return {STYLES} | (found if self._gallery else found - GALLERY)
-
-    def _text(self, name: str) -> str:
-        if name == STYLES:
-            parts = sorted(one for one in self._names() - GALLERY if one.startswith("styles/"))
-            return "\n".join(self._text(part) for part in parts)
-        return (self._folder / name).read_text(encoding="utf-8")
-
-    def _prepare(self, name: str, version: str | None) -> None:
-        """Put a file into the table, under a name that changes with it. A part of something larger is not there."""
-        path = Path(name)
-        if path.suffix == ".js" and name not in ENTRIES:
-            return
-        if path.parent.name == "styles" and name not in GALLERY:
-            return
-        text = joined(name, self._text) if name in ENTRIES else self._text(name)
-        asset = Asset(name, stripped(name, text).encode())
-        hashed = f"{path.stem}.{version or asset.etag}{path.suffix}"
-        self._files[hashed] = asset
-        self._addresses[name] = f"/static/{hashed}"
