@@ -21,7 +21,7 @@ from app.api.linking import LinkRoutes
 from app.api.texts import Texts
 from app.api.webhooks import WebhookRoutes
 from app.http.operations import Answer, Operation, operation, operations_of
-from app.http.problems import MEDIA_TYPE, Kind, Problem, ProblemView
+from app.http.problems import MEDIA_TYPE, Problem, ProblemView
 from app.ops.routes import Ops
 from shared import VERSION
 from shared.core.events import Event, EventType
@@ -115,7 +115,7 @@ def _responses(one: Operation) -> Iterator[tuple[str, JSON]]:
         yield str(answer.status), said
     for status, group in groupby(one.problems, key=lambda kind: kind.status):
         kinds = list(group)
-        examples = {_camel(kind.name.replace("-", "_")): {"value": _example(kind)} for kind in kinds}
+        examples = {_camel(kind.name.replace("-", "_")): {"value": Problem(kind).data} for kind in kinds}
         refusal: JSON = {
             "description": "; or: ".join(f"{kind.title}. {kind.detail}" for kind in kinds),
             "content": {MEDIA_TYPE: {"schema": _ref(ProblemView), "examples": examples}},
@@ -165,10 +165,6 @@ def _schemas() -> JSON:
 
 def _ref(model: type[BaseModel]) -> JSON:
     return {"$ref": f"#/components/schemas/{model.__name__}"}
-
-
-def _example(kind: Kind) -> JSON:
-    return Problem(kind).view.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def _tag(path: str) -> str:

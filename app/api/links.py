@@ -1,6 +1,5 @@
 """The making of a link, for the API and the operators' command alike: its limits, and the answer."""
 
-from collections.abc import Iterator
 from urllib.parse import urlencode
 
 from app.access import PLAIN, Access, Link, PageLook
@@ -15,7 +14,13 @@ from shared.settings import Settings
 
 def make_link(access: Access, settings: Settings, asked: NewLink) -> Link:
     """A new link. Raises `Problem`, and `Refused` for a text that is no phone number."""
-    _check_origins(settings, asked)
+    if asked.embed_origin is not None and asked.embed_origin not in settings.embed_origins:
+        raise unfit("embedOrigin", f"{asked.embed_origin} is not one of EMBED_ORIGINS")
+    ways = {"returnUrl": asked.return_url, "refreshUrl": asked.refresh_url}
+    urls = {field: str(url) for field, url in ways.items() if url is not None}
+    for field, url in urls.items():
+        if (origin := origin_of(url)) not in settings.ways_back:
+            raise unfit(field, f"{origin} is not one of RETURN_ORIGINS")
     region = asked.region or settings.default_region
     link = access.new_link(
         company_id(asked.company_id),
@@ -29,7 +34,7 @@ def make_link(access: Access, settings: Settings, asked: NewLink) -> Link:
         look=_look(asked.brand or NewBrand(), asked.embed_origin),
     )
     if (excess := len(access.sign(link)) - MAX_TOKEN_LENGTH) > 0:  # the page could not send it in its hello
-        field, _ = max(_urls(asked), key=lambda one: len(one[1]), default=("companyName", ""))
+        field = max(urls, key=lambda one: len(urls[one]), default="companyName")
         raise unfit(field, f"the link would be too long: shorten it by {excess * 3 // 4 + 1} characters")  # in base64
     return link
 
@@ -41,21 +46,6 @@ def show_link(access: Access, settings: Settings, link: Link) -> LinkView:
     query = urlencode({name: value for name, value in told.items() if value})
     url = f"{settings.base_url}/link{query and '?' + query}#{token}"
     return LinkView(id=link.id, url=url, token=token, expires_at=link.expires_at)
-
-
-def _urls(asked: NewLink) -> Iterator[tuple[str, str]]:
-    """The URLs that lead the owner somewhere, by the field's name."""
-    for field, url in (("returnUrl", asked.return_url), ("refreshUrl", asked.refresh_url)):
-        if url is not None:
-            yield field, str(url)
-
-
-def _check_origins(settings: Settings, asked: NewLink) -> None:
-    if asked.embed_origin is not None and asked.embed_origin not in settings.embed_origins:
-        raise unfit("embedOrigin", f"{asked.embed_origin} is not one of EMBED_ORIGINS")
-    for field, url in _urls(asked):
-        if (origin := origin_of(url)) not in settings.ways_back:
-            raise unfit(field, f"{origin} is not one of RETURN_ORIGINS")
 
 
 def _look(brand: NewBrand, embed_origin: str | None) -> PageLook:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from app.cli import records, words
 from app.cli.fleet import QueuedJob, jobs
@@ -203,8 +202,10 @@ def _sessions(op: Operator, known: list[SessionRecord], unowned: Unowned) -> Ite
             remedy, repair = "--repair ends it; the owner can begin anew", partial(rescue.close_overdue, one.session)
             yield Finding("onboarding is stuck", one.session, detail, remedy, repair)
         elif one.state in RUNNING - {State.QUEUED, State.LINKING} and one.session in unowned:
-            remedy, again = "--repair enqueues it again", partial(_again, op, one)
-            yield Finding("onboarding is served by nobody", one.session, state, remedy, again)
+            job_id = link_job_id(one.session, one.attempt)
+            ids = op.redis, keys.QUEUE_LINKING, "link", one.session, one.attempt
+            again = partial(enqueue, *ids, job_id=job_id)
+            yield Finding("onboarding is served by nobody", one.session, state, "--repair enqueues it again", again)
         if one.state in DEVICE and one.session in unowned:
             remedy, dead = "--repair has a worker take it up", unowned[one.session]
             detail = f"{state}; left by {dead}" if dead else state
@@ -232,9 +233,3 @@ def _drains(op: Operator, moment: Moment, switched: Iterable[str]) -> Iterator[F
 
 async def _sweep(op: Operator) -> None:
     await enqueue(op.redis, keys.QUEUE_SESSIONS, "sweep", job_id=f"sweep:doctor:{now_ms()}")
-
-
-async def _again(op: Operator, one: SessionRecord) -> Any:
-    await enqueue(
-        op.redis, keys.QUEUE_LINKING, "link", one.session, one.attempt, job_id=link_job_id(one.session, one.attempt)
-    )

@@ -31,21 +31,18 @@ def _running(folder: Path) -> dict[str, str]:
         return {}
 
 
-def _beside(folders: Sequence[Path]) -> dict[str, str]:
-    """The settings of the first service that runs in `folders`. Ends the process if there is none."""
-    if found := next(filter(None, map(_running, folders)), None):
-        return found
-    sys.stderr.write(
-        "No service runs here. Start one with `make run` or `make demo`, or set REDIS_URL to that of yours.\n"
-    )
-    raise SystemExit(2)
-
-
 def environment_for_operator(folders: Sequence[Path] = RUN_FOLDERS) -> dict[str, str]:
     """The environment of the operators' command: this process' own, completed by the settings of the service that runs in
     the first of `folders` if it has no REDIS_URL. Ends the process if it has none and no service runs."""
     here = environment()
-    return here if "REDIS_URL" in here else _beside(folders) | here
+    if "REDIS_URL" in here:
+        return here
+    if beside := next(filter(None, map(_running, folders)), None):
+        return beside | here
+    sys.stderr.write(
+        "No service runs here. Start one with `make run` or `make demo`, or set REDIS_URL to that of yours.\n"
+    )
+    raise SystemExit(2)
 
 
 def read_for_operator(folders: Sequence[Path] = RUN_FOLDERS) -> tuple[Settings, bool]:

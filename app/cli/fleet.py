@@ -22,11 +22,6 @@ from shared.wa import batches
 DRAIN_SECONDS = 40.0
 
 
-def _worker_data(one: WorkerView) -> dict[str, Any]:
-    numbers = {name: one.number(name) if value.lstrip("-").isdigit() else value for name, value in one.fields.items()}
-    return {"worker": one.id, "alive": one.alive, "silentMs": one.silent_ms, **numbers}
-
-
 WORKER_HEADS = ("worker", "alive", "attempts", "sessions", "memory", "lag", "store", "up", "version")
 
 
@@ -47,7 +42,12 @@ def worker_row(one: WorkerView) -> tuple[object, ...]:
 async def workers(op: Operator) -> Output:
     found = await gauges.fleet(op.redis)
     shown = table("Workers", WORKER_HEADS, [worker_row(one) for one in found])
-    return Output([_worker_data(one) for one in found], shown, ill=not found or not all(one.alive for one in found))
+    data = [
+        {"worker": one.id, "alive": one.alive, "silentMs": one.silent_ms}
+        | {name: one.number(name) if value.lstrip("-").isdigit() else value for name, value in one.fields.items()}
+        for one in found
+    ]
+    return Output(data, shown, ill=not found or not all(one.alive for one in found))
 
 
 async def queue(op: Operator) -> Output:

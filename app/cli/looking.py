@@ -38,18 +38,19 @@ async def _of_service(op: Operator) -> Output:
         "switches": switches,
         "stats": moment.stats,
     }
-    ills = [
-        *(["no worker is alive"] if not moment.living else []),
-        *([f"{data['workers']['silent']} worker(s) are silent"] if data["workers"]["silent"] else []),
-        *([f"{moment.lapsed} lease(s) without heartbeat"] if moment.lapsed else []),
-        *(["the device store is out of reach"] if moment.ill_stores else []),
-        *(["Redis is nearly full"] if full else []),
-    ]
-    data["ill"] = ills
+    silent = data["workers"]["silent"]
+    checks = {
+        "no worker is alive": not moment.living,
+        f"{silent} worker(s) are silent": silent,
+        f"{moment.lapsed} lease(s) without heartbeat": moment.lapsed,
+        "the device store is out of reach": moment.ill_stores,
+        "Redis is nearly full": full,
+    }
+    data["ill"] = ills = [what for what, is_so in checks.items() if is_so]
 
     of = f" of {limit / 2**20:.0f} MB" if limit else ""
     rows = [
-        ("workers", f"{len(moment.living)} alive, {data['workers']['silent']} silent"),
+        ("workers", f"{len(moment.living)} alive, {silent} silent"),
         ("onboardings", "{running} of {slots} places".format(**data["attempts"]) + f", {moment.waiting} wait"),
         ("sessions held", "{held} of {slots} places".format(**data["sessions"])),
         ("oldest in the queue", words.span(moment.oldest_ms) if moment.waiting else "-"),
@@ -82,12 +83,9 @@ def overview(moment: Moment) -> dict[str, Any]:
 
 def _sums(stats: Mapping[str, int]) -> list[tuple[str, str, int]]:
     """The counters but the funnel, with the labels that tell something."""
-    rows = []
-    for name, value in sorted(stats.items()):
-        metric, labels = parse_field(name)
-        if metric in set(Counter) - {Counter.FUNNEL}:
-            rows.append((metric, ", ".join(labels.values()), value))
-    return rows
+    named = [(*parse_field(name), value) for name, value in sorted(stats.items())]
+    shown = set(Counter) - {Counter.FUNNEL}
+    return [(metric, ", ".join(labels.values()), value) for metric, labels, value in named if metric in shown]
 
 
 async def _of_company(op: Operator, company: str) -> Output:
@@ -112,18 +110,14 @@ async def _of_company(op: Operator, company: str) -> Output:
         rank = await op.redis.zrank(keys.QUEUE_LINKING, link_job_id(session, record.attempt))
         data["queuePosition"] = rank
         rows.append(("waiting before it", rank if rank is not None else "not in the queue"))
-    if op.may_sign and (wait := await _company_waits(op, session)):
-        data["coolDownUntil"] = wait
-        rows.append(("cool-down", f"until {words.clock(wait)} UTC"))
+    if op.may_sign:
+        digest = Cooldowns(op.redis, op.settings.secret_key).digest(Whose.COMPANY, session)
+        if wait := waits_until(await op.redis.get(keys.cooldown(digest))):
+            data["coolDownUntil"] = wait
+            rows.append(("cool-down", f"until {words.clock(wait)} UTC"))
     past = await timeline(op, company=company, last=8, follow=False)
     data["timeline"] = past.data
     return Output(data, together(table(f"{session}", ("", ""), rows), past.show))
-
-
-async def _company_waits(op: Operator, session: str) -> int:
-    cooldowns = Cooldowns(op.redis, op.settings.secret_key)
-    value = await op.redis.get(keys.cooldown(cooldowns.digest(Whose.COMPANY, session)))
-    return waits_until(value)
 
 
 async def sessions(op: Operator, *, state: str | None) -> Output:

@@ -24,11 +24,8 @@ _ATTEMPTS_BACK = 50
 def session_named(text: str) -> SessionId:
     """The session of a company, by the company's or the session's name. Raises `Cannot`."""
     try:
-        return (
-            SessionId(text)
-            if text.startswith("company_") and company_of(SessionId(text))
-            else session_of(company_id(text))
-        )
+        is_session = text.startswith("company_") and company_of(SessionId(text))
+        return SessionId(text) if is_session else session_of(company_id(text))
     except ValueError as error:
         raise Cannot(f"{text!r} is no company: {error}.") from None
 

@@ -22,7 +22,6 @@ from app.http.problems import UNKEPT, Problem, request_id
 from shared.core import keys
 from shared.core.apikeys import ApiKey
 from shared.core.failures import Refused
-from shared.core.ids import SessionId
 from shared.settings import Settings
 from shared.state.pool import PASSING, answer
 from shared.state.refusals import reason
@@ -94,30 +93,26 @@ class Border:
         if key is not None:
             answered.headers.update(UNKEPT)
             if operation.method != "GET":
-                await self._record(operation.name, key, session, answered.status_code)
+                name, status = operation.name, answered.status_code
+                log.info("api.write", operation=name, key=key.name, session=session, status=status)
+                await self._count(field(Counter.API_WRITES, operation=name, key=key.name, status=str(status)))
         return answered
 
     async def _let_in(self, operation: Operation, request: Request) -> ApiKey:
         given = request.headers.get("authorization", "")
         key = self._callers.identify(given)
         address = neighbourhood(request.client.host) if request.client else "unknown"
-        if key is None:
-            wait = self._callers.count_wrong(address) if given else 0
-            kind = problems.TOO_MANY_KEYS if wait else problems.NOT_ALLOWED
-            log.warning("api.key-refused", operation=operation.name, address=address, why="wrong" if given else "none")
-            await self._count(field(Counter.API_REFUSED, reason="wrong" if given else "none"))
-            raise Problem(kind, retry_after=wait or None)
-        if not key.scopes & operation.scopes:
-            log.warning("api.key-refused", operation=operation.name, address=address, why="scope", key=key.name)
-            await self._count(field(Counter.API_REFUSED, reason="scope"))
+        if key is not None and key.scopes & operation.scopes:
+            request.state.key = key
+            return key
+        why, about = ("scope", {"key": key.name}) if key is not None else ("wrong" if given else "none", {})
+        log.warning("api.key-refused", operation=operation.name, address=address, why=why, **about)
+        await self._count(field(Counter.API_REFUSED, reason=why))
+        if key is not None:
             needed = " or ".join(f"`{one.value}`" for one in sorted(operation.scopes))
             raise Problem(problems.NOT_IN_SCOPE, f"The key {key.name!r} lacks the scope {needed}.")
-        request.state.key = key
-        return key
-
-    async def _record(self, operation: str, key: ApiKey, session: SessionId | None, status: int) -> None:
-        log.info("api.write", operation=operation, key=key.name, session=session, status=status)
-        await self._count(field(Counter.API_WRITES, operation=operation, key=key.name, status=str(status)))
+        wait = self._callers.count_wrong(address) if given else 0
+        raise Problem(problems.TOO_MANY_KEYS if wait else problems.NOT_ALLOWED, retry_after=wait or None)
 
     async def _count(self, counter: str) -> None:
         try:

@@ -6,6 +6,7 @@
 from contextvars import ContextVar
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 from pydantic import Field
 from starlette.exceptions import HTTPException
@@ -199,9 +200,13 @@ class Problem(Exception):
             request_id=request_id.get() or None,
         )
 
+    @property
+    def data(self) -> dict[str, Any]:
+        """The view as JSON has it."""
+        return self.view.model_dump(mode="json", by_alias=True, exclude_none=True)
+
     def response(self) -> Response:
-        content = self.view.model_dump(mode="json", by_alias=True, exclude_none=True)
-        return JSONResponse(content, self.view.status, UNKEPT | self._headers, media_type=MEDIA_TYPE)
+        return JSONResponse(self.data, self.view.status, UNKEPT | self._headers, media_type=MEDIA_TYPE)
 
 
 async def http_problem(request: Request, error: Exception) -> Response:

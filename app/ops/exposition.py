@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -65,11 +65,9 @@ def text(moment: Moment, *, sockets: int, switches: Iterable[str]) -> bytes:
     for name, value in moment.stats.items():
         metric, labels = parse_field(name)
         counted.setdefault(metric, []).append((labels, value))
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(
+    return generate_latest(
         _Collected([*_counters(counted), *_histograms(counted), *_gauges(moment, sockets), *_workers(moment, switches)])
     )
-    return generate_latest(registry)
 
 
 def _counters(counted: Samples) -> Iterator[Metric]:

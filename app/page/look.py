@@ -47,6 +47,11 @@ class Platform:
             embed_origin=look.embed_origin if look.embed_origin in config.embed_origins else None,
         )
 
+    @property
+    def initial(self) -> str:
+        """Stands for the platform where there is room for one letter."""
+        return self.name[:1].upper()
+
     @cached_property
     def style(self) -> str:
         """CSS that differs from the page's own; empty for none. It stands in the page, so that nothing is drawn in

@@ -114,7 +114,8 @@ class Painter:
     def paint(self, page: str, reader: Reader, platform: Platform) -> str:
         """The HTML of `page` for this reader, as the page of this platform."""
         words = self._languages.words[reader.locale]
-        known = _menu(words) | {"platform": platform.name, "device": platform.device, "company": COMPANY}
+        menu = {key[5:]: str(text) for key, text in words.items() if re.fullmatch(r"menu\.\w+", key)}
+        known = menu | {"platform": platform.name, "device": platform.device, "company": COMPANY}
         html = self._read(page).replace("{{skeleton}}", self._read("skeleton.html"))
         # The words first: what is put into a blank is never taken for markup of ours.
         html = _WORDED.sub(
@@ -144,7 +145,7 @@ class Painter:
             "tab": f"{words['page.title']} · {platform.name}",
             "platform": platform.name,
             "called": platform.device,
-            "initial": _initial(platform),
+            "initial": platform.initial,
             "device": "phone" if reader.on_phone else "desktop",
             "app": reader.app,
             "step": step,
@@ -183,21 +184,12 @@ class Painter:
         )
 
 
-def _initial(platform: Platform) -> str:
-    return platform.name[:1].upper()
-
-
 def _icon(platform: Platform) -> str | None:
     """Icon of the page's tab: the logo, else the initial on the accent; None for the service's own."""
     if platform.logo_url or not platform.accent:
         return platform.logo_url
     shades = light_shades(platform.accent)
-    return "data:image/svg+xml," + quote(_ICON.format(shades.accent, shades.words, escape(_initial(platform))))
-
-
-def _menu(words: Words) -> dict[str, str]:
-    """The names in WhatsApp's menus, by the last part of their keys."""
-    return {key[5:]: str(text) for key, text in words.items() if re.fullmatch(r"menu\.\w+", key)}
+    return "data:image/svg+xml," + quote(_ICON.format(shades.accent, shades.words, escape(platform.initial)))
 
 
 def _filled(text: str, values: Mapping[str, str], words: Words) -> str:

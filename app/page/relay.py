@@ -113,17 +113,12 @@ class Relay:
         self._waiting += 1
         try:
             async with asyncio.timeout(seconds), self.watch(session) as slot:
-                await slot.first()
-                while not self._is_past(session, version):
+                while slot.version <= version:
                     await slot.next()
         except (TimeoutError, SocketEnded):
             pass
         finally:
             self._waiting -= 1
-
-    def _is_past(self, session: SessionId, version: tuple[int, int]) -> bool:
-        watched = self._watched.get(session)
-        return watched is not None and watched.last is not None and watched.last.version > version
 
     async def repeat(self, session: SessionId, slot: Slot) -> None:
         """Send one socket the present state again."""

@@ -30,26 +30,26 @@ def with_return(text: str, url: str) -> str:
 
 class Slot:
     """A socket's place for the newest snapshot, and for the few answers meant for this socket alone. One reader. `link`:
-    the id of the link by which it came.
+    the id of the link by which it came; `version`: that of the newest snapshot it was offered.
 
     A list and a future weigh 1.3 KiB less than a deque and an event, for each socket.
     """
 
-    __slots__ = ("__weakref__", "_answers", "_ended", "_newest", "_reader", "_version", "link")
+    __slots__ = ("__weakref__", "_answers", "_ended", "_newest", "_reader", "link", "version")
 
     def __init__(self, link: str = "") -> None:
         self.link = link
         self._newest: tuple[Stored, str, int | None] | None = None
         self._answers: list[str] = []
         self._reader: asyncio.Future[None] | None = None
-        self._version = (-1, -1)
+        self.version = (-1, -1)
         self._ended: CloseCode | None = None
 
     def put(self, stored: Stored, text: str, *, position: int | None = None, again: bool = False) -> None:
         """Offer a snapshot; what is older than the slot's newest is dropped. `again` lets the same version pass."""
-        if stored.version < self._version or (stored.version == self._version and not again):
+        if stored.version < self.version or (stored.version == self.version and not again):
             return
-        self._version = stored.version
+        self.version = stored.version
         self._newest = (stored, text, position)
         self._tell()
 
