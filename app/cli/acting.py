@@ -199,18 +199,19 @@ async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: boo
     if clear:
         await op.redis.delete(starts, *names.values())
         await record(op.redis, "cooldown.cleared", session, by, session=session)
-    data, rows = [], []
+    data: list[dict[str, Any]] = []
     for whose, key in names.items():
         raw = await op.redis.get(key)
         value = odd.fields(raw)
-        ends, refusals = waits_until(raw), odd.number(value.get("refusals"))
         held = odd.text(raw) if raw and not value else None
-        data.append({"whose": whose, "key": key, "until": ends, "refusals": refusals, "heldBy": held})
-        waits = f"until {words.clock(ends)} UTC" if ends > now_ms() else held or "may try"
-        rows.append((whose, waits, refusals, key))
+        refusals = odd.number(value.get("refusals"))
+        data.append({"whose": whose, "key": key, "until": waits_until(raw), "refusals": refusals, "heldBy": held})
     begun = odd.number(await op.redis.get(starts))
     ends = now_ms() + await op.redis.pttl(starts) if begun >= MOST_STARTS else 0
     data.append({"whose": "attempts", "key": starts, "until": ends, "refusals": begun, "heldBy": None})
-    rows.append(("attempts", f"until {words.clock(ends)} UTC" if ends else "may try", begun, starts))
+    rows = []
+    for one in data:
+        waits = f"until {words.clock(one['until'])} UTC" if one["until"] > now_ms() else one["heldBy"] or "may try"
+        rows.append((one["whose"], waits, one["refusals"], one["key"]))
     title = f"Cool-downs of {session}" + (", now taken back" if clear else "")
     return Output(data, table(title, ("whose", "waits", "times", "key"), rows))

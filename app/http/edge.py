@@ -3,7 +3,6 @@ times and numbers, and words the refusals.
 """
 
 import asyncio
-import ipaddress
 import resource
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from uvicorn.server import ServerState
 
-from app.http.address import neighbourhood
+from app.http.address import address_in, neighbourhood
 from app.http.antechamber import Antechamber
 from app.http.frames import Answering, EdgeSocket
 from app.http.heads import HEAD_BYTES, HeadReader
@@ -54,12 +53,8 @@ class Doorkeeper:
 
     def address_of(self, host: str) -> str | None:
         """The address under which a connection counts; None for a router."""
-        try:
-            there = ipaddress.ip_address(host)
-        except ValueError:
-            return host
-        mapped = getattr(there, "ipv4_mapped", None) or there
-        return None if any(mapped in network for network in self._routers) else neighbourhood(host)
+        there = address_in(host)
+        return None if there and any(there in network for network in self._routers) else neighbourhood(host)
 
     def may_enter(self, address: str | None, others: int) -> bool:
         """Count a new connection beside `others`. False if it exceeds a limit."""

@@ -71,8 +71,10 @@ def environment(given: Mapping[str, str], folder: Path) -> dict[str, str]:
             raise CannotStartError(f"PORT={env['PORT']} must be a number from 1 to 65535.")
         if not is_free(host, int(env["PORT"])):
             raise CannotStartError(f"Port {env['PORT']} is in use: stop what listens there, or set another PORT.")
+    elif free := next((one for one in range(FIRST_PORT, LAST_PORT + 1) if is_free(host, one)), None):
+        env["PORT"] = str(free)
     else:
-        env["PORT"] = str(next_free_port(host))
+        raise CannotStartError(f"No port from {FIRST_PORT} to {LAST_PORT} is free on {host}: set PORT.")
     if "PUBLIC_URL" not in env:  # the page's address may be typed either way
         env["ALLOWED_ORIGINS"] = f"{env.get('ALLOWED_ORIGINS', '')} http://localhost:{env['PORT']}".strip()
     env.setdefault("DATA_DIR", str(folder / "data"))
@@ -86,17 +88,15 @@ def kept_secrets(folder: Path) -> dict[str, str]:
     """Keys for this machine, made at the first start and readable by their owner only. Raises CannotStartError."""
     path = folder / "secrets.json"
     made = {"SECRET_KEY": secrets.token_urlsafe(48), "API_KEYS": secrets.token_urlsafe(32)}
+    if not path.exists():
+        with _private(path) as file:
+            json.dump(made, file)
+        return made
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            return {name: str(kept[name]) for name in made}
-        except (ValueError, KeyError, TypeError) as error:
-            raise CannotStartError(f"{path} is damaged ({error}): remove it, and new keys are made.") from error
-    with open(descriptor, "w", encoding="utf-8") as file:
-        json.dump(made, file)
-    return made
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return {name: str(kept[name]) for name in made}
+    except (ValueError, KeyError, TypeError) as error:
+        raise CannotStartError(f"{path} is damaged ({error}): remove it, and new keys are made.") from error
 
 
 def is_free(host: str, port: int) -> bool:
@@ -108,14 +108,6 @@ def is_free(host: str, port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def next_free_port(host: str) -> int:
-    """From 8000 on. Raises CannotStartError."""
-    for port in range(FIRST_PORT, LAST_PORT + 1):
-        if is_free(host, port):
-            return port
-    raise CannotStartError(f"No port from {FIRST_PORT} to {LAST_PORT} is free on {host}: set PORT.")
 
 
 @contextmanager
@@ -189,7 +181,9 @@ def main() -> int:
     asked = options()
     for stream in (sys.stdout, sys.stderr):
         cast(TextIOWrapper, stream).reconfigure(errors="replace")  # whatever the terminal can write
-    signal.signal(signal.SIGTERM, _interrupt)  # until the processes run: leave the blocks, stop what was started
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # until the processes run: leave the blocks, stop what was started
     try:
         return run(asked, os.environ)
     except (CannotStartError, local_redis.NoRedisError) as error:
@@ -197,10 +191,6 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         return 0
-
-
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

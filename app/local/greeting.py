@@ -74,11 +74,6 @@ def text(link: dict[str, Any], told: Greeting) -> str:
     )
 
 
-def page_text(told: Greeting) -> str:
-    log = [f"Log   {told.log}"] if told.log else []
-    return box(["Ready. All of it is one page:", "", f"  {told.page}", "", *log, "Stop  Ctrl-C"])
-
-
 def open_page(url: str) -> None:
     """Open it in a browser with a window. One in the terminal would take that over."""
     with suppress(webbrowser.Error):
@@ -91,7 +86,8 @@ async def greet(told: Greeting) -> None:
     """Wait until the service is ready, then show a first link, or the page."""
     await wait_until_ready(told.base)
     if told.page:
-        print(page_text(told), flush=True)
+        log = [f"Log   {told.log}"] if told.log else []
+        print(box(["Ready. All of it is one page:", "", f"  {told.page}", "", *log, "Stop  Ctrl-C"]), flush=True)
         if told.display:
             await asyncio.to_thread(open_page, told.page)
         return
