@@ -38,7 +38,6 @@ class LocalRedis:
 
     url: str
     port: int
-    binary: Path
     process: subprocess.Popen[bytes]
 
     @property
@@ -96,7 +95,7 @@ def running(folder: Path, *, port: int | None = None, password: str | None = Non
             said = _wait_until_ready(process, chosen, password)
             if said is None:
                 auth = f":{password}@" if password else ""
-                yield LocalRedis(f"redis://{auth}127.0.0.1:{chosen}/0", chosen, binary, process)
+                yield LocalRedis(f"redis://{auth}127.0.0.1:{chosen}/0", chosen, process)
                 return
         finally:
             _stop(process)

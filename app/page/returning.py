@@ -1,6 +1,5 @@
 """The owner's way back to the platform: the link's `returnUrl`, and how it ended, signed."""
 
-from enum import StrEnum
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from app.access import Link
@@ -10,36 +9,22 @@ from shared.core.protocol import Body
 from shared.core.signing import return_signature
 from shared.settings import Settings
 
-
-class ReturnOutcome(StrEnum):
-    """The outcome, as `returnUrl` is told."""
-
-    LINKED = "linked"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
-
-
 _ENDINGS = {
-    State.LINKED: ReturnOutcome.LINKED,
-    State.RECONNECTING: ReturnOutcome.LINKED,
-    State.CANCELLED: ReturnOutcome.CANCELLED,
-    State.EXPIRED: ReturnOutcome.FAILED,
-    State.FAILED: ReturnOutcome.FAILED,
+    State.LINKED: "linked",
+    State.RECONNECTING: "linked",
+    State.CANCELLED: "cancelled",
+    State.EXPIRED: "failed",
+    State.FAILED: "failed",
 }
+"""The outcome, as `returnUrl` is told."""
 _OURS = frozenset({"status", "companyId", "linkId", "at", "sig"})
-
-
-def ending_of(body: Body) -> ReturnOutcome | None:
-    """The outcome of an onboarding; None before its end."""
-    if body.state is State.UNLINKED:
-        return ReturnOutcome.FAILED if body.failure else None
-    return _ENDINGS.get(body.state)
 
 
 def way_back(config: Settings, link: Link, body: Body) -> str | None:
     """The link's `returnUrl` with the ending that this snapshot shows; None without either. It is signed by the first
     of `WEBHOOK_SECRET`, and without one not at all. What the URL's query says of our own names is taken out."""
-    ending = ending_of(body)
+    lost = body.state is State.UNLINKED and body.failure
+    ending = "failed" if lost else _ENDINGS.get(body.state)
     if link.return_url is None or ending is None:
         return None
     said: dict[str, str | int] = {"status": ending, "companyId": link.company, "linkId": link.id, "at": now_ms()}

@@ -130,10 +130,9 @@ class Browser:
             raise Close(CloseCode.NO_HELLO)
         try:
             return Guest(self._access.verify(message.token), message.packed)
-        except DeadLink as dead:
-            await self._say_whose(socket, dead.link)
-            raise Close(CloseCode.TOKEN) from None
-        except BadToken:
+        except BadToken as bad:
+            if isinstance(bad, DeadLink):
+                await self._say_whose(socket, bad.link)
             raise Close(CloseCode.TOKEN) from None
 
     async def _converse(self, socket: WebSocket, guest: Guest) -> None:
