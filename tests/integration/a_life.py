@@ -4,8 +4,12 @@ from dataclasses import dataclass
 
 from arq.connections import ArqRedis
 from pydantic import SecretStr
+from starlette.requests import Request
 
+from app.api.models import NewLink
+from app.api.repeats import Repeats
 from shared.core import keys
+from shared.core.apikeys import ApiKey
 from shared.core.clock import now_ms
 from shared.core.events import EventType, IncomingMessage
 from shared.core.ids import CompanyId, SessionId, WorkerId
@@ -21,7 +25,6 @@ from shared.state.events import Arrival, EventShelf, News, Result, Tried
 from shared.state.forgetting import Forgetting
 from shared.state.lease import LEASE_MS, Lease, Leases
 from shared.state.links import LinkBook, MadeLink
-from shared.state.once import Once
 from shared.state.outbox import Message, Next, Outbox
 from shared.state.phones import Phones
 from shared.state.receivers import Receivers
@@ -92,7 +95,9 @@ async def live(redis: ArqRedis, config: Settings) -> Life:
     for _ in range(5):
         await cooldowns.refused(Asker(NUMBER, RUNS, cooldowns.address("1.2.3.4")))
     await cooldowns.take_code(Asker(NUMBER, RUNS), SOON)
-    await Once(redis).first("k:links", "key", b"asked", {"id": "L", "expiresAt": now_ms()})
+    again = Request({"type": "http", "headers": [(b"idempotency-key", b"key")], "path_params": {}})
+    again.state.key = ApiKey("k", b"", frozenset())
+    await Repeats(redis, "links").first(again, NewLink(company_id="waits"), {"id": "L", "expiresAt": now_ms()})
     await LinkBook(redis).write(MadeLink("L", CompanyId("waits"), now_ms() + SOON))
     await Receivers(config, redis).put(CompanyId("salon-1"), "http://127.0.0.1:9/own", "t" * 40, frozenset(EventType))
 
