@@ -10,11 +10,12 @@ from typing import Any
 import jwt
 from redis.asyncio import Redis
 
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core.apikeys import ApiKey, digest_of
 from shared.core.clock import now_ms
 from shared.core.ids import CompanyId, SessionId, company_id, session_of
 from shared.settings import Settings
+from shared.state.pool import answer
 
 _ALGORITHM = "HS256"
 _PURPOSE = "whatsapp-link"
@@ -57,7 +58,7 @@ class Link:
     id: str
     company: CompanyId
     expires_at: int
-    company_name: str
+    company_name: str = ""
     phone: str | None = None
     locale: str | None = None
     return_url: str | None = None
@@ -152,6 +153,38 @@ def _look_in(claims: dict[str, Any]) -> PageLook:
     known = {field.name for field in fields(PageLook)}
     brand = {name: value for name, value in claims.get("brand", {}).items() if name in known}
     return PageLook(**brand | {"embed_origin": claims.get("embed")})
+
+
+class LinkBook:
+    """The record of links, over one Redis: whose each is, and until when, so that its id alone tells how it stands."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def write(self, link: Link) -> None:
+        """Keep the record until a month after the link's end. Idempotent."""
+        name, left = keys.made_link(link.id), link.expires_at - now_ms()
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hset(name, mapping={"company": link.company, "expiresAt": link.expires_at})
+            pipe.pexpire(name, max(left, 0) + keys.LINK_RECORD_TTL)
+            await pipe.execute()
+
+    async def read(self, link_id: str) -> Link | None:
+        """The link as far as it is on record; None for an id of which nothing is known."""
+        company, expires_at = await answer(self._redis.hmget(keys.made_link(link_id), ["company", "expiresAt"]))
+        try:
+            until = odd.number(expires_at)
+            return Link(link_id, company_id(odd.text(company)), until) if until else None
+        except ValueError:  # written by somebody else
+            return None
+
+    async def begun_by(self, session: SessionId) -> str:
+        """The id of the link that began the attempt which runs; empty for none."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.exists(keys.claim(session))
+            pipe.hget(keys.subject(session), "link")
+            runs, link = await pipe.execute()
+        return odd.text(link).rpartition(":")[0] if runs else ""
 
 
 WRONG_KEYS = 20

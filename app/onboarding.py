@@ -6,7 +6,7 @@ new announcement; if not, the caller must tell the asker the present state.
 
 from arq.connections import ArqRedis
 
-from app.access import Link
+from app.access import Link, LinkBook
 from shared.core import keys, phone
 from shared.core.clock import now_ms
 from shared.core.failures import FailureCode, Refused
@@ -16,7 +16,6 @@ from shared.core.protocol import Body, MessageType, Method
 from shared.jobs.queue import enqueue, link_job_id, withdraw
 from shared.state.claims import REVOKED, Cancelled, Claims, Outcome, Requested, Subject, queued
 from shared.state.cooldowns import Asker, Cooldowns
-from shared.state.links import LinkBook
 from shared.state.pool import answer
 from shared.state.snapshots import Change
 from shared.state.switches import PAUSE, QR_ONLY

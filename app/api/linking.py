@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.access import Access
+from app.access import Access, Link, LinkBook
 from app.api import links
 from app.api.models import LinkState, LinkStatus, LinkView, NewLink
 from app.api.repeats import Repeats
@@ -18,7 +18,6 @@ from app.onboarding import Endings
 from shared.core.clock import now_ms
 from shared.settings import Settings
 from shared.state.claims import REVOKED
-from shared.state.links import LinkBook, MadeLink
 
 log = structlog.get_logger()
 
@@ -45,7 +44,7 @@ class LinkRoutes:
         # The token is signed anew, because none is kept.
         made = await self._repeats.first(request, asked, {"id": link.id, "expiresAt": link.expires_at})
         link = replace(link, id=made["id"], expires_at=made["expiresAt"])
-        await self._book.write(MadeLink(link.id, link.company, link.expires_at))
+        await self._book.write(link)
         log.info("link.created", session=link.session, link=link.id)
         view = links.show_link(self._access, self._settings, link)
         return reply(view, 201, {"location": f"/api/v1/links/{link.id}"})
@@ -59,7 +58,7 @@ class LinkRoutes:
         state = await self._state(made)
         return LinkStatus(id=made.id, company_id=made.company, state=state, expires_at=made.expires_at)
 
-    async def _state(self, made: MadeLink) -> LinkState:
+    async def _state(self, made: Link) -> LinkState:
         standing = await self._access.standing(made.id)
         if standing is not None:
             return LinkState.REVOKED if standing == REVOKED else LinkState.SPENT

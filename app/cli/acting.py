@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from app.access import Access, BadToken
+from app.access import Access, BadToken, LinkBook
 from app.api import links
 from app.api.companies import forget_company, tell_holder
 from app.api.models import NewLink
@@ -30,7 +30,6 @@ from shared.state.claims import MOST_STARTS, Claims
 from shared.state.cooldowns import Cooldowns, Whose, waits_until
 from shared.state.events import News
 from shared.state.forgetting import Forgetting
-from shared.state.links import LinkBook, MadeLink
 
 LOG_OUT_SECONDS = 60.0
 """The longest wait for the end of a log-out."""
@@ -90,7 +89,7 @@ async def create_link(
     except Refused:
         raise _no_number(phone or "") from None
     view = links.show_link(access, op.settings, link)
-    await LinkBook(op.redis).write(MadeLink(link.id, link.company, link.expires_at))
+    await LinkBook(op.redis).write(link)
     await record(op.redis, "link.created", link.id, by, session=session, detail=link.id)
 
     def show(out: Console) -> None:

@@ -6,6 +6,7 @@ from arq.connections import ArqRedis
 from pydantic import SecretStr
 from starlette.requests import Request
 
+from app.access import Link, LinkBook
 from app.api.models import NewLink
 from app.api.repeats import Repeats
 from shared.core import keys
@@ -24,7 +25,6 @@ from shared.state.cooldowns import Asker, Cooldowns
 from shared.state.events import Arrival, EventShelf, News, Result, Tried
 from shared.state.forgetting import Forgetting
 from shared.state.lease import LEASE_MS, Lease, Leases
-from shared.state.links import LinkBook, MadeLink
 from shared.state.outbox import Message, Next, Outbox
 from shared.state.phones import Phones
 from shared.state.receivers import Receivers
@@ -98,7 +98,7 @@ async def live(redis: ArqRedis, config: Settings) -> Life:
     again = Request({"type": "http", "headers": [(b"idempotency-key", b"key")], "path_params": {}})
     again.state.key = ApiKey("k", b"", frozenset())
     await Repeats(redis, "links").first(again, NewLink(company_id="waits"), {"id": "L", "expiresAt": now_ms()})
-    await LinkBook(redis).write(MadeLink("L", CompanyId("waits"), now_ms() + SOON))
+    await LinkBook(redis).write(Link("L", CompanyId("waits"), now_ms() + SOON))
     await Receivers(config, redis).put(CompanyId("salon-1"), "http://127.0.0.1:9/own", "t" * 40, frozenset(EventType))
 
     first, *_ = (await shelf.step(1)).due
