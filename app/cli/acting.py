@@ -51,13 +51,6 @@ def _signing(op: Operator) -> Access:
     return Access(op.settings, op.redis)
 
 
-def _number(op: Operator, text: str) -> str:
-    try:
-        return phones.parse(text, op.settings.default_region)
-    except Refused:
-        raise _no_number(text) from None
-
-
 def _no_number(text: str) -> Cannot:
     return Cannot(f"{text!r} is no phone number; write it with its country, as in +7 900 123-45-67.")
 
@@ -191,7 +184,10 @@ async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: boo
     book = Cooldowns(op.redis, op.settings.secret_key)
     names = {"company": keys.cooldown(book.digest(Whose.COMPANY, session))}
     if phone:
-        number = phones.canonical(_number(op, phone))
+        try:
+            number = phones.canonical(phones.parse(phone, op.settings.default_region))
+        except Refused:
+            raise _no_number(phone) from None
         names["phone"] = keys.cooldown(book.digest(Whose.PHONE, number))
         names["phone's living code"] = keys.cooldown(book.digest("code", number))
     starts = keys.starts(session)

@@ -75,11 +75,9 @@ async def read(redis: ArqRedis, sessions: list[SessionId]) -> list[SessionRecord
         living = await Leases(redis).owners(some)
         for stored, owner, alive in zip(await Snapshots(redis).read_all(some), owners, living, strict=True):
             worker, _, token = odd.text(owner).rpartition(":")
-            leased = {"owner": WorkerId(worker) if worker else None, "token": odd.number(token)}
+            leased = WorkerId(worker) if worker else None, odd.number(token), alive is not None
             if stored.attempt:
-                found.append(
-                    SessionRecord(stored.session, *stored.version, stored.body, **leased, owned=alive is not None)
-                )
+                found.append(SessionRecord(stored.session, *stored.version, stored.body, *leased))
     return found
 
 

@@ -3,7 +3,6 @@ over all keys: it costs the same with ten sessions and with ten thousand."""
 
 import asyncio
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -99,6 +98,11 @@ def screen(now: Glance, first: Glance) -> RenderableType:
         (f"   {silent} worker(s) are silent" if silent else "", "bold red"),
         (f"   {moment.unheld} session(s) find no room" if moment.unheld else "", "bold red"),
     )
+    before = first.counts()
+    counted = [(name.replace("_", " "), value, value - before[name]) for name, value in now.counts().items()]
+    ended = [
+        (words.clock(one.at)[:19], one.company, Text(*ENDINGS[EventType(one.event)]), one.why) for one in now.endings
+    ]
     return Group(
         head,
         Text(
@@ -108,22 +112,10 @@ def screen(now: Glance, first: Glance) -> RenderableType:
         Text(),
         grid("Workers", WORKER_HEADS, map(worker_row, moment.workers)),
         Text(),
-        grid("Counted", ("what", "all", "since you look"), _counted(now, first)),
+        grid("Counted", ("what", "all", "since you look"), counted),
         Text(),
-        grid("Endings, the newest first", ("when (UTC)", "company", "what", "why"), _endings(now.endings)),
+        grid("Endings, the newest first", ("when (UTC)", "company", "what", "why"), ended),
     )
-
-
-def _counted(now: Glance, first: Glance) -> Iterable[tuple[object, ...]]:
-    before = first.counts()
-    for name, value in now.counts().items():
-        yield name.replace("_", " "), value, value - before[name]
-
-
-def _endings(found: list[Ending]) -> Iterable[tuple[object, ...]]:
-    for one in found:
-        said, style = ENDINGS[EventType(one.event)]
-        yield words.clock(one.at)[:19], one.company, Text(said, style), one.why
 
 
 async def top(op: Operator, *, once: bool, interval: float) -> Output:

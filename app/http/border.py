@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from functools import partial
 from typing import Any
 
 import structlog
@@ -71,14 +72,8 @@ class Border:
 
     def routes(self, owner: Any) -> list[Route]:
         """The routes of all operations that `owner` answers."""
-
-        def route(operation: Operation) -> Route:
-            async def guarded(request: Request) -> Response:
-                return await self._serve(operation, owner, request)
-
-            return Route(operation.path, guarded, methods=[operation.method])
-
-        return [route(one) for one in operations_of(type(owner))]
+        found = operations_of(type(owner))
+        return [Route(one.path, partial(self._serve, one, owner), methods=[one.method]) for one in found]
 
     async def _serve(self, operation: Operation, owner: Any, request: Request) -> Response:
         key = None

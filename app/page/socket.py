@@ -281,10 +281,8 @@ async def _receive(socket: WebSocket) -> str:
 
 
 async def _send(socket: WebSocket, text: str, *, packed: bool = False) -> None:
-    if packed and len(text) >= PACK_FROM:
-        await socket.send({"type": "websocket.send", "bytes": _packed(text)})
-    else:
-        await socket.send({"type": "websocket.send", "text": text})
+    said = {"bytes": _packed(text)} if packed and len(text) >= PACK_FROM else {"text": text}
+    await socket.send({"type": "websocket.send", **said})
 
 
 @lru_cache(maxsize=32)
