@@ -1,9 +1,7 @@
 """`timeline`: events in their order, with the time that each step took."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -27,12 +25,13 @@ _STYLE = {"failed": "red", "refused": "yellow", "linked": "green", "shown": "cya
 async def timeline(op: Operator, *, company: str, last: int, follow: bool) -> Output:
     """The events of a session, or of the operators, oldest first."""
     of_operators = company == "operators"
-    read: Callable[[int], Awaitable[list[TimelineEvent]]]
-    if of_operators:
-        read = partial(_of_operators, op)
-    else:
-        session, company = await _meant(op, company)
-        read = partial(_of_session, op, session)
+    session, company = (None, company) if of_operators else await _meant(op, company)
+
+    async def read(last: int) -> list[TimelineEvent]:
+        if session is not None:
+            return await _of_session(op, session, last)
+        return (await newest(op.redis, keys.OPERATORS, last, "event", "what", "detail", "by", "why"))[::-1]
+
     entries = await read(last)
     if not entries and not follow:
         raise Cannot(f"Nothing is known of {company}: its timeline is empty, or older than 30 days.")
@@ -63,10 +62,6 @@ async def _meant(op: Operator, text: str) -> tuple[SessionId, str]:
 def _newer(present: list[TimelineEvent], last: TimelineEvent | None) -> list[TimelineEvent]:
     places = [place for place, one in enumerate(present) if one == last]
     return present[places[-1] + 1 :] if places else present
-
-
-async def _of_operators(op: Operator, last: int) -> list[TimelineEvent]:
-    return (await newest(op.redis, keys.OPERATORS, last, "event", "what", "detail", "by", "why"))[::-1]
 
 
 async def _of_session(op: Operator, session: SessionId, last: int) -> list[TimelineEvent]:
