@@ -29,8 +29,10 @@ ROOT = Path(__file__).resolve().parents[2]
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 FIRST_PORT, LAST_PORT = 8000, 8099
 
-
-ALSO_TOLD = ("DATABASE_URL", "DATA_DIR", "DEFAULT_REGION", "NAMESPACE", "PUBLIC_URL")
+TOLD = (
+    *("REDIS_URL", "SECRET_KEY", "API_KEYS", "HOST", "PORT"),
+    *("DATABASE_URL", "DATA_DIR", "DEFAULT_REGION", "NAMESPACE", "PUBLIC_URL"),
+)
 """Settings that the operators' command takes from a running service, if they are set."""
 
 
@@ -142,10 +144,8 @@ def run(asked: argparse.Namespace, given: Mapping[str, str]) -> int:
             redis = stack.enter_context(local_redis.running(asked.folder / "redis"))
             guard(redis.pid)
             env["REDIS_URL"] = redis.url
-        told = {name: env[name] for name in ("REDIS_URL", "SECRET_KEY", "API_KEYS", "HOST", "PORT")}
-        told |= {name: env[name] for name in ALSO_TOLD if name in env}
         with _private(asked.folder / "running.json") as file:
-            json.dump(told, file)
+            json.dump({name: env[name] for name in TOLD if name in env}, file)
         stack.callback((asked.folder / "running.json").unlink, missing_ok=True)
         greeting = Greeting(
             base=f"http://{'[::1]' if ':' in env['HOST'] else '127.0.0.1'}:{env['PORT']}",
@@ -181,9 +181,8 @@ def main() -> int:
     asked = options()
     for stream in (sys.stdout, sys.stderr):
         cast(TextIOWrapper, stream).reconfigure(errors="replace")  # whatever the terminal can write
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # until the processes run: leave the blocks, stop what was started
+    # Until the processes run: leave the blocks, stop what was started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return run(asked, os.environ)
     except (CannotStartError, local_redis.NoRedisError) as error:
