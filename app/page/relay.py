@@ -86,14 +86,11 @@ class Relay:
     async def watch(self, session: SessionId, link: str = "") -> AsyncIterator[Slot]:
         """A slot that receives the session's present snapshot and every later one, and ends if `link` is revoked."""
         slot = Slot(link)
-        watched = self._watched.get(session)
-        is_new = watched is None
-        if watched is None:
-            watched = self._watched[session] = _Watched()
+        watched = self._watched.setdefault(session, _Watched())
         watched.slots.add(slot)
+        # A dropped connection is the listener's affair: it subscribes to everything anew.
         try:
-            if is_new and self._pubsub is not None:
-                # A dropped connection is the listener's affair: it subscribes to everything anew.
+            if len(watched.slots) == 1 and self._pubsub is not None:
                 with contextlib.suppress(RedisError, OSError):
                     await self._pubsub.subscribe(keys.events(session))
             await self._read([session], again_for=slot)
