@@ -49,5 +49,5 @@ def show_link(access: Access, settings: Settings, link: Link) -> LinkView:
 
 
 def _look(brand: NewBrand, embed_origin: str | None) -> PageLook:
-    urls = map(url_text, (brand.logo_url, brand.support_url, brand.privacy_url))
-    return PageLook(brand.name, brand.accent, *urls, embed_origin)
+    logo, support, privacy = map(url_text, (brand.logo_url, brand.support_url, brand.privacy_url))
+    return PageLook(brand.name, brand.accent, logo, support, privacy, embed_origin)

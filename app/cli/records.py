@@ -75,9 +75,10 @@ async def read(redis: ArqRedis, sessions: list[SessionId]) -> list[SessionRecord
         living = await Leases(redis).owners(some)
         for stored, owner, alive in zip(await Snapshots(redis).read_all(some), owners, living, strict=True):
             worker, _, token = odd.text(owner).rpartition(":")
-            leased = WorkerId(worker) if worker else None, odd.number(token), alive is not None
             if stored.attempt:
-                found.append(SessionRecord(stored.session, *stored.version, stored.body, *leased))
+                leased = WorkerId(worker) if worker else None
+                about = stored.session, *stored.version, stored.body
+                found.append(SessionRecord(*about, leased, odd.number(token), alive is not None))
     return found
 
 

@@ -101,4 +101,4 @@ def _line(out: Console, event: TimelineEvent) -> None:
 
 
 def _said(event: TimelineEvent) -> str:
-    return words.EVENTS.get(event["event"], event["event"])
+    return words.EVENTS.get(event["event"], str(event["event"]))
