@@ -131,11 +131,15 @@ class Files:
         self._addresses = {"locales/*.json": f"/static/*.{self._words}.json"}
         for name in self._names:
             self._prepare(name)
-        self.script = self._asset(EMBED, self._text(EMBED))
         self.languages = Languages(folder / "locales")
         self._painter = Painter(self._markup, self.languages, self._address)
         #: Painted when somebody needs it, since there are many languages and brands.
         self.page = lru_cache(maxsize=MOST_PAINTED)(self._paint)
+
+    @cached_property
+    def script(self) -> Asset:
+        """For the integrator's page."""
+        return self._asset(EMBED, self._text(EMBED))
 
     def _paint(self, page: str, reader: Reader, platform: Platform) -> Asset:
         return Asset(page, self._painter.paint(page, reader, platform).encode(), packs=not self._fresh)
