@@ -81,21 +81,21 @@ def draw_growth(growth: dict[str, Any], folder: Path = FOLDER) -> list[Path]:
     """Draw how cost grows; the files written."""
     drawn: dict[str, str | None] = {}
     if part := growth.get("workers"):
-        points = [(one["workers"], one["per_minute"]) for one in part["points"] if one["places"] == 5]
+        points = [(one["workers"], one["per_minute"]) for one in part if one["places"] == 5]
         first, most = points[0], points[-1][0]
         ideal = Curve("floor", "linear", [(0, 0), (most, first[1] / first[0] * most)], [])
         ours = Curve("ours", "measured", points, points)
-        note = f"Five places a worker, two seconds at the phone; engines pretend. {source([part['of']])}."
+        note = f"Five places a worker, two seconds at the phone; engines pretend. {source(one['of'] for one in part)}."
         drawn["growth-workers.svg"] = curves("Linkings a minute over workers", "/min", [ideal, ours], note)
     if part := growth.get("sessions"):
-        points = [(one["sessions"], one["worker_mb"]) for one in part["points"]]
-        note = f"All of the worker's processes, own memory; idle sessions. {source([part['of']])}."
+        points = [(one["sessions"], one["worker_mb"]) for one in part]
+        note = f"All of the worker's processes, own memory; idle sessions. {source(one['of'] for one in part)}."
         drawn["growth-sessions.svg"] = curves(
             "Memory of a worker over held sessions", "MB", [Curve("ours", "measured", points, points)], note
         )
     if part := growth.get("fleet"):
-        points = [(one["sessions"], one["redis_processor"] * 100) for one in part["points"]]
-        note = f"150 sessions a worker, nothing happens; engines pretend. {source([part['of']])}."
+        points = [(one["sessions"], one["redis_processor"] * 100) for one in part]
+        note = f"150 sessions a worker, nothing happens; engines pretend. {source(one['of'] for one in part)}."
         drawn["growth-fleet.svg"] = curves(
             "Redis' share of a core over sessions, at rest",
             "%",

@@ -36,6 +36,7 @@ PARTS = {
             "worker_ms": "processor of workers, ms each",
             "redis_ms": "of Redis, ms each",
             "commands": "commands in Redis, each",
+            "load": "load beside it",
         },
     ),
     "sessions": (
@@ -52,6 +53,7 @@ PARTS = {
             "redis_commands": "commands in Redis, /s",
             "redis_mb": "Redis, MB",
             "started_seconds": "all online, s after the start",
+            "load": "load beside it",
         },
     ),
     "fleet": (
@@ -74,6 +76,7 @@ PARTS = {
             "worker_processor": "a worker, % of a core",
             "worker_mb": "a worker, MB",
             "taken_up": "all taken up, s",
+            "load": "load beside it",
         },
     ),
     "costs": (
@@ -91,6 +94,7 @@ PARTS = {
             "redis": "Redis",
             "postgres": "Postgres",
             "commands": "commands in Redis, those of scripts too",
+            "load": "load beside it",
         },
     ),
 }
@@ -103,10 +107,11 @@ def page() -> str:
     return document(
         "# Performance, and how cost grows",
         generated_from("bench/growth.json", "bench/results.json"),
-        "Measured by `python -m bench.growth`, half an hour; what one request takes, and how fast a fleet recovers, is in "
+        "Measured by `python -m bench.growth`, most of an hour; what one request takes, and how fast a fleet recovers, is in "
         "[measured.md](measured.md); sizes of hosts are in [deploy.md](deploy.md). Nothing here was measured against the real "
-        "WhatsApp: the library is the real one, its server is the [emulator](../emulator/README.md).",
-        *(part for name in PARTS for part in _part(name, growth.get(name))),
+        "WhatsApp: the library is the real one, its server is the [emulator](../emulator/README.md). Counts, processor time and memory hardly depend on what else the machine "
+        "does; linkings a minute and seconds are waits, and do. So the load of the machine, this command's own in it, stands beside each.",
+        *(part for name in PARTS for part in _part(name, growth.get(name, []))),
         *(
             part
             for tell in (_company, _beyond)
@@ -116,12 +121,12 @@ def page() -> str:
     )
 
 
-def _part(name: str, part: Part | None) -> tuple[str, ...]:
-    if part is None or not part["points"]:
+def _part(name: str, part: list[Part]) -> tuple[str, ...]:
+    if not part:
         return ()
     head, said, figure, columns = PARTS[name]
-    rows = [[_cell(column, point[column]) for column in columns] for point in part["points"]]
-    return head, said, figure, table(list(columns.values()), rows), f"{figures.source([part['of']])}."
+    rows = [[_cell(column, point[column]) for column in columns] for point in part]
+    return head, said, figure, table(list(columns.values()), rows), f"{figures.source(one['of'] for one in part)}."
 
 
 def _cell(column: str, value: Any) -> str:
@@ -132,11 +137,11 @@ def _cell(column: str, value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else number(value)
 
 
-def _company(growth: dict[str, Part]) -> tuple[str, ...]:
+def _company(growth: dict[str, list[Part]]) -> tuple[str, ...]:
     """The cost of a company that does nothing, and of one that writes."""
-    costs = {one["what"]: one for one in growth["costs"]["points"]}
-    few, many = growth["sessions"]["points"][0], growth["sessions"]["points"][-1]
-    fleet, small = growth["fleet"]["points"][-1], growth["fleet"]["points"][-2]
+    costs = {one["what"]: one for one in growth["costs"]}
+    few, many = growth["sessions"][0], growth["sessions"][-1]
+    fleet, small = growth["fleet"][-1], growth["fleet"][-2]
 
     def more(name: str, last: Part, first: Part) -> float:
         return float((last[name] - first[name]) / (last["sessions"] - first["sessions"]))
@@ -181,11 +186,11 @@ def _busy_mb() -> str:
     )
 
 
-def _beyond(growth: dict[str, Part]) -> tuple[str, ...]:
+def _beyond(growth: dict[str, list[Part]]) -> tuple[str, ...]:
     """Arithmetic with what was measured."""
-    costs = {one["what"]: one for one in growth["costs"]["points"]}
-    few, many = growth["sessions"]["points"][0], growth["sessions"]["points"][-1]
-    fleet, small = growth["fleet"]["points"][-1], growth["fleet"]["points"][-2]
+    costs = {one["what"]: one for one in growth["costs"]}
+    few, many = growth["sessions"][0], growth["sessions"][-1]
+    fleet, small = growth["fleet"][-1], growth["fleet"][-2]
     more = many["sessions"] - few["sessions"]
     each_mb = (many["worker_mb"] - few["worker_mb"]) / more
     each_processor = (many["worker_processor"] - few["worker_processor"]) / more
