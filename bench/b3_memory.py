@@ -6,7 +6,6 @@ All of the worker's processes count: worker, zygote, the spare linker, holders; 
 --full 600 are linked and measured; else what they take is computed from the slope and the weight of further holders.
 """
 
-import asyncio
 from dataclasses import dataclass
 
 from bench import memory
@@ -71,7 +70,7 @@ async def measure(run: Run) -> list[Line]:
 async def _idle(run: Run) -> tuple[float, int]:
     with run.redis() as redis:
         async with run.emulator() as emulator, Stack.running(emulator, redis, run.place()) as stack:
-            await asyncio.sleep(SETTLE_SECONDS)
+            await run.settle(SETTLE_SECONDS)
             web, worker = memory.family(stack.web.pid), memory.family(stack.worker.pid)
     return web[0].pss + worker[0].pss, web[1] + worker[1]
 
@@ -80,7 +79,7 @@ async def _bare(run: Run, fleet: Fleet, count: int) -> Memory:
     files = [str(path) for path in fleet.files(count, run.place())]
     async with Bare.running(fleet.emulator) as bare:
         await bare.ask("hold", files=files)
-        await asyncio.sleep(SETTLE_SECONDS)
+        await run.settle(SETTLE_SECONDS)
         found = memory.of(bare.pid)
     run.say(f"bare neonize with {count}: {found.own:.0f} MB")
     return found
@@ -94,7 +93,7 @@ async def _ours(run: Run, fleet: Fleet, count: int) -> Worker:
             worker = await stack.start_worker()
             for session in fleet.sessions(count):
                 await worker.said("session.logged-in", session=session, seconds=300)
-            await asyncio.sleep(SETTLE_SECONDS)
+            await run.settle(SETTLE_SECONDS)
             found = await weigh(worker)
         finally:
             await stack.close()

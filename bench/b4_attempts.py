@@ -24,7 +24,7 @@ async def measure(run: Run) -> list[Line]:
     fleet = await run.fleet(held)
     async with Bare.running(fleet.emulator) as bare:
         await bare.ask("qr")
-        await asyncio.sleep(SETTLE_SECONDS)
+        await run.settle(SETTLE_SECONDS)
         floor = memory.of(bare.pid).own
     with run.redis() as redis:
         async with Stack.running(
@@ -32,7 +32,7 @@ async def measure(run: Run) -> list[Line]:
         ) as stack:
             for session in fleet.sessions(held):
                 await stack.worker.said("session.logged-in", session=session, seconds=300)
-            await asyncio.sleep(SETTLE_SECONDS)
+            await run.settle(SETTLE_SECONDS)
             before, processes = memory.family(stack.worker.pid)
             run.say(f"{held} held: {before.own:.0f} MB in {processes} processes")
             go_on = asyncio.Event()
@@ -40,7 +40,7 @@ async def measure(run: Run) -> list[Line]:
             async with asyncio.timeout(60):
                 while int(await stack.redis.hget("wa:stats", "qr_codes_shown") or 0) < ATTEMPTS:  # type: ignore[misc]
                     await asyncio.sleep(0.2)
-            await asyncio.sleep(SETTLE_SECONDS)
+            await run.settle(SETTLE_SECONDS)
             after, grown = memory.family(stack.worker.pid)
             web = memory.of(stack.web.pid)
             go_on.set()

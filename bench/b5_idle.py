@@ -49,7 +49,7 @@ async def _at_rest(run: Run, emulator: Emulator, data: Path, sessions: list[str]
             worker = await stack.start_worker()
             for session in sessions:
                 await worker.said("session.logged-in", session=session, seconds=300)
-            await asyncio.sleep(SETTLE_SECONDS)
+            await run.settle(SETTLE_SECONDS)
             run.say(f"{len(sessions)} sessions held; counting for {seconds:.0f} s")
             async with Monitor(redis) as monitor:
                 await asyncio.sleep(seconds)

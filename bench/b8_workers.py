@@ -82,7 +82,7 @@ async def rate(run: Run, emulator: Emulator, workers: int, seconds: float, place
             for _ in range(workers):
                 await stack.start_worker()
             await _click(stack, redis.url, int(workers * places * (seconds + 15) / PHONE_SECONDS))
-            await asyncio.sleep(6)
+            await run.settle(6.0)
             before = await look()
             await asyncio.sleep(seconds)
             linked, *costs = (now - one for now, one in zip(await look(), before, strict=True))

@@ -65,7 +65,7 @@ async def measure(run: Run, _: Point) -> list[Point]:
                 await asyncio.gather(*(friend.say(phone, f"in {number}") for phone in held.numbers))
 
         await held.link(4)  # warms everything up
-        await asyncio.sleep(SETTLE_SECONDS)
+        await run.settle(SETTLE_SECONDS)
         rest = await passed(asyncio.sleep(run.rounds(30, 10)))
         each: dict[str, tuple[int, Callable[[], Awaitable[object]]]] = {
             "onboarding by QR": (companies, lambda: held.link(companies)),
@@ -77,7 +77,7 @@ async def measure(run: Run, _: Point) -> list[Point]:
                 await out(2, "known")
             if what == "text in":
                 await into(2)
-            await asyncio.sleep(SETTLE_SECONDS)
+            await run.settle(SETTLE_SECONDS)
             took = await passed(work())
             done = count * (1 if what.startswith("onboarding") else len(held.numbers))
             share = took.pop("seconds") / rest["seconds"]

@@ -68,7 +68,7 @@ async def sessions(run: Run, asked: Point) -> list[Point]:
             held = world.Fleet(stack, numbers=fleet.numbers(count))
             await held.all_logged_in(0, seconds=300)
             took = time.monotonic() - began
-            await asyncio.sleep(SETTLE_SECONDS)
+            await run.settle(SETTLE_SECONDS)
             family = processes(stack.worker.pid)
             before, spent, quiet = await stack.redis.info(), processor.seconds(stack.worker.pid), time.monotonic()
             await asyncio.sleep(run.rounds(60, 10))

@@ -32,8 +32,8 @@ async def measure(run: Run) -> list[Line]:
         alone, together = await _codes(run, emulator, rounds)
         linking = await _link(emulator, places)
         run.say(f"{many} are linked")
-        few, _ = await _resume(emulator, places[: many // 4])
-        whole, back = await _resume(emulator, places)
+        few, _ = await _resume(run, emulator, places[: many // 4])
+        whole, back = await _resume(run, emulator, places)
         texts = await _texts(run, emulator, places[0])
     slope = (whole.own - few.own) / (many - many // 4)
     return [
@@ -81,7 +81,7 @@ async def _link(emulator: Emulator, places: list[Path]) -> list[float]:
     return took
 
 
-async def _resume(emulator: Emulator, places: list[Path]) -> tuple[memory.Memory, float]:
+async def _resume(run: Run, emulator: Emulator, places: list[Path]) -> tuple[memory.Memory, float]:
     """The weight of a fresh process that has them all open, and the seconds until it had."""
     began = time.monotonic()
     async with Baileys.fleet(emulator, places, TAG) as clients:
@@ -89,7 +89,7 @@ async def _resume(emulator: Emulator, places: list[Path]) -> tuple[memory.Memory
             await one.do("connect")
         await asyncio.gather(*(one.until("open") for one in clients.values()))
         took = time.monotonic() - began
-        await asyncio.sleep(SETTLE_SECONDS)
+        await run.settle(SETTLE_SECONDS)
         return memory.of(next(iter(clients.values())).pid), took
 
 

@@ -14,6 +14,8 @@ from app.local import redis as local_redis
 from bench.fleet import Fleet
 from emulator.client import Emulator
 
+QUICK_SETTLE_SECONDS = 1.0
+
 
 @dataclass
 class Run:
@@ -36,6 +38,10 @@ class Run:
     def rounds(self, many: int, few: int) -> int:
         """The number of measurements to take."""
         return few if self.quick else many
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until processes weigh what they will; not for long in a quick run, whose numbers nobody reads."""
+        await asyncio.sleep(min(seconds, QUICK_SETTLE_SECONDS) if self.quick else seconds)
 
     def place(self) -> Path:
         """A new folder, gone with the run."""
