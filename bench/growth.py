@@ -123,7 +123,7 @@ PARTS = {
 
 def kept() -> dict[str, list[Point]]:
     """The points of each part that were measured so far."""
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}  # type: ignore[no-any-return]
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
 
 
 def keep(part: str, points: list[Point]) -> None:
@@ -157,12 +157,12 @@ async def _point(part: str, name: tuple[Any, ...], run: Run, of: dict[str, Any])
         traceback.print_exception(raised)
         await run.forget_fleet()
         return False
-    for point in points:
-        point |= {"load": round(os.getloadavg()[0], 1), "of": of}
+    points = [{**one, "load": round(os.getloadavg()[0], 1), "of": of} for one in points]
     if run.quick:
         print(json.dumps(points, indent=1))
     else:
         keep(part, points)
+        run.say(f"{part}: {asked} is kept")
     return True
 
 
