@@ -5,11 +5,10 @@ lapsed at once, in both ways that can happen: every worker was stopped past its 
 that wakes owns its sessions again at once; until they are held, it logs each in by a new engine process.
 """
 
-import os
-
 from redis.asyncio import Redis
 
-from bench.crowd import Crowd
+from bench import least
+from bench.crowd import EACH, Crowd
 from bench.result import Line, median
 from bench.run import Run
 from shared.core.ids import SessionId, WorkerId
@@ -26,6 +25,8 @@ async def measure(run: Run) -> list[Line]:
     """The heartbeat alone, then the whole fleet."""
     many, seconds = run.rounds(SESSIONS, 300), run.rounds(60, 10)
     few, more = await _heartbeats(run)
+    floor = await least.seconds(run, many, -(-many // EACH))
+    run.say(f"the least that {many} sessions take: {floor:.1f} s")
     async with Crowd.running(run, many) as crowd:
         taken = await crowd.take_up()
         run.say(f"all {many} are held after {taken:.1f} s")
@@ -40,9 +41,10 @@ async def measure(run: Run) -> list[Line]:
         Line(f"a heartbeat: times that with {FEW} sessions", more / few, "x", bar=FLAT),
         Line("all leases lapsed (workers stopped): all owned again", owned, "s", bar=AGAIN_SECONDS),
         Line(
-            "all leases lapsed (workers stopped): all held again", held, "s", bar=AGAIN_SECONDS, floor=processor / (os.cpu_count() or 1),
-            note="the floor: what workers and Redis compute meanwhile, over all cores of this machine",
+            "all leases lapsed (workers stopped): all held again", held, "s", bar=AGAIN_SECONDS, floor=floor,
+            note="the floor: a lease, an engine's word and a snapshot for each, from as many processes, and nothing else",
         ),
+        Line("processor of workers and Redis for a session held again", processor / many * 1000, "ms"),
         Line("all leases lapsed (Redis emptied): all owned again", emptied, "s", bar=AGAIN_SECONDS),
         Line("all held by nobody at first: all held", taken, "s"),
     ]  # fmt: skip

@@ -9,7 +9,7 @@ import structlog
 
 log = structlog.get_logger()
 
-Spawn = Callable[[Awaitable[None], str], None]
+Spawn = Callable[[Awaitable[object], str], None]
 """Runs something beside everything else, under a name for the log. Its bugs are reported and end nothing but itself."""
 
 

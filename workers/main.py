@@ -91,7 +91,7 @@ class Worker:
         proxy = self._config.whatsapp_proxy_url
         return proxy.get_secret_value() if proxy is not None else None
 
-    def spawn(self, work: Awaitable[None], name: str) -> None:
+    def spawn(self, work: Awaitable[object], name: str) -> None:
         """Run something beside everything else. Its bugs are reported, and end nothing else."""
 
         async def guarded() -> None:

@@ -7,22 +7,21 @@ One file, as owners and the heartbeat change the same few tables: the leases tha
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
 from redis.exceptions import RedisError
 
 from shared.core.ids import SessionId, WorkerId
-from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, Beat, Lease, Leases
-from shared.state.pool import POOL_SIZE
+from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, Beat, Lease, Leases
 from shared.state.refusals import reason
 from shared.state.snapshots import Change, Forgotten, Snapshots
 from shared.tasks import cancelled, happens
 from shared.telemetry import sentry
+from shared.wa import batches
 
 log = structlog.get_logger()
 
@@ -89,7 +88,6 @@ class Ownership:
         self._retaking: set[Lease] = set()
         self._telling: dict[Lease, asyncio.Task[None]] = {}
         self._beaten = asyncio.Condition()
-        self._retakes = asyncio.Semaphore(POOL_SIZE)
         self._renewed = 0.0
         self._named = 0.0
         self._number = 0
@@ -252,13 +250,14 @@ class Ownership:
             give_up_at = self._renewed + GIVE_UP_MS / 1000
             self._woken.clear()
             try:
-                # Even a first try after a stop of the whole process gets half a second to learn the truth; and time
-                # enough to connect, once nothing is left to be given up.
+                # Even a late try gets half a second to learn the truth; and time enough to connect, once nothing is left
+                # to be given up, as after a stop of the whole process for longer than a lease.
+                alone = alone or began - self._renewed > LEASE_MS / 1000
                 until = began + HEARTBEAT_MS / 1000 if alone else max(give_up_at, began + 0.5)
                 async with asyncio.timeout_at(until) as limit:
                     was_away = self.cut_off
-                    await self._beat(partial(self._answered, limit, began))
-                self._renewed, alone = began, False
+                    await self._beat(limit)
+                alone = False
                 if was_away:
                     log.info("heartbeat.back")
                     await self._on_lapsed()
@@ -286,22 +285,20 @@ class Ownership:
         except (OSError, TimeoutError) as error:
             log.warning("store.unasked", error=type(error).__name__)
 
-    def _answered(self, limit: asyncio.Timeout, began: float) -> None:
-        """Redis has taken the heartbeat that began then: whatever comes of it, be it for a thousand sessions, has until the
-        next must have been taken."""
-        self._on_beat(ALIVE_SECONDS - (asyncio.get_running_loop().time() - began))
-        limit.reschedule(began + GIVE_UP_MS / 1000)
-
-    async def _beat(self, answered: Callable[[], None] = lambda: None) -> None:
+    async def _beat(self, limit: asyncio.Timeout | None = None) -> None:
+        """Beat once. Whatever comes of it, be it for a thousand sessions, has until the next must have been taken."""
         self._number += 1
+        began = asyncio.get_running_loop().time()
         beat = await self._leases.beat(self.worker, self._number)
-        answered()
+        self._on_beat(ALIVE_SECONDS - (asyncio.get_running_loop().time() - began))
+        if limit is not None:
+            limit.reschedule(began + GIVE_UP_MS / 1000)
         went_back = self._went_back or self.cut_off or not self._knows_us(beat)
         self.cut_off = False
         if went_back or self._has_changed(beat):
             await self._look(restate=went_back)
         self._went_back = False
-        self._taken = beat.taken
+        self._taken, self._renewed = beat.taken, began
         async with self._beaten:
             self._beaten.notify_all()
         lapsed = await self._say_left() or beat.lapsed
@@ -335,7 +332,7 @@ class Ownership:
         still -= self._advancing
         self._drop(still.intersection(looked.lost), "taken over")
         anew = still.difference(looked.lost) if restate else still.intersection(looked.unknown)
-        await asyncio.gather(*(self._retake(leases[session]) for session in anew))
+        await self._retake([leases[session] for session in anew])
         if self._differed >= STRAY_BEATS:
             await self._say_strays()
 
@@ -355,26 +352,24 @@ class Ownership:
                 log.warning("lease.stray", session=session)
                 await self._leases.abandon_stray(session, self.worker)
 
-    async def _retake(self, old: Lease) -> None:
-        session = old.session
-        self._retaking.add(old)
+    async def _retake(self, leases: Sequence[Lease]) -> None:
+        """Take leases anew, and have their owners told. Those that were given back meanwhile go back again."""
+        self._retaking.update(leases)
         try:
-            async with self._retakes:
-                lease = await self._leases.acquire(session, self.worker, held=old.token)
+            for some in batches(leases):
+                for old, new in zip(some, await self._leases.retake(self.worker, some), strict=True):
+                    owned = self._owned.get(old.session)
+                    if owned is None or owned.lease != old:
+                        self._left |= {old.session: new} if new else {}
+                    elif new is None:
+                        self._drop([old.session], "taken over")
+                    else:
+                        self._owned[old.session] = _Owned(new, owned.owner, replaces=old, unsaid=True)
+                        log.warning("lease.retaken", session=old.session)
+                        self._telling[new] = asyncio.create_task(self._tell(new, owned.owner))
+                self._named = -KEEP_NAMES_SECONDS
         finally:
-            self._retaking.discard(old)
-        owned = self._owned.get(session)
-        if owned is None or owned.lease != old:  # given back meanwhile
-            if lease is not None:
-                await self._leases.release(lease)
-            return
-        if lease is None:
-            self._drop([session], "taken over")
-            return
-        self._owned[session] = _Owned(lease, owned.owner, replaces=old, unsaid=True)
-        self._named = -KEEP_NAMES_SECONDS
-        log.warning("lease.retaken", session=session)
-        self._telling[lease] = asyncio.create_task(self._tell(lease, owned.owner))
+            self._retaking.difference_update(leases)
 
     async def _tell(self, lease: Lease, owner: Owner) -> None:
         """Tell an owner of its new lease, beside the heartbeat, as it may have much to say."""

@@ -69,16 +69,21 @@ class Leases:
         self._redis = redis
         self._wa = Wa(redis)
 
-    async def acquire(
-        self, session: SessionId, worker: WorkerId, *, attempt: int | None = None, held: int | None = None
-    ) -> Lease | None:
+    async def acquire(self, session: SessionId, worker: WorkerId, *, attempt: int | None = None) -> Lease | None:
         """The lease, or None when somebody owns the session.
 
-        With `attempt`: only while that attempt is the claimed one; its number becomes the token. With `held`, the token
-        of a lease that Redis seems to have forgotten: only if the fence has not moved on, by which somebody has ended it.
+        With `attempt`: only while that attempt is the claimed one; its number becomes the token.
         """
-        token = await self._wa("acquire", session, worker=worker, attempt=attempt, held=held)
+        token = await self._wa("acquire", session, worker=worker, attempt=attempt)
         return Lease(session, worker, int(token)) if token else None
+
+    async def retake(self, worker: WorkerId, leases: Sequence[Lease]) -> list[Lease | None]:
+        """Take at most 200 leases anew that Redis seems to have forgotten, by one script. None for each that is lost: another
+        owns the session, or the fence has moved on, by which somebody has ended the lease."""
+        named = [[lease.session, lease.token] for lease in leases]
+        tokens = many(await self._wa("retake", worker=worker, leases=named))
+        new = (Lease(lease.session, worker, int(token)) for lease, token in zip(leases, tokens, strict=True))
+        return [lease if lease.token else None for lease in new]
 
     async def advance(self, lease: Lease) -> Lease | None:
         """Return a new token under the same ownership, for a new attempt, or None if the lease is gone."""

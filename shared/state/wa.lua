@@ -523,24 +523,32 @@ end
 
 -- Scripts: leases ------------------------------------------------------------------------------------------------------
 
--- Answers the token, or 0 if somebody owns the session, if `attempt` is no longer the claimed one, or if the fence has
--- moved on from `held`, the token of a lease that Redis seems to have forgotten, by another than this very worker: it may
--- have been given the newer token, and not have heard of it.
-function script.acquire()
-  local owner = owner_of_session()
-  local is_own = owner and arg.held and worker_of(owner) == arg.worker
-  if owner and not is_own then return 0 end
-  local fence = digits(call('GET', key.fence))
-  if arg.held and fence and fence > arg.held and not (is_own and fence == token_of(owner)) then return 0 end
-  local token = arg.attempt
-  if not token then
-    token = next_token(key.fence, arg.held)
-  elseif claimed() ~= token or fence ~= token then
-    return 0
-  end
+local function give_lease(token)
   sign_of_life(arg.worker)
   name_owner(arg.worker, token)
   return token
+end
+
+-- Answers the token, or 0 if somebody owns the session, or if `attempt` is no longer the claimed one.
+function script.acquire()
+  if owner_of_session() then return 0 end
+  if arg.attempt and (claimed() ~= arg.attempt or digits(call('GET', key.fence)) ~= arg.attempt) then return 0 end
+  return give_lease(arg.attempt or next_token(key.fence))
+end
+
+-- Takes leases anew that Redis seems to have forgotten, each as {session, token}. Answers for each the new token, or 0 if
+-- another owns the session, or if the fence has moved on, by another than this very worker: it may have been given the newer
+-- token, and not have heard of it.
+function script.retake()
+  local tokens = {}
+  for place, lease in ipairs(arg.leases) do
+    arg.session, key.lease, key.fence = lease[1], key.lease_of .. lease[1], key.fence_of .. lease[1]
+    local owner, fence = owner_of_session(), digits(call('GET', key.fence)) or 0
+    local is_own = worker_of(owner) == arg.worker
+    local is_ended = fence > lease[2] and not (is_own and fence == token_of(owner))
+    tokens[place] = (owner and not is_own or is_ended) and 0 or give_lease(next_token(key.fence, lease[2]))
+  end
+  return tokens
 end
 
 -- A new attempt under the same ownership. Answers its token, or 0 if the lease is gone.

@@ -27,6 +27,7 @@ class Service:
         self.module = module
         self.process = process
         self.lines: deque[dict[str, Any]] = deque(maxlen=5000)
+        self.said_so_far = 0  # lines, those that are forgotten as well
         self._said = asyncio.Condition()
         self._reader = asyncio.create_task(self._read())
 
@@ -65,6 +66,7 @@ class Service:
                 line = {"event": "raw", "text": raw.decode(errors="replace").rstrip()}
             async with self._said:
                 self.lines.append(line)
+                self.said_so_far += 1
                 self._said.notify_all()
         async with self._said:
             self._said.notify_all()

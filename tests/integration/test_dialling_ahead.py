@@ -30,7 +30,7 @@ class Worker(Stage):
         shown = (0, pipe.Qr(text="https://x#a,k", number=1, born=now_ms()))
         super().__init__(redis, Script(seed, [[shown]] * 3), limits=AttemptLimits())
         self.sessions = SimpleNamespace(free=1)
-        self.tasks: list[asyncio.Task[None]] = []
+        self.tasks: list[asyncio.Task[object]] = []
         nothing = cast("Any", None)
         self.jobs = Jobs(
             redis, self.leases, self.ownership, self.parts, cast("Any", self.sessions), nothing, Places(5), nothing,

@@ -84,14 +84,14 @@ async def test_a_lease_that_was_retaken_unheard_is_nobody_elses(redis, operator,
     async with Beating(redis) as worker:
         owner = Acting()
         await worker.ownership.acquire(SESSION, owner)
-        acquire = worker.leases.acquire
+        retake = worker.leases.retake
 
-        async def unheard(*who, **about):
-            monkeypatch.setattr(worker.leases, "acquire", acquire)
-            await acquire(*who, **about)
+        async def unheard(*about):
+            monkeypatch.setattr(worker.leases, "retake", retake)
+            await retake(*about)
             raise TimeoutError
 
-        monkeypatch.setattr(worker.leases, "acquire", unheard)
+        monkeypatch.setattr(worker.leases, "retake", unheard)
         await operator.delete(keys.alive(ONE))
         await until(lambda: owner.leases or owner.lost_at)
         assert owner.lost_at is None

@@ -36,14 +36,13 @@ async def test_a_session_that_is_given_back_while_it_is_retaken_stays_given_back
         owner, other = Acting(), Acting()
         await worker.ownership.acquire(SESSION, owner)
         await worker.ownership.acquire(SessionId("company_other"), other)
-        acquire = worker.leases.acquire
+        retake = worker.leases.retake
 
-        async def slow(session, *args, **options):
-            if session == SESSION:
-                await worker.ownership.let_go(SESSION, owner)
-            return await acquire(session, *args, **options)
+        async def slow(*about):
+            await worker.ownership.let_go(SESSION, owner)
+            return await retake(*about)
 
-        monkeypatch.setattr(worker.leases, "acquire", slow)
+        monkeypatch.setattr(worker.leases, "retake", slow)
         await operator.flushall()
         await until(lambda: other.leases)
         await until(lambda: is_free(worker))

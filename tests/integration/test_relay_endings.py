@@ -130,7 +130,7 @@ async def test_a_redis_that_went_back_and_whose_owner_speaks_keeps_the_tabs(rela
     async with relay.watch(SESSION) as slot:
         await slot.first()
         await operator.hset(keys.snapshot(SESSION), mapping=before)
-        again = await world.leases.acquire(SESSION, lease.worker, held=lease.token)
+        [again] = await world.leases.retake(lease.worker, [lease])
         assert again.token > lease.token
         assert await world.snapshots.save(again, change(State.AWAITING_PHONE))
         while await state_in(slot) != "awaiting_phone":

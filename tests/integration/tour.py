@@ -180,7 +180,7 @@ class Tour:
 
     def _delivery(self) -> Iterator[tuple[str, Step]]:
         async def deliver() -> None:
-            tasks: list[asyncio.Task[None]] = []
+            tasks: list[asyncio.Task[object]] = []
             shelf, receivers = EventShelf(self._redis, NEWS), Receivers(self._config, self._redis)
             webhooks = Webhooks(
                 self._config, shelf, receivers, lambda work, _: tasks.append(asyncio.ensure_future(work))

@@ -55,7 +55,7 @@ async def hold(redis: Redis, worker: WorkerId, sessions: Sequence[SessionId]) ->
     for one in sessions:
         pipe.hset(keys.snapshot(one), mapping={"attempt": 1, "seq": 5, "body": b'{"state":"linked"}'})
     pipe.sadd(keys.held(worker), *sessions)
-    pipe.zadd(keys.WORKERS, {worker: now_ms()})
+    pipe.zadd(keys.WORKERS, {worker: now_ms() + 600_000})
     pipe.set(keys.alive(worker), "1", px=600_000)
     await pipe.execute()
 

@@ -5,7 +5,7 @@ An effect that the store or Redis cannot take now is tried again. One file, as i
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +34,8 @@ DWELL_SECONDS = 60.0
 """A fresh device that is still there after this long is verified; WhatsApp drops some after 10-15 s."""
 RETRY_SECONDS = (2.0, 60.0)
 """Pauses between tries to take a session up: the first, doubled each time, and the longest."""
+STARTED_AT_ONCE = 8
+"""Sessions that are started at a time, though all have lost their process: neither Redis nor the store is to be overrun."""
 STORE_SECONDS = 5.0
 """Until something is tried again that the store, or Redis, could not take."""
 SETTLED_SECONDS = 600.0
@@ -52,6 +54,7 @@ class Carrier:
         self._roster = roster
         self._settling = settling
         self._outdated = outdated
+        self._turns = asyncio.Semaphore(STARTED_AT_ONCE)
         self._carry: dict[type, Callable[[HeldSession, Any], Awaitable[object] | None]] = {
             t.Tell: self._tell,
             t.TellRemark: self._tell_remark,
@@ -96,18 +99,15 @@ class Carrier:
         except (RedisError, OSError, TimeoutError) as error:  # of the store, too
             log.warning("session.event-delayed", session=held.session, error=str(error))
             held.tenure = before
-            held.later(STORE_SECONDS, lambda: self._links.spawn(self.again(held, event), "again"))
+            held.later(STORE_SECONDS, lambda: self._links.spawn(self.feed_safely(held, event), "again"))
         except BaseException:  # held again, it is told of its loss again
             held.tenure = before
             self.start_later(held)
             raise
         return True
 
-    async def again(self, held: HeldSession, event: SessionEvent) -> None:
-        await self.feed_safely(held, event)
-
     def feed_later(self, held: HeldSession, seconds: float, event: SessionEvent, name: str) -> None:
-        held.later(max(seconds, 0), lambda: self._links.spawn(self.again(held, event), name))
+        held.later(max(seconds, 0), lambda: self._links.spawn(self.feed_safely(held, event), name))
 
     # --- starting -----------------------------------------------------------------------------------------------------
 
@@ -159,16 +159,20 @@ class Carrier:
 
     async def start_if_ours(self, held: HeldSession, effect: t.StartAgain) -> None:
         """Start only after a fenced write: a worker that slept past its lease must not take its sessions up again."""
-        try:
-            ours = await self._roster.record.show(held, t.Tell(State.RECONNECTING, effect.event, held.tenure.trouble))
-        except BaseException:
-            self.start_later(held)
-            raise
-        if ours:
-            held.tenure = replace(held.tenure, shown=State.RECONNECTING)
-            await self.start(held)
-        else:
-            self.start_later(held)
+        async with AsyncExitStack() as turn:
+            try:
+                await turn.enter_async_context(self._turns)
+                await self._links.ownership.sure()
+                tell = t.Tell(State.RECONNECTING, effect.event, held.tenure.trouble)
+                ours = await self._roster.record.show(held, tell)
+            except BaseException:
+                self.start_later(held)
+                raise
+            if ours:
+                held.tenure = replace(held.tenure, shown=State.RECONNECTING)
+                await self.start(held)
+            else:
+                self.start_later(held)
 
     def _arm_retry(self, held: HeldSession, effect: t.RetryIn) -> None:
         first, longest = RETRY_SECONDS
@@ -218,7 +222,7 @@ class Carrier:
         def unanswered() -> None:
             if held.log_outs == asked:
                 log.warning("session.log-out-unanswered", session=held.session)
-                self._links.spawn(self.again(held, Sign.UNANSWERED), "log-out")
+                self._links.spawn(self.feed_safely(held, Sign.UNANSWERED), "log-out")
 
         held.later(UNLINK_SECONDS, unanswered)
 
@@ -251,4 +255,4 @@ class Carrier:
 
     def _wake_texts(self, held: HeldSession, _: t.WakeTexts) -> None:
         held.online.set()
-        self._roster.sending.wake(held)
+        self._roster.sending.wake(held, stale=False)

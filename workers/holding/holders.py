@@ -137,11 +137,7 @@ class Holders:
             if running.room is Room.ORDINARY and not self._is_outdated(running):
                 continue
             self._running.remove(running)
-            self._spawn(self._end(running), "retire")
-
-    @staticmethod
-    async def _end(running: _Running) -> None:
-        await running.holder.kill()
+            self._spawn(running.holder.kill(), "retire")
 
     async def _another(self, room: Room) -> _Running | None:
         running = _Running(await self._engines.holder(), room)

@@ -1,9 +1,12 @@
 """The sessions that this worker holds, and the ways on which one leaves it."""
 
+import asyncio
+
 import structlog
 
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
+from shared.state.pool import POOL_SIZE
 from workers.holding.holders import Holders
 from workers.holding.sending import Sending
 from workers.holding.session import HeldSession, Links
@@ -21,15 +24,19 @@ class Roster:
         self.sending = Sending(links, holders)
         self._links = links
         self._holders = holders
+        self._retelling = asyncio.Semaphore(POOL_SIZE - 1)
 
     def holds(self, held: HeldSession) -> bool:
         """True while this worker holds the session."""
         return self.held.get(held.session) is held
 
     async def retaken(self, held: HeldSession) -> None:
-        """Say where a session and its texts stand that Redis had forgotten, and knows again under a new lease."""
-        await self.record.again(held, "session.retaken")
-        self.sending.restore(held.session)
+        """Say where a session and its texts stand that Redis had forgotten, and knows again under a new lease. A few at a
+        time, so that the heartbeat never waits for them all."""
+        async with self._retelling:
+            if self._links.ownership.is_restated(held.lease):  # not if it has said something meanwhile
+                await self.record.again(held, "session.retaken")
+            self.sending.restore(held.session)
 
     def ended(self, held: HeldSession) -> None:
         """Tell the session's texts as not sent, as its device is gone."""

@@ -35,11 +35,11 @@ class Sending:
             queue = self._queues[session] = TextQueue(session, self._links, self._holders)
         return queue
 
-    def wake(self, held: HeldSession) -> None:
-        """Look at the texts of a session, as there may be more, or it has come online."""
+    def wake(self, held: HeldSession, *, stale: bool = True) -> None:
+        """Look at the texts of a session, as it has come online, or, if `stale`, as there may be more."""
         queue = self._queue(held.session)
         queue.held = held
-        queue.wake()
+        queue.wake(stale=stale)
 
     async def send(self, session: SessionId, held: HeldSession | None) -> None:
         """Look at a session's new text. If nobody holds the session, whoever takes it up finds the text, or a sweep does.

@@ -5,6 +5,7 @@ its sessions are taken up again. If the lease is lost, the connection is closed 
 the door of this package: everything that comes in, from jobs and from holders, comes in here.
 """
 
+import asyncio
 from collections.abc import Callable
 
 import structlog
@@ -225,7 +226,7 @@ class Sessions:
             if overtaken:
                 self._roster.yield_up(held, "replaced")
                 return
-        await self._carrier.again(held, event)
+        await self._carrier.feed_safely(held, event)
 
     async def ask_store(self) -> None:
         """Let go of what others have taken over. Redis is away, so the device store is asked."""
@@ -247,15 +248,18 @@ class Sessions:
             self._sending.cut(session)
         for held in present:
             held.online.clear()
-        for held in present:
-            self._suspect(held)
-            if held.quarantined and held.deaths > SUSPECT_DEATHS:
-                self._carrier.start_later(held)  # it harms nobody but itself, and shall not keep us busy
-                continue
-            try:
-                await self._carrier.feed(held, Sign.HOLDER_DIED)
-            except Exception as error:  # noqa: BLE001 - one session's trouble must not keep the others waiting
-                sentry.report("holder", error, session=held.session)
+        await asyncio.gather(*map(self._restart, present))
+
+    async def _restart(self, held: HeldSession) -> None:
+        """Take a session up again whose process has died."""
+        self._suspect(held)
+        if held.quarantined and held.deaths > SUSPECT_DEATHS:
+            self._carrier.start_later(held)  # it harms nobody but itself, and shall not keep us busy
+            return
+        try:
+            await self._carrier.feed(held, Sign.HOLDER_DIED)
+        except Exception as error:  # noqa: BLE001 - one session's trouble must not keep the others waiting
+            sentry.report("holder", error, session=held.session)
 
     def _suspect(self, held: HeldSession) -> None:
         """Count the death of its process against a session that was logging in. After some it gets a process alone."""

@@ -56,7 +56,7 @@ async def test_a_device_that_is_handed_over_late_in_its_dwell_is_verified_all_th
     house = House(redis, now_ms() - 30_000)
     house.store.devices[SESSION] = replace(house.store.devices[SESSION], told=Told.LINKED)
     await house.up()
-    await house.sessions._carrier.again(house.sessions._held[SESSION], Sign.DWELT)  # 30 seconds later
+    await house.sessions._carrier.feed_safely(house.sessions._held[SESSION], Sign.DWELT)  # 30 seconds later
     await house.until(lambda: house.store.devices[SESSION].told is Told.VERIFIED)
     assert await house.counted('verified{method="qr",region="RU"}') == 1
     await house.sessions.hand_over()

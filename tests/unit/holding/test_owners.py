@@ -41,14 +41,14 @@ async def test_a_write_while_the_lease_is_being_retaken_ends_nothing(house, monk
     monkeypatch.setattr(showing, "SAY_AGAIN_SECONDS", 0.01)
     await house.up()
     await house.redis.flushall()
-    acquire = house.leases.acquire
+    retake = house.leases.retake
 
-    async def acquired_but_not_yet_known(*args, **more):
-        lease = await acquire(*args, **more)
+    async def retaken_but_not_yet_known(*about):
+        leases = await retake(*about)
         await house.holders.hear(pipe.Dropped(session=SESSION))
-        return lease
+        return leases
 
-    monkeypatch.setattr(house.leases, "acquire", acquired_but_not_yet_known)
+    monkeypatch.setattr(house.leases, "retake", retaken_but_not_yet_known)
     await house.links.ownership._beat()
     await house.until(lambda: not house.sessions._held[SESSION].timers)
     await house.settled()
@@ -65,7 +65,7 @@ async def test_a_sleeper_that_met_the_job_to_take_its_own_session_up_takes_it_up
     await house.redis.incr(keys.fence(SESSION))  # as `free` does
     await house.sessions.resume(SESSION)
     assert len(house.holders.held) == 1
-    await house.ownership._retake(lease)
+    await house.ownership._retake([lease])
     await house.settled()
     [(session, _)] = house.offered
     assert session == SESSION

@@ -73,6 +73,11 @@ async def an_acquiring(world: World) -> Callable[[], Awaitable[object]]:
     return lambda: world.leases.acquire(SESSION, ONE, attempt=asked.attempt)
 
 
+async def a_retaking(world: World) -> Callable[[], Awaitable[object]]:
+    lease = await world.serve()
+    return lambda: world.leases.retake(ONE, [lease])
+
+
 async def an_advance(world: World) -> Callable[[], Awaitable[object]]:
     lease = await world.serve()
     return lambda: world.leases.advance(lease)
@@ -282,6 +287,7 @@ SAID = {
     "restart": a_restart,
     "save": a_save,
     "acquire": an_acquiring,
+    "retake": a_retaking,
     "advance": an_advance,
     "release": a_release,
     "abandon": an_abandoning,

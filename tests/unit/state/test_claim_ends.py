@@ -128,16 +128,16 @@ def test_a_lost_worker_is_told_as_such():
 async def test_an_owner_that_was_closed_does_not_take_redis_for_a_forgetful_one(world):
     lease = await world.serve(deadline=now_ms() - SWEEP_GRACE_MS - 1)
     assert await world.rescue.close_overdue(SESSION)
-    assert await world.leases.acquire(SESSION, ONE, held=lease.token) is None
+    assert await world.leases.retake(ONE, [lease]) == [None]
     await world.redis.flushall()
-    assert await world.leases.acquire(SESSION, ONE, held=lease.token)
+    assert await world.leases.retake(ONE, [lease]) != [None]
 
 
 async def test_an_owner_whose_attempt_began_anew_elsewhere_takes_nothing_back(world):
     lease = await world.serve()
     await world.lapse()
     attempt = await world.rescue.restart(SESSION, queued(Method.QR, "again"))
-    assert await world.leases.acquire(SESSION, ONE, held=lease.token) is None
+    assert await world.leases.retake(ONE, [lease]) == [None]
     assert await world.leases.acquire(SESSION, OTHER, attempt=attempt)
 
 
@@ -148,4 +148,4 @@ async def test_an_attempt_of_a_dead_worker_is_cancelled_at_once(world):
     assert cancelled == Cancelled(done=True, attempt=lease.token, owner=None)
     assert await world.state() is State.CANCELLED
     assert await world.rescue.restart(SESSION, queued(Method.QR, "again")) is None
-    assert await world.leases.acquire(SESSION, ONE, held=lease.token) is None
+    assert await world.leases.retake(ONE, [lease]) == [None]

@@ -154,18 +154,18 @@ async def test_a_look_tells_apart_what_is_lost_unknown_and_ours(world):
     looked = await world.leases.look(ONE, leases)
     assert looked.lost == (taken,)
     assert looked.unknown == (forgotten, older)
-    retaken = await world.leases.acquire(older, ONE, held=leases[2].token)
+    [retaken] = await world.leases.retake(ONE, [leases[2]])
     assert retaken.token > leases[2].token, "it grows over a Redis that has gone back"
 
 
 async def test_a_newer_lease_whose_answer_was_lost_is_the_workers_own(world):
     lease = await world.leases.acquire(SESSION, ONE)
-    unheard = await world.leases.acquire(SESSION, ONE, held=lease.token)
+    [unheard] = await world.leases.retake(ONE, [lease])
     assert (await world.leases.look(ONE, [lease])).unknown == (SESSION,)
-    retaken = await world.leases.acquire(SESSION, ONE, held=lease.token)
+    [retaken] = await world.leases.retake(ONE, [lease])
     assert retaken.token > unheard.token > lease.token
     await world.redis.incr(keys.fence(SESSION))  # somebody has ended that ownership
-    assert await world.leases.acquire(SESSION, ONE, held=lease.token) is None
+    assert await world.leases.retake(ONE, [lease]) == [None]
 
 
 async def test_a_heartbeat_sees_that_another_worker_is_dead(world):
@@ -229,7 +229,9 @@ async def test_the_leases_of_a_dead_worker_are_freed_at_once_and_lost_to_it(worl
     assert await world.leases.unowned(sessions) == dict.fromkeys(sessions[1:])
     await world.leases.beat(ONE, 1)
     assert await world.leases.look(ONE, leases) == LeaseLook(lost=(sessions[0],), unknown=tuple(sessions[1:]))
-    assert await world.leases.acquire(sessions[1], ONE, held=leases[1].token) is None, "its fence has moved on"
+    assert await world.leases.retake(ONE, leases) == [None] * 3, (
+        "one is another's, and the others' fences have moved on"
+    )
 
 
 async def test_a_worker_whose_name_has_colons_is_still_itself(world):

@@ -51,10 +51,7 @@ _NOTE = (
     "UPDATE wa_devices SET parked = $4, again_at = $5, told = $6, token = $3 "
     "WHERE session = $1 AND jid = $2 AND token <= $3"
 )
-_HOLDS = (
-    "SELECT EXISTS (SELECT FROM wa_devices JOIN whatsmeow_device USING (jid) "
-    "WHERE wa_devices.session = $1 AND wa_devices.jid = $2)"
-)
+_HOLDS = "SELECT session, jid FROM wa_devices JOIN whatsmeow_device USING (jid) WHERE jid = ANY($1)"
 _FORGET = """
 WITH gone AS (DELETE FROM wa_devices WHERE session = $1 AND jid = $2 AND token <= $3 RETURNING jid),
      keys AS (DELETE FROM whatsmeow_device WHERE jid IN (SELECT jid FROM gone))
@@ -83,6 +80,9 @@ class PostgresStore(DeviceStore):
         self._dsn = library_dsn
         self._pace = pace
         self._turn = asyncio.Lock()
+        self._asking = asyncio.Lock()
+        self._asked: list[str] = []
+        self._answer: asyncio.Future[set[tuple[str, str]]] | None = None  # for those who are asked for next
         self._trying = False
         self._next_try = 0.0
 
@@ -130,7 +130,15 @@ class PostgresStore(DeviceStore):
         if self._pace:
             await self._turn.acquire()
             asyncio.get_running_loop().call_later(self._pace, self._turn.release)
-        return bool(await self._run(lambda connection: connection.fetchval(_HOLDS, device.session, device.jid)))
+        self._asked.append(device.jid)
+        self._answer = self._answer or asyncio.ensure_future(self._those_there())
+        return (device.session, device.jid) in await asyncio.shield(self._answer)
+
+    async def _those_there(self) -> set[tuple[str, str]]:
+        """Sessions and jids of devices that are there, by one question for all who came while another was under way."""
+        async with self._asking:
+            asked, self._asked, self._answer = self._asked, [], None
+            return set(map(tuple, await self._run(lambda connection: connection.fetch(_HOLDS, asked))))
 
     async def tidy(self, device: StoredDevice) -> int:
         went, step = 0, _TIDY_STEP
