@@ -57,20 +57,6 @@ async def test_a_write_while_the_lease_is_being_retaken_ends_nothing(house, monk
     assert (await house.body()).state is State.RECONNECTING
 
 
-async def test_a_sleeper_whose_process_died_writes_nothing_before_its_heartbeat_has_taken_the_lease_anew(house):
-    """Redis would refuse it, and the session would be let go of."""
-    await house.up()
-    house.ownership._renewed = asyncio.get_running_loop().time() - 10
-    await stop_beating(house.redis, WorkerId("w"))
-    dying = asyncio.create_task(house.holders.died([SESSION]))
-    await house.until(lambda: house.ownership._beaten._waiters)
-    await house.ownership._beat()
-    await dying
-    await house.settled()
-    assert (house.holders.held, house.holders.released) == ([SESSION, SESSION], [])
-    assert (await house.body()).state is State.RECONNECTING
-
-
 async def test_a_sleeper_that_met_the_job_to_take_its_own_session_up_takes_it_up_once_it_has_lost_it(house):
     """A sweep freed the session of a worker that slept, and offered it; the worker awoke, and took that very job."""
     await house.up()

@@ -8,6 +8,7 @@ import pytest
 
 from shared.core.clock import now_ms
 from shared.core.failures import FailureCode
+from shared.core.ids import WorkerId
 from shared.core.lifecycle import State
 from tests.unit.holding.house import (
     HOUR_AGO,
@@ -16,6 +17,7 @@ from tests.unit.holding.house import (
     SESSION,
     R,
 )
+from tests.unit.world import stop_beating
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed
 from workers.holding import carrying
@@ -183,3 +185,17 @@ async def test_a_session_that_could_not_be_connected_for_days_is_still_tried_aga
     held.tenure = replace(held.tenure, tries=10_000)
     await house.lose(R.START_FAILED)
     assert len(held.timers) == 1
+
+
+async def test_a_sleeper_whose_process_died_writes_nothing_before_its_heartbeat_has_taken_the_lease_anew(house):
+    """Redis would refuse it, and the session would be let go of."""
+    await house.up()
+    house.ownership._renewed = asyncio.get_running_loop().time() - 10
+    await stop_beating(house.redis, WorkerId("w"))
+    dying = asyncio.create_task(house.holders.died([SESSION]))
+    await house.until(lambda: house.ownership._beaten._waiters)
+    await house.ownership._beat()
+    await dying
+    await house.settled()
+    assert (house.holders.held, house.holders.released) == ([SESSION, SESSION], [])
+    assert (await house.body()).state is State.RECONNECTING
