@@ -4,11 +4,11 @@ To the zygote: fork (with the child's end of its pipe as SCM_RIGHTS), kill, aliv
 """
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from workers.engine.protocol import Line
+from workers.engine.protocol import Line, Part
 
 
 class Role(StrEnum):
@@ -18,7 +18,7 @@ class Role(StrEnum):
     HOLDER = "holder"
 
 
-class Options(Line):
+class Options(Part):
     """Options of every engine process; it reads no environment of its own.
 
     `device_name` is what the phone shows under Linked devices; `proxy_url` (http:// or socks5://) is None for what
@@ -40,7 +40,6 @@ class Options(Line):
 class Fork(Line):
     """Start a child; the packet carries its pipe. `key` is the worker's name for it, never used twice."""
 
-    type: Literal["fork"] = "fork"
     key: int
     role: Role
     options: Options
@@ -49,7 +48,6 @@ class Fork(Line):
 class Kill(Line):
     """SIGKILL the child `key`. Nothing happens if it is gone already: only the zygote reaps, so no pid is reused."""
 
-    type: Literal["kill"] = "kill"
     key: int
 
 
@@ -57,14 +55,12 @@ class Alive(Line):
     """The worker has just renewed its leases: the children may live on for `seconds`. Once said, it must be said again
     in time, or every child is killed: a worker that is stopped or wedged must not hold what others have taken over."""
 
-    type: Literal["alive"] = "alive"
     seconds: float
 
 
 class Forked(Line):
     """The child `key` runs as `pid`."""
 
-    type: Literal["forked"] = "forked"
     key: int
     pid: int
 
@@ -72,7 +68,6 @@ class Forked(Line):
 class Died(Line):
     """The child `key` is gone and reaped; see `processes.Exited` for the fields."""
 
-    type: Literal["died"] = "died"
     key: int
     code: int | None
     signal: int | None

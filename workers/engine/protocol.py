@@ -10,16 +10,28 @@ A linker runs exactly one attempt and is then gone; a holder keeps many sessions
 One file, as it is the whole language of the pipe; docs/pipe.md is made from it.
 """
 
+import re
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 
-class Line(BaseModel):
-    """A message on the pipe: frozen, and nothing unknown."""
+class Part(BaseModel):
+    """A part of messages: frozen, and nothing unknown."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Line(Part):
+    """A message on the pipe. Its `type` is the name of its class: that of `RequestCode` is `request-code`."""
+
+    type: str = ""
+
+    def __init_subclass__(cls) -> None:
+        name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", cls.__name__).lower()
+        cls.__annotations__["type"] = Literal[name]
+        cls.type = name
 
 
 # --- worker → linker --------------------------------------------------------------------------------------------------
@@ -31,7 +43,6 @@ class Start(Line):
     With `jid` an earlier linker has died after the phone had agreed: log in with that device, which is in the file.
     """
 
-    type: Literal["start"] = "start"
     database: str
     jid: str = ""
 
@@ -39,7 +50,6 @@ class Start(Line):
 class RequestCode(Line):
     """Ask WhatsApp for a pairing code for `phone` (E.164 digits with `+`). Answered by `code` or `code-refused`."""
 
-    type: Literal["request-code"] = "request-code"
     phone: str
 
 
@@ -53,14 +63,12 @@ to_linker: TypeAdapter[ToLinker] = TypeAdapter(ToLinker)
 class Ready(Line):
     """The library is loaded; the process can be used. `held` says by what the kernel holds it, such as `landlock 6, seccomp`."""
 
-    type: Literal["ready"] = "ready"
     held: str = ""
 
 
 class Qr(Line):
     """The next QR text of the rotation; `number` counts from 1. `born` is the moment (ms since the epoch)."""
 
-    type: Literal["qr"] = "qr"
     text: str
     number: int
     born: int
@@ -69,14 +77,12 @@ class Qr(Line):
 class Code(Line):
     """A pairing code, as WhatsApp shows it: `ABCD-EFGH`."""
 
-    type: Literal["code"] = "code"
     text: str
 
 
 class CodeRefused(Line):
     """No code could be had; `status` is WhatsApp's number when it answered (429, 400, 452 …)."""
 
-    type: Literal["code-refused"] = "code-refused"
     status: int | None
     reason: str
 
@@ -87,7 +93,6 @@ class Word(Line):
     `said`: WhatsApp's own number and words, if it has refused the client.
     """
 
-    type: Literal["word"] = "word"
     word: str
     said: str = ""
 
@@ -95,7 +100,6 @@ class Word(Line):
 class Paired(Line):
     """The phone has agreed. `jid` is `number:device@s.whatsapp.net`; the login after the 515 is still to come."""
 
-    type: Literal["paired"] = "paired"
     jid: str
     lid: str
     platform: str
@@ -104,8 +108,6 @@ class Paired(Line):
 
 class Connected(Line):
     """Logged in after the 515; the database holds the finished device, is closed, and the process ends."""
-
-    type: Literal["connected"] = "connected"
 
 
 class LostReason(StrEnum):
@@ -127,7 +129,6 @@ class Ended(Line):
     lasts, when it says so.
     """
 
-    type: Literal["ended"] = "ended"
     reason: str
     refusal: LostReason | None = None
     until: int | None = None
@@ -151,7 +152,6 @@ class Hold(SessionLine):
     has just seen to hold `jid`: starting a device that is not there aborts the whole process. `inbound`: tell what
     comes in."""
 
-    type: Literal["hold"] = "hold"
     database: str
     jid: str
     inbound: bool = False
@@ -163,14 +163,11 @@ class Release(SessionLine):
     `patience`: so many seconds the text that is under way may wait for WhatsApp's answer.
     """
 
-    type: Literal["release"] = "release"
     patience: float = 5.0
 
 
 class LogOut(SessionLine):
     """Unlink the device at WhatsApp, then release it. Answered by `lost` with reason `logged-out`, or `released`."""
-
-    type: Literal["log-out"] = "log-out"
 
 
 class Send(SessionLine):
@@ -180,7 +177,6 @@ class Send(SessionLine):
     its `volley` or an earlier one: they are answered by `send-failed`, and the worker sends all of them again.
     """
 
-    type: Literal["send"] = "send"
     message: str
     to: str
     text: str
@@ -190,15 +186,12 @@ class Send(SessionLine):
 class Look(SessionLine):
     """Ask WhatsApp about E.164 `numbers`. Answered by `looked` with the same `question`."""
 
-    type: Literal["look"] = "look"
     question: str
     numbers: list[str]
 
 
 class Probe(Line):
     """Is the process alive, and how big is it? Answered by `probed`."""
-
-    type: Literal["probe"] = "probe"
 
 
 ToHolder = Annotated[Hold | Release | LogOut | Send | Look | Probe, Field(discriminator="type")]
@@ -211,26 +204,19 @@ to_holder: TypeAdapter[ToHolder] = TypeAdapter(ToHolder)
 class Starting(SessionLine):
     """The library is about to log in; should the process die now, this session may be why."""
 
-    type: Literal["starting"] = "starting"
-
 
 class Held(SessionLine):
     """Logged in for the first time since `hold`. `library`: see `lost`."""
 
-    type: Literal["held"] = "held"
     library: str | None = None
 
 
 class Dropped(SessionLine):
     """The connection is lost or answers no more; the library tries to come back by itself."""
 
-    type: Literal["dropped"] = "dropped"
-
 
 class Restored(SessionLine):
     """The session came back by itself."""
-
-    type: Literal["restored"] = "restored"
 
 
 class Lost(SessionLine):
@@ -241,7 +227,6 @@ class Lost(SessionLine):
     that the process has loaded in place of the installed library.
     """
 
-    type: Literal["lost"] = "lost"
     reason: LostReason
     until: int | None = None
     detail: str = ""
@@ -252,14 +237,12 @@ class Lost(SessionLine):
 class Released(SessionLine):
     """The session is no longer here. `detail`: why a log-out did not succeed; the device may still be linked."""
 
-    type: Literal["released"] = "released"
     detail: str = ""
 
 
 class Sent(SessionLine):
     """WhatsApp took the message. `whatsapp_id` is its own id for it; `at` its own time (ms since the epoch)."""
 
-    type: Literal["sent"] = "sent"
     message: str
     whatsapp_id: str = ""
     at: int | None = None
@@ -268,7 +251,6 @@ class Sent(SessionLine):
 class SendFailed(SessionLine):
     """The text was not sent. `reason`: the holder's word for a text that has not left, or the library's own text."""
 
-    type: Literal["send-failed"] = "send-failed"
     message: str
     reason: str
 
@@ -285,7 +267,6 @@ class Receipt(StrEnum):
 class Confirmed(SessionLine):
     """Receipts of texts, by WhatsApp's ids. Some may be of texts that another device of the account has sent."""
 
-    type: Literal["confirmed"] = "confirmed"
     receipt: Receipt
     whatsapp_ids: list[str]
     at: int | None = None
@@ -301,7 +282,6 @@ class Remark(StrEnum):
 class Remarked(SessionLine):
     """Something odd befell the session, which goes on. `detail`: which stream error it was."""
 
-    type: Literal["remarked"] = "remarked"
     remark: Remark
     detail: str = ""
 
@@ -324,7 +304,6 @@ class Received(SessionLine):
     that is answered. The text of a reaction is its emoji, empty if it is taken back.
     """
 
-    type: Literal["received"] = "received"
     whatsapp_id: str
     at: int
     chat: str
@@ -341,7 +320,7 @@ class Received(SessionLine):
     size: int | None = None
 
 
-class Person(Line):
+class Person(Part):
     """WhatsApp's answer about a number. `exists`: null if it did not say; `account`: E.164 of the account's own name.
 
     `known`: the library knew the person before it asked.
@@ -357,7 +336,6 @@ class Person(Line):
 class Looked(SessionLine):
     """The answer to `look`: of each number once, or of none if the session has no connection."""
 
-    type: Literal["looked"] = "looked"
     question: str
     people: list[Person]
 
@@ -366,7 +344,6 @@ class Probed(Line):
     """Counts for the supervisor: sessions now, starts since birth (a holder is recycled after some hundred), threads
     that will never end."""
 
-    type: Literal["probed"] = "probed"
     sessions: int
     starts: int
     stuck: int = 0
