@@ -134,7 +134,7 @@ async def test_a_postgres_of_whatsmeow_is_read_as_old_or_new_as_it_is(postgres, 
     for column in columns & set(LATER_COLUMNS):
         await postgres.query(f"ALTER TABLE whatsmeow_device DROP COLUMN {column}", database=database)
     old = await found(6)
-    assert (old.jid, old.findings) == (DEVICE.jid, [])
+    assert (old.jid, old.stops, old.remarks) == (DEVICE.jid, [], [])
     assert DEVICE.number not in old.label
     with pytest.raises(NotImportable, match="upgrade this service first"):
         await found(99)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.moving.made import Made
 from workers.moving.baileys import BaileysSession, NotImportable
-from workers.moving.files import Template, read_device_rows, version_of, write_device
+from workers.moving.files import Template, read_database, read_device_rows, write_device
 from workers.moving.identity import read_device
 from workers.moving.rows import rows_of
 from workers.moving.sources import candidates
@@ -29,7 +29,7 @@ def template(tmp_path_factory):
 
 def newest(template):
     async def version():
-        return version_of(template) if template else 15
+        return read_database(template).version if template else 15
 
     return version
 
@@ -58,7 +58,7 @@ def test_a_written_device_reads_back_as_it_was(device):
 
 async def test_a_database_of_whatsmeow_is_a_source(device, template):
     (found,) = await candidates(str(device), newest_schema=newest(template))
-    assert (found.jid, found.findings) == (DEVICE.jid, [])
+    assert (found.jid, found.stops, found.remarks) == (DEVICE.jid, [], [])
     assert found.linked_at == DEVICE.linked_at * 1000
     assert comparable(found.rows()) == comparable(ROWS)
     assert DEVICE.number not in found.number
@@ -92,9 +92,9 @@ async def test_keys_that_lie_in_a_second_database_come_along(device, template, t
     with closing(sqlite3.connect(keys)) as file, file:
         file.execute("DELETE FROM whatsmeow_device")
     (alone,) = await candidates(str(device), newest_schema=newest(template))
-    assert "name it with --keys" in alone.findings[0].text
+    assert "name it with --keys" in alone.remarks[0]
     (found,) = await candidates(str(device), newest_schema=newest(template), keys=str(keys))
-    assert found.findings == []
+    assert found.stops + found.remarks == []
     assert comparable(found.rows()) == comparable(ROWS)
 
 
@@ -106,7 +106,7 @@ async def test_a_file_that_is_no_source_is_told_apart(content, tmp_path):
     except NotImportable as error:
         assert "database" in str(error)
     else:
-        assert found.findings
+        assert found.stops
         assert not found.jid
 
 

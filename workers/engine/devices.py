@@ -1,6 +1,7 @@
-"""SQLite files with one device each: their names for the library, a look into them, their guard, their last closing."""
+"""SQLite files of the library: their names for it, a look into them, their guard, their last closing."""
 
 import os
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +10,9 @@ from urllib.parse import quote
 #: neonize appends `?_foreign_keys=on` to the name; `x=` swallows it. Without `_foreign_keys=on` of our own the store
 #: refuses to open.
 _END = "_foreign_keys=on&x="
+PREFIX = "whatsmeow_"
+"""The names of the library's tables begin with it."""
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 _GUARD = """
 CREATE TRIGGER IF NOT EXISTS wa_guard BEFORE DELETE ON whatsmeow_device BEGIN SELECT RAISE(IGNORE); END
@@ -57,6 +61,24 @@ def device_in(database: str, jid: str) -> bool:
 def open_file(database: str | Path, mode: str = "ro") -> "closing[sqlite3.Connection]":
     """Open a SQLite file that is there already, for a `with` block. `ro` changes neither it nor what lies beside it."""
     return closing(sqlite3.connect(f"{Path(database).absolute().as_uri()}?mode={mode}", uri=True, timeout=5))
+
+
+def read_tables(database: str | Path) -> dict[str, list[dict[str, object]]]:
+    """All of the library's tables in a SQLite file, each row by its columns. Raises `sqlite3.Error`, for strange names too."""
+    tables = {}
+    with open_file(database) as file:
+        for (table,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            if table.startswith(PREFIX):
+                found = file.execute(f'SELECT * FROM "{_checked(table)}"')  # noqa: S608 - the name is checked
+                columns = [_checked(column[0]) for column in found.description]
+                tables[table] = [dict(zip(columns, row, strict=True)) for row in found]
+    return tables
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise sqlite3.DatabaseError("a table or a column has a strange name")
+    return name
 
 
 def guard(database: str) -> None:

@@ -13,7 +13,7 @@ import argparse
 import asyncio
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,18 +46,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return STOPPED
 
 
-def _from_zero(text: str) -> float:
-    with suppress(ValueError):
-        if 0 <= (number := float(text)) < math.inf:
-            return number
-    raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
+def _number(kind: Callable[[str], float], least: int, called: str) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        with suppress(ValueError):
+            if least <= (number := kind(text)) < math.inf:
+                return number
+        raise argparse.ArgumentTypeError(f"{text!r} is no {called} from {least} on")
+
+    return read
 
 
-def _from_one(text: str) -> int:
-    with suppress(ValueError):
-        if (number := int(text)) >= 1:
-            return number
-    raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+_from_zero, _from_one = _number(float, 0, "number"), _number(int, 1, "whole number")
 
 
 def _parser() -> argparse.ArgumentParser:

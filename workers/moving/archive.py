@@ -6,7 +6,6 @@ A holder of the key needs no program of ours to open it: `age -d -i key.txt FILE
 import io
 import json
 import os
-import re
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -18,12 +17,13 @@ from typing import IO
 from pydantic.dataclasses import dataclass as checked
 from pyrage import DecryptError, decrypt_io, encrypt_io, x25519
 
-from shared.core.ids import COMPANY_PATTERN
-from workers.moving.baileys import NotImportable
+from workers.moving.baileys import DAMAGE, NotImportable, refusing
+from workers.moving.verdicts import is_company
 
 VERSION = 1
 _LIST, _FOLDER = "backup.json", "devices/"
 _MOST_LIST, _MOST_DEVICE = 64 << 20, 256 << 20
+_STRANGE = (*DAMAGE, OSError, EOFError, RecursionError, tarfile.TarError)
 _SECRET = "AGE-SECRET-KEY-1"  # noqa: S105 - how such a key begins
 
 
@@ -64,13 +64,12 @@ class BackupKey:
     @classmethod
     def read(cls, text: str) -> "BackupKey":
         """Read a key. Raises NotImportable, whose text does not hold the key."""
-        try:
+        # The library's errors may name the text.
+        with refusing("BACKUP_KEY is no key of age: make one with `onboarding key backup`", Exception):
             if text.upper().startswith(_SECRET):
                 identity = x25519.Identity.from_str(text)
                 return cls(identity.to_public(), identity)
             return cls(x25519.Recipient.from_str(text), None)
-        except Exception:  # noqa: BLE001 - the library's errors may name the text
-            raise NotImportable("BACKUP_KEY is no key of age: make one with `onboarding key backup`") from None
 
 
 @contextmanager
@@ -139,26 +138,16 @@ def unpack(source: Path, key: BackupKey, folder: Path) -> tuple[BackupList, dict
         raise NotImportable("BACKUP_KEY only makes backups; to open one it must be the AGE-SECRET-KEY-1… of the pair")
     clear = folder / "backup.tar.gz"
     try:
-        with source.open("rb") as sealed, open(os.open(clear, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as out:
-            decrypt_io(sealed, out, [key.identity])
-        with tarfile.open(clear, "r:gz") as tar:
-            found = dict(_parts(tar, folder))
-        return _list_in(found.pop(_LIST)), found
-    except NotImportable:  # a ValueError itself
-        raise
-    except DecryptError:
-        raise NotImportable("BACKUP_KEY does not open this file, or it is damaged") from None
-    except (
-        OSError,
-        EOFError,
-        tarfile.TarError,
-        LookupError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:
-        raise NotImportable(f"this is no backup, or it is damaged ({type(error).__name__})") from None
+        with refusing("this is no backup, or it is damaged ({error})", *_STRANGE):
+            with (
+                refusing("BACKUP_KEY does not open this file, or it is damaged", DecryptError),
+                source.open("rb") as sealed,
+                open(os.open(clear, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as out,
+            ):
+                decrypt_io(sealed, out, [key.identity])
+            with tarfile.open(clear, "r:gz") as tar:
+                found = dict(_parts(tar, folder))
+            return _list_in(found.pop(_LIST)), found
     finally:
         clear.unlink(missing_ok=True)
 
@@ -175,7 +164,7 @@ def _parts(tar: tarfile.TarFile, folder: Path) -> Iterator[tuple[str, Path]]:
     for number, info in enumerate(tar):
         company = info.name.removeprefix(_FOLDER).removesuffix(".sqlite3")
         is_list = info.name == _LIST
-        fits = is_list or (info.name == f"{_FOLDER}{company}.sqlite3" and re.fullmatch(COMPANY_PATTERN, company))
+        fits = is_list or (info.name == f"{_FOLDER}{company}.sqlite3" and is_company(company))
         content = tar.extractfile(info) if info.isreg() and fits else None
         if content is None or info.size > (_MOST_LIST if is_list else _MOST_DEVICE):
             raise NotImportable("this is no backup: it holds something strange")

@@ -22,7 +22,7 @@ from shared.state.lease import Leases
 from shared.state.receivers import Receivers
 from workers.engine.devices import device_in, open_file
 from workers.moving.archive import VERSION, BackupKey, BackupList, KeptDevice, unpack, writing
-from workers.moving.baileys import NotImportable
+from workers.moving.baileys import NotImportable, refusing
 from workers.moving.command import ALL, exit_code
 from workers.moving.files import Template, read_device_rows, write_device
 from workers.moving.screen import say
@@ -144,12 +144,10 @@ def _copy(source: Path, target: Path) -> bool:
     """Copy a device file that may be in use; False if it is gone."""
     if not source.exists():
         return False
-    try:
-        with open_file(source) as live, closing(sqlite3.connect(target)) as copy:
-            live.backup(copy)
-            copy.execute("PRAGMA journal_mode=DELETE")
-    except sqlite3.Error as error:
-        raise NotImportable(f"a device file cannot be read ({type(error).__name__})") from None
+    reading = refusing("a device file cannot be read ({error})", sqlite3.Error)
+    with reading, open_file(source) as live, closing(sqlite3.connect(target)) as copy:
+        live.backup(copy)
+        copy.execute("PRAGMA journal_mode=DELETE")
     target.chmod(0o600)
     return True
 

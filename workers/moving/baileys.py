@@ -5,9 +5,9 @@ and, by kind and id, its keys. Nothing is written here, and no text of an error 
 """
 
 import base64
-import binascii
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,24 @@ _OLD_KINDS = {
 }
 
 
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+"""Errors of values that are not what they should be."""
+
+
 class NotImportable(ValueError):
     """The session cannot be taken over. The text is one sentence with the reason, and holds no secret."""
+
+
+@contextmanager
+def refusing(why: str, *errors: type[Exception]) -> Iterator[None]:
+    """Raise NotImportable with this sentence for `errors`, by default for damage. `{error}` in it is the error's type."""
+    caught = errors or DAMAGE
+    try:
+        yield
+    except NotImportable:
+        raise
+    except caught as error:
+        raise NotImportable(why.replace("{error}", type(error).__name__)) from None
 
 
 @dataclass(slots=True)
@@ -66,10 +82,8 @@ def decode(value: object) -> bytes:
         case bytes():
             return value
         case str():
-            try:
+            with refusing("a key is no base64"):
                 return base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
-            except binascii.Error:
-                raise NotImportable("a key is no base64") from None
         case list():
             return _of_numbers(value)
         case {"type": "Buffer", "data": data} | {"buffer": True, "data": data} | {"buffer": True, "value": data}:
@@ -88,14 +102,8 @@ def _of_numbers(values: list[object]) -> bytes:
 
 def read_folder(folder: Path) -> BaileysSession:
     """Read the folder of one session. In file names `/` is `__` and `:` is `-`. Raises NotImportable, and OSError."""
-    creds = _parse(_text(folder / CREDS))
-    if not isinstance(creds, dict):
-        raise NotImportable("creds.json is damaged (half written?)")
-    files = sorted(folder.glob("*.json"))
-    session = BaileysSession(folder.name, creds, touched=max(file.stat().st_mtime for file in files))
-    for file in files:
-        if file.name != CREDS:
-            _keep(session, file.stem, _text(file))
+    session = read_pairs(folder.name, _text(folder / CREDS), read_files(folder), called=CREDS)
+    session.touched = max(file.stat().st_mtime for file in folder.glob("*.json"))
     return session
 
 
@@ -114,37 +122,34 @@ def read_single(name: str, text: str) -> BaileysSession:
     return session
 
 
-def read_pairs(name: str, creds: object, pairs: Iterable[tuple[str, object]]) -> BaileysSession:
-    """Read a session whose keys are named values, such as `("session-123.0", JSON text)`. Raises NotImportable."""
+def read_pairs(
+    name: str, creds: object, pairs: Mapping[str, object], *, called: str = "the creds value"
+) -> BaileysSession:
+    """Read a session whose keys are named values, such as `session-123.0` and its JSON text. Raises NotImportable."""
     parsed = _parse(creds, times=2)
     if not isinstance(parsed, dict):
-        raise NotImportable("the creds are damaged")
+        raise NotImportable(f"{called} is damaged (half written?)")
     session = BaileysSession(name, parsed)
-    for key, value in pairs:
-        if key.removesuffix(".json") != "creds":
-            _keep(session, key.removesuffix(".json"), value)
+    for key, value in pairs.items():
+        stem = key.removesuffix(".json")
+        kind = next((kind for kind in KINDS if stem.startswith(f"{kind}-")), None)
+        if kind is None:
+            continue
+        if (kept := _parse(value)) is None:
+            session.damaged += 1
+        else:
+            session.keys.setdefault(kind, {})[stem[len(kind) + 1 :].replace("__", "/")] = kept
     return session
 
 
 def read_files(folder: Path) -> dict[str, object]:
-    """The named values of a folder without a `creds.json`; none if there is no folder. Raises OSError."""
+    """The named values of a folder; none if there is no folder. Raises OSError."""
     return {file.stem: _text(file) for file in sorted(folder.glob("*.json"))}
 
 
 def find_folders(top: Path) -> list[Path]:
     """Every folder at or below `top` that holds a session, in order of its name."""
     return sorted({file.parent for file in top.rglob(CREDS)})
-
-
-def _keep(session: BaileysSession, name: str, value: object) -> None:
-    kind = next((kind for kind in KINDS if name.startswith(f"{kind}-")), None)
-    if kind is None:
-        return
-    parsed = _parse(value)
-    if parsed is None:
-        session.damaged += 1
-    else:
-        session.keys.setdefault(kind, {})[name[len(kind) + 1 :].replace("__", "/")] = parsed
 
 
 def _text(file: Path) -> str:

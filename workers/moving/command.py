@@ -18,7 +18,7 @@ from shared.state.audit import record
 from shared.state.snapshots import Change, Snapshots
 from workers.engine.devices import is_postgres
 from workers.moving.back import write_folder
-from workers.moving.baileys import NotImportable
+from workers.moving.baileys import NotImportable, refusing
 from workers.moving.files import Template, read_device_rows
 from workers.moving.rows import Rows
 from workers.moving.screen import MoveScreen, counted, say
@@ -116,11 +116,9 @@ async def _known(service: Service, found: list[Candidate], rules: Rules) -> Know
 def _read_map(path: Path | None) -> dict[str, str] | None:
     if path is None:
         return None
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file) if row and not row[0].startswith("#")]
-    except (OSError, UnicodeDecodeError) as error:
-        raise NotImportable(f"the company map cannot be read ({type(error).__name__})") from None
+    reading = refusing("the company map cannot be read ({error})", OSError, UnicodeDecodeError)
+    with reading, path.open(encoding="utf-8-sig", newline="") as file:
+        rows = [row for row in csv.reader(file) if row and not row[0].startswith("#")]
     if wrong := next((row for row in rows if len(row) != 2), None):
         raise NotImportable(f"the company map must have two columns, theirs and company: {','.join(wrong)}")
     return {theirs.strip(): company.strip() for theirs, company in rows}

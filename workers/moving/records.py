@@ -11,7 +11,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any
 
-from workers.moving.baileys import NotImportable, decode
+from workers.moving.baileys import decode, refusing
 from workers.moving.curve import derive, typed, untyped
 from workers.moving.identity import ForeignDevice
 
@@ -22,25 +22,21 @@ MOST_CHAINS, MOST_OLD_STATES, MOST_SENDER_STATES = 5, 40, 5
 Record = Mapping[str, Any]
 
 
+@refusing("a session record is damaged")
 def to_session(record: Record, device: ForeignDevice) -> tuple[bytes, bytes] | None:
     """A contact's session for whatsmeow, and the contact's identity key (32 bytes).
 
     None if the record has no open session that can send: the contact and we make a new one then. Raises NotImportable.
     """
-    try:
-        entries = [one for one in (record.get("_sessions") or {}).values() if isinstance(one, dict)]
-        opened = [one for one in entries if one["indexInfo"].get("closed") == OPEN]
-        state = _to_state(opened[-1], device) if opened else None
-        if state is None:
-            return None
-        old = sorted(
-            (one for one in entries if one is not opened[-1]), key=lambda one: -(one["indexInfo"].get("used") or 0)
-        )
-        states = [old_state for one in old if (old_state := _to_state(one, device))]
-    except NotImportable:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise NotImportable("a session record is damaged") from None
+    entries = [one for one in (record.get("_sessions") or {}).values() if isinstance(one, dict)]
+    opened = [one for one in entries if one["indexInfo"].get("closed") == OPEN]
+    state = _to_state(opened[-1], device) if opened else None
+    if state is None:
+        return None
+    old = sorted(
+        (one for one in entries if one is not opened[-1]), key=lambda one: -(one["indexInfo"].get("used") or 0)
+    )
+    states = [old_state for one in old if (old_state := _to_state(one, device))]
     whole = {"SessionState": state, "PreviousStates": states[:MOST_OLD_STATES]}
     return _dump(whole), untyped(b64decode(state["RemoteIdentityPublic"]))
 
@@ -70,8 +66,8 @@ def _to_state(entry: Record, device: ForeignDevice) -> dict[str, Any] | None:
         return None
     pending = entry.get("pendingPreKey")
     return {
-        "LocalIdentityPublic": _text(typed(device.identity_key.public)),
-        "LocalRegistrationID": device.registration_id,
+        "LocalIdentityPublic": _text(typed(device.publics["identity_key"])),
+        "LocalRegistrationID": device.row["registration_id"],
         "NeedsRefresh": False,
         "PendingKeyExchange": None,
         "PendingPreKey": pending
@@ -96,32 +92,26 @@ def _message_key(seed: bytes, index: int) -> dict[str, Any]:
     return {"CipherKey": _text(keys[:32]), "MacKey": _text(keys[32:64]), "IV": _text(keys[64:]), "Index": index}
 
 
+@refusing("a group's sender key is damaged")
 def to_sender_key(value: object) -> bytes | None:
     """A group's sender key for whatsmeow; None if the record is empty. Raises NotImportable.
 
     Baileys keeps JSON inside a Buffer, the newest state last; Go keeps the newest first.
     """
-    try:
-        states = value if isinstance(value, list) else json.loads(decode(value))
-        converted = [
-            {
-                "Keys": [
-                    _group_key(decode(key["seed"]), key["iteration"]) for key in one.get("senderMessageKeys") or []
-                ],
-                "KeyID": one["senderKeyId"],
-                "SenderChainKey": {
-                    "Iteration": one["senderChainKey"]["iteration"],
-                    "ChainKey": _text(decode(one["senderChainKey"]["seed"])),
-                },
-                "SigningKeyPrivate": _text(decode(one["senderSigningKey"].get("private") or b"") or bytes(32)),
-                "SigningKeyPublic": _text(typed(decode(one["senderSigningKey"]["public"]))),
-            }
-            for one in states
-        ]
-    except NotImportable:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise NotImportable("a group's sender key is damaged") from None
+    states = value if isinstance(value, list) else json.loads(decode(value))
+    converted = [
+        {
+            "Keys": [_group_key(decode(key["seed"]), key["iteration"]) for key in one.get("senderMessageKeys") or []],
+            "KeyID": one["senderKeyId"],
+            "SenderChainKey": {
+                "Iteration": one["senderChainKey"]["iteration"],
+                "ChainKey": _text(decode(one["senderChainKey"]["seed"])),
+            },
+            "SigningKeyPrivate": _text(decode(one["senderSigningKey"].get("private") or b"") or bytes(32)),
+            "SigningKeyPublic": _text(typed(decode(one["senderSigningKey"]["public"]))),
+        }
+        for one in states
+    ]
     return _dump({"SenderKeyStates": converted[::-1][:MOST_SENDER_STATES]}) if converted else None
 
 
@@ -133,14 +123,12 @@ def _group_key(seed: bytes, iteration: int) -> dict[str, Any]:
 # --- and back ---------------------------------------------------------------------------------------------------------
 
 
+@refusing("a session record is damaged")
 def from_session(stored: bytes, now: int) -> dict[str, Any]:
     """A contact's session for libsignal-node, as of `now` (ms). Raises NotImportable."""
-    try:
-        record = json.loads(stored)
-        states = [record["SessionState"], *(record.get("PreviousStates") or [])]
-        entries = [_from_state(one, now, current=index == 0) for index, one in enumerate(states)]
-    except (KeyError, TypeError, ValueError):
-        raise NotImportable("a session record is damaged") from None
+    record = json.loads(stored)
+    states = [record["SessionState"], *(record.get("PreviousStates") or [])]
+    entries = [_from_state(one, now, current=index == 0) for index, one in enumerate(states)]
     return {"_sessions": {entry["indexInfo"]["baseKey"]: entry for entry in reversed(entries)}, "version": "v1"}
 
 
@@ -192,27 +180,23 @@ def _from_chain(chain: Record, kind: int) -> dict[str, Any]:
     }
 
 
+@refusing("a group's sender key is damaged")
 def from_sender_key(stored: bytes) -> list[dict[str, Any]]:
     """A group's sender key for Baileys, its bytes as Buffers, the newest state last. Raises NotImportable."""
-    try:
-        states = json.loads(stored)["SenderKeyStates"]
-        return [
-            {
-                "senderKeyId": one["KeyID"],
-                "senderChainKey": {
-                    "iteration": one["SenderChainKey"]["Iteration"],
-                    "seed": buffer(b64decode(one["SenderChainKey"]["ChainKey"])),
-                },
-                "senderSigningKey": _signing_key(one),
-                "senderMessageKeys": [
-                    {"iteration": key["Iteration"], "seed": buffer(b64decode(key["Seed"]))}
-                    for key in one.get("Keys") or []
-                ],
-            }
-            for one in reversed(states)
-        ]
-    except (KeyError, TypeError, ValueError):
-        raise NotImportable("a group's sender key is damaged") from None
+    return [
+        {
+            "senderKeyId": one["KeyID"],
+            "senderChainKey": {
+                "iteration": one["SenderChainKey"]["Iteration"],
+                "seed": buffer(b64decode(one["SenderChainKey"]["ChainKey"])),
+            },
+            "senderSigningKey": _signing_key(one),
+            "senderMessageKeys": [
+                {"iteration": key["Iteration"], "seed": buffer(b64decode(key["Seed"]))} for key in one.get("Keys") or []
+            ],
+        }
+        for one in reversed(json.loads(stored)["SenderKeyStates"])
+    ]
 
 
 def _signing_key(state: Record) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from workers.engine.protocol import LostReason
 from workers.moving.baileys import NotImportable
 from workers.moving.service import Service
 from workers.moving.verdicts import JudgedDevice, MoveVerdict
-from workers.moving.watch import BAD, MoveOutcome, Watch
+from workers.moving.watch import BAD, MoveOutcome, until_known
 from workers.store.device import DeviceTaken, Fence, StoredDevice, StoreFenced
 
 LOGIN_SECONDS = 60.0
@@ -46,18 +46,12 @@ class Taken:
     why: str
     token: int = 0
 
-    @property
-    def session(self) -> SessionId:
-        """The session of the company."""
-        return session_of(CompanyId(self.judged.company))
-
 
 class TakeOver:
     """Takes devices over one by one."""
 
     def __init__(self, service: Service, template: Path, by: str, judge: JudgeAgain) -> None:
         self._service = service
-        self._watch = Watch(service.redis, service.store)
         self._template = template
         self._by = by
         self._judge = judge
@@ -88,7 +82,7 @@ class TakeOver:
             told = taken[number]
             if told.outcome is not MoveOutcome.HELD:
                 continue
-            outcome = await self._watch.until_known(told.session, told.judged.found.jid, told.token, seconds)
+            outcome = await until_known(self._service, told.judged, told.token, seconds)
             if outcome in BAD or (seconds and outcome is not MoveOutcome.HELD):
                 taken[number] = replace(told, outcome=outcome, why=outcome.says)
                 tell(taken[number])
@@ -112,7 +106,7 @@ class TakeOver:
             await leases.release(lease)
         await record(self._service.redis, "device.imported", session, self._by, session=session, detail=one.found.label)
         await self._service.offer(session)
-        outcome = await self._watch.until_known(session, one.found.jid, lease.token, LOGIN_SECONDS)
+        outcome = await until_known(self._service, one, lease.token, LOGIN_SECONDS)
         return Taken(one, outcome, outcome.says, lease.token)
 
     async def _lease(self, leases: Leases, session: SessionId) -> Lease | None:

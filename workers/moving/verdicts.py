@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from shared.core import phone
@@ -21,22 +20,6 @@ OLD_SECONDS = 13 * 86400.0
 """WhatsApp unlinks devices that stay away for about two weeks."""
 
 
-class Level(StrEnum):
-    """Weight of a finding: a device with a `stop` is not taken over."""
-
-    STOP = "stop"
-    WARN = "warn"
-    INFO = "info"
-
-
-@dataclass(frozen=True, slots=True)
-class MoveFinding:
-    """One thing that an operator must know of a device before it is taken over."""
-
-    level: Level
-    text: str
-
-
 class MoveVerdict(Described):
     """The decision for one device. `again`: it was taken over and is parked; `there`: it is held here already."""
 
@@ -50,13 +33,15 @@ class MoveVerdict(Described):
 class Candidate:
     """One device of a source.
 
-    `rows` makes its rows when they are wanted; `counts` says what they carry. `touched` is when the old client last wrote
-    (seconds since the epoch; 0: unknown), `linked_at` when the phone agreed (ms; 0: unknown).
+    A device with `stops` is not taken over; `remarks` are for the operator. `rows` makes its rows when they are wanted;
+    `counts` says what they carry. `touched` is when the old client last wrote (seconds since the epoch; 0: unknown),
+    `linked_at` when the phone agreed (ms; 0: unknown).
     """
 
     name: str
     jid: str = ""
-    findings: list[MoveFinding] = field(default_factory=list)
+    stops: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     touched: float = 0.0
     linked_at: int = 0
@@ -108,22 +93,13 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class JudgedDevice:
-    """One device, its company (empty if it has none) and its verdict."""
+    """One device, its company (empty if it has none) and its verdict. `why`: the reasons of a refusal, in one line."""
 
     found: Candidate
     company: str
     verdict: MoveVerdict
-    findings: tuple[MoveFinding, ...] = ()
-
-    @property
-    def why(self) -> str:
-        """The reason of a refusal; empty without one."""
-        return "; ".join(one.text for one in self.findings if one.level is Level.STOP)
-
-    @property
-    def remarks(self) -> str:
-        """The other findings, in one line."""
-        return "; ".join(one.text for one in self.findings if one.level is not Level.STOP)
+    why: str = ""
+    remarks: str = ""
 
 
 def is_company(text: str) -> bool:
@@ -141,11 +117,10 @@ def judge(found: Sequence[Candidate], known: Known, rules: Rules) -> list[Judged
         if own is not None and company_of(own.session) == company and not own.parked:
             judged.append(JudgedDevice(one, company, MoveVerdict.THERE))
             continue
-        stops = [*_stops(one, company, known, rules), *_rivals(one, company, found, first)]
-        findings = (*one.findings, *(MoveFinding(Level.STOP, text) for text in stops), *_remarks(one, known.now))
-        refused = any(finding.level is Level.STOP for finding in findings)
-        verdict = MoveVerdict.REFUSED if refused else MoveVerdict.AGAIN if own is not None else MoveVerdict.TAKE
-        judged.append(JudgedDevice(one, company if is_company(company) else "", verdict, findings))
+        stops = [*one.stops, *_stops(one, company, known, rules), *_rivals(one, company, found, first)]
+        verdict = MoveVerdict.REFUSED if stops else MoveVerdict.AGAIN if own is not None else MoveVerdict.TAKE
+        remarks = "; ".join((*one.remarks, *_remarks(one, known.now)))
+        judged.append(JudgedDevice(one, company if is_company(company) else "", verdict, "; ".join(stops), remarks))
     return judged
 
 
@@ -179,9 +154,8 @@ def _is_newer(other: Candidate, one: Candidate, found: Sequence[Candidate]) -> b
     return (other.touched, found.index(other)) > (one.touched, found.index(one))
 
 
-def _remarks(one: Candidate, now: float) -> Iterator[MoveFinding]:
+def _remarks(one: Candidate, now: float) -> Iterator[str]:
     if one.jid and not one.touched:
-        yield MoveFinding(Level.INFO, "when it was last used is not known: see that the old service is stopped")
+        yield "when it was last used is not known: see that the old service is stopped"
     if one.touched and now - one.touched > OLD_SECONDS:
-        days = (now - one.touched) / 86400
-        yield MoveFinding(Level.WARN, f"not used for {days:.0f} days: WhatsApp may have unlinked it")
+        yield f"not used for {(now - one.touched) / 86400:.0f} days: WhatsApp may have unlinked it"

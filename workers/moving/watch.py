@@ -3,16 +3,16 @@
 import asyncio
 import time
 
-from redis.asyncio import Redis
-
 from shared.core.described import Described
-from shared.core.ids import SessionId
+from shared.core.ids import CompanyId, session_of
 from shared.core.lifecycle import State
 from shared.core.protocol import Body
 from shared.state.lease import Leases
 from shared.state.snapshots import Snapshots
 from workers.engine.protocol import LostReason
-from workers.store.device import DeviceStore, StoredDevice
+from workers.moving.service import Service
+from workers.moving.verdicts import JudgedDevice
+from workers.store.device import StoredDevice
 
 LOOK_SECONDS = 0.25
 
@@ -44,24 +44,14 @@ def outcome_of(device: StoredDevice | None, jid: str, body: Body, *, logged_in: 
 _PARKED = {LostReason.BANNED.value: MoveOutcome.BANNED, LostReason.RESTRICTED.value: MoveOutcome.RESTRICTED}
 
 
-class Watch:
-    """Looks at devices that were taken over."""
-
-    def __init__(self, redis: Redis, store: DeviceStore) -> None:
-        self._store = store
-        self._leases = Leases(redis)
-        self._snapshots = Snapshots(redis)
-
-    async def until_known(self, session: SessionId, jid: str, token: int, seconds: float) -> MoveOutcome:
-        """The outcome, within `seconds`; `token` is the lease under which the device was taken over."""
-        until = time.monotonic() + seconds
-        while (outcome := await self._look(session, jid, token)) is None:
-            if time.monotonic() > until:
-                return MoveOutcome.WAITING
-            await asyncio.sleep(LOOK_SECONDS)
-        return outcome
-
-    async def _look(self, session: SessionId, jid: str, token: int) -> MoveOutcome | None:
-        stored = await self._snapshots.read(session)
-        logged_in = stored.attempt > token and await self._leases.owner(session) is not None
-        return outcome_of(await self._store.device(session), jid, stored.body, logged_in=logged_in)
+async def until_known(service: Service, one: JudgedDevice, token: int, seconds: float) -> MoveOutcome:
+    """The outcome, within `seconds`; `token` is the lease under which the device was taken over."""
+    session, store, redis = session_of(CompanyId(one.company)), service.store, service.redis
+    until = time.monotonic() + seconds
+    while True:
+        stored = await Snapshots(redis).read(session)
+        logged_in = stored.attempt > token and await Leases(redis).owner(session) is not None
+        outcome = outcome_of(await store.device(session), one.found.jid, stored.body, logged_in=logged_in)
+        if outcome is not None or time.monotonic() > until:
+            return outcome or MoveOutcome.WAITING
+        await asyncio.sleep(LOOK_SECONDS)

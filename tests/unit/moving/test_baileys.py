@@ -7,16 +7,18 @@ import pytest
 from tests.unit.moving.made import CONTACT, Made, b64, buffer, pair_json
 from workers.moving import baileys
 from workers.moving.baileys import BaileysSession, NotImportable, decode
-from workers.moving.identity import inspect
-from workers.moving.verdicts import Level
+from workers.moving.identity import faults, read_device, remarks
 
 
-def inspected(made):
-    return inspect(BaileysSession("salon", made.creds, made.keys))
+def remarked(made):
+    return list(remarks(BaileysSession("salon", made.creds, made.keys), read_device(made.creds)))
 
 
 def stops(made):
-    return [one.text for one in inspected(made)[1] if one.level is Level.STOP]
+    try:
+        return faults(read_device(made.creds))
+    except NotImportable as error:
+        return [str(error)]
 
 
 @pytest.mark.parametrize(
@@ -53,9 +55,9 @@ def test_a_folder_one_file_and_named_values_hold_the_same_session(tmp_path):
     }
     keys = {spelt.get(kind, kind): values for kind, values in made.keys.items()}
     single = baileys.read_single("salon", json.dumps(json.dumps({"creds": made.creds, "keys": keys})))
-    named = [
-        (f"{kind}-{name}", json.dumps(value)) for kind, values in made.keys.items() for name, value in values.items()
-    ]
+    named = {
+        f"{kind}-{name}": json.dumps(value) for kind, values in made.keys.items() for name, value in values.items()
+    }
     pairs = baileys.read_pairs("salon", json.dumps(json.dumps(made.creds)), named)
     assert folder.creds == single.creds == pairs.creds == made.creds
     assert folder.keys == pairs.keys == single.keys == made.keys
@@ -68,7 +70,7 @@ def test_a_damaged_file_is_counted_and_left_out(tmp_path):
     (folder / "pre-key-30.json").write_bytes(b"\xff\xfe")
     session = baileys.read_folder(folder)
     assert (session.damaged, session.of("session")) == (2, {})
-    assert "2 damaged files are left out" in [one.text for one in inspect(session)[1]]
+    assert "2 damaged files are left out" in list(remarks(session, read_device(session.creds)))
 
 
 @pytest.mark.parametrize("text", [None, "", '{"me": {"id"', "[]", "\x00"])
@@ -82,10 +84,9 @@ def test_damaged_creds_are_refused(tmp_path, text):
 
 
 def test_a_good_session_has_nothing_against_it():
-    device, findings = inspected(Made())
-    assert device is not None
-    assert (device.jid, device.lid) == ("79001230001:7@s.whatsapp.net", "270000000000001:7@lid")
-    assert findings == []
+    device = read_device(Made().creds)
+    assert (device.jid, device.row["lid"]) == ("79001230001:7@s.whatsapp.net", "270000000000001:7@lid")
+    assert faults(device) + remarked(Made()) == []
 
 
 OTHER = Made(seed=9)
@@ -121,4 +122,4 @@ def test_the_phones_key_is_found_where_some_stores_keep_it_alone():
 
 def test_creds_older_than_their_keys_are_remarked():
     made = Made().changed(lambda creds: creds.update(nextPreKeyId=10))
-    assert any("older than the key files" in one.text for one in inspected(made)[1])
+    assert any("older than the key files" in one for one in remarked(made))

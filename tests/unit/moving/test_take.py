@@ -18,13 +18,13 @@ from shared.jobs.queue import client
 from shared.state.lease import Leases
 from shared.state.snapshots import Change, Snapshots
 from tests.unit.moving.made import Made
-from workers.moving import watch
+from workers.moving import take
 from workers.moving.baileys import BaileysSession
-from workers.moving.identity import read_device
-from workers.moving.rows import Row, rows_of
+from workers.moving.identity import Row, read_device
+from workers.moving.rows import rows_of
 from workers.moving.service import Service
 from workers.moving.take import MOST_BAD, TakeOver
-from workers.moving.verdicts import Candidate, JudgedDevice, Level, MoveFinding, MoveVerdict
+from workers.moving.verdicts import Candidate, JudgedDevice, MoveVerdict
 from workers.moving.watch import MoveOutcome
 from workers.store.device import Fence, Told
 from workers.store.sqlite import SqliteStore
@@ -135,9 +135,7 @@ async def test_a_second_company_does_not_get_the_same_device(house):
 
 
 async def test_a_change_since_the_operator_was_asked_is_seen(house):
-    house.verdict = JudgedDevice(
-        judged().found, "aurora", MoveVerdict.REFUSED, (MoveFinding(Level.STOP, "linked anew"),)
-    )
+    house.verdict = JudgedDevice(judged().found, "aurora", MoveVerdict.REFUSED, "linked anew")
     assert await house.outcomes(judged()) == [MoveOutcome.FAILED]
     assert house.told[0].why == "linked anew"
     assert await house.store.registered() == []
@@ -155,7 +153,7 @@ async def test_tried_again_without_a_scan_it_keeps_the_keys_that_it_has(house):
     await parked(house, "replaced", "session.replaced")
     again = judged(verdict=MoveVerdict.AGAIN, touched=time.time() - 60, registration=777)
     assert await house.outcomes(again) == [MoveOutcome.HELD]
-    assert house.registration(AURORA) == DEVICE.registration_id
+    assert house.registration(AURORA) == DEVICE.row["registration_id"]
 
 
 @pytest.mark.parametrize(("why", "event"), [("replaced", "session.replaced"), ("exported", "device.exported")])
@@ -182,7 +180,7 @@ async def test_a_batch_ends_after_three_in_a_row_that_did_not_stay(house, monkey
     async def refused(*_):
         return MoveOutcome.LOGGED_OUT
 
-    monkeypatch.setattr(watch.Watch, "until_known", refused)
+    monkeypatch.setattr(take, "until_known", refused)
     devices = [judged(f"salon{number}") for number in range(5)]
     for number, one in enumerate(devices):
         one.found.jid = f"7900123000{number}:1@s.whatsapp.net"

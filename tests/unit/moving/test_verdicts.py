@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from shared.core.ids import CompanyId, session_of
 from tests.each import each
-from workers.moving.verdicts import Known, Level, MoveFinding, MoveVerdict, Rules, judge
+from workers.moving.verdicts import Known, MoveVerdict, Rules, judge
 from workers.store.device import StoredDevice
 
 NOW = 2_000_000_000.0
@@ -12,8 +12,9 @@ JID = "79001230001:7@s.whatsapp.net"
 OTHER = "79001230002:3@s.whatsapp.net"
 
 
-def one(name="aurora", jid=JID, age=3600.0, findings=()):
-    return SimpleNamespace(name=name, label=name, jid=jid, findings=list(findings), touched=NOW - age if age else 0.0)
+def one(name="aurora", jid=JID, age=3600.0, stops=()):
+    touched = NOW - age if age else 0.0
+    return SimpleNamespace(name=name, label=name, jid=jid, stops=stops, remarks=(), touched=touched)
 
 
 def known(*devices, running=()):
@@ -30,13 +31,7 @@ def verdicts(found, here=None, **rules):
 
 CASES: dict = {
     "a good one": (one(), known(), {}, MoveVerdict.TAKE, ""),
-    "its keys do not fit": (
-        one(findings=[MoveFinding(Level.STOP, "spoilt")]),
-        known(),
-        {},
-        MoveVerdict.REFUSED,
-        "spoilt",
-    ),
+    "its keys do not fit": (one(stops=["spoilt"]), known(), {}, MoveVerdict.REFUSED, "spoilt"),
     "still running": (one(age=60), known(), {}, MoveVerdict.REFUSED, "the old service still runs it"),
     "age unknown": (one(age=0), known(), {}, MoveVerdict.TAKE, ""),
     "no company's name": (one(name="a b"), known(), {}, MoveVerdict.REFUSED, "can be no company's id"),

@@ -5,18 +5,15 @@ Every table and column of the file exists in Postgres (`tables.py` sees to that)
 """
 
 import json
-import re
 import secrets
-import sqlite3
 from pathlib import Path
 
-from workers.engine.devices import open_file
+from workers.engine.devices import read_tables
 from workers.store.device import StoredDevice
 
 _DEVICE = "whatsmeow_device"
 _VERSION = "whatsmeow_version"
 _LID_MAP = "whatsmeow_lid_map"
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 FENCED = "WA001"
 """The state that Postgres answers when a newer owner of the session is registered."""
@@ -62,10 +59,7 @@ def read_file(path: str, jid: str) -> Contents:
     """The device `jid` of the SQLite file. Raises `NotADevice`, and `sqlite3.Error` when it cannot be read."""
     if not Path(path).exists():
         raise NotADevice("the device file is missing")
-    with open_file(path) as file:
-        file.row_factory = sqlite3.Row
-        names = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        tables = {name: _read_table(file, name) for name in names if name.startswith("whatsmeow_")}
+    tables = read_tables(path)
     tables.pop(_VERSION, None)  # Postgres has its own
     devices = tables.get(_DEVICE, [])
     if len(devices) != 1:
@@ -98,15 +92,6 @@ def script(device: StoredDevice, contents: Contents) -> str:
     numbers = {"linked_at": int(device.linked_at), "told": int(device.told)}
     parts.append(_REGISTER.format(**names, **numbers, parked=quoted(device.parked)))
     return "".join(parts)
-
-
-def _read_table(file: sqlite3.Connection, name: str) -> list[dict[str, object]]:
-    if not _NAME.fullmatch(name):
-        raise NotADevice("the device file has a table with a strange name")
-    cursor = file.execute(f'SELECT * FROM "{name}"')  # noqa: S608 - the name is checked
-    if not all(_NAME.fullmatch(column[0]) for column in cursor.description):
-        raise NotADevice("the device file has a column with a strange name")
-    return [dict(row) for row in cursor]
 
 
 def _json(rows: list[dict[str, object]]) -> str:
