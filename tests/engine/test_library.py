@@ -77,7 +77,7 @@ async def test_the_thread_of_an_unpaired_client_outlives_its_attempt(emulator: E
     await emulator.arm(Fault.QR_CUT, tag=tag, delay=0.5)  # after the QR, not instead of it
     async with Engines(OPTIONS, environment) as engines:
         assert await told(engines, f"abandoned in {tmp_path}") == {
-            "happenings": ["QrShown", "WordSaid"],
+            "happenings": ["QrShown", "Word"],
             "still running": True,
             # But that of a client whose dial failed ends: what warm_up relies on.
             "after a failed dial": ["Over"],

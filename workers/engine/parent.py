@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 from shared.core import clock
 from workers.engine.orders import GARBAGE, PACKET, Alive, Died, Fork, Forked, Kill, from_zygote
@@ -17,6 +17,7 @@ from workers.engine.pipe import Pipe, WrongMessage
 from workers.engine.protocol import Line
 
 T_co = TypeVar("T_co", covariant=True)
+S_contra = TypeVar("S_contra", bound=Line, contravariant=True)
 
 #: For the library, which reads its environment as it was when the process started. By default it marks each text to one
 #: person with `<bot biz_bot="1"/>`, for which the recipient sees an "AI" label.
@@ -55,8 +56,8 @@ class Exited:
     panic: str | None = None
 
 
-class Process(Generic[T_co]):
-    """A running child: send to it, iterate over what it says."""
+class Process(Generic[S_contra, T_co]):
+    """A running child: send it messages of the union `S_contra`, iterate over what it says, of `T_co`."""
 
     def __init__(self, zygote: "ZygoteHandle", key: int, pipe: Pipe[T_co]) -> None:
         self.pid: int | None = None
@@ -88,7 +89,8 @@ class Process(Generic[T_co]):
         self._pipe.close()
         return exited
 
-    async def send_line(self, message: Line) -> None:
+    async def send(self, message: S_contra) -> None:
+        """Raises `PipeClosed` when the process is gone."""
         await self._pipe.send(message)
 
     async def kill(self) -> Exited:
@@ -123,7 +125,7 @@ class ZygoteHandle:
         self._process = process
         self._control = control
         self.pid = process.pid
-        self._children: dict[int, Process[object]] = {}
+        self._children: dict[int, Process[Any, object]] = {}
         self._forked: dict[int, asyncio.Event] = {}
         self.gone = asyncio.Event()
         asyncio.get_running_loop().add_reader(control, self._hear)
@@ -135,7 +137,7 @@ class ZygoteHandle:
                 self._control, [order.model_dump_json().encode()], [] if descriptor is None else [descriptor]
             )
 
-    async def fork(self, fork: Fork, pipe: int, child: Process[object]) -> None:
+    async def fork(self, fork: Fork, pipe: int, child: Process[Any, object]) -> None:
         """Have the child forked; returns when it runs, or is gone without a pid."""
         self._children[fork.key] = child
         forked = self._forked[fork.key] = asyncio.Event()

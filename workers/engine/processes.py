@@ -23,7 +23,7 @@ import asyncio
 import socket
 import sqlite3
 from collections.abc import Callable, Mapping
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import structlog
 from pydantic import TypeAdapter
@@ -50,7 +50,7 @@ __all__ = [
 log = structlog.get_logger()
 
 M = TypeVar("M")
-C = TypeVar("C", bound=Process[object])
+C = TypeVar("C", bound=Process[Any, object])
 
 #: Until a child runs, and until it has loaded the library, in seconds (0.1 s when the machine is idle).
 READY_LIMIT = 20.0
@@ -62,7 +62,7 @@ class EngineFailed(Exception):
     """No engine process could be had, or it could not finish its work; the text says why, and holds no secret."""
 
 
-class Linker(Process[protocol.FromLinker]):
+class Linker(Process[protocol.ToLinker, protocol.FromLinker]):
     """A process for one attempt."""
 
     _database: str | None = None
@@ -70,10 +70,9 @@ class Linker(Process[protocol.FromLinker]):
     _settling: "asyncio.Future[None] | None" = None
 
     async def send(self, message: protocol.ToLinker) -> None:
-        """Raises `PipeClosed` when the process is gone."""
         if isinstance(message, protocol.Start):
             self._database = message.database
-        await self.send_line(message)
+        await super().send(message)
 
     async def __anext__(self) -> protocol.FromLinker | Exited:
         if self._connected is None:
@@ -102,12 +101,8 @@ class Linker(Process[protocol.FromLinker]):
             raise EngineFailed(f"the device file cannot be closed: {error}") from error
 
 
-class Holder(Process[protocol.FromHolder]):
-    """A process that holds many sessions."""
-
-    async def send(self, message: protocol.ToHolder) -> None:
-        """Raises `PipeClosed` when the process is gone."""
-        await self.send_line(message)
+Holder = Process[protocol.ToHolder, protocol.FromHolder]
+"""A process that holds many sessions."""
 
 
 class Engines:

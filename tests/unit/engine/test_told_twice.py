@@ -130,7 +130,6 @@ class FakeLinkedClient:
     """Of a library that shows one QR, and gives codes when the test says so."""
 
     made: typing.ClassVar[list["FakeLinkedClient"]] = []
-    said = ""
 
     def __init__(self, *_: object, **__: object) -> None:
         self.made.append(self)

@@ -25,7 +25,7 @@ from workers.engine.child.happenings import ClientError, Happening
 from workers.engine.child.overheard import RefusalText, overhear
 from workers.engine.devices import is_postgres
 from workers.engine.orders import Options
-from workers.engine.protocol import LostReason, Receipt
+from workers.engine.protocol import LostReason, Paired, Receipt, Word
 
 # Before the import: neonize calls logging.basicConfig(INFO), which does nothing if there is a handler. Nothing that the
 # library logs is passed on: phones, JIDs and whole stanzas are in it.
@@ -110,11 +110,6 @@ class Client:
         if jid is not None:
             self._neonize.jid = parse_jid(jid)
         self._listen(receipts=receipts, inbound=inbound)
-
-    @property
-    def said(self) -> str:
-        """WhatsApp's words when it refused the client, as far as the library has told its log."""
-        return self._said.text if self._said is not None else ""
 
     def pair_into(self, name: str) -> None:
         """Name the store of a client that was made without one, before it is started."""
@@ -238,7 +233,8 @@ class Client:
             self._seen.set()
 
         async def on_word(word: str) -> None:
-            put(happen.WordSaid(word))
+            # With WhatsApp's words if it has refused the client, as far as the library has told its log.
+            put(Word(word=word, said=self._said.text if self._said is not None else ""))
             self._seen.set()
 
         client.qr(on_qr)
@@ -280,7 +276,9 @@ class Client:
             return happen.PairingRefused(message.Error)
         me = self._neonize.me
         lid = format_jid(me.LID) if me is not None and me.HasField("LID") and me.LID.User else ""
-        return happen.PairingDone(format_jid(message.ID), lid, message.Platform, message.BusinessName)
+        return Paired(
+            jid=format_jid(message.ID), lid=lid, platform=message.Platform, business_name=message.BusinessName
+        )
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         error = task.exception()

@@ -1,10 +1,13 @@
-"""Reports of a client of the library, in our types: `client.py` translates, the linker and the holder decide."""
+"""Reports of a client of the library, in our types: `client.py` translates, the linker and the holder decide.
+
+A report that the worker needs as it is has the type of the pipe. An unpaired client tells everything by words.
+"""
 
 from enum import Enum
 from typing import Any
 
 from shared.core.datum import Datum
-from workers.engine.protocol import LostReason, Receipt, Remark
+from workers.engine.protocol import LostReason, Paired, Receipt, Remark, Word
 
 
 class ClientError(Exception):
@@ -15,21 +18,6 @@ class QrShown(Datum):
     """A QR text of the rotation. It carries the secret of the pairing."""
 
     text: str
-
-
-class WordSaid(Datum):
-    """A login-status word. An unpaired client tells everything by words, and has no events."""
-
-    word: str
-
-
-class PairingDone(Datum):
-    """The phone has agreed. `jid` has the device number, `lid` may be empty; the login after the 515 is to come."""
-
-    jid: str
-    lid: str
-    platform: str
-    business_name: str
 
 
 class PairingRefused(Datum):
@@ -93,15 +81,5 @@ class Over(Datum):
 
 
 Happening = (
-    Pulse
-    | Receipted
-    | ReceiverMissed
-    | Oddity
-    | Mail
-    | QrShown
-    | WordSaid
-    | PairingDone
-    | PairingRefused
-    | LoginRefused
-    | Over
+    Pulse | Receipted | ReceiverMissed | Oddity | Mail | QrShown | Word | Paired | PairingRefused | LoginRefused | Over
 )

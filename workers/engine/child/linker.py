@@ -153,15 +153,15 @@ class LinkerRun:
                 await self._worker.send(pipe.Qr(text=text, number=self._qrs, born=time.time_ns() // 1_000_000))
                 self._first_qr.set()
                 self._look = None
-            case happen.WordSaid(word=word):
+            case pipe.Word(word=word):
                 if word == "success":
                     self._expect_login()
-                await self._worker.send(pipe.Word(word=word, said=self._client.said))
+                await self._worker.send(happening)
                 if word in FINAL_WORDS:
                     await self._end(word)
-            case happen.PairingDone(jid=jid, lid=lid, platform=platform, business_name=business_name):
+            case pipe.Paired():
                 self._expect_login()
-                await self._worker.send(pipe.Paired(jid=jid, lid=lid, platform=platform, business_name=business_name))
+                await self._worker.send(happening)
             case happen.Pulse.LOGGED_IN:
                 await self._finish()
             case happen.PairingRefused(detail=detail):

@@ -122,7 +122,7 @@ class Session:
                     await self._fall()
                 case happen.LoginRefused(reason=reason, detail=detail, until=until):
                     return self._lost(reason, detail, until)
-                case happen.QrShown() | happen.WordSaid():
+                case happen.QrShown() | pipe.Word():
                     self.stuck = True
                     return self._lost(pipe.LostReason.LOGGED_OUT, "the store holds no device any more")
                 case happen.Over(detail=detail):
@@ -139,7 +139,7 @@ class Session:
                 case happen.Pulse.DEAF:
                     await self._fall()
                     return None
-                case happen.PairingDone() | happen.PairingRefused():
+                case pipe.Paired() | happen.PairingRefused():
                     raise AssertionError("a stored device was paired")
                 case _:
                     assert_never(happening)
