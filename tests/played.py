@@ -147,7 +147,7 @@ def qr(number: int, *, secret: str = "s", born: int = START) -> pipe.Qr:
 
 def paired(number: str) -> pipe.Paired:
     """The phone has agreed."""
-    return pipe.Paired(jid=f"{number}:1@s.whatsapp.net", lid="", platform="android", business_name="")
+    return pipe.Paired(jid=f"{number}:1@s.whatsapp.net", lid="")
 
 
 CONNECTED = pipe.Connected()

@@ -30,6 +30,6 @@ async def main(sock: socket.socket, _: Options) -> None:
         store.execute("CREATE TABLE whatsmeow_device (jid TEXT PRIMARY KEY)")
         store.execute("INSERT INTO whatsmeow_device VALUES (?)", (jid,))
     await pipe.send(Word(word="success"))
-    await pipe.send(Paired(jid=jid, lid="", platform="android", business_name=""))
+    await pipe.send(Paired(jid=jid, lid=""))
     await pipe.send(Connected())
     leave()

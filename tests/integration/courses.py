@@ -45,7 +45,7 @@ def _event(chance: random.Random, number: int) -> Event:
         case "W":
             return pipe.Word(word=chance.choice(WORDS))
         case "P":
-            return pipe.Paired(jid="79001234567:1@s.whatsapp.net", lid="", platform="android", business_name="")
+            return pipe.Paired(jid="79001234567:1@s.whatsapp.net", lid="")
         case "K":
             return pipe.Connected()
         case "E":
@@ -69,7 +69,7 @@ def course(seed: int) -> Script:
         if chance.random() < 0.5:
             good: list[Event] = [
                 pipe.Qr(text="https://x#a,k", number=1, born=now_ms()),
-                pipe.Paired(jid="79001234567:1@s.whatsapp.net", lid="", platform="", business_name=""),
+                pipe.Paired(jid="79001234567:1@s.whatsapp.net", lid=""),
                 pipe.Connected(),
             ]
             events = [(chance.randrange(8), one) for one in good[: chance.randrange(1, 4)]] + events

@@ -67,7 +67,7 @@ async def test_a_phone_that_must_not_stay_is_parked_at_once_and_logged_out(
     redis = client(Redis.from_url(redis_server).connection_pool)
     good: list[tuple[int, Event]] = [
         (0, pipe.Qr(text="https://x#a,k", number=1, born=now_ms())),
-        (0, pipe.Paired(jid="79001234567:1@s.whatsapp.net", lid="", platform="", business_name="")),
+        (0, pipe.Paired(jid="79001234567:1@s.whatsapp.net", lid="")),
         (0, pipe.Connected()),
     ]
     stage = Stage(redis, Script(1, [good], expected=expected), limits=AttemptLimits())
@@ -99,7 +99,7 @@ async def test_a_parked_device_of_before_is_logged_out_before_its_keys_are_repla
     jid = "79001234567:1@s.whatsapp.net"
     paired: list[tuple[int, Event]] = [
         (0, pipe.Qr(text="https://x#a,k", number=1, born=now_ms())),
-        (0, pipe.Paired(jid=jid, lid="", platform="", business_name="")),
+        (0, pipe.Paired(jid=jid, lid="")),
         (0, pipe.Connected()),
     ]
     stage = Stage(redis, Script(1, [paired]), limits=AttemptLimits())

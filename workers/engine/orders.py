@@ -3,6 +3,7 @@
 To the zygote: fork (with the child's end of its pipe as SCM_RIGHTS), kill, alive. From it: forked, died.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
@@ -65,13 +66,24 @@ class Forked(Line):
     pid: int
 
 
-class Died(Line):
-    """The child `key` is gone and reaped; see `processes.Exited` for the fields."""
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The end of a process: its exit code, or the signal that killed it, and the first line of its panic.
 
-    key: int
+    `panic` is scrubbed and at most 200 characters: Go's `panic: …` or `fatal error: …`; for an error of our own in the
+    child (code 70) `fatal error: python <type> at <place>`.
+    """
+
     code: int | None
     signal: int | None
-    panic: str | None
+    panic: str | None = None
+
+
+class Died(Line):
+    """The child `key` is gone and reaped."""
+
+    key: int
+    exited: Exited
 
 
 to_zygote: TypeAdapter[Fork | Kill | Alive] = TypeAdapter(Annotated[Fork | Kill | Alive, Field(discriminator="type")])

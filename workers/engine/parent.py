@@ -7,12 +7,11 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar, cast
 
 from shared.core import clock
-from workers.engine.orders import GARBAGE, PACKET, Alive, Died, Fork, Forked, Kill, from_zygote
+from workers.engine.orders import GARBAGE, PACKET, Alive, Died, Exited, Fork, Forked, Kill, from_zygote
 from workers.engine.pipe import Pipe, WrongMessage
 from workers.engine.protocol import Line
 
@@ -41,19 +40,6 @@ _BEGINNINGS = ("LC_", "PYTHON", "GO", "LD_", "MALLOC_", "FAKETIME", "WA_")
 def engine_environment() -> dict[str, str]:
     """Of this process' environment, what its engine processes may have."""
     return {name: value for name, value in os.environ.items() if name in _KNOWN or name.startswith(_BEGINNINGS)}
-
-
-@dataclass(frozen=True, slots=True)
-class Exited:
-    """The end of a process: its exit code, or the signal that killed it, and the first line of its panic.
-
-    `panic` is scrubbed and at most 200 characters: Go's `panic: …` or `fatal error: …`; for an error of our own in the
-    child (code 70) `fatal error: python <type> at <place>`.
-    """
-
-    code: int | None
-    signal: int | None
-    panic: str | None = None
 
 
 class Process(Generic[S_contra, T_co]):
@@ -162,8 +148,8 @@ class ZygoteHandle:
                 case Forked(key=key, pid=pid):
                     self._children[key].pid = pid
                     self._forked.pop(key).set()
-                case Died(key=key):
-                    self._bury(key, Exited(message.code, message.signal, message.panic))
+                case Died(key=key, exited=exited):
+                    self._bury(key, exited)
 
     def _bury(self, key: int, exited: Exited) -> None:
         child = self._children.pop(key, None)

@@ -32,8 +32,8 @@ from shared.tasks import cancelled
 from shared.telemetry import sentry
 from workers.engine import protocol
 from workers.engine.devices import settle
-from workers.engine.orders import Alive, Fork, Options, Role
-from workers.engine.parent import LINGER_LIMIT, Exited, Process, ZygoteHandle
+from workers.engine.orders import Alive, Exited, Fork, Options, Role
+from workers.engine.parent import LINGER_LIMIT, Process, ZygoteHandle
 from workers.engine.pipe import Pipe, PipeClosed, WrongMessage
 
 __all__ = [
@@ -164,29 +164,23 @@ class Engines:
 
     async def linker(self, *, awaited: bool = False) -> Linker:
         """A fresh linker, ready, and warm unless it is `awaited`: `LinkerPool.take` has them warm. Raises `EngineFailed`."""
-        return await self._ready(
-            Linker, Role.LINKER, protocol.from_linker, self._options.model_copy(update={"awaited": awaited})
-        )
+        return await self._ready(Linker, Role.LINKER, protocol.from_linker, awaited=awaited)
 
     async def try_library(self, library: str) -> None:
         """Load the file once, in a process of its own. Raises `EngineFailed` when it does not load."""
-        options = self._options.model_copy(update={"library": library})
-        await (await self._ready(Linker, Role.LINKER, protocol.from_linker, options)).kill()
+        await (await self._ready(Linker, Role.LINKER, protocol.from_linker, library=library)).kill()
 
     async def holder(self) -> Holder:
         """A fresh holder, ready. Raises `EngineFailed`."""
         return await self._ready(Holder, Role.HOLDER, protocol.from_holder)
 
     async def _ready(
-        self,
-        make: Callable[[ZygoteHandle, int, Pipe[M]], C],
-        role: Role,
-        incoming: TypeAdapter[M],
-        options: Options | None = None,
+        self, make: Callable[[ZygoteHandle, int, Pipe[M]], C], role: Role, incoming: TypeAdapter[M], **changed: object
     ) -> C:
+        options = self._options.model_copy(update=changed)
         try:
             async with asyncio.timeout(READY_LIMIT):
-                while (child := await self._fork(make, role, incoming, options or self._options)).pid is None:
+                while (child := await self._fork(make, role, incoming, options)).pid is None:
                     child.close()
                     if (panic := child.exited.result().panic) is not None:
                         raise EngineFailed(f"no {role.value} could be forked: {panic}")

@@ -102,8 +102,6 @@ class Paired(Line):
 
     jid: str
     lid: str
-    platform: str
-    business_name: str
 
 
 class Connected(Line):

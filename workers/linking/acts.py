@@ -14,7 +14,7 @@ from shared.state.claims import REVOKED
 from shared.telemetry.metrics import Counter, field
 from workers import reasons, tallies
 from workers.engine import protocol as pipe
-from workers.engine.parent import Exited
+from workers.engine.orders import Exited
 from workers.linking import conditions as when
 from workers.linking import course as c
 from workers.linking.course import Course, Phase

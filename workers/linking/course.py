@@ -16,7 +16,7 @@ from shared.state.claims import Subject
 from shared.state.cooldowns import Asker
 from shared.telemetry.metrics import UNKNOWN_REGION
 from workers.engine import protocol as pipe
-from workers.engine.parent import Exited
+from workers.engine.orders import Exited
 from workers.linking.limits import AttemptLimits
 from workers.linking.rotation import Rotation
 from workers.reasons import CodeRefusal

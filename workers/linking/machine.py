@@ -8,7 +8,7 @@ stands last in its row, or its answer changes nothing of what follows.
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import State, check_step
 from workers.engine import protocol as pipe
-from workers.engine.parent import Exited
+from workers.engine.orders import Exited
 from workers.linking import acts as act
 from workers.linking import conditions as when
 from workers.linking import course as c

@@ -197,16 +197,18 @@ class Client:
             await asyncio.wait({task}, timeout=ENTRY)
         return await task
 
+    def _put(self, happening: Happening | None) -> None:
+        if happening is not None:
+            self.happenings.put_nowait(happening)
+        self._seen.set()
+
     def _listen(self, *, receipts: bool, inbound: bool) -> None:
         """Subscribe to what matters only: other events are not even serialised by the Go side."""
         client = self._neonize
-        put = self.happenings.put_nowait
 
         def subscribe(event: Any, translate: Any) -> None:
             async def handler(_: Any, message: Any) -> None:
-                if (happening := translate(message)) is not None:
-                    put(happening)
-                self._seen.set()
+                self._put(translate(message))
 
             client.event(event)(handler)
 
@@ -229,13 +231,11 @@ class Client:
             subscribe(ev.MessageEv, happen.Mail)
 
         async def on_qr(_: Any, text: bytes) -> None:
-            put(happen.QrShown(text.decode()))
-            self._seen.set()
+            self._put(happen.QrShown(text.decode()))
 
         async def on_word(word: str) -> None:
             # With WhatsApp's words if it has refused the client, as far as the library has told its log.
-            put(Word(word=word, said=self._said.text if self._said is not None else ""))
-            self._seen.set()
+            self._put(Word(word=word, said=self._said.text if self._said is not None else ""))
 
         client.qr(on_qr)
         # A no-op in neonize, and the only news of a client that never pairs. Called in the Go thread, with pointers; by
@@ -276,9 +276,7 @@ class Client:
             return happen.PairingRefused(message.Error)
         me = self._neonize.me
         lid = format_jid(me.LID) if me is not None and me.HasField("LID") and me.LID.User else ""
-        return Paired(
-            jid=format_jid(message.ID), lid=lid, platform=message.Platform, business_name=message.BusinessName
-        )
+        return Paired(jid=format_jid(message.ID), lid=lid)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         error = task.exception()
@@ -288,14 +286,11 @@ class Client:
         # A reason or ban code that neonize's messages do not know cannot be serialised; the client's thread breaks on
         # it, and this is the only trace: "proto: required field neonize.TemporaryBan.Code not set".
         if "TemporaryBan" in detail:
-            self.happenings.put_nowait(self._refused(LostReason.BANNED, detail))
+            self._put(self._refused(LostReason.BANNED, detail))
         elif "ConnectFailure" in detail:
-            self.happenings.put_nowait(self._refused(LostReason.REFUSED, detail))
-        elif _UNTOLD.search(detail):
-            self.happenings.put_nowait(happen.Pulse.DEAF)
+            self._put(self._refused(LostReason.REFUSED, detail))
         else:
-            self.happenings.put_nowait(happen.Over(detail))
-        self._seen.set()
+            self._put(happen.Pulse.DEAF if _UNTOLD.search(detail) else happen.Over(detail))
 
 
 #: A receipt or message with something that neonize has no word for (`server-error`): its telling breaks, the session does not.

@@ -47,29 +47,46 @@ class Holding:
         """Obey the worker. Each command runs on its own; starts take their turns in the library's lock."""
         async with asyncio.TaskGroup() as group:
             while (message := await self._worker.receive()) is not None:
-                match message:
-                    case pipe.Hold():
-                        self._waiting[message.session] = message
-                        group.create_task(self._hold(message))
-                    case pipe.Release():
-                        await self._release(message)
-                    case pipe.LogOut(session=name):
-                        group.create_task(self._log_out(name))
-                    case pipe.Send():
-                        group.create_task(self._send(message))
-                    case pipe.Look():
-                        group.create_task(self._look(message))
-                    case pipe.Probe():
-                        await self._worker.send(
-                            pipe.Probed(
-                                sessions=len(self._sessions), starts=self._library.starts, stuck=len(self._stuck)
-                            )
-                        )
-                    case _:
-                        assert_never(message)
+                group.create_task(self._obey(message))
             leave()
 
+    async def _obey(self, message: pipe.ToHolder) -> None:
+        """Begin at once, in the order of the commands: a `release` ends a `hold` that waits."""
+        if isinstance(message, pipe.Probe):
+            sessions, stuck = len(self._sessions), len(self._stuck)
+            await self._worker.send(pipe.Probed(sessions=sessions, starts=self._library.starts, stuck=stuck))
+            return
+        name, session = message.session, self._sessions.get(message.session)
+        match message:
+            case pipe.Hold():
+                await self._hold(message)
+            case pipe.Release(patience=patience):
+                self._waiting.pop(name, None)
+                if session is not None:
+                    session.release(patience)
+                else:
+                    await self._worker.send(pipe.Released(session=name))
+            case pipe.LogOut():
+                if session is not None:
+                    await session.log_out()
+                else:
+                    await self._worker.send(pipe.Released(session=name, detail="not held"))
+            case pipe.Send():
+                if session is not None:
+                    await session.texts.send(message)
+                else:
+                    line = pipe.SendFailed(session=name, message=message.message, reason="not held")
+                    await self._worker.send(line)
+            case pipe.Look(question=question, numbers=numbers):
+                people = (
+                    await look(session.client, numbers, session.number) if session is not None and session.up else []
+                )
+                await self._worker.send(pipe.Looked(session=name, question=question, people=people))
+            case _:
+                assert_never(message)
+
     async def _hold(self, hold: pipe.Hold) -> None:
+        self._waiting[hold.session] = hold
         while self._is_waiting(hold) and (present := self._sessions.get(hold.session)) is not None and present.leaving:
             await present.gone.wait()
         if not self._is_waiting(hold):
@@ -97,30 +114,3 @@ class Holding:
 
     def _is_waiting(self, hold: pipe.Hold) -> bool:
         return self._waiting.get(hold.session) is hold
-
-    async def _release(self, asked: pipe.Release) -> None:
-        self._waiting.pop(asked.session, None)
-        session = self._sessions.get(asked.session)
-        if session is None:
-            await self._worker.send(pipe.Released(session=asked.session))
-        else:
-            session.release(asked.patience)
-
-    async def _log_out(self, name: str) -> None:
-        session = self._sessions.get(name)
-        if session is None:
-            await self._worker.send(pipe.Released(session=name, detail="not held"))
-        else:
-            await session.log_out()
-
-    async def _send(self, send: pipe.Send) -> None:
-        session = self._sessions.get(send.session)
-        if session is None:
-            await self._worker.send(pipe.SendFailed(session=send.session, message=send.message, reason="not held"))
-        else:
-            await session.texts.send(send)
-
-    async def _look(self, asked: pipe.Look) -> None:
-        session = self._sessions.get(asked.session)
-        people = await look(session.client, asked.numbers, session.number) if session is not None and session.up else []
-        await self._worker.send(pipe.Looked(session=asked.session, question=asked.question, people=people))

@@ -15,43 +15,48 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NoReturn, assert_never
 
 from workers.engine.child.confine import confine
 from workers.engine.child.preload import load_library, preload
 from workers.engine.child.process import BUG, arrange_descriptors, die_with, overwrite_variable, run
-from workers.engine.orders import GARBAGE, LINKERS_GARBAGE, PACKET, Alive, Died, Fork, Forked, Kill, Role, to_zygote
+from workers.engine.orders import (
+    GARBAGE,
+    LINKERS_GARBAGE,
+    PACKET,
+    Alive,
+    Died,
+    Exited,
+    Fork,
+    Forked,
+    Kill,
+    Role,
+    to_zygote,
+)
 from workers.engine.protocol import Line
 
-
-@dataclass
-class Noise:
-    """Descriptor 2 of a child: remembers the first line of a panic, drops everything else, never grows."""
-
-    panic: str | None = None
-    _rest: bytes = field(default=b"", repr=False)
-
-    _LONGEST = 4096
-    # A panic's value can be anything: long runs of digits, letters or base64 could be a phone, a key or a QR.
-    _SECRETS = re.compile(r"\d{5,}|[A-Za-z0-9+/=_-]{25,}|//[^/@\s]+@")
-
-    def hear(self, data: bytes) -> None:
-        """Take what the child wrote, in pieces as they come."""
-        *lines, rest = (self._rest + data).split(b"\n")
-        self._rest = rest[: self._LONGEST]
-        for line in lines:
-            if self.panic is None and line.startswith((b"panic:", b"fatal error:")):
-                self.panic = self._SECRETS.sub("…", line.decode(errors="replace"))[:200]
+_LONGEST = 4096
+#: A panic's value can be anything: long runs of digits, letters or base64 could be a phone, a key or a QR.
+_SECRETS = re.compile(r"\d{5,}|[A-Za-z0-9+/=_-]{25,}|//[^/@\s]+@")
 
 
 @dataclass
 class Child:
-    """A running child and the read end of its descriptor 2."""
+    """A running child. Of its descriptor 2 the first line of a panic is remembered; all else is dropped."""
 
     key: int
-    noise_fd: int  # -1 once it is closed
-    noise: Noise
+    noise_fd: int  # the read end; -1 once it is closed
+    panic: str | None = None
+    _rest: bytes = b""
+
+    def hear(self, data: bytes) -> None:
+        """Take what the child wrote, in pieces as they come."""
+        *lines, rest = (self._rest + data).split(b"\n")
+        self._rest = rest[:_LONGEST]
+        for line in lines:
+            if self.panic is None and line.startswith((b"panic:", b"fatal error:")):
+                self.panic = _SECRETS.sub("…", line.decode(errors="replace"))[:200]
 
 
 class Zygote:
@@ -123,7 +128,7 @@ class Zygote:
             for descriptor in opened:
                 os.close(descriptor)
             why = errno.errorcode.get(error.errno or 0, "?")
-            self._tell(Died(key=order.key, code=None, signal=None, panic=f"fork: {why}"))
+            self._tell(Died(key=order.key, exited=Exited(None, None, f"fork: {why}")))
             return
         if pid == 0:
             try:
@@ -133,7 +138,7 @@ class Zygote:
         os.close(noise)
         os.close(pipe)
         os.set_blocking(heard, False)
-        child = self._children[pid] = Child(order.key, heard, Noise())
+        child = self._children[pid] = Child(order.key, heard)
         self._selector.register(heard, selectors.EVENT_READ, child)
         self._tell(Forked(key=order.key, pid=pid))
 
@@ -161,7 +166,7 @@ class Zygote:
             return  # one selection told of its death as well, which came first
         data = _read(child.noise_fd)
         if data:
-            child.noise.hear(data)
+            child.hear(data)
         elif data is not None:  # nobody holds the other end any more; the death comes by SIGCHLD
             self._deafen(child)
 
@@ -177,19 +182,13 @@ class Zygote:
                 return
             child = self._children.pop(pid)
             while child.noise_fd >= 0 and (data := _read(child.noise_fd)):
-                child.noise.hear(data)
-            child.noise.hear(b"\n")
+                child.hear(data)
+            child.hear(b"\n")
             if child.noise_fd >= 0:
                 self._deafen(child)
             code = os.waitstatus_to_exitcode(status)
-            self._tell(
-                Died(
-                    key=child.key,
-                    code=code if code >= 0 else None,
-                    signal=-code if code < 0 else None,
-                    panic=child.noise.panic,
-                )
-            )
+            exited = Exited(code, None, child.panic) if code >= 0 else Exited(None, -code, child.panic)
+            self._tell(Died(key=child.key, exited=exited))
 
     def _tell(self, message: Line) -> None:
         try:
