@@ -118,7 +118,7 @@ async def test_a_jid_belongs_to_one_session_only(steps, store, postgres, databas
     await store.forget(first, Fence(1))
     assert await store.holds(device)
     with pytest.raises(DeviceTaken) as refused:
-        await store.adopt(FIRST, link.database, link.jid, AT, Fence(2), moved=True)
+        await store.move_in(link.database, replace(first, linked_at=AT), Fence(2))
     assert refused.value.session == SECOND
     assert await store.registered() == [device]
 

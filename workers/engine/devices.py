@@ -64,9 +64,12 @@ def open_file(database: str | Path, mode: str = "ro") -> "closing[sqlite3.Connec
 
 
 def read_tables(database: str | Path) -> dict[str, list[dict[str, object]]]:
-    """All of the library's tables in a SQLite file, each row by its columns. Raises `sqlite3.Error`, for strange names too."""
+    """The library's tables in a SQLite file, all as they are at one moment, each row by its columns.
+
+    Raises `sqlite3.Error`, also for strange names."""
     tables = {}
     with open_file(database) as file:
+        file.execute("BEGIN")
         for (table,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             if table.startswith(PREFIX):
                 found = file.execute(f'SELECT * FROM "{_checked(table)}"')  # noqa: S608 - the name is checked

@@ -5,11 +5,7 @@ import argparse
 import asyncio
 import importlib.metadata
 import json
-import sqlite3
 import tempfile
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, closing
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -20,14 +16,14 @@ from shared.core.ids import CompanyId, SessionId, company_of, session_of
 from shared.state.audit import record
 from shared.state.lease import Leases
 from shared.state.receivers import Receivers
-from workers.engine.devices import device_in, open_file
+from workers.engine.devices import device_in
 from workers.moving.archive import VERSION, BackupKey, BackupList, KeptDevice, unpack, writing
-from workers.moving.baileys import NotImportable, refusing
+from workers.moving.baileys import NotImportable
 from workers.moving.command import ALL, exit_code
 from workers.moving.files import Template, read_device_rows, write_device
 from workers.moving.screen import say
 from workers.moving.service import Service, open_service
-from workers.store.device import DeviceTaken, Fence, StoredDevice, StoreFenced
+from workers.store.device import DeviceTaken, StoredDevice, StoreFenced
 
 STALE_MS = keys.DAY
 """A device whose keys are older is better linked anew."""
@@ -55,18 +51,20 @@ _GOOD = frozenset({RestoreVerdict.RESTORED, RestoreVerdict.COULD_BE, RestoreVerd
 
 async def back_up(asked: argparse.Namespace) -> int:
     """Run `backup`, and return the exit code. Raises NotImportable, StoreAway and StoreRefused."""
-    async with open_service() as service:
+    async with open_service() as service, service.reader() as read:
         key = _key_of(service)
         try:
             with tempfile.TemporaryDirectory(prefix="backup-") as folder, writing(asked.file, key) as archive:
+                template, file = Template(Path(folder)), Path(folder, "device.sqlite3")
+                await template.make()
                 kept: list[KeptDevice] = []
-                async with aclosing(_copies(service, Path(folder))) as copies:
-                    async for device, file in copies:
+                for device in await service.store.registered():
+                    if rows := await read(device):
                         company = company_of(device.session)
+                        await asyncio.to_thread(write_device, template.file, rows, file)
                         await asyncio.to_thread(archive.device, company, file)
                         row = (device.jid, device.linked_at, device.parked, device.again_at, int(device.told))
                         kept.append(KeptDevice(company, *row))
-                        file.unlink()
                 store = "postgres" if service.database_url else "files"
                 library = importlib.metadata.version("neonize")
                 receivers = await _receivers(service)
@@ -121,37 +119,6 @@ def _key_of(service: Service) -> BackupKey:
     return BackupKey.read(service.config.backup_key.get_secret_value().strip())
 
 
-async def _copies(service: Service, folder: Path) -> AsyncGenerator[tuple[StoredDevice, Path], None]:
-    """Yield every registered device, and a device file of it in `folder`, as it is at one moment."""
-    if service.database_url:
-        from workers.moving.postgres import snapshot_of  # only where there is a Postgres
-
-        template = Template(folder)
-        await template.make()
-        async with aclosing(snapshot_of(service.database_url)) as found:
-            async for device, rows in found:
-                target = folder / f"{device.session}.sqlite3"
-                await asyncio.to_thread(write_device, template.file, rows, target)
-                yield device, target
-        return
-    for device in await service.store.registered():
-        target = folder / f"{device.session}.sqlite3"
-        if await asyncio.to_thread(_copy, Path(device.database), target) and device_in(str(target), device.jid):
-            yield device, target
-
-
-def _copy(source: Path, target: Path) -> bool:
-    """Copy a device file that may be in use; False if it is gone."""
-    if not source.exists():
-        return False
-    reading = refusing("a device file cannot be read ({error})", sqlite3.Error)
-    with reading, open_file(source) as live, closing(sqlite3.connect(target)) as copy:
-        live.backup(copy)
-        copy.execute("PRAGMA journal_mode=DELETE")
-    target.chmod(0o600)
-    return True
-
-
 async def _receivers(service: Service) -> dict[str, dict[str, str]]:
     found = {}
     receivers = Receivers(service.config, service.redis)
@@ -199,8 +166,8 @@ async def _restore_one(
         if await store.device(session) is not None:  # linked meanwhile
             return RestoreVerdict.THERE
         rows = await asyncio.to_thread(read_device_rows, file, kept.jid)
-        device = await service.put(lease, template, kept.jid, rows, kept.linked_at, kept.parked)
-        await store.note(replace(device, again_at=kept.again_at, told=kept.told), Fence(lease.token))
+        device = StoredDevice(session, kept.jid, kept.linked_at, "", kept.parked, 0, kept.again_at, kept.told)
+        await service.put(lease, template, device, rows)
     except tuple(_REFUSED) as error:
         return _REFUSED[type(error)]
     finally:

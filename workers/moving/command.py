@@ -16,18 +16,16 @@ from shared.core.lifecycle import RUNNING, State
 from shared.core.protocol import Body, MessageType
 from shared.state.audit import record
 from shared.state.snapshots import Change, Snapshots
-from workers.engine.devices import is_postgres
 from workers.moving.back import write_folder
 from workers.moving.baileys import NotImportable, refusing
-from workers.moving.files import Template, read_device_rows
-from workers.moving.rows import Rows
+from workers.moving.files import Template
 from workers.moving.screen import MoveScreen, counted, say
 from workers.moving.service import Service, open_service
 from workers.moving.sources import candidates
 from workers.moving.take import EXPORTED_EVENT, TakeOver
 from workers.moving.verdicts import Candidate, JudgedDevice, Known, MoveVerdict, Rules, is_company, judge
 from workers.moving.watch import MoveOutcome
-from workers.store.device import EXPORTED, Fence, StoredDevice
+from workers.store.device import EXPORTED, Fence
 
 ALL, SOME, NONE = 0, 1, 2
 
@@ -68,7 +66,7 @@ async def take_over(asked: argparse.Namespace) -> int:
 async def hand_back(asked: argparse.Namespace) -> int:
     """Run `export`, and return the exit code. Raises NotImportable, StoreAway and StoreRefused."""
     session = session_of(_company(asked.company))
-    async with open_service() as service:
+    async with open_service() as service, service.reader() as read:
         device = await service.store.device(session)
         if device is None:
             raise NotImportable(f"{asked.company} has no device here")
@@ -77,7 +75,8 @@ async def hand_back(asked: argparse.Namespace) -> int:
             if lease is None:
                 raise NotImportable("a worker holds this session: stop the workers first (onboarding drain)")
             try:
-                rows = await _rows(service, device)
+                if not (rows := await read(device)):
+                    raise NotImportable("the store does not hold the keys of this device")
                 counts = await asyncio.to_thread(write_folder, rows, asked.folder, now_ms())
                 # From now on another client acts as this device, so no worker may.
                 await service.store.note(replace(device, parked=EXPORTED, again_at=0), Fence(lease.token))
@@ -94,14 +93,6 @@ async def hand_back(asked: argparse.Namespace) -> int:
     else:
         say(f"Wrote {asked.folder}: {counted(counts)}. The device is parked here; nothing was told to WhatsApp.")
     return ALL
-
-
-async def _rows(service: Service, device: StoredDevice) -> Rows:
-    if not is_postgres(device.database):
-        return await asyncio.to_thread(read_device_rows, Path(device.database), device.jid)
-    from workers.moving.postgres import read_one
-
-    return await read_one(service.database_url, device.jid)
 
 
 async def _known(service: Service, found: list[Candidate], rules: Rules) -> Known:

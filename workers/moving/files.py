@@ -77,8 +77,6 @@ def read_database(database: Path) -> ForeignDatabase:
 
 
 def read_device_rows(database: Path, jid: str) -> Rows:
-    """Every row of one device of a whatsmeow database, and all lids. Raises NotImportable."""
-    rows = read_database(database).devices.get(jid, {})
-    if len(rows.get("device", [])) != 1:
-        raise NotImportable("the database does not hold this device")
-    return rows
+    """Every row of one device of a whatsmeow database, and all lids; none if it is not there. Raises NotImportable."""
+    rows = read_database(database).devices.get(jid, {}) if database.exists() else {}
+    return rows if "device" in rows else {}

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from shared.settings import Settings
 from shared.state import pool as redis_pool
 from shared.state.lease import HEARTBEAT_MS, Lease, Leases
 from shared.tasks import cancelled
-from workers.moving.files import write_device
+from workers.moving.files import read_device_rows, write_device
 from workers.moving.rows import Rows
 from workers.store.device import DeviceStore, Fence, StoredDevice
 from workers.store.open import opened
@@ -57,18 +57,28 @@ class Service:
         finally:
             await cancelled(beating)
 
-    async def put(
-        self, lease: Lease, template: Path, jid: str, rows: Rows, linked_at: int, parked: str = ""
-    ) -> StoredDevice:
-        """Register the device `jid`, which is in `rows`, for the lease's session.
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[Callable[[StoredDevice], Awaitable[Rows]]]:
+        """Yield what reads all rows of a registered device, as they are at one moment; none if its keys are gone.
+
+        A reading raises NotImportable and StoreAway."""
+        if self.database_url:
+            from workers.moving.postgres import reading  # only where there is a Postgres
+
+            async with reading(self.database_url) as read:
+                yield lambda device: read(device.jid)
+        else:
+            yield lambda device: asyncio.to_thread(read_device_rows, Path(device.database), device.jid)
+
+    async def put(self, lease: Lease, template: Path, device: StoredDevice, rows: Rows) -> None:
+        """Register the device, whose keys are in `rows`, under the lease.
 
         Raises NotImportable, DeviceTaken, StoreFenced and OSError.
         """
         scratch = self.store.scratch(lease.session, lease.token)
         try:
             await asyncio.to_thread(write_device, template, rows, Path(scratch))
-            fence = Fence(lease.token)
-            return await self.store.adopt(lease.session, scratch, jid, linked_at, fence, parked=parked, moved=True)
+            await self.store.move_in(scratch, device, Fence(lease.token))
         finally:
             self.store.discard(scratch)
 

@@ -122,7 +122,8 @@ class TakeOver:
         if one.verdict is MoveVerdict.AGAIN and there is not None and not await self._ran_on(there, found.touched):
             await store.note(replace(there, parked="", again_at=0), Fence(lease.token))
         else:
-            await self._service.put(lease, self._template, found.jid, found.rows(), found.linked_at or now_ms())
+            device = StoredDevice(lease.session, found.jid, found.linked_at or now_ms(), "")
+            await self._service.put(lease, self._template, device, found.rows())
 
     async def _ran_on(self, device: StoredDevice, touched: float) -> bool:
         """True if the old client has acted as the parked device since we lost it: its keys are newer than ours."""

@@ -5,7 +5,7 @@ The registry is the truth about who is linked; Redis only knows what is going on
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from shared.core import phone
@@ -113,17 +113,21 @@ class DeviceStore(ABC):
         fence: Fence,
         *,
         parked: str = "",
-        moved: bool = False,
     ) -> StoredDevice:
         """Make a finished device durable and register it, in place of an older one; `parked` if it is not to stay.
 
         A jid belongs to one session. If another session has the jid of a device that was linked a moment ago, that session is
-        linked no more: WhatsApp has just given its jid away. It is forgotten. A device that `moved` in proves nothing like
-        that: `DeviceTaken` is raised. It is registered as verified, since nobody must be told of it now."""
-        told = Told.VERIFIED if moved else Told.NOTHING
-        device = StoredDevice(session, jid, linked_at, self._database(session), parked, fence.token, told=told)
-        await self._adopt(scratch, device, fence, moved=moved)
+        linked no more: WhatsApp has just given its jid away. It is forgotten."""
+        database = self._database(session)
+        device = StoredDevice(session, jid, linked_at, database, parked, fence.token, told=Told.NOTHING)
+        await self._adopt(scratch, device, fence, moved=False)
         return device
+
+    async def move_in(self, scratch: str, device: StoredDevice, fence: Fence) -> StoredDevice:
+        """Register a device that was linked elsewhere, as it is. Its jid proves nothing: `DeviceTaken` if another has it."""
+        ours = replace(device, database=self._database(device.session), token=fence.token)
+        await self._adopt(scratch, ours, fence, moved=True)
+        return ours
 
     async def held_as(self, phones: Iterable[str]) -> list[StoredDevice]:
         """The devices of these phones (E.164) that are held, or will be tried again."""

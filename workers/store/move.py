@@ -13,7 +13,6 @@ import sqlite3
 import sys
 from collections import Counter
 from contextlib import closing
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -97,7 +96,7 @@ async def move(folder: Path, store: PostgresStore, *, dry: bool) -> Counter[Tran
             else:
                 fate = Transfer.MOVED
                 if not dry:
-                    await _put(store, row)
+                    await store.move_in(row.database, row, Fence(row.token))
             what = f"{count} rows"
         except (NotADevice, DeviceTaken, sqlite3.Error) as error:
             fate, what = Transfer.FAILED, str(error)
@@ -111,13 +110,6 @@ def _count(row: StoredDevice) -> int:
     if Path(row.database).exists():
         settle(row.database)  # raises when somebody has it open
     return sum(map(len, read_file(row.database, row.jid).values()))
-
-
-async def _put(store: PostgresStore, row: StoredDevice) -> None:
-    fence = Fence(row.token)
-    device = await store.adopt(row.session, row.database, row.jid, row.linked_at, fence, parked=row.parked, moved=True)
-    if (row.again_at, row.told) != (device.again_at, device.told):
-        await store.note(replace(device, again_at=row.again_at, told=row.told), fence)
 
 
 def _retire(folder: Path) -> None:

@@ -112,11 +112,14 @@ class SqliteStore(DeviceStore):
             registry.execute("BEGIN IMMEDIATE")
             other = _vacate(registry, device, moved)
             written = registry.execute(
-                f"INSERT INTO devices ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, 0, ?) ON CONFLICT (session) DO UPDATE "  # noqa: S608
+                f"INSERT INTO devices ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (session) DO UPDATE "  # noqa: S608
                 "SET jid = excluded.jid, linked_at = excluded.linked_at, parked = excluded.parked, "
                 "token = excluded.token, again_at = excluded.again_at, told = excluded.told "
                 "WHERE token < excluded.token OR (token = excluded.token AND jid = excluded.jid)",
-                (device.session, device.jid, device.linked_at, device.parked, device.token, device.told),
+                (
+                    *(device.session, device.jid, device.linked_at, device.parked, device.token),
+                    *(device.again_at, device.told),
+                ),
             ).rowcount
             if not written:
                 raise StoreFenced(_newest(registry, device.session))

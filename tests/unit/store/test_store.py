@@ -28,13 +28,15 @@ def store(tmp_path):
     made.close()
 
 
-async def adopted(store, attempt, jid, session=SESSION, **options) -> StoredDevice:
+async def adopted(store, attempt, jid, session=SESSION, *, moved=False, **options) -> StoredDevice:
     """A device as a linker leaves it."""
     scratch = store.scratch(session, attempt)
     with sqlite3.connect(scratch) as file:
         file.execute("CREATE TABLE whatsmeow_device (jid TEXT)")
         file.execute("INSERT INTO whatsmeow_device VALUES (?)", (jid,))
     file.close()
+    if moved:
+        return await store.move_in(scratch, StoredDevice(session, jid, attempt, ""), Fence(attempt))
     return await store.adopt(session, scratch, jid, attempt, Fence(attempt), **options)
 
 

@@ -43,7 +43,7 @@ INSERT INTO "{table}" ({columns}) SELECT {columns} FROM json_populate_recordset(
 """
 _REGISTER = """
 INSERT INTO wa_devices (session, jid, linked_at, parked, token, again_at, told)
-VALUES ({session}, {jid}, {linked_at}, {parked}, {token}, 0, {told});
+VALUES ({session}, {jid}, {linked_at}, {parked}, {token}, {again_at}, {told});
 """
 
 
@@ -89,7 +89,7 @@ def script(device: StoredDevice, contents: Contents) -> str:
     for name in sorted(contents, key=lambda name: name != _DEVICE):
         columns = ", ".join(f'"{column}"' for column in contents[name][0])
         parts.append(_INSERT.format(table=name, columns=columns, rows=quoted(_json(contents[name]))))
-    numbers = {"linked_at": int(device.linked_at), "told": int(device.told)}
+    numbers = {name: int(getattr(device, name)) for name in ("linked_at", "again_at", "told")}
     parts.append(_REGISTER.format(**names, **numbers, parked=quoted(device.parked)))
     return "".join(parts)
 
