@@ -23,7 +23,7 @@ def template(tmp_path_factory):
     import asyncio
 
     made = Template(tmp_path_factory.mktemp("template"))
-    asyncio.run(made.make())
+    asyncio.run(made.version())
     return made.file
 
 

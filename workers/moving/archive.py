@@ -118,18 +118,17 @@ class ArchiveWriter:
         self._tar = tar
 
     def device(self, company: str, file: Path) -> None:
-        """Write one device file."""
-        info = tarfile.TarInfo(f"{_FOLDER}{company}.sqlite3")
-        info.size, info.mode = file.stat().st_size, 0o600
         with file.open("rb") as content:
-            self._tar.addfile(info, content)
+            self._add(f"{_FOLDER}{company}.sqlite3", content)
 
     def list(self, told: BackupList) -> None:
-        """Write the list of the backup's contents."""
-        body = json.dumps(asdict(told)).encode()
-        info = tarfile.TarInfo(_LIST)
-        info.size, info.mode = len(body), 0o600
-        self._tar.addfile(info, io.BytesIO(body))
+        self._add(_LIST, io.BytesIO(json.dumps(asdict(told)).encode()))
+
+    def _add(self, name: str, content: IO[bytes]) -> None:
+        info = tarfile.TarInfo(name)
+        info.size, info.mode = content.seek(0, os.SEEK_END), 0o600
+        content.seek(0)
+        self._tar.addfile(info, content)
 
 
 def unpack(source: Path, key: BackupKey, folder: Path) -> tuple[BackupList, dict[str, Path]]:

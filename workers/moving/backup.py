@@ -5,7 +5,6 @@ import argparse
 import asyncio
 import importlib.metadata
 import json
-import tempfile
 from enum import StrEnum
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from workers.engine.devices import device_in
 from workers.moving.archive import VERSION, BackupKey, BackupList, KeptDevice, unpack, writing
 from workers.moving.baileys import NotImportable
 from workers.moving.command import ALL, exit_code
-from workers.moving.files import Template, read_device_rows, write_device
+from workers.moving.files import read_device_rows
 from workers.moving.screen import say
 from workers.moving.service import Service, open_service
 from workers.store.device import DeviceTaken, StoredDevice, StoreFenced
@@ -54,14 +53,13 @@ async def back_up(asked: argparse.Namespace) -> int:
     async with open_service() as service, service.reader() as read:
         key = _key_of(service)
         try:
-            with tempfile.TemporaryDirectory(prefix="backup-") as folder, writing(asked.file, key) as archive:
-                template, file = Template(Path(folder)), Path(folder, "device.sqlite3")
-                await template.make()
+            with writing(asked.file, key) as archive:
+                file = service.template.folder / "device.sqlite3"
                 kept: list[KeptDevice] = []
                 for device in await service.store.registered():
                     if rows := await read(device):
                         company = company_of(device.session)
-                        await asyncio.to_thread(write_device, template.file, rows, file)
+                        await service.template.write(rows, file)
                         await asyncio.to_thread(archive.device, company, file)
                         row = (device.jid, device.linked_at, device.parked, device.again_at, int(device.told))
                         kept.append(KeptDevice(company, *row))
@@ -83,30 +81,24 @@ async def restore(asked: argparse.Namespace) -> int:
     """Run `restore`, and return the exit code. Raises NotImportable, StoreAway and StoreRefused."""
     async with open_service() as service:
         key = _key_of(service)
-        with tempfile.TemporaryDirectory(prefix="restore-") as folder:
-            told, files = await asyncio.to_thread(unpack, asked.file, key, Path(folder))
-            age = max(0, now_ms() - told.made_at)
-            say(
-                f"The keys are {_span(age)} old: {len(told.devices)} devices, from {told.store}, neonize {told.library}."
+        told, files = await asyncio.to_thread(unpack, asked.file, key, service.template.folder)
+        age = max(0, now_ms() - told.made_at)
+        say(f"The keys are {_span(age)} old: {len(told.devices)} devices, from {told.store}, neonize {told.library}.")
+        if age > STALE_MS and not asked.stale:
+            raise NotImportable(
+                "Keys older than a day lose messages, and may be refused: better link anew. --stale restores them all the same "
+                "(docs/deploy.md, What a stale restore breaks)"
             )
-            if age > STALE_MS and not asked.stale:
-                raise NotImportable(
-                    "Keys older than a day lose messages, and may be refused: better link anew. --stale restores them all the same "
-                    "(docs/deploy.md, What a stale restore breaks)"
-                )
-            template = Template(Path(folder))
-            await template.make()
-            async with service.alive() as leases:
-                results = {
-                    one.company: await _restore_one(
-                        service, leases, one, files.get(one.company), template.file, dry=asked.dry_run
-                    )
-                    for one in told.devices
-                    if not asked.only or one.company in asked.only
-                }
-            if not asked.dry_run:
-                await _restore_receivers(service, told, results)
-                await record(service.redis, "store.restored", "devices", asked.by, detail=f"{len(results)} devices")
+        await service.template.version()  # nothing is begun without it
+        async with service.alive() as leases:
+            results = {
+                one.company: await _restore_one(service, leases, one, files.get(one.company), dry=asked.dry_run)
+                for one in told.devices
+                if not asked.only or one.company in asked.only
+            }
+        if not asked.dry_run:
+            await _restore_receivers(service, told, results)
+            await record(service.redis, "store.restored", "devices", asked.by, detail=f"{len(results)} devices")
     for company, verdict in results.items():
         as_json = {"company": company, "verdict": verdict.name.lower()}
         say(json.dumps(as_json) if asked.json else f"{company}: {verdict.value}")
@@ -147,7 +139,7 @@ async def _restore_receivers(service: Service, told: BackupList, results: dict[s
 
 
 async def _restore_one(
-    service: Service, leases: Leases, kept: KeptDevice, file: Path | None, template: Path, *, dry: bool
+    service: Service, leases: Leases, kept: KeptDevice, file: Path | None, *, dry: bool
 ) -> RestoreVerdict:
     """Put one device back, unless it would fight with a device that lives."""
     session, store = session_of(CompanyId(kept.company)), service.store
@@ -167,7 +159,7 @@ async def _restore_one(
             return RestoreVerdict.THERE
         rows = await asyncio.to_thread(read_device_rows, file, kept.jid)
         device = StoredDevice(session, kept.jid, kept.linked_at, "", kept.parked, 0, kept.again_at, kept.told)
-        await service.put(lease, template, device, rows)
+        await service.put(lease, device, rows)
     except tuple(_REFUSED) as error:
         return _REFUSED[type(error)]
     finally:

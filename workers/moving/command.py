@@ -5,7 +5,6 @@ import asyncio
 import csv
 import json
 import sys
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,6 @@ from shared.state.audit import record
 from shared.state.snapshots import Change, Snapshots
 from workers.moving.back import write_folder
 from workers.moving.baileys import NotImportable, refusing
-from workers.moving.files import Template
 from workers.moving.screen import MoveScreen, counted, say
 from workers.moving.service import Service, open_service
 from workers.moving.sources import candidates
@@ -35,29 +33,27 @@ async def take_over(asked: argparse.Namespace) -> int:
     rules = Rules(_read_map(asked.company_map), asked.replace, asked.again)
     out = MoveScreen(as_json=asked.json)
     async with open_service() as service:
-        with tempfile.TemporaryDirectory(prefix="moving-") as folder:
-            template = Template(Path(folder))
-            found = await candidates(asked.source, newest_schema=template.version, keys=asked.keys)
-            if asked.only:
-                found = [one for one in found if {one.name, one.jid, rules.company_of(one)} & set(asked.only)]
-            if not found:
-                raise NotImportable("no linked device was found there")
-            judged = judge(found, await _known(service, found, rules), rules)
-            out.judged(judged, dry=asked.dry_run)
-            wanted = [one for one in judged if one.verdict in {MoveVerdict.TAKE, MoveVerdict.AGAIN}]
-            left = wanted[asked.most :] if asked.most else []
-            wanted = wanted[: len(wanted) - len(left)]
-            if asked.dry_run or not wanted:
-                return exit_code(len(wanted) + len(left) + _there(judged), len(judged))
-            if not asked.yes_stopped and not _ask(len(wanted)):
-                return NONE
+        found = await candidates(asked.source, newest_schema=service.template.version, keys=asked.keys)
+        if asked.only:
+            found = [one for one in found if {one.name, one.jid, rules.company_of(one)} & set(asked.only)]
+        if not found:
+            raise NotImportable("no linked device was found there")
+        judged = judge(found, await _known(service, found, rules), rules)
+        out.judged(judged, dry=asked.dry_run)
+        wanted = [one for one in judged if one.verdict in {MoveVerdict.TAKE, MoveVerdict.AGAIN}]
+        left = wanted[asked.most :] if asked.most else []
+        wanted = wanted[: len(wanted) - len(left)]
+        if asked.dry_run or not wanted:
+            return exit_code(len(wanted) + len(left) + _there(judged), len(judged))
+        if not asked.yes_stopped and not _ask(len(wanted)):
+            return NONE
 
-            async def judged_now(one: JudgedDevice) -> JudgedDevice:
-                return judge([one.found], await _known(service, [one.found], rules), rules)[0]
+        async def judged_now(one: JudgedDevice) -> JudgedDevice:
+            return judge([one.found], await _known(service, [one.found], rules), rules)[0]
 
-            await template.make()
-            over = TakeOver(service, template.file, asked.by, judged_now)
-            taken = await over.run(wanted, asked.batch, asked.stay, lambda one: out.taken(one, len(wanted)))
+        await service.template.version()  # nothing is begun without it
+        over = TakeOver(service, asked.by, judged_now)
+        taken = await over.run(wanted, asked.batch, asked.stay, lambda one: out.taken(one, len(wanted)))
     out.finish(taken, wanted, left)
     held = sum(one.outcome is MoveOutcome.HELD for one in taken)
     return exit_code(held + _there(judged), len(judged))

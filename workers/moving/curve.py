@@ -48,14 +48,12 @@ def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
     if len(public) != 32 or len(signature) != 64:
         return False
     u = int.from_bytes(public, "little") & (2**255 - 1)
-    y = bytearray(((u - 1) * pow(u + 1, -1, _PRIME) % _PRIME).to_bytes(32, "little")) if u + 1 != _PRIME else None
-    if y is None:
-        return False
-    y[31] |= signature[63] & 0x80
     try:
+        y = bytearray(((u - 1) * pow(u + 1, -1, _PRIME) % _PRIME).to_bytes(32, "little"))
+        y[31] |= signature[63] & 0x80
         key = Ed25519PublicKey.from_public_bytes(bytes(y))
         key.verify(signature[:63] + bytes([signature[63] & 127]), message)
-    except (InvalidSignature, ValueError):
+    except (InvalidSignature, ValueError):  # also for the one key that has no Edwards form
         return False
     return True
 

@@ -20,22 +20,24 @@ class Template:
     """An empty device file of the installed library, copied for each device. Made once, as that starts the library."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.file = folder / "template.sqlite3"
-        """The empty file; `make` makes it."""
+        """The empty file; `version` makes it."""
 
     async def version(self) -> int:
-        """Make the tables if there are none, and return their version. Raises NotImportable."""
-        await self.make()
-        return (await asyncio.to_thread(read_database, self.file)).version or 0
-
-    async def make(self) -> None:
-        """Have the library make its tables, once. Raises NotImportable if it does not."""
-        if self.file.exists():
-            return
-        await make_tables(pairing_name(str(self.file)))
-        await asyncio.to_thread(settle, str(self.file))
-        if read_database(self.file).version is None:
+        """The version of the library's tables, which it makes if there are none. Raises NotImportable if it does not."""
+        if not self.file.exists():
+            await make_tables(pairing_name(str(self.file)))
+            await asyncio.to_thread(settle, str(self.file))
+        version = read_database(self.file).version
+        if version is None:
             raise NotImportable("the WhatsApp library did not make its tables")
+        return version
+
+    async def write(self, rows: Rows, target: Path) -> None:
+        """Write a device file, as `write_device` does."""
+        await self.version()
+        await asyncio.to_thread(write_device, self.file, rows, target)
 
 
 def write_device(template: Path, rows: Rows, target: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import secrets
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from shared.settings import Settings
 from shared.state import pool as redis_pool
 from shared.state.lease import HEARTBEAT_MS, Lease, Leases
 from shared.tasks import cancelled
-from workers.moving.files import read_device_rows, write_device
+from workers.moving.files import Template, read_device_rows
 from workers.moving.rows import Rows
 from workers.store.device import DeviceStore, Fence, StoredDevice
 from workers.store.open import opened
@@ -33,6 +34,8 @@ class Service:
     store: DeviceStore
     me: WorkerId
     config: Settings
+    template: Template
+    """Its folder is thrown away with the service."""
 
     @property
     def database_url(self) -> str:
@@ -70,14 +73,14 @@ class Service:
         else:
             yield lambda device: asyncio.to_thread(read_device_rows, Path(device.database), device.jid)
 
-    async def put(self, lease: Lease, template: Path, device: StoredDevice, rows: Rows) -> None:
+    async def put(self, lease: Lease, device: StoredDevice, rows: Rows) -> None:
         """Register the device, whose keys are in `rows`, under the lease.
 
         Raises NotImportable, DeviceTaken, StoreFenced and OSError.
         """
         scratch = self.store.scratch(lease.session, lease.token)
         try:
-            await asyncio.to_thread(write_device, template, rows, Path(scratch))
+            await self.template.write(rows, Path(scratch))
             await self.store.move_in(scratch, device, Fence(lease.token))
         finally:
             self.store.discard(scratch)
@@ -94,8 +97,9 @@ async def open_service() -> AsyncIterator[Service]:
     me = WorkerId(f"moving-{os.getpid()}-{secrets.token_hex(3)}")
     redis = client(redis_pool.pool(config))
     try:
-        async with opened(config, me, asyncio.Event()) as store:
-            if store is not None:  # None only if it was stopped while it waited
-                yield Service(redis, store, me, config)
+        with tempfile.TemporaryDirectory(prefix="moving-") as folder:
+            async with opened(config, me, asyncio.Event()) as store:
+                if store is not None:  # None only if it was stopped while it waited
+                    yield Service(redis, store, me, config, Template(Path(folder)))
     finally:
         await redis.aclose(close_connection_pool=True)

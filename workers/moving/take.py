@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import orjson
 
@@ -50,9 +49,8 @@ class Taken:
 class TakeOver:
     """Takes devices over one by one."""
 
-    def __init__(self, service: Service, template: Path, by: str, judge: JudgeAgain) -> None:
+    def __init__(self, service: Service, by: str, judge: JudgeAgain) -> None:
         self._service = service
-        self._template = template
         self._by = by
         self._judge = judge
 
@@ -123,7 +121,7 @@ class TakeOver:
             await store.note(replace(there, parked="", again_at=0), Fence(lease.token))
         else:
             device = StoredDevice(lease.session, found.jid, found.linked_at or now_ms(), "")
-            await self._service.put(lease, self._template, device, found.rows())
+            await self._service.put(lease, device, found.rows())
 
     async def _ran_on(self, device: StoredDevice, touched: float) -> bool:
         """True if the old client has acted as the parked device since we lost it: its keys are newer than ours."""

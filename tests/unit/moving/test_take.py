@@ -20,6 +20,7 @@ from shared.state.snapshots import Change, Snapshots
 from tests.unit.moving.made import Made
 from workers.moving import take
 from workers.moving.baileys import BaileysSession
+from workers.moving.files import Template
 from workers.moving.identity import Row, read_device
 from workers.moving.rows import rows_of
 from workers.moving.service import Service
@@ -46,11 +47,13 @@ def judged(company="aurora", verdict=MoveVerdict.TAKE, touched=1.0, registration
 @pytest.fixture
 def template(tmp_path):
     """Tables as the rows want them; those of the library are made in tests/moving."""
-    file = tmp_path / "template.sqlite3"
-    with closing(sqlite3.connect(file)) as made, made:
+    template = Template(tmp_path)
+    with closing(sqlite3.connect(template.file)) as made, made:
+        made.execute("CREATE TABLE whatsmeow_version (version)")
+        made.execute("INSERT INTO whatsmeow_version VALUES (1)")
         for table, rows in ROWS.items():
             made.execute(f"CREATE TABLE whatsmeow_{table} ({', '.join(rows[0])})")
-    return file
+    return template
 
 
 @pytest.fixture
@@ -86,9 +89,8 @@ class House:
         assert await self.snapshots.save(lease, Change(Body(state=state), MessageType.STATUS, event)) is not None
 
     async def takes(self, *devices, stay=0.0):
-        over = TakeOver(
-            Service(self.redis, self.store, WorkerId("moving"), None), self.template, "anna@laptop", self.judge
-        )
+        service = Service(self.redis, self.store, WorkerId("moving"), None, self.template)
+        over = TakeOver(service, "anna@laptop", self.judge)
         working = asyncio.create_task(self.works())
         try:
             return await over.run(list(devices), FAST, stay, self.told.append)

@@ -13,15 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from workers.engine.child.kernel import (
-    NotHeld,
-    Reach,
-    drop_capabilities,
-    existing,
-    landlock,
-    no_new_privileges,
-    seccomp,
-)
+from workers.engine.child.kernel import NotHeld, drop_capabilities, existing, landlock, no_new_privileges, seccomp
 from workers.engine.orders import Options, Role
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -66,9 +58,9 @@ def confine(role: Role, options: Options) -> None:
     if role is Role.LINKER:
         _warming.append(socket.create_server(("127.0.0.1", 0)))
         dial.add(_warming[0].getsockname()[1])
-    reach = Reach(_readable(options), (*folders, "/dev/null"), None if _has_postgres else tuple(dial))
     with suppress(NotHeld):
-        _held.append(f"landlock {landlock(reach)}")
+        version = landlock(_readable(options), (*folders, "/dev/null"), None if _has_postgres else dial)
+        _held.append(f"landlock {version}")
 
 
 def _proxy_ports(proxy: str | None) -> set[int]:

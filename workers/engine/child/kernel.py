@@ -12,7 +12,6 @@ import stat
 import struct
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_NO_NEW_PRIVS = 38
@@ -61,15 +60,6 @@ class NotHeld(OSError):
     """The kernel does not hold a process in this way; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """Rights of a process: files below `reads` and `writes`, and the TCP ports that it may `dial`; None for all."""
-
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
-    dial: tuple[int, ...] | None = None
-
-
 def no_new_privileges() -> None:
     """No program that this process starts has more rights than it. Raises `NotHeld`."""
     if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
@@ -88,8 +78,9 @@ def drop_capabilities() -> None:
         raise NotHeld(ctypes.get_errno(), "capset")
 
 
-def landlock(reach: Reach) -> int:
-    """Hold this thread, and all that it starts, to `reach`. Returns the version of Landlock. Raises `NotHeld`.
+def landlock(reads: Iterable[str], writes: Iterable[str], dial: Iterable[int] | None = None) -> int:
+    """Hold this thread, and all that it starts, to files below `reads` and `writes`, and to the TCP ports that it may `dial`;
+    None for all. Returns the version of Landlock. Raises `NotHeld`.
 
     Files that are open stay so. A held process can neither read the memory and the environment of a process outside nor,
     from version 6 on, signal one.
@@ -98,18 +89,18 @@ def landlock(reach: Reach) -> int:
     if version < 1:
         raise NotHeld(ctypes.get_errno(), "this kernel has no Landlock")
     rights = sum(right for since, right in _FILE_RIGHTS.items() if since <= version)
-    ports = (_BIND_TCP | (0 if reach.dial is None else _CONNECT_TCP)) if version >= 4 else 0
+    ports = (_BIND_TCP | (0 if dial is None else _CONNECT_TCP)) if version >= 4 else 0
     scopes = _ABSTRACT_SOCKETS | _SIGNALS if version >= 6 else 0
     asked = struct.pack("=QQQ", rights, ports, scopes)[: 8 if version < 4 else 16 if version < 6 else 24]
     ruleset = _libc.syscall(_CREATE, asked, ctypes.c_size_t(len(asked)), 0)
     if ruleset < 0:
         raise NotHeld(ctypes.get_errno(), "Landlock makes no rules")
     try:
-        for path in reach.reads:
+        for path in reads:
             _allow(ruleset, path, rights & (_READ | _LIST | _EXECUTE))
-        for path in reach.writes:
+        for path in writes:
             _allow(ruleset, path, rights & ~_EXECUTE)
-        for port in (reach.dial or ()) if ports else ():
+        for port in (dial or ()) if ports else ():
             rule = struct.pack("=QQ", _CONNECT_TCP, port)
             if _libc.syscall(_ADD, ruleset, _PORT, rule, 0) != 0:
                 raise NotHeld(ctypes.get_errno(), "Landlock takes no port")
