@@ -7,8 +7,8 @@ import io
 import json
 import os
 import tarfile
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -79,31 +79,20 @@ def writing(target: Path, key: BackupKey) -> Iterator["ArchiveWriter"]:
         raise FileExistsError(target)
     part = target.with_name(f"{target.name}.part")
     part.unlink(missing_ok=True)
-    faults: list[Exception] = []
-    done = False
     reading, filling = os.pipe()
 
     def encrypt(out: IO[bytes]) -> None:
         with open(reading, "rb") as clear:
-            try:
-                encrypt_io(clear, out, [key.recipient])
-            except Exception as error:  # noqa: BLE001 - told by the other thread
-                faults.append(error)
+            encrypt_io(clear, out, [key.recipient])
 
     try:
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            sealing = threading.Thread(target=encrypt, args=(out,))
-            sealing.start()
-            try:
+            with ThreadPoolExecutor(1) as pool:
+                sealing = pool.submit(encrypt, out)
                 with open(filling, "wb") as pipe, tarfile.open(mode="w|gz", fileobj=pipe) as tar:
                     yield ArchiveWriter(tar)
-                    done = True
-            finally:
-                sealing.join()
-            if faults or not done:
-                raise OSError(
-                    f"the backup could not be encrypted ({type(faults[0]).__name__ if faults else 'cut short'})"
-                )
+            if (fault := sealing.exception()) is not None:
+                raise OSError(f"the backup could not be encrypted ({type(fault).__name__})")
             out.flush()
             os.fsync(out.fileno())
         part.rename(target)

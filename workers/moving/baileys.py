@@ -147,11 +147,6 @@ def read_files(folder: Path) -> dict[str, object]:
     return {file.stem: _text(file) for file in sorted(folder.glob("*.json"))}
 
 
-def find_folders(top: Path) -> list[Path]:
-    """Every folder at or below `top` that holds a session, in order of its name."""
-    return sorted({file.parent for file in top.rglob(CREDS)})
-
-
 def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")

@@ -80,10 +80,9 @@ async def refuse_while_in_use(folder: Path, redis: Redis) -> None:
         raise CannotMove(f"Sessions are held, by {', '.join(alive)}: stop all workers, then wait 10 s.")
 
 
-async def move(folder: Path, store: PostgresStore, *, dry: bool) -> Counter[Transfer]:
+async def move(rows: list[StoredDevice], store: PostgresStore, *, dry: bool) -> Counter[Transfer]:
     """Move every registered device; prints a line for each."""
     fates: Counter[Transfer] = Counter()
-    rows = rows_of(folder)
     there = {one.session: one.jid for one in await store.registered()}
     owners = {jid: session for session, jid in there.items()}
     for number, row in enumerate(rows, 1):
@@ -125,14 +124,14 @@ async def run(folder: Path, *, dry: bool) -> int:
     if config.database_url is None:
         raise CannotMove("DATABASE_URL is not set: it says where the devices go.")
     server = server_of(config.database_url.get_secret_value())
-    rows_of(folder)
+    rows = rows_of(folder)
     redis = Redis(connection_pool=redis_pool.pool(config))
     try:
         await refuse_while_in_use(folder, redis)
         async with reached(server, pgbouncer.installed(), config.database_pool, seconds=SECONDS) as postgres:
             with TemporaryDirectory() as scratch:
                 store = PostgresStore(postgres.connections, postgres.dsn, Scratch(Path(scratch), WorkerId("move")))
-                fates = await move(folder, store, dry=dry)
+                fates = await move(rows, store, dry=dry)
     finally:
         await redis.aclose(close_connection_pool=True)
     _say("; ".join(f"{count} {fate.value}" for fate, count in fates.items()) or "No device is registered.")
