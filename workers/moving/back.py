@@ -16,9 +16,9 @@ from typing import Any
 
 from workers.moving.baileys import NotImportable
 from workers.moving.curve import public_of, typed
-from workers.moving.identity import faults, read_row
+from workers.moving.identity import Row, faults, read_row
 from workers.moving.records import buffer, from_sender_key, from_session
-from workers.moving.rows import Row, Rows
+from workers.moving.rows import Rows
 
 
 def write_folder(rows: Rows, folder: Path, now: int) -> Counter[str]:

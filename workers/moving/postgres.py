@@ -52,7 +52,7 @@ async def reading(url: str) -> AsyncIterator[Callable[[str], Awaitable[Rows]]]:
                 for table, owner in owners.items():
                     statement = f'SELECT * FROM "{table}" WHERE {owner} = $1'  # noqa: S608 - whatsmeow's own names
                     found[table.removeprefix(PREFIX)] = await connection.fetch(statement, jid)
-            there = {table: [dict(row) for row in rows] for table, rows in found.items() if rows}
+            there: Rows = {table: [dict(row) for row in rows] for table, rows in found.items() if rows}
             return there if "device" in there else {}
 
         with translated():

@@ -70,8 +70,8 @@ def rows_of(session: BaileysSession, device: ForeignDevice) -> tuple[Rows, Count
                 puts += found or []
     if device.lid_user:
         puts.append(_lid_row(device.number, device.lid_user))
-    for table, key, row in puts:
-        tables[table][key] = row
+    for table, place, row in puts:
+        tables[table][place] = row
     _hold_place(tables["pre_keys"], device)
     # Each lid stands once in the library's table, as each number does.
     tables["lid_map"] = {row["lid"]: row for row in tables["lid_map"].values()}
