@@ -2,7 +2,7 @@
 
 from tests.played import CONNECTED, Player, ended, paired, qr, word
 from workers.engine import protocol as pipe
-from workers.engine.parent import Exited
+from workers.engine.orders import Exited
 from workers.linking.limits import AttemptLimits
 
 PHONE, OTHER = "+79001112233", "+79007654321"

@@ -16,7 +16,7 @@ from shared.core.failures import FailureCode
 from shared.core.lifecycle import RUNNING, STEPS, State
 from tests.played import CODE, CONNECTED, RETRY_AT, Player, ended, paired, qr, word
 from workers.engine import protocol as pipe
-from workers.engine.parent import Exited
+from workers.engine.orders import Exited
 from workers.linking import course as c
 from workers.linking.course import Order, Phase
 

@@ -6,7 +6,7 @@ from tests.each import each
 from tests.played import CODE, CONNECTED, RETRY_AT, START, Player, ended, paired, qr
 from tests.unit.linking.playing import DEAD, LIMITS, LINKED_STATES, NUMBER, OTHER, PHONE, failure, kinds, linked, shown
 from workers.engine import protocol as pipe
-from workers.engine.parent import Exited
+from workers.engine.orders import Exited
 from workers.linking import course as c
 from workers.linking.course import Phase
 
