@@ -66,8 +66,7 @@ class Linker(Process[protocol.ToLinker, protocol.FromLinker]):
     """A process for one attempt."""
 
     _database: str | None = None
-    _connected: protocol.Connected | None = None
-    _settling: "asyncio.Future[None] | None" = None
+    _settling: "asyncio.Future[protocol.Connected] | None" = None
 
     async def send(self, message: protocol.ToLinker) -> None:
         if isinstance(message, protocol.Start):
@@ -75,23 +74,17 @@ class Linker(Process[protocol.ToLinker, protocol.FromLinker]):
         await super().send(message)
 
     async def __anext__(self) -> protocol.FromLinker | Exited:
-        if self._connected is None:
+        if self._settling is None:
             event = await super().__anext__()
             if not isinstance(event, protocol.Connected):
                 return event
-            self._connected = event
-        if self._settling is None:
-            self._settling = asyncio.ensure_future(self._settle())
-        # Shielded and kept: a caller that cancels this call finds `Connected` again at the next.
-        try:
-            await asyncio.shield(self._settling)
-        except EngineFailed:
-            self._connected = None
-            raise
-        connected, self._connected = self._connected, None
-        return connected
+            self._settling = asyncio.ensure_future(self._settle(event))
+        # Kept: a caller that cancels this call finds `Connected` again at the next.
+        await asyncio.wait({self._settling})
+        settled, self._settling = self._settling, None
+        return settled.result()
 
-    async def _settle(self) -> None:
+    async def _settle(self, connected: protocol.Connected) -> protocol.Connected:
         await self.gone(LINGER_LIMIT)
         if self._database is None:
             raise EngineFailed("a linker connected that was never started")
@@ -99,6 +92,7 @@ class Linker(Process[protocol.ToLinker, protocol.FromLinker]):
             await asyncio.to_thread(settle, self._database)
         except (sqlite3.Error, OSError) as error:
             raise EngineFailed(f"the device file cannot be closed: {error}") from error
+        return connected
 
 
 Holder = Process[protocol.ToHolder, protocol.FromHolder]

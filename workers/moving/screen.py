@@ -22,7 +22,6 @@ def counted(counts: Counter[str]) -> str:
 
 
 def say(text: str) -> None:
-    """Print one line at once."""
     sys.stdout.write(f"{defused(text)}\n")
     sys.stdout.flush()
 

@@ -83,11 +83,9 @@ class Known:
     now: float
 
     def of_jid(self, jid: str) -> StoredDevice | None:
-        """The registered device of this name."""
         return next((one for one in self.registered if jid and one.jid == jid), None)
 
     def of_company(self, company: str) -> StoredDevice | None:
-        """The registered device of a company."""
         return next((one for one in self.registered if company and company_of(one.session) == company), None)
 
 
@@ -103,7 +101,6 @@ class JudgedDevice:
 
 
 def is_company(text: str) -> bool:
-    """True for a text that can be a company's id."""
     return re.fullmatch(COMPANY_PATTERN, text) is not None
 
 

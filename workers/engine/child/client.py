@@ -25,7 +25,7 @@ from workers.engine.child.happenings import ClientError, Happening
 from workers.engine.child.overheard import RefusalText, overhear
 from workers.engine.devices import is_postgres
 from workers.engine.orders import Options
-from workers.engine.protocol import LostReason, Paired, Receipt, Word
+from workers.engine.protocol import Ended, LostReason, Paired, Receipt, Word
 
 # Before the import: neonize calls logging.basicConfig(INFO), which does nothing if there is a handler. Nothing that the
 # library logs is passed on: phones, JIDs and whole stanzas are in it.
@@ -218,9 +218,9 @@ class Client:
         subscribe(ev.KeepAliveTimeoutEv, lambda _: happen.Pulse.SILENT)
         subscribe(ev.KeepAliveRestoredEv, lambda _: happen.Pulse.ANSWERING)
         subscribe(ev.LoggedOutEv, _logged_out)
-        subscribe(ev.StreamReplacedEv, lambda _: happen.LoginRefused(LostReason.REPLACED, "stream replaced"))
+        subscribe(ev.StreamReplacedEv, lambda _: Ended(refusal=LostReason.REPLACED, reason="stream replaced"))
         subscribe(ev.TemporaryBanEv, lambda m: self._refused(LostReason.BANNED, f"code {m.Code}", m.Expire or None))
-        subscribe(ev.ClientOutdatedEv, lambda _: happen.LoginRefused(LostReason.OUTDATED, "client outdated (405)"))
+        subscribe(ev.ClientOutdatedEv, lambda _: Ended(refusal=LostReason.OUTDATED, reason="client outdated (405)"))
         subscribe(
             ev.ConnectFailureEv,
             lambda m: self._refused(LostReason.REFUSED, f"{ConnectFailureReason.Name(m.Reason)} {m.Message}".strip()),
@@ -258,7 +258,7 @@ class Client:
         if self._said is not None:
             detail, seconds = self._said.text, seconds or self._said.seconds
         until = None if seconds is None else time.time_ns() // 10**6 + seconds * 1000
-        return happen.LoginRefused(reason, detail, until)
+        return Ended(refusal=reason, reason=detail, until=until)
 
     def _overhear(self, binary: Any, size: int) -> None:
         """Called in a thread of Go's for each line of the client's log, before the events that come of it."""
@@ -273,7 +273,7 @@ class Client:
 
     def _paired(self, message: Any) -> Happening:
         if message.Status != PairStatus.SUCCESS:
-            return happen.PairingRefused(message.Error)
+            return Ended(reason=message.Error)
         me = self._neonize.me
         lid = format_jid(me.LID) if me is not None and me.HasField("LID") and me.LID.User else ""
         return Paired(jid=format_jid(message.ID), lid=lid)
@@ -328,7 +328,7 @@ def _logged_out(message: Any) -> Happening:
         ConnectFailureReason.Value("MAIN_DEVICE_GONE"),
         ConnectFailureReason.Value("UNKNOWN_LOGOUT"),
     )
-    return happen.LoginRefused(LostReason.RESTRICTED if gone else LostReason.LOGGED_OUT, reason)
+    return Ended(refusal=LostReason.RESTRICTED if gone else LostReason.LOGGED_OUT, reason=reason)
 
 
 def _ms(moment: int) -> int:

@@ -1,13 +1,15 @@
 """Reports of a client of the library, in our types: `client.py` translates, the linker and the holder decide.
 
-A report that the worker needs as it is has the type of the pipe. An unpaired client tells everything by words.
+A report that the worker needs as it is has the type of the pipe. An unpaired client tells everything by words. `Ended`:
+the library refused the phone's answer, or WhatsApp refused a paired device, with its own words as far as the library tells
+them; nothing reconnects after it.
 """
 
 from enum import Enum
 from typing import Any
 
 from shared.core.datum import Datum
-from workers.engine.protocol import LostReason, Paired, Receipt, Remark, Word
+from workers.engine.protocol import Ended, Paired, Receipt, Remark, Word
 
 
 class ClientError(Exception):
@@ -18,12 +20,6 @@ class QrShown(Datum):
     """A QR text of the rotation. It carries the secret of the pairing."""
 
     text: str
-
-
-class PairingRefused(Datum):
-    """The library refused the phone's answer."""
-
-    detail: str
 
 
 class Pulse(Enum):
@@ -51,15 +47,6 @@ class Oddity(Datum):
     detail: str = ""
 
 
-class LoginRefused(Datum):
-    """WhatsApp ended a paired session; nothing reconnects after it. `detail`: its own words, as far as the library tells
-    them. `until`: the end of a ban (ms since the epoch), if it says so."""
-
-    reason: LostReason
-    detail: str
-    until: int | None = None
-
-
 class Receipted(Datum):
     """A receiver's phone has said something of texts. `at` in ms since the epoch."""
 
@@ -80,6 +67,4 @@ class Over(Datum):
     detail: str
 
 
-Happening = (
-    Pulse | Receipted | ReceiverMissed | Oddity | Mail | QrShown | Word | Paired | PairingRefused | LoginRefused | Over
-)
+Happening = Pulse | Receipted | ReceiverMissed | Oddity | Mail | QrShown | Word | Paired | Ended | Over

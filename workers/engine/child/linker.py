@@ -75,7 +75,6 @@ class LinkerRun:
         self._library = library
         self._worker = worker
         self._start = start
-        self._database = start.database
         self._client = client
         self._phones: asyncio.Queue[str] = asyncio.Queue()
         self._asked: set[str] = set()  # phones whose code was not answered yet
@@ -89,7 +88,7 @@ class LinkerRun:
 
     async def go_on(self, jid: str) -> None:
         """The phone has agreed already, with a linker that died: what is missing is the login."""
-        if not device_in(self._database, jid):
+        if not device_in(self._start.database, jid):
             await self._end("the file holds no device")  # a client would show a QR, or abort the process
         self._expect_login()
 
@@ -164,11 +163,8 @@ class LinkerRun:
                 await self._worker.send(happening)
             case happen.Pulse.LOGGED_IN:
                 await self._finish()
-            case happen.PairingRefused(detail=detail):
-                await self._end(detail)
-            case happen.LoginRefused(reason=reason, detail=detail, until=until):
-                await self._worker.send(pipe.Ended(reason=detail, refusal=reason, until=until))
-                leave()
+            case pipe.Ended():
+                await self._end(happening)
             case happen.Over(detail=detail):
                 if not self._agreed:
                     await self._end(detail)
@@ -203,7 +199,7 @@ class LinkerRun:
         except TimeoutError:
             # Never two clients with one device: the older would be replaced, or replace.
             await self._end("the paired client could not be stopped")
-        self._client = Client(self._library, pairing_name(self._database))
+        self._client = Client(self._library, pairing_name(self._start.database))
         await self._client.start()
         self._silence *= 2
         self._look = min(asyncio.get_running_loop().time() + self._silence, self._give_up)
@@ -215,6 +211,6 @@ class LinkerRun:
         await self._worker.send(pipe.Connected())
         leave()
 
-    async def _end(self, reason: str) -> NoReturn:
-        await self._worker.send(pipe.Ended(reason=reason))
+    async def _end(self, why: str | pipe.Ended) -> NoReturn:
+        await self._worker.send(pipe.Ended(reason=why) if isinstance(why, str) else why)
         leave()

@@ -109,7 +109,7 @@ class Session:
             self.release(detail=str(error))
         else:
             # The library reports only log-outs that somebody else began.
-            self.client.happenings.put_nowait(happen.LoginRefused(pipe.LostReason.LOGGED_OUT, "by us"))
+            self.client.happenings.put_nowait(pipe.Ended(refusal=pipe.LostReason.LOGGED_OUT, reason="by us"))
 
     async def _follow(self) -> pipe.Lost | pipe.Released | None:
         """The end of the session; None if it is to be connected anew."""
@@ -120,8 +120,8 @@ class Session:
                     await self._rise()
                 case happen.Pulse.CUT | happen.Pulse.SILENT:
                     await self._fall()
-                case happen.LoginRefused(reason=reason, detail=detail, until=until):
-                    return self._lost(reason, detail, until)
+                case pipe.Ended(refusal=refusal, reason=detail, until=until) if refusal is not None:
+                    return self._lost(refusal, detail, until)
                 case happen.QrShown() | pipe.Word():
                     self.stuck = True
                     return self._lost(pipe.LostReason.LOGGED_OUT, "the store holds no device any more")
@@ -139,7 +139,7 @@ class Session:
                 case happen.Pulse.DEAF:
                     await self._fall()
                     return None
-                case pipe.Paired() | happen.PairingRefused():
+                case pipe.Paired() | pipe.Ended():
                     raise AssertionError("a stored device was paired")
                 case _:
                     assert_never(happening)
