@@ -93,7 +93,7 @@ async def test_evolution_keeps_creds_in_a_table_and_keys_elsewhere(apart, postgr
     (found,) = await candidates(url, newest_schema=newest, keys=keys)
     assert (found.name, found.jid) == ("salon", DEVICE.jid)
     wanted, _ = rows_of(BaileysSession("salon", MADE.creds, MADE.keys if keys else {}), DEVICE)
-    rows = found.rows()
+    rows = found.rows
     assert {table: len(some) for table, some in rows.items()} == {table: len(some) for table, some in wanted.items()}
     assert rows.get("sessions") == wanted.get("sessions")
 
@@ -128,7 +128,7 @@ async def test_a_postgres_of_whatsmeow_is_read_as_old_or_new_as_it_is(postgres, 
         await postgres.query("UPDATE whatsmeow_version SET version = $1", version, database=database)
         return (await candidates(postgres.url(database), newest_schema=newest))[0]
 
-    assert len((await found(15)).rows()["pre_keys"]) == len(ROWS["pre_keys"])
+    assert len((await found(15)).rows["pre_keys"]) == len(ROWS["pre_keys"])
     for table in LATER_TABLES:
         await postgres.query(f"DROP TABLE IF EXISTS whatsmeow_{table}", database=database)
     for column in columns & set(LATER_COLUMNS):

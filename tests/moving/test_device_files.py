@@ -60,7 +60,7 @@ async def test_a_database_of_whatsmeow_is_a_source(device, template):
     (found,) = await candidates(str(device), newest_schema=newest(template))
     assert (found.jid, found.stops, found.remarks) == (DEVICE.jid, [], [])
     assert found.linked_at == DEVICE.linked_at * 1000
-    assert comparable(found.rows()) == comparable(ROWS)
+    assert comparable(found.rows) == comparable(ROWS)
     assert DEVICE.number not in found.number
 
 
@@ -71,7 +71,7 @@ async def test_an_older_database_comes_over_by_the_columns_that_both_have(device
         file.execute("DROP TABLE whatsmeow_retry_buffer")
         file.execute("UPDATE whatsmeow_version SET version = 6")
     (found,) = await candidates(str(device), newest_schema=newest(template))
-    write_device(template, found.rows(), tmp_path / "new.sqlite3")
+    write_device(template, found.rows, tmp_path / "new.sqlite3")
     assert comparable(read_device_rows(tmp_path / "new.sqlite3", DEVICE.jid)) == comparable(ROWS)
 
 
@@ -95,7 +95,7 @@ async def test_keys_that_lie_in_a_second_database_come_along(device, template, t
     assert "name it with --keys" in alone.remarks[0]
     (found,) = await candidates(str(device), newest_schema=newest(template), keys=str(keys))
     assert found.stops + found.remarks == []
-    assert comparable(found.rows()) == comparable(ROWS)
+    assert comparable(found.rows) == comparable(ROWS)
 
 
 @pytest.mark.parametrize("content", [b"", b"SQLite format 3\0", b"{}", b"\xff\xfe"])

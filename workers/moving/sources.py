@@ -118,7 +118,7 @@ def _read(name: str, read: Callable[[], BaileysSession], *, touched: float = 0.0
         return Candidate(name, stops=[f"it cannot be read ({type(error).__name__})"])
     rows, counts = rows_of(session, device)
     told = list(remarks(session, device))
-    return Candidate(name, device.jid, faults(device), told, counts, touched, device.linked_at * 1000, lambda: rows)
+    return Candidate(name, device.jid, faults(device), told, counts, touched, device.linked_at * 1000, rows)
 
 
 def _of_rows(jid: str, found: Rows, touched: float) -> Candidate:
@@ -131,7 +131,7 @@ def _of_rows(jid: str, found: Rows, touched: float) -> Candidate:
     if not found.get("pre_keys"):
         told.append("no prekeys here: if the old service keeps keys in a second database, name it with --keys")
     counts = Counter({table: len(some) for table, some in found.items() if table not in _SHARED})
-    return Candidate(jid.partition("@")[0], jid, stops, told, counts, touched, linked_at, lambda: found)
+    return Candidate(jid.partition("@")[0], jid, stops, told, counts, touched, linked_at, found)
 
 
 async def _hashes(source: str) -> dict[str, dict[str, object]]:

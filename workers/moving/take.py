@@ -121,7 +121,7 @@ class TakeOver:
             await store.note(replace(there, parked="", again_at=0), Fence(lease.token))
         else:
             device = StoredDevice(lease.session, found.jid, found.linked_at or now_ms(), "")
-            await self._service.put(lease, device, found.rows())
+            await self._service.put(lease, device, found.rows)
 
     async def _ran_on(self, device: StoredDevice, touched: float) -> bool:
         """True if the old client has acted as the parked device since we lost it: its keys are newer than ours."""

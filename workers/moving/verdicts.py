@@ -2,17 +2,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from shared.core import phone
 from shared.core.described import Described
 from shared.core.ids import COMPANY_PATTERN, company_of
+from workers.moving.rows import Rows
 from workers.store.device import StoredDevice
-
-if TYPE_CHECKING:
-    from workers.moving.rows import Rows
 
 QUIET_SECONDS = 600.0
 """An old client that wrote this lately may still run. Two clients of one device replace each other for ever."""
@@ -33,9 +30,8 @@ class MoveVerdict(Described):
 class Candidate:
     """One device of a source.
 
-    A device with `stops` is not taken over; `remarks` are for the operator. `rows` makes its rows when they are wanted;
-    `counts` says what they carry. `touched` is when the old client last wrote (seconds since the epoch; 0: unknown),
-    `linked_at` when the phone agreed (ms; 0: unknown).
+    A device with `stops` is not taken over; `remarks` are for the operator. `counts` says what its rows carry. `touched` is
+    when the old client last wrote (seconds since the epoch; 0: unknown), `linked_at` when the phone agreed (ms; 0: unknown).
     """
 
     name: str
@@ -45,7 +41,7 @@ class Candidate:
     counts: Counter[str] = field(default_factory=Counter)
     touched: float = 0.0
     linked_at: int = 0
-    rows: "Callable[[], Rows]" = dict
+    rows: Rows = field(default_factory=dict)
 
     @property
     def label(self) -> str:

@@ -40,7 +40,7 @@ FAST = 60_000.0
 
 def judged(company="aurora", verdict=MoveVerdict.TAKE, touched=1.0, registration=None):
     device: list[Row] = [{**ROWS["device"][0], **({"registration_id": registration} if registration else {})}]
-    found = Candidate(company, DEVICE.jid, touched=touched, linked_at=5_000, rows=lambda: {**ROWS, "device": device})
+    found = Candidate(company, DEVICE.jid, touched=touched, linked_at=5_000, rows={**ROWS, "device": device})
     return JudgedDevice(found, company, verdict)
 
 

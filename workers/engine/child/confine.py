@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from workers.engine.child.kernel import NotHeld, drop_capabilities, existing, landlock, no_new_privileges, seccomp
+from workers.engine.child.kernel import NotHeld, drop_capabilities, landlock, no_new_privileges, seccomp
 from workers.engine.orders import Options, Role
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -80,7 +80,8 @@ def _readable(options: Options) -> tuple[str, ...]:
     named = [part for name in _FROM_ENVIRONMENT for part in os.environ.get(name, "").split(":")]
     library = [str(Path(options.library).parent)] if options.library else []
     etc = [f"/etc/{name}" for name in _ETC]
-    return existing([*_SYSTEM, *etc, *code, *imports, *named, *library, *options.reads])
+    paths = dict.fromkeys((*_SYSTEM, *etc, *code, *imports, *named, *library, *options.reads))
+    return tuple(path for path in paths if path and os.path.exists(path))  # noqa: PTH110 - false also for what may not be seen
 
 
 def warming_socket() -> socket.socket:

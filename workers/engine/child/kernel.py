@@ -169,8 +169,3 @@ def _program(column: int, architecture: int, families: tuple[int, ...] = _FAMILI
     for number, part in parts.items():
         steps += [(_EQUAL, 0, len(part), number), *part]
     return b"".join(struct.pack("=HBBI", *step) for step in (*steps, allow))
-
-
-def existing(paths: Iterable[str | None]) -> tuple[str, ...]:
-    """Those that are there, each once."""
-    return tuple(dict.fromkeys(path for path in paths if path and os.path.exists(path)))  # noqa: PTH110
