@@ -8,6 +8,8 @@ from workers.moving.rows import ForeignDatabase, Rows
 from workers.store.postgres.connections import Connection, connect, translated
 from workers.store.postgres.dsn import server_of
 
+SECONDS = 300.0
+"""Limit of one statement: a table is read as a whole."""
 _COLUMNS = """
 SELECT table_name, array_agg(column_name::text) FROM information_schema.columns
 WHERE table_schema = current_schema() AND (table_name LIKE 'whatsmeow\\_%' OR table_name = 'Session') GROUP BY table_name
@@ -64,7 +66,7 @@ async def reading(url: str) -> AsyncIterator[Callable[[str], Awaitable[Rows]]]:
 async def _connected(url: str) -> AsyncIterator[tuple[Connection, dict[str, set[str]]]]:
     """A connection, and the columns of the tables that concern us."""
     with translated():
-        connection = await connect(server_of(url).arguments())
+        connection = await connect(server_of(url).arguments(), SECONDS)
     try:
         with translated():
             tables = {name: set(columns) for name, columns in await connection.fetch(_COLUMNS)}

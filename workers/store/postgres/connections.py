@@ -73,9 +73,10 @@ def _options(arguments: dict[str, Any], seconds: float) -> dict[str, Any]:
     }
 
 
-async def connect(arguments: dict[str, Any]) -> Connection:
-    """A connection by the arguments of `Server.arguments`. Raises what asyncpg raises; see `translated`."""
-    return cast(Connection, await asyncpg.connect(**_options(arguments, COMMAND_SECONDS)))
+async def connect(arguments: dict[str, Any], seconds: float = COMMAND_SECONDS) -> Connection:
+    """A connection by the arguments of `Server.arguments`, with `seconds` for each statement. Raises what asyncpg raises; see
+    `translated`."""
+    return cast(Connection, await asyncpg.connect(**_options(arguments, seconds)))
 
 
 async def _leave_as_it_is(_: Connection) -> None:
