@@ -25,7 +25,7 @@ async def look(client: "Client", numbers: list[str], own: str) -> list[Person]:
     known = {number: await _quiet(client.lid_of(number), "") for number in numbers}
     new = [number for number in numbers if not known[number]]
     answers, _ = await asyncio.gather(
-        _quiet(client.on_whatsapp(numbers), []), _quiet(client.learn(new) if new else _nothing(), None)
+        _quiet(client.on_whatsapp(numbers), []), _quiet(client.learn(new) if new else asyncio.sleep(0), None)
     )
     said = {_digits(asked): (jid, there) for asked, jid, there in answers}
     people = []
@@ -53,9 +53,6 @@ async def _person(client: "Client", number: str, jid: str, there: bool | None, *
     return Person(
         number=number, exists=there or (True if lid else None), account=f"+{_digits(account)}", lid=lid, known=known
     )
-
-
-async def _nothing() -> None: ...
 
 
 def _digits(text: str) -> str:

@@ -85,22 +85,17 @@ class TextTurns:
         return "not connected" if not self._session.up or send.volley <= self._refused else None
 
     async def _sent(self, send: Send) -> Sent | SendFailed:
-        reason = self._obstacle(send)
-        if reason is not None:
-            self._refused = max(self._refused, send.volley)
-            return SendFailed(session=send.session, message=send.message, reason=reason)
-        sending = asyncio.create_task(self._session.client.send_text(send.to, send.text))
-        await asyncio.wait({sending}, timeout=ANSWER_LIMIT)
-        if not sending.done():
+        if (reason := self._obstacle(send)) is None:
+            sending = asyncio.create_task(self._session.client.send_text(send.to, send.text))
+            await asyncio.wait({sending}, timeout=ANSWER_LIMIT)
+            if sending.done():
+                try:
+                    whatsapp_id, at = sending.result()
+                except ClientError as error:
+                    return SendFailed(session=send.session, message=send.message, reason=str(error))
+                return Sent(session=send.session, message=send.message, whatsapp_id=whatsapp_id, at=at)
             sending.add_done_callback(lambda task: task.cancelled() or task.exception())  # too late to be told
-            self._refused = max(self._refused, send.volley)
             self._session.restart()
             reason = f"no answer within {ANSWER_LIMIT:.0f} s"
-        else:
-            try:
-                whatsapp_id, at = sending.result()
-            except ClientError as error:
-                reason = str(error)
-            else:
-                return Sent(session=send.session, message=send.message, whatsapp_id=whatsapp_id, at=at)
+        self._refused = max(self._refused, send.volley)
         return SendFailed(session=send.session, message=send.message, reason=reason)
