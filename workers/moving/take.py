@@ -5,9 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-import orjson
-
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core.clock import now_ms
 from shared.core.ids import CompanyId, SessionId, company_of, session_of
 from shared.state.audit import record
@@ -126,17 +124,9 @@ class TakeOver:
     async def _ran_on(self, device: StoredDevice, touched: float) -> bool:
         """True if the old client has acted as the parked device since we lost it: its keys are newer than ours."""
         lines = await answer(self._service.redis.lrange(keys.timeline(device.session), 0, -1))
-        lost = max((at for at, event in map(_event, lines) if event in _LOST), default=None)
+        losses = (one for one in map(odd.fields, lines) if str(one.get("event")) in _LOST)
+        lost = max((odd.number(one.get("at")) for one in losses), default=None)
         return lost is not None and touched * 1000 > lost
-
-
-def _event(line: bytes) -> tuple[int, str]:
-    """The time (ms since the epoch) and the event of a timeline's line. A damaged line has an empty event."""
-    try:
-        value = orjson.loads(line)
-        return int(value["at"]), str(value["event"])
-    except (ValueError, KeyError, TypeError):
-        return 0, ""
 
 
 def _failed(one: JudgedDevice, why: str) -> Taken:
