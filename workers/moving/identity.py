@@ -135,7 +135,7 @@ def faults(device: ForeignDevice) -> list[str]:
 
 
 def remarks(session: BaileysSession, device: ForeignDevice) -> Iterator[str]:
-    """What an operator must know of a device that can be taken over."""
+    """Facts that an operator must know of a device that can be taken over."""
     numbers = [int(name) for name in session.of("pre-key") if name.isdecimal()]
     if not device.lid_user:
         yield "the old client knew no lid; WhatsApp tells it at the first login"
