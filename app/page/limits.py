@@ -3,20 +3,15 @@
 import asyncio
 from collections import Counter as Tally
 
+from app.page.slot import SocketEnded
 from shared.core.protocol import CloseCode
 
 MESSAGES_PER_SECOND = 5.0
 MESSAGES_AT_ONCE = 20.0
 
 
-class Close(Exception):
-    def __init__(self, code: CloseCode) -> None:
-        super().__init__(code.name)
-        self.code = code
-
-
 class Place:
-    """One of the `most` places that a name has among `taken`, to be held in an `async with`, which raises `Close` if there
+    """One of the `most` places that a name has among `taken`, to be held in an `async with`, which raises `SocketEnded` if there
     is none. A class, because a generator's frame would live as long as the socket."""
 
     __slots__ = ("_most", "_name", "_taken")
@@ -28,7 +23,7 @@ class Place:
 
     async def __aenter__(self) -> None:
         if self._taken[self._name] >= self._most:
-            raise Close(CloseCode.TOO_MANY)
+            raise SocketEnded(CloseCode.TOO_MANY)
         self._taken[self._name] += 1
 
     async def __aexit__(self, *_: object) -> None:
@@ -47,9 +42,9 @@ class Pace:
         self._at = asyncio.get_running_loop().time()
 
     def take(self) -> None:
-        """One message has come. Raises `Close` when they come too fast."""
+        """One message has come. Raises `SocketEnded` when they come too fast."""
         now = asyncio.get_running_loop().time()
         self._left = min(MESSAGES_AT_ONCE, self._left + (now - self._at) * MESSAGES_PER_SECOND) - 1
         self._at = now
         if self._left < 0:
-            raise Close(CloseCode.TOO_MANY)
+            raise SocketEnded(CloseCode.TOO_MANY)

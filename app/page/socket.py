@@ -21,7 +21,7 @@ from app.http.antechamber import Antechamber
 from app.http.body import read_json
 from app.onboarding import Onboarding
 from app.page.gc import Garbage
-from app.page.limits import Close, Pace, Place
+from app.page.limits import Pace, Place
 from app.page.look import Platform
 from app.page.relay import Relay
 from app.page.returning import way_back
@@ -99,7 +99,7 @@ class Browser:
                 guest = await self._hello(socket, address)
                 async with Place(self._places, f"link:{guest.link.id}", SOCKETS_PER_LINK):
                     await self._converse(socket, guest)
-        except (SocketEnded, Close) as end:
+        except SocketEnded as end:
             await self._close(socket, end.code)
         except WebSocketDisconnect:
             pass  # the browser has gone, as browsers do
@@ -121,19 +121,19 @@ class Browser:
                 finally:
                     self._silent.leave(patience)
         except TimeoutError:
-            raise Close(CloseCode.NO_HELLO) from None
+            raise SocketEnded(CloseCode.NO_HELLO) from None
         except ValidationError as error:
             first = error.errors()[0]
             is_token = first["loc"] == ("hello", "token") and first["type"] != "missing"
-            raise Close(CloseCode.TOKEN if is_token else CloseCode.NO_HELLO) from None
+            raise SocketEnded(CloseCode.TOKEN if is_token else CloseCode.NO_HELLO) from None
         if not isinstance(message, Hello):
-            raise Close(CloseCode.NO_HELLO)
+            raise SocketEnded(CloseCode.NO_HELLO)
         try:
             return Guest(self._access.verify(message.token), message.packed)
         except BadToken as bad:
             if isinstance(bad, DeadLink):
                 await self._say_whose(socket, bad.link)
-            raise Close(CloseCode.TOKEN) from None
+            raise SocketEnded(CloseCode.TOKEN) from None
 
     async def _converse(self, socket: WebSocket, guest: Guest) -> None:
         link = guest.link
@@ -142,7 +142,7 @@ class Browser:
             standing = await self._access.standing(link.id)
             if standing == REVOKED:
                 await self._say_whose(socket, link)
-                raise Close(CloseCode.TOKEN)
+                raise SocketEnded(CloseCode.TOKEN)
             await self._greet(socket, slot, guest, self._profile(link, spent=standing is not None))
             reader = asyncio.create_task(self._read(socket, link, slot))
             writer = asyncio.create_task(self._write(socket, guest, slot))
@@ -276,7 +276,7 @@ async def _receive(socket: WebSocket) -> str:
         raise WebSocketDisconnect(message.get("code") or 1005)
     text: str | None = message.get("text")
     if text is None or len(text.encode()) > MAX_MESSAGE_BYTES:
-        raise Close(CloseCode.TOO_LARGE)
+        raise SocketEnded(CloseCode.TOO_LARGE)
     return text
 
 

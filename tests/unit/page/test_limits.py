@@ -6,14 +6,15 @@ from collections import Counter
 import pytest
 
 from app.http.address import neighbourhood
-from app.page.limits import MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, Close, Pace, Place
+from app.page.limits import MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, Pace, Place
+from app.page.slot import SocketEnded
 from shared.core.protocol import CloseCode
 
 
 async def test_a_place_too_many_is_refused_and_a_place_given_back_is_free():
     taken = Counter[str]()
     async with Place(taken, "link:1", 2), Place(taken, "link:1", 2):
-        with pytest.raises(Close) as refused:
+        with pytest.raises(SocketEnded) as refused:
             async with Place(taken, "link:1", 2):
                 pass
         assert refused.value.code is CloseCode.TOO_MANY
@@ -46,7 +47,7 @@ async def test_a_burst_is_let_through_and_the_next_is_too_much(monkeypatch):
         pace = Pace()
         for _ in range(int(MESSAGES_AT_ONCE)):
             pace.take()
-        with pytest.raises(Close) as refused:
+        with pytest.raises(SocketEnded) as refused:
             pace.take()
     assert refused.value.code is CloseCode.TOO_MANY
 
@@ -67,7 +68,7 @@ async def test_a_long_silence_fills_the_bucket_and_no_more(monkeypatch):
         clock.now += 3600
         for _ in range(int(MESSAGES_AT_ONCE)):
             pace.take()
-        with pytest.raises(Close):
+        with pytest.raises(SocketEnded):
             pace.take()
 
 
