@@ -24,6 +24,7 @@ from app.local import redis as local_redis
 from app.local.greeting import Greeting, greet
 from app.local.guard import guarded
 from app.local.processes import run_procfile
+from app.local.redis import CannotStartError
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -34,10 +35,6 @@ TOLD = (
     *("DATABASE_URL", "DATA_DIR", "DEFAULT_REGION", "NAMESPACE", "PUBLIC_URL"),
 )
 """Settings that the operators' command takes from a running service, if they are set."""
-
-
-class CannotStartError(Exception):
-    """The text is one sentence for the person at the terminal."""
 
 
 def _path(text: str) -> Path:
@@ -134,7 +131,7 @@ def has_display(env: Mapping[str, str]) -> bool:
 
 
 def run(asked: argparse.Namespace, given: Mapping[str, str]) -> int:
-    """Run until a signal or the end of a process. Return the exit code. Raises CannotStartError and NoRedisError."""
+    """Run until a signal or the end of a process. Return the exit code. Raises CannotStartError."""
     with ExitStack() as stack:
         lock = stack.enter_context(only_one(asked.folder))
         env = environment(given, asked.folder)
@@ -185,7 +182,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return run(asked, os.environ)
-    except (CannotStartError, local_redis.NoRedisError) as error:
+    except CannotStartError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     except KeyboardInterrupt:

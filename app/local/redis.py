@@ -29,8 +29,8 @@ STOP_SECONDS = 5.0
 _BUNDLED = Path(sys.prefix, "bin", "redis-server")
 
 
-class NoRedisError(Exception):
-    """There is no Redis to start, or it did not start; the text is one sentence for a person."""
+class CannotStartError(Exception):
+    """The service, or its Redis, cannot start. The text is one sentence for the person at the terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class LocalRedis:
 
 
 def find_binary() -> Path:
-    """The server to start. The machine's own comes first: it gets security updates. Raises NoRedisError."""
+    """The server to start. The machine's own comes first: it gets security updates. Raises CannotStartError."""
     ours = str(_BUNDLED.parent)
     path = os.pathsep.join(folder for folder in os.get_exec_path() if folder != ours)
     for name in ("redis-server", "valkey-server"):
@@ -56,7 +56,7 @@ def find_binary() -> Path:
             return Path(found)
     if os.access(_BUNDLED, os.X_OK):
         return _BUNDLED
-    raise NoRedisError(
+    raise CannotStartError(
         "There is no Redis here: install redis-server or valkey-server, or set REDIS_URL. "
         "(One is bundled only for Linux on x86_64.)"
     )
@@ -81,7 +81,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(folder: Path, *, port: int | None = None, password: str | None = None) -> Iterator[LocalRedis]:
-    """A server that works in `folder` and is gone when the block ends. Raises NoRedisError.
+    """A server that works in `folder` and is gone when the block ends. Raises CannotStartError.
 
     Port and password can be given, so that a test can start "the same" server again.
     """
@@ -100,7 +100,7 @@ def running(folder: Path, *, port: int | None = None, password: str | None = Non
                 return
         finally:
             _stop(process)
-    raise NoRedisError(f"{binary} does not start on 127.0.0.1:{chosen}: {said}")
+    raise CannotStartError(f"{binary} does not start on 127.0.0.1:{chosen}: {said}")
 
 
 def _start(binary: Path, folder: Path, port: int, password: str) -> subprocess.Popen[bytes]:

@@ -199,7 +199,7 @@ def test_made_up_keys_are_kept_for_their_owner_only(tmp_path):
 @pytest.mark.parametrize("text", ["", "[]", '{"SECRET_KEY": "a"}'])
 def test_a_damaged_file_of_keys_is_named(tmp_path, text):
     (tmp_path / "secrets.json").write_text(text)
-    with pytest.raises(local.CannotStartError, match=r"secrets\.json is damaged"):
+    with pytest.raises(local_redis.CannotStartError, match=r"secrets\.json is damaged"):
         local.kept_secrets(tmp_path)
 
 
@@ -219,13 +219,13 @@ def test_without_a_port_the_next_free_one_is_taken_and_its_other_spelling_allowe
     assert env["PORT"] == "8003"
     assert env["ALLOWED_ORIGINS"] == "https://a.example http://localhost:8003"
     monkeypatch.setattr(local, "is_free", lambda host, port: False)
-    with pytest.raises(local.CannotStartError, match="No port from 8000 to 8099"):
+    with pytest.raises(local_redis.CannotStartError, match="No port from 8000 to 8099"):
         local.environment({}, tmp_path)
 
 
 @pytest.mark.parametrize("port", ["http", "0", "65536", "-1", "٣"])
 def test_a_port_that_is_none_is_named(tmp_path, port):
-    with pytest.raises(local.CannotStartError, match=f"PORT={port}"):
+    with pytest.raises(local_redis.CannotStartError, match=f"PORT={port}"):
         local.environment({"PORT": port}, tmp_path)
 
 

@@ -37,7 +37,7 @@ def test_a_taken_port_is_named(tmp_path):
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(local_redis.NoRedisError, match=str(port)), local_redis.running(tmp_path, port=port):
+        with pytest.raises(local_redis.CannotStartError, match=str(port)), local_redis.running(tmp_path, port=port):
             pass
 
 
@@ -61,5 +61,5 @@ def test_the_machines_own_server_is_preferred_and_the_bundled_one_is_found_witho
     monkeypatch.setenv("PATH", str(bundled.parent))
     assert local_redis.find_binary() == bundled
     bundled.unlink()
-    with pytest.raises(local_redis.NoRedisError, match="REDIS_URL"):
+    with pytest.raises(local_redis.CannotStartError, match="REDIS_URL"):
         local_redis.find_binary()
