@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 from arq.constants import job_key_prefix
 from pydantic import ValidationError
-from rich.console import Console
+from rich.console import Group
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from app.access import Access, BadToken, LinkBook
 from app.api import links
@@ -85,11 +86,8 @@ async def create_link(
     await LinkBook(op.redis).write(link)
     await record(op.redis, "link.created", link.id, by, session=session, detail=link.id)
 
-    def show(out: Console) -> None:
-        out.print(f"[bold]{session}[/]: link {link.id}, until {words.clock(link.expires_at)[:16]} UTC")
-        out.print(view.url, soft_wrap=True, markup=False)
-
-    return Output(view.model_dump(by_alias=True), show)
+    about = f": link {link.id}, until {words.clock(link.expires_at)[:16]} UTC"
+    return Output(view.model_dump(by_alias=True), Group(Text.assemble((session, "bold"), about), line(view.url)))
 
 
 async def open_link(op: Operator, *, company: str, name: str | None, only_print: bool, by: str) -> Output:
@@ -97,12 +95,9 @@ async def open_link(op: Operator, *, company: str, name: str | None, only_print:
     url = cast(dict[str, Any], made.data)["url"]
     opened = only_print or await asyncio.to_thread(webbrowser.open, url)
 
-    def show(out: Console) -> None:
-        made.show(out)
-        if not opened:
-            out.print("There is no browser here: open the address yourself.")
-
-    return Output(made.data, show)
+    if opened:
+        return made
+    return Output(made.data, Group(made.shown, line("There is no browser here: open the address yourself.")))
 
 
 async def revoke_link(op: Operator, *, id_or_url: str, by: str) -> Output:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
+from rich.console import Group
 from rich.text import Text
 
 from app.cli import records, words
@@ -58,13 +58,10 @@ async def _of_service(op: Operator) -> Output:
         ("switches on", ", ".join(switches) or "-"),
     ]
 
-    def show(out: Console) -> None:
-        well = Text("All is well.", "bold green")
-        out.print(Text.assemble(("ill:", "bold red"), " ", "; ".join(ills)) if ills else well)
-        table("", ("", ""), rows)(out)
-
+    well = Text("All is well.", "bold green")
+    first = Text.assemble(("ill:", "bold red"), " ", "; ".join(ills)) if ills else well
     counted = table("Counted so far", ("what", "of", "number"), _sums(moment.stats))
-    return Output(data, together(show, counted), bool(ills))
+    return Output(data, together(Group(first, table("", ("", ""), rows)), counted), bool(ills))
 
 
 def overview(moment: Moment) -> dict[str, Any]:
@@ -117,7 +114,7 @@ async def _of_company(op: Operator, company: str) -> Output:
             rows.append(("cool-down", f"until {words.clock(wait)} UTC"))
     past = await timeline(op, company=company, last=8, follow=False)
     data["timeline"] = past.data
-    return Output(data, together(table(f"{session}", ("", ""), rows), past.show))
+    return Output(data, together(table(f"{session}", ("", ""), rows), past.shown))
 
 
 async def sessions(op: Operator, *, state: str | None) -> Output:

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from app.cli import words
@@ -78,7 +78,7 @@ def _event(line_of_json: bytes) -> TimelineEvent | None:
     return {"at": at, "attempt": str(attempt)} | {name: str(value.get(name, "")) for name in ("event", "detail")}
 
 
-def _table(company: str, events: list[TimelineEvent], *, of_operators: bool) -> Any:
+def _table(company: str, events: list[TimelineEvent], *, of_operators: bool) -> RenderableType:
     rows, before = [], None
     for event in events:
         step = "" if before is None else f"+{words.span(event['at'] - before)}"
@@ -97,7 +97,7 @@ def _table(company: str, events: list[TimelineEvent], *, of_operators: bool) -> 
 
 def _line(out: Console, event: TimelineEvent) -> None:
     details = [event.get("what"), words.advised(event["detail"]), event.get("by"), event.get("why")]
-    line(f"{words.clock(event['at'])}  {_said(event)}  {' '.join(filter(None, details))}")(out)
+    out.print(line(f"{words.clock(event['at'])}  {_said(event)}  {' '.join(filter(None, details))}"), soft_wrap=True)
 
 
 def _said(event: TimelineEvent) -> str:

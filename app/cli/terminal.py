@@ -13,7 +13,7 @@ from arq.connections import ArqRedis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.progress import Progress, ProgressColumn
 from rich.segment import Segment
 from rich.table import Table
@@ -38,11 +38,15 @@ class Cannot(Exception):
 
 @dataclass(slots=True)
 class Output:
-    """Answer of a command: `data` for programs, `show` for people; `ill` if something is wrong."""
+    """Answer of a command: `data` for programs, `shown` to people; `ill` if something is wrong."""
 
     data: object
-    show: Callable[[Console], None]
+    shown: RenderableType
     ill: bool = False
+
+    def show(self, out: Console) -> None:
+        """Print it. The terminal itself breaks long lines."""
+        out.print(Group(self.shown), crop=False)  # of a text alone, rich forgets that it must not be wrapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +80,7 @@ def progress(op: Operator, *columns: ProgressColumn) -> Progress:
     return Progress(*columns, console=op.aside, disable=op.as_json or not op.aside.is_terminal, transient=True)
 
 
-def table(
-    title: str, heads: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str = "none"
-) -> Callable[[Console], None]:
-    """Shows `grid`."""
-    return lambda out: out.print(grid(title, heads, rows, empty=empty))
-
-
-def grid(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "none") -> RenderableType:
+def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "none") -> RenderableType:
     """Rows under heads; a column of numbers is aligned right. Cells are shown as they are written, never as markup:
     in Redis anybody may have written `[/]`."""
     rows = list(rows)
@@ -98,19 +95,14 @@ def grid(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]], *, 
     return made
 
 
-def line(text: str) -> Callable[[Console], None]:
-    """Shows a text as it is written; the terminal itself breaks lines, so that an address or a key can be copied."""
-    return lambda out: out.print(Text(text), soft_wrap=True)
+def line(text: str) -> Text:
+    """A text as it is written; the terminal itself breaks it, so that an address or a key can be copied."""
+    return Text(text, no_wrap=True, overflow="ignore")
 
 
-def together(*shows: Callable[[Console], None]) -> Callable[[Console], None]:
-    def show(out: Console) -> None:
-        for index, one in enumerate(shows):
-            if index:
-                out.print()
-            one(out)
-
-    return show
+def together(first: RenderableType, *others: RenderableType) -> Group:
+    """One below the other, with a blank line between them."""
+    return Group(first, *(part for one in others for part in (Text(), one)))
 
 
 async def until(seconds: float, happened: Callable[[], Awaitable[bool]]) -> bool:

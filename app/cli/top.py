@@ -14,7 +14,7 @@ from app.cli import words
 from app.cli.fleet import WORKER_HEADS, worker_row
 from app.cli.looking import overview
 from app.cli.records import newest
-from app.cli.terminal import Operator, Output, grid
+from app.cli.terminal import Operator, Output, table
 from app.ops import gauges
 from app.ops.gauges import Moment
 from shared.core import keys, odd
@@ -110,11 +110,11 @@ def screen(now: Glance, first: Glance) -> RenderableType:
             f"   sessions {moment.total('sessions')} of {moment.total('maxSessions')}   other jobs {moment.other_jobs}"
         ),
         Text(),
-        grid("Workers", WORKER_HEADS, map(worker_row, moment.workers)),
+        table("Workers", WORKER_HEADS, map(worker_row, moment.workers)),
         Text(),
-        grid("Counted", ("what", "all", "since you look"), counted),
+        table("Counted", ("what", "all", "since you look"), counted),
         Text(),
-        grid("Endings, the newest first", ("when (UTC)", "company", "what", "why"), ended),
+        table("Endings, the newest first", ("when (UTC)", "company", "what", "why"), ended),
     )
 
 
@@ -122,7 +122,7 @@ async def top(op: Operator, *, once: bool, interval: float) -> Output:
     """Look again and again until Ctrl-C; once, if that was asked for or nobody looks at a terminal."""
     first = await look(op)
     if once or op.as_json or not sys.stdout.isatty():
-        return Output(first.data(), lambda out: out.print(screen(first, first)), ill=not first.moment.living)
+        return Output(first.data(), screen(first, first), ill=not first.moment.living)
     with Live(screen(first, first), console=op.console, screen=True, auto_refresh=False) as live:
         while True:
             await asyncio.sleep(interval)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from app.cli import fleet, hooks, story, terminal
 from app.cli.__main__ import main
-from app.cli.terminal import Operator
+from app.cli.terminal import Operator, Output
 from shared.core import keys
 from shared.state.switches import Switches
 from tests.unit.cli.test_hooks import SETTINGS
@@ -21,9 +21,9 @@ from tests.unit.world import SESSION
 NASTY = "[/] [bold]seen[/bold] [red :fire: \\[x]"
 
 
-def shown(show):
+def shown(what):
     out = io.StringIO()
-    show(Console(file=out, width=160, highlight=False))
+    Output(None, what).show(Console(file=out, width=160, highlight=False))
     return out.getvalue()
 
 
@@ -40,6 +40,12 @@ def test_cells_titles_and_lines_are_shown_as_they_are_written():
         terminal.line(NASTY),
     ):
         assert NASTY in shown(show)
+
+
+def test_an_address_is_not_broken():
+    address = "https://onboarding.example/link#" + "x" * 500
+    for what in (terminal.line(address), terminal.together(terminal.table("head", ("a",), []), terminal.line(address))):
+        assert address in shown(what)
 
 
 STEERING = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\u2066\r\x00"
@@ -68,18 +74,18 @@ async def test_what_redis_holds_steers_no_terminal(op, monkeypatch, capsys):
 
 async def test_a_reason_of_any_kind_is_shown_in_the_timeline_and_beside_its_switch(op):
     await Switches(op.redis).throw("pause", "on", by="anna@laptop", why=NASTY)
-    assert NASTY in shown((await fleet.switches(op)).show)
-    assert NASTY in shown((await story.timeline(op, company="operators", last=5, follow=False)).show)
+    assert NASTY in shown((await fleet.switches(op)).shown)
+    assert NASTY in shown((await story.timeline(op, company="operators", last=5, follow=False)).shown)
     line = orjson.dumps({"at": 1, "attempt": 1, "event": "[/red]", "detail": NASTY})
     await op.redis.rpush(keys.timeline(SESSION), line, b"no line of ours")
-    assert NASTY in shown((await story.timeline(op, company=SESSION, last=5, follow=False)).show)
+    assert NASTY in shown((await story.timeline(op, company=SESSION, last=5, follow=False)).shown)
 
 
 async def test_the_timeline_says_what_an_operator_can_do_where_the_page_has_no_way_on(op):
     for detail in ("passkey-required", "linked-elsewhere company_lotus", "internal"):
         line = orjson.dumps({"at": 1, "attempt": 1, "event": "attempt.failed", "detail": detail})
         await op.redis.rpush(keys.timeline(SESSION), line)
-    said = shown((await story.timeline(op, company=SESSION, last=5, follow=False)).show)
+    said = shown((await story.timeline(op, company=SESSION, last=5, follow=False)).shown)
     assert "onboarding import" in said
     assert "company_lotus: unlink it there" in said
     assert "internal:" not in said
