@@ -1,7 +1,6 @@
 """The companies: the state of each session, now or as soon as it changes, and its log-out."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from arq.connections import ArqRedis
 from starlette.requests import Request
@@ -31,8 +30,8 @@ LIMIT = Parameter(
     "query", "limit", "So many at most; else 50.", {"type": "integer", "minimum": 1, "maximum": MOST_LISTED}
 )
 
-Newer = Callable[[SessionId, tuple[int, int], float], Awaitable[None]]
-"""Waits until a session has a newer version than this one, for so many seconds at most."""
+Newer = Callable[[Stored, float], Awaitable[None]]
+"""Waits for news of a session since this was told, for so many seconds at most."""
 
 
 class Views:
@@ -42,7 +41,6 @@ class Views:
         self._redis = redis
         self._snapshots = snapshots
         self._newer = newer
-        self._leases = Leases(redis)
 
     async def read(self, request: Request, session: SessionId) -> tuple[Stored, int | None, str]:
         """The snapshot, its place in the queue, and its ETag; after the wait that the request asks for."""
@@ -50,7 +48,7 @@ class Views:
         seconds = WAIT.number_of(request)
         known = request.headers.get("if-none-match", tag)
         if seconds and tag in known:
-            await self._newer(session, stored.version, seconds)
+            await self._newer(stored, seconds)
             stored, place, tag = await self._read(session)
         return stored, place, tag
 
@@ -63,26 +61,15 @@ class Views:
         gone: list[bytes | str] = [*strange, *(one.session for one in read if one.attempt == 0)]
         if gone:
             await self._redis.zrem(keys.SESSIONS, *gone)
-        return await self._told([one for one in read if one.attempt]), len(names) == most
-
-    async def _told(self, read: list[Stored]) -> list[Stored]:
-        """The snapshots as they are told: if the worker that wrote `linked` is dead, nobody holds the session, and it is
-        reconnecting until another worker takes it up."""
-        linked = [one.session for one in read if one.body.state is State.LINKED]
-        owners = await self._leases.owners(linked) if linked else []
-        unheld = {session for session, owner in zip(linked, owners, strict=True) if owner is None}
-        change = {"state": State.RECONNECTING}
-        return [replace(one, body=one.body.model_copy(update=change)) if one.session in unheld else one for one in read]
+        return await self._snapshots.told([one for one in read if one.attempt]), len(names) == most
 
     async def _read(self, session: SessionId) -> tuple[Stored, int | None, str]:
-        stored = await self._snapshots.read(session)
+        (stored,) = await self._snapshots.told([await self._snapshots.read(session)])
         place = None
         if stored.body.state is State.QUEUED:
             place = await self._redis.zrank(keys.QUEUE_LINKING, link_job_id(session, stored.attempt))
-        waits = "" if place is None else f".{place}"
-        (told,) = await self._told([stored])
-        waits = waits if told is stored else ".unheld"
-        return told, place, f'W/"{stored.attempt}.{stored.seq}{waits}"'
+        waits = ".unheld" if stored.unheld else "" if place is None else f".{place}"
+        return stored, place, f'W/"{stored.attempt}.{stored.seq}{waits}"'
 
     @staticmethod
     def answer(request: Request, tag: str, view: Wire, status: int = 200) -> Response:

@@ -23,10 +23,12 @@ from shared.core.lifecycle import RUNNING, State
 from shared.core.protocol import CloseCode, MessageType
 from shared.jobs.queue import link_job_id
 from shared.state.claims import REVOKED
+from shared.state.lease import Leases
 from shared.state.pool import at_hand
 from shared.state.rescue import SWEEP_GRACE_MS, Rescue
 from shared.state.snapshots import Snapshots, Stored, announced, dump_body
 from shared.telemetry import sentry
+from shared.wa import batches
 
 log = structlog.get_logger()
 
@@ -71,6 +73,7 @@ class Relay:
         self._subscriber = subscriber
         self._snapshots = snapshots
         self._rescue = rescue
+        self._leases = Leases(redis)
         self._watched: dict[SessionId, _Watched] = {}
         self._pubsub: PubSub | None = None
         self._heard = 0.0
@@ -103,14 +106,15 @@ class Relay:
                     with contextlib.suppress(RedisError, OSError):
                         await self._pubsub.unsubscribe(keys.events(session))
 
-    async def newer(self, session: SessionId, version: tuple[int, int], seconds: float) -> None:
-        """Wait until the session has a newer version, for so many seconds at most. Return at once while many wait."""
+    async def newer(self, known: Stored, seconds: float) -> None:
+        """Wait for news of a session since `known` was told, for so many seconds at most. Return at once while many wait."""
         if self._waiting >= MOST_WAITING:
             return
         self._waiting += 1
         try:
-            async with asyncio.timeout(seconds), self.watch(session) as slot:
-                while slot.version <= version:
+            async with asyncio.timeout(seconds), self.watch(known.session) as slot:
+                first = await slot.first()
+                if (first.attempt, first.seq) <= known.version and first.state is known.body.state:
                     await slot.next()
         except (TimeoutError, SocketEnded):
             pass
@@ -180,9 +184,8 @@ class Relay:
 
     async def _revoked(self) -> set[str]:
         """The revoked links with sockets here. A new subscription asks, as announcements may have been missed."""
-        links, found = sorted({slot.link for slot in self._slots()}), set()
-        for at in range(0, len(links), _LINKS_AT_ONCE):
-            some = links[at : at + _LINKS_AT_ONCE]
+        found: set[str] = set()
+        for some in batches({slot.link for slot in self._slots()}, _LINKS_AT_ONCE):
             said = await self._redis.mget([keys.link(one) for one in some])
             found |= {one for one, value in zip(some, said, strict=True) if value == REVOKED.encode()}
         return found
@@ -204,9 +207,16 @@ class Relay:
             now = _clock()
             due = [session for session, watched in self._watched.items() if self._is_due(watched, now)]
             try:
-                await self._read(due)
+                await self._read([*due, *await self._in_other_hands()])
             except (RedisError, OSError) as error:
                 log.warning("relay.unread", error=type(error).__name__)
+
+    async def _in_other_hands(self) -> list[SessionId]:
+        """Linked sessions whose worker has died, or is back: nobody announces that."""
+        seen = [one.last for one in self._watched.values() if one.last]
+        shown = {one.session: one.unheld for one in seen if one.unheld or one.body.state is State.LINKED}
+        unheld = await self._leases.unowned(shown)
+        return [session for session, was in shown.items() if (session in unheld) is not was]
 
     @staticmethod
     def _is_due(watched: _Watched, now: float) -> bool:
@@ -230,13 +240,14 @@ class Relay:
         if stored.body.state in RUNNING and deadline and now_ms() > deadline + SWEEP_GRACE_MS:
             await self._rescue.close_overdue(session)
             stored = await self._snapshots.read_strictly(session)
+        (stored,) = await self._snapshots.told([stored])
         position = None
         if stored.body.state is State.QUEUED:
             position = await self._redis.zrank(keys.QUEUE_LINKING, link_job_id(session, stored.attempt))
         watched = self._watched.get(session)
         if watched is None or self._went_back(watched, stored):
             return
-        moved = position is not None and position != watched.position
+        moved = stored != watched.last or position not in (None, watched.position)
         watched.position = position
         self._deliver(session, MessageType.STATUS, stored, again=moved, again_for=again_for)
 

@@ -21,7 +21,7 @@ from shared.core.ids import SessionId
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, MessageType, Snapshot
 from shared.state.events import News
-from shared.state.lease import Lease
+from shared.state.lease import Lease, Leases
 from shared.state.pool import answer
 from shared.wa import Wa, batches
 
@@ -95,12 +95,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A snapshot as Redis keeps it. Compares by version."""
+    """A snapshot as Redis keeps it, or as it is told: `unheld` if it says `linked`, and no living worker has the session."""
 
     session: SessionId
     attempt: int
     seq: int
     body: Body
+    unheld: bool = field(default=False, kw_only=True)
 
     @property
     def version(self) -> tuple[int, int]:
@@ -168,6 +169,7 @@ class Snapshots:
         self._redis = redis
         self._news = news or News()
         self._wa = Wa(redis)
+        self._leases = Leases(redis)
 
     async def read(self, session: SessionId) -> Stored:
         """The present snapshot; `unlinked` with version (0, 0) when there is none. One that cannot be read, as of a newer
@@ -193,6 +195,16 @@ class Snapshots:
                     _readable(session, *fields) for session, fields in zip(some, await pipe.execute(), strict=True)
                 ]
         return found
+
+    async def told(self, read: Sequence[Stored]) -> list[Stored]:
+        """The snapshots as page and API tell them. If the worker that wrote `linked` is dead, nobody holds the session: it is
+        reconnecting until another worker takes it up."""
+        unheld = await self._leases.unowned([one.session for one in read if one.body.state is State.LINKED])
+        change = {"state": State.RECONNECTING}
+        return [
+            replace(one, body=one.body.model_copy(update=change), unheld=True) if one.session in unheld else one
+            for one in read
+        ]
 
     async def save(self, lease: Lease, change: Change) -> int | None:
         """Save and announce under the lease; the new seq, or None when the lease is lost (then stop).

@@ -12,7 +12,7 @@ from shared.core import keys
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
 from tests.integration.slots import channels, has, state_in
-from tests.unit.world import SESSION, change
+from tests.unit.world import ONE, SESSION, change
 from tests.waiting import until
 
 
@@ -24,6 +24,25 @@ async def test_a_watcher_hears_of_every_later_snapshot(relay, world):
         await world.snapshots.save(lease, change(State.AWAITING_PHONE))
         while await state_in(slot) != "awaiting_phone":
             pass
+
+
+async def test_a_linked_session_whose_worker_died_is_shown_as_the_api_tells_it(relay, world, monkeypatch):
+    monkeypatch.setattr(relay_module, "TICK_SECONDS", 0.05)
+    await world.serve(state=State.LINKED)
+    read = await world.snapshots.read(SESSION)
+    async with relay.watch(SESSION) as slot:
+        assert (await slot.first()).state is State.LINKED
+        waiting = asyncio.create_task(relay.newer(read, 60))
+        await world.lapse()
+        assert await state_in(slot) == "reconnecting"
+        async with asyncio.timeout(5):
+            await waiting  # a request of the API that waits for news
+        (told,) = await world.snapshots.told([read])
+        assert (told.body.state, told.version) == (State.RECONNECTING, read.version)
+        async with relay.watch(SESSION) as late:
+            assert (await late.first()).state is State.RECONNECTING
+        await world.leases.beat(ONE, 1)
+        assert await state_in(slot) == "linked"
 
 
 async def test_two_hundred_reconnects_leave_one_subscription_and_nothing_grows(relay, operator):
