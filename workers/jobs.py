@@ -65,9 +65,9 @@ class Jobs:
         self._ahead: dict[tuple[SessionId, int], Attempt] = {}
         self._resuming = asyncio.Semaphore(RESUMES_AT_ONCE)
         self.linking: list[Job] = [_reported(self.link)]
-        self.here = [_reported(one) for one in (self.code, self.cancel, self.unlink, self.send, self.look, self.phone)]
-        others = (self.sweep, self.resume, self.unpark, self.forget)
-        self.anywhere = [*self.here, *(_reported(one) for one in others)]
+        here = (self.code, self.cancel, self.unlink, self.send, self.look, self.phone, self.sweep)
+        self.here = [_reported(one) for one in here]
+        self.anywhere = [*self.here, *(_reported(one) for one in (self.resume, self.unpark, self.forget))]
         self.resuming = [_reported(self.resume)]
 
     @asynccontextmanager

@@ -7,8 +7,8 @@ One file, as owners and the heartbeat change the same few tables: the leases tha
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -84,7 +84,8 @@ class Ownership:
         self._owned: dict[SessionId, _Owned] = {}
         self._acquiring: dict[SessionId, asyncio.Event] = {}
         self._advancing: set[SessionId] = set()
-        self._left: dict[SessionId, Lease] = {}  # nobody acts under them any more; to be said to Redis
+        self._left: set[SessionId] = set()  # nobody acts for them here any more; to be said to Redis
+        self._unheard: set[SessionId] = set()  # nor for these: we asked for them, and Redis' answer was lost
         self._retaking: set[Lease] = set()
         self._telling: dict[Lease, asyncio.Task[None]] = {}
         self._beaten = asyncio.Condition()
@@ -120,22 +121,28 @@ class Ownership:
 
     async def acquire(self, session: SessionId, owner: Owner, *, attempt: int | None = None) -> Lease | None:
         """Take the lease for `owner`. Return None if another has it, or if the attempt is not the claimed one any more."""
-        while (
-            other := self._acquiring.get(session)
-        ) is not None:  # of an older attempt, perhaps: it must not cost this one
+        async with self._alone(session):
+            if session in self._owned:
+                return None
+            again = session in self._unheard
+            self._unheard.add(session)
+            lease = await self._leases.acquire(session, self.worker, attempt=attempt, again=again)
+            self._unheard.discard(session)
+            if lease is not None:
+                self._left.discard(session)
+                self._owned[session] = _Owned(lease, owner)
+            return lease
+
+    @asynccontextmanager
+    async def _alone(self, session: SessionId) -> AsyncIterator[None]:
+        while other := self._acquiring.get(session):  # of an older attempt, perhaps: it must not cost this one
             await other.wait()
-        if session in self._owned:
-            return None
         answered = self._acquiring[session] = asyncio.Event()
         try:
-            lease = await self._leases.acquire(session, self.worker, attempt=attempt)
-            if lease is not None:
-                self._left.pop(session, None)
-                self._owned[session] = _Owned(lease, owner)
+            yield
         finally:
             del self._acquiring[session]
             answered.set()
-        return lease
 
     async def advance(self, lease: Lease) -> Lease | None:
         """Return a new token for a new attempt under the same ownership, or None if the lease is lost."""
@@ -214,7 +221,7 @@ class Ownership:
         try:
             await self._leases.release(lease)
         except BaseException:
-            self._left[lease.session] = lease
+            self._left.add(lease.session)
             raise
 
     async def let_go(self, session: SessionId, owner: Owner) -> None:
@@ -228,7 +235,7 @@ class Ownership:
         owned = self._owned.get(session)
         if owned is not None and owned.owner is owner:
             del self._owned[session]
-            self._left[session] = owned.lease
+            self._left.add(session)
 
     async def run(self) -> None:
         """Beat until cancelled, or told to rest."""
@@ -276,7 +283,7 @@ class Ownership:
     async def _stand_alone(self) -> None:
         """End what cannot outlast Redis, and ask the device store about the rest: others may have taken over by now."""
         ending = [session for session, owned in self._owned.items() if not owned.owner.outlasts_redis]
-        self._left |= {session: self._owned[session].lease for session in ending}
+        self._left.update(ending)
         self._drop(ending, "redis is away")
         try:
             async with asyncio.timeout(HEARTBEAT_MS / 1000):
@@ -334,23 +341,18 @@ class Ownership:
         anew = still.difference(looked.lost) if restate else still.intersection(looked.unknown)
         await self._retake([leases[session] for session in anew])
         if self._differed >= STRAY_BEATS:
-            await self._say_strays()
+            self._left.update(one for one in await self._leases.held_by(self.worker) if one not in self._owned)
 
     async def _say_left(self) -> bool:
-        """Tell Redis of the leases under which nobody acts here any more. Return True if there were any."""
-        left = list(self._left.values())
-        for lease in left:
-            await self._leases.abandon(lease)
-            if self._left.get(lease.session) == lease:
-                del self._left[lease.session]
+        """Tell Redis of the leases under which nobody acts here. Return True if there were any."""
+        left = (self._left | self._unheard).difference(self._acquiring)
+        for session in left:
+            async with self._alone(session):
+                if session not in self._owned:
+                    await self._leases.abandon(session, self.worker)
+                self._left.discard(session)
+                self._unheard.discard(session)
         return bool(left)
-
-    async def _say_strays(self) -> None:
-        """Give up sessions that have been ours by Redis alone for long, since an answer was lost for good."""
-        for session in await self._leases.held_by(self.worker):
-            if session not in self._owned and session not in self._acquiring:
-                log.warning("lease.stray", session=session)
-                await self._leases.abandon_stray(session, self.worker)
 
     async def _retake(self, leases: Sequence[Lease]) -> None:
         """Take leases anew, and have their owners told. Those that were given back meanwhile go back again."""
@@ -360,7 +362,7 @@ class Ownership:
                 for old, new in zip(some, await self._leases.retake(self.worker, some), strict=True):
                     owned = self._owned.get(old.session)
                     if owned is None or owned.lease != old:
-                        self._left |= {old.session: new} if new else {}
+                        self._left |= {old.session} if new else set()
                     elif new is None:
                         self._drop([old.session], "taken over")
                     else:

@@ -14,6 +14,7 @@ import structlog
 from arq.connections import ArqRedis
 
 from shared.core import keys, phone
+from shared.core.clock import now_ms
 from shared.core.failures import FailureCode
 from shared.core.ids import SessionId, WorkerId, sort_sessions
 from shared.core.lifecycle import DEVICE, State
@@ -62,25 +63,21 @@ class Sweeper:
     async def sweep(self) -> None:
         """Sweep once. If a sweep is under way, here or in another worker, have that one begin again instead. If the device
         store is away, do what can be done without it, then raise `StoreAway`."""
+        names = {"sweep": keys.SWEEP, "swept": keys.SWEPT}
         self._again = True
-        if self._at_it:
-            return
-        self._at_it = True
-        try:
-            while self._again:
-                self._again = False
-                await self._in_turn()
-        finally:
-            self._at_it = False
-
-    async def _in_turn(self) -> None:
-        names = {"sweep": keys.SWEEP, "sweep_again": keys.SWEEP_AGAIN, "swept": keys.SWEPT}
-        again = True
-        while again and await self._wa("begin_sweep", names=names, worker=self.me):
+        while self._again and not self._at_it:
+            self._again, self._at_it = False, True
             try:
-                await self._once()
+                by = WorkerId(await self._wa("begin_sweep", names=names, worker=self.me))
+                if by != self.me:  # it begins again when it is done; if it is, and Redis did not hear so, it begins now
+                    await enqueue(self.redis, keys.queue_worker(by), "sweep", job_id=f"sweep:{by}:{now_ms()}")
+                    continue
+                try:
+                    await self._once()
+                finally:
+                    await self._wa("end_sweep", names=names, worker=self.me, rest=REST_MS)
             finally:
-                again = await self._wa("end_sweep", names=names, worker=self.me, rest=REST_MS)
+                self._at_it = False
 
     async def _once(self) -> None:
         settles = await self.redis.pttl(keys.SETTLING)
@@ -177,7 +174,7 @@ class Sweeper:
         try:
             await self._settle(lease, stored.body)
         except BaseException:
-            await self.leases.abandon(lease)  # the next sweep finds it
+            await self.leases.abandon(session, self.me)  # the next sweep finds it
             raise
         await self.leases.release(lease)
 

@@ -158,7 +158,6 @@ cooldown: Key[[str]] = Key(
 )
 said: Key[[str]] = Key("wa:said:<mark>", "string PX", "2 min", "what a script answered: said again, it is done once")
 SWEEP = _fixed("wa:sweep", "string PX", "1 min", "the worker that sweeps: one at a time for the fleet")
-SWEEP_AGAIN = _fixed("wa:sweep:again", "string PX", "1 min", "a sweep was called for while one ran")
 SETTLING = _fixed(
     "wa:settling", "string PX", "5 s", "Redis was away or went back: owners speak, and nobody is taken for dead"
 )

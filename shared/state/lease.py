@@ -69,12 +69,15 @@ class Leases:
         self._redis = redis
         self._wa = Wa(redis)
 
-    async def acquire(self, session: SessionId, worker: WorkerId, *, attempt: int | None = None) -> Lease | None:
+    async def acquire(
+        self, session: SessionId, worker: WorkerId, *, attempt: int | None = None, again: bool = False
+    ) -> Lease | None:
         """The lease, or None when somebody owns the session.
 
-        With `attempt`: only while that attempt is the claimed one; its number becomes the token.
+        With `attempt`: only while that attempt is the claimed one; its number becomes the token. With `again`, the lease may
+        be the worker's own: it was asked for before, and no answer came.
         """
-        token = await self._wa("acquire", session, worker=worker, attempt=attempt)
+        token = await self._wa("acquire", session, worker=worker, attempt=attempt, again=again or None)
         return Lease(session, worker, int(token)) if token else None
 
     async def retake(self, worker: WorkerId, leases: Sequence[Lease]) -> list[Lease | None]:
@@ -94,17 +97,9 @@ class Leases:
         """Give the lease up, if it is still there. Somebody else's lease is left alone."""
         await self._wa("release", lease.session, owner=lease.owner)
 
-    async def abandon(self, lease: Lease) -> None:
-        """Give a lease back although something may be left undone: a sweep looks after the session."""
-        await self._wa("abandon", lease.session, owner=lease.owner)
-
-    async def abandon_stray(self, session: SessionId, worker: WorkerId) -> None:
-        """Abandon a session of which `worker` knows no lease, though Redis says that it is the worker's."""
-        named = await self._redis.get(keys.lease(session))
-        if token := odd.number(odd.text(named).rpartition(":")[2]):
-            await self.abandon(Lease(session, worker, token))
-        else:
-            await answer(self._redis.srem(keys.held(worker), session))
+    async def abandon(self, session: SessionId, worker: WorkerId) -> None:
+        """Give back the worker's lease, if it has one, although something may be undone: a sweep looks after the session."""
+        await self._wa("abandon", session, worker=worker)
 
     async def beat(self, worker: WorkerId, number: int) -> Beat:
         """Say that `worker` lives: its leases live with it. Costs the same for any number of them."""

@@ -65,10 +65,7 @@ class Rescue:
             change = replace(ended, counters=(*ended.counters, *counters))
             return {"change": change.dump(), "event": self._news.of(session, change.told, change.body)}
 
-        lost = told(lost_worker())
-        closed = await self._wa(
-            "close_overdue", session, change=lost["change"], event=lost["event"], waited=told(waited_in_vain())
-        )
+        closed = await self._wa("close_overdue", session, **told(lost_worker()), waited=told(waited_in_vain()))
         if closed == State.FAILED:
             sentry.ending("overdue", FailureCode.WORKER_LOST, session=session)
         return bool(closed)

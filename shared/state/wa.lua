@@ -529,9 +529,11 @@ local function give_lease(token)
   return token
 end
 
--- Answers the token, or 0 if somebody owns the session, or if `attempt` is no longer the claimed one.
+-- Answers the token, or 0 if somebody owns the session, or if `attempt` is no longer the claimed one. A worker that asks
+-- `again` may have been given the lease, and not have heard of it.
 function script.acquire()
-  if owner_of_session() then return 0 end
+  local owner = owner_of_session()
+  if owner and not (arg.again and worker_of(owner) == arg.worker) then return 0 end
   if arg.attempt and (claimed() ~= arg.attempt or digits(call('GET', key.fence)) ~= arg.attempt) then return 0 end
   return give_lease(arg.attempt or next_token(key.fence))
 end
@@ -568,12 +570,13 @@ function script.release()
   return true
 end
 
--- Gives a lease up whose owner may have left something undone: a sweep looks after the session.
+-- Gives a worker's lease up that may have left something undone: a sweep looks after the session.
 function script.abandon()
-  if call('GET', key.lease) ~= arg.owner then return false end
-  forget_holder(worker_of(arg.owner))
+  local owner = call('GET', key.lease)
+  call('SREM', key.held_by .. arg.worker, arg.session)
+  if worker_of(owner) ~= arg.worker then return false end
   call('DEL', key.lease)
-  name_owner(NOBODY, string.match(arg.owner, ':(%d+)$'))
+  name_owner(NOBODY, token_of(owner))
   return true
 end
 
@@ -685,24 +688,19 @@ end
 
 -- Scripts: one sweep at a time -------------------------------------------------------------------------------------------
 
--- Answers whether `worker` may sweep now. If another is at it, that one begins again when it is done.
+-- Answers the living worker whose turn it is to sweep: `worker`, unless another is at it.
 function script.begin_sweep()
   local by = call('GET', key.sweep)
-  if by and by ~= arg.worker and lives(by) then
-    call('SET', key.sweep_again, '1', 'PX', facts.minute)
-    return false
-  end
+  if by and by ~= arg.worker and lives(by) then return by end
   sign_of_life(arg.worker)
   call('SET', key.sweep, arg.worker, 'PX', facts.minute)
-  call('DEL', key.sweep_again)
-  return true
+  return arg.worker
 end
 
--- Answers whether somebody has called for another meanwhile.
 function script.end_sweep()
   if call('GET', key.sweep) == arg.worker then call('DEL', key.sweep) end
   call('SET', key.swept, '1', 'PX', arg.rest)
-  return call('DEL', key.sweep_again) == 1
+  return true
 end
 
 -- Scripts: events ------------------------------------------------------------------------------------------------------

@@ -6,11 +6,12 @@ from typing import Any, cast
 from unittest.mock import AsyncMock
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.events import EventType
-from shared.core.ids import SessionId
+from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import DEVICE, State
 from shared.scripts import SETTLING_MS
 from shared.state.claims import Outcome
@@ -187,3 +188,54 @@ async def test_an_attempt_of_a_dead_worker_is_begun_anew_once_though_its_sweep_i
     await world.lapse()
     await asyncio.gather(sweep(), sweep())
     assert int(await redis.get(keys.claim(SESSION))) == lease.token + 1
+
+
+async def test_a_sweep_whose_end_redis_did_not_hear_keeps_nobody_from_sweeping(redis, world, monkeypatch):
+    """The worker that had its turn lives: another calls it, and it sweeps at once."""
+    monkeypatch.setattr(sweeper_module, "REDIS_YOUNG_SECONDS", 0)
+    store = cast("Any", NoDevices())
+    one, other = (
+        Sweeper(redis, world.leases, world.rescue, world.snapshots, store, Outbox(redis), me) for me in (ONE, OTHER)
+    )
+    wa = one._wa
+
+    async def cut_off(script: str, **about: Any) -> Any:
+        if script == "end_sweep":
+            raise RedisConnectionError("gone")
+        return await wa(script, **about)
+
+    monkeypatch.setattr(one, "_wa", cut_off)
+    with pytest.raises(RedisConnectionError):
+        await one.sweep()
+    monkeypatch.setattr(one, "_wa", wa)
+    await world.serve(WorkerId("dead"), State.AWAITING_PHONE)
+    await world.lapse()
+    await other.sweep()
+    assert await world.state() is State.AWAITING_PHONE, "never two at a time"
+    (called,) = await redis.zrange(keys.queue_worker(ONE), 0, -1)
+    assert called.startswith(f"sweep:{ONE}:".encode())
+    assert not await redis.zrange(keys.queue_worker(OTHER), 0, -1)
+    await one.sweep()  # that job
+    assert await world.state() is State.QUEUED
+    assert not await redis.exists(keys.SWEEP)
+    await other.sweep()
+    assert await redis.zcard(keys.queue_worker(ONE)) == 1, "nobody is called when nobody is at it"
+
+
+async def test_a_sweep_that_is_called_while_one_runs_begins_again_at_its_end(redis, world, monkeypatch):
+    store = cast("Any", NoDevices())
+    one, other = (
+        Sweeper(redis, world.leases, world.rescue, world.snapshots, store, Outbox(redis), me) for me in (ONE, OTHER)
+    )
+    began = []
+
+    async def once() -> None:
+        began.append(ONE)
+        if len(began) == 1:
+            await other.sweep()
+            assert await redis.zcard(keys.queue_worker(ONE)) == 1
+            await one.sweep()  # that job
+
+    monkeypatch.setattr(one, "_once", once)
+    await one.sweep()
+    assert began == [ONE, ONE]

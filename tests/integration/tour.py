@@ -113,7 +113,7 @@ class Tour:
         yield "beat", lambda: leases.beat(LIVING, 8)
         yield "look", lambda: leases.look(LIVING, [Lease(LINKED, LIVING, 5)])
         yield "names", lambda: leases.keep_names(LIVING, [Lease(LINKED, LIVING, 5)])
-        yield "stray", lambda: leases.abandon_stray(AWAY, LIVING)
+        yield "stray", lambda: leases.abandon(AWAY, LIVING)
         yield "switches", Switches(redis).look
         yield "room", lambda: room_elsewhere(redis, DEAD)
         yield "revisions", WebRevisions(redis).read

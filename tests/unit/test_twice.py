@@ -159,6 +159,7 @@ async def shift(monkeypatch):
 async def test_every_job_is_in_the_table(shift):
     jobs = (await shift()).jobs
     assert {one.__name__ for one in (*jobs.linking, *jobs.anywhere, *jobs.resuming)} == set(JOBS)
+    assert "sweep" in {one.__name__ for one in jobs.here}, "a worker whose turn it is is called by name"
 
 
 @pytest.mark.parametrize("at_once", [False, True], ids=["one after the other", "at once"])

@@ -177,7 +177,7 @@ async def test_a_heartbeat_sees_that_another_worker_is_dead(world):
 
 async def test_a_lease_that_is_abandoned_is_left_to_the_sweep_and_to_nobody_else(world):
     lease = await world.leases.acquire(SESSION, ONE)
-    await world.leases.abandon(lease)
+    await world.leases.abandon(SESSION, ONE)
     assert await world.leases.owner(SESSION) is None
     assert (await world.leases.beat(ONE, 1)) == Beat(before=0, held=0, taken=0, lapsed=True)
     assert await world.leases.dead() == [NOBODY]

@@ -122,30 +122,32 @@ async def test_a_snapshot_that_nobody_can_read_is_taken_for_none(world):
     assert (await world.ask()).attempt
 
 
-async def test_of_many_calls_for_a_sweep_one_worker_sweeps_and_begins_again_at_the_end(world):
+async def test_of_many_calls_for_a_sweep_one_worker_sweeps_and_the_others_hear_whom_to_call(world):
     wa = Wa(world.redis)
 
     async def begin(worker):
         return await wa("begin_sweep", names=SWEEP, worker=worker)
 
-    assert await begin(ONE)
-    assert not await begin(OTHER)
+    assert await begin(ONE) == ONE
+    assert await begin(OTHER) == ONE
+    assert await begin(ONE) == ONE
     assert await wa("end_sweep", names=SWEEP, worker=ONE, rest=50_000) is True
-    assert await begin(ONE)
-    assert await wa("end_sweep", names=SWEEP, worker=ONE, rest=50_000) is False
+    assert await begin(OTHER) == OTHER
+    assert await wa("end_sweep", names=SWEEP, worker=ONE, rest=50_000) is True
+    assert await begin(ONE) == OTHER
     assert await world.redis.pttl(keys.SWEPT) > 0
 
 
 async def test_a_sweep_whose_worker_died_may_be_taken_by_another(world):
     wa = Wa(world.redis)
-    assert await wa("begin_sweep", names=SWEEP, worker=ONE)
+    assert await wa("begin_sweep", names=SWEEP, worker=ONE) == ONE
     await stop_beating(world.redis, ONE)
-    assert await wa("begin_sweep", names=SWEEP, worker=OTHER)
+    assert await wa("begin_sweep", names=SWEEP, worker=OTHER) == OTHER
 
 
 async def test_every_heartbeat_finds_an_abandoned_lease(world):
-    lease = await world.serve()
-    await world.leases.abandon(lease)
+    await world.serve()
+    await world.leases.abandon(SESSION, ONE)
     assert (await world.leases.beat(OTHER, 1)).lapsed
     assert await world.leases.dead() == [NOBODY]
 
