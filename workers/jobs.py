@@ -7,7 +7,7 @@ is one list: all jobs that there are.
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -87,31 +87,27 @@ class Jobs:
             if self._ahead.pop(named, None):
                 await run.close()
 
-    async def link(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
+    async def link(self, session: SessionId, attempt: int) -> None:
         """Serve an attempt, if it is still the claimed one and nobody else serves it."""
-        sid = _session(session)
-        self.places.take()  # and with it a place to hold what is linked
-        try:
+        with ExitStack() as undo:
+            self.places.take()  # and with it a place to hold what is linked
+            undo.callback(self.places.give_back)
             room = self.sessions.free >= 0
             if not room and await room_elsewhere(self.redis, self.ownership.worker):
                 # Not `soon_again`: this job may have that very id, and one that enqueues itself under its own is lost.
-                ids, again = (sid, attempt), f"link:{sid}:{attempt}:elsewhere:{now_ms()}"
+                ids, again = (session, attempt), f"link:{session}:{attempt}:elsewhere:{now_ms()}"
                 await enqueue(self.redis, keys.QUEUE_LINKING, "link", *ids, job_id=again, after=ELSEWHERE_SECONDS)
-                self.places.give_back()
                 return
-            ahead = self._ahead.get((sid, attempt)) if room else None
-            run = ahead or Attempt(self.parts, sid, first=attempt, room=room)
-            lease = await self.ownership.acquire(sid, run, attempt=attempt)
-        except BaseException:
-            self.places.give_back()
-            raise
-        if lease is None:
-            self.places.give_back()
-            log.info("attempt.stale", session=sid, attempt=attempt)
-            return
-        if ahead:
-            del self._ahead[sid, attempt]
-        self.spawn(self._serve(run, lease), "attempt")
+            ahead = self._ahead.get((session, attempt)) if room else None
+            run = ahead or Attempt(self.parts, session, first=attempt, room=room)
+            lease = await self.ownership.acquire(session, run, attempt=attempt)
+            if lease is None:
+                log.info("attempt.stale", session=session, attempt=attempt)
+                return
+            if ahead:
+                del self._ahead[session, attempt]
+            undo.pop_all()
+            self.spawn(self._serve(run, lease), "attempt")
 
     async def _serve(self, run: Attempt, lease: Lease) -> None:
         try:
@@ -121,29 +117,28 @@ class Jobs:
             # An attempt that could not write its ending would else be renewed for ever, and retaken after the sweep.
             self.ownership.forget(lease.session, run)
 
-    async def code(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
+    async def code(self, session: SessionId, attempt: int) -> None:
         """Order a pairing code from the running attempt."""
-        await self._order(_session(session), attempt, Order.CODE, "code")
+        await self._order(session, attempt, Order.CODE)
 
-    async def cancel(self, _ctx: dict[str, Any], session: str, attempt: int) -> None:
+    async def cancel(self, session: SessionId, attempt: int) -> None:
         """Cancel the running attempt, as its owner wishes."""
-        await self._order(_session(session), attempt, Order.CANCEL, "cancel")
+        await self._order(session, attempt, Order.CANCEL)
 
-    async def _order(self, session: SessionId, attempt: int, order: Order, job: str) -> None:
+    async def _order(self, session: SessionId, attempt: int, order: Order) -> None:
         owner = self.ownership.owner(session)
         if isinstance(owner, Attempt):
             owner.order(order, attempt)
         elif owner is None:
-            await self._elsewhere(session, job, attempt)
+            await self._elsewhere(session, order.value, attempt)
 
-    async def unlink(self, _ctx: dict[str, Any], session: str) -> None:
+    async def unlink(self, session: SessionId) -> None:
         """Log a company's device out and forget it."""
-        sid = _session(session)
-        owner = self.ownership.owner(sid)
+        owner = self.ownership.owner(session)
         if isinstance(owner, Attempt):
             owner.order(Order.UNLINK)
-        elif isinstance(owner, HeldSession) or not await self._elsewhere(sid, "unlink"):
-            self.spawn(self._unlink(sid), "unlink")  # the store may take longer to answer than a job
+        elif not await self._elsewhere(session, "unlink"):
+            self.spawn(self._unlink(session), "unlink")  # the store may take longer to answer than a job
 
     async def _unlink(self, session: SessionId) -> None:
         try:
@@ -153,15 +148,14 @@ class Jobs:
         if not done:
             await enqueue(self.redis, keys.QUEUE_SESSIONS, "unlink", session, after=FULL_SECONDS)
 
-    async def unpark(self, _ctx: dict[str, Any], session: str) -> None:
+    async def unpark(self, session: SessionId) -> None:
         """Have a parked device held again, as an operator wishes."""
-        sid = _session(session)
-        if not await self.sessions.unpark(sid):
-            await enqueue(self.redis, keys.QUEUE_SESSIONS, "unpark", sid, after=FULL_SECONDS)
+        if not await self.sessions.unpark(session):
+            await enqueue(self.redis, keys.QUEUE_SESSIONS, "unpark", session, after=FULL_SECONDS)
 
-    async def forget(self, _ctx: dict[str, Any], session: str) -> None:
+    async def forget(self, session: SessionId) -> None:
         """Forget a company; if it has a device, have that logged out first."""
-        self.spawn(self._forget(_session(session)), "forget")
+        self.spawn(self._forget(session), "forget")
 
     async def _forget(self, session: SessionId) -> None:
         if not await self.forgetting.is_wished(session):
@@ -175,47 +169,45 @@ class Jobs:
         await enqueue(self.redis, keys.QUEUE_SESSIONS, "unlink", session, job_id=f"unlink:{session}")
         await enqueue(self.redis, keys.QUEUE_SESSIONS, "forget", session, after=FULL_SECONDS)
 
-    async def send(self, _ctx: dict[str, Any], session: str, text: str) -> None:
+    async def send(self, session: SessionId, text: str) -> None:
         """Look at the texts of the session's outbox. A worker that takes the session up looks there as well."""
-        sid = _session(session)
-        if not isinstance(self.ownership.owner(sid), HeldSession) and await self._elsewhere(sid, "send", text):
-            return
-        await self.sessions.send(sid)
+        if not await self._elsewhere(session, "send", text):
+            await self.sessions.send(session)
 
-    async def phone(self, _ctx: dict[str, Any], session: str) -> None:
+    async def phone(self, session: SessionId) -> None:
         """Tell web the whole number of a linked device, for a caller that may know it."""
-        sid = _session(session)
-        if not isinstance(self.ownership.owner(sid), HeldSession) and await self._elsewhere(sid, "phone"):
+        if await self._elsewhere(session, "phone"):
             return
-        device = await self.parts.store.device(sid)
+        device = await self.parts.store.device(session)
         if device is not None and not device.parked:
-            await Phones(self.redis).write(sid, device.linked_at, device.phone)
+            await Phones(self.redis).write(session, device.linked_at, device.phone)
 
-    async def look(self, _ctx: dict[str, Any], session: str, ticket: str) -> None:
+    async def look(self, session: SessionId, ticket: str) -> None:
         """Leave at the ticket, where somebody waits for it, what WhatsApp says of a number."""
-        sid = _session(session)
-        if isinstance(self.ownership.owner(sid), HeldSession):
-            self.spawn(self.sessions.answer(sid, ticket), "look")
-        else:
-            await self._elsewhere(sid, "look", ticket)
+        if not await self._elsewhere(session, "look", ticket) and self._holds(session):
+            self.spawn(self.sessions.answer(session, ticket), "look")
 
-    async def resume(self, _ctx: dict[str, Any], session: str) -> None:
+    async def resume(self, session: SessionId) -> None:
         """Hold a registered device that nobody holds. The queue is looked at only while there is room for another."""
-        sid = _session(session)
         if self.sessions.free <= 0:  # the last place was taken since
-            await enqueue(self.redis, keys.QUEUE_RESUME, "resume", sid, after=FULL_SECONDS)
+            await enqueue(self.redis, keys.QUEUE_RESUME, "resume", session, after=FULL_SECONDS)
             return
         # A few at a time and never in step with other workers, so that nobody stampedes WhatsApp or the store.
         async with self._resuming:
             await asyncio.sleep(random.uniform(0, RESUME_JITTER_SECONDS))  # noqa: S311 - spreading, not secrecy
-            await self.sessions.resume(sid)
+            await self.sessions.resume(session)
 
-    async def sweep(self, _ctx: dict[str, Any]) -> None:
+    async def sweep(self) -> None:
         """Put right what the dead have left."""
         await self.sweeper.sweep()
 
+    def _holds(self, session: SessionId) -> bool:
+        return isinstance(self.ownership.owner(session), HeldSession)
+
     async def _elsewhere(self, session: SessionId, job: str, *ids: str | int) -> bool:
-        """Send a command after its session, to the worker that owns it now. True if there is another."""
+        """Send a command after a session that is not held here, to the worker that owns it now. True if there is another."""
+        if self._holds(session):
+            return False
         owner = await self.leases.owner(session)
         if owner is None or owner == self.ownership.worker:
             log.info("job.pointless", job=job, session=session)
@@ -237,22 +229,20 @@ async def room_elsewhere(redis: ArqRedis, me: WorkerId) -> bool:
     return False
 
 
-def _session(text: str) -> SessionId:
-    """A session id from a job's arguments. Raises ValueError for anything else."""
-    company_of(SessionId(text))
-    return SessionId(text)
-
-
 def _reported(job: Job) -> Job:
-    """Have a job report its failure to Sentry, to the stream of failed jobs, and to the counters.
+    """A job as arq calls it, with its session's id checked. Its failure is reported to Sentry, to the stream of failed jobs,
+    and to the counters.
 
     Sentry's own integration does not see an arq worker that is built directly.
     """
 
     @wraps(job)
-    async def wrapped(ctx: dict[str, Any], session: str = "", *ids: str | int) -> None:
+    async def wrapped(ctx: dict[str, Any], *ids: str | int) -> None:
+        session = str(ids[0]) if ids else ""
         try:
-            await (job(ctx, session, *ids) if session else job(ctx))
+            if ids:
+                company_of(SessionId(session))
+            await job(*ids)
         except (*PASSING, StoreAway) as error:
             # Nobody's bug, and nothing is lost: arq runs it again, as often as `MAX_TRIES` says.
             log.warning("job.delayed", job=job.__name__, session=session, error=type(error).__name__)

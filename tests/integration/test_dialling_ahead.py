@@ -56,7 +56,7 @@ async def test_the_linker_is_under_way_before_the_lease_is_had_and_serves_the_at
         [linker] = worker.alive
         assert await worker.leases.owner(worker.session) is None
         assert not await worker.is_showing()
-        await worker.jobs.link({}, worker.session, number)
+        await worker.jobs.link(worker.session, number)
     await until(worker.is_showing)
     assert worker.alive == {linker}
 
@@ -65,7 +65,7 @@ async def test_nothing_is_left_when_the_attempt_is_no_longer_the_claimed_one(wor
     number = await worker.ask()
     async with worker.jobs.dialling(link_job_id(worker.session, number - 1)):
         assert len(worker.alive) == 1
-        await worker.jobs.link({}, worker.session, number - 1)
+        await worker.jobs.link(worker.session, number - 1)
     assert not worker.alive
     assert not worker.tasks
 
@@ -88,7 +88,7 @@ async def test_a_job_that_runs_again_does_not_touch_the_file_of_its_running_atte
             assert len(worker.alive) == 1
             async with worker.jobs.dialling(f"{job}:elsewhere:{now_ms()}"):
                 assert len(worker.alive) == 1
-            await worker.jobs.link({}, worker.session, number)
+            await worker.jobs.link(worker.session, number)
         assert len(worker.alive) == 1, f"again: {again}"
     await until(worker.is_showing)
 

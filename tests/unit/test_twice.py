@@ -171,10 +171,10 @@ async def test_a_job_that_runs_twice_is_done_once(shift, name, at_once):
         arguments = await JOBS[name](house)
         job = getattr(house.jobs, name)
         if at_once:
-            await asyncio.gather(*(job({"redis": house.redis}, *arguments) for _ in range(times)))
+            await asyncio.gather(*(job(*arguments) for _ in range(times)))
         else:
             for _ in range(times):
-                await job({"redis": house.redis}, *arguments)
+                await job(*arguments)
         did.append(await house.did())
     if name != "sweep":  # each of its steps is idempotent (tests/integration/test_sweeper.py)
         assert did[0] == did[1]

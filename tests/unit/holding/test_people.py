@@ -78,7 +78,7 @@ async def test_whatsapp_is_not_asked_about_a_lid_or_a_group(line, to):
 async def test_a_question_at_a_ticket_is_answered(line, jobs):
     await line.up()
     ticket = await line.contacts.ask(SESSION, MEXICO)
-    await jobs.look({}, SESSION, ticket)
+    await jobs.look(SESSION, ticket)
     await line.settled()
     found = await line.contacts.replied(SESSION, ticket)
     assert (found.exists, found.account, found.lid) == (True, MEXICO, "9@lid")

@@ -18,7 +18,7 @@ async def test_texts_leave_in_the_order_of_their_202s_and_the_rest_waits(line, j
     texts = await line.texts(6)
     await line.up()
     for text in reversed(texts):
-        await jobs.send({}, SESSION, text)
+        await jobs.send(SESSION, text)
     await line.handing(2)
     assert line.handed == ["0", "1"]
     assert [await line.stands(one) for one in texts[:3]] == ["sending", "sending", "queued"]
@@ -56,13 +56,13 @@ async def test_an_outbox_that_is_not_as_its_worker_believes_is_read_whole(line):
 async def test_a_job_that_runs_twice_tells_nothing_twice(line, jobs):
     (text,) = await line.texts(1)
     await line.sessions.resume(SESSION)
-    await asyncio.gather(*(jobs.send({}, SESSION, text) for _ in range(3)))
+    await asyncio.gather(*(jobs.send(SESSION, text) for _ in range(3)))
     await line.holders.hear(pipe.Held(session=SESSION))
-    await asyncio.gather(*(jobs.send({}, SESSION, text) for _ in range(3)))
+    await asyncio.gather(*(jobs.send(SESSION, text) for _ in range(3)))
     await line.handing(1)
     await line.says(line.orders[0])
     await line.told(1)
-    await jobs.send({}, SESSION, text)
+    await jobs.send(SESSION, text)
     await line.settled()
     assert (line.handed, line.ended) == (["0"], [(text, None)])
 
@@ -176,7 +176,7 @@ async def test_texts_wait_for_their_session_and_are_given_up_after_two_minutes(l
     await line.sessions.resume(SESSION)  # and it does not come online
     for text in texts:
         await line.redis.hset(keys.message(SESSION, text), "acceptedAt", now_ms() - WAIT_MS + 30)
-        await jobs.send({}, SESSION, text)
+        await jobs.send(SESSION, text)
     assert line.ended == []
     assert await line.told(2) == [(one, NotSent.NOT_ONLINE) for one in texts]
     assert line.handed == []
@@ -184,7 +184,7 @@ async def test_texts_wait_for_their_session_and_are_given_up_after_two_minutes(l
 
 async def test_a_text_of_a_session_without_a_device_is_given_up_at_once(line, jobs):
     (text,) = await line.texts(1)
-    await jobs.send({}, SESSION, text)
+    await jobs.send(SESSION, text)
     assert line.ended == [(text, NotSent.NOT_ONLINE)]
 
 
