@@ -82,16 +82,19 @@ def mutants_of(table_name: str, words_name: str) -> Iterator[Mutant]:
             )
         for phase in rule.at if len(rule.at) > 1 else ():
             yield Mutant(f"{name}: not in {phase.name}", put(index, replace(rule, at=rule.at - {phase})))
-    for effect in (words.Effect if hasattr(words, "Effect") else words.SessionEffect).__subclasses__():
-        yield Mutant(f"{effect.__name__} is never done", _never(effect))
+    effects = words.Effect if hasattr(words, "Effect") else words.SessionEffect
+    deeds = words.Deed if hasattr(words, "Deed") else words.SessionDeed
+    for effect in (*effects.__subclasses__(), *deeds):
+        name = getattr(effect, "__name__", None) or rules.name_of(effect)
+        yield Mutant(f"{name} is never done", _never(effect))
 
 
-def _never(effect: type) -> Callable[[], None]:
+def _never(effect: object) -> Callable[[], None]:
     add = rules.Turn.add
 
     def apply() -> None:
         def without(turn: Any, *effects: Any) -> None:
-            add(turn, *(one for one in effects if not isinstance(one, effect)))
+            add(turn, *(one for one in effects if rules.kind_of(one) is not effect))
 
         setattr(rules.Turn, "add", without)  # noqa: B010 - mypy would not have a method assigned
 

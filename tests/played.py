@@ -21,6 +21,7 @@ from workers.linking import course as c
 from workers.linking import machine
 from workers.linking.course import Course, Order
 from workers.linking.limits import AttemptLimits
+from workers.rules import kind_of
 from workers.store.device import StoredDevice
 
 SESSION = SessionId("company_salon-1")
@@ -42,7 +43,7 @@ class Player:
     revoked: bool = False
     spent: bool = True
     newer: bool = False
-    answers: dict[type, Any] = field(default_factory=dict)
+    answers: dict[object, Any] = field(default_factory=dict)
     now: int = START
     course: Course = field(default_factory=lambda: Course(AttemptLimits(), "Salon"))
     states: list[str] = field(default_factory=lambda: ["queued"])
@@ -83,9 +84,9 @@ class Player:
         self.now += ms
         return self
 
-    def did(self, kind: type) -> list[Any]:
+    def did(self, kind: object) -> list[Any]:
         """The effects of a kind so far."""
-        return [one for one in self.done if isinstance(one, kind)]
+        return [one for one in self.done if kind_of(one) is kind]
 
     def _show(self, body: Body, event: str, counters: Iterable[str]) -> None:
         self.told.append(event)
@@ -94,8 +95,8 @@ class Player:
             self.states.append(body.state.value)
 
     def _answer(self, effect: Any) -> Any:
-        if type(effect) in self.answers:
-            return self.answers[type(effect)]
+        if kind_of(effect) in self.answers:
+            return self.answers[kind_of(effect)]
         match effect:
             case c.Show():
                 self._show(self.course.body, effect.event, effect.counters)
@@ -118,16 +119,16 @@ class Player:
                 return self.code_denied or c.CodeClaimed(Asker(phone, SESSION, ""))
             case c.BookRefusal(why=why, raw=raw):
                 return c.CodeDenied(why.code, RETRY_AT if why.throttle else None, raw)
-            case c.ForgetPhone():
+            case c.Deed.FORGET_PHONE:
                 self.phone = None
-            case c.Judge():
+            case c.Deed.JUDGE:
                 return c.Judged(self.revoked, self.expected)
             case c.Adopt(jid=jid, linked_at=at, parked=parked):
                 return c.Adopted(StoredDevice(SESSION, jid, at, "/nowhere", parked, 1))
-            case c.SpendLink():
+            case c.Deed.SPEND_LINK:
                 return c.LinkSpent(self.spent)
-            case c.LogOutDevice():
-                return c.LoggedOut()
+            case c.Deed.LOG_OUT_DEVICE:
+                return c.Turning.LOGGED_OUT
             case c.SeekNewer(raw=raw):
                 return c.NewerSought(self.newer, RETRY_AT, raw)
             case c.HoldLinked():

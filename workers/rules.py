@@ -62,11 +62,21 @@ def advance(rules: Iterable[Rule[C]], turn: Turn[C]) -> Rule[C] | None:
     return rule
 
 
+def kind_of(word: object) -> object:
+    """The key of an event or an effect in a table: the member of an enum itself, of all else its class."""
+    return word if isinstance(word, Enum) else type(word)
+
+
+def name_of(word: object) -> str:
+    """The name of an event or an effect, as of a class: `HangUp`."""
+    return word.name.title().replace("_", "") if isinstance(word, Enum) else type(word).__name__
+
+
 def do(effect: object) -> TurnAct[Any]:
     """The act that has one effect done, always the same."""
 
     def act(turn: Turn[Any]) -> None:
         turn.add(effect)
 
-    act.__name__ = f"do_{type(effect).__name__}"
+    act.__name__ = f"do_{name_of(effect)}"
     return act

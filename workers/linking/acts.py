@@ -3,6 +3,7 @@
 One file, as it is one column of that table.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,11 +18,10 @@ from workers.engine import protocol as pipe
 from workers.engine.orders import Exited
 from workers.linking import conditions as when
 from workers.linking import course as c
-from workers.linking.course import Course, Phase
+from workers.linking.course import Course, Deed, Turning
 from workers.linking.rotation import Rotation
-from workers.rules import Turn, TurnAct
+from workers.rules import Turn, TurnAct, kind_of, name_of
 
-P = Phase
 T = Turn[Course]
 
 
@@ -97,9 +97,8 @@ def claim_code(turn: T) -> None:
 
 def ask_code(turn: T) -> None:
     """Have WhatsApp make a code."""
-    asker = turn.event.asker
-    turn.set(asker=asker)
-    turn.add(c.AskCode(asker.phone))
+    turn.set(asker=turn.event.asker)
+    turn.add(c.AskCode(turn.event.asker.phone))
 
 
 def show_code(turn: T) -> None:
@@ -130,7 +129,7 @@ def tell_no_code(turn: T) -> None:
     _change(turn, code=None, failure=FailureView.of(denied.code, denied.retry_at))
     counters = (field(Counter.CODE_FAILURES, reason=denied.code.value),)
     turn.add(
-        c.ForgetPhone(),
+        Deed.FORGET_PHONE,
         c.Show(
             MessageType.PAIRING_CODE_ERROR, "code.refused", f"{denied.code.value} {denied.other}".rstrip(), counters
         ),
@@ -142,7 +141,7 @@ def tell_no_code(turn: T) -> None:
 def hang_up(turn: T) -> None:
     """End the connection, and with it a code."""
     turn.set(dialled=False, asker=None)
-    turn.add(c.HangUp())
+    turn.add(Deed.HANG_UP)
 
 
 def begin_anew(turn: T) -> None:
@@ -159,7 +158,7 @@ def agree(turn: T) -> None:
     """Give a phone that has agreed a deadline of its own, and take QR and code off the page."""
     course, event = turn.course, turn.event
     deadline = turn.now + course.limits.finish
-    turn.set(paired=event, deadline=deadline)
+    turn.set(jid=event.jid, deadline=deadline)
     turn.set(body=Body(state=State.LINKING, method=course.body.method, deadline=deadline))
     counters = tallies.agreed(course.method, course.region)
     turn.add(c.Show(MessageType.STATUS, "phone.agreed", counters=counters))
@@ -167,10 +166,8 @@ def agree(turn: T) -> None:
 
 def revive(turn: T) -> None:
     """Have another linker log in with the device, which is in the file."""
-    paired = turn.course.paired
-    assert paired is not None  # noqa: S101 - the row's phase
     turn.set(revived=True)
-    turn.add(c.Dial(paired.jid))
+    turn.add(c.Dial(turn.course.jid))
 
 
 def seek_newer(turn: T) -> None:
@@ -184,10 +181,8 @@ def report_death(turn: T) -> None:
 
 
 def _adopt(turn: T, why: str) -> None:
-    paired = turn.course.paired
-    assert paired is not None  # noqa: S101 - the row's phase
     turn.set(unwelcome=why)
-    turn.add(c.Adopt(paired.jid, turn.now, why))
+    turn.add(c.Adopt(turn.course.jid, turn.now, why))
 
 
 def adopt_parked(turn: T) -> None:
@@ -197,8 +192,7 @@ def adopt_parked(turn: T) -> None:
 
 def adopt(turn: T) -> None:
     """Make the device durable before anybody is told. If its link was revoked, or expects another phone, it is parked."""
-    expected, paired = turn.event.expected, turn.course.paired
-    if expected and paired is not None and not phone.same_account(expected, phone.of_jid(paired.jid)):
+    if when.is_another(turn, turn.event.expected):
         _adopt(turn, FailureCode.WRONG_NUMBER.value)
     else:
         _adopt(turn, REVOKED if turn.event.revoked else "")
@@ -211,10 +205,8 @@ def keep_device(turn: T) -> None:
 
 def log_out(turn: T) -> None:
     """Log out a device that must not stay, so that it does not stay on the phone either."""
-    device = turn.course.device
-    assert device is not None  # noqa: S101 - the row's phase
     turn.set(unwelcome=turn.course.unwelcome or REVOKED)
-    turn.add(c.LogOutDevice(device))
+    turn.add(Deed.LOG_OUT_DEVICE)
 
 
 def end_linked(turn: T) -> None:
@@ -235,7 +227,7 @@ def end_linked(turn: T) -> None:
 def unlink_if_wished(turn: T) -> None:
     """Have the device logged out that the platform did not want: it said so too late to stop the link."""
     if turn.course.unlink:
-        turn.add(c.UnlinkAgain())
+        turn.add(Deed.UNLINK_AGAIN)
 
 
 def remember_unlink(turn: T) -> None:
@@ -245,14 +237,14 @@ def remember_unlink(turn: T) -> None:
 
 def cool_banned_phone(turn: T) -> None:
     """Give a banned phone no code, if the ban says how long it lasts."""
-    ended, paired = turn.event, turn.course.paired
-    if ended.refusal is pipe.LostReason.BANNED and ended.until is not None and paired is not None:
-        turn.add(c.CoolPhone(phone.of_jid(paired.jid), ended.until))
+    ended, jid = turn.event, turn.course.jid
+    if ended.refusal is pipe.LostReason.BANNED and ended.until is not None and jid:
+        turn.add(c.CoolPhone(phone.of_jid(jid), ended.until))
 
 
 def hand_over(turn: T) -> None:
     """Have another worker begin anew, for the same page."""
-    turn.add(c.GiveLeaseBack(), c.Restart(turn.course.method))
+    turn.add(Deed.GIVE_LEASE_BACK, c.Restart(turn.course.method))
 
 
 def _rest(state: State, event: str) -> TurnAct[Course]:
@@ -261,7 +253,7 @@ def _rest(state: State, event: str) -> TurnAct[Course]:
     def act(turn: T) -> None:
         detail = turn.course.body.hint.value if turn.course.body.hint else ""
         end = c.End(Body(state=state), MessageType.STATUS, event, detail, (tallies.ended(state),))
-        turn.add(end, c.GiveLeaseBack())
+        turn.add(end, Deed.GIVE_LEASE_BACK)
 
     act.__name__ = f"end_{state.name}"
     return act
@@ -271,27 +263,22 @@ expire = _rest(State.EXPIRED, "attempt.expired")
 cancel = _rest(State.CANCELLED, "attempt.cancelled")
 
 
+#: The library's, WhatsApp's or our own word for what happened.
+_RAW: dict[object, Callable[[T], str]] = {
+    pipe.Word: lambda turn: turn.event.word,
+    pipe.Ended: lambda turn: turn.event.reason,
+    Exited: lambda turn: turn.event.panic or "linker died",
+    c.Broke: lambda turn: turn.event.error,
+    c.NewerSought: lambda turn: turn.event.raw,
+    c.Learned: lambda turn: turn.course.refused or "too little time for a code",
+    Turning.TIME_IS_UP: lambda turn: f"deadline in {turn.course.body.state}",
+    Turning.LOGGED_OUT: lambda turn: turn.course.unwelcome,
+}
+
+
 def _raw(turn: T) -> str:
-    """The library's, WhatsApp's or our own word for what happened."""
-    match turn.event:
-        case pipe.Word(word=word):
-            return word
-        case pipe.Ended(reason=reason):
-            return reason
-        case Exited(panic=panic):
-            return panic or "linker died"
-        case c.Broke(error=error):
-            return error
-        case c.TimeIsUp():
-            return f"deadline in {turn.course.body.state}"
-        case c.LoggedOut():
-            return turn.course.unwelcome
-        case c.NewerSought(raw=raw):
-            return raw
-        case c.Learned():
-            return turn.course.refused.value if turn.course.refused else "too little time for a code"
-        case _:
-            return f"{type(turn.event).__name__.lower()} in {turn.course.body.state}"
+    said = _RAW.get(kind_of(turn.event))
+    return said(turn) if said else f"{name_of(turn.event).lower()} in {turn.course.body.state}"
 
 
 def fail(code: FailureCode | None = None, *, alert: bool = True) -> TurnAct[Course]:
@@ -322,7 +309,7 @@ def fail(code: FailureCode | None = None, *, alert: bool = True) -> TurnAct[Cour
                 raw=_raw(turn),
                 alert=alert,
             ),
-            c.GiveLeaseBack(),
+            Deed.GIVE_LEASE_BACK,
         ]
 
     act.__name__ = f"fail_{code.name if code else 'by_word'}"

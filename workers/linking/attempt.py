@@ -35,6 +35,7 @@ from workers.linking.limits import AttemptLimits
 from workers.linking.machine import step
 from workers.linking.page import Page, Stopped
 from workers.ownership import Ownership
+from workers.rules import kind_of
 from workers.store.device import EXPORTED, DeviceStore, Fence, StoreAway, StoredDevice, StoreFenced
 from workers.version.keeper import WebVersion
 
@@ -87,9 +88,9 @@ class Attempt:
         self._inbox: asyncio.Queue[tuple[LinkerConnection, Heard] | Order] = asyncio.Queue()
         self._connection: LinkerConnection | None = None
         self._asker: Asker | None = None  # whose code is claimed
-        self._carry: dict[type, Callable[[Any], Awaitable[AttemptAnswer | None]]] = {
+        self._carry: dict[object, Callable[[Any], Awaitable[AttemptAnswer | None]]] = {
             c.Dial: self._dial,
-            c.HangUp: self._hang_up,
+            c.Deed.HANG_UP: self._hang_up,
             c.Learn: self._learn,
             c.Advance: self._advance,
             c.Show: lambda effect: self._page.show(self._course.body, effect),
@@ -97,19 +98,19 @@ class Attempt:
             c.ClaimCode: self._claim_code,
             c.AskCode: self._ask_code,
             c.BookRefusal: self._book_refusal,
-            c.ForgetPhone: lambda _: parts.claims.forget_phone(session),
+            c.Deed.FORGET_PHONE: lambda _: parts.claims.forget_phone(session),
             c.AlertNoCode: self._alert_no_code,
             c.ReportDeath: self._report_death,
-            c.Judge: self._judge,
+            c.Deed.JUDGE: self._judge,
             c.Adopt: self._adopt,
-            c.SpendLink: self._spend,
-            c.LogOutDevice: self._log_out,
+            c.Deed.SPEND_LINK: self._spend,
+            c.Deed.LOG_OUT_DEVICE: self._log_out,
             c.HoldLinked: lambda effect: parts.adopt(self._page.lease, effect.device, effect.body, effect.verified),
             c.CoolPhone: lambda effect: parts.cooldowns.until(effect.phone, effect.until),
             c.SeekNewer: self._seek_newer,
-            c.GiveLeaseBack: lambda _: parts.ownership.release(self._page.lease),
+            c.Deed.GIVE_LEASE_BACK: lambda _: parts.ownership.release(self._page.lease),
             c.Restart: lambda effect: parts.restart(session, effect.method),
-            c.UnlinkAgain: lambda _: parts.unlink(session),
+            c.Deed.UNLINK_AGAIN: lambda _: parts.unlink(session),
         }
 
     def order(self, order: Order, attempt: int | None = None) -> None:
@@ -171,7 +172,7 @@ class Attempt:
         """One event, and all that comes of it: an effect's answer is heard before the next effect."""
         self._course, effects = step(self._course, happening, now_ms())
         for effect in effects:
-            if (answer := await self._carry[type(effect)](effect)) is not None:
+            if (answer := await self._carry[kind_of(effect)](effect)) is not None:
                 await self._happen(answer)
 
     async def _next(self) -> AttemptEvent:
@@ -180,7 +181,7 @@ class Attempt:
                 async with asyncio.timeout((self._course.deadline - now_ms()) / 1000):
                     item = await self._inbox.get()
             except TimeoutError:
-                return c.TimeIsUp()
+                return c.Turning.TIME_IS_UP
             if isinstance(item, Order):
                 return item
             connection, event = item
@@ -221,7 +222,7 @@ class Attempt:
         await self._connection.send(pipe.Start(database=scratch, jid=jid))
         log.info("attempt.connecting", session=self._session, attempt=attempt, linker=linker.pid)
 
-    async def _hang_up(self, _: c.HangUp | None = None) -> None:
+    async def _hang_up(self, _: c.Deed | None = None) -> None:
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
@@ -312,7 +313,7 @@ class Attempt:
             method=self._course.method,
         )
 
-    async def _judge(self, _: c.Judge) -> c.Judged:
+    async def _judge(self, _: c.Deed) -> c.Judged:
         known = await self._parts.claims.subject(self._session)  # a link may have joined that expects a phone
         return c.Judged(await self._parts.claims.is_revoked(self._course.subject), known.expected)
 
@@ -335,12 +336,13 @@ class Attempt:
             log.info("device.replaced", session=self._session, parked=old.parked)
             await self._parts.refuse(self._page.lease, old, OLD_SECONDS)
 
-    async def _spend(self, _: c.SpendLink) -> c.LinkSpent:
+    async def _spend(self, _: c.Deed) -> c.LinkSpent:
         return c.LinkSpent(await self._parts.claims.spend(self._course.subject))
 
-    async def _log_out(self, effect: c.LogOutDevice) -> c.LoggedOut:
-        await self._parts.refuse(self._page.lease, effect.device, REFUSE_SECONDS)
-        return c.LoggedOut()
+    async def _log_out(self, _: c.Deed) -> c.Turning:
+        assert self._course.device is not None, "it is durable"  # noqa: S101
+        await self._parts.refuse(self._page.lease, self._course.device, REFUSE_SECONDS)
+        return c.Turning.LOGGED_OUT
 
     async def _seek_newer(self, effect: c.SeekNewer) -> c.NewerSought:
         versions, is_there = self._parts.versions, False

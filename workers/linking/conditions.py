@@ -98,7 +98,7 @@ def word_is_an_end(turn: T) -> bool:
 
 def not_said_yet(turn: T) -> bool:
     """The linker has not said the same before."""
-    return bool(turn.event != turn.course.paired)
+    return bool(turn.event.jid != turn.course.jid)
 
 
 def not_revived(turn: T) -> bool:
@@ -108,8 +108,12 @@ def not_revived(turn: T) -> bool:
 
 def stranger(turn: T) -> bool:
     """Another phone than the expected one has agreed."""
-    expected, paired = turn.course.subject.expected, turn.course.paired
-    return expected is not None and paired is not None and not phone.same_account(expected, phone.of_jid(paired.jid))
+    return is_another(turn, turn.course.subject.expected)
+
+
+def is_another(turn: T, expected: str | None) -> bool:
+    """Another phone has agreed than the one that is expected, if one is."""
+    return expected is not None and not phone.same_account(expected, phone.of_jid(turn.course.jid))
 
 
 def unwelcome(turn: T) -> bool:

@@ -38,7 +38,8 @@ class Phase(Enum):
 class Course:
     """The state of one attempt. `body` is what the page shows, or is shown next.
 
-    `dialled`: a linker is under way. `asker`: whose code was asked for on this connection. `revived`: a second linker has
+    `dialled`: a linker is under way. `asker`: whose code was asked for on this connection. `jid`: of the
+    device with which the phone has agreed. `revived`: a second linker has
     taken over a device whose first one died. `unwelcome`: why the phone that has agreed must not stay. `unlink`: the
     platform wants no device, and said so after the phone had agreed.
     """
@@ -54,7 +55,7 @@ class Course:
     dialled: bool = False
     refused: FailureCode | None = None
     asker: Asker | None = None
-    paired: pipe.Paired | None = None
+    jid: str = ""
     revived: bool = False
     unwelcome: str = ""
     device: StoredDevice | None = None
@@ -83,6 +84,13 @@ class Order(Enum):
     UNLINK = "unlink"  # the platform wants the company to have no device
     HAND_OVER = "hand-over"  # this worker stops: another shall begin anew
     LOST = "lost"  # the lease is gone: stop, write nothing
+
+
+class Turning(Enum):
+    """Events that say all by their name."""
+
+    LOGGED_OUT = "logged-out"  # the device that must not stay is logged out and forgotten
+    TIME_IS_UP = "time-is-up"  # the deadline has come
 
 
 class Began(Datum):
@@ -133,10 +141,6 @@ class LinkSpent(Datum):
     kept: bool
 
 
-class LoggedOut(Datum):
-    """The device that must not stay is logged out and forgotten."""
-
-
 class NewerSought(Datum):
     """Result of the look for a newer version, for a refused one: `is_there` to try, or `retry_at`, when something new
     is tried. `raw`: WhatsApp's words of the refusal."""
@@ -146,38 +150,44 @@ class NewerSought(Datum):
     raw: str
 
 
-class TimeIsUp(Datum):
-    """The deadline has come."""
-
-
 class Broke(Datum):
     """Something happened in the engine or in us that must not happen. It carries the type of the error."""
 
     error: str
 
 
-AttemptAnswer = Began | Learned | CodeClaimed | CodeDenied | Judged | Adopted | LinkSpent | LoggedOut | NewerSought
+AttemptAnswer = Began | Learned | CodeClaimed | CodeDenied | Judged | Adopted | LinkSpent | Turning | NewerSought
 LinkerEvent = (
     pipe.Ready | pipe.Qr | pipe.Code | pipe.CodeRefused | pipe.Word | pipe.Paired | pipe.Connected | pipe.Ended | Exited
 )
-AttemptEvent = Order | AttemptAnswer | LinkerEvent | TimeIsUp | Broke
+AttemptEvent = Order | AttemptAnswer | LinkerEvent | Broke
 
 
 # --- what is to be done ---------------------------------------------------------------------------------------------
 
 
+class Deed(Enum):
+    """Effects that say all by their name."""
+
+    HANG_UP = "hang-up"  # leave nothing of the connection behind: process, file, claim to a code
+    FORGET_PHONE = "forget-phone"  # another number, or the same again, may be asked on the same attempt
+    JUDGE = "judge"  # ask whether the link is still worth something; answered by `Judged`
+    SPEND_LINK = "spend-link"  # the link has linked a device; answered by `LinkSpent`
+    LOG_OUT_DEVICE = "log-out-device"  # it must not stay, and is forgotten; answered by `LOGGED_OUT`
+    GIVE_LEASE_BACK = "give-lease-back"
+    UNLINK_AGAIN = (
+        "unlink-again"  # the platform's wish: to be done once the session is held, or by whoever finds a device
+    )
+
+
 class Effect(Datum):
-    """One thing that others do for an attempt."""
+    """One thing that others do for an attempt. The name of a `Deed` says it all."""
 
 
 class Dial(Effect):
     """Connect with a linker; with `jid`, log in with the device that a dead linker has left in the file."""
 
     jid: str = ""
-
-
-class HangUp(Effect):
-    """Leave nothing of the connection behind: process, file, claim to a code."""
 
 
 class Learn(Effect):
@@ -235,10 +245,6 @@ class BookRefusal(Effect):
     raw: str
 
 
-class ForgetPhone(Effect):
-    """Allow another number, or the same again, to be asked on the same attempt."""
-
-
 class AlertNoCode(Effect):
     """Tell Sentry of a code that could not be had, for which phone, and WhatsApp's answer."""
 
@@ -253,26 +259,12 @@ class ReportDeath(Effect):
     exited: Exited
 
 
-class Judge(Effect):
-    """Ask whether the link is still worth something; answered by `Judged`."""
-
-
 class Adopt(Effect):
     """Make the finished device durable; `parked` if it is not to stay. Answered by `Adopted`."""
 
     jid: str
     linked_at: int
     parked: str
-
-
-class SpendLink(Effect):
-    """Spend the link, which has linked a device; answered by `LinkSpent`."""
-
-
-class LogOutDevice(Effect):
-    """Log out a device that must not stay, and forget it; answered by `LoggedOut`."""
-
-    device: StoredDevice
 
 
 class HoldLinked(Effect):
@@ -290,21 +282,13 @@ class CoolPhone(Effect):
     until: int
 
 
-class SeekNewer(Effect):
-    """Look for a newer version than the one that WhatsApp refuses; answered by `NewerSought`."""
-
-    raw: str
-
-
-class GiveLeaseBack(Effect):
-    """Give the lease back."""
-
-
 class Restart(Effect):
     """Have another worker begin anew, for the same page."""
 
     method: Method
 
 
-class UnlinkAgain(Effect):
-    """Have the platform's wish done once the session is held, or by a worker that finds another device."""
+class SeekNewer(Effect):
+    """Look for a newer version than the one that WhatsApp refuses; answered by `NewerSought`."""
+
+    raw: str

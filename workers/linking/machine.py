@@ -12,7 +12,7 @@ from workers.engine.orders import Exited
 from workers.linking import acts as act
 from workers.linking import conditions as when
 from workers.linking import course as c
-from workers.linking.course import AttemptEvent, Course, Effect, Order, Phase
+from workers.linking.course import AttemptEvent, Course, Deed, Effect, Order, Phase, Turning
 from workers.rules import Rule, Turn, advance, do
 
 P = Phase
@@ -22,7 +22,7 @@ _STATES = {P.CONNECTING: State.CONNECTING, P.SHOWING: State.AWAITING_PHONE, P.AG
 T = Turn[Course]
 
 
-def step(course: Course, happening: AttemptEvent, now: int) -> tuple[Course, tuple[Effect, ...]]:
+def step(course: Course, happening: AttemptEvent, now: int) -> tuple[Course, tuple[Effect | Deed, ...]]:
     """Make one step: the attempt after an event at `now` (ms since the epoch), and the effects. Raises `IllegalStep`
     for a row that the lifecycle forbids."""
     turn = Turn(course, happening, now)
@@ -86,15 +86,15 @@ TABLE: tuple[Rule[Course], ...] = (
     Rule(pipe.Paired, _SHOWING, P.AGREED, (act.agree,)),
     Rule(pipe.Paired, _CONNECTED - _SHOWING, P.OVER, (act.hang_up, act.fail(F.INTERNAL)), when.not_said_yet),
     Rule(pipe.Connected, _AGREED, P.KEEPING, (act.adopt_parked,), when.stranger),
-    Rule(pipe.Connected, _AGREED, P.KEEPING, (do(c.Judge()),)),
+    Rule(pipe.Connected, _AGREED, P.KEEPING, (do(Deed.JUDGE),)),
     Rule(pipe.Connected, _OPEN, P.OVER, (act.hang_up, act.fail(F.INTERNAL))),
     Rule(c.Judged, _KEEPING, None, (act.adopt,)),
     Rule(c.Adopted, _KEEPING, None, (act.keep_device, act.hang_up, act.log_out), when.unwelcome),
-    Rule(c.Adopted, _KEEPING, None, (act.keep_device, act.hang_up, do(c.SpendLink()))),
+    Rule(c.Adopted, _KEEPING, None, (act.keep_device, act.hang_up, do(Deed.SPEND_LINK))),
     Rule(c.LinkSpent, _KEEPING, None, (act.log_out,), when.link_revoked),
     Rule(c.LinkSpent, _KEEPING, P.OVER, (act.end_linked, act.unlink_if_wished)),
-    Rule(c.LoggedOut, _KEEPING, P.OVER, (act.fail(F.LINK_SPENT),), when.came_by_revoked_link),
-    Rule(c.LoggedOut, _KEEPING, P.OVER, (act.fail(F.WRONG_NUMBER),)),
+    Rule(Turning.LOGGED_OUT, _KEEPING, P.OVER, (act.fail(F.LINK_SPENT),), when.came_by_revoked_link),
+    Rule(Turning.LOGGED_OUT, _KEEPING, P.OVER, (act.fail(F.WRONG_NUMBER),)),
     # WhatsApp refuses our version. Sentry hears of that from the keeper of the version, once, when nothing helps.
     Rule(pipe.Ended, _AGREED, None, (act.seek_newer,), when.login_is_outdated),
     Rule(c.NewerSought, _OPEN, P.LEARNING, (act.count_restart, act.hang_up, act.begin_anew), when.newer_may_begin_anew),
@@ -113,12 +113,12 @@ TABLE: tuple[Rule[Course], ...] = (
     Rule(Exited, _CONNECTED, P.OVER, (act.report_death, act.hang_up, act.fail(F.INTERNAL, alert=False))),
     # Orders of others. From the phone's yes on it can only succeed or fail.
     Rule(Order.CANCEL, _EARLY, P.OVER, (act.hang_up, act.cancel)),
-    Rule(Order.UNLINK, _EARLY, P.OVER, (act.hang_up, act.cancel, do(c.UnlinkAgain()))),
+    Rule(Order.UNLINK, _EARLY, P.OVER, (act.hang_up, act.cancel, do(Deed.UNLINK_AGAIN))),
     Rule(Order.UNLINK, _LATE, None, (act.remember_unlink,)),
     Rule(Order.HAND_OVER, _EARLY, P.OVER, (act.hang_up, act.hand_over)),
     Rule(Order.LOST, _RUNNING, P.OVER, (act.hang_up,)),
     # The time is up, or something is broken.
-    Rule(c.TimeIsUp, _SHOWING, P.OVER, (act.hang_up, act.expire)),
-    Rule(c.TimeIsUp, _RUNNING - _SHOWING, P.OVER, (act.hang_up, act.fail(F.CONNECTION_FAILED))),
+    Rule(Turning.TIME_IS_UP, _SHOWING, P.OVER, (act.hang_up, act.expire)),
+    Rule(Turning.TIME_IS_UP, _RUNNING - _SHOWING, P.OVER, (act.hang_up, act.fail(F.CONNECTION_FAILED))),
     Rule(c.Broke, _RUNNING, P.OVER, (act.hang_up, act.fail(F.INTERNAL, alert=False))),
 )

@@ -4,6 +4,7 @@ from tests.played import CONNECTED, Player, ended, paired, qr, word
 from workers.engine import protocol as pipe
 from workers.engine.orders import Exited
 from workers.linking.limits import AttemptLimits
+from workers.rules import name_of
 
 PHONE, OTHER = "+79001112233", "+79007654321"
 NUMBER = PHONE[1:]
@@ -23,7 +24,7 @@ def shown(**options):
 
 
 def kinds(player):
-    return [type(one).__name__ for one in player.done]
+    return [name_of(one) for one in player.done]
 
 
 def linked(**options):

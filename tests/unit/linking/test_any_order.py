@@ -19,6 +19,7 @@ from workers.engine import protocol as pipe
 from workers.engine.orders import Exited
 from workers.linking import course as c
 from workers.linking.course import Order, Phase
+from workers.rules import kind_of
 
 PHONE, OTHER = "+79001112233", "+79007654321"
 SAID = [
@@ -42,7 +43,17 @@ LAST_WORDS = [
     Exited(0, None, None),
 ]
 PHONES = some.sampled_from([None, PHONE, OTHER])
-ANSWERED = [c.Learn, c.Advance, c.ClaimCode, c.BookRefusal, c.Judge, c.Adopt, c.SpendLink, c.LogOutDevice, c.SeekNewer]
+ANSWERED = [
+    c.Learn,
+    c.Advance,
+    c.ClaimCode,
+    c.BookRefusal,
+    c.Deed.JUDGE,
+    c.Adopt,
+    c.Deed.SPEND_LINK,
+    c.Deed.LOG_OUT_DEVICE,
+    c.SeekNewer,
+]
 
 
 class Broken(Exception):
@@ -52,7 +63,7 @@ class Broken(Exception):
 class Around(Player):
     """The world around an attempt: it breaks when it is told to, and watches the linker's life."""
 
-    breaks: type | None = None
+    breaks: object = None
     linker = False
     asked = False  # for a code, on this connection
 
@@ -64,7 +75,7 @@ class Around(Player):
             self.happen(c.Broke("Broken"))
 
     def _answer(self, effect):
-        if type(effect) is self.breaks:
+        if kind_of(effect) is self.breaks:
             self.breaks = None
             raise Broken
         match effect:
@@ -74,7 +85,7 @@ class Around(Player):
                 )
                 assert bool(jid) == (self.course.phase is Phase.AGREED), "a device logs in, anybody else pairs"
                 self.linker = True
-            case c.HangUp():
+            case c.Deed.HANG_UP:
                 self.linker = self.asked = False
             case c.AskCode():
                 assert self.linker
@@ -84,13 +95,13 @@ class Around(Player):
                 self.asked = False
             case c.Advance():
                 assert not self.did(c.Adopt)
-                assert self.course.paired is None, "a phone that has agreed is not asked again"
+                assert not self.course.jid, "a phone that has agreed is not asked again"
             case c.Adopt():
                 assert self.linker
                 assert len(self.did(c.Adopt)) == 1, "made durable once"
-            case c.LogOutDevice() | c.HoldLinked():
+            case c.Deed.LOG_OUT_DEVICE | c.HoldLinked():
                 assert not self.linker, "one connection of a device at a time"
-            case c.End() | c.GiveLeaseBack() | c.Restart():
+            case c.End() | c.Deed.GIVE_LEASE_BACK | c.Restart():
                 assert not self.linker, "nothing of the connection outlives the attempt"
             case _:
                 pass
@@ -145,7 +156,7 @@ class AnyOrder(RuleBasedStateMachine):
     def time_passes(self, ms):
         self.player.later(ms)
         if self.player.now > self.player.course.deadline:
-            self.player.drive(c.TimeIsUp())
+            self.player.drive(c.Turning.TIME_IS_UP)
             assert self.player.course.phase is Phase.OVER, "whatever happens, an attempt ends"
 
     @rule(
@@ -186,23 +197,23 @@ class AnyOrder(RuleBasedStateMachine):
         player = self.player
         ways = [player.ending is not None, bool(player.did(c.Restart))]
         assert sum(ways) <= 1
-        assert len(player.did(c.GiveLeaseBack)) <= 1
+        assert len(player.did(c.Deed.GIVE_LEASE_BACK)) <= 1
         if any(ways):
             assert player.course.phase is Phase.OVER
             assert not player.linker
         if player.held is not None:
             assert player.ending == player.held.body
-            assert not player.did(c.LogOutDevice)
-            assert player.did(c.SpendLink)
+            assert not player.did(c.Deed.LOG_OUT_DEVICE)
+            assert player.did(c.Deed.SPEND_LINK)
             assert player.expected in {None, PHONE, OTHER}
         if player.course.phase is Phase.OVER:
             before = len(player.done)
-            player.happen(*SAID, *LAST_WORDS, *Order, c.TimeIsUp(), c.Broke("late"))
+            player.happen(*SAID, *LAST_WORDS, *Order, c.Turning.TIME_IS_UP, c.Broke("late"))
             assert len(player.done) == before, "when it is over, nothing happens any more"
 
     def teardown(self):
         if hasattr(self, "player"):
-            self.player.drive(c.TimeIsUp())
+            self.player.drive(c.Turning.TIME_IS_UP)
             assert self.player.course.phase is Phase.OVER
             assert not self.player.linker
 

@@ -59,10 +59,10 @@ EVENTS = [
     c.Judged(True),
     c.LinkSpent(True),
     c.LinkSpent(False),
-    c.LoggedOut(),
+    c.Turning.LOGGED_OUT,
     c.NewerSought(True, RETRY_AT, ""),
     c.NewerSought(False, RETRY_AT, ""),
-    c.TimeIsUp(),
+    c.Turning.TIME_IS_UP,
     c.Broke("KeyError"),
     pipe.Ready(),
     qr(1),
@@ -120,19 +120,19 @@ def keeping(**options):
     return player
 
 
-@each("event", [c.Broke("KeyError"), c.TimeIsUp(), Order.LOST])
+@each("event", [c.Broke("KeyError"), c.Turning.TIME_IS_UP, Order.LOST])
 @each("begin", [Player, lambda: Player().begin(), shown, lambda: shown().happen(paired(NUMBER)), keeping])
 def test_a_fault_the_deadline_and_a_lost_lease_end_every_phase(begin, event):
     player = begin().happen(event)
     assert player.course.phase is Phase.OVER
-    assert player.did(c.HangUp)
+    assert player.did(c.Deed.HANG_UP)
 
 
 @each("order", [Order.CANCEL, Order.UNLINK, Order.HAND_OVER])
 def test_an_attempt_can_be_taken_back_before_it_knows_whom_it_is_about(order):
     player = Player().happen(order)
     assert player.course.phase is Phase.OVER
-    assert player.did(c.HangUp)
+    assert player.did(c.Deed.HANG_UP)
 
 
 def test_an_unlink_while_the_device_is_made_durable_is_remembered():
@@ -147,7 +147,7 @@ ENDINGS = [
     ended("EOF"),
     CONNECTED,
     paired(OTHER[1:]),
-    c.TimeIsUp(),
+    c.Turning.TIME_IS_UP,
     c.Broke("KeyError"),
     Order.CANCEL,
     Order.UNLINK,
@@ -176,7 +176,7 @@ def test_nothing_is_left_of_a_connection_that_is_made_anew():
 def test_when_the_rotation_is_over_the_attempt_is():
     player = shown().later(LIMITS.qr).happen(word("timeout"))
     assert player.course.phase is Phase.OVER
-    assert player.did(c.HangUp)
+    assert player.did(c.Deed.HANG_UP)
 
 
 def test_a_phone_that_was_logged_out_again_ends_the_attempt():

@@ -19,7 +19,7 @@ def test_the_good_course():
     assert player.held.body.device.linked_at == START
     assert player.held.body == player.ending
     assert player.held.verified
-    assert player.did(c.GiveLeaseBack) == []  # it is the held session's now
+    assert player.did(c.Deed.GIVE_LEASE_BACK) == []  # it is the held session's now
     order = kinds(player)
     assert order.index("Adopt") < order.index("SpendLink") < order.index("End") < order.index("HoldLinked")
     assert player.did(c.End)[0].region == "RU"
@@ -30,7 +30,7 @@ def test_the_phones_yes_has_a_deadline_of_its_own():
     player = shown().later(100_000).happen(paired(NUMBER))
     assert player.course.deadline == player.course.body.deadline == player.now + LIMITS.finish
     assert player.course.body.qr is None
-    player.happen(c.TimeIsUp())
+    player.happen(c.Turning.TIME_IS_UP)
     assert failure(player) is FailureCode.CONNECTION_FAILED
     assert player.did(c.End)[0].raw == "deadline in linking"
 
@@ -77,7 +77,7 @@ def test_connected_without_a_pairing_says_so():
 def test_a_phone_that_must_not_stay_is_logged_out_before_it_is_told(options, parked, raw):
     player = linked(**options)
     assert player.did(c.Adopt)[0].parked == parked
-    assert len(player.did(c.LogOutDevice)) == 1
+    assert len(player.did(c.Deed.LOG_OUT_DEVICE)) == 1
     assert failure(player) is (FailureCode.LINK_SPENT if raw == REVOKED else FailureCode.WRONG_NUMBER)
     assert player.did(c.End)[0].raw == raw
     assert player.course.phase is Phase.OVER
@@ -109,7 +109,7 @@ def test_a_linker_that_dies_before_the_yes_is_replaced_and_after_it_another_take
     assert kinds(player)[-5:] == ["HangUp", "Advance", "Dial", "Learn", "Show"]
     player = shown().happen(paired(NUMBER), DEAD)
     assert player.did(c.Dial)[-1] == c.Dial(f"{NUMBER}:1@s.whatsapp.net")
-    assert player.did(c.HangUp) == []
+    assert player.did(c.Deed.HANG_UP) == []
     player.happen(CONNECTED)
     assert player.states == LINKED_STATES
 
@@ -147,13 +147,13 @@ def test_something_broken_ends_it_without_a_second_alert():
         assert failure(player) is FailureCode.INTERNAL
         assert player.did(c.End)[0].raw == "KeyError"
         assert player.alerts == []
-        assert player.did(c.HangUp)
-        assert player.did(c.GiveLeaseBack)
+        assert player.did(c.Deed.HANG_UP)
+        assert player.did(c.Deed.GIVE_LEASE_BACK)
 
 
 def test_when_the_time_is_up_it_says_what_it_waited_for():
-    assert shown().happen(c.TimeIsUp()).states[-1] == "expired"
-    player = Player().begin().happen(c.TimeIsUp())
+    assert shown().happen(c.Turning.TIME_IS_UP).states[-1] == "expired"
+    player = Player().begin().happen(c.Turning.TIME_IS_UP)
     assert failure(player) is FailureCode.CONNECTION_FAILED
     assert player.did(c.End)[0].raw == "deadline in connecting"
     assert player.alerts == ["connection-failed"]

@@ -82,7 +82,7 @@ def test_with_too_little_time_for_a_code_the_attempt_begins_anew():
     player.later(LIMITS.qr - LIMITS.code_least + 1).happen(Order.CODE)
     assert player.course.phase is Phase.CONNECTING
     assert [one.why for one in player.did(c.Advance)] == ["too little time for a code"]
-    assert player.did(c.HangUp)
+    assert player.did(c.Deed.HANG_UP)
     assert player.course.restarts == 0
     player.happen(qr(1, born=player.now))
     assert player.did(c.AskCode) == [c.AskCode(PHONE)]
@@ -102,7 +102,7 @@ def test_a_code_of_another_company_is_not_killed():
     assert player.course.body.qr is not None
     assert player.alerts == []
     assert player.course.subject.phone is None
-    assert player.did(c.ForgetPhone)
+    assert player.did(c.Deed.FORGET_PHONE)
 
 
 def test_for_a_phone_that_another_company_holds_no_code_is_asked_for():
