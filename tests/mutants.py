@@ -83,7 +83,7 @@ def mutants_of(table_name: str, words_name: str) -> Iterator[Mutant]:
         for phase in rule.at if len(rule.at) > 1 else ():
             yield Mutant(f"{name}: not in {phase.name}", put(index, replace(rule, at=rule.at - {phase})))
     effects = words.Effect if hasattr(words, "Effect") else words.SessionEffect
-    deeds = words.Deed if hasattr(words, "Deed") else words.SessionDeed
+    deeds = words.Deed if hasattr(words, "Deed") else words.Duty
     for effect in (*effects.__subclasses__(), *deeds):
         name = getattr(effect, "__name__", None) or rules.name_of(effect)
         yield Mutant(f"{name} is never done", _never(effect))

@@ -26,6 +26,7 @@ from workers.holding.session import HeldSession, Links
 from workers.holding.settling import Settling
 from workers.holding.showing import SAY_AGAIN_SECONDS
 from workers.holding.tenure import UNLINKING, SessionEvent, Sign, TenurePhase
+from workers.rules import kind_of
 from workers.store.device import StoreAway, StoreFenced, Told
 
 log = structlog.get_logger()
@@ -55,26 +56,26 @@ class Carrier:
         self._settling = settling
         self._outdated = outdated
         self._turns = asyncio.Semaphore(STARTED_AT_ONCE)
-        self._carry: dict[type, Callable[[HeldSession, Any], Awaitable[object] | None]] = {
+        self._carry: dict[object, Callable[[HeldSession, Any], Awaitable[object] | None]] = {
             t.Tell: self._tell,
             t.TellRemark: self._tell_remark,
-            t.Dwell: lambda held, _: self.feed_later(held, DWELL_SECONDS, Sign.DWELT, "dwell"),
-            t.TellVerified: self._tell_verified,
+            t.Duty.DWELL: lambda held, _: self.feed_later(held, DWELL_SECONDS, Sign.DWELT, "dwell"),
+            t.Duty.TELL_VERIFIED: self._tell_verified,
             t.TellEnd: roster.record.last,
             t.StartAgain: self.start_if_ours,
             t.RetryIn: self._arm_retry,
-            t.SendLogOut: self._send_log_out,
-            t.Disconnect: lambda held, _: holders.release(held.session),
+            t.Duty.SEND_LOG_OUT: self._send_log_out,
+            t.Duty.DISCONNECT: lambda held, _: holders.release(held.session),
             t.GiveUpAt: self.give_up_at,
-            t.Settle: lambda held, _: self.feed_later(held, SETTLED_SECONDS, Sign.SETTLED, "settled"),
+            t.Duty.SETTLE: lambda held, _: self.feed_later(held, SETTLED_SECONDS, Sign.SETTLED, "settled"),
             t.ParkDevice: self._park,
-            t.UnparkDevice: self._unpark,
-            t.ForgetDevice: self.forget,
+            t.Duty.UNPARK_DEVICE: self._unpark,
+            t.Duty.FORGET_DEVICE: self.forget,
             t.CoolNumber: lambda held, effect: links.cooldowns.until(held.device.phone, effect.until),
             t.Offer: self._offer,
             t.AwaitVersion: lambda held, effect: outdated.refused(held, effect.library),
-            t.CutTexts: lambda held, _: roster.sending.cut(held.session),
-            t.WakeTexts: self._wake_texts,
+            t.Duty.CUT_TEXTS: lambda held, _: roster.sending.cut(held.session),
+            t.Duty.WAKE_TEXTS: self._wake_texts,
         }
 
     async def feed(self, held: HeldSession, event: SessionEvent) -> None:
@@ -85,7 +86,7 @@ class Carrier:
         if held.tenure.phase is not TenurePhase.ONLINE:
             held.online.clear()
         for effect in effects:
-            if (work := self._carry[type(effect)](held, effect)) is not None:
+            if (work := self._carry[kind_of(effect)](held, effect)) is not None:
                 await work
 
     async def feed_safely(self, held: HeldSession, event: SessionEvent) -> bool:
@@ -194,7 +195,7 @@ class Carrier:
         left = DWELL_SECONDS - (now_ms() - held.device.linked_at) / 1000
         self.feed_later(held, left, Sign.DWELT, "dwell")
 
-    async def _tell_verified(self, held: HeldSession, _: t.TellVerified) -> None:
+    async def _tell_verified(self, held: HeldSession, _: t.Duty) -> None:
         if await self._roster.record.verified(held):
             held.device = replace(held.device, told=Told.VERIFIED)
             self._links.spawn(self.note(held), "note")
@@ -215,7 +216,7 @@ class Carrier:
             else:
                 return
 
-    async def _send_log_out(self, held: HeldSession, _: t.SendLogOut) -> None:
+    async def _send_log_out(self, held: HeldSession, _: t.Duty) -> None:
         held.log_outs = asked = held.log_outs + 1
         await self._holders.send(held.session, pipe.LogOut(session=held.session))
 
@@ -235,11 +236,11 @@ class Carrier:
         if not effect.why.startswith(UNLINKING):
             self._roster.take_out(held)
 
-    async def _unpark(self, held: HeldSession, _: t.UnparkDevice) -> None:
+    async def _unpark(self, held: HeldSession, _: t.Duty) -> None:
         held.device = replace(held.device, parked="", again_at=0)
         self._links.spawn(self.note(held), "note")
 
-    async def forget(self, held: HeldSession, _: t.ForgetDevice | None = None) -> None:
+    async def forget(self, held: HeldSession, _: t.Duty | None = None) -> None:
         await self._holders.release(held.session)
         try:
             await self._links.store.forget(held.device, self._links.fence(held))
@@ -253,6 +254,6 @@ class Carrier:
         if self._links.offer is not None:
             await self._links.offer(held.session, effect.at)
 
-    def _wake_texts(self, held: HeldSession, _: t.WakeTexts) -> None:
+    def _wake_texts(self, held: HeldSession, _: t.Duty) -> None:
         held.online.set()
         self._roster.sending.wake(held, stale=False)

@@ -40,7 +40,7 @@ REPLACED_MS = 10 * keys.MINUTE
 T = Turn[Tenure]
 
 
-def step(tenure: Tenure, event: t.SessionEvent, now: int) -> tuple[Tenure, tuple[t.SessionEffect, ...]]:
+def step(tenure: Tenure, event: t.SessionEvent, now: int) -> tuple[Tenure, tuple[t.SessionEffect | t.Duty, ...]]:
     """Return the session after an event at `now` (ms since the epoch), and the effects. Raises `IllegalStep` for a row
     that the lifecycle forbids."""
     turn = Turn(tenure, event, now)
@@ -134,7 +134,7 @@ def verify(turn: T) -> None:
     """Tell once that the device has outlived the dwell."""
     if turn.course.fresh:
         turn.set(fresh=False, due=False)
-        turn.add(t.TellVerified())
+        turn.add(t.Duty.TELL_VERIFIED)
 
 
 def verify_if_due(turn: T) -> None:
@@ -147,7 +147,7 @@ def dwell_anew(turn: T) -> None:
     """Begin the dwell anew if it passed before the first login: WhatsApp judges the device only from here on."""
     if turn.course.due:
         turn.set(due=False)
-        turn.add(t.Dwell())
+        turn.add(t.Duty.DWELL)
 
 
 def verify_later(turn: T) -> None:
@@ -159,7 +159,7 @@ def unpark_proven(turn: T) -> None:
     """End the parking of a device at its first login. A replaced one must first stay online for a while, which proves
     that nobody else has its keys."""
     if turn.course.parked == LostReason.REPLACED:
-        turn.add(t.Settle())
+        turn.add(t.Duty.SETTLE)
     else:
         unpark(turn)
 
@@ -168,7 +168,7 @@ def unpark(turn: T) -> None:
     """End the parking of a device."""
     if turn.course.parked:
         turn.set(parked="")
-        turn.add(t.UnparkDevice())
+        turn.add(t.Duty.UNPARK_DEVICE)
 
 
 def park_banned(turn: T) -> None:
@@ -247,17 +247,17 @@ _OFFLINE, _RUNNING = frozenset({S.COMING, S.AWAY}), frozenset({S.COMING, S.ONLIN
 _ANY = frozenset({*_RUNNING, S.LEAVING})
 _UNREACHABLE = lost_by(LostReason.START_FAILED, LostReason.REFUSED)
 _OUTDATED = lost_by(LostReason.OUTDATED)
-_BACK = (calm, do(t.WakeTexts()), tell(State.LINKED, "session.held"))
+_BACK = (calm, do(t.Duty.WAKE_TEXTS), tell(State.LINKED, "session.held"))
 
 TABLE: tuple[Rule[Tenure], ...] = (
     # The connection comes and goes.
     Rule(pipe.Held | pipe.Restored, _COMING, S.ONLINE, (*_BACK, dwell_anew, unpark_proven)),
     Rule(pipe.Held | pipe.Restored, _AWAY, S.ONLINE, (*_BACK, verify_if_due, unpark_proven)),
-    Rule(pipe.Held | pipe.Restored, _LEAVING, None, (calm, do(t.SendLogOut()))),
+    Rule(pipe.Held | pipe.Restored, _LEAVING, None, (calm, do(t.Duty.SEND_LOG_OUT))),
     Rule(pipe.Dropped, _RUNNING - _AWAY, S.AWAY, (tell(State.RECONNECTING, "session.dropped"),)),
     Rule(pipe.Remarked, _RUNNING, None, (tell_remark,)),
-    Rule(Sign.HOLDER_DIED, _RUNNING, S.COMING, (do(t.CutTexts()), start_again("holder.died"))),
-    Rule(Sign.HOLDER_DIED, _LEAVING, None, (do(t.CutTexts()), start_again("holder.died"))),
+    Rule(Sign.HOLDER_DIED, _RUNNING, S.COMING, (do(t.Duty.CUT_TEXTS), start_again("holder.died"))),
+    Rule(Sign.HOLDER_DIED, _LEAVING, None, (do(t.Duty.CUT_TEXTS), start_again("holder.died"))),
     Rule(Sign.START_FAILED, _RUNNING, S.COMING, (retry,)),
     Rule(Sign.START_FAILED, _LEAVING, None, (retry,)),
     Rule(Sign.RETRY, frozenset({S.COMING, S.LEAVING}), None, (start_again("session.retrying"),)),
@@ -265,7 +265,7 @@ TABLE: tuple[Rule[Tenure], ...] = (
         Sign.KEYS_MISSING,
         _ANY,
         S.OVER,
-        (do(t.ForgetDevice()), do(t.TellEnd(State.UNLINKED, "device.missing", FailureCode.INTERNAL))),
+        (do(t.Duty.FORGET_DEVICE), do(t.TellEnd(State.UNLINKED, "device.missing", FailureCode.INTERNAL))),
     ),
     # The dwell.
     Rule(Sign.DWELT, _ONLINE, None, (verify,)),
@@ -274,26 +274,26 @@ TABLE: tuple[Rule[Tenure], ...] = (
     # The session is lost.
     Rule(pipe.Lost, _RUNNING, S.COMING, (tell_trouble, retry), _UNREACHABLE),
     Rule(pipe.Lost, _RUNNING, S.COMING, (tell_trouble, await_version), _OUTDATED),
-    Rule(pipe.Lost, _RUNNING, S.OVER, (do(t.ForgetDevice()), end_lost), lost_by(LostReason.LOGGED_OUT)),
+    Rule(pipe.Lost, _RUNNING, S.OVER, (do(t.Duty.FORGET_DEVICE), end_lost), lost_by(LostReason.LOGGED_OUT)),
     Rule(pipe.Lost, _RUNNING, S.OVER, (park_restricted,), lost_by(LostReason.RESTRICTED)),
     Rule(pipe.Lost, _RUNNING, S.OVER, (park_banned,), lost_by(LostReason.BANNED)),
     Rule(pipe.Lost, _RUNNING, S.OVER, (park_replaced,), lost_by(LostReason.REPLACED)),
     # We log the device out. Until WhatsApp has said so the keys are kept, or the phone would list a dead device.
-    Rule(t.UnlinkAsked, _ONLINE, S.LEAVING, (leave, do(t.SendLogOut()))),
+    Rule(t.UnlinkAsked, _ONLINE, S.LEAVING, (leave, do(t.Duty.SEND_LOG_OUT))),
     Rule(t.UnlinkAsked, _OFFLINE, S.LEAVING, (leave,)),
-    Rule(pipe.Lost, _LEAVING, S.OVER, (do(t.ForgetDevice()), end_unlinked()), lost_by(LostReason.LOGGED_OUT)),
+    Rule(pipe.Lost, _LEAVING, S.OVER, (do(t.Duty.FORGET_DEVICE), end_unlinked()), lost_by(LostReason.LOGGED_OUT)),
     Rule(
         pipe.Lost,
         _LEAVING,
         S.OVER,
-        (do(t.ForgetDevice()), end_unlinked(FailureCode.ACCOUNT_RESTRICTED)),
+        (do(t.Duty.FORGET_DEVICE), end_unlinked(FailureCode.ACCOUNT_RESTRICTED)),
         lost_by(LostReason.RESTRICTED),
     ),
     Rule(pipe.Lost, _LEAVING, None, (await_version,), _OUTDATED),
     Rule(pipe.Lost, _LEAVING, None, (retry_soon,)),
     Rule(pipe.Released, _LEAVING, None, (retry_soon,)),
-    Rule(Sign.UNANSWERED, _LEAVING, None, (do(t.Disconnect()), retry_soon)),
-    Rule(Sign.LATE, _LEAVING, S.OVER, (do(t.ForgetDevice()), end_unlinked(FailureCode.CONNECTION_FAILED))),
+    Rule(Sign.UNANSWERED, _LEAVING, None, (do(t.Duty.DISCONNECT), retry_soon)),
+    Rule(Sign.LATE, _LEAVING, S.OVER, (do(t.Duty.FORGET_DEVICE), end_unlinked(FailureCode.CONNECTION_FAILED))),
 )
 
 

@@ -78,8 +78,22 @@ SessionEvent = Sign | UnlinkAsked | pipe.Held | pipe.Restored | pipe.Dropped | p
 # --- what is to be done ---------------------------------------------------------------------------------------------
 
 
+class Duty(Enum):
+    """Effects that say all by their name."""
+
+    DWELL = "dwell"  # have `Sign.DWELT` happen a whole dwell from now
+    TELL_VERIFIED = "tell-verified"  # the device has outlived the dwell
+    SEND_LOG_OUT = "send-log-out"  # to the holder; `Sign.UNANSWERED` if nothing comes of it in time
+    DISCONNECT = "disconnect"  # have the holder close the connection; the device stays linked
+    SETTLE = "settle"  # have `Sign.SETTLED` happen when the session has been online for long
+    UNPARK_DEVICE = "unpark-device"  # hold it like any other again
+    FORGET_DEVICE = "forget-device"  # with its keys; its holder has let go of it, or is told to
+    CUT_TEXTS = "cut-texts"  # expect no answers any more to those that the holder had in its hands
+    WAKE_TEXTS = "wake-texts"  # send those that wait, as the session is online
+
+
 class SessionEffect(Datum):
-    """One thing that others do for a held session."""
+    """One thing that others do for a held session. The name of a `Duty` says it all."""
 
 
 class Tell(SessionEffect):
@@ -100,14 +114,6 @@ class TellRemark(SessionEffect):
 
     remark: pipe.Remark
     detail: str
-
-
-class Dwell(SessionEffect):
-    """Have `Sign.DWELT` happen a whole dwell from now."""
-
-
-class TellVerified(SessionEffect):
-    """Tell that the device has outlived the dwell."""
 
 
 class TellEnd(SessionEffect):
@@ -145,22 +151,10 @@ class AwaitVersion(SessionEffect):
     library: str | None
 
 
-class SendLogOut(SessionEffect):
-    """Have the holder log the device out; `Sign.UNANSWERED` if nothing comes of it in time."""
-
-
-class Disconnect(SessionEffect):
-    """Have the holder close the connection; the device stays linked."""
-
-
 class GiveUpAt(SessionEffect):
     """Have `Sign.LATE` happen at `by` (ms since the epoch)."""
 
     by: int
-
-
-class Settle(SessionEffect):
-    """Have `Sign.SETTLED` happen when the session has been online for long."""
 
 
 class ParkDevice(SessionEffect):
@@ -168,14 +162,6 @@ class ParkDevice(SessionEffect):
 
     why: str
     again_at: int
-
-
-class UnparkDevice(SessionEffect):
-    """Hold the device like any other again."""
-
-
-class ForgetDevice(SessionEffect):
-    """Remove the device and its keys; its holder has let go of it, or is told to."""
 
 
 class CoolNumber(SessionEffect):
@@ -188,11 +174,3 @@ class Offer(SessionEffect):
     """Have any worker look at the session again at `at` (ms since the epoch)."""
 
     at: int
-
-
-class CutTexts(SessionEffect):
-    """Expect no answers any more to the texts that the holder had in its hands."""
-
-
-class WakeTexts(SessionEffect):
-    """Send the texts that wait, as the session is online."""

@@ -11,6 +11,7 @@ from workers.engine import protocol as pipe
 from workers.holding import tenure as t
 from workers.holding.machine import initial, step
 from workers.holding.tenure import Tenure, UnlinkAsked
+from workers.rules import kind_of, name_of
 
 SESSION = "company_salon-1"
 R = pipe.LostReason
@@ -45,13 +46,13 @@ class Stay:
                 self._note(effect)
         return self
 
-    def did(self, kind: type) -> list[Any]:
+    def did(self, kind: object) -> list[Any]:
         """The effects of a kind so far."""
-        return [one for one in self.done if isinstance(one, kind)]
+        return [one for one in self.done if kind_of(one) is kind]
 
     def kinds(self) -> list[str]:
         """The effects so far, by name."""
-        return [type(one).__name__ for one in self.done]
+        return [name_of(one) for one in self.done]
 
     def _note(self, effect: Any) -> None:
         match effect:

@@ -58,22 +58,22 @@ class Life(Stay):
                 self.retry = True
             case t.AwaitVersion():
                 self.version = True
-            case t.SendLogOut():
+            case t.Duty.SEND_LOG_OUT:
                 assert self.tenure.phase is P.LEAVING
                 self.answer = True
             case t.GiveUpAt():
                 self.end = True
-            case t.Dwell():
+            case t.Duty.DWELL:
                 assert self.tenure.phase is P.ONLINE
                 self.dwell = True
-            case t.TellVerified():
+            case t.Duty.TELL_VERIFIED:
                 assert self.tenure.phase is P.ONLINE, "only what is connected is verified"
                 self.verified += 1
-            case t.ForgetDevice():
+            case t.Duty.FORGET_DEVICE:
                 proven = self.why is LostReason.LOGGED_OUT or (self.why, self.tenure.leave_by > 0) == RESTRICTED
                 gone = proven or self.late or self.missing
                 assert gone, "keys are thrown away only if WhatsApp knows them no more, or nobody is left to wait"
-            case t.WakeTexts():
+            case t.Duty.WAKE_TEXTS:
                 assert self.tenure.phase is P.ONLINE
             case _:
                 pass
@@ -200,7 +200,7 @@ class AnyOrder(RuleBasedStateMachine):
             assert (life.tenure.tries, life.tenure.trouble) == (0, None)
         if life.tenure.phase is P.OVER:
             assert (life.ending is None) == life.tenure.silent or life.missing, "told, unless the attempt tells"
-            assert life.did(t.ForgetDevice) or life.did(t.ParkDevice)
+            assert life.did(t.Duty.FORGET_DEVICE) or life.did(t.ParkDevice)
             before = len(life.done)
             life.happen(*Sign, t.UnlinkAsked(START), HELD, RESTORED, DROPPED, RELEASED, *map(lost, LostReason))
             assert len(life.done) == before, "when it is over, nothing happens any more"

@@ -81,10 +81,10 @@ def test_a_row_of_the_scenario_table(scenario):
 
 def test_coming_online_is_told_once_and_wakes_the_texts():
     stay = online()
-    assert stay.done == [t.WakeTexts(), t.Tell(State.LINKED, "session.held")]
-    assert stay.happen(HELD, RESTORED).done == [t.WakeTexts(), t.Tell(State.LINKED, "session.held")]
+    assert stay.done == [t.Duty.WAKE_TEXTS, t.Tell(State.LINKED, "session.held")]
+    assert stay.happen(HELD, RESTORED).done == [t.Duty.WAKE_TEXTS, t.Tell(State.LINKED, "session.held")]
     linked = Stay().happen(HELD)  # by an attempt a moment ago
-    assert linked.done == [t.WakeTexts()]
+    assert linked.done == [t.Duty.WAKE_TEXTS]
 
 
 def test_a_lost_connection_is_told_until_it_is_back():
@@ -93,7 +93,7 @@ def test_a_lost_connection_is_told_until_it_is_back():
     assert stay.happen(Sign.RETRY).did(t.StartAgain) == []  # the library comes back by itself
     stay.happen(RESTORED)
     assert stay.tenure.phase is TenurePhase.ONLINE
-    assert len(stay.did(t.WakeTexts)) == 2
+    assert len(stay.did(t.Duty.WAKE_TEXTS)) == 2
 
 
 @each("stay", [coming, online, lambda: online().happen(DROPPED)])
@@ -159,31 +159,31 @@ def test_keys_that_are_gone_are_our_fault():
 
 def test_a_device_that_outlives_the_dwell_is_verified_once():
     stay = online(fresh=True).happen(Sign.DWELT, Sign.DWELT)
-    assert len(stay.did(t.TellVerified)) == 1
+    assert len(stay.did(t.Duty.TELL_VERIFIED)) == 1
     assert not stay.tenure.fresh
-    assert online().happen(Sign.DWELT).did(t.TellVerified) == []
+    assert online().happen(Sign.DWELT).did(t.Duty.TELL_VERIFIED) == []
 
 
 def test_a_device_that_is_away_when_the_dwell_ends_is_verified_when_it_is_back():
     stay = online(fresh=True).happen(DROPPED, Sign.DWELT)
-    assert stay.did(t.TellVerified) == []
+    assert stay.did(t.Duty.TELL_VERIFIED) == []
     assert stay.tenure.due
     stay.happen(RESTORED, DROPPED, RESTORED)
-    assert len(stay.did(t.TellVerified)) == 1
+    assert len(stay.did(t.Duty.TELL_VERIFIED)) == 1
     assert not stay.tenure.due
     assert not online().happen(DROPPED, Sign.DWELT).tenure.due
-    assert online(fresh=True).did(t.TellVerified) == []
+    assert online(fresh=True).did(t.Duty.TELL_VERIFIED) == []
 
 
 def test_a_device_that_is_connected_only_after_the_dwell_dwells_anew():
     """Whether WhatsApp drops it shows only once it is connected: until then, to be lost is to be dropped."""
     stay = Stay(Tenure(shown=State.LINKED, fresh=True)).happen(Sign.DWELT, HELD)
-    assert stay.did(t.TellVerified) == []
-    assert len(stay.did(t.Dwell)) == 1
+    assert stay.did(t.Duty.TELL_VERIFIED) == []
+    assert len(stay.did(t.Duty.DWELL)) == 1
     dropped = Stay(stay.tenure).happen(lost(R.LOGGED_OUT))
     assert dropped.did(t.TellEnd)[0].code is FailureCode.DROPPED_AFTER_LINKING
     stay.happen(Sign.DWELT, DROPPED, HELD)
-    assert (len(stay.did(t.TellVerified)), len(stay.did(t.Dwell))) == (1, 1)
+    assert (len(stay.did(t.Duty.TELL_VERIFIED)), len(stay.did(t.Duty.DWELL))) == (1, 1)
 
 
 EVENTS = [*Sign, ASKED, HELD, RESTORED, DROPPED, RELEASED, *(lost(reason) for reason in R), lost(R.BANNED, RETRY_AT)]
@@ -203,4 +203,4 @@ def test_every_event_in_every_phase_obeys_the_lifecycle_and_ends_once():
             assert new in STEPS[old], (events, stay.states)
         assert (stay.tenure.phase is TenurePhase.OVER) == (stay.ending is not None)
         if stay.ending is None:
-            assert stay.did(t.ForgetDevice) == []
+            assert stay.did(t.Duty.FORGET_DEVICE) == []

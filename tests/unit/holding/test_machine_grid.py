@@ -13,6 +13,7 @@ from workers.engine import protocol as pipe
 from workers.holding import tenure as t
 from workers.holding.machine import step
 from workers.holding.tenure import Sign, Tenure, TenurePhase
+from workers.rules import name_of
 
 S = "company_salon-1"
 PAST: dict[str, Any] = {
@@ -43,7 +44,7 @@ def outcome(phase: TenurePhase, event: Any) -> str:
     changed = {one.name: getattr(after, one.name) for one in fields(Tenure) if one.name != "phase"}
     changes = [f"{name}={value}" for name, value in changed.items() if value != getattr(before, name)]
     to = [f"-> {after.phase.value}"] if after.phase is not phase else []
-    return " ".join([*to, *changes, *(type(effect).__name__ for effect in effects)]) or "-"
+    return " ".join([*to, *changes, *map(name_of, effects)]) or "-"
 
 
 #: Event, phases, outcome; "-": nothing happens.

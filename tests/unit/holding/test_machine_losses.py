@@ -46,7 +46,7 @@ def test_a_restricted_account_is_tried_after_as_long_as_it_lasts_and_within_a_mo
 
 def test_a_restricted_account_that_is_released_is_like_any_other():
     back = coming(parked=f"restricted:{START}", shown=State.FAILED).happen(HELD)
-    assert back.did(t.UnparkDevice)
+    assert back.did(t.Duty.UNPARK_DEVICE)
     assert back.tenure.parked == ""
 
 
@@ -58,7 +58,7 @@ def test_a_ban_is_waited_for_and_over():
     assert (stay.ending.state, stay.ending.retry_at, stay.ending.kept) == (State.FAILED, RETRY_AT, True)
     assert stay.kinds().index("ParkDevice") < stay.kinds().index("TellEnd") < stay.kinds().index("Offer")
     back = coming(parked="banned", shown=State.FAILED).happen(HELD)
-    assert back.did(t.UnparkDevice)
+    assert back.did(t.Duty.UNPARK_DEVICE)
     assert back.tenure.parked == ""
 
 
@@ -78,13 +78,13 @@ def test_replaced_once_is_tried_again_and_twice_is_given_up():
     assert stay.did(t.Offer) == [t.Offer(START + machine.REPLACED_MS)]
     assert stay.ending.kept
     again = online(parked="replaced")
-    assert again.did(t.UnparkDevice) == []
-    assert again.did(t.Settle)
+    assert again.did(t.Duty.UNPARK_DEVICE) == []
+    assert again.did(t.Duty.SETTLE)
     again.happen(lost(R.REPLACED))
     assert again.did(t.ParkDevice) == [t.ParkDevice("replaced", 0)]
     assert again.did(t.Offer) == []
     settled = online(parked="replaced").happen(Sign.SETTLED, Sign.SETTLED)
-    assert len(settled.did(t.UnparkDevice)) == 1
+    assert len(settled.did(t.Duty.UNPARK_DEVICE)) == 1
     settled.happen(lost(R.REPLACED))
     assert settled.did(t.Offer)
-    assert online().did(t.Settle) == []
+    assert online().did(t.Duty.SETTLE) == []

@@ -30,7 +30,7 @@ def test_an_unlink_keeps_the_wish_before_it_asks_and_the_keys_until_the_answer()
     assert stay.kinds()[-3:] == ["ParkDevice", "GiveUpAt", "SendLogOut"]
     assert stay.did(t.ParkDevice) == [t.ParkDevice(f"{UNLINKING}:{START + DAY}", START)]
     assert stay.did(t.GiveUpAt) == [t.GiveUpAt(START + DAY)]
-    assert stay.did(t.ForgetDevice) == []
+    assert stay.did(t.Duty.FORGET_DEVICE) == []
     before = len(stay.done)
     stay.happen(ASKED, DROPPED, Sign.DWELT)
     assert len(stay.done) == before
@@ -43,19 +43,19 @@ def test_an_unlink_keeps_the_wish_before_it_asks_and_the_keys_until_the_answer()
 def test_a_log_out_without_proof_is_tried_again(said):
     stay = online().happen(ASKED, said)
     assert stay.kinds()[-1] == "RetryIn"
-    assert stay.did(t.ForgetDevice) == []
+    assert stay.did(t.Duty.FORGET_DEVICE) == []
     stay.happen(Sign.RETRY)
     assert stay.kinds()[-1] == "StartAgain"
     stay.happen(HELD)
     assert stay.kinds()[-1] == "SendLogOut"
-    assert stay.did(t.WakeTexts) == [t.WakeTexts()]  # of the time before
+    assert stay.did(t.Duty.WAKE_TEXTS) == [t.Duty.WAKE_TEXTS]  # of the time before
     assert stay.tenure.tries == 0
 
 
 def test_an_unlink_without_an_answer_begins_anew_and_in_the_end_says_that_it_was_not_done():
     stay = coming().happen(ASKED, Sign.START_FAILED, Sign.RETRY, RESTORED, Sign.UNANSWERED)
     assert stay.kinds()[-2:] == ["Disconnect", "RetryIn"]
-    assert len(stay.did(t.SendLogOut)) == 1
+    assert len(stay.did(t.Duty.SEND_LOG_OUT)) == 1
     stay.happen(Sign.HOLDER_DIED)
     assert stay.kinds()[-2:] == ["CutTexts", "StartAgain"]
     stay.happen(Sign.LATE)
