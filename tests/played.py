@@ -126,7 +126,7 @@ class Player:
             case c.Adopt(jid=jid, linked_at=at, parked=parked):
                 return c.Adopted(StoredDevice(SESSION, jid, at, "/nowhere", parked, 1))
             case c.Deed.SPEND_LINK:
-                return c.LinkSpent(self.spent)
+                return c.Turning.LINK_SPENT if self.spent else c.Turning.LINK_REVOKED
             case c.Deed.LOG_OUT_DEVICE:
                 return c.Turning.LOGGED_OUT
             case c.SeekNewer(raw=raw):

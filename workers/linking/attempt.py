@@ -336,8 +336,9 @@ class Attempt:
             log.info("device.replaced", session=self._session, parked=old.parked)
             await self._parts.refuse(self._page.lease, old, OLD_SECONDS)
 
-    async def _spend(self, _: c.Deed) -> c.LinkSpent:
-        return c.LinkSpent(await self._parts.claims.spend(self._course.subject))
+    async def _spend(self, _: c.Deed) -> c.Turning:
+        spent = await self._parts.claims.spend(self._course.subject)
+        return c.Turning.LINK_SPENT if spent else c.Turning.LINK_REVOKED
 
     async def _log_out(self, _: c.Deed) -> c.Turning:
         assert self._course.device is not None, "it is durable"  # noqa: S101

@@ -124,8 +124,3 @@ def unwelcome(turn: T) -> bool:
 def came_by_revoked_link(turn: T) -> bool:
     """The device must not stay because its link was revoked meanwhile."""
     return turn.course.unwelcome == REVOKED
-
-
-def link_revoked(turn: T) -> bool:
-    """The link was revoked before it could be spent."""
-    return not turn.event.kept

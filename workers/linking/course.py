@@ -89,6 +89,8 @@ class Order(Enum):
 class Turning(Enum):
     """Events that say all by their name."""
 
+    LINK_SPENT = "link-spent"  # it has done its work
+    LINK_REVOKED = "link-revoked"  # at the last moment, before it could be spent
     LOGGED_OUT = "logged-out"  # the device that must not stay is logged out and forgotten
     TIME_IS_UP = "time-is-up"  # the deadline has come
 
@@ -135,12 +137,6 @@ class Adopted(Datum):
     device: StoredDevice
 
 
-class LinkSpent(Datum):
-    """The link has done its work; not `kept`: it was revoked at the last moment."""
-
-    kept: bool
-
-
 class NewerSought(Datum):
     """Result of the look for a newer version, for a refused one: `is_there` to try, or `retry_at`, when something new
     is tried. `raw`: WhatsApp's words of the refusal."""
@@ -156,7 +152,7 @@ class Broke(Datum):
     error: str
 
 
-AttemptAnswer = Began | Learned | CodeClaimed | CodeDenied | Judged | Adopted | LinkSpent | Turning | NewerSought
+AttemptAnswer = Began | Learned | CodeClaimed | CodeDenied | Judged | Adopted | Turning | NewerSought
 LinkerEvent = (
     pipe.Ready | pipe.Qr | pipe.Code | pipe.CodeRefused | pipe.Word | pipe.Paired | pipe.Connected | pipe.Ended | Exited
 )
@@ -172,7 +168,7 @@ class Deed(Enum):
     HANG_UP = "hang-up"  # leave nothing of the connection behind: process, file, claim to a code
     FORGET_PHONE = "forget-phone"  # another number, or the same again, may be asked on the same attempt
     JUDGE = "judge"  # ask whether the link is still worth something; answered by `Judged`
-    SPEND_LINK = "spend-link"  # the link has linked a device; answered by `LinkSpent`
+    SPEND_LINK = "spend-link"  # the link has linked a device; answered by `LINK_SPENT` or `LINK_REVOKED`
     LOG_OUT_DEVICE = "log-out-device"  # it must not stay, and is forgotten; answered by `LOGGED_OUT`
     GIVE_LEASE_BACK = "give-lease-back"
     UNLINK_AGAIN = (

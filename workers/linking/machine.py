@@ -91,8 +91,8 @@ TABLE: tuple[Rule[Course], ...] = (
     Rule(c.Judged, _KEEPING, None, (act.adopt,)),
     Rule(c.Adopted, _KEEPING, None, (act.keep_device, act.hang_up, act.log_out), when.unwelcome),
     Rule(c.Adopted, _KEEPING, None, (act.keep_device, act.hang_up, do(Deed.SPEND_LINK))),
-    Rule(c.LinkSpent, _KEEPING, None, (act.log_out,), when.link_revoked),
-    Rule(c.LinkSpent, _KEEPING, P.OVER, (act.end_linked, act.unlink_if_wished)),
+    Rule(Turning.LINK_REVOKED, _KEEPING, None, (act.log_out,)),
+    Rule(Turning.LINK_SPENT, _KEEPING, P.OVER, (act.end_linked, act.unlink_if_wished)),
     Rule(Turning.LOGGED_OUT, _KEEPING, P.OVER, (act.fail(F.LINK_SPENT),), when.came_by_revoked_link),
     Rule(Turning.LOGGED_OUT, _KEEPING, P.OVER, (act.fail(F.WRONG_NUMBER),)),
     # WhatsApp refuses our version. Sentry hears of that from the keeper of the version, once, when nothing helps.
