@@ -56,7 +56,7 @@ class Owner(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Owned:
     lease: Lease
     owner: Owner
@@ -158,7 +158,7 @@ class Ownership:
             newer = await self._leases.advance(lease)
             owned = self._owned.get(lease.session)
             if newer is not None and owned is not None:
-                self._owned[lease.session] = replace(owned, lease=newer)
+                owned.lease = newer
             return newer
         finally:
             self._advancing.discard(lease.session)
@@ -189,28 +189,29 @@ class Ownership:
             async with asyncio.timeout(GIVE_UP_MS / 1000), self._beaten:
                 await self._beaten.wait()
 
-    def is_retaken(self, lease: Lease) -> bool:
-        """True if this worker has replaced a lease that Redis refuses, or is about to, and its owner was not told yet."""
-        owned = self._owned.get(lease.session)
-        return owned is not None and (lease in self._retaking or owned.replaces == lease)
-
     def is_restated(self, lease: Lease) -> bool:
         """True if the lease stands in the place of one that Redis had forgotten: its owner knows better than Redis."""
         owned = self._owned.get(lease.session)
         return owned is not None and owned.unsaid and owned.lease == lease
 
-    def was_said(self, lease: Lease) -> None:
-        """Note that the session's state is saved under this lease: from here on Redis knows."""
+    async def save(self, snapshots: Snapshots, lease: Lease, change: Change) -> int | None:
+        """Save a change under a lease as `Snapshots.save` does. Raises `Forgotten` also if the lease is refused because this
+        worker has just taken it anew, or is about to, and its owner was not told yet."""
+        seq = await snapshots.save(lease, replace(change, restated=True) if self.is_restated(lease) else change)
         owned = self._owned.get(lease.session)
-        if owned is not None and owned.unsaid and owned.lease == lease:
-            self._owned[lease.session] = replace(owned, unsaid=False)
+        if owned is not None:
+            if seq is None and (lease in self._retaking or owned.replaces == lease):
+                raise Forgotten
+            if seq is not None and owned.lease == lease:
+                owned.unsaid = False  # from here on Redis knows
+        return seq
 
     def hand_over(self, session: SessionId, owner: Owner) -> Lease | None:
         """Give the attempt's lease to the holding of the same session. Return it, or None if it is lost."""
         owned = self._owned.get(session)
         if owned is None:
             return None
-        self._owned[session] = replace(owned, owner=owner)
+        owned.owner = owner
         return owned.lease
 
     async def release(self, lease: Lease) -> None:
@@ -294,10 +295,11 @@ class Ownership:
 
     async def _beat(self, limit: asyncio.Timeout | None = None) -> None:
         """Beat once. Whatever comes of it, be it for a thousand sessions, has until the next must have been taken."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         self._number += 1
-        began = asyncio.get_running_loop().time()
         beat = await self._leases.beat(self.worker, self._number)
-        self._on_beat(ALIVE_SECONDS - (asyncio.get_running_loop().time() - began))
+        self._on_beat(ALIVE_SECONDS - (loop.time() - began))
         if limit is not None:
             limit.reschedule(began + GIVE_UP_MS / 1000)
         went_back = self._went_back or self.cut_off or not self._knows_us(beat)
@@ -311,10 +313,9 @@ class Ownership:
         lapsed = await self._say_left() or beat.lapsed
         if lapsed:
             await self._on_lapsed()
-        now = asyncio.get_running_loop().time()
-        if now - self._named > KEEP_NAMES_SECONDS:
+        if loop.time() - self._named > KEEP_NAMES_SECONDS:
             await self._leases.keep_names(self.worker, [owned.lease for owned in self._owned.values()])
-            self._named = now
+            self._named = loop.time()
 
     def _knows_us(self, beat: Beat) -> bool:
         """True if Redis knows the heartbeat before this one. If not, it has lapsed us, lost its memory, or gone back."""
@@ -398,16 +399,3 @@ class Ownership:
             if owned is not None:
                 log.warning("lease.lost", session=session, why=why)
                 owned.owner.lost()
-
-
-async def save(snapshots: Snapshots, ownership: Ownership, lease: Lease, change: Change) -> int | None:
-    """Save a change under a lease as `Snapshots.save` does. Raises `Forgotten` also if the lease is refused because this
-    worker has just taken it anew."""
-    if ownership.is_restated(lease):
-        change = replace(change, restated=True)
-    seq = await snapshots.save(lease, change)
-    if seq is None and ownership.is_retaken(lease):
-        raise Forgotten
-    if seq is not None:
-        ownership.was_said(lease)
-    return seq

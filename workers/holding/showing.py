@@ -18,7 +18,6 @@ from workers import reasons, tallies
 from workers.engine.protocol import Remark
 from workers.holding.session import HeldSession, Links
 from workers.holding.tenure import Tell, TellEnd, TellRemark
-from workers.ownership import save
 
 if TYPE_CHECKING:
     from workers.holding.roster import Roster
@@ -142,7 +141,7 @@ class SnapshotWriter:
         return None
 
     async def _write(self, held: HeldSession, change: Change) -> int | None:
-        return await save(self._links.snapshots, self._links.ownership, held.lease, change)
+        return await self._links.ownership.save(self._links.snapshots, held.lease, change)
 
     async def _say_again(self, held: HeldSession, event: str) -> None:
         if self._roster.holds(held):

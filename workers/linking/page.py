@@ -9,7 +9,7 @@ from shared.state.lease import Lease
 from shared.state.snapshots import Change, Forgotten, Snapshots
 from shared.telemetry.metrics import ENGINE
 from workers.linking.course import Course, End, Show
-from workers.ownership import Ownership, save
+from workers.ownership import Ownership
 
 log = structlog.get_logger()
 
@@ -55,7 +55,7 @@ class Page:
     async def _save(self, change: Change) -> None:
         """Save and announce a change; after Redis has forgotten our lease, under the new one."""
         try:
-            saved = await save(self._snapshots, self._ownership, self.lease, change)
+            saved = await self._ownership.save(self._snapshots, self.lease, change)
         except Forgotten:
             retaken = await self._ownership.retaken(self.lease)
             if retaken is None:
