@@ -21,7 +21,6 @@ from shared import settings
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
-from shared.core.protocol import Method
 from shared.core.webversion import parse_wish
 from shared.jobs.queue import QueueWorker, client, enqueue, enqueue_all
 from shared.jobs.wake import listen_for_calls
@@ -137,35 +136,23 @@ class Worker:
         log.info("worker.stopped", worker=self.id)
 
     async def _work(self, stop: asyncio.Event, engines: Engines, linkers: LinkerPool, store: DeviceStore) -> None:
-        redis, news = self._redis, News(self._config.told_events)
-        receivers = Receivers(self._config, redis)
-        webhooks = Webhooks(self._config, EventShelf(redis, news), receivers, self.spawn)
+        redis, config, news = self._redis, self._config, News(self._config.told_events)
+        receivers = Receivers(config, redis)
+        webhooks = Webhooks(config, EventShelf(redis, news), receivers, self.spawn)
         leases, claims, snapshots = Leases(redis), Claims(redis, news), Snapshots(redis, news)
         version = await self._version(engines, linkers)
         switches = Switches(redis, lambda board: self._obey(board, stop, version))
-        most = capacity(self._config, memory_mb())
+        most = capacity(config, memory_mb())
         ownership = Ownership(leases, self.id, on_lapsed=self._call_sweep, on_beat=engines.alive)
-        outbox = Outbox(redis, rate=self._config.max_rate, news=news)
-        device_name = self._config.device_name
-        sweeper = Sweeper(redis, leases, Rescue(redis, news), snapshots, store, outbox, self.id, device_name)
-        cooldowns = Cooldowns(redis, self._config.secret_key)
-        contacts = Contacts(redis, self._config.secret_key)
+        outbox = Outbox(redis, rate=config.max_rate, news=news)
+        sweeper = Sweeper(redis, leases, Rescue(redis, news), snapshots, store, outbox, self.id, config.device_name)
+        cooldowns = Cooldowns(redis, config.secret_key)
+        contacts = Contacts(redis, config.secret_key)
         places = Places(most.attempts)
         media = MediaHost(partial(reach, self._proxy))
+        tools = (claims, cooldowns, snapshots, ownership, store, config.device_name)  # of attempts and of held sessions
         links = Links(
-            snapshots,
-            ownership,
-            store,
-            outbox,
-            contacts,
-            webhooks.heard,
-            receivers.want_inbound,
-            cooldowns,
-            self.spawn,
-            device_name,
-            media,
-            claims,
-            self._offer_at,
+            *tools, outbox, contacts, webhooks.heard, receivers.want_inbound, media, self._offer_at, self.spawn
         )
         holders = Holders(engines, self.spawn)
         sessions = Sessions(links, holders, version, most=most.sessions, reserved=lambda: places.taken)
@@ -173,25 +160,9 @@ class Worker:
         self._pool.identity.on_change(ownership.another_server)
         version.listen(sessions.newer, sessions.try_refused)
 
-        async def restart(session: SessionId, method: Method) -> None:
-            await sweeper.restart(session, method)
-
-        parts = Parts(
-            claims,
-            cooldowns,
-            snapshots,
-            ownership,
-            linkers,
-            store,
-            sessions.adopt,
-            sessions.refuse,
-            restart,
-            lambda session: self._offer([("unlink", session)]),
-            device_name,
-            switches,
-            version,
-        )
-        forgetting = Forgetting(redis, self._config.secret_key)
+        ways_on = (sessions.adopt, sessions.refuse, sweeper.restart, lambda session: self._offer([("unlink", session)]))
+        parts = Parts(*tools, linkers, *ways_on, switches, version)
+        forgetting = Forgetting(redis, config.secret_key)
         jobs = Jobs(redis, leases, ownership, parts, sessions, sweeper, places, forgetting, self.spawn)
         linking = QueueWorker(
             keys.QUEUE_LINKING, jobs.linking, redis, worker=self.id, free=lambda: places.free, beside=jobs.dialling

@@ -174,12 +174,12 @@ class Stage:
             self.snapshots,
             self.ownership,
             self,  # type: ignore[arg-type]
+            "Salon",
             self,  # type: ignore[arg-type]
             self.hold,
             self.refuse,
             self.restart,
             self.unlink,
-            "Salon",
             self,  # type: ignore[arg-type]
             HalfNewer(self.script.seed),  # type: ignore[arg-type]
             self.limits,

@@ -156,7 +156,7 @@ class Admission:
 
     async def _tell_linked(self, held: HeldSession, stored: Stored) -> None:
         """Tell of a device that was made durable by a worker that died before it could say so."""
-        if stored.body.state not in DEVICE and self._links.claims is not None:
+        if stored.body.state not in DEVICE:
             region, method = phone.region_of(held.device.phone), held.body.method or Method.QR
             if not await self._links.claims.spend(await self._links.claims.subject(held.session)):
                 # Its link was revoked meanwhile: what it led to must not be kept.

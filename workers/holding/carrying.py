@@ -72,7 +72,7 @@ class Carrier:
             t.Duty.UNPARK_DEVICE: self._unpark,
             t.Duty.FORGET_DEVICE: self.forget,
             t.CoolNumber: lambda held, effect: links.cooldowns.until(held.device.phone, effect.until),
-            t.Offer: self._offer,
+            t.Offer: lambda held, effect: links.offer(held.session, effect.at),
             t.AwaitVersion: lambda held, effect: outdated.refused(held, effect.library),
             t.Duty.CUT_TEXTS: lambda held, _: roster.sending.cut(held.session),
             t.Duty.WAKE_TEXTS: self._wake_texts,
@@ -249,10 +249,6 @@ class Carrier:
             log.warning("device.not-forgotten", session=held.session, error=str(error))
         self._roster.take_out(held)
         held.over.set()
-
-    async def _offer(self, held: HeldSession, effect: t.Offer) -> None:
-        if self._links.offer is not None:
-            await self._links.offer(held.session, effect.at)
 
     def _wake_texts(self, held: HeldSession, _: t.Duty) -> None:
         held.online.set()

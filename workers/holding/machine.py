@@ -241,12 +241,13 @@ def _raw(turn: T) -> str:
 
 # --- the table ------------------------------------------------------------------------------------------------------
 
-S = TenurePhase
+S, F = TenurePhase, FailureCode
 _COMING, _ONLINE, _AWAY, _LEAVING = (frozenset({one}) for one in (S.COMING, S.ONLINE, S.AWAY, S.LEAVING))
 _OFFLINE, _RUNNING = frozenset({S.COMING, S.AWAY}), frozenset({S.COMING, S.ONLINE, S.AWAY})
 _ANY = frozenset({*_RUNNING, S.LEAVING})
 _UNREACHABLE = lost_by(LostReason.START_FAILED, LostReason.REFUSED)
 _OUTDATED = lost_by(LostReason.OUTDATED)
+_FORGET = do(t.Duty.FORGET_DEVICE)
 _BACK = (calm, do(t.Duty.WAKE_TEXTS), tell(State.LINKED, "session.held"))
 
 TABLE: tuple[Rule[Tenure], ...] = (
@@ -261,12 +262,7 @@ TABLE: tuple[Rule[Tenure], ...] = (
     Rule(Sign.START_FAILED, _RUNNING, S.COMING, (retry,)),
     Rule(Sign.START_FAILED, _LEAVING, None, (retry,)),
     Rule(Sign.RETRY, frozenset({S.COMING, S.LEAVING}), None, (start_again("session.retrying"),)),
-    Rule(
-        Sign.KEYS_MISSING,
-        _ANY,
-        S.OVER,
-        (do(t.Duty.FORGET_DEVICE), do(t.TellEnd(State.UNLINKED, "device.missing", FailureCode.INTERNAL))),
-    ),
+    Rule(Sign.KEYS_MISSING, _ANY, S.OVER, (_FORGET, do(t.TellEnd(State.UNLINKED, "device.missing", F.INTERNAL)))),
     # The dwell.
     Rule(Sign.DWELT, _ONLINE, None, (verify,)),
     Rule(Sign.DWELT, _OFFLINE, None, (verify_later,)),
@@ -274,26 +270,20 @@ TABLE: tuple[Rule[Tenure], ...] = (
     # The session is lost.
     Rule(pipe.Lost, _RUNNING, S.COMING, (tell_trouble, retry), _UNREACHABLE),
     Rule(pipe.Lost, _RUNNING, S.COMING, (tell_trouble, await_version), _OUTDATED),
-    Rule(pipe.Lost, _RUNNING, S.OVER, (do(t.Duty.FORGET_DEVICE), end_lost), lost_by(LostReason.LOGGED_OUT)),
+    Rule(pipe.Lost, _RUNNING, S.OVER, (_FORGET, end_lost), lost_by(LostReason.LOGGED_OUT)),
     Rule(pipe.Lost, _RUNNING, S.OVER, (park_restricted,), lost_by(LostReason.RESTRICTED)),
     Rule(pipe.Lost, _RUNNING, S.OVER, (park_banned,), lost_by(LostReason.BANNED)),
     Rule(pipe.Lost, _RUNNING, S.OVER, (park_replaced,), lost_by(LostReason.REPLACED)),
     # We log the device out. Until WhatsApp has said so the keys are kept, or the phone would list a dead device.
     Rule(t.UnlinkAsked, _ONLINE, S.LEAVING, (leave, do(t.Duty.SEND_LOG_OUT))),
     Rule(t.UnlinkAsked, _OFFLINE, S.LEAVING, (leave,)),
-    Rule(pipe.Lost, _LEAVING, S.OVER, (do(t.Duty.FORGET_DEVICE), end_unlinked()), lost_by(LostReason.LOGGED_OUT)),
-    Rule(
-        pipe.Lost,
-        _LEAVING,
-        S.OVER,
-        (do(t.Duty.FORGET_DEVICE), end_unlinked(FailureCode.ACCOUNT_RESTRICTED)),
-        lost_by(LostReason.RESTRICTED),
-    ),
+    Rule(pipe.Lost, _LEAVING, S.OVER, (_FORGET, end_unlinked()), lost_by(LostReason.LOGGED_OUT)),
+    Rule(pipe.Lost, _LEAVING, S.OVER, (_FORGET, end_unlinked(F.ACCOUNT_RESTRICTED)), lost_by(LostReason.RESTRICTED)),
     Rule(pipe.Lost, _LEAVING, None, (await_version,), _OUTDATED),
     Rule(pipe.Lost, _LEAVING, None, (retry_soon,)),
     Rule(pipe.Released, _LEAVING, None, (retry_soon,)),
     Rule(Sign.UNANSWERED, _LEAVING, None, (do(t.Duty.DISCONNECT), retry_soon)),
-    Rule(Sign.LATE, _LEAVING, S.OVER, (do(t.Duty.FORGET_DEVICE), end_unlinked(FailureCode.CONNECTION_FAILED))),
+    Rule(Sign.LATE, _LEAVING, S.OVER, (_FORGET, end_unlinked(F.CONNECTION_FAILED))),
 )
 
 

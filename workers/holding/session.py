@@ -97,19 +97,19 @@ class HeldSession:
 class Links:
     """Tools of the sessions. `offer(session, at)` has any worker look at a session at that time (ms since the epoch)."""
 
+    claims: Claims
+    cooldowns: Cooldowns
     snapshots: Snapshots
     ownership: Ownership
     store: DeviceStore
+    device_name: str
     outbox: Outbox
     contacts: Contacts
     heard: Callable[[SessionId, IncomingMessage], None]
     hears: Callable[[SessionId], Awaitable[bool]]
-    cooldowns: Cooldowns
-    spawn: Spawn
-    device_name: str
     media: MediaHost
-    claims: Claims | None = None
-    offer: Callable[[SessionId, int], Awaitable[None]] | None = None
+    offer: Callable[[SessionId, int], Awaitable[None]]
+    spawn: Spawn
 
     def fence(self, held: HeldSession) -> Fence:
         """The right to write to the store about a session, for as long as its lease is ours."""

@@ -128,12 +128,8 @@ def tell_no_code(turn: T) -> None:
     turn.set(subject=replace(turn.course.subject, phone=None), asker=None)
     _change(turn, code=None, failure=FailureView.of(denied.code, denied.retry_at))
     counters = (field(Counter.CODE_FAILURES, reason=denied.code.value),)
-    turn.add(
-        Deed.FORGET_PHONE,
-        c.Show(
-            MessageType.PAIRING_CODE_ERROR, "code.refused", f"{denied.code.value} {denied.other}".rstrip(), counters
-        ),
-    )
+    detail = f"{denied.code.value} {denied.other}".rstrip()
+    turn.add(Deed.FORGET_PHONE, c.Show(MessageType.PAIRING_CODE_ERROR, "code.refused", detail, counters))
     if denied.raw:
         turn.add(c.AlertNoCode(denied.code, denied.raw, number))
 
@@ -141,7 +137,7 @@ def tell_no_code(turn: T) -> None:
 def hang_up(turn: T) -> None:
     """End the connection, and with it a code."""
     turn.set(dialled=False, asker=None)
-    turn.add(Deed.HANG_UP)
+    turn.add(c.HangUp())
 
 
 def begin_anew(turn: T) -> None:
@@ -299,18 +295,9 @@ def fail(code: FailureCode | None = None, *, alert: bool = True) -> TurnAct[Cour
         why = why or FailureCode.INTERNAL
         body = Body(state=State.FAILED, method=course.body.method, failure=FailureView.of(why, retry_at))
         counters = (tallies.failed(why, course.region), tallies.ended(State.FAILED))
-        turn.effects += [
-            c.End(
-                body,
-                MessageType.ERROR,
-                "attempt.failed",
-                reasons.told(why, said),
-                counters,
-                raw=_raw(turn),
-                alert=alert,
-            ),
-            Deed.GIVE_LEASE_BACK,
-        ]
+        told, raw = reasons.told(why, said), _raw(turn)
+        end = c.End(body, MessageType.ERROR, "attempt.failed", told, counters, raw=raw, alert=alert)
+        turn.add(end, Deed.GIVE_LEASE_BACK)
 
     act.__name__ = f"fail_{code.name if code else 'by_word'}"
     return act

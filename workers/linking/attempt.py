@@ -58,13 +58,13 @@ class Parts:
     cooldowns: Cooldowns
     snapshots: Snapshots
     ownership: Ownership
-    linkers: LinkerPool
     store: DeviceStore
+    device_name: str
+    linkers: LinkerPool
     adopt: Callable[[Lease, StoredDevice, Body, tuple[str, ...]], Awaitable[None]]
     refuse: Callable[[Lease, StoredDevice, float], Awaitable[None]]
-    restart: Callable[[SessionId, Method], Awaitable[None]]
+    restart: Callable[[SessionId, Method], Awaitable[object]]
     unlink: Callable[[SessionId], Awaitable[None]]
-    device_name: str
     switches: Switches
     versions: WebVersion
     limits: AttemptLimits = field(default_factory=AttemptLimits)
@@ -90,7 +90,7 @@ class Attempt:
         self._asker: Asker | None = None  # whose code is claimed
         self._carry: dict[object, Callable[[Any], Awaitable[AttemptAnswer | None]]] = {
             c.Dial: self._dial,
-            c.Deed.HANG_UP: self._hang_up,
+            c.HangUp: self._hang_up,
             c.Learn: self._learn,
             c.Advance: self._advance,
             c.Show: lambda effect: self._page.show(self._course.body, effect),
@@ -222,7 +222,7 @@ class Attempt:
         await self._connection.send(pipe.Start(database=scratch, jid=jid))
         log.info("attempt.connecting", session=self._session, attempt=attempt, linker=linker.pid)
 
-    async def _hang_up(self, _: c.Deed | None = None) -> None:
+    async def _hang_up(self, _: c.HangUp | None = None) -> None:
         if self._connection is not None:
             await self._connection.close()
             self._connection = None

@@ -165,7 +165,6 @@ AttemptEvent = Order | AttemptAnswer | LinkerEvent | Broke
 class Deed(Enum):
     """Effects that say all by their name."""
 
-    HANG_UP = "hang-up"  # leave nothing of the connection behind: process, file, claim to a code
     FORGET_PHONE = "forget-phone"  # another number, or the same again, may be asked on the same attempt
     JUDGE = "judge"  # ask whether the link is still worth something; answered by `Judged`
     SPEND_LINK = "spend-link"  # the link has linked a device; answered by `LINK_SPENT` or `LINK_REVOKED`
@@ -184,6 +183,10 @@ class Dial(Effect):
     """Connect with a linker; with `jid`, log in with the device that a dead linker has left in the file."""
 
     jid: str = ""
+
+
+class HangUp(Effect):
+    """Leave nothing of the connection behind: process, file, claim to a code."""
 
 
 class Learn(Effect):

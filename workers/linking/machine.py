@@ -43,6 +43,8 @@ _LEARNING, _CONNECTING, _SHOWING = frozenset({P.LEARNING}), frozenset({P.CONNECT
 _AGREED, _KEEPING, _LATE = frozenset({P.AGREED}), frozenset({P.KEEPING}), frozenset({P.AGREED, P.KEEPING})
 _CONNECTED = frozenset({*_OPEN, P.AGREED})
 F = FailureCode
+_CONNECT = (act.learn_subject, act.tell_connecting, act.dial)
+_ANEW = (act.hang_up, act.begin_anew)
 
 TABLE: tuple[Rule[Course], ...] = (
     # A connection begins. Where a linker waits it dials first: the library is under way while the rest is read and told.
@@ -50,27 +52,15 @@ TABLE: tuple[Rule[Course], ...] = (
     Rule(c.Began, _LEARNING, None, (act.begin_clock, do(c.Learn(whole=True)))),
     Rule(c.Learned, _LEARNING, P.OVER, (act.learn_subject, act.hang_up, act.fail()), when.refused),
     # A code that was asked for is claimed meanwhile: the linker asks WhatsApp for it as soon as it has a QR.
-    Rule(
-        c.Learned,
-        _LEARNING,
-        P.CONNECTING,
-        (act.learn_subject, act.tell_connecting, act.dial, act.claim_code),
-        when.code_due,
-    ),
-    Rule(c.Learned, _LEARNING, P.CONNECTING, (act.learn_subject, act.tell_connecting, act.dial)),
+    Rule(c.Learned, _LEARNING, P.CONNECTING, (*_CONNECT, act.claim_code), when.code_due),
+    Rule(c.Learned, _LEARNING, P.CONNECTING, _CONNECT),
     # QRs.
     Rule(pipe.Qr, _CONNECTING, P.SHOWING, (act.next_qr, act.tell_qr)),
     Rule(pipe.Qr | pipe.Code, _SHOWING, None, (), when.shown_already),
     Rule(pipe.Qr, _SHOWING, None, (act.next_qr, act.tell_qr)),
     # A code for the subject's phone: the living one, or a new one, but never two at once.
     Rule(Order.CODE, _OPEN, None, (do(c.Learn(whole=False)),)),
-    Rule(
-        c.Learned,
-        _SHOWING,
-        P.LEARNING,
-        (act.learn_subject, act.turn_to_code, act.hang_up, act.begin_anew),
-        when.too_late_for_a_code,
-    ),
+    Rule(c.Learned, _SHOWING, P.LEARNING, (act.learn_subject, act.turn_to_code, *_ANEW), when.too_late_for_a_code),
     Rule(c.Learned, _OPEN, None, (act.learn_subject, act.turn_to_code, act.claim_code), when.code_due),
     Rule(c.Learned, _OPEN, None, (act.learn_subject,)),
     Rule(c.CodeClaimed, _OPEN, None, (act.ask_code,)),
@@ -78,7 +68,7 @@ TABLE: tuple[Rule[Course], ...] = (
     Rule(pipe.Code, _SHOWING, None, (act.show_code,), when.asked),
     Rule(pipe.CodeRefused, _SHOWING, None, (act.book_refusal,), when.asked),
     # The library's words.
-    Rule(pipe.Word, _OPEN, P.LEARNING, (act.count_restart, act.hang_up, act.begin_anew), when.word_says_again),
+    Rule(pipe.Word, _OPEN, P.LEARNING, (act.count_restart, *_ANEW), when.word_says_again),
     Rule(pipe.Word, _CONNECTED, None, (act.seek_newer,), when.word_says_outdated),
     Rule(pipe.Word, _SHOWING, P.OVER, (act.hang_up, act.expire), when.rotation_is_over),
     Rule(pipe.Word, _CONNECTED, P.OVER, (act.hang_up, act.fail()), when.word_is_an_end),
@@ -97,18 +87,12 @@ TABLE: tuple[Rule[Course], ...] = (
     Rule(Turning.LOGGED_OUT, _KEEPING, P.OVER, (act.fail(F.WRONG_NUMBER),)),
     # WhatsApp refuses our version. Sentry hears of that from the keeper of the version, once, when nothing helps.
     Rule(pipe.Ended, _AGREED, None, (act.seek_newer,), when.login_is_outdated),
-    Rule(c.NewerSought, _OPEN, P.LEARNING, (act.count_restart, act.hang_up, act.begin_anew), when.newer_may_begin_anew),
+    Rule(c.NewerSought, _OPEN, P.LEARNING, (act.count_restart, *_ANEW), when.newer_may_begin_anew),
     Rule(c.NewerSought, _AGREED, None, (act.revive,), when.newer_not_revived),
     Rule(c.NewerSought, _CONNECTED, P.OVER, (act.hang_up, act.fail(F.CLIENT_OUTDATED, alert=False))),
     # The linker ends. After the phone's yes another one logs in with the file, once.
     Rule(pipe.Ended, _CONNECTED, P.OVER, (act.hang_up, act.cool_banned_phone, act.fail())),
-    Rule(
-        Exited,
-        _OPEN,
-        P.LEARNING,
-        (act.report_death, act.count_restart, act.hang_up, act.begin_anew),
-        when.may_begin_anew,
-    ),
+    Rule(Exited, _OPEN, P.LEARNING, (act.report_death, act.count_restart, *_ANEW), when.may_begin_anew),
     Rule(Exited, _AGREED, None, (act.report_death, act.revive), when.not_revived),
     Rule(Exited, _CONNECTED, P.OVER, (act.report_death, act.hang_up, act.fail(F.INTERNAL, alert=False))),
     # Orders of others. From the phone's yes on it can only succeed or fail.

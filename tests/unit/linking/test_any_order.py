@@ -85,7 +85,7 @@ class Around(Player):
                 )
                 assert bool(jid) == (self.course.phase is Phase.AGREED), "a device logs in, anybody else pairs"
                 self.linker = True
-            case c.Deed.HANG_UP:
+            case c.HangUp():
                 self.linker = self.asked = False
             case c.AskCode():
                 assert self.linker

@@ -125,14 +125,14 @@ def keeping(**options):
 def test_a_fault_the_deadline_and_a_lost_lease_end_every_phase(begin, event):
     player = begin().happen(event)
     assert player.course.phase is Phase.OVER
-    assert player.did(c.Deed.HANG_UP)
+    assert player.did(c.HangUp)
 
 
 @each("order", [Order.CANCEL, Order.UNLINK, Order.HAND_OVER])
 def test_an_attempt_can_be_taken_back_before_it_knows_whom_it_is_about(order):
     player = Player().happen(order)
     assert player.course.phase is Phase.OVER
-    assert player.did(c.Deed.HANG_UP)
+    assert player.did(c.HangUp)
 
 
 def test_an_unlink_while_the_device_is_made_durable_is_remembered():
@@ -176,7 +176,7 @@ def test_nothing_is_left_of_a_connection_that_is_made_anew():
 def test_when_the_rotation_is_over_the_attempt_is():
     player = shown().later(LIMITS.qr).happen(word("timeout"))
     assert player.course.phase is Phase.OVER
-    assert player.did(c.Deed.HANG_UP)
+    assert player.did(c.HangUp)
 
 
 def test_a_phone_that_was_logged_out_again_ends_the_attempt():

@@ -109,7 +109,7 @@ def test_a_linker_that_dies_before_the_yes_is_replaced_and_after_it_another_take
     assert kinds(player)[-5:] == ["HangUp", "Advance", "Dial", "Learn", "Show"]
     player = shown().happen(paired(NUMBER), DEAD)
     assert player.did(c.Dial)[-1] == c.Dial(f"{NUMBER}:1@s.whatsapp.net")
-    assert player.did(c.Deed.HANG_UP) == []
+    assert player.did(c.HangUp) == []
     player.happen(CONNECTED)
     assert player.states == LINKED_STATES
 
@@ -147,7 +147,7 @@ def test_something_broken_ends_it_without_a_second_alert():
         assert failure(player) is FailureCode.INTERNAL
         assert player.did(c.End)[0].raw == "KeyError"
         assert player.alerts == []
-        assert player.did(c.Deed.HANG_UP)
+        assert player.did(c.HangUp)
         assert player.did(c.Deed.GIVE_LEASE_BACK)
 
 

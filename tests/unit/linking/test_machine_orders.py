@@ -28,7 +28,7 @@ def test_a_refused_version_is_followed_by_a_newer_one_so_often_and_no_more(begun
         assert player.course.phase is Phase.CONNECTING
         assert player.course.restarts == number
         assert len(player.did(c.Dial)) == number + 1
-    assert len(player.did(c.Deed.HANG_UP)) == LIMITS.restarts
+    assert len(player.did(c.HangUp)) == LIMITS.restarts
     player.happen(OUTDATED)
     assert failure(player) is FailureCode.CLIENT_OUTDATED
 
@@ -53,7 +53,7 @@ def test_with_no_newer_version_it_ends_and_says_when_something_new_is_tried(begu
 def test_after_the_yes_another_linker_logs_in_with_the_newer_version_once():
     player = shown(newer=True).happen(paired(NUMBER), TOO_OLD)
     assert player.did(c.Dial)[-1] == c.Dial(f"{NUMBER}:1@s.whatsapp.net")
-    assert player.did(c.Deed.HANG_UP) == []
+    assert player.did(c.HangUp) == []
     assert player.copy().happen(CONNECTED).states == LINKED_STATES
     assert failure(player.happen(TOO_OLD)) is FailureCode.CLIENT_OUTDATED
 
@@ -109,6 +109,6 @@ def test_an_attempt_without_its_lease_says_nothing_more(phase):
     told = len(player.told)
     player.happen(Order.LOST)
     assert len(player.told) == told
-    assert player.did(c.Deed.HANG_UP)
+    assert player.did(c.HangUp)
     assert player.ending is None
     assert player.course.phase is Phase.OVER

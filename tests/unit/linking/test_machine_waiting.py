@@ -82,7 +82,7 @@ def test_with_too_little_time_for_a_code_the_attempt_begins_anew():
     player.later(LIMITS.qr - LIMITS.code_least + 1).happen(Order.CODE)
     assert player.course.phase is Phase.CONNECTING
     assert [one.why for one in player.did(c.Advance)] == ["too little time for a code"]
-    assert player.did(c.Deed.HANG_UP)
+    assert player.did(c.HangUp)
     assert player.course.restarts == 0
     player.happen(qr(1, born=player.now))
     assert player.did(c.AskCode) == [c.AskCode(PHONE)]
