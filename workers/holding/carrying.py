@@ -100,7 +100,7 @@ class Carrier:
         except (RedisError, OSError, TimeoutError) as error:  # of the store, too
             log.warning("session.event-delayed", session=held.session, error=str(error))
             held.tenure = before
-            held.later(STORE_SECONDS, lambda: self._links.spawn(self.feed_safely(held, event), "again"))
+            self.feed_later(held, STORE_SECONDS, event, "again")
         except BaseException:  # held again, it is told of its loss again
             held.tenure = before
             self.start_later(held)
