@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -49,27 +50,21 @@ async def read_installed() -> LibraryFile | None:
         return None
 
 
+@dataclass(eq=False)
 class WebVersion:
-    """The web version of one worker."""
+    """The web version of one worker. `folder` keeps the copies of the library; the `setting` holds while no switch says
+    another."""
 
-    def __init__(
-        self,
-        engines: Engines,
-        linkers: LinkerPool,
-        revisions: WebRevisions,
-        fetch: Fetch,
-        folder: Path,
-        wish: VersionWish,
-        library: LibraryFile | None,
-    ) -> None:
-        """`folder` keeps the copies of the library; `wish` is the setting's, and holds while no switch says another."""
-        self._engines = engines
-        self._linkers = linkers
-        self._revisions = revisions
-        self._fetch = fetch
-        self._folder = folder
-        self._setting = self._wish = wish
-        self._library = library
+    engines: Engines
+    linkers: LinkerPool
+    revisions: WebRevisions
+    fetch: Fetch
+    folder: Path
+    setting: VersionWish
+    library: LibraryFile | None
+
+    def __post_init__(self) -> None:
+        self._wish, library = self.setting, self.library
         self.own = library.revision if library is not None else 0
         self._born = library.born if library is not None else None
         self.in_use = self.own
@@ -93,7 +88,7 @@ class WebVersion:
 
     def obey(self, switch: VersionWish | None) -> None:
         """Take the switch's wish, or, if it is off, the setting's."""
-        wish = self._setting if switch is None else switch
+        wish = self.setting if switch is None else switch
         if wish != self._wish:
             self._wish = wish
             self._adopt_at = 0
@@ -133,7 +128,7 @@ class WebVersion:
             self._refused = revision
             log.warning("web-version.refused", version=version_text(revision))
             with suppress(RedisError, *PASSING):
-                await self._revisions.refused(revision)
+                await self.revisions.refused(revision)
         # Shielded: an attempt that has no more time must not end the search for all others.
         await asyncio.shield(self._do(self._renew(revision)))
         if self.in_use > revision:
@@ -151,7 +146,7 @@ class WebVersion:
 
     async def _take_back(self, revision: int) -> None:
         with suppress(RedisError, *PASSING):
-            await self._revisions.accepted(revision)
+            await self.revisions.accepted(revision)
 
     def _do(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
         """Begin work that nobody who waits for it may cancel."""
@@ -193,7 +188,7 @@ class WebVersion:
     async def _learn(self) -> None:
         """Take up what the other workers know; a Redis that is away takes nothing back."""
         try:
-            shared = await self._revisions.read()
+            shared = await self.revisions.read()
         except (RedisError, *PASSING) as error:
             log.debug("web-version.unread", error=type(error).__name__)
             return
@@ -222,7 +217,7 @@ class WebVersion:
         self._search_at = now + _pause(TRY_SECONDS)
         self._daily_at = now + _pause(DAY_SECONDS)
         try:
-            found = await self._fetch()
+            found = await self.fetch()
         except NoRevision as error:
             log.warning("web-version.not-found", why=str(error))
             await self._fall_back()
@@ -233,12 +228,12 @@ class WebVersion:
             return
         self._know(SharedRevision(found.number, now_ms(), found.source))
         with suppress(RedisError, *PASSING):
-            await self._revisions.found(found.number, found.source)
+            await self.revisions.found(found.number, found.source)
 
     async def _fall_back(self) -> None:
         """If WhatsApp cannot be asked, use the last copy on disk."""
-        assert self._library is not None, "looked at by _renew"  # noqa: S101
-        kept = await asyncio.to_thread(newest_copy, self._library, self._folder)
+        assert self.library is not None, "looked at by _renew"  # noqa: S101
+        kept = await asyncio.to_thread(newest_copy, self.library, self.folder)
         if kept > self._known.number:
             self._know(SharedRevision(kept, 0, "disk"))
 
@@ -247,28 +242,28 @@ class WebVersion:
     async def _adopt(self) -> None:
         now = asyncio.get_running_loop().time()
         wanted = webversion.choose(self.own, self._library_age, self._wish, self._known.number, self._refused)
-        if self._library is None or (wanted == self.in_use and self._is_there()) or now < self._adopt_at:
+        if self.library is None or (wanted == self.in_use and self._is_there()) or now < self._adopt_at:
             return
         copy = None
         if wanted != self.own:
             try:
-                copy = str(await asyncio.to_thread(copy_with, self._library, wanted, self._folder))
-                await self._engines.try_library(copy)
+                copy = str(await asyncio.to_thread(copy_with, self.library, wanted, self.folder))
+                await self.engines.try_library(copy)
             except (VersionNotFound, OSError, EngineFailed) as error:
                 self._adopt_at = now + TRY_SECONDS
                 sentry.report("web-version", error)
                 return
         newer = wanted > self.in_use
-        self._engines.use(copy)
+        self.engines.use(copy)
         self.in_use = wanted
         self.source = self._source_of(wanted)
         log.warning("web-version.in-use", version=version_text(wanted), source=self.source)
-        await self._linkers.refresh()
+        await self.linkers.refresh()
         if newer:
             self._on_newer()
 
     def _is_there(self) -> bool:
-        return self._engines.library is None or Path(self._engines.library).exists()
+        return self.engines.library is None or Path(self.engines.library).exists()
 
     def _source_of(self, revision: int) -> str:
         if revision == self.own:
@@ -282,11 +277,9 @@ class WebVersion:
         """Tell Sentry that nothing newer helps, so that an operator looks: once a day, by one worker."""
         if self._told == revision:
             return
-        self._told = revision
-        try:
-            is_news = await self._revisions.is_news(revision)
-        except (RedisError, *PASSING):
-            is_news = True
+        self._told, is_news = revision, True
+        with suppress(RedisError, *PASSING):
+            is_news = await self.revisions.is_news(revision)
         log.error("web-version.no-way-out", version=version_text(revision), known=self._known.number or None)
         if is_news:
             sentry.client_refused(version_text(revision))
