@@ -109,7 +109,7 @@ class Attempt:
             c.CoolPhone: lambda effect: parts.cooldowns.until(effect.phone, effect.until),
             c.SeekNewer: self._seek_newer,
             c.Deed.GIVE_LEASE_BACK: lambda _: parts.ownership.release(self._page.lease),
-            c.Restart: lambda effect: parts.restart(session, effect.method),
+            c.Restart: self._restart,
             c.Deed.UNLINK_AGAIN: lambda _: parts.unlink(session),
         }
 
@@ -344,6 +344,9 @@ class Attempt:
         assert self._course.device is not None, "it is durable"  # noqa: S101
         await self._parts.refuse(self._page.lease, self._course.device, REFUSE_SECONDS)
         return c.Turning.LOGGED_OUT
+
+    async def _restart(self, effect: c.Restart) -> None:
+        await self._parts.restart(self._session, effect.method)
 
     async def _seek_newer(self, effect: c.SeekNewer) -> c.NewerSought:
         versions, is_there = self._parts.versions, False
