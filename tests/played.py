@@ -127,7 +127,7 @@ class Player:
                 return c.Adopted(StoredDevice(SESSION, jid, at, "/nowhere", parked, 1))
             case c.Deed.SPEND_LINK:
                 return c.Turning.LINK_SPENT if self.spent else c.Turning.LINK_REVOKED
-            case c.Deed.LOG_OUT_DEVICE:
+            case c.LogOutDevice():
                 return c.Turning.LOGGED_OUT
             case c.SeekNewer(raw=raw):
                 return c.NewerSought(self.newer, RETRY_AT, raw)

@@ -201,8 +201,10 @@ def keep_device(turn: T) -> None:
 
 def log_out(turn: T) -> None:
     """Log out a device that must not stay, so that it does not stay on the phone either."""
+    device = turn.course.device
+    assert device is not None  # noqa: S101 - the row's phase
     turn.set(unwelcome=turn.course.unwelcome or REVOKED)
-    turn.add(Deed.LOG_OUT_DEVICE)
+    turn.add(c.LogOutDevice(device))
 
 
 def end_linked(turn: T) -> None:

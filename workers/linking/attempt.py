@@ -104,7 +104,7 @@ class Attempt:
             c.Deed.JUDGE: self._judge,
             c.Adopt: self._adopt,
             c.Deed.SPEND_LINK: self._spend,
-            c.Deed.LOG_OUT_DEVICE: self._log_out,
+            c.LogOutDevice: self._log_out,
             c.HoldLinked: lambda effect: parts.adopt(self._page.lease, effect.device, effect.body, effect.verified),
             c.CoolPhone: lambda effect: parts.cooldowns.until(effect.phone, effect.until),
             c.SeekNewer: self._seek_newer,
@@ -340,9 +340,8 @@ class Attempt:
         spent = await self._parts.claims.spend(self._course.subject)
         return c.Turning.LINK_SPENT if spent else c.Turning.LINK_REVOKED
 
-    async def _log_out(self, _: c.Deed) -> c.Turning:
-        assert self._course.device is not None, "it is durable"  # noqa: S101
-        await self._parts.refuse(self._page.lease, self._course.device, REFUSE_SECONDS)
+    async def _log_out(self, effect: c.LogOutDevice) -> c.Turning:
+        await self._parts.refuse(self._page.lease, effect.device, REFUSE_SECONDS)
         return c.Turning.LOGGED_OUT
 
     async def _restart(self, effect: c.Restart) -> None:

@@ -168,7 +168,6 @@ class Deed(Enum):
     FORGET_PHONE = "forget-phone"  # another number, or the same again, may be asked on the same attempt
     JUDGE = "judge"  # ask whether the link is still worth something; answered by `Judged`
     SPEND_LINK = "spend-link"  # the link has linked a device; answered by `LINK_SPENT` or `LINK_REVOKED`
-    LOG_OUT_DEVICE = "log-out-device"  # it must not stay, and is forgotten; answered by `LOGGED_OUT`
     GIVE_LEASE_BACK = "give-lease-back"
     UNLINK_AGAIN = (
         "unlink-again"  # the platform's wish: to be done once the session is held, or by whoever finds a device
@@ -264,6 +263,12 @@ class Adopt(Effect):
     jid: str
     linked_at: int
     parked: str
+
+
+class LogOutDevice(Effect):
+    """Log out a device that must not stay, and forget it; answered by `LOGGED_OUT`."""
+
+    device: StoredDevice
 
 
 class HoldLinked(Effect):

@@ -51,7 +51,7 @@ ANSWERED = [
     c.Deed.JUDGE,
     c.Adopt,
     c.Deed.SPEND_LINK,
-    c.Deed.LOG_OUT_DEVICE,
+    c.LogOutDevice,
     c.SeekNewer,
 ]
 
@@ -99,7 +99,7 @@ class Around(Player):
             case c.Adopt():
                 assert self.linker
                 assert len(self.did(c.Adopt)) == 1, "made durable once"
-            case c.Deed.LOG_OUT_DEVICE | c.HoldLinked():
+            case c.LogOutDevice() | c.HoldLinked():
                 assert not self.linker, "one connection of a device at a time"
             case c.End() | c.Deed.GIVE_LEASE_BACK | c.Restart():
                 assert not self.linker, "nothing of the connection outlives the attempt"
@@ -203,7 +203,7 @@ class AnyOrder(RuleBasedStateMachine):
             assert not player.linker
         if player.held is not None:
             assert player.ending == player.held.body
-            assert not player.did(c.Deed.LOG_OUT_DEVICE)
+            assert not player.did(c.LogOutDevice)
             assert player.did(c.Deed.SPEND_LINK)
             assert player.expected in {None, PHONE, OTHER}
         if player.course.phase is Phase.OVER:

@@ -77,7 +77,7 @@ def test_connected_without_a_pairing_says_so():
 def test_a_phone_that_must_not_stay_is_logged_out_before_it_is_told(options, parked, raw):
     player = linked(**options)
     assert player.did(c.Adopt)[0].parked == parked
-    assert len(player.did(c.Deed.LOG_OUT_DEVICE)) == 1
+    assert len(player.did(c.LogOutDevice)) == 1
     assert failure(player) is (FailureCode.LINK_SPENT if raw == REVOKED else FailureCode.WRONG_NUMBER)
     assert player.did(c.End)[0].raw == raw
     assert player.course.phase is Phase.OVER

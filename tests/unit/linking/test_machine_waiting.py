@@ -57,6 +57,16 @@ def test_an_attempt_for_a_qr_asks_no_code():
     assert player.course.body.failure is None
 
 
+def test_a_cold_attempt_for_a_code_dials_once():
+    assert len(Player(phone=PHONE, warm=False).begin().did(c.Dial)) == 1
+
+
+def test_an_order_while_it_connects_reads_whom_the_link_expects_by_now():
+    player = Player().begin()
+    player.expected = OTHER
+    assert player.happen(Order.CODE).course.subject.expected == OTHER
+
+
 def test_a_code_that_is_asked_for_later_turns_the_page_to_it():
     player = shown()
     player.phone = PHONE
