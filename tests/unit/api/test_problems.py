@@ -19,7 +19,7 @@ from shared.state.claims import LEAST_WAITING, MOST_STARTS
 from shared.state.contacts import Contact, Contacts
 from shared.state.deliveries import Deliveries
 from shared.state.events import News
-from shared.state.outbox import Outbox
+from shared.state.outbox import Entry, Outbox, Written
 from shared.state.refusals import PoolBusy
 from shared.state.switches import Switches
 from tests.unit.api.config import CONFIG, NARROW
@@ -218,15 +218,15 @@ def assert_fits(operation, answer):
 
 @pytest.mark.parametrize("operation", openapi.ALL, ids=lambda one: one.name)
 async def test_every_operation_that_is_described_answers_as_described(service, operation):
-    if operation.name != "start_attempt":
-        await service.link()
+    lease = await service.link() if operation.name != "start_attempt" else None
     await service.redis.zadd(keys.WORKERS, {ONE: now_ms()})
     name = COMPANY
     session = SessionId(f"company_{COMPANY}")
     await Contacts(service.redis, CONFIG.secret_key).keep(
         session, ITEMS["number"], Contact(True, ITEMS["number"], "9@lid")
     )
-    await Outbox(service.redis).settle(session, ITEMS["message"], Fate(MessageState.FAILED, NotSent.REFUSED, 463))
+    failed = Entry(ITEMS["message"], Written.ENDED, Fate(MessageState.FAILED, NotSent.REFUSED, 463))
+    await Outbox(service.redis).step(session, [failed], lease=lease)
     if operation.name == "link":
         name = (await service(named("create_link"), json=BODIES["create_link"])).json()["id"]
     await receiver_of(service, COMPANY)
