@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 
 import structlog
-import uvicorn
+import uvicorn.server
 from arq.connections import ArqRedis
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -150,7 +150,7 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
     return app
 
 
-class WebServer(uvicorn.Server):
+class WebServer(uvicorn.server.Server):
     """Logs when it accepts connections, which is later than the application's start."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import uvicorn
+import uvicorn.server
 
 from emulator.control.routes import control_app
 from emulator.environment import Ready
@@ -70,7 +70,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-class _ControlServer(uvicorn.Server):
+class _ControlServer(uvicorn.server.Server):
     """uvicorn without its own signal handlers: whoever runs the emulator decides when it ends."""
 
     @contextlib.contextmanager

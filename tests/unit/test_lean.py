@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"cryptography.x509", "httpx", "multiprocessing", "pydantic_settings", "rich", "sentry_sdk", "urllib.request"}
+HEAVY = {
+    "click",
+    "cryptography.x509",
+    "httpx",
+    "multiprocessing",
+    "pydantic_settings",
+    "rich",
+    "sentry_sdk",
+    "urllib.request",
+}
 """Packages that weigh megabytes, and that a service with nothing but its usual settings has no use for."""
 
 

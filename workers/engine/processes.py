@@ -36,16 +36,7 @@ from workers.engine.orders import Alive, Exited, Fork, Options, Role
 from workers.engine.parent import LINGER_LIMIT, Process, ZygoteHandle
 from workers.engine.pipe import Pipe, PipeClosed, WrongMessage
 
-__all__ = [
-    "EngineFailed",
-    "Engines",
-    "Exited",
-    "Holder",
-    "Linker",
-    "Options",
-    "PipeClosed",
-    "WrongMessage",
-]
+__all__ = ["EngineFailed", "Engines", "Exited", "Holder", "Linker", "Options", "PipeClosed", "WrongMessage"]
 
 log = structlog.get_logger()
 

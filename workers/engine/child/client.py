@@ -101,10 +101,7 @@ class Client:
         self._loop = asyncio.get_running_loop()
         # A `jid` given to the constructor would force the uuid to the phone number.
         self._neonize = NewAClient(
-            name,
-            props=_props(library.options.device_name),
-            uuid=uuid4().hex,
-            new_device=new_device,
+            name, props=_props(library.options.device_name), uuid=uuid4().hex, new_device=new_device
         )
         self._neonize._stop_finalizer.detach()  # noqa: SLF001  (see above; there is no other way)
         if jid is not None:
