@@ -7,7 +7,7 @@ that wakes owns its sessions again at once; until they are held, it logs each in
 
 from redis.asyncio import Redis
 
-from bench import least
+from bench import growth, least, machine
 from bench.crowd import EACH, Crowd
 from bench.result import Line, median
 from bench.run import Run
@@ -31,6 +31,8 @@ async def measure(run: Run) -> list[Line]:
         taken = await crowd.take_up()
         run.say(f"all {many} are held after {taken:.1f} s")
         rest = await crowd.rest(seconds)
+        if not run.quick:
+            growth.keep("fleet", [growth.at_rest(crowd, taken, rest)], machine.described())
         owned, held, processor = await crowd.lapse()
         emptied = await crowd.emptied()
     what = f"{many} sessions on {len(crowd.stack.workers)} workers"

@@ -2,7 +2,7 @@
 
 * **workers**: 1 to 8, with engines that only pretend, as B8; and with as many places as the machine can serve.
 * **sessions**: 10 to 1,000 on one worker, with the unmodified library, idle.
-* **fleet**: 100 to 10,000 sessions with engines that only pretend, on a real Redis and Postgres, as B14.
+* **fleet**: 100 to 10,000 sessions with engines that only pretend, on a real Redis and Postgres. B14 keeps its own there as well.
 * **costs**: of an onboarding and of a text, with the unmodified library and a real Postgres: processor and commands.
 
 Each point is kept in bench/growth.json as soon as it is measured, the small ones first; `--missing` leaves out those that are
@@ -32,7 +32,7 @@ import pytest
 import docs.generate
 from app.local import redis as local_redis
 from bench import b8_workers, costs, figures, machine, memory, processor
-from bench.crowd import Crowd
+from bench.crowd import Crowd, Rest
 from bench.run import Run
 from tests.e2e.stack import Stack
 from tests.world import fleet as world
@@ -95,7 +95,12 @@ async def fleet(run: Run, asked: Point) -> list[Point]:
     async with Crowd.running(run, asked["sessions"]) as crowd:
         taken = await crowd.take_up()
         rest = await crowd.rest(run.rounds(60, 10))
-        return [{"workers": len(crowd.stack.workers), "taken_up": taken, **asdict(rest)}]
+        return [at_rest(crowd, taken, rest)]
+
+
+def at_rest(crowd: Crowd, taken: float, rest: Rest) -> Point:
+    """What is kept of a fleet; B14 keeps the largest as well."""
+    return {"sessions": len(crowd.sessions), "workers": len(crowd.stack.workers), "taken_up": taken, **asdict(rest)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +131,11 @@ def kept() -> dict[str, list[Point]]:
     return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
 
 
-def keep(part: str, points: list[Point]) -> None:
-    """Put points beside what was measured before, also by another run meanwhile; figures and documents follow."""
+def keep(part: str, points: list[Point], of: dict[str, Any]) -> None:
+    """Put points of this machine and code beside what was measured before, also by another run meanwhile; figures and
+    documents follow."""
     found, name = kept(), PARTS[part].name
+    points = [{**one, "load": round(os.getloadavg()[0], 1), "of": of} for one in points]
     beside = {name(one): one for one in found.get(part, [])} | {name(one): one for one in points}
     found[part] = [beside[one] for one in sorted(beside)]
     written = RESULTS.with_suffix(f".{os.getpid()}")
@@ -157,11 +164,10 @@ async def _point(part: str, name: tuple[Any, ...], run: Run, of: dict[str, Any])
         traceback.print_exception(raised)
         await run.forget_fleet()
         return False
-    points = [{**one, "load": round(os.getloadavg()[0], 1), "of": of} for one in points]
     if run.quick:
         print(json.dumps(points, indent=1))
     else:
-        keep(part, points)
+        keep(part, points, of)
         run.say(f"{part}: {asked} is kept")
     return True
 
