@@ -113,7 +113,7 @@ async def _talk(run: Run, fleet: Fleet, sessions: int, seconds: int, pid: int, h
             await asyncio.sleep(max(0.0, began + (number + 1) / RATE - time.monotonic()))
 
     await say(sessions)
-    await asyncio.sleep(5)
+    await run.settle(5.0)
     before, already = processor.seconds(pid), heard()
     texts = seconds * RATE
     await say(texts // 4)
