@@ -55,8 +55,7 @@ def _refuse(unused: object) -> None:
 
 def preload() -> None:
     """Import it all and freeze it out of the garbage collector, whose marks would unshare the pages."""
-    for name in (*_UNUSED, _BINDER):
-        sys.modules[name] = _Unused(name)
+    sys.modules.update((name, _Unused(name)) for name in (*_UNUSED, _BINDER))
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # OpenSSL sets itself up: 2 MB that warmup.py would cost each linker
     _stand_in("neonize")
     for name in _OURS:

@@ -92,9 +92,7 @@ def _fail(error: BaseException | None) -> NoReturn:
         error = error.exceptions[0]
     if isinstance(error, PipeClosed):
         leave()
-    place = "?"
-    if error is not None:
-        frames = traceback.extract_tb(error.__traceback__)
-        place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
+    frames = traceback.extract_tb(error.__traceback__) if error is not None else []
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
     os.write(2, f"\nfatal error: python {type(error).__name__} at {place}\n".encode())
     os._exit(BUG)
