@@ -1,4 +1,4 @@
-"""What runs in an engine process, and in their parent."""
+"""The program of an engine process, and of their parent."""
 
 import sys
 import types
