@@ -64,23 +64,20 @@ class _Owned:
     unsaid: bool = False  # since then, nothing was saved
 
 
+@dataclass(eq=False)
 class Ownership:
-    """The leases of one worker."""
+    """The leases of one worker.
 
-    def __init__(
-        self,
-        leases: Leases,
-        worker: WorkerId,
-        *,
-        on_lapsed: Callable[[], Awaitable[None]],
-        on_beat: Callable[[float], None],
-    ) -> None:
-        """`on_lapsed` is called when somebody's lease has lapsed, and when Redis is back after an absence; `on_beat`
-        after every renewal, with the seconds for which whatever acts under the leases may go on without another."""
-        self._leases = leases
-        self.worker = worker
-        self._on_lapsed = on_lapsed
-        self._on_beat = on_beat
+    `on_lapsed` is called when somebody's lease has lapsed, and when Redis is back after an absence; `on_beat` after every
+    renewal, with the seconds for which whatever acts under the leases may go on without another.
+    """
+
+    leases: Leases
+    worker: WorkerId
+    on_lapsed: Callable[[], Awaitable[None]]
+    on_beat: Callable[[float], None]
+
+    def __post_init__(self) -> None:
         self._owned: dict[SessionId, _Owned] = {}
         self._acquiring: dict[SessionId, asyncio.Event] = {}
         self._advancing: set[SessionId] = set()
@@ -111,10 +108,6 @@ class Ownership:
         owned = self._owned.get(session)
         return owned.owner if owned else None
 
-    async def nobody_owns(self, session: SessionId) -> bool:
-        """True if no living worker has the session, by Redis."""
-        return await self._leases.owner(session) is None
-
     def owners(self, kind: type[T]) -> list[T]:
         """Everything of one kind that acts here."""
         return [owned.owner for owned in self._owned.values() if isinstance(owned.owner, kind)]
@@ -126,7 +119,7 @@ class Ownership:
                 return None
             again = session in self._unheard
             self._unheard.add(session)
-            lease = await self._leases.acquire(session, self.worker, attempt=attempt, again=again)
+            lease = await self.leases.acquire(session, self.worker, attempt=attempt, again=again)
             self._unheard.discard(session)
             if lease is not None:
                 self._left.discard(session)
@@ -155,7 +148,7 @@ class Ownership:
         # A heartbeat's answer may overtake this one: Redis has the newer token then, and we do not.
         self._advancing.add(lease.session)
         try:
-            newer = await self._leases.advance(lease)
+            newer = await self.leases.advance(lease)
             owned = self._owned.get(lease.session)
             if newer is not None and owned is not None:
                 owned.lease = newer
@@ -220,7 +213,7 @@ class Ownership:
         if owned is not None and owned.lease == lease:
             del self._owned[lease.session]
         try:
-            await self._leases.release(lease)
+            await self.leases.release(lease)
         except BaseException:
             self._left.add(lease.session)
             raise
@@ -268,16 +261,16 @@ class Ownership:
                 alone = False
                 if was_away:
                     log.info("heartbeat.back")
-                    await self._on_lapsed()
+                    await self.on_lapsed()
             except (RedisError, OSError, TimeoutError) as error:
                 self.cut_off = True
                 log.warning("heartbeat.missed", error=reason(error))
                 # Without Redis as well: this worker lives, and does what is right. Only one that is stopped is silent.
-                self._on_beat(ALIVE_SECONDS)
+                self.on_beat(ALIVE_SECONDS)
                 if loop.time() >= give_up_at:
                     alone = True
                     await self._stand_alone()
-                    self._on_beat(ALIVE_SECONDS)  # the store may have taken as long as Redis: both are away
+                    self.on_beat(ALIVE_SECONDS)  # the store may have taken as long as Redis: both are away
             left = self._renewed + GIVE_UP_MS / 1000 - loop.time()
             await happens(self._woken, min(HEARTBEAT_MS / 1000, left) if left > 0 else HEARTBEAT_MS / 1000)
 
@@ -298,8 +291,8 @@ class Ownership:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._number += 1
-        beat = await self._leases.beat(self.worker, self._number)
-        self._on_beat(ALIVE_SECONDS - (loop.time() - began))
+        beat = await self.leases.beat(self.worker, self._number)
+        self.on_beat(ALIVE_SECONDS - (loop.time() - began))
         if limit is not None:
             limit.reschedule(began + GIVE_UP_MS / 1000)
         went_back = self._went_back or self.cut_off or not self._knows_us(beat)
@@ -312,9 +305,9 @@ class Ownership:
             self._beaten.notify_all()
         lapsed = await self._say_left() or beat.lapsed
         if lapsed:
-            await self._on_lapsed()
+            await self.on_lapsed()
         if loop.time() - self._named > KEEP_NAMES_SECONDS:
-            await self._leases.keep_names(self.worker, [owned.lease for owned in self._owned.values()])
+            await self.leases.keep_names(self.worker, [owned.lease for owned in self._owned.values()])
             self._named = loop.time()
 
     def _knows_us(self, beat: Beat) -> bool:
@@ -335,14 +328,14 @@ class Ownership:
         owner says where it stands: Redis may know the lease and an older snapshot.
         """
         leases = {owned.lease.session: owned.lease for owned in self._owned.values()}
-        looked = await self._leases.look(self.worker, list(leases.values()))
+        looked = await self.leases.look(self.worker, list(leases.values()))
         still = {one for one, lease in leases.items() if one in self._owned and self._owned[one].lease == lease}
         still -= self._advancing
         self._drop(still.intersection(looked.lost), "taken over")
         anew = still.difference(looked.lost) if restate else still.intersection(looked.unknown)
         await self._retake([leases[session] for session in anew])
         if self._differed >= STRAY_BEATS:
-            self._left.update(one for one in await self._leases.held_by(self.worker) if one not in self._owned)
+            self._left.update(one for one in await self.leases.held_by(self.worker) if one not in self._owned)
 
     async def _say_left(self) -> bool:
         """Tell Redis of the leases under which nobody acts here. Return True if there were any."""
@@ -350,7 +343,7 @@ class Ownership:
         for session in left:
             async with self._alone(session):
                 if session not in self._owned:
-                    await self._leases.abandon(session, self.worker)
+                    await self.leases.abandon(session, self.worker)
                 self._left.discard(session)
                 self._unheard.discard(session)
         return bool(left)
@@ -360,7 +353,7 @@ class Ownership:
         self._retaking.update(leases)
         try:
             for some in batches(leases):
-                for old, new in zip(some, await self._leases.retake(self.worker, some), strict=True):
+                for old, new in zip(some, await self.leases.retake(self.worker, some), strict=True):
                     owned = self._owned.get(old.session)
                     if owned is None or owned.lease != old:
                         self._left |= {old.session} if new else set()

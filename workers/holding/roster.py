@@ -65,5 +65,5 @@ class Roster:
         await self._holders.release(held.session)
         await self._links.ownership.let_go(held.session, held)
         # Not before: whoever takes it up connects.
-        if await self._links.ownership.nobody_owns(held.session):
+        if await self._links.ownership.leases.owner(held.session) is None:
             await self._links.offer(held.session, now_ms())

@@ -62,8 +62,10 @@ class SnapshotWriter:
         await self._say(held, _change(held, f"session.{effect.remark.value}", effect.detail, counters))
 
     async def again(self, held: HeldSession, event: str) -> bool:
-        """Say once more where the session stands."""
-        return await self._say(held, _change(held, event, held.body.failure.code if held.body.failure else ""))
+        """Say once more where a session stands that is held here."""
+        return self._roster.holds(held) and await self._say(
+            held, _change(held, event, held.body.failure.code if held.body.failure else "")
+        )
 
     async def _say(self, held: HeldSession, change: Change) -> bool:
         try:
@@ -74,7 +76,7 @@ class SnapshotWriter:
                 ours = await self._write(held, present) is not None
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("session.unsaved", session=held.session, error=type(error).__name__)
-            held.later(SAY_AGAIN_SECONDS, lambda: self._links.spawn(self._say_again(held, change.event), "show"))
+            held.later(SAY_AGAIN_SECONDS, lambda: self._links.spawn(self.again(held, change.event), "show"))
             return False
         if not ours:
             log.warning("lease.lost", session=held.session, why="a write was refused")
@@ -142,10 +144,6 @@ class SnapshotWriter:
 
     async def _write(self, held: HeldSession, change: Change) -> int | None:
         return await self._links.ownership.save(self._links.snapshots, held.lease, change)
-
-    async def _say_again(self, held: HeldSession, event: str) -> None:
-        if self._roster.holds(held):
-            await self.again(held, event)
 
 
 def _change(held: HeldSession, event: str, detail: str, counters: tuple[str, ...] = ()) -> Change:

@@ -127,8 +127,7 @@ class WebVersion:
         if revision > self._refused:
             self._refused = revision
             log.warning("web-version.refused", version=version_text(revision))
-            with suppress(RedisError, *PASSING):
-                await self.revisions.refused(revision)
+            await _to_others(self.revisions.refused(revision))
         # Shielded: an attempt that has no more time must not end the search for all others.
         await asyncio.shield(self._do(self._renew(revision)))
         if self.in_use > revision:
@@ -142,11 +141,7 @@ class WebVersion:
         if revision == self._refused:
             self._refused = self._told = -1
             log.info("web-version.accepted", version=version_text(revision))
-            self._do(self._take_back(revision))
-
-    async def _take_back(self, revision: int) -> None:
-        with suppress(RedisError, *PASSING):
-            await self.revisions.accepted(revision)
+            self._do(_to_others(self.revisions.accepted(revision)))
 
     def _do(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
         """Begin work that nobody who waits for it may cancel."""
@@ -227,8 +222,7 @@ class WebVersion:
             log.warning("web-version.no-help", version=version_text(found.number), own=version_text(self.own))
             return
         self._know(SharedRevision(found.number, now_ms(), found.source))
-        with suppress(RedisError, *PASSING):
-            await self.revisions.found(found.number, found.source)
+        await _to_others(self.revisions.found(found.number, found.source))
 
     async def _fall_back(self) -> None:
         """If WhatsApp cannot be asked, use the last copy on disk."""
@@ -283,6 +277,12 @@ class WebVersion:
         log.error("web-version.no-way-out", version=version_text(revision), known=self._known.number or None)
         if is_news:
             sentry.client_refused(version_text(revision))
+
+
+async def _to_others(said: Awaitable[None]) -> None:
+    """Tell other workers. While Redis is away they find out by themselves."""
+    with suppress(RedisError, *PASSING):
+        await said
 
 
 def _pause(seconds: float) -> float:
