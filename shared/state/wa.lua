@@ -1077,14 +1077,16 @@ end
 function script.take_jobs()
   sign_of_life(arg.worker)
   local due = call('ZRANGEBYSCORE', key.queue, '-inf', whole(now_ms()), 'WITHSCORES', 'LIMIT', 0, arg.look)
-  local taken = {}
+  local taken, living = {}, {}
   for i = 1, #due, 2 do
     if #taken >= arg.room then break end
     local id = due[i]
     local mark = call('GET', key.in_progress_of .. id)
+    local by = worker_of(mark)
+    if by and living[by] == nil then living[by] = lives(by) end -- once: it may run half of what is due
     if is_strange(id) then
       call('ZREM', key.queue, id) -- no job of ours is named so
-    elseif not mark or (worker_of(mark) and not lives(worker_of(mark))) then
+    elseif not mark or (by and not living[by]) then
       call('SET', key.in_progress_of .. id, arg.mark, 'PX', arg.life)
       taken[#taken + 1] = { id, math.max(0, math.floor(tonumber(due[i + 1]))) }
     end
