@@ -35,8 +35,6 @@ DWELL_SECONDS = 60.0
 """A fresh device that is still there after this long is verified; WhatsApp drops some after 10-15 s."""
 RETRY_SECONDS = (2.0, 60.0)
 """Pauses between tries to take a session up: the first, doubled each time, and the longest."""
-STARTED_AT_ONCE = 8
-"""Sessions that are started at a time, though all have lost their process: neither Redis nor the store is to be overrun."""
 STORE_SECONDS = 5.0
 """Until something is tried again that the store, or Redis, could not take."""
 SETTLED_SECONDS = 600.0
@@ -55,7 +53,6 @@ class Carrier:
         self._roster = roster
         self._settling = settling
         self._outdated = outdated
-        self._turns = asyncio.Semaphore(STARTED_AT_ONCE)
         self._carry: dict[object, Callable[[HeldSession, Any], Awaitable[object] | None]] = {
             t.Tell: self._tell,
             t.TellRemark: self._tell_remark,
@@ -162,7 +159,7 @@ class Carrier:
         """Start only after a fenced write: a worker that slept past its lease must not take its sessions up again."""
         async with AsyncExitStack() as turn:
             try:
-                await turn.enter_async_context(self._turns)
+                await turn.enter_async_context(self._roster.turns)
                 await self._links.ownership.sure()
                 tell = t.Tell(State.RECONNECTING, effect.event, held.tenure.trouble)
                 ours = await self._roster.record.show(held, tell)

@@ -6,7 +6,6 @@ import structlog
 
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
-from shared.state.pool import POOL_SIZE
 from workers.holding.holders import Holders
 from workers.holding.sending import Sending
 from workers.holding.session import HeldSession, Links
@@ -14,26 +13,29 @@ from workers.holding.showing import SnapshotWriter
 
 log = structlog.get_logger()
 
+AT_ONCE = 8
+"""Sessions that start, or say again where they stand, at a time: the heartbeat shall not wait for all of them."""
+
 
 class Roster:
-    """Held sessions by their names. `record` writes what they show, `sending` sends their texts."""
+    """Held sessions by their names. `record` writes what they show, `sending` sends their texts; `turns` are for what may
+    befall all of them at once."""
 
     def __init__(self, links: Links, holders: Holders) -> None:
         self.held: dict[SessionId, HeldSession] = {}
         self.record = SnapshotWriter(links, self)
         self.sending = Sending(links, holders)
+        self.turns = asyncio.Semaphore(AT_ONCE)
         self._links = links
         self._holders = holders
-        self._retelling = asyncio.Semaphore(POOL_SIZE - 1)
 
     def holds(self, held: HeldSession) -> bool:
         """True while this worker holds the session."""
         return self.held.get(held.session) is held
 
     async def retaken(self, held: HeldSession) -> None:
-        """Say where a session and its texts stand that Redis had forgotten, and knows again under a new lease. A few at a
-        time, so that the heartbeat never waits for them all."""
-        async with self._retelling:
+        """Say where a session and its texts stand that Redis had forgotten, and knows again under a new lease."""
+        async with self.turns:
             if self._links.ownership.is_restated(held.lease):  # not if it has said something meanwhile
                 await self.record.again(held, "session.retaken")
             self.sending.restore(held.session)
