@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from redis.exceptions import RedisError
-
 from shared import settings
 from shared.core.urls import redis_place
 from shared.jobs.queue import client
 from shared.settings import LOOPBACK, Settings
 from shared.state import pool as redis_pool
-from shared.state.pool import PASSING
 from shared.state.refusals import reason
+from shared.tasks import TROUBLE
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST_REDIS = (6, 2)
@@ -45,7 +43,7 @@ async def redis(config: Settings) -> list[Check]:
         server, memory, clients, told, cluster = [
             await connected.info(part) for part in ("server", "memory", "clients", "replication", "cluster")
         ]
-    except (RedisError, *PASSING) as error:
+    except TROUBLE as error:
         return [Check("error", f"REDIS_URL: {reason(error)}{_hint(config, error)}")]
     finally:
         await connected.aclose(close_connection_pool=True)

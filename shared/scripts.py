@@ -7,16 +7,16 @@ the facts and the names that it needs.
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from arq.constants import in_progress_key_prefix, job_key_prefix
 
 from shared.core import keys
-from shared.core.ids import SESSION_PREFIX, SessionId, WorkerId
-from shared.core.lifecycle import CANCELLABLE, DEVICE, RUNNING, STEPS, State
+from shared.core.datum import Datum
+from shared.core.ids import SESSION_PREFIX, SessionId
+from shared.core.lifecycle import CANCELLABLE, DEVICE, RUNNING, STEPS
 from shared.telemetry.metrics import BUCKETS, Counter
 
 LEASE_MS = 7_000
@@ -28,82 +28,33 @@ SWEEP_GRACE_MS = 20_000
 
 _SOURCE = Path(__file__).parent / "state" / "wa.lua"
 
+_MADE = {name: one for name, one in vars(keys).items() if isinstance(one, keys.Key)}
 _OF_THE_SERVICE: dict[str, str] = {
-    "stats": keys.STATS,
-    "workers": keys.WORKERS,
-    "claims": keys.CLAIMS,
-    "settling": keys.SETTLING,
-    "webhooks": keys.WEBHOOKS,
-    "dead": keys.DEAD_WEBHOOKS,
-    "feed": keys.FEED,
-    "offline": keys.OFFLINE,
-    "sessions": keys.SESSIONS,
-    # Beginnings of names: what comes behind them is known to the script alone.
-    "said": keys.said(""),
-    "webhook_of": keys.webhook(""),
-    "heard_of": keys.heard(""),
-    "inbox_of": keys.inbox(SessionId("")),
-    "lost_of": keys.lost(SessionId("")),
-    "snapshot_of": keys.snapshot(SessionId("")),
-    "subject_of": keys.subject(SessionId("")),
-    "receiver_of": keys.receiver(SessionId("")),
-    "alive_of": keys.alive(WorkerId("")),
-    "report_of": keys.worker(WorkerId("")),
-    "held_by": keys.held(WorkerId("")),
-    "taken_from": keys.taken(WorkerId("")),
-    "lease_of": keys.lease(SessionId("")),
-    "fence_of": keys.fence(SessionId("")),
+    **{name.lower(): one for name, one in vars(keys).items() if name.isupper() and isinstance(one, str)},
+    **{f"{name}_of": one.begin() for name, one in _MADE.items()},
     "job_of": job_key_prefix,
     "in_progress_of": in_progress_key_prefix,
 }
-
+"""Names by their roles: `claims` is `keys.CLAIMS`, and `webhook_of` begins the names that `keys.webhook` makes."""
 _OF_A_SESSION: dict[str, Callable[[SessionId], str]] = {
-    "snapshot": keys.snapshot,
-    "events": keys.events,
-    "timeline": keys.timeline,
-    "claim": keys.claim,
-    "starts": keys.starts,
-    "subject": keys.subject,
-    "lease": keys.lease,
-    "fence": keys.fence,
-    "receiver": keys.receiver,
+    name if len(one.ids) == 1 else f"{name}_of": one.begin for name, one in _MADE.items() if one.ids[0] == "session"
 }
-
-
-def _set(states: Iterable[State]) -> dict[str, bool]:
-    return {state.value: True for state in sorted(states)}
+"""Names of one session: `claim` is that of its claim, and `message_of` begins those of its messages."""
 
 
 def facts() -> dict[str, Any]:
-    """The rules of the service that the scripts need."""
+    """The rules of the service that the scripts need: `facts.claim_ttl` is `keys.CLAIM_TTL`."""
     return {
-        "steps": {state.value: _set(steps) for state, steps in STEPS.items()},
-        "running": _set(RUNNING),
-        "cancellable": _set(CANCELLABLE),
-        "device": _set(DEVICE),
+        "steps": {state: dict.fromkeys(sorted(steps), True) for state, steps in STEPS.items()},
+        "running": dict.fromkeys(sorted(RUNNING), True),
+        "cancellable": dict.fromkeys(sorted(CANCELLABLE), True),
+        "device": dict.fromkeys(sorted(DEVICE), True),
         "company": SESSION_PREFIX,
         "buckets": {histogram.value: list(bounds) for histogram, bounds in BUCKETS.items()},
         "lease": LEASE_MS,
         "settling": SETTLING_MS,
         "grace": SWEEP_GRACE_MS,
-        "lease_name": keys.LEASE_KEY_TTL,
-        "snapshot": keys.SNAPSHOT_TTL,
-        "timeline": keys.TIMELINE_TTL,
-        "timeline_length": keys.TIMELINE_LENGTH,
-        "claim": keys.CLAIM_TTL,
-        "subject": keys.SUBJECT_TTL,
-        "webhook": keys.WEBHOOK_TTL,
-        "heard": keys.DAY,
-        "dead": keys.DEAD_TTL,
-        "feed": keys.FEED_TTL,
-        "feed_length": keys.FEED_LENGTH,
-        "offline": keys.OFFLINE_MS,
-        "message": keys.MESSAGE_TTL,
-        "outbox": keys.OUTBOX_TTL,
-        "once": keys.ONCE_TTL,
-        "said": keys.SAID_TTL,
-        "minute": keys.MINUTE,
-        "year": 365 * keys.DAY,
+        **{name.lower(): one for name, one in vars(keys).items() if name.isupper() and isinstance(one, int)},
         "odd": Counter.ODD_VALUES.value,
     }
 
@@ -136,8 +87,7 @@ def _pieces() -> tuple[str, tuple[tuple[str, str], ...], str]:
     return text[: found[0].start()], named, _CALL + end
 
 
-@dataclass(frozen=True, slots=True)
-class ScriptPart:
+class ScriptPart(Datum):
     """The part of `wa.lua` that Redis gets for one script. `service` and `session`: the roles of the names that it uses."""
 
     source: str
@@ -157,7 +107,7 @@ def cut(script: str) -> ScriptPart:
         needed |= {name for name, _ in more}
         words |= {word for name, text in named if name in needed for word in re.findall(r"\w+", text)}
     body = beginning + "".join(text for name, text in named if name in needed) + end
-    told = {name: value for name, value in facts().items() if f"facts.{name}" in body}
+    told = {name: value for name, value in facts().items() if re.search(rf"facts\.{name}\b", body)}
     source = f"local facts = {_lua(told)} {body}"
     roles = set(re.findall(r"key\.(\w+)", body))
     return ScriptPart(

@@ -1,6 +1,7 @@
 """The environment, read once and checked at start. A bad or missing value ends the process with a sentence naming it.
 
-One file, as it is one table: a row for each setting, with its kind, its default and its line of docs/environment.md.
+One file, as it is one table: a row for each setting, with its kind, its default, and as its docstring its line of
+docs/environment.md.
 """
 
 import os
@@ -26,7 +27,7 @@ from pydantic import (
     model_validator,
 )
 
-from shared.core.apikeys import MIN_LENGTH, ApiKey, read_api_keys
+from shared.core.apikeys import ApiKey, read_api_keys
 from shared.core.colour import check_accent
 from shared.core.events import DEFAULT_EVENTS, EventType
 from shared.core.fields import Origin, Region, SecureUrl, Shown, origin_of
@@ -125,136 +126,97 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    host: str = Field(default="0.0.0.0", description="Address that web listens on.")  # noqa: S104 - a host's router
-    port: int = Field(default=8000, ge=1, le=65535, description="Port that web listens on.")
-    redis_url: Annotated[SecretStr, _fits(redis_place)] = Field(
-        default=SecretStr("redis://127.0.0.1:6379/0"),
-        description="Redis, as `redis://`, `rediss://`, `unix://`, or by its sentinels "
-        "as `redis+sentinel://host:26379,host:26379/service/0`. Of TLS it may say `ssl_cert_reqs=none`, "
-        "`ssl_check_hostname=false`, and the files `ssl_ca_certs`, `ssl_certfile` and `ssl_keyfile`.",
+    host: str = "0.0.0.0"  # noqa: S104 - a host's router
+    """Address that web listens on."""
+    port: int = Field(default=8000, ge=1, le=65535)
+    """Port that web listens on."""
+    redis_url: Annotated[SecretStr, _fits(redis_place)] = SecretStr("redis://127.0.0.1:6379/0")
+    """Redis, as `redis://`, `rediss://`, `unix://`, or by its sentinels as
+    `redis+sentinel://host:26379,host:26379/service/0`. Of TLS it may say `ssl_cert_reqs=none`,
+    `ssl_check_hostname=false`, and the files `ssl_ca_certs`, `ssl_certfile` and `ssl_keyfile`."""
+    redis_tls_verify: bool = True
+    """`false` accepts the self-signed certificate that Heroku-style hosts give their Redis."""
+    namespace: NameSpace = Field(default="", max_length=32)
+    """Begins every name in Redis, as `x:`, so that two stacks share one database. Empty: none; but `db1:` in
+    database 1, since the databases of one server share their channels."""
+    database_url: Database | None = None
+    """Postgres for linked devices; without it one SQLite file a session in `DATA_DIR`."""
+    database_pool: int = Field(default=4, ge=2, le=100)
+    """Connections to Postgres that all sessions of one worker share, at most."""
+    data_dir: Path = Path(".run/data")
+    """Folder for linked devices when there is no Postgres."""
+    secret_key: SecretKey
+    """Signs the links; at least 32 characters."""
+    api_keys: Annotated[Listed[Made], _fits(_read_keys)]
+    """Keys that may call the API, separated by commas or blanks: at least 16 characters, or
+    `name:sha256:<hex>[:scope+scope]`, as `onboarding key new` makes them."""
+    public_url: Annotated[HttpUrl, _fits(_origin_alone)] | None = None
+    """Address at which browsers find web, without a path; begins every link."""
+    allowed_origins: Listed[Origin] = ()
+    """Origins whose pages may open the websocket, besides `PUBLIC_URL`; separated by commas or blanks."""
+    embed_origins: Listed[Origin] = ()
+    """Origins whose pages may show ours in a frame; separated by commas or blanks."""
+    return_origins: Listed[Origin] = ()
+    """Origins that a link's `returnUrl` and `refreshUrl` may lead to, besides `PUBLIC_URL` and `EMBED_ORIGINS`;
+    separated by commas or blanks."""
+    platform_name: Shown | None = Field(default=None, max_length=60)
+    """Your name, shown on the page; else the host of `PUBLIC_URL`."""
+    device_name: Shown = Field(default="Booking assistant", max_length=60)
+    """The linked device's name on the owner's phone."""
+    default_region: Region = "RU"
+    """Country by which numbers without a + are read."""
+    support_url: HttpUrl | None = None
+    """Address at which owners find help; the page links to it."""
+    privacy_url: HttpUrl | None = None
+    """Your privacy notice; the page links to it."""
+    accent_color: Annotated[str, AfterValidator(check_accent)] | None = None
+    """The colour of the page's buttons, such as `#0a7d4f`, in which words on white can be read (4.5 : 1)."""
+    logo_url: SecureUrl | None = None
+    """Your logo, by https; the page shows it 36 pixels high. Best SVG, or 20 KB at most."""
+    sentry_dsn: Dsn | None = None
+    """Address to which errors are reported."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level logged."""
+    log_format: Literal["json", "console"] = "json"
+    """Log lines for machines or for people."""
+    whatsapp_proxy_url: Proxy | None = None
+    """`http://` or `socks5://` to WhatsApp."""
+    whatsapp_web_version: Annotated[str, _fits(parse_wish)] = ""
+    """`2.3000.N`: claim at least this version of WhatsApp Web; `off`: always the library's own; empty: a newer one
+    when WhatsApp refuses the library's."""
+    webhook_url: HttpUrl | None = None
+    """Address at which your platform hears of sessions and messages."""
+    webhook_secret: Listed[Annotated[Made, _fits(key_of)]] = ()
+    """Secrets of the webhooks, best `whsec_` and base64 of 32 random bytes; separated by commas or blanks. The
+    first signs."""
+    webhook_ca: FilePath | None = None
+    """File of certificates (PEM) that may sign your server's, beside the public authorities."""
+    webhook_events: Listed[EventType] = DEFAULT_EVENTS
+    """The kinds of events that go to `WEBHOOK_URL`; separated by commas or blanks."""
+    webhook_networks: Listed[IPvAnyNetwork] = ()
+    """Private networks, such as `10.0.0.0/8`, in which a company's own webhook may be; public addresses always
+    may."""
+    backup_key: AgeKey | None = None
+    """Key of `onboarding backup` and `restore`, as `onboarding key backup` makes it: `age1…` can only make backups,
+    `AGE-SECRET-KEY-1…` opens them as well."""
+    max_attempts: int | None = Field(default=None, ge=1, le=200)
+    """Onboardings that one worker serves at once; by its memory if not set."""
+    max_sessions: int | None = Field(default=None, ge=1, le=1000)
+    """Linked sessions that one worker holds; by its memory if not set."""
+    max_waiting: int | None = Field(default=None, ge=1, le=100_000)
+    """Onboardings that wait for a place at once, for all workers together; 30 for each of their places, and 100 at
+    least, if not set."""
+    max_sockets: int = Field(default=5000, ge=10, le=100_000)
+    """Connections that one web process keeps at once: websockets, requests and streams together."""
+    trusted_proxies: Annotated[Listed[IPvAnyNetwork], BeforeValidator(_or_nobody)] = tuple(
+        ip_network(one) for one in PRIVATE_NETWORKS
     )
-    redis_tls_verify: bool = Field(
-        default=True,
-        description="`false` accepts the self-signed certificate that Heroku-style hosts give their Redis.",
-    )
-    namespace: NameSpace = Field(
-        default="",
-        max_length=32,
-        description="Begins every name in Redis, as `x:`, so that two stacks share one database. Empty: none; but `db1:` in"
-        " database 1, since the databases of one server share their channels.",
-    )
-    database_url: Database | None = Field(
-        default=None, description="Postgres for linked devices; without it one SQLite file a session in `DATA_DIR`."
-    )
-    database_pool: int = Field(
-        default=4, ge=2, le=100, description="Connections to Postgres that all sessions of one worker share, at most."
-    )
-    data_dir: Path = Field(
-        default=Path(".run/data"), description="Folder for linked devices when there is no Postgres."
-    )
-    secret_key: SecretKey = Field(description=f"Signs the links; at least {MIN_SECRET} characters.")
-    api_keys: Annotated[Listed[Made], _fits(_read_keys)] = Field(
-        description=f"Keys that may call the API, separated by commas or blanks: at least {MIN_LENGTH} characters, or "
-        "`name:sha256:<hex>[:scope+scope]`, as `onboarding key new` makes them."
-    )
-    public_url: Annotated[HttpUrl, _fits(_origin_alone)] | None = Field(
-        default=None, description="Where browsers find web, without a path; begins every link."
-    )
-    allowed_origins: Listed[Origin] = Field(
-        default=(),
-        description="Origins whose pages may open the websocket, besides `PUBLIC_URL`; separated by commas or blanks.",
-    )
-    embed_origins: Listed[Origin] = Field(
-        default=(), description="Origins whose pages may show ours in a frame; separated by commas or blanks."
-    )
-    return_origins: Listed[Origin] = Field(
-        default=(),
-        description="Origins that a link's `returnUrl` and `refreshUrl` may lead to, besides `PUBLIC_URL` and "
-        "`EMBED_ORIGINS`; separated by commas or blanks.",
-    )
-    platform_name: Shown | None = Field(
-        default=None, max_length=60, description="Your name, shown on the page; else the host of `PUBLIC_URL`."
-    )
-    device_name: Shown = Field(
-        default="Booking assistant", max_length=60, description="The linked device's name on the owner's phone."
-    )
-    default_region: Region = Field(default="RU", description="Country by which numbers without a + are read.")
-    support_url: HttpUrl | None = Field(default=None, description="Where owners find help; the page links to it.")
-    privacy_url: HttpUrl | None = Field(default=None, description="Your privacy notice; the page links to it.")
-    accent_color: Annotated[str, AfterValidator(check_accent)] | None = Field(
-        default=None,
-        description="The colour of the page's buttons, such as `#0a7d4f`, in which words on white can be read (4.5 : 1).",
-    )
-    logo_url: SecureUrl | None = Field(
-        default=None, description="Your logo, by https; the page shows it 36 pixels high. Best SVG, or 20 KB at most."
-    )
-    sentry_dsn: Dsn | None = Field(default=None, description="Where errors are reported.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
-    log_format: Literal["json", "console"] = Field(default="json", description="Log lines for machines or for people.")
-    whatsapp_proxy_url: Proxy | None = Field(default=None, description="`http://` or `socks5://` to WhatsApp.")
-    whatsapp_web_version: Annotated[str, _fits(parse_wish)] = Field(
-        default="",
-        description="`2.3000.N`: claim at least this version of WhatsApp Web; `off`: always the library's own; empty: a"
-        " newer one when WhatsApp refuses the library's.",
-    )
-    webhook_url: HttpUrl | None = Field(default=None, description="Where your platform hears of sessions and messages.")
-    webhook_secret: Listed[Annotated[Made, _fits(key_of)]] = Field(
-        default=(),
-        description="Secrets of the webhooks, best `whsec_` and base64 of 32 random bytes; separated by commas or blanks. "
-        "The first signs.",
-    )
-    webhook_ca: FilePath | None = Field(
-        default=None,
-        description="File of certificates (PEM) that may sign your server's, beside the public authorities.",
-    )
-    webhook_events: Listed[EventType] = Field(
-        default=DEFAULT_EVENTS,
-        description="The kinds of events that go to `WEBHOOK_URL`; separated by commas or blanks.",
-    )
-    webhook_networks: Listed[IPvAnyNetwork] = Field(
-        default=(),
-        description="Private networks, such as `10.0.0.0/8`, in which a company's own webhook may be; public addresses "
-        "always may.",
-    )
-    backup_key: AgeKey | None = Field(
-        default=None,
-        description="Key of `onboarding backup` and `restore`, as `onboarding key backup` makes it: `age1…` can only make "
-        "backups, `AGE-SECRET-KEY-1…` opens them as well.",
-    )
-    max_attempts: int | None = Field(
-        default=None, ge=1, le=200, description="Onboardings that one worker serves at once; by its memory if not set."
-    )
-    max_sessions: int | None = Field(
-        default=None, ge=1, le=1000, description="Linked sessions that one worker holds; by its memory if not set."
-    )
-    max_waiting: int | None = Field(
-        default=None,
-        ge=1,
-        le=100_000,
-        description="Onboardings that wait for a place at once, for all workers together; 30 for each of their places, and"
-        " 100 at least, if not set.",
-    )
-    max_sockets: int = Field(
-        default=5000,
-        ge=10,
-        le=100_000,
-        description="Connections that one web process keeps at once: websockets, requests and streams together.",
-    )
-    trusted_proxies: Annotated[Listed[IPvAnyNetwork], BeforeValidator(_or_nobody)] = Field(
-        default=tuple(ip_network(one) for one in PRIVATE_NETWORKS),
-        description="Networks of the proxies before web, whose entries in `X-Forwarded-For` are believed; separated by "
-        "commas or blanks. `none`: nobody's. Without it the private networks.",
-    )
-    max_rate: int = Field(
-        default=60,
-        ge=0,
-        le=6000,
-        description="Texts a minute that a session sends for long; what 15 minutes have saved up goes at once. 0: any number.",
-    )
-    development: bool = Field(
-        default=False,
-        description="Serves the page's files as they stand, and the gallery of its states at /states; never in production.",
-    )
+    """Networks of the proxies before web, whose entries in `X-Forwarded-For` are believed; separated by commas or
+    blanks. `none`: nobody's. Without it the private networks."""
+    max_rate: int = Field(default=60, ge=0, le=6000)
+    """Texts a minute that a session sends for long; what 15 minutes have saved up goes at once. 0: any number."""
+    development: bool = False
+    """Serves the page's files as they stand, and the gallery of its states at /states; never in production."""
 
     @model_validator(mode="after")
     def _webhooks_are_signed(self) -> Self:

@@ -2,15 +2,31 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import structlog
+from redis.exceptions import RedisError
 
 log = structlog.get_logger()
 
+TROUBLE = (RedisError, OSError)
+"""Errors that background work outlives: of Redis, of the device store, of a connection; each `TimeoutError` is one."""
+
 Spawn = Callable[[Awaitable[object], str], None]
 """Runs something beside everything else, under a name for the log. Its bugs are reported and end nothing but itself."""
+
+
+class outlived(AbstractContextManager[Any]):  # noqa: N801 - as contextlib.suppress
+    """Logs `TROUBLE` in its block as a warning, and goes on behind it."""
+
+    def __init__(self, event: str, **about: object) -> None:
+        self._event, self._about = event, about
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, TROUBLE):
+            log.warning(self._event, **self._about, error=type(error).__name__)
+        return isinstance(error, TROUBLE)
 
 
 async def happens(event: asyncio.Event, seconds: float | None) -> bool:

@@ -1,6 +1,6 @@
 """The one way to the scripts of `shared/state/wa.lua`.
 
-`await wa("request", session, subject=…)` runs `script.request` with the session's names and the service's own as keys,
+`await wa(redis, "request", session, subject=…)` runs `script.request` with the session's names and the service's own as keys,
 by their roles, and everything else as one JSON object of named arguments. The answer is JSON, too.
 
 Each call has a mark of its own. redis-py repeats a command whose answer was lost; under one mark a script is done once.
@@ -33,54 +33,46 @@ _calls = itertools.count()
 _KIND = re.compile(r"^.*?(?=wa:|arq:)")
 
 
-class Wa:
-    """The scripts over one Redis."""
+async def wa(
+    redis: Redis,
+    script: str,
+    session: SessionId | None = None,
+    /,
+    *,
+    names: Mapping[str, str] = {},
+    looks: bool = False,
+    **arguments: Any,
+) -> Any:
+    """Run `script`; its answer. `names`: further keys by their roles. `looks`: the script may be done twice, since it
+    changes nothing. Arguments that are None are left out. Raises `IllegalStep`, and redis' own errors."""
+    part = cut(script)
+    by_role = dict(part.service)
+    if session is not None:
+        by_role |= {role: name(session) for role, name in part.session.items()}
+        arguments["session"] = session
+    by_role |= names
+    told = orjson.dumps({name: value for name, value in arguments.items() if value is not None})
+    mark = "" if looks else f"{_LIFE}{next(_calls):x}"
+    try:
+        said = await _run(redis, part, len(by_role), *by_role.values(), script, ",".join(by_role), told, mark)
+    except ResponseError as error:
+        _, illegal, step = str(error).partition("ILLEGAL ")
+        if not illegal:
+            raise
+        raise IllegalStep(f"{step.partition('!')[0].replace(' ', ' → ')} is not in the lifecycle table") from None
+    return _read(said)
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
 
-    async def __call__(
-        self,
-        script: str,
-        session: SessionId | None = None,
-        /,
-        *,
-        names: Mapping[str, str] = {},
-        looks: bool = False,
-        **arguments: Any,
-    ) -> Any:
-        """Run `script`; its answer. `names`: further keys by their roles. `looks`: the script may be done twice, since it
-        changes nothing. Arguments that are None are left out. Raises `IllegalStep`, and redis' own errors."""
-        part = cut(script)
-        by_role = dict(part.service)
-        if session is not None:
-            by_role |= {role: name(session) for role, name in part.session.items()}
-            arguments["session"] = session
-        by_role |= names
-        told = orjson.dumps({name: value for name, value in arguments.items() if value is not None})
-        mark = "" if looks else f"{_LIFE}{next(_calls):x}"
-        try:
-            said = await self._run(part, by_role, script, told, mark)
-        except ResponseError as error:
-            _, illegal, step = str(error).partition("ILLEGAL ")
-            if not illegal:
-                raise
-            raise IllegalStep(f"{step.partition('!')[0].replace(' ', ' → ')} is not in the lifecycle table") from None
-        return _read(said)
-
-    async def _run(
-        self, part: ScriptPart, by_role: Mapping[str, str], script: str, told: bytes, mark: str
-    ) -> bytes | str:
-        words = (len(by_role), *by_role.values(), script, ",".join(by_role), told, mark)
-        evalsha = cast("Callable[..., Awaitable[bytes | str]]", self._redis.evalsha)
-        with suppress(NoScriptError):
-            return await evalsha(part.digest, *words)
-        await self._redis.script_load(part.source)
-        with suppress(NoScriptError):
-            return await evalsha(part.digest, *words)
-        # In a fail-over each connection may lead to another server that does not know the script, so send it whole.
-        evaluate = cast("Callable[..., Awaitable[bytes | str]]", self._redis.eval)
-        return await evaluate(part.source, *words)
+async def _run(redis: Redis, part: ScriptPart, *words: int | str | bytes) -> bytes | str:
+    evalsha = cast("Callable[..., Awaitable[bytes | str]]", redis.evalsha)
+    with suppress(NoScriptError):
+        return await evalsha(part.digest, *words)
+    await redis.script_load(part.source)
+    with suppress(NoScriptError):
+        return await evalsha(part.digest, *words)
+    # In a fail-over each connection may lead to another server that does not know the script, so send it whole.
+    evaluate = cast("Callable[..., Awaitable[bytes | str]]", redis.eval)
+    return await evaluate(part.source, *words)
 
 
 def tell_odd(name: str) -> None:

@@ -12,16 +12,14 @@ from contextlib import suppress
 from itertools import islice
 
 import structlog
-from redis.exceptions import RedisError
 
 from shared.core import keys
 from shared.core.events import IncomingMessage
 from shared.core.ids import CompanyId, SessionId, company_of
 from shared.settings import Settings
 from shared.state.events import Arrival, Due, EventShelf, Result, Tried
-from shared.state.pool import PASSING
 from shared.state.receivers import Receivers
-from shared.tasks import Spawn, happens
+from shared.tasks import TROUBLE, Spawn, happens, outlived
 from workers.sender import Sender
 
 log = structlog.get_logger()
@@ -88,13 +86,11 @@ class Webhooks:
         """Deliver until cancelled."""
         while True:
             self._call.clear()  # before looking, else a call in between is lost
-            try:
+            with outlived("webhooks.delayed"):
                 wait = await self._step(AT_ONCE - self._busy.total())
-            except (RedisError, *PASSING) as error:
-                log.warning("webhooks.delayed", error=type(error).__name__)
-                await asyncio.sleep(AGAIN_SECONDS)
+                await happens(self._call, wait)
                 continue
-            await happens(self._call, wait)
+            await asyncio.sleep(AGAIN_SECONDS)
 
     async def _step(self, room: int) -> float:
         """One step at the shelf; in how many seconds to look again."""
@@ -148,7 +144,7 @@ class Webhooks:
 
     async def close(self) -> None:
         """Write what has ended and what has come in, and close the connections to the receivers."""
-        with suppress(RedisError, *PASSING):
+        with suppress(*TROUBLE):
             async with asyncio.timeout(LAST_SECONDS):
                 while self._come or self._ended:
                     await self._step(0)

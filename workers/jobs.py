@@ -15,7 +15,6 @@ from typing import Any
 import structlog
 from arq import Retry
 from arq.connections import ArqRedis
-from redis.exceptions import RedisError
 
 from shared.core import keys, odd
 from shared.core.clock import now_ms
@@ -25,10 +24,10 @@ from shared.state.forgetting import Forgetting
 from shared.state.lease import Lease, Leases
 from shared.state.phones import Phones
 from shared.state.pool import PASSING, answer
-from shared.tasks import Spawn
+from shared.tasks import Spawn, outlived
 from shared.telemetry import sentry
 from shared.telemetry.metrics import Counter, field
-from shared.wa import Wa
+from shared.wa import wa
 from workers.holding.session import HeldSession
 from workers.holding.sessions import Sessions
 from workers.linking.attempt import Attempt, Order, Parts
@@ -219,12 +218,9 @@ class Jobs:
 
 async def room_elsewhere(redis: ArqRedis, me: WorkerId) -> bool:
     """True if another living worker can hold one session more. Its leases and its last report say so."""
-    for name in await redis.zrange(keys.WORKERS, 0, -1):
-        worker = WorkerId(name.decode(errors="replace"))
-        if worker == me or not await redis.exists(keys.alive(worker)):
-            continue
+    for worker, held in (await Leases(redis).living()).items():
         (most,) = await answer(redis.hmget(keys.worker(worker), ["maxSessions"]))
-        if odd.number(most) > await answer(redis.scard(keys.held(worker))):
+        if worker != me and odd.number(most) > held:
             return True
     return False
 
@@ -258,12 +254,6 @@ def _reported(job: Job) -> Job:
 
 async def _record(ctx: dict[str, Any], job: str, session: str, error: Exception) -> None:
     what = {"job": job, "session": session, "try": str(ctx.get("job_try", 1)), "error": type(error).__name__}
-    try:
-        await Wa(ctx["redis"])(
-            "record",
-            names={"stream": keys.FAILED_JOBS},
-            fields=list(what.items()),
-            counters=[field(Counter.JOB_FAILURES, job=job)],
-        )
-    except (RedisError, *PASSING) as away:
-        log.warning("job.unrecorded", job=job, error=type(away).__name__)
+    fields, counters = list(what.items()), [field(Counter.JOB_FAILURES, job=job)]
+    with outlived("job.unrecorded", job=job):
+        await wa(ctx["redis"], "record", names={"stream": keys.FAILED_JOBS}, fields=fields, counters=counters)

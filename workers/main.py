@@ -15,7 +15,6 @@ from functools import partial
 
 import structlog
 import uvloop
-from redis.exceptions import RedisError
 
 from shared import settings
 from shared.core import keys
@@ -39,9 +38,8 @@ from shared.state.rescue import Rescue
 from shared.state.snapshots import Snapshots
 from shared.state.switches import Board, Switches
 from shared.state.webrevision import WebRevisions
-from shared.tasks import cancelled
+from shared.tasks import cancelled, outlived
 from shared.telemetry import logs, sentry
-from shared.wa import Wa
 from workers.capacity import capacity, memory_mb
 from workers.delivery import Webhooks
 from workers.engine.pool import LinkerPool
@@ -95,9 +93,8 @@ class Worker:
 
         async def guarded() -> None:
             try:
-                await work
-            except (RedisError, OSError, TimeoutError) as error:
-                log.warning("task.interrupted", task=name, error=type(error).__name__)
+                with outlived("task.interrupted", task=name):
+                    await work
             except Exception as error:  # noqa: BLE001 - a task's own border
                 sentry.report(name, error)
 
@@ -157,7 +154,7 @@ class Worker:
         holders = Holders(engines, self.spawn)
         sessions = Sessions(links, holders, version, most=most.sessions, reserved=lambda: places.taken)
         ownership.on_alone = sessions.ask_store
-        self._pool.identity.on_change(ownership.another_server)
+        self._pool.on_change(ownership.another_server)
         version.listen(sessions.newer, sessions.try_refused)
 
         ways_on = (sessions.adopt, sessions.refuse, sweeper.restart, lambda session: self._offer([("unlink", session)]))
@@ -189,7 +186,7 @@ class Worker:
                 holders.watch(most.holder_mb),
                 Tidying(store, lambda: sessions.devices).run(),
                 media.run(),
-                Report(Wa(redis), self.id, places, sessions, store, version, media, most.sessions, engines).run(),
+                Report(redis, self.id, places, sessions, store, version, media, most.sessions, engines).run(),
                 self._sweep_now_and_then(),
                 *(one.async_run() for one in queues),
             )
@@ -198,14 +195,12 @@ class Worker:
         stopping = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([stopping, *background], return_when=asyncio.FIRST_COMPLETED)
         log.info("worker.stopping", worker=self.id)
-        try:
+        with outlived("worker.stop-cut-short"):
             async with asyncio.timeout(STOP_SECONDS):
                 await asyncio.gather(*(one.drain(1.0) for one in queues))
                 await self._hand_over(ownership, sessions, places, sweeper)
                 if switches.board.draining(self.id):
                     await switches.throw(f"drain:{self.id}", "", by=self.id, why="drained")
-        except (TimeoutError, RedisError, OSError) as error:
-            log.warning("worker.stop-cut-short", error=type(error).__name__)
         await asyncio.gather(*(cancelled(task) for task in (*background, *self._tasks, stopping)))
         await webhooks.close()
         for task in done - {stopping}:
@@ -214,13 +209,10 @@ class Worker:
     async def _wait_for_redis(self, stop: asyncio.Event) -> None:
         """Wait for a Redis that is started later than this worker."""
         while not stop.is_set():
-            try:
+            with outlived("redis.unreachable"):
                 await self._redis.ping()
-            except (RedisError, OSError, TimeoutError) as error:
-                log.warning("redis.unreachable", error=type(error).__name__)
-                await asyncio.sleep(0.5)
-            else:
                 return
+            await asyncio.sleep(0.5)
 
     async def _version(self, engines: Engines, linkers: LinkerPool) -> WebVersion:
         folder, wish = self._config.data_dir.resolve() / "engine", parse_wish(self._config.whatsapp_web_version)
@@ -234,15 +226,12 @@ class Worker:
         """Call a sweep at the start, which also resumes registered sessions, and every minute: one worker for all."""
         at_start = True
         while True:
-            try:
+            pause = 1.0
+            with outlived("sweep.uncalled"):
                 if at_start or await self._redis.pttl(keys.SWEPT) <= 0:
                     await self._call_sweep()
-                at_start = False
-            except (RedisError, OSError, TimeoutError) as error:
-                log.warning("sweep.uncalled", error=type(error).__name__)
-                await asyncio.sleep(1)
-                continue
-            await asyncio.sleep(SWEEP_SECONDS)
+                at_start, pause = False, SWEEP_SECONDS
+            await asyncio.sleep(pause)
 
     def _obey(self, board: Board, stop: asyncio.Event, version: WebVersion) -> None:
         """Do what the switches say: somebody has thrown one."""

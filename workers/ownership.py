@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import structlog
-from redis.exceptions import RedisError
 
 from shared.core.ids import SessionId, WorkerId
 from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, Beat, Lease, Leases
 from shared.state.refusals import reason
 from shared.state.snapshots import Change, Forgotten, Snapshots
-from shared.tasks import cancelled, happens
+from shared.tasks import TROUBLE, cancelled, happens, outlived
 from shared.telemetry import sentry
 from shared.wa import batches
 
@@ -262,7 +261,7 @@ class Ownership:
                 if was_away:
                     log.info("heartbeat.back")
                     await self.on_lapsed()
-            except (RedisError, OSError, TimeoutError) as error:
+            except TROUBLE as error:
                 self.cut_off = True
                 log.warning("heartbeat.missed", error=reason(error))
                 # Without Redis as well: this worker lives, and does what is right. Only one that is stopped is silent.
@@ -279,12 +278,10 @@ class Ownership:
         ending = [session for session, owned in self._owned.items() if not owned.owner.outlasts_redis]
         self._left.update(ending)
         self._drop(ending, "redis is away")
-        try:
+        with outlived("store.unasked"):
             async with asyncio.timeout(HEARTBEAT_MS / 1000):
                 if self.on_alone is not None:
                     await self.on_alone()
-        except (OSError, TimeoutError) as error:
-            log.warning("store.unasked", error=type(error).__name__)
 
     async def _beat(self, limit: asyncio.Timeout | None = None) -> None:
         """Beat once. Whatever comes of it, be it for a thousand sessions, has until the next must have been taken."""
@@ -372,15 +369,13 @@ class Ownership:
         try:
             while self.owner(lease.session) is owner:
                 try:
-                    await owner.renewed(lease)
-                except (RedisError, OSError, TimeoutError) as error:
-                    log.warning("lease.untold", session=lease.session, error=type(error).__name__)
-                    await asyncio.sleep(HEARTBEAT_MS / 1000)
+                    with outlived("lease.untold", session=lease.session):
+                        await owner.renewed(lease)
+                        break
                 except Exception as error:  # noqa: BLE001 - one session's trouble must not end the others'
                     sentry.report("ownership", error, session=lease.session)
                     break
-                else:
-                    break
+                await asyncio.sleep(HEARTBEAT_MS / 1000)
         finally:
             del self._telling[lease]
             async with self._beaten:

@@ -5,23 +5,20 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import structlog
-from redis.exceptions import RedisError
+from redis.asyncio import Redis
 
 from shared import VERSION
-from shared.core import keys
 from shared.core.clock import now_ms, skew_ms
 from shared.core.ids import WorkerId
+from shared.tasks import outlived
 from shared.telemetry.metrics import ENGINE
-from shared.wa import Wa
+from shared.wa import wa
 from workers.engine.processes import Engines
 from workers.holding.sessions import Sessions
 from workers.media import MediaHost
 from workers.places import Places
 from workers.store.device import DeviceStore
 from workers.version.keeper import WebVersion
-
-log = structlog.get_logger()
 
 REPORT_SECONDS = 10.0
 _PROC = Path("/proc")
@@ -57,7 +54,7 @@ def memory_bytes(pids: list[int]) -> int:
 class Report:
     """Writes the report of one worker until cancelled. `most`: sessions that it may hold."""
 
-    wa: Wa
+    redis: Redis
     worker: WorkerId
     places: Places
     sessions: Sessions
@@ -73,10 +70,8 @@ class Report:
         loop = asyncio.get_running_loop()
         lag = 0.0
         while True:
-            try:
+            with outlived("report.unsaved"):
                 await self._write(lag)
-            except (RedisError, OSError, TimeoutError) as error:
-                log.warning("report.unsaved", error=type(error).__name__)
             due = loop.time() + REPORT_SECONDS
             await asyncio.sleep(REPORT_SECONDS)
             lag = loop.time() - due
@@ -109,5 +104,4 @@ class Report:
             "quarantined": ",".join(self.sessions.quarantined),
         }
         told = [[name, str(value)] for name, value in fields.items()]
-        names = {"worker": keys.worker(self.worker)}
-        await self.wa("report", names=names, looks=True, fields=told, ttl=keys.WORKER_TTL)
+        await wa(self.redis, "report", looks=True, worker=self.worker, fields=told)

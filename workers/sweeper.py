@@ -30,7 +30,7 @@ from shared.state.rescue import MOST_FOUND, Rescue
 from shared.state.snapshots import Change, Snapshots, Stored
 from shared.telemetry import sentry
 from shared.telemetry.metrics import UNKNOWN_REGION, Swept
-from shared.wa import Wa
+from shared.wa import wa
 from workers import tallies
 from workers.store.device import DeviceStore, Fence, StoreAway, StoredDevice
 from workers.tallies import swept
@@ -57,25 +57,24 @@ class Sweeper:
     device_name: str = ""
 
     def __post_init__(self) -> None:
-        self._wa, self._claims = Wa(self.redis), Claims(self.redis)
+        self._claims = Claims(self.redis)
         self._at_it = self._again = False
 
     async def sweep(self) -> None:
         """Sweep once. If a sweep is under way, here or in another worker, have that one begin again instead. If the device
         store is away, do what can be done without it, then raise `StoreAway`."""
-        names = {"sweep": keys.SWEEP, "swept": keys.SWEPT}
         self._again = True
         while self._again and not self._at_it:
             self._again, self._at_it = False, True
             try:
-                by = WorkerId(await self._wa("begin_sweep", names=names, worker=self.me))
+                by = WorkerId(await wa(self.redis, "begin_sweep", worker=self.me))
                 if by != self.me:  # it begins again when it is done; if it is, and Redis did not hear so, it begins now
                     await enqueue(self.redis, keys.queue_worker(by), "sweep", job_id=f"sweep:{by}:{now_ms()}")
                     continue
                 try:
                     await self._once()
                 finally:
-                    await self._wa("end_sweep", names=names, worker=self.me, rest=REST_MS)
+                    await wa(self.redis, "end_sweep", worker=self.me, rest=REST_MS)
             finally:
                 self._at_it = False
 
@@ -228,13 +227,7 @@ class Sweeper:
 
     async def bury(self, worker: WorkerId) -> None:
         """Hand the jobs in a gone worker's queue to all others, and forget the worker, unless sessions of it are left."""
-        names = {
-            "from": keys.queue_worker(worker),
-            "queue": keys.QUEUE_SESSIONS,
-            "wake": keys.wake(keys.QUEUE_SESSIONS),
-            "worker": keys.worker(worker),
-        }
-        buried = await self._wa("bury", names=names, worker=worker, by=self.me)
+        buried = await wa(self.redis, "bury", worker=worker, by=self.me)
         if buried["gone"]:
             mine = worker == self.me
             event, counters = ("worker.stopped", ()) if mine else ("worker.buried", (swept(Swept.WORKER),))

@@ -3,9 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -14,10 +12,7 @@ from app.http.operations import COMPANIES, Answer, Parameter, operation
 from app.http.problems import Problem
 from shared.core import keys, odd
 from shared.core.events import EventType
-from shared.state.pool import PASSING
-from shared.tasks import happens
-
-log = structlog.get_logger()
+from shared.tasks import happens, outlived
 
 MOST_READERS = 50
 """Streams of one web process at a time."""
@@ -81,20 +76,19 @@ class Feed:
     async def _stream(self, last: str, *, gap: bool) -> AsyncIterator[bytes]:
         self._readers += 1
         try:
-            yield b"retry: 3000\n\n"
-            if gap:
-                yield b"event: feed.gap\ndata: {}\n\n"
-            while not self._closing:
-                news = self._news
-                entries = await self._redis.xrange(keys.FEED, min=f"({last}", count=_AT_ONCE)
-                for place, entry in entries:
-                    last = place.decode()
-                    if odd.text(entry.get(b"type")) in _KINDS and odd.fields(entry.get(b"body")):
-                        yield _text(last, entry)
-                if not entries:
-                    yield b"" if await happens(news, QUIET_SECONDS) else b": \n\n"
-        except (RedisError, *PASSING) as error:
-            log.warning("feed.broken", error=type(error).__name__)  # the reader reconnects with its last id
+            with outlived("feed.broken"):  # the reader reconnects with its last id
+                yield b"retry: 3000\n\n"
+                if gap:
+                    yield b"event: feed.gap\ndata: {}\n\n"
+                while not self._closing:
+                    news = self._news
+                    entries = await self._redis.xrange(keys.FEED, min=f"({last}", count=_AT_ONCE)
+                    for place, entry in entries:
+                        last = place.decode()
+                        if odd.text(entry.get(b"type")) in _KINDS and odd.fields(entry.get(b"body")):
+                            yield _text(last, entry)
+                    if not entries:
+                        yield b"" if await happens(news, QUIET_SECONDS) else b": \n\n"
         finally:
             self._readers -= 1
 

@@ -1,6 +1,5 @@
 """The state of sessions in Redis, read for the commands."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from arq.connections import ArqRedis
@@ -30,7 +29,6 @@ def session_named(text: str) -> SessionId:
         raise Cannot(f"{text!r} is no company: {error}.") from None
 
 
-@dataclass(frozen=True, slots=True)
 class SessionRecord(Stored):
     """A session: its snapshot, owner and token as its lease names them, and whether that owner lives."""
 

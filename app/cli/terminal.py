@@ -12,7 +12,6 @@ from typing import Any, cast
 from arq.connections import ArqRedis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.progress import Progress, ProgressColumn
 from rich.segment import Segment
@@ -24,8 +23,9 @@ from shared.core.plain import defused
 from shared.jobs.queue import client
 from shared.settings import Settings
 from shared.state import pool as redis_pool
-from shared.state.pool import PASSING, answer
+from shared.state.pool import answer
 from shared.state.refusals import RedisRefuses, reason
+from shared.tasks import TROUBLE
 
 WELL, ILL, CANNOT = 0, 1, 2
 LOOK_SECONDS = 0.25
@@ -135,7 +135,7 @@ def run(work: Callable[..., Awaitable[Output] | Output], *, as_json: bool, **arg
     except RedisRefuses as error:
         sys.stderr.write(f"{error}: see docs/game-day.md.\n")
         return CANNOT
-    except (RedisError, *PASSING) as error:
+    except TROUBLE as error:
         sys.stderr.write(f"{reason(error)}: is REDIS_URL right?\n")
         return CANNOT
     except KeyboardInterrupt:

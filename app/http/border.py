@@ -7,7 +7,6 @@ from typing import Any
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -26,6 +25,7 @@ from shared.core.failures import Refused
 from shared.settings import Settings
 from shared.state.pool import PASSING, answer
 from shared.state.refusals import reason
+from shared.tasks import outlived
 from shared.telemetry import sentry
 from shared.telemetry.metrics import Counter, field
 
@@ -110,10 +110,8 @@ class Border:
         raise Problem(problems.TOO_MANY_KEYS if wait else problems.NOT_ALLOWED, retry_after=wait or None)
 
     async def _count(self, counter: str) -> None:
-        try:
+        with outlived("api.uncounted"):
             await answer(self._redis.hincrby(keys.STATS, counter, 1))
-        except (RedisError, *PASSING) as error:
-            log.warning("api.uncounted", error=type(error).__name__)
 
 
 async def _answered(operation: Operation, owner: Any, request: Request) -> Response:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,8 +15,9 @@ from app.ops.models import HealthView, ReadyView
 from shared import VERSION
 from shared.core import keys, odd
 from shared.core.clock import in_words, now_ms, skew_ms
-from shared.state.pool import PASSING, answer
+from shared.state.pool import answer
 from shared.state.refusals import READABLE, RedisRefuses, reason
+from shared.tasks import TROUBLE
 from shared.telemetry.metrics import ENGINE
 
 log = structlog.get_logger()
@@ -59,7 +59,7 @@ class Ops:
         try:
             await self._redis.set(keys.PROBE, now_ms(), px=keys.MINUTE)
             redis = "ok"
-        except (RedisError, *PASSING) as error:
+        except TROUBLE as error:
             redis = reason(error)
             if not isinstance(error, RedisRefuses) or error.word not in READABLE:
                 return _blind(redis)
@@ -85,7 +85,7 @@ class Ops:
         try:
             moment = await gauges.read(self._redis)
             switches = await answer(self._redis.hkeys(keys.SWITCH))
-        except (RedisError, *PASSING) as error:
+        except TROUBLE as error:
             log.warning("metrics.unread", error=reason(error))
             raise problems.of_redis(error) from None
         text = exposition.text(moment, sockets=self._sockets(), switches=map(odd.text, switches))

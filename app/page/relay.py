@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.exceptions import RedisError
 
 from app.page.slot import Slot, SocketEnded
 from shared.core import keys
@@ -27,6 +26,7 @@ from shared.state.lease import Leases
 from shared.state.pool import at_hand
 from shared.state.rescue import SWEEP_GRACE_MS, Rescue
 from shared.state.snapshots import Snapshots, Stored, announced, dump_body
+from shared.tasks import TROUBLE
 from shared.telemetry import sentry
 from shared.wa import batches
 
@@ -94,7 +94,7 @@ class Relay:
         # A dropped connection is the listener's affair: it subscribes to everything anew.
         try:
             if len(watched.slots) == 1 and self._pubsub is not None:
-                with contextlib.suppress(RedisError, OSError):
+                with contextlib.suppress(*TROUBLE):
                     await self._pubsub.subscribe(keys.events(session))
             await self._read([session], again_for=slot)
             yield slot
@@ -103,7 +103,7 @@ class Relay:
             if not watched.slots and self._watched.get(session) is watched:
                 del self._watched[session]
                 if self._pubsub is not None:
-                    with contextlib.suppress(RedisError, OSError):
+                    with contextlib.suppress(*TROUBLE):
                         await self._pubsub.unsubscribe(keys.events(session))
 
     async def newer(self, known: Stored, seconds: float) -> None:
@@ -145,7 +145,7 @@ class Relay:
                     ):  # while we subscribed; whoever comes from now on does it alone
                         await pubsub.subscribe(*map(keys.events, came))
                     await self._receive(pubsub)
-            except (RedisError, OSError) as error:
+            except TROUBLE as error:
                 log.warning("relay.deaf", error=type(error).__name__)
             finally:
                 self._pubsub = None
@@ -208,7 +208,7 @@ class Relay:
             due = [session for session, watched in self._watched.items() if self._is_due(watched, now)]
             try:
                 await self._read([*due, *await self._in_other_hands()])
-            except (RedisError, OSError) as error:
+            except TROUBLE as error:
                 log.warning("relay.unread", error=type(error).__name__)
 
     async def _in_other_hands(self) -> list[SessionId]:

@@ -12,7 +12,6 @@ from typing import NamedTuple, assert_never
 
 import structlog
 from pydantic import ValidationError
-from redis.exceptions import RedisError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.access import Access, BadToken, DeadLink, Link
@@ -45,7 +44,7 @@ from shared.settings import Settings
 from shared.state.claims import REVOKED
 from shared.state.pool import PASSING
 from shared.state.refusals import reason
-from shared.tasks import cancelled
+from shared.tasks import TROUBLE, cancelled
 from shared.telemetry import sentry
 
 log = structlog.get_logger()
@@ -103,7 +102,7 @@ class Browser:
             await self._close(socket, end.code)
         except WebSocketDisconnect:
             pass  # the browser has gone, as browsers do
-        except (RedisError, OSError, TimeoutError) as error:
+        except TROUBLE as error:
             # Redis is away, or the socket is stuck. The browser reconnects and finds the present state.
             log.warning("socket.lost", error=reason(error))
             await self._close(socket, CloseCode.RESTART)

@@ -1,8 +1,11 @@
 """The settings."""
 
+import ast
+import inspect
 from enum import Enum
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -14,12 +17,10 @@ from shared.settings import Settings
 
 def page() -> str:
     """`docs/environment.md`."""
-    rows = [
-        (f"`{name.upper()}`", _default(field), field.description or "") for name, field in Settings.model_fields.items()
-    ]
-    undescribed = [row[0] for row in rows if not row[2]]
-    if undescribed:
-        raise ValueError(f"settings without a description: {', '.join(undescribed)}")
+    said = _docstrings()
+    if undescribed := Settings.model_fields.keys() - said:
+        raise ValueError(f"settings without a docstring: {', '.join(sorted(undescribed))}")
+    rows = [(f"`{name.upper()}`", _default(field), said[name]) for name, field in Settings.model_fields.items()]
     return document(
         "# The environment",
         generated_from("shared/settings.py"),
@@ -30,6 +31,17 @@ def page() -> str:
         "`SECRET_KEY` and `API_KEYS` (kept in `.run/`), the next free `PORT`; with such keys web listens on loopback "
         "only.",
     )
+
+
+def _docstrings() -> dict[str, str]:
+    """The docstrings of the settings, each in one line."""
+    (made,) = ast.parse(inspect.getsource(Settings)).body
+    found: dict[str, str] = {}
+    for one, behind in pairwise(cast("ast.ClassDef", made).body):
+        match one, behind:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                found[name] = " ".join(text.split())
+    return found
 
 
 def _default(field: FieldInfo) -> str:

@@ -8,8 +8,9 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+
+from shared.core.datum import Datum
 
 MIN_LENGTH = 16
 _MARK = ":sha256:"
@@ -26,8 +27,7 @@ class Scope(StrEnum):
     OPS = "ops"
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKey:
+class ApiKey(Datum):
     """A key as the service knows it: by the digest of its text alone."""
 
     name: str

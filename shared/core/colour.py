@@ -6,7 +6,8 @@ is mixed with white until words in it can be read there.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from shared.core.datum import Datum
 
 AA = 4.5
 #: The grounds on which words in the accent stand: `--surface`, `--paper` and `--sunken` of `frontend/styles/base.css`.
@@ -19,8 +20,7 @@ _ON_DARK = 9.0
 Rgb = tuple[int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Shades:
+class Shades(Datum):
     """The accent on one ground: itself, under the pointer, words on it, and the ground of a notice."""
 
     accent: str

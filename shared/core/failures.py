@@ -4,9 +4,10 @@ The codes are a closed set that the page, the metrics, the docs and Sentry share
 `frontend/locales/`, in every language.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
+
+from shared.core.datum import Datum
 
 
 class Blame(StrEnum):
@@ -37,8 +38,7 @@ class Again(StrEnum):
     NEVER = "never"
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Datum):
     """One row of the catalogue.
 
     `retryable` says whether the same request can succeed later without anybody changing anything in our service or in

@@ -4,9 +4,9 @@ No key carries a phone number, a code, a QR or a token. Every key has a TTL, but
 """
 
 import re
-from dataclasses import dataclass
 from typing import Generic, ParamSpec
 
+from shared.core.datum import Datum
 from shared.core.ids import SessionId, WorkerId
 
 P = ParamSpec("P")
@@ -53,8 +53,7 @@ SAID_TTL = 2 * MINUTE
 """Longer than a client repeats a command whose answer was lost (shared/state/pool.py)."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyDoc:
+class KeyDoc(Datum):
     """One row of the table of names."""
 
     name: str
@@ -71,10 +70,15 @@ class Key(Generic[P]):
 
     def __init__(self, name: str, kind: str, ttl: str, purpose: str) -> None:
         KEYS.append(KeyDoc(name, kind, ttl, purpose))
+        self.ids = re.findall(r"<(\w+)>", name)
         self._form = re.sub(r"<\w+>", "{}", name)
 
     def __call__(self, *ids: P.args, **_: P.kwargs) -> str:
         return self._form.format(*ids)
+
+    def begin(self, *ids: str) -> str:
+        """The beginning of all names that have these ids first."""
+        return self._form.format(*ids, *("" for _ in self.ids))
 
 
 def _fixed(name: str, kind: str, ttl: str, purpose: str) -> str:
@@ -83,80 +87,70 @@ def _fixed(name: str, kind: str, ttl: str, purpose: str) -> str:
     return name
 
 
-snapshot: Key[[SessionId]] = Key(
+OfSession, OfText, OfWorker = Key[[SessionId]], Key[[SessionId, str]], Key[[WorkerId]]
+
+snapshot = OfSession(
     "wa:snapshot:<session>",
     "hash",
     "30 days",
     "attempt, seq and body: the whole present state; `mark`: the last change's own; `link`: the last one that began an attempt; `offline`: there is no connection, `noted` or `told`",
 )
-events: Key[[SessionId]] = Key("wa:events:<session>", "channel", "", "announcements of new snapshots")
-timeline: Key[[SessionId]] = Key(
+events = OfSession("wa:events:<session>", "channel", "", "announcements of new snapshots")
+timeline = OfSession(
     "wa:timeline:<session>", "list", "30 days, 200 entries", "what happened, for people: a JSON object each"
 )
-claim: Key[[SessionId]] = Key(
+claim = OfSession(
     "wa:claim:<session>", "string, NX PX", "until the attempt ends", "dedupes requests: the running attempt"
 )
 CLAIMS = _fixed("wa:claims", "zset", "7 days", "sessions whose attempt runs, by its deadline (ms)")
-starts: Key[[SessionId]] = Key(
-    "wa:starts:<session>", "counter PX", "10 min", "attempts that were asked for: so many, and no more"
-)
-subject: Key[[SessionId]] = Key(
+starts = OfSession("wa:starts:<session>", "counter PX", "10 min", "attempts that were asked for: so many, and no more")
+subject = OfSession(
     "wa:subject:<session>", "hash", "10 min", "whom the running attempt is about: the only phone in Redis"
 )
-text: Key[[SessionId, str]] = Key(
+text = OfText(
     "wa:subject:<session>:<message>",
     "hash",
     "10 min",
     "a text on its way out and whom it is for; or, as `device`, the linked number",
 )
-outbox: Key[[SessionId]] = Key(
-    "wa:outbox:<session>", "list", "1 h", "ids of texts that wait or are under way, the oldest first"
-)
+outbox = OfSession("wa:outbox:<session>", "list", "1 h", "ids of texts that wait or are under way, the oldest first")
 OUTBOXES = _fixed("wa:outboxes", "zset", "1 h", "sessions with texts that wait, by the moment when a sweep looks (ms)")
 UNCONFIRMED = _fixed("wa:unconfirmed", "zset", "8 days", "texts that no phone has confirmed, by when (ms) that is told")
-message: Key[[SessionId, str]] = Key(
-    "wa:message:<session>:<message>", "hash", "7 days", "where a text stands: state, times, reason"
-)
-sent: Key[[SessionId, str]] = Key("wa:sent:<session>:<id>", "string PX", "7 days", "our id of a text, for its receipts")
-inbox: Key[[SessionId]] = Key(
+message = OfText("wa:message:<session>:<message>", "hash", "7 days", "where a text stands: state, times, reason")
+sent = OfText("wa:sent:<session>:<id>", "string PX", "7 days", "our id of a text, for its receipts")
+inbox = OfSession(
     "wa:inbox:<session>", "list", "25 h", "events of what has come in, the oldest first: each waits for the one before"
 )
-heard: Key[[str]] = Key(
-    "wa:heard:<id>", "string PX", "1 day", "the event of a message that has come in: it is told once"
-)
-lost: Key[[SessionId]] = Key(
+heard = Key[[str]]("wa:heard:<id>", "string PX", "1 day", "the event of a message that has come in: it is told once")
+lost = OfSession(
     "wa:lost:<session>", "counter PX", "25 h", "messages that have come in and found no room; the next event tells"
 )
-contact: Key[[SessionId, str]] = Key(
+contact = OfText(
     "wa:contact:<session>:<hash>",
     "string PX",
     "1 day",
     "whether a number is on WhatsApp, by keyed hash; no phone in it",
 )
-pace: Key[[SessionId]] = Key(
-    "wa:pace:<session>", "string PX", "15 min", "up to when (ms) the session's texts have used MAX_RATE"
-)
-once: Key[[SessionId, str]] = Key(
+pace = OfSession("wa:pace:<session>", "string PX", "15 min", "up to when (ms) the session's texts have used MAX_RATE")
+once = OfText(
     "wa:once:<session>:<hash>", "string PX", "1 day", "the message that was asked for under an Idempotency-Key"
 )
-lease: Key[[SessionId]] = Key("wa:lease:<session>", "string", "7 days", "owner of the session as `worker:token`")
-alive: Key[[WorkerId]] = Key(
+lease = OfSession("wa:lease:<session>", "string", "7 days", "owner of the session as `worker:token`")
+alive = OfWorker(
     "wa:alive:<worker>", "string PX", "7 s", "a worker's heartbeat, by its number: without it its leases have lapsed"
 )
-held: Key[[WorkerId]] = Key(
-    "wa:held:<worker>", "set", "7 days", "sessions whose lease names the worker: what is to be taken over"
-)
-taken: Key[[WorkerId]] = Key("wa:taken:<worker>", "counter PX", "7 days", "sessions that others took from the worker")
-fence: Key[[SessionId]] = Key("wa:fence:<session>", "counter", "none", "newest fencing token = newest attempt")
+held = OfWorker("wa:held:<worker>", "set", "7 days", "sessions whose lease names the worker: what is to be taken over")
+taken = OfWorker("wa:taken:<worker>", "counter PX", "7 days", "sessions that others took from the worker")
+fence = OfSession("wa:fence:<session>", "counter", "none", "newest fencing token = newest attempt")
 WORKERS = _fixed("wa:workers", "zset", "7 days", "workers by last heartbeat (ms)")
-worker: Key[[WorkerId]] = Key("wa:worker:<id>", "hash", "1 min", "a worker's version, capacity and load")
-cooldown: Key[[str]] = Key(
+worker = OfWorker("wa:worker:<id>", "hash", "1 min", "a worker's version, capacity and load")
+cooldown = Key[[str]](
     "wa:cooldown:<hash>",
     "string PX",
     "the wait and 6 h; a code's life",
     "a phone, company or address that must wait, as `{refusals, until}`; or the session with a phone's living code",
 )
-said: Key[[str]] = Key("wa:said:<mark>", "string PX", "2 min", "what a script answered: said again, it is done once")
+said = Key[[str]]("wa:said:<mark>", "string PX", "2 min", "what a script answered: said again, it is done once")
 SWEEP = _fixed("wa:sweep", "string PX", "1 min", "the worker that sweeps: one at a time for the fleet")
 SETTLING = _fixed(
     "wa:settling", "string PX", "5 s", "Redis was away or went back: owners speak, and nobody is taken for dead"
@@ -173,16 +167,14 @@ PROBE = _fixed("wa:probe", "string PX", "1 min", "/readyz writes it, to see that
 WEB_REVISION = _fixed(
     "wa:web-revision", "hash", "180 days", "newest web revision found: number, time, source; newest refused"
 )
-web_revision_told: Key[[int]] = Key(
+web_revision_told = Key[[int]](
     "wa:web-revision:<revision>", "string, NX PX", "1 day", "Sentry has heard that this revision is refused"
 )
-link: Key[[str]] = Key("wa:link:<id>", "string", "spent: until it expires; revoked: 30 days", "spent or revoked links")
-made_link: Key[[str]] = Key(
-    "wa:made-link:<id>", "hash", "until it expires, and 30 days", "whose a link is, and until when"
-)
-asked: Key[[str]] = Key("wa:asked:<hash>", "string PX", "24 h", "what came of a request with an Idempotency-Key")
+link = Key[[str]]("wa:link:<id>", "string", "spent: until it expires; revoked: 30 days", "spent or revoked links")
+made_link = Key[[str]]("wa:made-link:<id>", "hash", "until it expires, and 30 days", "whose a link is, and until when")
+asked = Key[[str]]("wa:asked:<hash>", "string PX", "24 h", "what came of a request with an Idempotency-Key")
 LINKS_CHANNEL = _fixed("wa:links", "channel", "", "the id of a link that was revoked just now: its sockets are closed")
-webhook: Key[[str]] = Key(
+webhook = Key[[str]](
     "wa:webhook:<id>",
     "hash",
     "25 h, or until it was taken; dead: 7 days",
@@ -199,9 +191,7 @@ FEED = _fixed(
 )
 OFFLINE = _fixed("wa:offline", "zset", "7 days", "sessions without connection, by the moment when that is told (ms)")
 SESSIONS = _fixed("wa:sessions", "zset", "30 days", "the names of all sessions, in order")
-receiver: Key[[SessionId]] = Key(
-    "wa:receiver:<session>", "hash", "none", "where a company's own webhooks go: url, secret, events"
-)
+receiver = OfSession("wa:receiver:<session>", "hash", "none", "where a company's own webhooks go: url, secret, events")
 FORGETTING = _fixed(
     "wa:forgetting", "hash", "30 days", "sessions whose company is to be forgotten: when that was asked, and by whom"
 )
@@ -212,9 +202,7 @@ QUEUE_SESSIONS = _fixed("arq:queue:sessions", "zset", "arq's", "sweep, unlink: w
 QUEUE_RESUME = _fixed(
     "arq:queue:resume", "zset", "arq's", "sessions that nobody holds: looked at while a worker has room"
 )
-queue_worker: Key[[WorkerId]] = Key(
-    "arq:queue:worker:<id>", "zset", "arq's", "commands for sessions that this worker holds"
-)
+queue_worker = OfWorker("arq:queue:worker:<id>", "zset", "arq's", "commands for sessions that this worker holds")
 
 
 def device_phone(session: SessionId) -> str:

@@ -1,7 +1,8 @@
 """The life of a text that a company sends: its states, the reasons for its end, and WhatsApp's refusals by number."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from shared.core.datum import Datum
 
 
 class MessageState(StrEnum):
@@ -38,8 +39,7 @@ class NotDelivered(StrEnum):
 Reason = NotSent | NotDelivered
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
+class Fate(Datum):
     """The state of a text, with its reason. `status` is WhatsApp's own number; `at` its own time (ms), else ours."""
 
     state: MessageState

@@ -7,7 +7,6 @@ in the same order on both sides.
 """
 
 import re
-from dataclasses import dataclass
 
 CLASSES = {
     "#": "[0-9]",
@@ -69,39 +68,28 @@ _TABLE = """
 """
 
 
-@dataclass(frozen=True, slots=True)
 class _Way:
-    pattern: re.Pattern[str]
-    text: str
-
-    @classmethod
-    def read(cls, text: str) -> "_Way":
-        return cls(re.compile("".join(one if one.isdigit() else f"({CLASSES[one]})" for one in text)), text)
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._pattern = re.compile("".join(one if one.isdigit() else f"({CLASSES[one]})" for one in text))
 
     def carry(self, digits: str, to: "_Way") -> str | None:
         """Write a number of this way in the way `to`. Return None for a number that is not of this way."""
-        found = self.pattern.fullmatch(digits)
+        found = self._pattern.fullmatch(digits)
         if found is None:
             return None
         free = iter(found.groups())
         return "".join(one if one.isdigit() else next(free) for one in to.text)
 
 
-_PAIRS: tuple[tuple[str, _Way, _Way], ...] = tuple(
-    (code, _Way.read(old), _Way.read(new))
-    for code, old, new in (line.split()[:3] for line in _TABLE.strip().splitlines())
-)
+_PAIRS = tuple((_Way(old), _Way(new)) for _, old, new, *_ in map(str.split, _TABLE.strip().splitlines()))
 
 
 def today(digits: str) -> str | None:
     """Today's way of writing an old number (digits with the country code); None for a number that is not old."""
-    return next(
-        (found for code, old, new in _PAIRS if digits.startswith(code) and (found := old.carry(digits, new))), None
-    )
+    return next((found for old, new in _PAIRS if (found := old.carry(digits, new))), None)
 
 
 def formerly(digits: str) -> str | None:
     """The old way of writing today's number; None for a number that was never written otherwise."""
-    return next(
-        (found for code, old, new in _PAIRS if digits.startswith(code) and (found := new.carry(digits, old))), None
-    )
+    return next((found for old, new in _PAIRS if (found := new.carry(digits, old))), None)

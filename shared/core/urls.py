@@ -4,9 +4,11 @@ No sentence quotes its URL, which may hold a password.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from shared.core.datum import Datum
 
 ESCAPE = "special characters of a password have to be percent-encoded (`#` is %23, `/` is %2F, `?` is %3F, `@` is %40, `[` is %5B)"
 _ALIASES = {
@@ -40,8 +42,7 @@ def split(url: str) -> SplitResult:
     return parts
 
 
-@dataclass(frozen=True, slots=True)
-class RedisPlace:
+class RedisPlace(Datum):
     """A Redis server and the way to log in to it.
 
     `hosts` are the sentinels if `service` names one, else the one server. `socket` is the path of a Unix socket. With

@@ -4,10 +4,10 @@ WhatsApp refuses a revision some 126 to 150 days after its day (failure 405), fo
 """
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 
 from shared.core import keys
+from shared.core.datum import Datum
 
 OFF = "off"
 OLD_DAYS = 110.0
@@ -30,8 +30,7 @@ class ClientHealth(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class VersionWish:
+class VersionWish(Datum):
     """The operator's wish: a revision of at least `least` (0: none in particular), or the library's own if `off`."""
 
     least: int = 0

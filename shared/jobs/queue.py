@@ -20,14 +20,13 @@ from arq.constants import expires_extra_ms, in_progress_key_prefix, job_key_pref
 from arq.jobs import serialize_job
 from arq.worker import Function, Worker, func
 from redis.asyncio import ConnectionPool
-from redis.exceptions import RedisError
 
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import COMPANY_PATTERN, SESSION_PREFIX, SessionId, WorkerId
 from shared.jobs.client import ServiceRedis
-from shared.tasks import cancelled
-from shared.wa import Wa, batches, many
+from shared.tasks import TROUBLE, cancelled, happens
+from shared.wa import batches, many, wa
 
 log = structlog.get_logger()
 
@@ -71,11 +70,6 @@ def link_job(session: SessionId) -> dict[str, str | int]:
     }
 
 
-def link_queue() -> dict[str, str]:
-    """The names that a script needs to put a link job into its queue."""
-    return {"queue": keys.QUEUE_LINKING, "wake": keys.wake(keys.QUEUE_LINKING)}
-
-
 def soon_again(name: str, after: float = 0) -> str:
     """The id of a job that is due `after` seconds from now: two that are due within a few seconds are one.
 
@@ -90,14 +84,9 @@ def _dumps(value: dict[str, Any]) -> bytes:
     return orjson.dumps(value, default=lambda one: {"error": type(one).__name__})
 
 
-def _loads(value: bytes) -> dict[str, Any]:
-    loaded: dict[str, Any] = orjson.loads(value)
-    return loaded
-
-
 def client(pool: ConnectionPool) -> ArqRedis:
     """The Redis client of a process: plain commands, and `enqueue`. Bytes, not text."""
-    return ServiceRedis(pool_or_conn=pool, job_serializer=_dumps, job_deserializer=_loads)
+    return ServiceRedis(pool_or_conn=pool, job_serializer=_dumps, job_deserializer=orjson.loads)
 
 
 async def enqueue(
@@ -116,10 +105,9 @@ async def enqueue_all(
     redis: ArqRedis, queue: str, job: str, ids: Mapping[str, Sequence[str | int]], *, after: float = 0
 ) -> None:
     """Enqueue many jobs of one kind: their ids, and the arguments of each."""
-    names = {"queue": queue, "wake": keys.wake(queue)}
-    wa = Wa(redis)
     for some in batches(ids.items()):
-        await wa("enqueue", names=names, jobs=[told_job(job, *one, job_id=job_id, after=after) for job_id, one in some])
+        jobs = [told_job(job, *one, job_id=job_id, after=after) for job_id, one in some]
+        await wa(redis, "enqueue", names={"queue": queue}, jobs=jobs)
 
 
 def told_job(job: str, *ids: str | int, job_id: str, after: float = 0) -> dict[str, str | int]:
@@ -141,10 +129,6 @@ async def withdraw(redis: ArqRedis, queue: str, job_id: str) -> None:
 arq.worker.timestamp_ms = now_ms  # type: ignore[attr-defined]  # one clock: scores are by Redis'
 
 
-def _nothing(_: str) -> AbstractAsyncContextManager[None]:
-    return contextlib.nullcontext()
-
-
 class QueueWorker(Worker):
     """arq's worker for one of our queues, run inside our own process and stopped by us.
 
@@ -160,7 +144,7 @@ class QueueWorker(Worker):
         *,
         worker: WorkerId,
         free: Callable[[], int] | None = None,
-        beside: Callable[[str], AbstractAsyncContextManager[None]] = _nothing,
+        beside: Callable[[str], AbstractAsyncContextManager[None]] = lambda _: contextlib.nullcontext(),
     ) -> None:
         functions: list[Function] = [func(job, name=job.__name__, keep_result=0) for job in jobs]  # type: ignore[arg-type]
         super().__init__(
@@ -175,7 +159,7 @@ class QueueWorker(Worker):
             poll_delay=0,
             health_check_key=f"{keys.queue_worker(worker)}:health",
             job_serializer=_dumps,
-            job_deserializer=_loads,
+            job_deserializer=orjson.loads,
             log_results=False,
         )
         self._free = free
@@ -184,9 +168,7 @@ class QueueWorker(Worker):
         self._faults = 0
         self._interrupted: set[str] = set()
         self._draining = False
-        self._wa = Wa(redis)
         self._worker = worker
-        self._queues = {"queue": queue}
         self.watched = False  # somebody looks at this queue every `IDLE_SECONDS`, and wakes us
 
     def wake(self) -> None:
@@ -215,14 +197,12 @@ class QueueWorker(Worker):
             await self.start_due()
             await self.heart_beat()
             self._faults = 0
-        except (RedisError, OSError, TimeoutError) as error:
+        except TROUBLE as error:
             self._faults += 1
             log.warning("queue.unreachable", queue=self.queue_name, error=type(error).__name__)
             await asyncio.sleep(min(2.0, 0.05 * 2**self._faults))
             return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ALONE_SECONDS if self.watched else IDLE_SECONDS):
-                await self._wake.wait()
+        await happens(self._wake, ALONE_SECONDS if self.watched else IDLE_SECONDS)
 
     def _cross_off(self) -> None:
         for job_id, task in list(self.tasks.items()):
@@ -236,9 +216,10 @@ class QueueWorker(Worker):
         room = self._room
         if room <= 0:
             return
-        taken = await self._wa(
+        taken = await wa(
+            self.pool,
             "take_jobs",
-            names=self._queues,
+            names={"queue": self.queue_name},
             room=room,
             look=LOOKED_AT + self.job_counter,
             mark=f"{self._worker}:{secrets.token_hex(8)}",
@@ -255,7 +236,7 @@ class QueueWorker(Worker):
         try:
             async with self._beside(job_id):
                 await self.run_job(job_id, score)
-        except (RedisError, OSError, TimeoutError) as error:
+        except TROUBLE as error:
             # The job has not begun, or is done and not crossed off: it may run again, without waiting for arq.
             log.warning("job.interrupted", queue=self.queue_name, job=job_id, error=type(error).__name__)
             self._interrupted.add(in_progress_key_prefix + job_id)
@@ -278,5 +259,5 @@ class QueueWorker(Worker):
             await asyncio.wait(running, timeout=seconds)
         for task in running:
             await cancelled(task)
-        with contextlib.suppress(RedisError, OSError):  # it lapses by itself
+        with contextlib.suppress(*TROUBLE):  # it lapses by itself
             await self.pool.delete(self.health_check_key)

@@ -3,17 +3,13 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
-import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from shared.core import keys
 from shared.jobs import queue
 from shared.jobs.queue import QueueWorker
-from shared.tasks import cancelled
-from shared.wa import Wa
-
-log = structlog.get_logger()
+from shared.tasks import cancelled, outlived
+from shared.wa import wa
 
 
 async def listen_for_calls(
@@ -32,21 +28,17 @@ async def _look(workers: Sequence[QueueWorker]) -> None:
     """Wake workers whose queue holds a due job. One command looks at all queues."""
     if not workers:
         return
-    wa = Wa(workers[0].pool)
     names = {f"queue{number}": worker.queue_name for number, worker in enumerate(workers)}
     for worker in workers:
         worker.watched = True
     while True:
         await asyncio.sleep(queue.IDLE_SECONDS)
-        try:
+        with outlived("queues.unreachable"):
             # One command for all: three idle workers would send half of a process' commands.
-            found = await wa("due_queues", names=names, looks=True, queues=list(names))
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("queues.unreachable", error=type(error).__name__)
-            continue
-        for worker, has in zip(workers, found, strict=True):
-            if has:
-                worker.wake()
+            found = await wa(workers[0].pool, "due_queues", names=names, looks=True, queues=list(names))
+            for worker, has in zip(workers, found, strict=True):
+                if has:
+                    worker.wake()
 
 
 async def _listen(redis: Redis, workers: Sequence[QueueWorker], also: Mapping[str, Callable[[], None]]) -> None:
@@ -54,14 +46,12 @@ async def _listen(redis: Redis, workers: Sequence[QueueWorker], also: Mapping[st
     by_channel |= {channel.encode(): call for channel, call in also.items()}
     pause = 0.05
     while True:
-        try:
+        with outlived("calls.unreachable"):
             async with redis.pubsub() as calls:
                 await calls.subscribe(*by_channel)
                 async for message in calls.listen():
                     # A new subscription means that calls may have been missed.
                     by_channel[message["channel"]]()
                     pause = 0.05
-        except (RedisError, OSError) as error:
-            log.warning("calls.unreachable", error=type(error).__name__)
-            await asyncio.sleep(pause)
-            pause = min(2.0, pause * 2)
+        await asyncio.sleep(pause)
+        pause = min(2.0, pause * 2)

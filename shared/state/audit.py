@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 
 from shared.core import keys
 from shared.core.ids import SessionId
-from shared.wa import Wa
+from shared.wa import wa
 
 
 async def record(
@@ -20,7 +20,8 @@ async def record(
     counters: Sequence[str] = (),
 ) -> None:
     """Write an act into the operators' timeline, and into the session's if it is about one; and count it."""
-    await Wa(redis)(
+    await wa(
+        redis,
         "record",
         session,
         names={"stream": keys.OPERATORS},

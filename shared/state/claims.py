@@ -4,23 +4,23 @@ Web owns nothing, and writes by these scripts alone. The claim (SET NX) decides 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from redis.asyncio import Redis
 
 from shared.core import keys, odd
 from shared.core.clock import now_ms
+from shared.core.datum import Datum
 from shared.core.failures import FailureCode
 from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, MessageType, Method
-from shared.jobs.queue import link_job, link_queue
-from shared.state.events import News
+from shared.jobs.queue import link_job
+from shared.state.events import News, Telling
 from shared.state.lease import Lease
 from shared.state.pool import answer
 from shared.state.snapshots import Change
-from shared.wa import Wa
+from shared.wa import wa
 
 QUEUE_WAIT_MS = 5 * keys.MINUTE
 """Longest wait of an onboarding for a free place; then it expires."""
@@ -46,8 +46,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"  # by the link's standing, or a switch
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Datum):
     """The people behind an attempt: the phone to make a code for, the phone that the link expects (both E.164), the
     link that asked, and the digest of the address that it asked from. Redis keeps it for ten minutes at most."""
 
@@ -67,8 +66,7 @@ class Subject:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Requested:
+class Requested(Datum):
     """The outcome, the attempt that runs now (0: none), and its owner when there is one; of `limited` and `crowded`,
     the moment from which an attempt may start (ms since the epoch). `tightened`: the attempt expects the link's phone from now on."""
 
@@ -80,8 +78,7 @@ class Requested:
     code: FailureCode | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cancelled:
+class Cancelled(Datum):
     """The result of a cancelling. `done`: the script did it. Else the `owner` must; without one there is nothing to cancel."""
 
     done: bool
@@ -99,17 +96,15 @@ def queued(method: Method, event: str, *counters: str) -> Change:
     return Change(body, MessageType.STATUS, event, method.value, counters)
 
 
-class Claims:
+class Claims(Telling):
     """The scripts over one Redis."""
 
     def __init__(self, redis: Redis, news: News | None = None, *, most_waiting: int | None = None) -> None:
         """`most_waiting`: onboardings that may wait for a place; if None, as many as the workers can serve in time."""
-        self._news = news or News()
-        self._redis = redis
+        super().__init__(redis, news)
         self._crowd = {"wait": QUEUE_WAIT_MS, "each": WAITING_EACH, "least": LEAST_WAITING}
         if most_waiting is not None:
             self._crowd["most"] = most_waiting
-        self._wa = Wa(redis)
 
     async def request(
         self, session: SessionId, subject: Subject, change: Change, switches: Mapping[str, FailureCode] = {}
@@ -119,10 +114,11 @@ class Claims:
         Of N calls at once exactly one starts. A call that joins may add a phone, if there is none yet. `switches` that
         are on refuse it, with their codes.
         """
-        said = await self._wa(
+        said = await wa(
+            self._redis,
             "request",
             session,
-            names={**link_queue(), "link": keys.link(subject.link), "switch": keys.SWITCH},
+            names={"link": keys.link(subject.link)},
             subject=subject.dump(),
             spent=SPENT,
             lost=FailureCode.DROPPED_AFTER_LINKING,
@@ -132,7 +128,6 @@ class Claims:
             event=self._news.of(session, change.told, change.body),
             job=link_job(session),
             most_starts=MOST_STARTS,
-            starts_ms=keys.STARTS_TTL,
             crowd=self._crowd,
         )
         outcome, retry_at = Outcome(said["outcome"]), said.get("retry_at")
@@ -147,14 +142,14 @@ class Claims:
 
     async def cancel(self, session: SessionId, change: Change) -> Cancelled:
         """End an attempt that waits in the queue or whose worker is gone, or say who must end it."""
-        said = await self._wa(
-            "cancel", session, change=change.dump(), event=self._news.of(session, change.told, change.body)
+        said = await wa(
+            self._redis, "cancel", session, change=change.dump(), event=self._news.of(session, change.told, change.body)
         )
         return Cancelled(said["done"], int(said["attempt"]), _owner(said.get("owner")))
 
     async def reclaim(self, lease: Lease, subject: Subject) -> None:
         """Put back what Redis forgot of a running attempt: its claim and its subject."""
-        await self._wa("reclaim", lease.session, token=lease.token, subject=subject.dump())
+        await wa(self._redis, "reclaim", lease.session, token=lease.token, subject=subject.dump())
 
     async def subject(self, session: SessionId) -> Subject:
         """The subject of the running attempt; an empty one if Redis has forgotten it. Each reading keeps it for ten
@@ -187,5 +182,5 @@ class Claims:
         if not subject.link:
             return True
         names = {"link": keys.link(subject.link)}
-        said = await self._wa("spend_link", names=names, expires_at=subject.link_expires_at, spent=SPENT)
+        said = await wa(self._redis, "spend_link", names=names, expires_at=subject.link_expires_at, spent=SPENT)
         return bool(said != REVOKED)

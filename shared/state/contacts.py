@@ -9,22 +9,21 @@ import hmac
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import orjson
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from shared.core import keys, odd, phone
+from shared.core.datum import Datum
 from shared.core.ids import SessionId
-from shared.state.pool import answer
+from shared.state.pool import OverRedis, answer
 
 _NUMBER_JID = re.compile(r"(\d{5,20})@s\.whatsapp\.net")
 TICKET_TTL = 1 * keys.MINUTE
 
 
-@dataclass(frozen=True, slots=True)
-class Contact:
+class Contact(Datum):
     """WhatsApp's answer about a number. `exists`: None if it did not say; `account`: E.164 of the account's name.
 
     `known`: this session knew the person before it was asked.
@@ -45,11 +44,11 @@ def candidates(to: str) -> tuple[str, ...]:
     return (to, *(one for one in phone.variants(to) if one != to))
 
 
-class Contacts:
+class Contacts(OverRedis):
     """Over one Redis, with the service's secret."""
 
     def __init__(self, redis: Redis, secret: SecretStr) -> None:
-        self._redis = redis
+        super().__init__(redis)
         self._secret = secret.get_secret_value().encode()
 
     def _key(self, session: SessionId, to: str) -> str:
@@ -75,10 +74,7 @@ class Contacts:
     async def ask(self, session: SessionId, to: str) -> str:
         """Ask the worker that holds the session. Returns the ticket under which the answer will be."""
         ticket = secrets.token_hex(8)
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hset(keys.text(session, ticket), mapping={"to": to})
-            pipe.pexpire(keys.text(session, ticket), TICKET_TTL)
-            await pipe.execute()
+        await self._keep(keys.text(session, ticket), {"to": to}, TICKET_TTL)
         return ticket
 
     async def asked(self, session: SessionId, ticket: str) -> str | None:
@@ -89,11 +85,7 @@ class Contacts:
     async def reply(self, session: SessionId, ticket: str, contact: Contact) -> None:
         """Answer a question under its ticket."""
         value = [contact.exists, contact.account, contact.lid, contact.known]
-        key = keys.text(session, ticket)
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hset(key, "answer", orjson.dumps(value).decode())
-            pipe.pexpire(key, TICKET_TTL)
-            await pipe.execute()
+        await self._keep(keys.text(session, ticket), {"answer": orjson.dumps(value).decode()}, TICKET_TTL)
 
     async def replied(self, session: SessionId, ticket: str) -> Contact | None:
         """The answer, if it is there."""

@@ -9,7 +9,6 @@ Keys are HMACs under SECRET_KEY, so that Redis holds no phone and no address; th
 
 import hmac
 from collections.abc import Container
-from dataclasses import dataclass
 from enum import StrEnum
 
 import orjson
@@ -18,8 +17,9 @@ from redis.asyncio import Redis
 
 from shared.core import keys, odd, phone
 from shared.core.clock import now_ms
+from shared.core.datum import Datum
 from shared.core.ids import SessionId
-from shared.wa import Wa
+from shared.wa import wa
 
 MEMORY_MS = 6 * keys.HOUR
 """Memory of a refusal after the wait that it caused. Users were still refused 5 h later (Baileys#2008)."""
@@ -36,26 +36,18 @@ class Whose(StrEnum):
 EVERYONE = frozenset(Whose)
 
 
-@dataclass(frozen=True, slots=True)
-class Ladder:
-    """The first `free` refusals cost nothing. Each further one costs the next wait (ms); when there is no next, the last."""
-
-    free: int
-    waits: tuple[int, ...]
-
-
-_WAITS = tuple(minutes * keys.MINUTE for minutes in (1, 5, 15, 60, 240))
-
-LADDERS: dict[Whose, Ladder] = {
-    Whose.PHONE: Ladder(0, _WAITS),
-    Whose.COMPANY: Ladder(3, _WAITS),
+WAITS = tuple(minutes * keys.MINUTE for minutes in (1, 5, 15, 60, 240))
+"""Waits (ms) for one refusal after the other; when there is no next, the last."""
+FREE: dict[Whose, int] = {
+    Whose.PHONE: 0,
+    Whose.COMPANY: 3,
     # Behind one address may be a whole office, or a mobile operator.
-    Whose.ADDRESS: Ladder(20, _WAITS),
+    Whose.ADDRESS: 20,
 }
+"""First refusals that cost nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
+class Asker(Datum):
     """The asker of a code: the phone (E.164), the company's session, and the address' digest if it is known."""
 
     phone: str
@@ -63,8 +55,7 @@ class Asker:
     address: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Datum):
     """Until when (ms since the epoch). `taken`: because another company has a living code for the phone."""
 
     until: int
@@ -83,7 +74,6 @@ class Cooldowns:
     def __init__(self, redis: Redis, secret: SecretStr) -> None:
         self._redis = redis
         self._secret = secret.get_secret_value().encode()
-        self._wa = Wa(redis)
 
     def digest(self, kind: str, name: str) -> str:
         """A name that tells nobody whose it is, and that nobody can guess without the secret."""
@@ -109,10 +99,9 @@ class Cooldowns:
     async def refused(self, asker: Asker, *, of: Container[Whose] = EVERYONE) -> int | None:
         """Count a refused code against those `of` the asker. Returns the end of their wait (ms since the epoch), or None."""
         names = {whose.value: name for whose, name in self._keys(asker).items() if whose in of}
-        subjects = [
-            {"role": role, "free": LADDERS[Whose(role)].free, "waits": LADDERS[Whose(role)].waits} for role in names
-        ]
-        return int(await self._wa("refuse", names=names, subjects=subjects, memory=MEMORY_MS)) or None
+        free = {role: FREE[Whose(role)] for role in names}
+        said = await wa(self._redis, "refuse", names=names, free=free, waits=WAITS, memory=MEMORY_MS)
+        return int(said) or None
 
     async def until(self, number: str, moment: int) -> None:
         """Have the phone wait until `moment` (ms since the epoch): WhatsApp has banned it until then."""
@@ -123,12 +112,12 @@ class Cooldowns:
 
     async def take_code(self, asker: Asker, ms: int) -> int | None:
         """Give the session the phone's one living code for `ms`. Returns the end of another session's code, or None."""
-        left = int(await self._wa("take_code", asker.session, names={"code": self._code(asker.phone)}, life=ms))
+        left = int(await wa(self._redis, "take_code", asker.session, names={"code": self._code(asker.phone)}, life=ms))
         return now_ms() + left if left else None
 
     async def give_code_back(self, asker: Asker) -> None:
         """Give the phone's code back, so that another may be asked for. Another session's code stays."""
-        await self._wa("give_code_back", asker.session, names={"code": self._code(asker.phone)})
+        await wa(self._redis, "give_code_back", asker.session, names={"code": self._code(asker.phone)})
 
     def _keys(self, asker: Asker) -> dict[Whose, str]:
         found = {

@@ -1,6 +1,5 @@
 """Events that wait or are dead, for operators and integrators: list, show, send anew, test."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -8,9 +7,10 @@ import orjson
 from redis.asyncio import Redis
 
 from shared.core import keys, odd
-from shared.core.events import EventType
+from shared.core.datum import Datum
+from shared.core.events import Event, EventType
 from shared.core.ids import CompanyId, company_id, session_of
-from shared.state.events import EventShelf, News, read_event
+from shared.state.events import EventShelf, News, Telling
 from shared.state.pool import answer
 
 _LOOK_AT = 1_000
@@ -24,8 +24,7 @@ class Standing(StrEnum):
     DEAD = "dead"
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Datum):
     """An event that no receiver has taken yet. `next_at`: when it is tried next; of a dead one, when it died (ms). `body`
     is without what somebody has written, which is for the receiver alone."""
 
@@ -42,12 +41,11 @@ class Delivery:
 _SHELVES = {Standing.WAITING: keys.WEBHOOKS, Standing.DEAD: keys.DEAD_WEBHOOKS}
 
 
-class Deliveries:
+class Deliveries(Telling):
     """Over one Redis."""
 
     def __init__(self, redis: Redis, news: News) -> None:
-        self._redis = redis
-        self._news = news
+        super().__init__(redis, news)
         self._shelf = EventShelf(redis, news)
 
     async def list(self, standing: Standing, most: int = 100) -> list[Delivery]:
@@ -83,19 +81,18 @@ class Deliveries:
             for _, entry in entries:
                 body = entry.get(b"body", b"")
                 if f'"id":"{event_id}"'.encode() in body[:200]:
-                    await self._put_again(body)
+                    event = Event.model_validate_json(body, extra="ignore")
+                    company = company_id(event.company_id)
+                    await self._put(company, event.type, event.id, body=body.decode())
                     return True
             newest = f"({entries[-1][0].decode()}"
         return False
 
-    async def _put_again(self, body: bytes) -> None:
-        event = read_event(body)
-        session = session_of(company_id(event.company_id))
-        told = self._news.event(session, event.type, {}, event_id=event.id)
-        await self._shelf.put(session, told | {"wanted": True, "unfed": True, "body": body.decode()})
-
     async def test(self, company: CompanyId, event_id: str) -> None:
         """Have the company's receiver, or the service's, told of a test."""
+        await self._put(company, EventType.TEST, event_id)
+
+    async def _put(self, company: CompanyId, kind: EventType, event_id: str, **more: str) -> None:
         session = session_of(company)
-        told = self._news.event(session, EventType.TEST, {}, event_id=event_id)
-        await self._shelf.put(session, told | {"wanted": True, "unfed": True})
+        told = self._news.event(session, kind, {}, event_id=event_id)
+        await self._shelf.put(session, told | {"wanted": True, "unfed": True} | more)

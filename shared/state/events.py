@@ -9,7 +9,6 @@ the dead (`wa:webhooks:dead`) for a week.
 import hashlib
 import secrets
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -17,13 +16,15 @@ import orjson
 from redis.asyncio import Redis
 
 from shared.core import keys
-from shared.core.events import Event, EventType, IncomingMessage
+from shared.core.datum import Datum
+from shared.core.events import EventType, IncomingMessage
 from shared.core.ids import CompanyId, SessionId, company_id, company_of, session_of
 from shared.core.messages import Fate, MessageState, advice
 from shared.core.protocol import Body
+from shared.state.pool import OverRedis
 from shared.state.receivers import Receiver, read_receiver
 from shared.telemetry.metrics import Counter, field
-from shared.wa import Wa, many
+from shared.wa import many, wa
 
 HELD_MS = 30_000
 """Time for which a taken event is in the hands of one worker; then another may take it. Longer than a try can last."""
@@ -92,6 +93,14 @@ class News:
         return self.event(session, kind, about, event_id=f"message-{message_id}{step}", at=fate.at)
 
 
+class Telling(OverRedis):
+    """Base of what changes something in Redis that the integrator is told of."""
+
+    def __init__(self, redis: Redis, news: News | None = None) -> None:
+        super().__init__(redis)
+        self._news = news or News()
+
+
 class Result(StrEnum):
     """The result of a try."""
 
@@ -100,8 +109,7 @@ class Result(StrEnum):
     GIVEN_UP = "given-up"
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(Datum):
     """An event that is to be tried now, by nobody else. `age` in ms; `tries` counts this one. `own`: the company's own
     receiver. `more`: events of the company wait for this one."""
 
@@ -115,8 +123,7 @@ class Due:
     more: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(Datum):
     """The end of a try. Then the event is forgotten, or tried again after `pause_ms`, or it `dies`, as nobody takes it."""
 
     due: Due
@@ -133,8 +140,7 @@ class Tried:
         return {name: value for name, value in (told | {"dies": self.dies}).items() if value is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Datum):
     """A message that has come in. `lost`: others before it of which nobody could be told."""
 
     session: SessionId
@@ -142,8 +148,7 @@ class Arrival:
     lost: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ShelfStep:
+class ShelfStep(Datum):
     """The answer to one step. `words`: of each message that came in, `told`, or `behind` the one before, `again`, as it
     was told before, `full`, as too many wait, or `unwanted`. `full`: more events are due than there was room for.
     `wait`: seconds until the next is due."""
@@ -154,17 +159,12 @@ class ShelfStep:
     wait: float
 
 
-class EventShelf:
+class EventShelf(Telling):
     """The events that wait, over one Redis."""
-
-    def __init__(self, redis: Redis, news: News | None = None) -> None:
-        self._redis = redis
-        self._wa = Wa(redis)
-        self._news = news or News()
 
     async def put(self, session: SessionId, told: ToldEvent) -> None:
         """Keep an event that belongs to no change, to be tried at once. The same id again is the same event."""
-        await self._wa("tell", session, event=told)
+        await wa(self._redis, "tell", session, event=told)
 
     async def step(
         self,
@@ -181,7 +181,8 @@ class EventShelf:
         Of what has come in for a company, the next event is due when the one before has ended.
         """
         kind = EventType.SESSION_OFFLINE
-        said = await self._wa(
+        said = await wa(
+            self._redis,
             "serve_events",
             ended=[one.dump() for one in ended],
             come=[self._arrived(one) for one in come],
@@ -219,9 +220,4 @@ class EventShelf:
 
     async def resend(self, event_id: str) -> bool:
         """Have an event tried anew that waits or is dead. True if there is one."""
-        return bool(await self._wa("resend_event", id=event_id))
-
-
-def read_event(body: bytes) -> Event:
-    """An event from its body. Raises ValueError."""
-    return Event.model_validate_json(body, extra="ignore")
+        return bool(await wa(self._redis, "resend_event", id=event_id))

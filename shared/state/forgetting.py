@@ -12,13 +12,13 @@ import orjson
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from shared.core import keys
+from shared.core import keys, odd
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId, company_of
 from shared.state.audit import record
 from shared.state.claims import REVOKED
 from shared.state.cooldowns import Cooldowns, Whose
-from shared.state.pool import answer
+from shared.state.pool import OverRedis, answer
 
 _BATCH = 500
 _OURS = re.compile(rb"(?:[\w.-]+:)?((?:wa|arq):.*)", re.DOTALL)
@@ -28,17 +28,17 @@ _SHARED = frozenset({keys.STATS, keys.SWITCH, keys.SWITCH_SEEN, keys.FORGETTING}
 EVENT = "company.forgotten"
 
 
-class Forgetting:
+class Forgetting(OverRedis):
     """Over one Redis."""
 
     def __init__(self, redis: Redis, secret: SecretStr) -> None:
-        self._redis = redis
+        super().__init__(redis)
         self._cooldowns = Cooldowns(redis, secret)
 
     async def wish(self, session: SessionId, by: str) -> None:
         """Have the session's company forgotten as soon as it has no device. Idempotent."""
-        await answer(self._redis.hset(keys.FORGETTING, session, orjson.dumps({"at": now_ms(), "by": by}).decode()))
-        await self._redis.pexpire(keys.FORGETTING, keys.SNAPSHOT_TTL)
+        wish = orjson.dumps({"at": now_ms(), "by": by}).decode()
+        await self._keep(keys.FORGETTING, {session: wish}, keys.SNAPSHOT_TTL)
 
     async def is_wished(self, session: SessionId) -> bool:
         """True if the session is to be forgotten."""
@@ -47,27 +47,20 @@ class Forgetting:
     async def erase(self, session: SessionId) -> None:
         """Remove whatever names the session, revoke its links, and write the line of the audit. Call it when nobody writes
         about the session any more. If it is interrupted, the next call does the rest."""
-        raw = await answer(self._redis.hget(keys.FORGETTING, session))
-        try:
-            by = str(orjson.loads(raw or b"{}").get("by", ""))
-        except (ValueError, AttributeError):  # written by somebody else
-            by = ""
+        wish = odd.fields(await answer(self._redis.hget(keys.FORGETTING, session)))
         named = _mentions(session)
         for pattern in ("wa:*", "arq:*"):
-            batch: list[str] = []
-            async for found in self._redis.scan_iter(match=pattern, count=_BATCH):
-                if whole := _OURS.fullmatch(found):
-                    batch.append(whole[1].decode(errors="surrogateescape"))
-                if len(batch) >= _BATCH:
-                    await self._strike(batch, named)
-                    batch = []
-            await self._strike(batch, named)
+            place: int | None = None
+            while place != 0:
+                place, found = await self._redis.scan(place or 0, match=pattern, count=_BATCH)
+                await self._strike(found, named)
         await self._redis.delete(keys.cooldown(self._cooldowns.digest(Whose.COMPANY, session)))
-        await record(self._redis, EVENT, session, by)
+        await record(self._redis, EVENT, session, str(wish.get("by", "")))
         await answer(self._redis.hdel(keys.FORGETTING, session))
 
-    async def _strike(self, names: list[str], named: re.Pattern[bytes]) -> None:
+    async def _strike(self, found: list[bytes], named: re.Pattern[bytes]) -> None:
         """Remove from these keys what names the session: the key, or its parts."""
+        names = [whole[1].decode(errors="surrogateescape") for one in found if (whole := _OURS.fullmatch(one))]
         async with self._redis.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.type(name)

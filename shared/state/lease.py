@@ -9,16 +9,14 @@ writer changes nothing.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import cast
 
-from redis.asyncio import Redis
-
 from shared.core import keys, odd
+from shared.core.datum import Datum
 from shared.core.ids import SessionId, WorkerId, sort_sessions
 from shared.scripts import LEASE_MS
-from shared.state.pool import answer
-from shared.wa import Wa, batches, many
+from shared.state.pool import OverRedis, answer
+from shared.wa import batches, many, wa
 
 __all__ = ["GIVE_UP_MS", "HEARTBEAT_MS", "LEASE_MS", "NOBODY", "Beat", "Lease", "LeaseLook", "Leases"]
 
@@ -29,8 +27,7 @@ NOBODY = WorkerId("nobody")
 """A worker that never lives, and so is swept. It has the leases whose owner may have left something undone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Datum):
     """Proof of ownership: name it with every write."""
 
     session: SessionId
@@ -43,8 +40,7 @@ class Lease:
         return f"{self.worker}:{self.token}"
 
 
-@dataclass(frozen=True, slots=True)
-class Beat:
+class Beat(Datum):
     """Redis' answer to a heartbeat: the number of the beat before, as Redis knows it (None: it knows of none), how many
     sessions are the worker's, how many were ever taken from it, and whether some worker has lapsed."""
 
@@ -54,20 +50,15 @@ class Beat:
     lapsed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseLook:
+class LeaseLook(Datum):
     """Leases that others have now, and those that a Redis without memory knows nothing of."""
 
     lost: tuple[SessionId, ...]
     unknown: tuple[SessionId, ...]
 
 
-class Leases:
+class Leases(OverRedis):
     """The scripts over one Redis."""
-
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._wa = Wa(redis)
 
     async def acquire(
         self, session: SessionId, worker: WorkerId, *, attempt: int | None = None, again: bool = False
@@ -77,33 +68,35 @@ class Leases:
         With `attempt`: only while that attempt is the claimed one; its number becomes the token. With `again`, the lease may
         be the worker's own: it was asked for before, and no answer came.
         """
-        token = await self._wa("acquire", session, worker=worker, attempt=attempt, again=again or None)
+        token = await wa(self._redis, "acquire", session, worker=worker, attempt=attempt, again=again or None)
         return Lease(session, worker, int(token)) if token else None
 
     async def retake(self, worker: WorkerId, leases: Sequence[Lease]) -> list[Lease | None]:
         """Take at most 200 leases anew that Redis seems to have forgotten, by one script. None for each that is lost: another
         owns the session, or the fence has moved on, by which somebody has ended the lease."""
         named = [[lease.session, lease.token] for lease in leases]
-        tokens = many(await self._wa("retake", worker=worker, leases=named))
+        tokens = many(await wa(self._redis, "retake", worker=worker, leases=named))
         new = (Lease(lease.session, worker, int(token)) for lease, token in zip(leases, tokens, strict=True))
         return [lease if lease.token else None for lease in new]
 
     async def advance(self, lease: Lease) -> Lease | None:
         """Return a new token under the same ownership, for a new attempt, or None if the lease is gone."""
-        token = await self._wa("advance", lease.session, owner=lease.owner, worker=lease.worker, held=lease.token)
+        token = await wa(
+            self._redis, "advance", lease.session, owner=lease.owner, worker=lease.worker, held=lease.token
+        )
         return Lease(lease.session, lease.worker, int(token)) if token else None
 
     async def release(self, lease: Lease) -> None:
         """Give the lease up, if it is still there. Somebody else's lease is left alone."""
-        await self._wa("release", lease.session, owner=lease.owner)
+        await wa(self._redis, "release", lease.session, owner=lease.owner)
 
     async def abandon(self, session: SessionId, worker: WorkerId) -> None:
         """Give back the worker's lease, if it has one, although something may be undone: a sweep looks after the session."""
-        await self._wa("abandon", session, worker=worker)
+        await wa(self._redis, "abandon", session, worker=worker)
 
     async def beat(self, worker: WorkerId, number: int) -> Beat:
         """Say that `worker` lives: its leases live with it. Costs the same for any number of them."""
-        said = await self._wa("beat", looks=True, worker=worker, beat=number)
+        said = await wa(self._redis, "beat", looks=True, worker=worker, beat=number)
         before = odd.number(said["before"], -1)
         return Beat(before if before >= 0 else None, int(said["held"]), int(said["taken"]), said["lapsed"])
 
@@ -112,8 +105,8 @@ class Leases:
         lost: list[SessionId] = []
         unknown: list[SessionId] = []
         for some in batches(leases):
-            said = await self._wa(
-                "look", looks=True, worker=worker, leases=[[lease.session, lease.owner] for lease in some]
+            said = await wa(
+                self._redis, "look", looks=True, worker=worker, leases=[[lease.session, lease.owner] for lease in some]
             )
             lost += many(said["lost"])
             unknown += many(said["unknown"])
@@ -121,17 +114,17 @@ class Leases:
 
     async def keep_names(self, worker: WorkerId, leases: Sequence[Lease]) -> None:
         """Begin the TTLs of the leases' keys and snapshots anew. A heartbeat touches none of them, so call this at times."""
-        for some in batches(leases):
+        ours = (keys.WORKERS, keys.held(worker), keys.taken(worker))
+        lives = dict.fromkeys(ours, keys.LEASE_KEY_TTL)
+        for session in (lease.session for lease in leases):
+            lives[keys.lease(session)] = keys.LEASE_KEY_TTL
+            lives[keys.snapshot(session)] = keys.SNAPSHOT_TTL
+            lives[keys.timeline(session)] = keys.TIMELINE_TTL
+        for some in batches(lives.items(), 600):
             async with self._redis.pipeline(transaction=False) as pipe:
-                for lease in some:
-                    pipe.pexpire(keys.lease(lease.session), keys.LEASE_KEY_TTL)
-                    pipe.pexpire(keys.snapshot(lease.session), keys.SNAPSHOT_TTL)
-                    pipe.pexpire(keys.timeline(lease.session), keys.TIMELINE_TTL)
+                for name, life in some:
+                    pipe.pexpire(name, life)
                 await pipe.execute()
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for name in (keys.WORKERS, keys.held(worker), keys.taken(worker)):
-                pipe.pexpire(name, keys.LEASE_KEY_TTL)
-            await pipe.execute()
 
     async def held_by(self, worker: WorkerId, most: int = 200) -> list[SessionId]:
         """Some of the sessions whose lease names this worker."""
@@ -143,22 +136,21 @@ class Leases:
 
     async def dead(self) -> list[WorkerId]:
         """Workers that have stopped beating, the longest silent first, and `NOBODY` if it has sessions."""
-        return [WorkerId(one) for one in many(await self._wa("dead_workers", looks=True))]
+        return [WorkerId(one) for one in many(await wa(self._redis, "dead_workers", looks=True))]
 
-    async def anybody(self) -> list[WorkerId]:
-        """The living workers that hold a session."""
-        found = []
+    async def living(self) -> dict[WorkerId, int]:
+        """The living workers, and how many sessions each holds."""
+        found = {}
         for worker in (WorkerId(odd.text(one)) for one in await self._redis.zrange(keys.WORKERS, 0, -1)):
-            alive = await self._redis.exists(keys.alive(worker))
-            if alive and await answer(self._redis.scard(keys.held(worker))):
-                found.append(worker)
+            if await self._redis.exists(keys.alive(worker)):
+                found[worker] = int(await answer(self._redis.scard(keys.held(worker))))
         return found
 
     async def free(self, worker: WorkerId, sessions: Sequence[SessionId]) -> list[SessionId]:
         """Free sessions of a dead worker, so that anybody may take them up. Returns those that were still its own."""
         freed: list[SessionId] = []
         for some in batches(sessions):
-            freed += many(await self._wa("free", worker=worker, sessions=list(some)))
+            freed += many(await wa(self._redis, "free", worker=worker, sessions=list(some)))
         return freed
 
     async def unowned(self, sessions: Iterable[SessionId]) -> dict[SessionId, WorkerId | None]:
@@ -166,7 +158,7 @@ class Leases:
         first; None if anybody may take the session up. Empty while Redis settles, since owners speak first then."""
         found: dict[SessionId, WorkerId | None] = {}
         for some in batches(sessions):
-            said = many(await self._wa("unowned", looks=True, sessions=list(some)))
+            said = many(await wa(self._redis, "unowned", looks=True, sessions=list(some)))
             found |= {session: WorkerId(dead) if dead else None for session, dead in said}
         return found
 

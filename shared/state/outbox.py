@@ -8,8 +8,7 @@ the first end that any worker writes counts. One file, as each method is one scr
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -17,13 +16,14 @@ from redis.asyncio import Redis
 
 from shared.core import keys, odd
 from shared.core.clock import now_ms
-from shared.core.ids import SessionId, WorkerId, sort_sessions
+from shared.core.datum import Datum
+from shared.core.ids import SessionId, sort_sessions
 from shared.core.messages import Fate, MessageState, NotDelivered, NotSent
 from shared.jobs.queue import told_job
-from shared.state.events import News
+from shared.state.events import News, Telling
 from shared.state.lease import Lease
 from shared.state.pool import answer
-from shared.wa import Wa, many
+from shared.wa import many, wa
 
 MOST_WAITING = 200
 """So many texts of a session may wait."""
@@ -44,16 +44,14 @@ RESERVE_MINUTES = 15
 """A session that was silent for this long may send what it has saved up at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Datum):
     """A text, and its receiver: an E.164 number, or a JID."""
 
     to: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Datum):
     """A text in the outbox. `sending`: a worker had handed it to the library. `age` in ms. `message`: None if too old."""
 
     id: str
@@ -71,14 +69,6 @@ class Begun(StrEnum):
     LOST = "lost"  # the session is somebody else's
 
 
-@dataclass(frozen=True, slots=True)
-class Next:
-    """A text that is to be marked as under way. `weight`: how many texts it counts for in the session's pace."""
-
-    message: str
-    weight: float = 1.0
-
-
 class Written(StrEnum):
     """The state of a text, as it can be written."""
 
@@ -88,8 +78,7 @@ class Written(StrEnum):
     DOUBTED = "doubted"  # the phone could not decrypt it; unless it confirms it soon, it is told as undelivered
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Datum):
     """Something to be written of a text. `fate`: what is told of an end or a confirmation."""
 
     message: str
@@ -97,8 +86,7 @@ class Entry:
     fate: Fate | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TextStep:
+class TextStep(Datum):
     """The answer to one step. `news`: for each entry, whether it was one; None if it cannot be written yet, as Redis has
     forgotten both the text and whose it is. `begun`: whether the next text may leave, and in
     how many seconds. `texts`: the new ones; None if the outbox is not as its worker believes."""
@@ -124,14 +112,12 @@ class OutboxFull(Exception):
         self.seconds = seconds
 
 
-class Outbox:
+class Outbox(Telling):
     """The outboxes of all sessions, over one Redis. `rate`: texts a minute for each session; 0 for any number."""
 
     def __init__(self, redis: Redis, *, rate: int = 0, news: News | None = None) -> None:
-        self._redis = redis
+        super().__init__(redis, news)
         self._rate = rate
-        self._news = news or News()
-        self._wa = Wa(redis)
 
     @property
     def most(self) -> int:
@@ -148,11 +134,8 @@ class Outbox:
         once = {"once": keys.once(session, hashlib.sha256(key.encode()).hexdigest())} if key else {}
         text = secrets.token_hex(8)
         job = told_job("send", session, text, job_id=f"send:{text}")
-        # For whoever takes the session up, while nobody holds it.
-        names = once | {"queue": keys.QUEUE_SESSIONS, "queue_of": keys.queue_worker(WorkerId(""))}
-        found = await self._put(
-            session, text, message, self.most, names, told, job=job, only_linked=only_linked or None
-        )
+        rules = {"most": self.most, "only_linked": only_linked or None}
+        found = await self._put(session, text, message, names=once, digest=told, job=job, **rules)
         if found == "unlinked":
             raise NotLinked
         if found == "full":
@@ -164,26 +147,16 @@ class Outbox:
 
     async def restore(self, session: SessionId, message_id: str, message: Message) -> None:
         """Keep a text again that Redis has forgotten. Nothing happens if it has not."""
-        await self._put(session, message_id, message, 10 * MOST_WAITING)
+        await self._put(session, message_id, message, digest="", most=10 * MOST_WAITING)
 
-    async def _put(
-        self,
-        session: SessionId,
-        message_id: str,
-        message: Message,
-        most: int,
-        names: Mapping[str, str] = {},
-        digest: str = "",
-        **more: Any,
-    ) -> str:
-        more |= {"id": message_id, "to": message.to, "text": message.text, "most": most, "digest": digest}
-        more |= {"names": {**_names(session), **names}, "look": LOOK_MS, "soon": SOON_MS}
-        found: str = await self._wa("accept_text", session, **more)
+    async def _put(self, session: SessionId, message_id: str, message: Message, **more: Any) -> str:
+        about: dict[str, Any] = {"id": message_id, "to": message.to, "text": message.text}
+        found: str = await wa(self._redis, "accept_text", session, look=LOOK_MS, soon=SOON_MS, **about, **more)
         return found
 
     async def waiting(self, session: SessionId) -> list[Waiting]:
         """The texts in the outbox, the oldest first."""
-        found = await self._wa("look_at_texts", session, names=_names(session), looks=True, most=10 * MOST_WAITING)
+        found = await wa(self._redis, "look_at_texts", session, looks=True, most=10 * MOST_WAITING)
         return [_waiting(one) for one in many(found)]
 
     async def step(
@@ -192,18 +165,20 @@ class Outbox:
         entries: Sequence[Entry] = (),
         *,
         lease: Lease | None = None,
-        begin: Next | None = None,
+        begin: str | None = None,
+        weight: float = 1.0,
         known: Sequence[str] | None = None,
     ) -> TextStep:
-        """Write entries, and mark the next text as under way, if its turn has come. `known`: the worker's own texts in
-        their order; those behind them are told."""
-        said = await self._wa(
+        """Write entries, and mark the text `begin` as under way, if its turn has come. `weight`: how many texts it counts
+        for in the session's pace. `known`: the worker's own texts in their order; those behind them are told."""
+        cost = round(60_000 / self._rate * weight) if self._rate else 0
+        said = await wa(
+            self._redis,
             "step_texts",
             session,
-            names=_names(session),
             written=[self._told(session, one) for one in entries],
             owner=lease.owner if lease else None,
-            begin=self._told_next(begin) if begin else None,
+            begin=begin and {"id": begin, "cost": cost, "reserve": RESERVE_MINUTES * keys.MINUTE},
             known={"count": len(known), "last": known[-1] if known else ""} if known is not None else None,
             most=LEARNT_AT_ONCE,
             look=LOOK_MS,
@@ -229,10 +204,6 @@ class Outbox:
         told |= {"state": fate.state.value, "about": {name: str(value) for name, value in about.items() if value}}
         told |= {"event": self._news.text(session, entry.message, fate)}
         return told | ({"at": fate.at} if fate.at else {})
-
-    def _told_next(self, begin: Next) -> dict[str, Any]:
-        cost = round(60_000 / self._rate * begin.weight) if self._rate else 0
-        return {"id": begin.message, "cost": cost, "reserve": RESERVE_MINUTES * keys.MINUTE}
 
     async def settle(self, session: SessionId, message_id: str, fate: Fate) -> bool:
         """Write the end of a text, and keep its event. True if it is the first; a later end changes nothing."""
@@ -286,15 +257,3 @@ def _waiting(one: dict[str, Any]) -> Waiting:
     now = now_ms()
     age = max(0, now - odd.number(one["at"], now))
     return Waiting(one["id"], message, age, one["sending"])
-
-
-def _names(session: SessionId) -> dict[str, str]:
-    return {
-        "outbox": keys.outbox(session),
-        "message_of": keys.message(session, ""),
-        "text_of": keys.text(session, ""),
-        "sent_of": keys.sent(session, ""),
-        "pace": keys.pace(session),
-        "outboxes": keys.OUTBOXES,
-        "unconfirmed": keys.UNCONFIRMED,
-    }

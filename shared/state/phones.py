@@ -3,21 +3,17 @@
 import asyncio
 import re
 
-from redis.asyncio import Redis
-
 from shared.core import keys, odd
 from shared.core.ids import SessionId
+from shared.state.pool import OverRedis
 
 WAIT_SECONDS = 2.0
 _LOOKS = 50
 _NUMBER = re.compile(r"\+[0-9]{5,20}")
 
 
-class Phones:
+class Phones(OverRedis):
     """Over one Redis. `linked_at` names the device: of an earlier one nothing is told."""
-
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
 
     async def write(self, session: SessionId, linked_at: int, phone: str) -> None:
         """Keep the number for ten minutes."""

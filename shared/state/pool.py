@@ -7,7 +7,7 @@ file, as the pool, its connections and the server that they meet are made of eac
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
@@ -33,13 +33,7 @@ WAIT_SECONDS = 10
 PATIENCE_SECONDS = 6.0
 """Patience of a command with a Redis that is away."""
 
-PASSING = (
-    exceptions.ConnectionError,
-    exceptions.TimeoutError,
-    exceptions.BusyLoadingError,
-    RedisRefuses,
-    OSError,
-)
+PASSING = (exceptions.ConnectionError, exceptions.TimeoutError, RedisRefuses, OSError)
 """Errors of a Redis that is restarted, hung, unreachable, full, or not the primary any more: nobody's bug."""
 
 
@@ -49,6 +43,20 @@ T = TypeVar("T")
 async def answer(value: Awaitable[T] | T) -> T:
     """Redis' answer: redis-py 5 types many commands as if they might not need to be awaited."""
     return await cast("Awaitable[T]", value)
+
+
+class OverRedis:
+    """Base of what stands over one Redis."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def _keep(self, name: str, fields: Mapping[str, Any], ms: int) -> None:
+        """Write fields of a hash, and have it live for so long from now on."""
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hset(name, mapping=dict(fields))
+            pipe.pexpire(name, ms)
+            await pipe.execute()
 
 
 log = structlog.get_logger()
@@ -79,42 +87,23 @@ class Patience(Retry):
                 _until.reset(token)
 
 
-class Identity:
-    """The server that a process talks to. After a restart, or behind a name that leads elsewhere now, it is another one,
-    which may have gone back to an earlier state."""
-
-    def __init__(self) -> None:
-        self._run_id: str | None = None
-        self._listeners: list[Callable[[], None]] = []
-
-    def on_change(self, call: Callable[[], None]) -> None:
-        """Have `call` called whenever the process meets another server."""
-        self._listeners.append(call)
-
-    def meet(self, told: bytes | str) -> None:
-        """Look at a new connection's answer to `INFO server`."""
-        found = _RUN_ID.search(odd.text(told))
-        if found is None or found[1] == self._run_id:
-            return
-        known, self._run_id = self._run_id, found[1]
-        if known is not None:
-            log.warning("redis.another-server")
-            for call in self._listeners:
-                call()
-
-
 class _Heeding(AbstractConnection):
     """Closes itself when the server says that it cannot serve, and raises one kind of error for all such answers."""
 
     _greeting = False
 
     def __init__(
-        self, *, namespace: str = "", listening: bool = False, identity: Identity | None = None, **options: Any
+        self,
+        *,
+        namespace: str = "",
+        listening: bool = False,
+        meet: Callable[[bytes | str], None] | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self._namespace = Namespace(namespace) if namespace else None
         self._listening = listening
-        self._identity = identity
+        self._meet = meet
 
     async def can_read_destructive(self) -> bool:
         """True if something lies in the connection, or it has ended: it is made anew before a command then. redis-py looks by
@@ -132,14 +121,14 @@ class _Heeding(AbstractConnection):
         self._greeting = True
         try:
             await super().on_connect()
-            if self._identity is not None:
-                await self._identify(self._identity)
+            if self._meet is not None:
+                await self._identify(self._meet)
         except exceptions.RedisError as error:
             raise refused_greeting(error) from error
         finally:
             self._greeting = False
 
-    async def _identify(self, identity: Identity) -> None:
+    async def _identify(self, meet: Callable[[bytes | str], None]) -> None:
         asked = time.monotonic_ns()
         await self.send_command("INFO", "server")
         try:
@@ -150,7 +139,7 @@ class _Heeding(AbstractConnection):
             raise
         if (moment := _MOMENT.search(odd.text(told))) is not None:
             clock.set_by(int(moment[1]), asked, time.monotonic_ns())
-        identity.meet(told)
+        meet(told)
 
     def at_hand(self) -> list[Any]:
         """The answers that were received and not read yet. Raises RedisError for an error among them."""
@@ -175,8 +164,8 @@ class _Heeding(AbstractConnection):
             raise found from error
 
 
-class _Elected(_Heeding, Connection):
-    """Asks the sentinels for the primary whenever it connects."""
+class Elected(_Heeding, Connection):
+    """To the primary that sentinels name: it asks them whenever it connects."""
 
     def __init__(
         self, *, service: str, sentinels: list[tuple[str, int]], asking: dict[str, Any], **options: Any
@@ -218,20 +207,34 @@ class Local(_Heeding, UnixDomainSocketConnection):
     """Over a Unix socket."""
 
 
-class ElectedPlain(_Elected):
-    """To the primary that sentinels name."""
-
-
-class ElectedEncrypted(_Elected, SSLConnection):
-    """A connection of ours over TLS."""
+class ElectedEncrypted(Elected, SSLConnection):
+    """The same over TLS."""
 
 
 class Pool(BlockingConnectionPool):
     """Tells its own exhaustion apart from faults of Redis, and notices another server."""
 
-    def __init__(self, *, identity: Identity, **options: Any) -> None:
-        super().__init__(identity=identity, **options)
-        self.identity = identity
+    def __init__(self, **options: Any) -> None:
+        super().__init__(meet=self._meet, **options)
+        self._run_id: str | None = None
+        self._listeners: list[Callable[[], None]] = []
+        self.leaving: asyncio.Task[None] | None = None  # kept, as nobody awaits it
+
+    def on_change(self, call: Callable[[], None]) -> None:
+        """Have `call` called whenever the process meets another server: after a restart, or behind a name that leads
+        elsewhere now. It may have gone back to an earlier state."""
+        self._listeners.append(call)
+
+    def _meet(self, told: bytes | str) -> None:
+        """Look at a new connection's answer to `INFO server`."""
+        found = _RUN_ID.search(odd.text(told))
+        if found is None or found[1] == self._run_id:
+            return
+        known, self._run_id = self._run_id, found[1]
+        if known is not None:
+            log.warning("redis.another-server")
+            for call in self._listeners:
+                call()
 
     async def get_connection(self, *args: Any, **options: Any) -> AbstractConnection:
         """A connection that is cut while it greets is made again: redis-py tries only the dialling again."""
@@ -264,7 +267,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "health_check_interval": 25,
         "retry": Patience(ExponentialBackoff(cap=1, base=0.05), 8),
         # `retry` alone does nothing useful in redis-py 5
-        "retry_on_error": [exceptions.ConnectionError, exceptions.TimeoutError, exceptions.BusyLoadingError, OSError],
+        "retry_on_error": [exceptions.ConnectionError, exceptions.TimeoutError, OSError],
         "db": place.database,
         "username": place.username,
         "password": place.password,
@@ -284,7 +287,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "ssl": place.tls,
         **_tls(place, verified=place.verified and settings.redis_tls_verify),
     }
-    kind = ElectedEncrypted if place.tls else ElectedPlain
+    kind = ElectedEncrypted if place.tls else Elected
     sentinels = {"service": place.service, "sentinels": list(place.hosts), "asking": asking}
     return options | {"connection_class": kind, **sentinels}
 
@@ -298,19 +301,16 @@ def _tls(place: RedisPlace, *, verified: bool) -> dict[str, Any]:
 
 def pool(settings: Settings) -> Pool:
     """A pool of at most `POOL_SIZE` connections; a caller waits up to `WAIT_SECONDS` for a free one."""
-    return Pool(max_connections=POOL_SIZE, timeout=WAIT_SECONDS, identity=Identity(), **_options(settings))
+    return Pool(max_connections=POOL_SIZE, timeout=WAIT_SECONDS, **_options(settings))
 
 
 def follow(pool: Pool, subscriber: Redis) -> None:
     """Have the subscriber subscribe anew whenever the pool leads to another server: its old one may still talk."""
-    under_way: set[asyncio.Task[None]] = set()
 
     def leave() -> None:
-        task = asyncio.create_task(subscriber.connection_pool.disconnect())
-        under_way.add(task)
-        task.add_done_callback(under_way.discard)
+        pool.leaving = asyncio.create_task(subscriber.connection_pool.disconnect())
 
-    pool.identity.on_change(leave)
+    pool.on_change(leave)
 
 
 async def at_hand(pubsub: PubSub) -> list[dict[str, Any]]:

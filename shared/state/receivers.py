@@ -1,12 +1,12 @@
 """Receivers of webhooks: the service's own, and those of companies that have their own."""
 
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from pydantic import HttpUrl
 from redis.asyncio import Redis
 
 from shared.core import keys, odd
+from shared.core.datum import Datum
 from shared.core.events import DEFAULT_EVENTS, EventType
 from shared.core.hosts import Network, is_address, may_reach
 from shared.core.ids import CompanyId, SessionId, company_of, session_of
@@ -15,8 +15,7 @@ from shared.settings import Settings
 from shared.state.pool import answer
 
 
-@dataclass(frozen=True, slots=True)
-class Receiver:
+class Receiver(Datum):
     """A server that takes events. `own`: a company's, which has chosen the address, so that not each may be reached."""
 
     url: str

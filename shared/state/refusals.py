@@ -4,48 +4,33 @@ The connection on which one was said is dropped, because behind the same name an
 """
 
 import re
-from dataclasses import dataclass
 
 from redis import exceptions
 
-
-@dataclass(frozen=True, slots=True)
-class RedisRefusal:
-    """A word of Redis, and its meaning in a sentence that ends at "(WORD)".
-
-    `moves`: a new connection may lead to a server that serves, so the command is said again at once.
-    """
-
-    word: str
-    meaning: str
-    moves: bool = False
-
-
-REFUSALS: dict[str, RedisRefusal] = {
-    one.word: one
-    for one in (
-        RedisRefusal("READONLY", "Redis is a replica and takes no writes", moves=True),
-        RedisRefusal("MASTERDOWN", "Redis is a replica that has lost its primary", moves=True),
-        RedisRefusal("LOADING", "Redis reads its data from disk", moves=True),
-        RedisRefusal("CLUSTERDOWN", "The Redis Cluster is down", moves=True),
-        RedisRefusal("TRYAGAIN", "The Redis Cluster moves keys", moves=True),
-        RedisRefusal("NOREPLICAS", "Redis has lost its replicas and takes no writes"),
-        RedisRefusal("MISCONF", "Redis cannot save to its disk and takes no writes"),
-        RedisRefusal("OOM", "Redis is full and takes no writes"),
-        RedisRefusal("BUSY", "Redis is busy with a script"),
-        RedisRefusal("UNKILLABLE", "Redis is busy with a script"),
-        RedisRefusal("NOPERM", "Redis does not allow its user what this service needs"),
-        RedisRefusal("NOAUTH", "Redis wants a password", moves=True),
-        RedisRefusal("WRONGPASS", "Redis refuses the password"),
-        RedisRefusal("NOPASS", "Redis has no password, but REDIS_URL names one"),
-        RedisRefusal("NODB", "Redis has no database of the number in REDIS_URL"),
-        RedisRefusal("LIMIT", "The plan of Redis is used up"),
-        RedisRefusal("MOVED", "Redis is a cluster, which this service does not support"),
-        RedisRefusal("ASK", "Redis is a cluster, which this service does not support"),
-        RedisRefusal("CROSSSLOT", "Redis is a cluster, which this service does not support"),
-    )
+REFUSALS: dict[str, str] = {
+    "READONLY": "Redis is a replica and takes no writes",
+    "MASTERDOWN": "Redis is a replica that has lost its primary",
+    "LOADING": "Redis reads its data from disk",
+    "CLUSTERDOWN": "The Redis Cluster is down",
+    "TRYAGAIN": "The Redis Cluster moves keys",
+    "NOREPLICAS": "Redis has lost its replicas and takes no writes",
+    "MISCONF": "Redis cannot save to its disk and takes no writes",
+    "OOM": "Redis is full and takes no writes",
+    "BUSY": "Redis is busy with a script",
+    "UNKILLABLE": "Redis is busy with a script",
+    "NOPERM": "Redis does not allow its user what this service needs",
+    "NOAUTH": "Redis wants a password",
+    "WRONGPASS": "Redis refuses the password",
+    "NOPASS": "Redis has no password, but REDIS_URL names one",
+    "NODB": "Redis has no database of the number in REDIS_URL",
+    "LIMIT": "The plan of Redis is used up",
+    "MOVED": "Redis is a cluster, which this service does not support",
+    "ASK": "Redis is a cluster, which this service does not support",
+    "CROSSSLOT": "Redis is a cluster, which this service does not support",
 }
-
+"""Words of Redis, each with its meaning in a sentence that ends at "(WORD)"."""
+MOVES = frozenset({"READONLY", "MASTERDOWN", "LOADING", "CLUSTERDOWN", "TRYAGAIN", "NOAUTH"})
+"""A new connection may lead to a server that serves, so the command is said again at once."""
 READABLE = frozenset({"READONLY", "NOREPLICAS", "MISCONF", "OOM"})
 """A server that says these answers reads as ever."""
 
@@ -72,9 +57,9 @@ _WORD = re.compile(rf"(?:^|(?:because of|@user_script): *(?:\d+: *)?-?)({'|'.joi
 class RedisRefuses(exceptions.RedisError):
     """Redis answers, and says that it cannot serve. The text is a sentence for a person, without any value."""
 
-    def __init__(self, refusal: RedisRefusal) -> None:
-        super().__init__(f"{refusal.meaning} ({refusal.word})")
-        self.word = refusal.word
+    def __init__(self, word: str, meaning: str) -> None:
+        super().__init__(f"{meaning} ({word})")
+        self.word = word
 
 
 class RedisMoved(RedisRefuses, exceptions.ConnectionError):
@@ -89,35 +74,35 @@ def refusal(error: BaseException) -> RedisRefuses | None:
     """The refusal that an error of redis-py stands for; None for another error."""
     if isinstance(error, RedisRefuses):
         return error
+    if (word := _word_of(error)) is None:
+        return None
+    return (RedisMoved if word in MOVES else RedisRefuses)(word, REFUSALS.get(word, "Redis cannot serve"))
+
+
+def _word_of(error: BaseException) -> str | None:
+    text = str(error)
     if isinstance(error, exceptions.ResponseError | exceptions.AuthenticationError):
         for sentence, word in _SENTENCES:
-            if sentence.search(str(error)):
-                return _named(word)
+            if sentence.search(text):
+                return word
     if isinstance(error, exceptions.AuthenticationError):
-        return _named("NOAUTH" if "required" in str(error) else "WRONGPASS")
+        return "NOAUTH" if "required" in text else "WRONGPASS"
     for kind, word in _BY_TYPE:
         if isinstance(error, kind):
-            return _named(word)
+            return word
     if not isinstance(error, exceptions.ResponseError):
         return None
-    if found := _WORD.search(str(error)):
-        return _named(found[1])
-    other = _OTHER_WORD.match(str(error))
-    if other is not None and other[0] not in _OF_COMMANDS:
-        return RedisRefuses(RedisRefusal(other[0], "Redis cannot serve"))
-    return None
+    if found := _WORD.search(text):
+        return found[1]
+    other = _OTHER_WORD.match(text)
+    return other[0] if other is not None and other[0] not in _OF_COMMANDS else None
 
 
 def refused_greeting(error: exceptions.RedisError) -> exceptions.RedisError:
     """Refusal that an error stands for while a connection is made: whatever is wrong then, no command is at fault."""
     if isinstance(error, exceptions.ResponseError):
-        return refusal(error) or RedisRefuses(RedisRefusal("ERR", "Redis refuses the connection"))
+        return refusal(error) or RedisRefuses("ERR", "Redis refuses the connection")
     return refusal(error) or error
-
-
-def _named(word: str) -> RedisRefuses:
-    found = REFUSALS[word]
-    return (RedisMoved if found.moves else RedisRefuses)(found)
 
 
 def reason(error: BaseException) -> str:

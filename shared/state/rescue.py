@@ -6,20 +6,18 @@ Each is one script and moves the fence, so that an owner that comes back is fenc
 from dataclasses import replace
 from typing import Any
 
-from redis.asyncio import Redis
-
 from shared.core import keys
 from shared.core.failures import FailureCode
 from shared.core.ids import SessionId, sort_sessions
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, FailureView, MessageType
-from shared.jobs.queue import link_job, link_queue
+from shared.jobs.queue import link_job
 from shared.scripts import SWEEP_GRACE_MS
-from shared.state.events import News
+from shared.state.events import Telling
 from shared.state.snapshots import Change
 from shared.telemetry import sentry
 from shared.telemetry.metrics import UNKNOWN_REGION, Counter, field
-from shared.wa import Wa
+from shared.wa import wa
 
 __all__ = ["MOST_FOUND", "SWEEP_GRACE_MS", "Rescue", "lost_worker", "waited_in_vain"]
 
@@ -43,13 +41,8 @@ def waited_in_vain() -> Change:
     return Change(Body(state=State.EXPIRED), MessageType.STATUS, "attempt.expired", "in the queue", counters)
 
 
-class Rescue:
+class Rescue(Telling):
     """The scripts over one Redis."""
-
-    def __init__(self, redis: Redis, news: News | None = None) -> None:
-        self._news = news or News()
-        self._redis = redis
-        self._wa = Wa(redis)
 
     async def overdue(self) -> list[SessionId]:
         """Sessions whose onboarding should have ended: they are past its deadline and grace; `MOST_FOUND` at most."""
@@ -65,12 +58,12 @@ class Rescue:
             change = replace(ended, counters=(*ended.counters, *counters))
             return {"change": change.dump(), "event": self._news.of(session, change.told, change.body)}
 
-        closed = await self._wa("close_overdue", session, **told(lost_worker()), waited=told(waited_in_vain()))
+        closed = await wa(self._redis, "close_overdue", session, **told(lost_worker()), waited=told(waited_in_vain()))
         if closed == State.FAILED:
             sentry.ending("overdue", FailureCode.WORKER_LOST, session=session)
         return bool(closed)
 
     async def restart(self, session: SessionId, change: Change) -> int | None:
         """Begin an ownerless onboarding anew, with its job. Return its new attempt, or None if there is none to begin."""
-        attempt = await self._wa("restart", session, names=link_queue(), change=change.dump(), job=link_job(session))
+        attempt = await wa(self._redis, "restart", session, change=change.dump(), job=link_job(session))
         return int(attempt) or None

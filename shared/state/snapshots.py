@@ -6,7 +6,7 @@ the body, so that a script can raise them without parsing it.
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, cast
 
 import orjson
@@ -16,14 +16,15 @@ from redis.exceptions import RedisError
 
 from shared.core import keys, odd
 from shared.core.clock import now_ms
+from shared.core.datum import Datum
 from shared.core.events import EventType
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, MessageType, Snapshot
-from shared.state.events import News
+from shared.state.events import News, Telling
 from shared.state.lease import Lease, Leases
 from shared.state.pool import answer
-from shared.wa import Wa, batches
+from shared.wa import batches, wa
 
 log = structlog.get_logger()
 
@@ -33,8 +34,7 @@ class Forgotten(RedisError):
     was written. As with a Redis that is away, the caller must save again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Datum):
     """A new body, its type on the wire, and its trace: a timeline event and the counters that it moves.
 
     `ending` frees the claim, so that the next request starts a new attempt. `mark` is this change's own: saved twice,
@@ -93,8 +93,7 @@ class Change:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Datum):
     """A snapshot as Redis keeps it, or as it is told: `unheld` if it says `linked`, and no living worker has the session."""
 
     session: SessionId
@@ -134,7 +133,7 @@ def nothing(session: SessionId) -> Stored:
     return Stored(session, 0, 0, Body(state=State.UNLINKED))
 
 
-def _stored(session: SessionId, attempt: bytes | None, seq: bytes | None, body: bytes | None) -> Stored:
+def _stored(session: SessionId, attempt: object, seq: object, body: bytes | None) -> Stored:
     if attempt is None or seq is None or body is None:
         return nothing(session)
     version = odd.number(attempt, -1), odd.number(seq, -1)
@@ -155,20 +154,15 @@ def _readable(session: SessionId, attempt: bytes | None, seq: bytes | None, body
 def announced(session: SessionId, payload: bytes) -> tuple[MessageType, Stored, bytes]:
     """An announcement from the session's channel, and its body as JSON. Fields of a newer version of us are passed over."""
     value = orjson.loads(payload)
-    body = Body.model_validate(value["body"], extra="ignore")
-    version = odd.number(value["attempt"], -1), odd.number(value["seq"], -1)
-    if min(version) < 0:
-        raise ValueError("no version")
-    return MessageType(value["type"]), Stored(session, *version, body), orjson.dumps(value["body"])
+    body = orjson.dumps(value["body"])
+    return MessageType(value["type"]), _stored(session, value["attempt"], value["seq"], body), body
 
 
-class Snapshots:
+class Snapshots(Telling):
     """Reading and saving over one Redis."""
 
     def __init__(self, redis: Redis, news: News | None = None) -> None:
-        self._redis = redis
-        self._news = news or News()
-        self._wa = Wa(redis)
+        super().__init__(redis, news)
         self._leases = Leases(redis)
 
     async def read(self, session: SessionId) -> Stored:
@@ -181,8 +175,8 @@ class Snapshots:
         return _stored(session, *await self._fields(session))
 
     async def _fields(self, session: SessionId) -> list[bytes | None]:
-        fields = await answer(self._redis.hmget(keys.snapshot(session), ["attempt", "seq", "body"]))
-        return cast("list[bytes | None]", fields)
+        found = self._redis.hmget(keys.snapshot(session), ["attempt", "seq", "body"])
+        return cast("list[bytes | None]", await answer(found))
 
     async def read_all(self, sessions: Sequence[SessionId]) -> list[Stored]:
         """The present snapshots of these sessions."""
@@ -211,7 +205,8 @@ class Snapshots:
 
         Raises `Forgotten` and `IllegalStep`; then nothing was changed."""
         session = lease.session
-        seq = await self._wa(
+        seq = await wa(
+            self._redis,
             "save",
             session,
             owner=lease.owner,

@@ -16,18 +16,16 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import phonenumbers
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from shared.core import clock, keys
+from shared.core.datum import Datum
 from shared.core.webversion import VersionWish, parse_wish
-from shared.state.pool import PASSING
-from shared.tasks import happens
-from shared.wa import Wa
+from shared.tasks import TROUBLE, happens
+from shared.wa import wa
 
 log = structlog.get_logger()
 
@@ -73,8 +71,7 @@ def checked(name: str, value: str = "on") -> tuple[str, str]:
     return name, value
 
 
-@dataclass(frozen=True, slots=True)
-class Board:
+class Board(Datum):
     """The switches as they were at the last look."""
 
     on: dict[str, str]
@@ -111,7 +108,6 @@ class Switches:
     """A process' view of the switches, and the way to throw them."""
 
     def __init__(self, redis: Redis, on_change: Callable[[Board], None] = lambda _: None) -> None:
-        self._wa = Wa(redis)
         self._redis = redis
         self._on_change = on_change
         self._look = asyncio.Event()
@@ -145,14 +141,13 @@ class Switches:
                 if word not in {told, "ok"}:
                     log.warning("clock.off", by=word)
                 told = word
-            except (RedisError, *PASSING) as error:
+            except TROUBLE as error:
                 log.debug("switches.unread", error=type(error).__name__)
             await happens(self._look, LOOK_SECONDS)
 
     async def _run(self, by: str, why: str, name: str | None = None, value: str | None = None) -> Board:
-        names = {"switch": keys.SWITCH, "switch_seen": keys.SWITCH_SEEN, "operators": keys.OPERATORS}
         asked = time.monotonic_ns()
-        said = await self._wa("throw", names=names, looks=name is None, by=by, why=why, name=name, value=value)
+        said = await wa(self._redis, "throw", looks=name is None, by=by, why=why, name=name, value=value)
         if name is None:  # clocks drift apart
             clock.set_by(said["now"] * 1000, asked, time.monotonic_ns())
         board = Board(dict(said["on"]))

@@ -3,7 +3,7 @@
 -- shared/scripts.py cuts out of it what one script needs, with `facts` (the lifecycle, lives of keys, buckets) put before it:
 --   KEYS     the names, in the order of their roles
 --   ARGV[1]  the script's name; it says what is done, below under "Scripts"
---   ARGV[2]  the roles of KEYS, joined by commas: `key.claim` is the name of the session's claim
+--   ARGV[2]  the roles of KEYS, joined by commas: `key.claim` is the name of the session's claim (shared/scripts.py)
 --   ARGV[3]  one JSON object of named arguments: `arg`
 --   ARGV[4]  a mark of this one call; empty for a script that only looks
 -- The answer is JSON; on further lines behind it the names whose odd value was thrown away.
@@ -79,7 +79,7 @@ end
 local function append(list, text)
   call('RPUSH', list, text)
   call('LTRIM', list, -facts.timeline_length, -1)
-  call('PEXPIRE', list, facts.timeline)
+  call('PEXPIRE', list, facts.timeline_ttl)
 end
 
 -- Workers and leases ---------------------------------------------------------------------------------------------------
@@ -99,15 +99,10 @@ end
 
 local function sign_of_life(worker, beat)
   local name = key.alive_of .. worker
-  if beat then
-    -- A longer life needs no room. After this first write a full Redis takes the others of the script, too.
-    call('PEXPIRE', name, facts.lease)
-    call('SET', name, beat, 'PX', facts.lease)
-    call('ZADD', key.workers, whole(now_ms()), worker)
-  elseif call('PEXPIRE', name, facts.lease) == 0 then
-    call('SET', name, '0', 'PX', facts.lease)
-    call('ZADD', key.workers, whole(now_ms()), worker)
-  end
+  -- A longer life needs no room. After this first write a full Redis takes the others of the script, too.
+  if call('PEXPIRE', name, facts.lease) == 1 and not beat then return end
+  call('SET', name, beat or '0', 'PX', facts.lease)
+  call('ZADD', key.workers, whole(now_ms()), worker)
 end
 
 -- The session's owner, as `worker:token`: its lease names it, and its worker lives.
@@ -133,22 +128,22 @@ end
 -- `by` is the worker that ends or takes the ownership. A living owner learns at its next heartbeat that it was another.
 local function note_taking(worker)
   if worker == NOBODY then return end
-  call('INCR', key.taken_from .. worker)
-  call('PEXPIRE', key.taken_from .. worker, facts.lease_name)
+  call('INCR', key.taken_of .. worker)
+  call('PEXPIRE', key.taken_of .. worker, facts.lease_key_ttl)
 end
 
 local function forget_holder(by)
   local worker = worker_of(call('GET', key.lease))
   if not worker then return end
-  call('SREM', key.held_by .. worker, arg.session)
+  call('SREM', key.held_of .. worker, arg.session)
   if worker ~= by then note_taking(worker) end
 end
 
 local function name_owner(worker, token)
   forget_holder(worker)
-  call('SET', key.lease, worker .. ':' .. whole(token), 'PX', facts.lease_name)
-  call('SADD', key.held_by .. worker, arg.session)
-  call('PEXPIRE', key.held_by .. worker, facts.lease_name)
+  call('SET', key.lease, worker .. ':' .. whole(token), 'PX', facts.lease_key_ttl)
+  call('SADD', key.held_of .. worker, arg.session)
+  call('PEXPIRE', key.held_of .. worker, facts.lease_key_ttl)
 end
 
 -- The fence moves with it: an owner that wakes up late and finds no lease must not take Redis for a forgetful one.
@@ -179,13 +174,14 @@ end
 -- The job that serves an attempt which the script itself has just numbered.
 local function enqueue_link(attempt)
   local number = whole(attempt)
+  key.queue = key.queue_linking
   enqueue({
     id = arg.job.id .. number,
     body = arg.job.before .. number .. arg.job.after,
     delay = 0,
     kept = arg.job.kept,
   })
-  call('PUBLISH', key.wake, '1')
+  call('PUBLISH', key.queue .. ':wake', '1')
 end
 
 -- Counters: the notation is that of shared/telemetry/metrics.py ----------------------------------------------------------
@@ -287,15 +283,15 @@ local function tell(event, attempt, seq)
     link and ',"linkId":"' .. link .. '"' or '', event.about)
   if not event.unfed then
     call('XADD', key.feed, 'MAXLEN', '~', facts.feed_length, '*', 'type', event.type, 'body', body)
-    call('PEXPIRE', key.feed, facts.feed)
+    call('PEXPIRE', key.feed, facts.feed_ttl)
     call('PUBLISH', key.feed, '1')
   end
   if not event.wanted and call('EXISTS', key.receiver) == 0 then return end
   local name = key.webhook_of .. event.id
   call('HSET', name, 'type', event.type, 'company', event.company, 'body', body, 'since', whole(now_ms()), 'tries', 0)
-  call('PEXPIRE', name, facts.webhook)
+  call('PEXPIRE', name, facts.webhook_ttl)
   call('ZADD', key.webhooks, whole(now_ms()), event.id)
-  call('PEXPIRE', key.webhooks, facts.webhook)
+  call('PEXPIRE', key.webhooks, facts.webhook_ttl)
   call_to_shelf()
 end
 
@@ -311,8 +307,8 @@ local function watch_connection(state)
   if state == 'reconnecting' then
     if known then return false end
     call('HSET', key.snapshot, 'offline', 'noted')
-    call('ZADD', key.offline, whole(now_ms() + facts.offline), arg.session)
-    call('PEXPIRE', key.offline, facts.lease_name)
+    call('ZADD', key.offline, whole(now_ms() + facts.offline_ms), arg.session)
+    call('PEXPIRE', key.offline, facts.lease_key_ttl)
     return false
   end
   if not known then return false end
@@ -327,19 +323,19 @@ local function announce(attempt, seq)
   check_step(attempt)
   local number, place = whole(attempt), whole(seq)
   call('HSET', key.snapshot, 'attempt', number, 'seq', place, 'body', change.body)
-  call('PEXPIRE', key.snapshot, facts.snapshot)
+  call('PEXPIRE', key.snapshot, facts.snapshot_ttl)
   call('PUBLISH', key.events,
     '{"type":"' .. change.type .. '","attempt":' .. number .. ',"seq":' .. place .. ',"body":' .. change.body .. '}')
   write_timeline(number, change.event, change.detail)
   if facts.running[change.state] then
-    call('ZADD', key.claims, whole(now_ms() + (change.left or facts.claim)), arg.session)
-    call('PEXPIRE', key.claims, facts.lease_name)
+    call('ZADD', key.claims, whole(now_ms() + (change.left or facts.claim_ttl)), arg.session)
+    call('PEXPIRE', key.claims, facts.lease_key_ttl)
   else
     call('ZREM', key.claims, arg.session)
   end
   if seq == 1 then
     call('ZADD', key.sessions, 0, arg.session)
-    call('PEXPIRE', key.sessions, facts.snapshot)
+    call('PEXPIRE', key.sessions, facts.snapshot_ttl)
   end
   local back = watch_connection(change.state)
   if arg.event and (back or not arg.event.back) then tell(arg.event, attempt, seq) end
@@ -355,15 +351,15 @@ local function write_subject()
   call('DEL', key.subject)
   call('HSET', key.subject, 'phone', subject.phone, 'expected', subject.expected, 'link', subject.link,
     'address', subject.address, 'clicked', now, 'asked', now)
-  call('PEXPIRE', key.subject, facts.subject)
+  call('PEXPIRE', key.subject, facts.subject_ttl)
 end
 
 local function begin_attempt()
   check_step(math.huge)
   call('HSET', key.snapshot, 'link', arg.subject.link)
-  if lapses(key.starts) then call('INCR', key.starts) else call('SET', key.starts, '1', 'PX', arg.starts_ms) end
+  if lapses(key.starts) then call('INCR', key.starts) else call('SET', key.starts, '1', 'PX', facts.starts_ttl) end
   local attempt = next_token(key.fence)
-  call('SET', key.claim, whole(attempt), 'PX', facts.claim)
+  call('SET', key.claim, whole(attempt), 'PX', facts.claim_ttl)
   write_subject()
   announce(attempt, 1)
   enqueue_link(attempt)
@@ -378,7 +374,7 @@ local function keep_expectation(body, joined)
   local coded = call('HGET', key.subject, 'phone') or ''
   if expected ~= '' or (coded ~= '' and coded ~= wanted) or not facts.cancellable[body.state] then return false end
   call('HSET', key.subject, 'expected', wanted)
-  call('PEXPIRE', key.subject, facts.subject)
+  call('PEXPIRE', key.subject, facts.subject_ttl)
   joined.tightened = true
   return true
 end
@@ -397,12 +393,12 @@ end
 -- True if as many people wait for a place as there may: `crowd.most`, or without it `crowd.each` for each place of the
 -- living workers, and `crowd.least`. Who has waited longer than `crowd.wait` ms waits no more, even if his job does.
 local function is_crowded(crowd)
-  local waiting = call('ZCOUNT', key.queue, whole(now_ms() - crowd.wait), '+inf')
+  local waiting = call('ZCOUNT', key.queue_linking, whole(now_ms() - crowd.wait), '+inf')
   local most = crowd.most or crowd.least
   if waiting < most or crowd.most then return waiting >= most end
   local places = 0
   for _, worker in ipairs(call('ZRANGE', key.workers, 0, -1)) do
-    if lives(worker) then places = places + (digits(call('HGET', key.report_of .. worker, 'maxAttempts')) or 0) end
+    if lives(worker) then places = places + (digits(call('HGET', key.worker_of .. worker, 'maxAttempts')) or 0) end
   end
   return waiting >= math.max(most, places * crowd.each)
 end
@@ -437,7 +433,7 @@ function script.request()
   if known ~= phone then
     call('HSET', key.subject, 'phone', phone, 'asked', whole(now_ms()), 'address', arg.subject.address)
   end
-  call('PEXPIRE', key.subject, facts.subject)
+  call('PEXPIRE', key.subject, facts.subject_ttl)
   return joined
 end
 
@@ -456,10 +452,10 @@ end
 -- Puts back what Redis forgot of a running attempt.
 function script.reclaim()
   local subject = arg.subject
-  call('SET', key.claim, whole(arg.token), 'PX', facts.claim)
+  call('SET', key.claim, whole(arg.token), 'PX', facts.claim_ttl)
   call('HSET', key.subject, 'phone', subject.phone, 'expected', subject.expected, 'link', subject.link,
     'address', subject.address)
-  call('PEXPIRE', key.subject, facts.subject)
+  call('PEXPIRE', key.subject, facts.subject_ttl)
   return true
 end
 
@@ -500,7 +496,7 @@ function script.restart()
   if not facts.cancellable[body.state] or owner_of_session() then return 0 end
   check_step(math.huge)
   local attempt = end_ownership()
-  call('SET', key.claim, whole(attempt), 'PX', facts.claim)
+  call('SET', key.claim, whole(attempt), 'PX', facts.claim_ttl)
   announce(attempt, 1)
   enqueue_link(attempt)
   return attempt
@@ -558,7 +554,7 @@ function script.advance()
   if owner_of_session() ~= arg.owner then return 0 end
   local token = next_token(key.fence, arg.held)
   name_owner(arg.worker, token)
-  call('SET', key.claim, whole(token), 'XX', 'PX', facts.claim)
+  call('SET', key.claim, whole(token), 'XX', 'PX', facts.claim_ttl)
   return token
 end
 
@@ -573,7 +569,7 @@ end
 -- Gives a worker's lease up that may have left something undone: a sweep looks after the session.
 function script.abandon()
   local owner = call('GET', key.lease)
-  call('SREM', key.held_by .. arg.worker, arg.session)
+  call('SREM', key.held_of .. arg.worker, arg.session)
   if worker_of(owner) ~= arg.worker then return false end
   call('DEL', key.lease)
   name_owner(NOBODY, token_of(owner))
@@ -590,7 +586,7 @@ function script.free()
       next_token(key.fence_of .. session)
       freed[#freed + 1] = session
     end
-    call('SREM', key.held_by .. arg.worker, session)
+    call('SREM', key.held_of .. arg.worker, session)
   end
   note_taking(arg.worker)
   return freed
@@ -609,10 +605,10 @@ function script.beat()
   local oldest = call('ZRANGE', key.workers, 0, 0, 'WITHSCORES')
   return {
     before = before or '',
-    held = call('SCARD', key.held_by .. arg.worker),
-    taken = digits(call('GET', key.taken_from .. arg.worker)) or 0,
+    held = call('SCARD', key.held_of .. arg.worker),
+    taken = digits(call('GET', key.taken_of .. arg.worker)) or 0,
     lapsed = (oldest[2] and tonumber(oldest[2]) < now_ms() - facts.lease or false)
-      or call('EXISTS', key.held_by .. NOBODY) == 1,
+      or call('EXISTS', key.held_of .. NOBODY) == 1,
   }
 end
 
@@ -644,7 +640,7 @@ function script.dead_workers()
       dead[#dead + 1] = worker
     end
   end
-  if call('EXISTS', key.held_by .. NOBODY) == 1 then dead[#dead + 1] = NOBODY end
+  if call('EXISTS', key.held_of .. NOBODY) == 1 then dead[#dead + 1] = NOBODY end
   return dead
 end
 
@@ -668,14 +664,15 @@ end
 function script.bury()
   if arg.worker ~= arg.by and lives(arg.worker) then return { jobs = 0, gone = false } end
   call('DEL', key.alive_of .. arg.worker)
-  local jobs = call('ZRANGE', key.from, 0, -1, 'WITHSCORES')
+  local queue = key.queue_worker_of .. arg.worker
+  local jobs = call('ZRANGE', queue, 0, -1, 'WITHSCORES')
   for i = 1, #jobs, 2 do
-    call('ZADD', key.queue, jobs[i + 1], jobs[i])
-    call('ZREM', key.from, jobs[i])
+    call('ZADD', key.queue_sessions, jobs[i + 1], jobs[i])
+    call('ZREM', queue, jobs[i])
   end
-  if #jobs > 0 then call('PUBLISH', key.wake, '1') end
-  if call('EXISTS', key.held_by .. arg.worker) == 1 then return { jobs = #jobs / 2, gone = false } end
-  call('DEL', key.worker, key.taken_from .. arg.worker)
+  if #jobs > 0 then call('PUBLISH', key.queue_sessions .. ':wake', '1') end
+  if call('EXISTS', key.held_of .. arg.worker) == 1 then return { jobs = #jobs / 2, gone = false } end
+  call('DEL', key.worker_of .. arg.worker, key.taken_of .. arg.worker)
   return { jobs = #jobs / 2, gone = call('ZREM', key.workers, arg.worker) == 1 }
 end
 
@@ -740,7 +737,7 @@ local function end_try(one)
   if known and one.fault then call('HSET', name, 'fault', one.fault) end
   if known and one.pause then
     call('ZADD', key.webhooks, whole(now_ms() + one.pause), one.id)
-    call('PEXPIRE', key.webhooks, facts.webhook)
+    call('PEXPIRE', key.webhooks, facts.webhook_ttl)
     return
   end
   call('ZREM', key.webhooks, one.id)
@@ -752,10 +749,10 @@ local function end_try(one)
     call('DEL', name)
     return
   end
-  call('PEXPIRE', name, facts.dead)
-  call('ZREMRANGEBYSCORE', key.dead, '-inf', whole(now_ms() - facts.dead))
-  call('ZADD', key.dead, whole(now_ms()), one.id)
-  call('PEXPIRE', key.dead, facts.dead)
+  call('PEXPIRE', name, facts.dead_ttl)
+  call('ZREMRANGEBYSCORE', key.dead_webhooks, '-inf', whole(now_ms() - facts.dead_ttl))
+  call('ZADD', key.dead_webhooks, whole(now_ms()), one.id)
+  call('PEXPIRE', key.dead_webhooks, facts.dead_ttl)
 end
 
 -- Tells of what has come in: once, in its order, and together with how many found no room before. Answers `told`,
@@ -764,11 +761,11 @@ local function take_in(one)
   turn_to(one.session)
   local id = one.event.id
   if one.lost > 0 then call('INCRBY', key.lost, one.lost) end
-  if not call('SET', key.heard_of .. id, '1', 'NX', 'PX', facts.heard) then return 'again' end
+  if not call('SET', key.heard_of .. id, '1', 'NX', 'PX', facts.day) then return 'again' end
   local waiting = call('LLEN', key.inbox)
   if waiting >= arg.room then
     call('INCR', key.lost)
-    call('PEXPIRE', key.lost, facts.webhook)
+    call('PEXPIRE', key.lost, facts.webhook_ttl)
     return 'full'
   end
   local lost = digits(call('GETDEL', key.lost)) or 0
@@ -777,7 +774,7 @@ local function take_in(one)
   if not call('ZSCORE', key.webhooks, id) then return 'unwanted' end
   if waiting > 0 then call('ZREM', key.webhooks, id) end
   call('RPUSH', key.inbox, id)
-  call('PEXPIRE', key.inbox, facts.webhook)
+  call('PEXPIRE', key.inbox, facts.webhook_ttl)
   next_of_inbox()
   return waiting > 0 and 'behind' or 'told'
 end
@@ -868,11 +865,11 @@ end
 function script.resend_event()
   local name = key.webhook_of .. arg.id
   if not call('HGET', name, 'body') then return false end
-  call('ZREM', key.dead, arg.id)
+  call('ZREM', key.dead_webhooks, arg.id)
   call('HSET', name, 'since', whole(now_ms()), 'tries', 0)
-  call('PEXPIRE', name, facts.webhook)
+  call('PEXPIRE', name, facts.webhook_ttl)
   call('ZADD', key.webhooks, whole(now_ms()), arg.id)
-  call('PEXPIRE', key.webhooks, facts.webhook)
+  call('PEXPIRE', key.webhooks, facts.webhook_ttl)
   call_to_shelf()
   return true
 end
@@ -882,12 +879,12 @@ end
 local function mark_text(id, ...)
   local name = key.message_of .. id
   call('HSET', name, ...)
-  call('PEXPIRE', name, facts.message)
+  call('PEXPIRE', name, facts.message_ttl)
 end
 
 local function look_later()
   call('ZADD', key.outboxes, whole(now_ms() + arg.look), arg.session)
-  call('PEXPIRE', key.outboxes, facts.outbox)
+  call('PEXPIRE', key.outboxes, facts.outbox_ttl)
 end
 
 -- Calls the session's worker to its outbox. A worker that has just begun with the first text needs no call: it looks at
@@ -899,7 +896,7 @@ local function call_for_texts(first)
     local state, by, began = unpack(call('HMGET', key.message_of .. first, 'state', 'by', 'sendingAt'))
     if state == 'sending' and by == owner and now_ms() - (digits(began) or 0) < arg.soon then return end
   end
-  if owner then key.queue = key.queue_of .. worker_of(owner) end
+  key.queue = owner and key.queue_worker_of .. worker_of(owner) or key.queue_sessions
   enqueue(arg.job)
   call('PUBLISH', key.queue .. ':wake', '1')
 end
@@ -914,13 +911,13 @@ function script.accept_text()
   local _, _, body = present()
   if arg.only_linked and not facts.device[body.state] then return 'unlinked' end
   if call('LLEN', key.outbox) >= arg.most then return 'full' end
-  if key.once then call('SET', key.once, mine, 'PX', facts.once) end
+  if key.once then call('SET', key.once, mine, 'PX', facts.once_ttl) end
   local text, first = key.text_of .. arg.id, call('LINDEX', key.outbox, 0)
   mark_text(arg.id, 'state', 'queued', 'acceptedAt', whole(now_ms()))
   call('HSET', text, 'to', arg.to, 'text', arg.text)
-  call('PEXPIRE', text, facts.subject)
+  call('PEXPIRE', text, facts.subject_ttl)
   call('RPUSH', key.outbox, arg.id)
-  call('PEXPIRE', key.outbox, facts.outbox)
+  call('PEXPIRE', key.outbox, facts.outbox_ttl)
   look_later()
   if arg.job then call_for_texts(first) end
   return mine
@@ -968,10 +965,10 @@ function written.ended(one)
   call('LREM', key.outbox, 1, one.id)
   call('DEL', key.text_of .. one.id)
   if call('EXISTS', key.outbox) == 0 then call('ZREM', key.outboxes, arg.session) end
-  if one.about.whatsappId then call('SET', key.sent_of .. one.about.whatsappId, one.id, 'PX', facts.message) end
+  if one.about.whatsappId then call('SET', key.sent_of .. one.about.whatsappId, one.id, 'PX', facts.message_ttl) end
   if one.state == 'sent' then
     call('ZADD', key.unconfirmed, whole(now_ms() + arg.confirm), arg.session .. ' ' .. one.id)
-    call('PEXPIRE', key.unconfirmed, facts.message)
+    call('PEXPIRE', key.unconfirmed, facts.message_ttl)
   end
   tell_beside(one.event)
   return true
@@ -1032,19 +1029,19 @@ end
 
 -- Scripts: cool-downs --------------------------------------------------------------------------------------------------
 
--- Counts a refusal for each subject, as {name, free refusals, waits}; answers until when the last of them waits, or 0.
+-- Counts a refusal for each role in `free`, its first refusals that cost nothing. Answers until when the last waits, or 0.
 function script.refuse()
   local now, latest = now_ms(), 0
-  for _, subject in ipairs(arg.subjects) do
-    local name = key[subject.role]
+  for role, free in pairs(arg.free) do
+    local name = key[role]
     local known = decoded(call('GET', name) or '') or {}
     local function kept(field, most)
       local value = known[field]
       return type(value) == 'number' and value >= 0 and value <= most and value or 0
     end
-    local refusals, till = kept('refusals', 1000) + 1, kept('until', now + facts.year)
-    local step = refusals - subject.free
-    if step > 0 then till = math.max(till, now + subject.waits[math.min(step, #subject.waits)]) end
+    local refusals, till = kept('refusals', 1000) + 1, kept('until', now + 365 * facts.day)
+    local step = refusals - free
+    if step > 0 then till = math.max(till, now + arg.waits[math.min(step, #arg.waits)]) end
     call('SET', name, string.format('{"refusals":%d,"until":%.0f}', refusals, till),
       'PX', whole(math.max(till - now, 0) + arg.memory))
     if till > now then latest = math.max(latest, till) end
@@ -1068,7 +1065,7 @@ end
 
 function script.enqueue()
   for _, job in ipairs(arg.jobs) do enqueue(job) end
-  call('PUBLISH', key.wake, '1')
+  call('PUBLISH', key.queue .. ':wake', '1')
   return true
 end
 
@@ -1116,13 +1113,13 @@ end
 
 local function record(stream, fields)
   call('XADD', stream, 'MAXLEN', '~', facts.timeline_length, '*', flat(fields))
-  call('PEXPIRE', stream, facts.timeline)
+  call('PEXPIRE', stream, facts.timeline_ttl)
 end
 
 -- A worker's report on itself, in the place of its last one.
 function script.report()
-  call('HSET', key.worker, flat(arg.fields))
-  call('PEXPIRE', key.worker, whole(arg.ttl))
+  call('HSET', key.worker_of .. arg.worker, flat(arg.fields))
+  call('PEXPIRE', key.worker_of .. arg.worker, facts.worker_ttl)
   return true
 end
 
@@ -1174,12 +1171,12 @@ for role in string.gmatch(ARGV[2], '[^,]+') do
 end
 arg = cjson.decode(ARGV[3])
 
-local said = ARGV[4] ~= '' and key.said .. ARGV[4]
+local said = ARGV[4] ~= '' and key.said_of .. ARGV[4]
 local before = said and call('GET', said)
 if before then return before end
 local answer, beside = script[ARGV[1]]()
 local encoded = cjson.encode(answer)
-if said then call('SET', said, encoded, 'PX', facts.said) end
+if said then call('SET', said, encoded, 'PX', facts.said_ttl) end
 if beside then
   answer.beside = beside
   encoded = cjson.encode(answer)

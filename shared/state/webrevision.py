@@ -1,16 +1,12 @@
 """The revision of WhatsApp Web that one worker has found, for all workers: `wa:web-revision`."""
 
-from dataclasses import dataclass
-
-from redis.asyncio import Redis
-
 from shared.core import keys, odd
 from shared.core.clock import now_ms
-from shared.state.pool import answer
+from shared.core.datum import Datum
+from shared.state.pool import OverRedis, answer
 
 
-@dataclass(frozen=True, slots=True)
-class SharedRevision:
+class SharedRevision(Datum):
     """The newest revision that was found, when (ms since the epoch) and where; the newest that WhatsApp has refused.
     0 and an empty text if there is none."""
 
@@ -20,11 +16,8 @@ class SharedRevision:
     refused: int = 0
 
 
-class WebRevisions:
+class WebRevisions(OverRedis):
     """Reads and writes it. Two workers may write at once: each reader keeps the highest that it has seen."""
-
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
 
     async def read(self) -> SharedRevision:
         """The revision as it is known now. What is no number there is taken for none."""
@@ -34,11 +27,12 @@ class WebRevisions:
 
     async def found(self, number: int, source: str) -> None:
         """Tell the others of a revision."""
-        await self._write({"number": number, "at": now_ms(), "source": source})
+        found = {"number": number, "at": now_ms(), "source": source}
+        await self._keep(keys.WEB_REVISION, found, keys.WEB_REVISION_TTL)
 
     async def refused(self, number: int) -> None:
         """Tell the others that WhatsApp refuses a revision."""
-        await self._write({"refused": number})
+        await self._keep(keys.WEB_REVISION, {"refused": number}, keys.WEB_REVISION_TTL)
 
     async def accepted(self, number: int) -> None:
         """Take back that WhatsApp refuses a revision."""
@@ -48,9 +42,3 @@ class WebRevisions:
     async def is_news(self, refused: int) -> bool:
         """True for the first that asks about a refused revision within a day."""
         return bool(await self._redis.set(keys.web_revision_told(refused), now_ms(), nx=True, px=keys.DAY))
-
-    async def _write(self, fields: dict[str, int | str]) -> None:
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hset(keys.WEB_REVISION, mapping=fields)
-            pipe.pexpire(keys.WEB_REVISION, keys.WEB_REVISION_TTL)
-            await pipe.execute()

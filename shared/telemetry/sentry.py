@@ -83,14 +83,9 @@ def during(operation: str, session: SessionId | None = None) -> None:
 
 def report(operation: str, error: BaseException, **about: Unpack[About]) -> None:
     """Log an unexpected error and send it to Sentry with its context."""
-    log.error(
-        "operation.crashed",
-        operation=operation,
-        session=about.get("session"),
-        error=type(error).__name__,
-        exc_info=error,
-    )
-    about.setdefault("error_type", type(error).__name__)
+    kind = about.setdefault("error_type", type(error).__name__)
+    session = about.get("session")
+    log.error("operation.crashed", operation=operation, session=session, error=kind, exc_info=error)
     _tell(operation, error, about)
 
 
@@ -107,15 +102,8 @@ def no_code(code: FailureCode, **about: Unpack[About]) -> None:
     status = (about.get("raw") or "").split(" ", 1)[0]
     answer = status if status.isdecimal() else "no-answer"
     known: About = {"error_type": "CodeRefused", "method": "code", **about, "failure": code}
-    said = f"code: {code.value} ({answer})"
-    _tell(
-        "code",
-        said,
-        known,
-        alike=["code", answer],
-        level="error" if FAILURES[code].alerts else "warning",
-        status=answer,
-    )
+    level: Literal["error", "warning"] = "error" if FAILURES[code].alerts else "warning"
+    _tell("code", f"code: {code.value} ({answer})", known, alike=["code", answer], level=level, status=answer)
 
 
 def engine_died(role: str, *, code: int | None, signal: int | None, panic: str | None, **about: Unpack[About]) -> None:
@@ -127,13 +115,9 @@ def engine_died(role: str, *, code: int | None, signal: int | None, panic: str |
 
 def client_refused(version: str) -> None:
     """WhatsApp refuses the web version that our client claims, and no newer one helps: tell Sentry."""
+    said = f"web-version: {version} is refused, and no newer one helps"
     about: About = {"failure": FailureCode.CLIENT_OUTDATED, "raw": version}
-    _tell(
-        "web-version",
-        f"web-version: {version} is refused, and no newer one helps",
-        about,
-        alike=["web-version", version],
-    )
+    _tell("web-version", said, about, alike=["web-version", version])
 
 
 def stream_error(name: str, session: SessionId) -> None:
@@ -158,10 +142,7 @@ def _tell(
     import sentry_sdk
 
     with sentry_sdk.new_scope() as scope:
-        _tag(scope, operation, about)
-        scope.set_tags(tags)
-        for name, value in extras.items():
-            scope.set_extra(name, value)
+        _tag(scope, operation, about, tags, extras)
         if isinstance(said, BaseException):
             sentry_sdk.capture_exception(said)
         else:
@@ -169,24 +150,26 @@ def _tell(
             sentry_sdk.capture_message(said, level=level)
 
 
-def _tag(scope: "Scope", operation: str, about: About) -> None:
+def _tag(
+    scope: "Scope", operation: str, about: About, tags: Mapping[str, str] = {}, extras: Mapping[str, object] = {}
+) -> None:
     session, failure, phone = about.get("session"), about.get("failure"), about.get("phone")
-    tags = {
+    all_tags = {
         "operation": operation,
         "companyId": _company(session) if session else None,
         "method": about.get("method"),
         "failure": failure.value if failure else None,
+        **tags,
     }
-    extras = {
+    all_extras = {
         "phone": masked(phone) if phone else None,
         "errorType": about.get("error_type"),
         "raw": scrub.text(about.get("raw") or ""),
+        **extras,
     }
-    for name, value in tags.items():
-        if value:
-            scope.set_tag(name, value)
-    for name, value in extras.items():
-        if value:
+    scope.set_tags({name: value for name, value in all_tags.items() if value})
+    for name, value in all_extras.items():
+        if value not in {None, ""}:
             scope.set_extra(name, value)
 
 

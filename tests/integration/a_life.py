@@ -25,13 +25,13 @@ from shared.state.cooldowns import Asker, Cooldowns
 from shared.state.events import Arrival, EventShelf, News, Result, Tried
 from shared.state.forgetting import Forgetting
 from shared.state.lease import LEASE_MS, Lease, Leases
-from shared.state.outbox import Message, Next, Outbox
+from shared.state.outbox import Message, Outbox
 from shared.state.phones import Phones
 from shared.state.receivers import Receivers
 from shared.state.snapshots import Snapshots
 from shared.state.switches import Switches
 from shared.state.webrevision import WebRevisions
-from shared.wa import Wa
+from shared.wa import wa
 from tests.unit.world import change, way
 
 KEY = "an-api-key-of-the-tests"
@@ -82,7 +82,7 @@ async def live(redis: ArqRedis, config: Settings) -> Life:
 
     sent = await outbox.accept(LINKED, TEXT, "key")
     linked = Lease(LINKED, DEAD, int((await redis.get(keys.lease(LINKED)) or b"").rpartition(b":")[2]))
-    await outbox.step(LINKED, lease=linked, begin=Next(sent))
+    await outbox.step(LINKED, lease=linked, begin=sent)
     await outbox.settle(LINKED, sent, Fate(MessageState.SENT, whatsapp_id="3EB0", at=now_ms()))
     await outbox.accept(LINKED, TEXT)
     await redis.zadd(keys.OUTBOXES, {LINKED: 1})
@@ -104,9 +104,8 @@ async def live(redis: ArqRedis, config: Settings) -> Life:
     first, *_ = (await shelf.step(1)).due
     await shelf.step(0, ended=[Tried(first, Result.GIVEN_UP, "status 500", dies=True)])
     await Switches(redis).throw("region:KZ", "on", by="anna", why="why")
-    record = Wa(redis)
     fields = [["job", "link"], ["session", LINKED], ["error", "KeyError"]]
-    await record("record", names={"stream": keys.FAILED_JOBS}, fields=fields, counters=["odd"])
+    await wa(redis, "record", names={"stream": keys.FAILED_JOBS}, fields=fields, counters=["odd"])
     await Forgetting(redis, config.secret_key).wish(SessionId("company_gone"), "anna")
     revisions = WebRevisions(redis)
     await revisions.found(1_000_000_000, "page")

@@ -30,7 +30,7 @@ async def test_an_odd_switch_throws_nothing_and_hides_none(redis, odd):
 async def test_an_odd_worker_is_dead_and_nobodys_fault(world, redis, odd):
     await redis.zadd(keys.WORKERS, {odd: 1.5})
     await world.leases.dead()
-    assert await world.leases.anybody() == []
+    assert await world.leases.living() == {}
 
 
 class Nobody:

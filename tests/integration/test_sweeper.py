@@ -19,6 +19,7 @@ from shared.state.events import News
 from shared.state.outbox import Outbox
 from shared.state.snapshots import Snapshots
 from shared.telemetry.metrics import Counter, field
+from shared.wa import wa
 from tests.unit.world import ONE, OTHER, SESSION, change
 from workers import sweeper as sweeper_module
 from workers.store.device import StoreAway, StoredDevice, Told
@@ -197,17 +198,16 @@ async def test_a_sweep_whose_end_redis_did_not_hear_keeps_nobody_from_sweeping(r
     one, other = (
         Sweeper(redis, world.leases, world.rescue, world.snapshots, store, Outbox(redis), me) for me in (ONE, OTHER)
     )
-    wa = one._wa
 
-    async def cut_off(script: str, **about: Any) -> Any:
+    async def cut_off(redis: Any, script: str, **about: Any) -> Any:
         if script == "end_sweep":
             raise RedisConnectionError("gone")
-        return await wa(script, **about)
+        return await wa(redis, script, **about)
 
-    monkeypatch.setattr(one, "_wa", cut_off)
-    with pytest.raises(RedisConnectionError):
-        await one.sweep()
-    monkeypatch.setattr(one, "_wa", wa)
+    with monkeypatch.context() as patch:
+        patch.setattr("workers.sweeper.wa", cut_off)
+        with pytest.raises(RedisConnectionError):
+            await one.sweep()
     await world.serve(WorkerId("dead"), State.AWAITING_PHONE)
     await world.lapse()
     await other.sweep()

@@ -195,7 +195,7 @@ async def _take_all(server: Postgres, database: str) -> list[asyncpg.Connection]
 
 async def _all_well(stack: Stack) -> bool:
     leases = Leases(stack.redis)
-    return bool(await leases.anybody()) and not await leases.dead()
+    return any((await leases.living()).values()) and not await leases.dead()
 
 
 async def _reported(stack: Stack, *wanted: bytes) -> bool:

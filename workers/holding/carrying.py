@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 import structlog
-from redis.exceptions import RedisError
 
 from shared.core.clock import now_ms
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import State
+from shared.tasks import TROUBLE
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed
 from workers.holding import tenure as t
@@ -94,7 +94,7 @@ class Carrier:
         except StoreFenced:
             self._roster.yield_up(held, "fenced")
             return False
-        except (RedisError, OSError, TimeoutError) as error:  # of the store, too
+        except TROUBLE as error:  # of the store, too
             log.warning("session.event-delayed", session=held.session, error=str(error))
             held.tenure = before
             self.feed_later(held, STORE_SECONDS, event, "again")
@@ -121,7 +121,7 @@ class Carrier:
             elif not self._roster.holds(held):
                 log.info("session.not-started", session=device.session)
             elif there:
-                with suppress(RedisError, OSError, TimeoutError):  # then as it was before
+                with suppress(*TROUBLE):  # then as it was before
                     held.inbound = await self._links.hears(device.session)
                 order = pipe.Hold(
                     session=device.session, database=device.database, jid=device.jid, inbound=held.inbound

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import structlog
-from redis.exceptions import RedisError
 
 from shared.core.ids import SessionId
 from shared.core.messages import Fate, MessageState, NotDelivered, NotSent
@@ -30,11 +29,10 @@ from shared.state.outbox import (
     Begun,
     Entry,
     Message,
-    Next,
     Waiting,
     Written,
 )
-from shared.tasks import happens
+from shared.tasks import happens, outlived
 from workers.engine import protocol as pipe
 from workers.holding.holders import Holders
 from workers.holding.people import People
@@ -168,11 +166,9 @@ class TextQueue:
         try:
             while True:
                 self._news.clear()
-                try:
+                pause: float | None = AGAIN_SECONDS
+                with outlived("texts.delayed", session=self.session):
                     pause = await self._step()
-                except (RedisError, OSError, TimeoutError) as error:
-                    log.warning("texts.delayed", session=self.session, error=type(error).__name__)
-                    pause = AGAIN_SECONDS
                 if pause == 0:
                     continue
                 if pause is None and not (self._news.is_set() or self._hand or self._ended or self._receipts):
@@ -227,14 +223,14 @@ class TextQueue:
         ends = list(itertools.islice(self._ended, WRITTEN_AT_ONCE))
         receipts, confirmations = await self._confirmations() if len(ends) == len(self._ended) else ([], [])
         entries = ends + confirmations
-        begin = Next(ripe[0].id, 1.0 if ripe[1].known else FIRST_WEIGHT) if ripe else None
         self._stale = self._stale and held is None
         try:
             step = await self._links.outbox.step(
                 self.session,
                 entries,
                 lease=held.lease if held else None,
-                begin=begin,
+                begin=ripe[0].id if ripe else None,
+                weight=FIRST_WEIGHT if ripe and not ripe[1].known else 1.0,
                 known=known if held else None,
             )
         except BaseException:
@@ -357,7 +353,7 @@ class TextQueue:
             for one in (*self._hand, *self._waiting):
                 await self._links.outbox.restore(self.session, one.id, one.message)
             for one in tuple(self._hand):
-                await self._links.outbox.step(self.session, lease=held.lease, begin=Next(one.id, 0.0))
+                await self._links.outbox.step(self.session, lease=held.lease, begin=one.id, weight=0.0)
         except BaseException:
             self._forgotten = True
             raise

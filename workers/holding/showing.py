@@ -4,7 +4,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
-from redis.exceptions import RedisError
 
 from shared.core import keys, phone
 from shared.core.clock import now_ms
@@ -12,6 +11,7 @@ from shared.core.failures import FailureCode
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, FailureView, MessageType
 from shared.state.snapshots import Change
+from shared.tasks import TROUBLE, outlived
 from shared.telemetry import metrics, sentry
 from shared.telemetry.metrics import ENGINE, Counter
 from workers import reasons, tallies
@@ -74,7 +74,7 @@ class SnapshotWriter:
             async with held.saying:  # what was said first may arrive last: what is written is what is so by then
                 present = _change(held, change.event, change.detail, change.counters)
                 ours = await self._write(held, present) is not None
-        except (RedisError, OSError, TimeoutError) as error:
+        except TROUBLE as error:
             log.warning("session.unsaved", session=held.session, error=type(error).__name__)
             held.later(SAY_AGAIN_SECONDS, lambda: self._links.spawn(self.again(held, change.event), "show"))
             return False
@@ -90,14 +90,10 @@ class SnapshotWriter:
 
     async def verified(self, held: HeldSession) -> bool:
         """Say that the device has outlived the dwell. Return True if Redis took it."""
-        try:
-            saved = await self._write(
-                held, Change(held.body, MessageType.STATUS, "session.verified", "", held.verified)
-            )
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("session.unsaved", session=held.session, error=type(error).__name__)
-            return False
-        return saved is not None
+        change = Change(held.body, MessageType.STATUS, "session.verified", "", held.verified)
+        with outlived("session.unsaved", session=held.session):
+            return await self._write(held, change) is not None
+        return False
 
     async def last(self, held: HeldSession, end: TellEnd) -> None:
         """Say how the session has ended, and give the lease back.
@@ -135,11 +131,9 @@ class SnapshotWriter:
 
     async def _save(self, held: HeldSession, change: Change) -> int | None:
         while self._links.ownership.owner(held.session) is held:
-            try:
+            with outlived("session.unsaved", session=held.session):
                 return await self._write(held, change)
-            except (RedisError, OSError, TimeoutError) as error:
-                log.warning("session.unsaved", session=held.session, error=type(error).__name__)
-                await asyncio.sleep(SAY_AGAIN_SECONDS)
+            await asyncio.sleep(SAY_AGAIN_SECONDS)
         return None
 
     async def _write(self, held: HeldSession, change: Change) -> int | None:

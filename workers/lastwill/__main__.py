@@ -6,15 +6,14 @@ import asyncio
 import sys
 from contextlib import suppress
 
-from redis.exceptions import RedisError
-
 from shared import settings
 from shared.core import keys
 from shared.core.ids import WorkerId
 from shared.jobs.queue import client, enqueue
 from shared.settings import Settings
 from shared.state import pool as redis_pool
-from shared.wa import Wa
+from shared.tasks import TROUBLE
+from shared.wa import wa
 
 PATIENCE_SECONDS = 6.0
 """By then the heartbeat has lapsed, and the others know without us."""
@@ -22,7 +21,7 @@ PATIENCE_SECONDS = 6.0
 
 def speak(worker: str) -> None:
     """End the heartbeat of `worker`, and call for a sweep. If Redis is away, nothing is said."""
-    with suppress(RedisError, OSError, TimeoutError):
+    with suppress(*TROUBLE):
         asyncio.run(_speak(WorkerId(worker), settings.read()))
 
 
@@ -30,7 +29,7 @@ async def _speak(worker: WorkerId, config: Settings) -> None:
     redis = client(redis_pool.pool(config))
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            if await Wa(redis)("last_will", worker=worker):
+            if await wa(redis, "last_will", worker=worker):
                 await enqueue(redis, keys.QUEUE_SESSIONS, "sweep")
     finally:
         await redis.aclose(close_connection_pool=True)

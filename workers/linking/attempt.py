@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from redis.exceptions import RedisError
 
 from shared.core import phone
 from shared.core.clock import now_ms
@@ -24,6 +23,7 @@ from shared.state.cooldowns import Asker, Cooldowns, Whose
 from shared.state.lease import Lease
 from shared.state.snapshots import Snapshots
 from shared.state.switches import Switches
+from shared.tasks import outlived
 from shared.telemetry import sentry
 from workers.engine import protocol as pipe
 from workers.engine.pool import LinkerPool
@@ -226,10 +226,8 @@ class Attempt:
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
-        try:
+        with outlived("code.kept", session=self._session):  # it lapses by itself
             await self._give_code_back()
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("code.kept", session=self._session, error=type(error).__name__)  # it lapses by itself
 
     async def _learn(self, effect: c.Learn) -> c.Learned:
         subject = await self._parts.claims.subject(self._session)

@@ -5,11 +5,12 @@ The registry is the truth about who is linked; Redis only knows what is going on
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum
 
 from shared.core import phone
 from shared.core.clock import now_ms
+from shared.core.datum import Datum
 from shared.core.ids import SessionId
 from workers.store.scratch import Scratch
 
@@ -22,8 +23,7 @@ class Told(IntEnum):
     VERIFIED = 2
 
 
-@dataclass(frozen=True, slots=True)
-class StoredDevice:
+class StoredDevice(Datum):
     """A linked device: `jid` is `number:device@s.whatsapp.net`; `database` is what a holder opens.
 
     `parked`: why it is not to be held, if so. `again_at`: when a parked one is tried again (ms since the epoch); 0 for
@@ -74,8 +74,7 @@ class DeviceTaken(Exception):
         self.session = session
 
 
-@dataclass(frozen=True, slots=True)
-class Fence:
+class Fence(Datum):
     """The right by which a device is written: the fencing token of a lease, and whether that lease still `stands`.
 
     The token is compared in the store itself, so that a worker that wakes up late changes nothing. `stands` is asked

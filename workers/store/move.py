@@ -18,12 +18,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from shared import settings
 from shared.core.ids import SessionId, WorkerId
 from shared.state import pool as redis_pool
 from shared.state.lease import Leases
+from shared.tasks import TROUBLE
 from shared.telemetry import logs
 from workers.engine.devices import settle
 from workers.store.device import DeviceTaken, Fence, StoreAway, StoredDevice, StoreRefused
@@ -73,8 +73,8 @@ async def refuse_while_in_use(folder: Path, redis: Redis) -> None:
     if in_use(folder):
         raise CannotMove(f"A worker still uses {folder}: stop all workers first.")
     try:
-        alive = await Leases(redis).anybody()
-    except (RedisError, OSError, TimeoutError) as error:
+        alive = [worker for worker, held in (await Leases(redis).living()).items() if held]
+    except TROUBLE as error:
         raise CannotMove(f"Redis cannot be asked whether sessions are held ({type(error).__name__}).") from error
     if alive:
         raise CannotMove(f"Sessions are held, by {', '.join(alive)}: stop all workers, then wait 10 s.")

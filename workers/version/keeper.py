@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-from redis.exceptions import RedisError
 
 from shared.core import webversion
 from shared.core.clock import now_ms
 from shared.core.webversion import ClientHealth, VersionWish, version_text
-from shared.state.pool import PASSING
 from shared.state.webrevision import SharedRevision, WebRevisions
-from shared.tasks import happens
+from shared.tasks import TROUBLE, happens
 from shared.telemetry import sentry
 from workers.engine.library import LibraryFile, VersionNotFound, copy_with, find_installed, newest_copy, read_library
 from workers.engine.pool import LinkerPool
@@ -184,7 +182,7 @@ class WebVersion:
         """Take up what the other workers know; a Redis that is away takes nothing back."""
         try:
             shared = await self.revisions.read()
-        except (RedisError, *PASSING) as error:
+        except TROUBLE as error:
             log.debug("web-version.unread", error=type(error).__name__)
             return
         self._know(shared)
@@ -272,7 +270,7 @@ class WebVersion:
         if self._told == revision:
             return
         self._told, is_news = revision, True
-        with suppress(RedisError, *PASSING):
+        with suppress(*TROUBLE):
             is_news = await self.revisions.is_news(revision)
         log.error("web-version.no-way-out", version=version_text(revision), known=self._known.number or None)
         if is_news:
@@ -281,7 +279,7 @@ class WebVersion:
 
 async def _to_others(said: Awaitable[None]) -> None:
     """Tell other workers. While Redis is away they find out by themselves."""
-    with suppress(RedisError, *PASSING):
+    with suppress(*TROUBLE):
         await said
 
 

@@ -8,7 +8,7 @@ from shared.core.messages import Fate, MessageState, NotSent
 from shared.jobs.queue import link_job_id
 from shared.state import outbox as outbox_module
 from shared.state.contacts import Contact, Contacts
-from shared.state.outbox import Entry, Next, Outbox, Written
+from shared.state.outbox import Entry, Outbox, Written
 from tests.unit.api.config import CONFIG
 from tests.unit.api.service import BODIES, COMPANY, fill_outbox, named
 from tests.unit.world import ONE, SESSION, World
@@ -53,7 +53,7 @@ async def test_a_text_and_the_call_of_its_worker_are_one_script_and_a_worker_at_
     assert (await say(service, "one")).json()["id"] == first
     queue, outbox = keys.queue_worker(ONE), Outbox(service.redis)
     assert await service.redis.zrange(queue, 0, -1) == [f"send:{first}".encode()]
-    await outbox.step(SESSION, lease=lease, begin=Next(first))
+    await outbox.step(SESSION, lease=lease, begin=first)
     other = (await say(service, "other")).json()["id"]
     assert await service.redis.zcard(queue) == 1, "the worker has the first under way, and looks when that ends"
     monkeypatch.setattr(outbox_module, "SOON_MS", 0)

@@ -7,11 +7,11 @@ from pydantic import SecretStr
 
 from shared.core import keys
 from shared.core.clock import now_ms
+from shared.core.events import Event
 from shared.core.ids import SessionId, WorkerId
 from shared.state.claims import Claims
 from shared.state.contacts import Contacts
 from shared.state.cooldowns import Cooldowns
-from shared.state.events import read_event
 from shared.state.lease import Leases
 from shared.state.outbox import Outbox, Written
 from shared.state.pool import answer
@@ -156,7 +156,9 @@ class HeardOutbox(Outbox):
         told = [one for one, news in zip(entries, step.news, strict=True) if news and one.fate is not None]
         self._house.ended += [(one.message, one.fate.reason) for one in told if one.written is Written.ENDED]
         newest = await self._redis.xrevrange(keys.FEED, count=len(told)) if told else []
-        self._house.events += [read_event(event[b"body"]) for _, event in reversed(newest)]
+        self._house.events += [
+            Event.model_validate_json(event[b"body"], extra="ignore") for _, event in reversed(newest)
+        ]
         if told:
             self._house.done.set()
         return step

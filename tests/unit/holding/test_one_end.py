@@ -7,7 +7,7 @@ import pytest
 from shared.core import keys
 from shared.core.ids import WorkerId
 from shared.core.messages import NotSent
-from shared.state.outbox import Message, Next
+from shared.state.outbox import Message
 from tests.unit.holding.house import SESSION, R
 from tests.unit.holding.line import TO, Line
 from tests.unit.world import stop_beating
@@ -195,7 +195,7 @@ async def test_when_the_device_is_lost_its_holder_is_heard_about_the_text_under_
 async def test_a_text_begun_by_a_dead_worker_is_not_begun_by_another(line):
     (text,) = await line.texts(1)
     dead = await line.leases.acquire(SESSION, WorkerId("dead"))
-    assert (await line.outbox.step(SESSION, lease=dead, begin=Next(text))).begun == ("go", 0)
+    assert (await line.outbox.step(SESSION, lease=dead, begin=text)).begun == ("go", 0)
     await line.leases.release(dead)
     lease = await line.leases.acquire(SESSION, WorkerId("w"))
-    assert (await line.outbox.step(SESSION, lease=lease, begin=Next(text))).begun == ("over", 0)
+    assert (await line.outbox.step(SESSION, lease=lease, begin=text)).begun == ("over", 0)

@@ -7,7 +7,7 @@ from shared.core.clock import now_ms
 from shared.core.ids import WorkerId
 from shared.core.lifecycle import State
 from shared.core.messages import Fate, MessageState, NotSent
-from shared.state.outbox import LEARNT_AT_ONCE, RESERVE_MINUTES, WAIT_MS, Entry, Message, Next, Written
+from shared.state.outbox import LEARNT_AT_ONCE, RESERVE_MINUTES, WAIT_MS, Entry, Message, Written
 from tests.unit.holding.house import SESSION
 from tests.unit.holding.line import TO
 from workers.engine import protocol as pipe
@@ -104,7 +104,7 @@ async def test_when_a_holder_dies_nobody_knows_of_its_first_text_and_the_second_
 async def test_a_worker_that_takes_over_tells_of_the_text_that_was_under_way(line):
     texts = await line.texts(3)
     lease = await line.leases.acquire(SESSION, WorkerId("dead"))
-    assert (await line.outbox.step(SESSION, lease=lease, begin=Next(texts[0]))).begun == ("go", 0)
+    assert (await line.outbox.step(SESSION, lease=lease, begin=texts[0])).begun == ("go", 0)
     await line.leases.release(lease)
     await line.up()
     await line.handing(2)
@@ -214,7 +214,7 @@ async def test_a_session_sends_no_faster_than_its_rate_for_long(line, redis):
     await redis.set(keys.pace(SESSION), now_ms() + RESERVE_MINUTES * keys.MINUTE - 1500)
 
     async def begin(text, weight=1.0):
-        return (await slow.step(SESSION, lease=lease, begin=Next(text, weight))).begun
+        return (await slow.step(SESSION, lease=lease, begin=text, weight=weight)).begun
 
     assert (await begin(texts[0])) == ("go", 0)
     assert (await begin(texts[0])) == ("go", 0), "asked twice, it counts once"

@@ -10,7 +10,7 @@ from arq.constants import job_key_prefix
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.jobs import queue
-from shared.wa import Wa
+from shared.wa import wa
 from tests.unit.world import ONE, SESSION
 
 
@@ -55,7 +55,7 @@ async def test_a_job_for_later_is_not_due_yet(redis):
 async def test_a_job_is_due_by_redis_clock_and_by_no_workers(redis, monkeypatch):
     monkeypatch.setattr(queue, "now_ms", lambda: now_ms() + 600_000)  # of who enqueues
     await queue.enqueue(redis, keys.QUEUE_SESSIONS, "resume", SESSION, job_id="a")
-    said = await Wa(redis)("due_queues", names={"one": keys.QUEUE_SESSIONS}, queues=["one"])
+    said = await wa(redis, "due_queues", names={"one": keys.QUEUE_SESSIONS}, queues=["one"])
     assert said == [True]
 
 
@@ -71,13 +71,13 @@ def test_a_failure_is_kept_by_its_type_only_because_its_text_may_hold_secrets():
 
 def test_a_pickle_is_not_read_as_a_job():
     with pytest.raises(ValueError):
-        queue._loads(pickle.dumps({"f": "link"}))
+        orjson.loads(pickle.dumps({"f": "link"}))
 
 
 async def test_an_enqueuer_and_a_worker_speak_the_same_language(redis):
     assert isinstance(redis, ArqRedis)
-    assert (redis.job_serializer, redis.job_deserializer) == (queue._dumps, queue._loads)
+    assert (redis.job_serializer, redis.job_deserializer) == (queue._dumps, orjson.loads)
     worker = queue.QueueWorker(
         keys.QUEUE_SESSIONS, [test_an_enqueuer_and_a_worker_speak_the_same_language], redis, worker=ONE
     )
-    assert (worker.job_serializer, worker.job_deserializer) == (queue._dumps, queue._loads)
+    assert (worker.job_serializer, worker.job_deserializer) == (queue._dumps, orjson.loads)

@@ -17,10 +17,10 @@ from shared.jobs.queue import enqueue
 from shared.state.claims import Subject
 from shared.state.cooldowns import Asker, Cooldowns
 from shared.state.events import Arrival, EventShelf, News, Result, ToldEvent, Tried
-from shared.state.outbox import Entry, Message, Next, Outbox, Written
+from shared.state.outbox import Entry, Message, Outbox, Written
 from shared.state.rescue import SWEEP_GRACE_MS
 from shared.state.switches import Switches
-from shared.wa import Wa
+from shared.wa import wa
 from tests.unit.world import ONE, OTHER, PHONE, SESSION, World, change, stop_beating
 
 SECOND = SessionId("company_second")
@@ -101,7 +101,7 @@ async def a_freeing(world: World) -> Callable[[], Awaitable[object]]:
 
 async def a_last_will(world: World) -> Callable[[], Awaitable[object]]:
     await world.serve()
-    return lambda: Wa(world.redis)("last_will", worker=ONE)
+    return lambda: wa(world.redis, "last_will", worker=ONE)
 
 
 async def a_beat(world: World) -> Callable[[], Awaitable[object]]:
@@ -131,27 +131,17 @@ async def a_burial(world: World) -> Callable[[], Awaitable[object]]:
     await enqueue(ours(world), queue, "unlink", SESSION, job_id="unlink")
     await world.leases.beat(ONE, 1)
     await stop_beating(world.redis, ONE)
-    names = {
-        "from": queue,
-        "queue": keys.QUEUE_SESSIONS,
-        "wake": keys.wake(keys.QUEUE_SESSIONS),
-        "worker": keys.worker(ONE),
-    }
-    return lambda: Wa(world.redis)("bury", names=names, worker=ONE, by=OTHER)
-
-
-SWEEP = {"sweep": keys.SWEEP, "swept": keys.SWEPT}
+    return lambda: wa(world.redis, "bury", worker=ONE, by=OTHER)
 
 
 async def a_sweeps_begin(world: World) -> Callable[[], Awaitable[object]]:
-    return lambda: Wa(world.redis)("begin_sweep", names=SWEEP, worker=ONE)
+    return lambda: wa(world.redis, "begin_sweep", worker=ONE)
 
 
 async def a_sweeps_end(world: World) -> Callable[[], Awaitable[object]]:
-    wa = Wa(world.redis)
     for one in (ONE, OTHER):
-        assert await wa("begin_sweep", names=SWEEP, worker=one) == ONE
-    return lambda: wa("end_sweep", names=SWEEP, worker=ONE, rest=50_000)
+        assert await wa(world.redis, "begin_sweep", worker=one) == ONE
+    return lambda: wa(world.redis, "end_sweep", worker=ONE, rest=50_000)
 
 
 async def an_event(world: World) -> Callable[[], Awaitable[object]]:
@@ -193,7 +183,7 @@ async def a_texts_beginning(world: World) -> Callable[[], Awaitable[object]]:
     lease = await world.serve(state=State.LINKED)
     outbox = Outbox(world.redis, rate=60)
     text = await outbox.accept(SESSION, Message(PHONE, "hello"))
-    return lambda: outbox.step(SESSION, lease=lease, begin=Next(text))
+    return lambda: outbox.step(SESSION, lease=lease, begin=text)
 
 
 def writing(entry: Written, *before: Written) -> Callable[[World], Awaitable[Callable[[], Awaitable[object]]]]:
@@ -207,7 +197,7 @@ def writing(entry: Written, *before: Written) -> Callable[[World], Awaitable[Cal
         lease = await world.serve(state=State.LINKED)
         outbox = Outbox(world.redis)
         text = await outbox.accept(SESSION, Message(PHONE, "hello"))
-        await outbox.step(SESSION, lease=lease, begin=Next(text))
+        await outbox.step(SESSION, lease=lease, begin=text)
         for one in before:
             await outbox.step(SESSION, [Entry(text, one, fates.get(one))])
         return lambda: outbox.step(SESSION, [Entry(text, entry, fates.get(entry))])
@@ -256,22 +246,21 @@ async def a_jobs_taking(world: World) -> Callable[[], Awaitable[object]]:
         await enqueue(ours(world), keys.QUEUE_SESSIONS, "unlink", SESSION, job_id=f"unlink{number}")
     names = {"queue": keys.QUEUE_SESSIONS}
     mark = f"{ONE}:{secrets.token_hex(4)}"
-    return lambda: Wa(world.redis)("take_jobs", names=names, room=2, look=9, mark=mark, worker=ONE, life=30_000)
+    return lambda: wa(world.redis, "take_jobs", names=names, room=2, look=9, mark=mark, worker=ONE, life=30_000)
 
 
 async def a_look_at_queues(world: World) -> Callable[[], Awaitable[object]]:
     names = {"one": keys.QUEUE_SESSIONS, "other": keys.QUEUE_LINKING}
-    return lambda: Wa(world.redis)("due_queues", names=names, looks=True, queues=list(names))
+    return lambda: wa(world.redis, "due_queues", names=names, looks=True, queues=list(names))
 
 
 async def a_record(world: World) -> Callable[[], Awaitable[object]]:
     about: dict[str, Any] = {"fields": [["event", "a"]], "counters": ["swept"], "event": "a", "detail": "b"}
-    return lambda: Wa(world.redis)("record", SESSION, names={"stream": keys.OPERATORS}, **about)
+    return lambda: wa(world.redis, "record", SESSION, names={"stream": keys.OPERATORS}, **about)
 
 
 async def a_report(world: World) -> Callable[[], Awaitable[object]]:
-    names = {"worker": keys.worker(ONE)}
-    return lambda: Wa(world.redis)("report", names=names, looks=True, fields=[["sessions", "7"]], ttl=keys.WORKER_TTL)
+    return lambda: wa(world.redis, "report", looks=True, worker=ONE, fields=[["sessions", "7"]])
 
 
 async def a_switch(world: World) -> Callable[[], Awaitable[object]]:

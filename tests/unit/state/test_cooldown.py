@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
-from shared.state.cooldowns import LADDERS, MEMORY_MS, Asker, Cooldowns, Whose
+from shared.state.cooldowns import FREE, MEMORY_MS, WAITS, Asker, Cooldowns, Whose
 
 MINE, OTHERS = SessionId("company_salon-1"), SessionId("company_salon-2")
 PHONE, SAME_PHONE, OTHER_PHONE = "+5511987654321", "+551187654321", "+79007654321"
@@ -33,7 +33,7 @@ async def test_nobody_waits_before_anything_was_refused(cooldowns):
 
 
 async def test_a_phones_wait_grows_with_each_refusal_up_to_the_longest(cooldowns):
-    waits = LADDERS[Whose.PHONE].waits
+    waits = WAITS
     for number, wait in enumerate([*waits, waits[-1]]):
         # Another company and another address each time: only the phone is the same.
         until = await cooldowns.refused(
@@ -58,16 +58,16 @@ async def test_a_company_or_an_address_waits_only_after_several_phones_were_refu
         session, host = mine if whose is Whose.COMPANY else other
         return asker(cooldowns, f"+7900123{number:04}", session, host)
 
-    free = LADDERS[whose].free
+    free = FREE[whose]
     for number in range(free):
         await cooldowns.refused(next_one(number))
         assert await cooldowns.wait(next_one(1000 + number)) is None
     await cooldowns.refused(next_one(free))
-    assert about((await cooldowns.wait(next_one(2000))).until, LADDERS[whose].waits[0])
+    assert about((await cooldowns.wait(next_one(2000))).until, WAITS[0])
 
 
 async def test_a_company_that_asks_for_a_code_of_another_waits_and_the_phone_does_not(cooldowns):
-    for _ in range(LADDERS[Whose.COMPANY].free + 1):
+    for _ in range(FREE[Whose.COMPANY] + 1):
         await cooldowns.refused(asker(cooldowns), of={Whose.COMPANY, Whose.ADDRESS})
     assert (await cooldowns.wait(asker(cooldowns, OTHER_PHONE))).until > now_ms()
     assert await cooldowns.wait(asker(cooldowns, PHONE, OTHERS, "192.0.2.2")) is None
@@ -114,7 +114,7 @@ async def test_redis_holds_no_phone_no_address_and_forgets_in_time(cooldowns, re
         value = await redis.get(name)
         for secret in (PHONE.lstrip("+"), SAME_PHONE.lstrip("+"), "192.0.2.77"):
             assert secret.encode() not in name + value
-        assert 0 < await redis.pttl(name) <= LADDERS[Whose.PHONE].waits[0] + MEMORY_MS
+        assert 0 < await redis.pttl(name) <= WAITS[0] + MEMORY_MS
         assert value == MINE.encode() or set(orjson.loads(value)) == {"refusals", "until"}
 
 

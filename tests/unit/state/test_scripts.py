@@ -16,8 +16,8 @@ from shared.core.protocol import Body, MessageType
 from shared.state.claims import Subject
 from shared.state.lease import NOBODY
 from shared.state.snapshots import Change
-from shared.wa import Wa
-from tests.unit.state.said import SAID, SWEEP
+from shared.wa import wa
+from tests.unit.state.said import SAID
 from tests.unit.world import ONE, OTHER, SESSION, Ear, World, change, stop_beating
 
 Said = tuple[str, Callable[[World], Awaitable[Callable[[], Awaitable[object]]]]]
@@ -94,9 +94,11 @@ async def test_nobody_else_writes_a_forbidden_step_either(world, state):
         (CANCELLABLE, lambda one: world.claims.cancel(SESSION, one)),
         (CANCELLABLE, lambda one: world.rescue.restart(SESSION, one)),
     ]
-    wa = Wa(world.redis)
     writers.append(
-        (RUNNING, lambda one: wa("close_overdue", SESSION, change=one.dump(), waited={"change": one.dump()}))
+        (
+            RUNNING,
+            lambda one: wa(world.redis, "close_overdue", SESSION, change=one.dump(), waited={"change": one.dump()}),
+        )
     )
     for new in (one for old, one in FORBIDDEN if old is state):
         for may_write, write in writers:
@@ -123,26 +125,24 @@ async def test_a_snapshot_that_nobody_can_read_is_taken_for_none(world):
 
 
 async def test_of_many_calls_for_a_sweep_one_worker_sweeps_and_the_others_hear_whom_to_call(world):
-    wa = Wa(world.redis)
 
     async def begin(worker):
-        return await wa("begin_sweep", names=SWEEP, worker=worker)
+        return await wa(world.redis, "begin_sweep", worker=worker)
 
     assert await begin(ONE) == ONE
     assert await begin(OTHER) == ONE
     assert await begin(ONE) == ONE
-    assert await wa("end_sweep", names=SWEEP, worker=ONE, rest=50_000) is True
+    assert await wa(world.redis, "end_sweep", worker=ONE, rest=50_000) is True
     assert await begin(OTHER) == OTHER
-    assert await wa("end_sweep", names=SWEEP, worker=ONE, rest=50_000) is True
+    assert await wa(world.redis, "end_sweep", worker=ONE, rest=50_000) is True
     assert await begin(ONE) == OTHER
     assert await world.redis.pttl(keys.SWEPT) > 0
 
 
 async def test_a_sweep_whose_worker_died_may_be_taken_by_another(world):
-    wa = Wa(world.redis)
-    assert await wa("begin_sweep", names=SWEEP, worker=ONE) == ONE
+    assert await wa(world.redis, "begin_sweep", worker=ONE) == ONE
     await stop_beating(world.redis, ONE)
-    assert await wa("begin_sweep", names=SWEEP, worker=OTHER) == OTHER
+    assert await wa(world.redis, "begin_sweep", worker=OTHER) == OTHER
 
 
 async def test_every_heartbeat_finds_an_abandoned_lease(world):

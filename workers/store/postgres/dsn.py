@@ -6,11 +6,12 @@ once, and told to each in its own words.
 
 import re
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
+from shared.core.datum import Datum
 from shared.core.urls import split
 from workers.store.device import StoreRefused
 
@@ -45,8 +46,7 @@ REFUSED = {
 (`channel_binding`, `pgbouncer`, `application_name`, `connect_timeout` ...), and is passed over."""
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(Datum):
     """A Postgres server and how to log in to it. `host` is a name, an address, or the folder of a Unix socket."""
 
     host: str

@@ -128,8 +128,9 @@ class PgBouncer:
         """Returns when it listens."""
         socket = self._own.folder / f".s.PGSQL.{PORT}"
         socket.unlink(missing_ok=True)
-        descriptor = _in_memory(configuration(self._server, self._own.folder, self._connections))
+        descriptor = os.memfd_create("pgbouncer.ini")
         try:
+            os.write(descriptor, configuration(self._server, self._own.folder, self._connections).encode())
             self._process = await asyncio.create_subprocess_exec(
                 self._binary,
                 "--quiet",
@@ -179,12 +180,6 @@ class PgBouncer:
                 if f" {level} " in text:
                     self._said = text.partition(f" {level} ")[2][:200]
                     log.warning("pgbouncer.said", text=self._said)
-
-
-def _in_memory(text: str) -> int:
-    descriptor = os.memfd_create("pgbouncer.ini")
-    os.write(descriptor, text.encode())
-    return descriptor
 
 
 def _user() -> pwd.struct_passwd | None:

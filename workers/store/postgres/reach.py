@@ -9,12 +9,12 @@ docs/device-store.md says why, with the measurements.
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 
 import asyncpg
 import structlog
 
+from shared.core.datum import Datum
 from workers.store.device import StoreAway, StoreRefused
 from workers.store.postgres import pgbouncer
 from workers.store.postgres import tables as store_tables
@@ -37,8 +37,7 @@ class Way(StrEnum):
     DIRECT = "direct"
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
+class Reached(Datum):
     """The worker's connections, the library's DSN, and the seconds between two starts."""
 
     connections: Connections
