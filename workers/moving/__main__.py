@@ -88,24 +88,21 @@ def _parser() -> argparse.ArgumentParser:
         "--stay", type=_from_zero, default=60.0, metavar="S", help="look again after so many seconds (60)"
     )
     take.add_argument("--yes-stopped", action="store_true", help="the old service is stopped, and stays so")
-    take.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
-    take.add_argument("--by", default="", help=argparse.SUPPRESS)
     back = commands.add_parser("export", help="write one device for another client")
     back.add_argument("company")
     back.add_argument("--to", choices=["baileys"], required=True, help="the other client")
     back.add_argument("--folder", type=Path, required=True, help="the new folder to write")
-    back.add_argument("--json", action="store_true", help="one JSON object, for programs")
-    back.add_argument("--by", default="", help=argparse.SUPPRESS)
     keep = commands.add_parser("backup", help="every device into one encrypted file, while everything runs")
     keep.add_argument("file", type=Path, help="the new file")
-    keep.add_argument("--by", default="", help=argparse.SUPPRESS)
     again = commands.add_parser("restore", help="devices of a backup that the store has lost")
     again.add_argument("file", type=Path)
     again.add_argument("--dry-run", action="store_true", help="judge every device and write nothing")
     again.add_argument("--only", action="append", default=[], metavar="COMPANY", help="only this one; repeatable")
     again.add_argument("--stale", action="store_true", help="also keys older than a day")
-    again.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
-    again.add_argument("--by", default="", help=argparse.SUPPRESS)
+    for command in (take, back, again):
+        command.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
+    for command in (take, back, keep, again):
+        command.add_argument("--by", default="", help=argparse.SUPPRESS)
     return parser
 
 

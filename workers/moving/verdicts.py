@@ -102,6 +102,7 @@ def is_company(text: str) -> bool:
 
 def judge(found: Sequence[Candidate], known: Known, rules: Rules) -> list[JudgedDevice]:
     """A verdict for each candidate, in their order."""
+    newest = {one.jid: one for one in sorted(found, key=lambda one: one.touched)}
     first: dict[str, Candidate] = {}
     judged = []
     for one in found:
@@ -110,7 +111,7 @@ def judge(found: Sequence[Candidate], known: Known, rules: Rules) -> list[Judged
         if own is not None and company_of(own.session) == company and not own.parked:
             judged.append(JudgedDevice(one, company, MoveVerdict.THERE))
             continue
-        stops = [*one.stops, *_stops(one, company, known, rules), *_rivals(one, company, found, first)]
+        stops = [*one.stops, *_stops(one, company, known, rules), *_rivals(one, company, newest[one.jid], first)]
         verdict = MoveVerdict.REFUSED if stops else MoveVerdict.AGAIN if own is not None else MoveVerdict.TAKE
         remarks = "; ".join((*one.remarks, *_remarks(one, known.now)))
         judged.append(JudgedDevice(one, company if is_company(company) else "", verdict, "; ".join(stops), remarks))
@@ -135,16 +136,12 @@ def _stops(one: Candidate, company: str, known: Known, rules: Rules) -> Iterator
         yield f"written {max(0, known.now - one.touched) / 60:.0f} min ago: the old service still runs it"
 
 
-def _rivals(one: Candidate, company: str, found: Sequence[Candidate], first: dict[str, Candidate]) -> Iterator[str]:
-    """Other entries for the same device or the same company. `first` remembers the first entry of each company."""
-    if one.jid and any(other.jid == one.jid and _is_newer(other, one, found) for other in found if other is not one):
+def _rivals(one: Candidate, company: str, newest: Candidate, first: dict[str, Candidate]) -> Iterator[str]:
+    """Other entries for the same device, of which the `newest` counts, or the same company, which `first` remembers."""
+    if one.jid and newest is not one:
         yield "another entry holds the same device, and was used later"
     elif company and one.jid and (other := first.setdefault(company, one)) is not one:
         yield f"{other.label} is for the same company"
-
-
-def _is_newer(other: Candidate, one: Candidate, found: Sequence[Candidate]) -> bool:
-    return (other.touched, found.index(other)) > (one.touched, found.index(one))
 
 
 def _remarks(one: Candidate, now: float) -> Iterator[str]:
