@@ -4,7 +4,7 @@ import hmac
 import math
 import secrets
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import jwt
@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from shared.core import keys, odd
 from shared.core.apikeys import ApiKey, digest_of
 from shared.core.clock import now_ms
+from shared.core.datum import Datum
 from shared.core.ids import CompanyId, SessionId, company_id, session_of
 from shared.settings import Settings
 from shared.state.pool import answer
@@ -34,8 +35,7 @@ class DeadLink(BadToken):
         self.link = link
 
 
-@dataclass(frozen=True, slots=True)
-class PageLook:
+class PageLook(Datum):
     """Look of a link's page, where it differs from the service's own look, and the origin that may frame the page. Web needs it
     before the hello."""
 
@@ -51,8 +51,7 @@ PLAIN = PageLook()
 """The service's own look."""
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Datum):
     """Contents of a link: its company, its end (ms since the epoch), and how its page begins."""
 
     id: str

@@ -9,11 +9,11 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from shared import settings
+from shared.core.datum import Datum
 from shared.core.urls import redis_place
 from shared.jobs.queue import client
 from shared.settings import LOOPBACK, Settings
@@ -28,8 +28,7 @@ CONNECTIONS = 24
 STORE_SECONDS = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Datum):
     """Result for one part: `ok`, `warning` or `error`, and a sentence."""
 
     kind: str

@@ -5,9 +5,9 @@ session 0.7 MB. On 512 MB that is ten attempts beside a hundred and fifty sessio
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from shared.core.datum import Datum
 from shared.settings import Settings
 
 MB = 2**20
@@ -23,8 +23,7 @@ HEAP_PER_SESSION_MB = 0.6
 HOLDER_SLACK_MB = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Capacity:
+class Capacity(Datum):
     """Onboardings at once, and sessions held."""
 
     attempts: int

@@ -5,9 +5,9 @@ error, the loss of a held session. The raw word goes to the log and, where someb
 """
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 
+from shared.core.datum import Datum
 from shared.core.failures import FailureCode
 from shared.core.messages import Fate, MessageState, NotSent
 from shared.telemetry import scrub
@@ -27,8 +27,7 @@ class Verdict(StrEnum):
     OUTDATED = "outdated"  # a fresh attempt may succeed with a newer version of the client
 
 
-@dataclass(frozen=True, slots=True)
-class WordMeaning:
+class WordMeaning(Datum):
     """A verdict, and the failure when it fails."""
 
     verdict: Verdict
@@ -50,8 +49,7 @@ _WORDS: dict[str, WordMeaning] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CodeRefusal:
+class CodeRefusal(Datum):
     """The reason for which no code could be had. `throttle`: asking again soon makes it worse, so the asker has to wait."""
 
     code: FailureCode

@@ -2,13 +2,14 @@
 
 import asyncio
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from redis.asyncio import Redis
 
 from shared import VERSION
 from shared.core.clock import now_ms, skew_ms
+from shared.core.datum import Datum
 from shared.core.ids import WorkerId
 from shared.tasks import outlived
 from shared.telemetry.metrics import ENGINE
@@ -50,8 +51,7 @@ def memory_bytes(pids: list[int]) -> int:
     return total
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(Datum):
     """Writes the report of one worker until cancelled. `most`: sessions that it may hold."""
 
     redis: Redis

@@ -5,7 +5,6 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 
 from app.cli import records, words
@@ -16,6 +15,7 @@ from app.ops import gauges
 from app.ops.gauges import Moment
 from shared.core import keys
 from shared.core.clock import now_ms
+from shared.core.datum import Datum
 from shared.core.ids import SessionId, WorkerId, company_of
 from shared.core.lifecycle import DEVICE, RUNNING, State
 from shared.core.webversion import ClientHealth, version_text
@@ -37,8 +37,7 @@ Unowned = Mapping[SessionId, WorkerId | None]
 """Sessions that no living worker owns, with the dead worker that has left each."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Datum):
     """Something that should not be, found by a check, with its subject. `ill`: it counts for the exit code."""
 
     check: str

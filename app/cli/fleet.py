@@ -1,7 +1,6 @@
 """`workers`, `queue`, `drain` and `switch`: the machines and how they are steered."""
 
 import contextlib
-from dataclasses import dataclass
 from typing import Any
 
 from arq.constants import in_progress_key_prefix, job_key_prefix
@@ -14,6 +13,7 @@ from app.ops import gauges
 from app.ops.gauges import WorkerView
 from shared.core import keys, odd
 from shared.core.clock import now_ms
+from shared.core.datum import Datum
 from shared.core.lifecycle import RUNNING
 from shared.state.pool import answer
 from shared.state.switches import MEANING, Switches, UnknownSwitch, checked
@@ -78,8 +78,7 @@ async def queue(op: Operator) -> Output:
     return Output(data, shown)
 
 
-@dataclass(frozen=True, slots=True)
-class QueuedJob:
+class QueuedJob(Datum):
     """A job of a queue. `due_ms`: for how long it has been due; below 0 it is due later. `known`: its data are there."""
 
     id: str

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.cli.environment import read_for_operator
+from shared.core.datum import Datum
 from shared.core.plain import defused
 from shared.jobs.queue import client
 from shared.settings import Settings
@@ -49,8 +50,7 @@ class Output:
         out.print(Group(self.shown), crop=False)  # of a text alone, rich forgets that it must not be wrapped
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
+class Operator(Datum):
     """Surroundings of a command. Progress and questions go to `aside` (stderr), answers to `console`. `may_sign`:
     SECRET_KEY is the service's own."""
 

@@ -3,7 +3,7 @@ over all keys: it costs the same with ten sessions and with ten thousand."""
 
 import asyncio
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -19,6 +19,7 @@ from app.ops import gauges
 from app.ops.gauges import Moment
 from shared.core import keys, odd
 from shared.core.clock import now_ms
+from shared.core.datum import Datum
 from shared.core.events import EventType
 from shared.telemetry.metrics import Counter, parse_field
 
@@ -38,8 +39,7 @@ _LOOK_BACK = 200
 COUNTED = (Counter.ATTEMPTS, Counter.QR_SHOWN, Counter.CODES_GENERATED, Counter.LINKED, Counter.FAILURES)
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Datum):
     """An ending of a company's session or onboarding; `at` in ms since the epoch."""
 
     at: int
@@ -48,8 +48,7 @@ class Ending:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Glance:
+class Glance(Datum):
     at: int
     moment: Moment
     endings: list[Ending]

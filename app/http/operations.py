@@ -5,7 +5,6 @@ The row stands before its handler, as `@operation(…)`; the handler's docstring
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -15,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from app.http import problems
 from app.http.problems import NOT_UNDERSTOOD, Kind, Problem, unfit
 from shared.core.apikeys import Scope
+from shared.core.datum import Datum
 from shared.core.ids import COMPANY_PATTERN, CompanyId, SessionId, session_of
 
 Handler = Callable[..., Awaitable[Response | BaseModel | None]]
@@ -23,8 +23,7 @@ sent as JSON, with nothing, or with a response of its own."""
 H = TypeVar("H", bound=Handler)
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Datum):
     """A part of a request: its `place` (path, query or header), its meaning, and its JSON schema, of which `enum`, `minimum`,
     `maximum` and `pattern` are checked. Of an id in a path: the part `behind` which it stands, and the problem of one that
     does not fit."""
@@ -113,8 +112,7 @@ def reply(view: BaseModel, status: int = 200, headers: dict[str, str] | None = N
     return JSONResponse(view.model_dump(mode="json", by_alias=True, exclude_none=True), status, headers)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Datum):
     """One way in which an operation succeeds, or says no without a problem. `media` of its body, if it has one."""
 
     status: int
@@ -123,8 +121,7 @@ class Answer:
     media: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Datum):
     """One method of one path. `own`: problems that do not follow from the rest. `takes`: its parameters but for ids. A key
     needs one of the `scopes`; an operation without scopes needs no key."""
 

@@ -4,7 +4,6 @@
 """
 
 from contextvars import ContextVar
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from shared.core.clock import now_ms
+from shared.core.datum import Datum
 from shared.core.failures import FailureCode, Refused
 from shared.core.protocol import Wire
 from shared.state.refusals import PoolBusy, reason
@@ -29,8 +29,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 UNKEPT = {"cache-control": "no-store"}
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Datum):
     """One kind of problem. `name` never changes; `detail` says what to do, where a problem of this kind does not say it
     more exactly. `titled`: its title, if that is not the name as words."""
 

@@ -6,19 +6,19 @@ import math
 import time
 import webbrowser
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+
+from shared.core.datum import Datum
 
 COMPANY = {"companyId": "demo", "companyName": "Salon Aurora"}
 PATIENCE_SECONDS = 30.0
 POLL_SECONDS = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Greeting:
+class Greeting(Datum):
     """The greeting of one service. `page`: an address to show instead of a first link, and to open if
     `display` is there; `log`: the file with what the processes say."""
 

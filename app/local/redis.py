@@ -18,11 +18,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from redis import Redis
 from redis.exceptions import RedisError
+
+from shared.core.datum import Datum
 
 READY_SECONDS = 10.0
 STOP_SECONDS = 5.0
@@ -33,8 +34,7 @@ class CannotStartError(Exception):
     """The service, or its Redis, cannot start. The text is one sentence for the person at the terminal."""
 
 
-@dataclass(frozen=True, slots=True)
-class LocalRedis:
+class LocalRedis(Datum):
     """A running server. `url` holds the password: it belongs in no log."""
 
     url: str

@@ -1,12 +1,13 @@
 """State of the service at this moment, read in one round trip: for /metrics, /readyz and the operators' command."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from redis.asyncio import Redis
 
 from shared.core import keys, odd
 from shared.core.clock import in_words
+from shared.core.datum import Datum
 from shared.core.ids import WorkerId
 from shared.core.webversion import ClientHealth
 from shared.state.lease import NOBODY
@@ -15,8 +16,7 @@ WORKER_ALIVE_MS = 10_000
 """A worker whose last heartbeat is older than this is not counted as living; it beats every two seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerView:
+class WorkerView(Datum):
     """A worker as it reported itself, and how long ago it was heard of (ms); how many sessions its leases name, and
     whether its heartbeat, by which these live, is there. Numbers that it has not reported are 0."""
 
@@ -36,8 +36,7 @@ class WorkerView:
         return -odd.number(text[1:]) if text.startswith("-") else odd.number(text)
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Datum):
     """One reading. `oldest_ms` is how long the first in the queue has waited; `lapsed` counts leases whose
     worker does not beat; `unheld` counts sessions that wait for a worker with room; `stats` is `wa:stats` as it is."""
 

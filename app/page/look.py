@@ -4,7 +4,6 @@ names. The address is read before the token, and believed only if we have signed
 import base64
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 
 from starlette.requests import Request
@@ -13,6 +12,7 @@ from app.access import PLAIN, Access, PageLook
 from app.http.policy import content_policy
 from app.page.whereabouts import LOOK
 from shared.core.colour import Shades, dark_shades, light_shades
+from shared.core.datum import Datum
 from shared.core.fields import origin_of, url_text
 from shared.settings import Settings
 
@@ -21,8 +21,7 @@ _LOGO = ".logo{border-radius:8px;object-fit:contain}"
 _FRAMED = ".toast{inset-block:.75rem auto}"
 
 
-@dataclass(frozen=True)
-class Platform:
+class Platform(Datum):
     """The platform that a page belongs to: what the page shows of it, and the origin that may frame the page."""
 
     name: str

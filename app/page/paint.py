@@ -9,7 +9,6 @@ into the same nodes later (`frontend/dom.js`), which a test holds them to.
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from starlette.requests import Request
 from app.page.look import Platform
 from app.page.whereabouts import LANGUAGE
 from shared.core.colour import light_shades
+from shared.core.datum import Datum
 
 Words = Mapping[str, Any]
 
@@ -54,8 +54,7 @@ _ICON = (
 _ISOLATED = ("\u2068", "\u2069")
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(Datum):
     """The reader of the page: language, phone or computer, and which WhatsApp app to describe."""
 
     locale: str

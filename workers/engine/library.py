@@ -13,8 +13,9 @@ import os
 import re
 import struct
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
+
+from shared.core.datum import Datum
 
 _MARK = re.escape(struct.pack("<II", 2, 3000))
 _LEAST, _MOST = 1_010_000_000, 1_999_999_999
@@ -26,8 +27,7 @@ class VersionNotFound(Exception):
     """The library does not hold its version in the way that we know, so it is left as it is. The text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class LibraryFile:
+class LibraryFile(Datum):
     """The library: `revision` stands at the offset `at`; `born` is the day of its source (ms), None if it says none."""
 
     path: Path

@@ -3,12 +3,12 @@
 To the zygote: fork (with the child's end of its pipe as SCM_RIGHTS), kill, alive. From it: forked, died.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
+from shared.core.datum import Datum
 from workers.engine.protocol import Line, Part
 
 
@@ -66,8 +66,7 @@ class Forked(Line):
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Exited:
+class Exited(Datum):
     """The end of a process: its exit code, or the signal that killed it, and the first line of its panic.
 
     `panic` is scrubbed and at most 200 characters: Go's `panic: …` or `fatal error: …`; for an error of our own in the

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shared.core import phone
+from shared.core.datum import Datum
 from shared.core.events import IncomingMessage
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
@@ -93,8 +94,7 @@ class HeldSession:
         self.over.set()
 
 
-@dataclass(frozen=True, slots=True)
-class Links:
+class Links(Datum):
     """Tools of the sessions. `offer(session, at)` has any worker look at a session at that time (ms since the epoch)."""
 
     claims: Claims

@@ -3,7 +3,6 @@
 All of it is data. `machine.py` decides; `carrying.py` feeds the events in and carries the effects out.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 
 from shared.core.datum import Datum
@@ -25,8 +24,7 @@ class TenurePhase(Enum):
     OVER = "over"  # held no more
 
 
-@dataclass(frozen=True, slots=True)
-class Tenure:
+class Tenure(Datum):
     """The state of one held session.
 
     shown: what the page was told last

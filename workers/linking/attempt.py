@@ -8,13 +8,14 @@ always fires first. One file, as it is one list: each effect of the machine has 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import structlog
 
 from shared.core import phone
 from shared.core.clock import now_ms
+from shared.core.datum import Datum
 from shared.core.failures import FailureCode
 from shared.core.ids import SessionId
 from shared.core.protocol import Body, MessageType, Method
@@ -50,8 +51,7 @@ OLD_SECONDS = 8.0
 _STRANGER = frozenset({Whose.COMPANY, Whose.ADDRESS})
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Datum):
     """Tools of every attempt of a worker."""
 
     claims: Claims

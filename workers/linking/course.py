@@ -4,7 +4,7 @@ All of it is data. `machine.py` decides; `attempt.py` feeds the events in and ca
 vocabulary.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 from shared.core import phone
@@ -34,8 +34,7 @@ class Phase(Enum):
     OVER = "over"  # the last snapshot is written, by us or by the next owner
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
+class Course(Datum):
     """The state of one attempt. `body` is what the page shows, or is shown next.
 
     `dialled`: a linker is under way. `asker`: whose code was asked for on this connection. `jid`: of the

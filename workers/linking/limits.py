@@ -1,13 +1,11 @@
 """Time limits of an attempt's parts. One place, in order: ours always fire before anybody else's."""
 
-from dataclasses import dataclass
-
 from shared.core import qr
+from shared.core.datum import Datum
 from shared.state.rescue import SWEEP_GRACE_MS
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptLimits:
+class AttemptLimits(Datum):
     """All in ms. The defaults are what production uses; tests of many attempts take less.
 
     qr: from the first QR to the end of the last; WhatsApp's library disconnects then, and a code dies with it.

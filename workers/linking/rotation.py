@@ -1,13 +1,11 @@
 """The QRs of one connection: which number the page is told, and how long each lives. Pure."""
 
-from dataclasses import dataclass
-
 from shared.core import qr
+from shared.core.datum import Datum
 from shared.core.protocol import QrView
 
 
-@dataclass(frozen=True, slots=True)
-class Rotation:
+class Rotation(Datum):
     """The QR texts of a connection so far. `number` is that of the newest, `dies` (ms since the epoch) the moment when
     the last one is over; both are 0 before the first. `refreshed`: WhatsApp took back the QR on screen, and the newest
     stands in its place."""

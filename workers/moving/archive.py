@@ -10,13 +10,14 @@ import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
 from pydantic.dataclasses import dataclass as checked
 from pyrage import DecryptError, decrypt_io, encrypt_io, x25519
 
+from shared.core.datum import Datum
 from workers.moving.baileys import DAMAGE, NotImportable, refusing
 from workers.moving.verdicts import is_company
 
@@ -54,8 +55,7 @@ class BackupList:
     receivers: dict[str, dict[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class BackupKey:
+class BackupKey(Datum):
     """BACKUP_KEY: a recipient (`age1…`), which can only make backups, or an identity (`AGE-SECRET-KEY-1…`)."""
 
     recipient: x25519.Recipient

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from shared.core.datum import Datum
 from workers.moving.baileys import BaileysSession, NotImportable, decode, refusing
 from workers.moving.curve import clamped, is_signed, public_of, typed, untyped
 
@@ -28,8 +28,7 @@ _BYTES = ("signed_pre_key_sig", "adv_key", "adv_details", "adv_account_sig", "ad
 _NUMBERS = ("registration_id", "signed_pre_key_id")
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignDevice:
+class ForeignDevice(Datum):
     """A device as another client keeps it: its `row` in whatsmeow's device table, and the public halves of its pairs.
 
     `adv_details` there is the phone's ADVDeviceIdentity; `linked_at`: its time (s). The numbers of prekeys are Baileys'.

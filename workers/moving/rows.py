@@ -7,9 +7,10 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from shared.core.datum import Datum
 from workers.engine.devices import PREFIX
 from workers.moving.baileys import DAMAGE, BaileysSession, NotImportable, decode
 from workers.moving.curve import clamped, public_of, untyped
@@ -21,8 +22,7 @@ Rows = dict[str, list[Row]]
 _SENDER_KEY = re.compile(r"(.+?)(?:::|--)(.+?)(?:::|--)(\d+)")
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignDatabase:
+class ForeignDatabase(Datum):
     """Contents of a database: the version of whatsmeow's tables (None without them), rows by a device's jid, also of devices
     that the database itself does not hold; Evolution's `creds` by session."""
 

@@ -7,13 +7,13 @@ import secrets
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from arq.connections import ArqRedis
 
 from shared import settings
 from shared.core import keys
+from shared.core.datum import Datum
 from shared.core.ids import SessionId, WorkerId
 from shared.jobs.queue import client, enqueue
 from shared.settings import Settings
@@ -26,8 +26,7 @@ from workers.store.device import DeviceStore, Fence, StoredDevice
 from workers.store.open import opened
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Datum):
     """The service as the commands use it."""
 
     redis: ArqRedis

@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from shared.core import keys, odd
 from shared.core.clock import now_ms
+from shared.core.datum import Datum
 from shared.core.ids import CompanyId, SessionId, company_of, session_of
 from shared.state.audit import record
 from shared.state.lease import LEASE_MS, Lease, Leases
@@ -34,8 +35,7 @@ JudgeAgain = Callable[[JudgedDevice], Awaitable[JudgedDevice]]
 """The verdict anew, by what is known now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Datum):
     """One device's outcome; `why` is a sentence for the operator, `token` the lease under which it was taken over."""
 
     judged: JudgedDevice

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.core import phone
+from shared.core.datum import Datum
 from shared.core.described import Described
 from shared.core.ids import COMPANY_PATTERN, company_of
 from workers.moving.rows import Rows
@@ -55,8 +56,7 @@ class Candidate:
         return phone.masked(phone.of_jid(self.jid)) if self.jid else "-"
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Datum):
     """The operator's wishes. `companies`: companies by the old system's names or jids; None: each name is a company."""
 
     companies: Mapping[str, str] | None = None
@@ -70,8 +70,7 @@ class Rules:
         return self.companies.get(one.name) or self.companies.get(one.jid) or ""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Datum):
     """Knowledge of this service: registered devices, companies whose onboarding runs, the time (seconds since the epoch)."""
 
     registered: Sequence[StoredDevice]
@@ -85,8 +84,7 @@ class Known:
         return next((one for one in self.registered if company and company_of(one.session) == company), None)
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedDevice:
+class JudgedDevice(Datum):
     """One device, its company (empty if it has none) and its verdict. `why`: the reasons of a refusal, in one line."""
 
     found: Candidate

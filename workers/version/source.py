@@ -3,8 +3,9 @@
 import asyncio
 import re
 import ssl
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from shared.core.datum import Datum
 
 if TYPE_CHECKING:
     import httpx
@@ -29,8 +30,7 @@ SECONDS = 10.0
 """Limit of each of the two requests, from the dial to the last byte."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundRevision:
+class FoundRevision(Datum):
     """A revision that WhatsApp names, and where."""
 
     number: int

@@ -5,8 +5,8 @@ whether the line matters.
 """
 
 import re
-from dataclasses import dataclass
 
+from shared.core.datum import Datum
 from workers.engine.child.happenings import Oddity, ReceiverMissed
 from workers.engine.protocol import Remark
 
@@ -14,8 +14,7 @@ MOST_SAID = 300
 """Most characters of WhatsApp's words that are kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class RefusalText:
+class RefusalText(Datum):
     """WhatsApp refuses a login. `text` is its number and all that it says to the owner; `seconds`: how long a ban lasts."""
 
     text: str
