@@ -68,7 +68,8 @@ class Sessions:
         self._carrier = Carrier(links, holders, self._roster, settling, self._outdated)
         self._admission = Admission(links, self._roster, self._carrier, most, reserved)
         self.adopt, self.resume, self.unpark = self._admission.adopt, self._admission.resume, self._admission.unpark
-        self.holds = self._roster.holds
+        self.holds, self.answer = self._roster.holds, self._sending.answer
+        self.try_refused = self._outdated.try_again
         holders.listen(self._hear, self._holder_died)
 
     @property
@@ -92,10 +93,6 @@ class Sessions:
     def newer(self) -> None:
         """Claim a newer version in fresh processes from now on: refused sessions try again, those online stay."""
         self._holders.retire()
-        self._outdated.try_again()
-
-    def try_refused(self) -> None:
-        """Let one refused session try again, as time has passed."""
         self._outdated.try_again()
 
     # --- what others ask ----------------------------------------------------------------------------------------------
@@ -152,10 +149,6 @@ class Sessions:
     async def send(self, session: SessionId) -> None:
         """Look at the texts that wait in the session's outbox: there is a new one."""
         await self._sending.send(session, self._held.get(session))
-
-    async def answer(self, session: SessionId, ticket: str) -> None:
-        """Leave WhatsApp's answer about a number at the ticket."""
-        await self._sending.answer(session, ticket)
 
     async def hand_over(self) -> list[tuple[str, SessionId]]:
         """Close every connection for good, and give the leases back. Return the jobs for others, with their sessions.
