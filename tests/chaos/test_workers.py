@@ -18,12 +18,14 @@ from tests.chaos.invariants import Watch, all_quiet
 from tests.e2e.processes import Service
 from tests.e2e.stack import Socket, Stack, new_number
 from tests.recovery import Recovery
+from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
 KILLED = LEASE_MS / 1000 - 1.5
 """Sooner than the heartbeat of a killed worker can lapse: its last will speaks for it."""
 LAPSED = 12.0
+LOGGED_OUT = 5.0
 TOLD = 3.0
 GONE = 20.0
 
@@ -96,6 +98,34 @@ async def test_a_worker_killed_after_the_phone_agreed_ends_the_attempt_by_name(p
         assert failed["failure"]["code"] == "worker-lost"
         await socket.send("request-qr")
         await socket.snapshot(lambda s: "qr" in s)
+
+
+async def test_a_device_whose_attempt_was_taken_over_as_its_phone_agreed_is_logged_out(
+    pair: Stack, recovery: Recovery
+) -> None:
+    """Redis forgets everything, and a click is served elsewhere before the owner of the attempt can speak."""
+    link, number = await pair.link(), new_number()
+    phone = pair.emulator.phone(number)
+    async with pair.socket(link) as socket:
+        await reach(pair, socket, "linking", number)
+    victim = await owner(pair, link["session"])
+    victim.process.send_signal(signal.SIGSTOP)
+    try:
+        await pair.redis.flushall()
+        async with pair.socket(link) as page:
+            await page.send("request-qr")
+            await page.snapshot(lambda s: "qr" in s)
+        assert await owner(pair, link["session"]) is not victim
+        assert len(await phone.devices()) == 1
+    finally:
+        victim.process.send_signal(signal.SIGCONT)
+
+    async def is_gone() -> bool:
+        return not await phone.devices()
+
+    with recovery.within("an attempt is taken over, the phone has agreed: its device is logged out", LOGGED_OUT):
+        await until(is_gone)
+    await victim.said("lease.lost", session=link["session"])
 
 
 async def test_a_killed_workers_session_is_held_elsewhere(pair: Stack, recovery: Recovery) -> None:

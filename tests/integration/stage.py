@@ -23,7 +23,7 @@ from workers.engine.processes import EngineFailed, Exited, PipeClosed, WrongMess
 from workers.linking.attempt import Attempt, Parts
 from workers.linking.limits import AttemptLimits
 from workers.ownership import Ownership
-from workers.store.device import Fence, StoreAway, StoredDevice
+from workers.store.device import Fence, StoreAway, StoredDevice, StoreFenced
 
 LATE_MS = 5_000
 """How late an ending may be on a loaded machine; without an ending it would be never."""
@@ -32,8 +32,9 @@ LATE_MS = 5_000
 class ScriptedLinker:
     """Says what its script says, in its time, and is then silent until it is killed."""
 
-    def __init__(self, script: list[tuple[int, Event]], alive: set["ScriptedLinker"]) -> None:
+    def __init__(self, script: list[tuple[int, Event]], alive: set["ScriptedLinker"], logged_out: list[str]) -> None:
         self.pid = 1
+        self._logged_out = logged_out
         self.library = None
         self._script = list(script)
         self._alive = alive
@@ -46,6 +47,9 @@ class ScriptedLinker:
             raise PipeClosed("it is gone")
         if isinstance(message, pipe.RequestCode):
             self.asked.set()
+        elif message.log_out:
+            self._logged_out.append(message.jid)
+            self._script = [(0, pipe.Ended(reason="logged out")), (0, Exited(0, None))]
 
     async def kill(self) -> Exited:
         self._dead.set()
@@ -90,8 +94,9 @@ class Stage:
         self.script = script
         self.limits = limits
         self.alive: set[ScriptedLinker] = set()
+        self.logged_out: list[str] = []  # devices, by linkers
         self.board = Board({})
-        self.away = False
+        self.away = self.fenced = False
         self.adopted = self.handed_over = self.refused = self.unlinked = False
         self.parked = ""
         self.old: StoredDevice | None = None  # of before, and parked
@@ -116,7 +121,7 @@ class Stage:
     async def take(self) -> ScriptedLinker:
         if self.script.pool_fails:
             raise EngineFailed("no linker could be had")
-        linker = ScriptedLinker(next(self._waiting, []), self.alive)
+        linker = ScriptedLinker(next(self._waiting, []), self.alive, self.logged_out)
         self.taken.set()
         return linker
 
@@ -137,6 +142,8 @@ class Stage:
     async def adopt(
         self, session: SessionId, scratch: str, jid: str, linked_at: int, _fence: Fence, *, parked: str = ""
     ) -> StoredDevice:
+        if self.fenced:
+            raise StoreFenced
         if self.script.adopt_fails:
             raise OSError("the disk is full")
         self.parked = parked

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from shared.core import keys
 from shared.core.clock import now_ms
-from shared.core.lifecycle import State
+from shared.core.lifecycle import RUNNING, State
 from shared.core.protocol import Method
 from shared.jobs.queue import client
 from shared.state.claims import Subject, queued
@@ -87,6 +87,42 @@ async def test_a_phone_that_must_not_stay_is_parked_at_once_and_logged_out(
         assert (body.state, body.failure.code) == (State.FAILED, code)
         assert (stage.parked, stage.refused, stage.adopted) == (why, True, False)
         assert await stage.left(redis) is None
+    finally:
+        await redis.aclose(close_connection_pool=True)
+
+
+@pytest.mark.parametrize("learns", ["by the heartbeat", "by a write", "at the store"])
+async def test_a_device_whose_attempt_lost_its_lease_is_logged_out(redis_server: str, learns: str) -> None:
+    """Its phone has agreed, and nobody else has its keys: it would stay on the phone for ever."""
+    redis = client(Redis.from_url(redis_server).connection_pool)
+    jid = "79001234567:1@s.whatsapp.net"
+    says: list[tuple[int, Event]] = [
+        (0, pipe.Qr(text="https://x#a,k", number=1, born=now_ms())),
+        (200, pipe.Paired(jid=jid, lid="")),
+    ]
+    if learns == "at the store":
+        says.append((0, pipe.Connected()))
+    stage = Stage(redis, Script(1, [says]), limits=AttemptLimits())
+    stage.fenced = learns == "at the store"
+
+    async def until_it_shows(state: State) -> None:
+        async with asyncio.timeout(10):
+            while (await stage.snapshots.read(stage.session)).body.state is not state:
+                await asyncio.sleep(0.01)
+
+    try:
+        attempt, its_end = await stage.begin()
+        if learns == "by a write":
+            await until_it_shows(State.AWAITING_PHONE)
+            await redis.set(keys.lease(stage.session), "another:1")
+        elif learns == "by the heartbeat":
+            await until_it_shows(State.LINKING)
+            attempt.lost()
+        async with asyncio.timeout(10):
+            await its_end
+        assert stage.logged_out == [jid]
+        assert not stage.alive
+        assert (await stage.snapshots.read(stage.session)).body.state in RUNNING, "its next owner tells the end"
     finally:
         await redis.aclose(close_connection_pool=True)
 

@@ -40,11 +40,13 @@ class Line(Part):
 class Start(Line):
     """Begin the attempt: connect and show QRs, pairing into the throw-away SQLite file `database` (absolute path).
 
-    With `jid` an earlier linker has died after the phone had agreed: log in with that device, which is in the file.
+    With `jid` an earlier linker has died after the phone had agreed: log in with that device, which is in the file. With
+    `log_out` nobody will hold it: unlink it at WhatsApp instead. Answered by `ended`.
     """
 
     database: str
     jid: str = ""
+    log_out: bool = False
 
 
 class RequestCode(Line):

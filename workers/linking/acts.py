@@ -135,9 +135,10 @@ def tell_no_code(turn: T) -> None:
 
 
 def hang_up(turn: T) -> None:
-    """End the connection, and with it a code."""
+    """End the connection, and with it a code. A device that the phone lists and nobody keeps is logged out first."""
+    is_settled = turn.course.device is not None or getattr(turn.event, "refusal", None) is not None
     turn.set(dialled=False, asker=None)
-    turn.add(c.HangUp())
+    turn.add(c.HangUp("" if is_settled else turn.course.jid))
 
 
 def begin_anew(turn: T) -> None:

@@ -47,7 +47,7 @@ log = structlog.get_logger()
 REFUSE_SECONDS = 30.0
 """Longest log-out of a device that must not stay."""
 OLD_SECONDS = 8.0
-"""Longest log-out of the session's earlier device: the owner waits at the page meanwhile."""
+"""Longest log-out of a device that nobody will hold, such as the session's earlier one: the owner waits meanwhile."""
 _STRANGER = frozenset({Whose.COMPANY, Whose.ADDRESS})
 
 
@@ -120,8 +120,9 @@ class Attempt:
             self._inbox.put_nowait(order)
 
     def lost(self) -> None:
-        """Kill the linker now, whatever the driver waits for: the lease is lost."""
-        if self._connection is not None:
+        """Kill the linker now, whatever the driver waits for: the lease is lost. A device that its phone lists already is
+        logged out by the driver."""
+        if self._connection is not None and not self._course.jid:
             self._connection.kill()
         self.order(Order.LOST)
 
@@ -149,24 +150,17 @@ class Attempt:
             await self._happen(self._began())
             while self._course.phase is not Phase.OVER:
                 await self._happen(await self._next())
-        except Stopped:
-            pass
-        except StoreFenced:
-            log.warning("attempt.fenced", session=self._session, attempt=self._page.lease.token)  # another took over
+        except (Stopped, StoreFenced):
+            await self._happen(Order.LOST)  # by a write, before the heartbeat
         except Exception as error:  # noqa: BLE001 - the attempt's own border
             course = self._course
             sentry.report("linking", error, session=self._session, method=course.method, phone=course.subject.phone)
-            await self._end_after(error)
+            try:
+                await self._happen(c.Broke(type(error).__name__))
+            except Exception as second:  # noqa: BLE001 - Redis is away as well, or the lease: the sweep will end it
+                log.warning("attempt.unended", session=self._session, error=type(second).__name__)
         finally:
             await self._hang_up()
-
-    async def _end_after(self, error: Exception) -> None:
-        try:
-            await self._happen(c.Broke(type(error).__name__))
-        except Stopped:
-            pass
-        except Exception as second:  # noqa: BLE001 - Redis is away as well: the sweep will end it
-            log.warning("attempt.unended", session=self._session, error=type(second).__name__)
 
     async def _happen(self, happening: AttemptEvent) -> None:
         """One event, and all that comes of it: an effect's answer is heard before the next effect."""
@@ -185,13 +179,13 @@ class Attempt:
             if isinstance(item, Order):
                 return item
             connection, event = item
+            if connection is not self._connection:
+                continue
             if isinstance(event, WrongMessage | EngineFailed):
-                if connection is self._connection:
-                    raise event
-            elif connection is self._connection:
-                if isinstance(event, pipe.Qr) and event.number == 1:
-                    self._parts.versions.accepted(connection.library)
-                return event
+                raise event
+            if isinstance(event, pipe.Qr) and event.number == 1:
+                self._parts.versions.accepted(connection.library)
+            return event
 
     # --- carrying effects out -----------------------------------------------------------------------------------------
 
@@ -208,22 +202,27 @@ class Attempt:
         if effect.jid or self._connection is None:  # not dialled ahead
             await self._connect(self._page.lease.token, effect.jid)
 
-    async def _connect(self, attempt: int, jid: str = "") -> None:
+    async def _connect(self, attempt: int, jid: str = "", *, log_out: bool = False) -> None:
         linker, dead = await self._parts.linkers.take(), self._connection
         if dead is None:
             scratch = self._parts.store.scratch(self._session, attempt)
         else:
             scratch = dead.scratch
-            log.warning("attempt.revived", session=self._session, attempt=attempt)
+            log.warning("attempt.revived", session=self._session, attempt=attempt, log_out=log_out)
             await dead.close(keep=True)
         self._connection = LinkerConnection(
             linker, self._parts.store, scratch, lambda *heard: self._inbox.put_nowait(heard)
         )
-        await self._connection.send(pipe.Start(database=scratch, jid=jid))
+        await self._connection.send(pipe.Start(database=scratch, jid=jid, log_out=log_out))
         log.info("attempt.connecting", session=self._session, attempt=attempt, linker=linker.pid)
 
-    async def _hang_up(self, _: c.HangUp | None = None) -> None:
+    async def _hang_up(self, effect: c.HangUp | None = None) -> None:
         if self._connection is not None:
+            with suppress(EngineFailed, OSError, TimeoutError):
+                if effect is not None and effect.jid:
+                    async with asyncio.timeout(OLD_SECONDS):
+                        await self._connect(self._page.lease.token, effect.jid, log_out=True)
+                        await asyncio.wait({self._connection.listening})
             await self._connection.close()
             self._connection = None
         with outlived("code.kept", session=self._session):  # it lapses by itself
@@ -231,9 +230,8 @@ class Attempt:
 
     async def _learn(self, effect: c.Learn) -> c.Learned:
         subject = await self._parts.claims.subject(self._session)
-        if not effect.whole:
-            return c.Learned(subject)
-        return c.Learned(subject, (await self._parts.snapshots.read(self._session)).body.method)
+        asked = await self._parts.snapshots.read(self._session) if effect.whole else None
+        return c.Learned(subject, asked.body.method if asked else None)
 
     async def _advance(self, effect: c.Advance) -> c.Began:
         lease = await self._parts.ownership.advance(self._page.lease)

@@ -28,7 +28,7 @@ class LinkerConnection:
         self._linker = linker
         self._store = store
         self._tell = tell
-        self._pump = asyncio.create_task(self._listen())
+        self.listening = asyncio.create_task(self._listen())  # until the linker is gone
         self._killing: asyncio.Task[Exited] | None = None
 
     async def send(self, message: pipe.Start | pipe.RequestCode) -> None:
@@ -45,7 +45,7 @@ class LinkerConnection:
     async def close(self, *, keep: bool = False) -> None:
         """Kill the linker, and throw its file away, but not if somebody shall `keep` it. Idempotent."""
         await self._linker.kill()
-        await cancelled(self._pump)
+        await cancelled(self.listening)
         if not keep:
             self._store.discard(self.scratch)
 

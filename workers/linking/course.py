@@ -184,7 +184,10 @@ class Dial(Effect):
 
 
 class HangUp(Effect):
-    """Leave nothing of the connection behind: process, file, claim to a code."""
+    """Leave nothing of the connection behind: process, file, claim to a code. With `jid`, log that device out first: its
+    phone has agreed, and only the file has its keys."""
+
+    jid: str = ""
 
 
 class Learn(Effect):

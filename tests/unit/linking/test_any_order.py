@@ -66,6 +66,7 @@ class Around(Player):
     breaks: object = None
     linker = False
     asked = False  # for a code, on this connection
+    refused_by: pipe.LostReason | None = None  # the device, at its first login
 
     def drive(self, event):
         """As the driver of an attempt does: what breaks ends the attempt."""
@@ -136,6 +137,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(said=some.sampled_from(LAST_WORDS))
     def the_linker_ends(self, said):
         self.player.linker = self.player.asked = False
+        self.player.refused_by = getattr(said, "refusal", None)
         self.player.drive(said)
 
     @rule(order=some.sampled_from(Order))
@@ -201,6 +203,9 @@ class AnyOrder(RuleBasedStateMachine):
         if any(ways):
             assert player.course.phase is Phase.OVER
             assert not player.linker
+        if player.course.phase is Phase.OVER and player.course.jid and not player.refused_by:
+            logged_out = bool(player.did(c.HangUp)[-1].jid)
+            assert logged_out is (player.course.device is None), "nobody keeps a device, or it is logged out"
         if player.held is not None:
             assert player.ending == player.held.body
             assert not player.did(c.LogOutDevice)

@@ -121,6 +121,33 @@ def test_a_dead_linker_is_replaced_once_after_the_phone_has_agreed():
     assert player.did(c.End)[0].raw == "panic: somewhere"
 
 
+@each(
+    ("events", "is_logged_out"),
+    [
+        ([c.Turning.TIME_IS_UP], True),
+        ([c.Broke("KeyError")], True),
+        ([c.Order.LOST], True),
+        ([DEAD, DEAD], True),
+        ([ended("no login within 30 s")], True),
+        ([paired(OTHER[1:])], True),
+        ([ended("banned", pipe.LostReason.BANNED, RETRY_AT)], False),  # WhatsApp lets it do nothing
+        ([CONNECTED], False),  # it is kept
+    ],
+)
+def test_a_device_that_the_phone_lists_and_nobody_keeps_is_logged_out(events, is_logged_out):
+    player = shown().happen(paired(NUMBER), *events)
+    assert player.course.phase is Phase.OVER
+    assert player.did(c.HangUp) == [c.HangUp(f"{NUMBER}:1@s.whatsapp.net" if is_logged_out else "")]
+    assert shown().happen(c.Order.LOST).did(c.HangUp) == [c.HangUp()]
+
+
+@each(("breaks", "is_logged_out"), [(c.Adopt, True), (c.Deed.SPEND_LINK, False)])
+def test_a_device_whose_keys_are_safe_is_not_logged_out_when_its_attempt_breaks(breaks, is_logged_out):
+    player = shown(answers={breaks: c.Broke("ConnectionError")}).happen(paired(NUMBER), CONNECTED)
+    assert failure(player) is FailureCode.INTERNAL
+    assert bool(player.did(c.HangUp)[-1].jid) is is_logged_out
+
+
 def test_a_linker_that_dies_again_and_again_ends_the_attempt():
     for hears in ([], [qr(1)]):
         player = shown()

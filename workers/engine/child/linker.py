@@ -205,6 +205,9 @@ class LinkerRun:
         self._look = min(asyncio.get_running_loop().time() + self._silence, self._give_up)
 
     async def _finish(self) -> NoReturn:
+        if self._start.log_out:
+            await self._client.log_out()
+            await self._end("logged out")
         with suppress(TimeoutError):  # everything is in the store; the process ends now anyway
             async with asyncio.timeout(STOP_LIMIT):
                 await self._client.stop()
