@@ -196,9 +196,8 @@ class Sweeper:
         subject = await self._claims.subject(lease.session)
         if not await self._claims.spend(subject):
             # Its link was revoked meanwhile: what it led to must not be kept.
-            await self.store.note(replace(device, parked=REVOKED), Fence(lease.token))
+            await self.store.note(replace(device, parked=REVOKED, again_at=device.linked_at), Fence(lease.token))
             await self._end(lease, body, State.FAILED, FailureCode.WRONG_NUMBER, Swept.LINKING)
-            await enqueue(self.redis, keys.QUEUE_SESSIONS, "unlink", lease.session, after=1)
             return
         known = subject.phone or subject.expected
         method, region = body.method or Method.QR, phone.region_of(device.phone)

@@ -16,7 +16,7 @@ from shared.state.snapshots import Stored
 from workers import tallies
 from workers.holding import tenure as t
 from workers.holding.carrying import Carrier
-from workers.holding.machine import initial
+from workers.holding.machine import initial, refusing
 from workers.holding.roster import Roster
 from workers.holding.session import HeldSession, Links
 from workers.holding.tenure import UNLINKING, Tenure, TenurePhase
@@ -119,7 +119,7 @@ class Admission:
         held.lease = taken
         try:
             if await self._claim(held):
-                if held.device.told == Told.NOTHING:
+                if held.device.told == Told.NOTHING and not tenure.silent:
                     await self._tell_linked(held, stored)
                 self._roster.held[session] = held
                 return held
@@ -160,7 +160,7 @@ class Admission:
             region, method = phone.region_of(held.device.phone), held.body.method or Method.QR
             if not await self._links.claims.spend(await self._links.claims.subject(held.session)):
                 # Its link was revoked meanwhile: what it led to must not be kept.
-                held.tenure = replace(held.tenure, phase=TenurePhase.LEAVING, leave_by=now_ms() + UNLINK_MS)
+                held.tenure = refusing(now_ms(), UNLINK_MS)
                 return
             if stored.body.state is not State.LINKING:  # somebody has ended the attempt meanwhile
                 await self._roster.record.show(held, t.Tell(State.RECONNECTING, "session.resuming"))

@@ -246,6 +246,8 @@ class Carrier:
             log.warning("device.not-forgotten", session=held.session, error=str(error))
         self._roster.take_out(held)
         held.over.set()
+        if held.tenure.silent:  # nothing is told under the lease. That of an attempt is its own
+            await self._links.ownership.let_go(held.session, held)
 
     def _wake_texts(self, held: HeldSession, _: t.Duty) -> None:
         held.online.set()

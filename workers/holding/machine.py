@@ -20,7 +20,7 @@ from workers import reasons
 from workers.engine import protocol as pipe
 from workers.engine.protocol import LostReason
 from workers.holding import tenure as t
-from workers.holding.tenure import UNLINKING, Sign, Tenure, TenurePhase
+from workers.holding.tenure import UNLINKING, UNWELCOME, Sign, Tenure, TenurePhase
 from workers.rules import Rule, Turn, TurnAct, When, advance, do
 
 ALERT_AT_TRY = 4
@@ -292,9 +292,11 @@ def initial(*, shown: State, fresh: bool, parked: str, now: int) -> Tenure:
     why, _, by = parked.partition(":")
     if why == UNLINKING:
         return Tenure(S.LEAVING, shown, parked=why, leave_by=int(by) if by.isdigit() else now)
+    if why in UNWELCOME:
+        return refusing(now, keys.DAY)
     return Tenure(shown=shown, fresh=fresh, parked=parked)
 
 
 def refusing(now: int, ms: int) -> Tenure:
-    """The tenure of a device that must not stay, and is logged out under its attempt's lease for `ms` at most."""
+    """The tenure of a device that must not stay, and is logged out for `ms` at most."""
     return replace(Tenure(S.LEAVING), leave_by=now + ms, silent=True)

@@ -16,6 +16,7 @@ from shared.core.lifecycle import DEVICE, State
 from shared.core.protocol import Body, MessageType
 from shared.state.lease import Lease
 from shared.state.snapshots import Change
+from shared.tasks import happens
 from shared.telemetry import sentry
 from workers.engine import protocol as pipe
 from workers.holding import admission, carrying
@@ -98,14 +99,15 @@ class Sessions:
     # --- what others ask ----------------------------------------------------------------------------------------------
 
     async def refuse(self, lease: Lease, device: StoredDevice, seconds: float) -> None:
-        """Log out a device that must not stay, within so many seconds, and forget it. The attempt keeps the lease."""
+        """Log out a device that must not stay, and forget it. What is not done within so many seconds is left to whoever
+        takes the device up. The attempt keeps the lease."""
         tenure = refusing(now_ms(), round(seconds * 1000))
-        held = HeldSession(self._roster, lease, device, self._links.body(device), tenure)
-        self._held[device.session] = held
-        self._carrier.give_up_at(held, t.GiveUpAt(tenure.leave_by))
-        await self._carrier.start(held)
-        await held.over.wait()
-        await self._carrier.forget(held)
+        held = self._held[device.session] = HeldSession(self._roster, lease, device, self._links.body(device), tenure)
+        self._links.spawn(self._carrier.start(held), "start")
+        await happens(held.over, seconds)
+        self._roster.take_out(held)
+        held.let_go()
+        await self._holders.release(held.session)
 
     async def unlink(self, session: SessionId) -> bool:
         """Have the device logged out at WhatsApp and forgotten, and `unlinked` told. An exported device is only forgotten.

@@ -8,10 +8,13 @@ from enum import Enum
 from shared.core.datum import Datum
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import State
+from shared.state.claims import REVOKED
 from workers.engine import protocol as pipe
 
 UNLINKING = "unlinking"
 """The mark of a parked device that the platform wants logged out. Such a device is held only for that."""
+UNWELCOME = frozenset({FailureCode.WRONG_NUMBER.value, REVOKED})
+"""The marks of a parked device that must not stay: nobody was told of it, and nobody is told that it is logged out."""
 
 
 class TenurePhase(Enum):
@@ -34,7 +37,7 @@ class Tenure(Datum):
     parked: why the registry has it parked, while it is tried again
     trouble: why it cannot be connected
     leave_by: the end of the tries to log it out, in ms since the epoch
-    silent: the attempt that linked it logs it out under its own lease, and tells the ending itself
+    silent: it must not stay: the attempt that linked it tells its own ending
     """
 
     phase: TenurePhase = TenurePhase.COMING

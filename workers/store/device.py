@@ -113,12 +113,13 @@ class DeviceStore(ABC):
         *,
         parked: str = "",
     ) -> StoredDevice:
-        """Make a finished device durable and register it, in place of an older one; `parked` if it is not to stay.
+        """Make a finished device durable and register it, in place of an older one; `parked` if it is not to stay. It is to
+        be taken up all the same, if its attempt does not log it out.
 
         A jid belongs to one session. If another session has the jid of a device that was linked a moment ago, that session is
         linked no more: WhatsApp has just given its jid away. It is forgotten."""
-        database = self._database(session)
-        device = StoredDevice(session, jid, linked_at, database, parked, fence.token, told=Told.NOTHING)
+        database, again_at = self._database(session), linked_at if parked else 0
+        device = StoredDevice(session, jid, linked_at, database, parked, fence.token, again_at, Told.NOTHING)
         await self._adopt(scratch, device, fence, moved=False)
         return device
 

@@ -116,7 +116,7 @@ async def test_a_device_that_is_linked_while_sessions_are_handed_over_is_not_hel
     assert await house.leases.owner(SESSION) is None
 
 
-async def test_a_device_that_is_refused_is_not_handed_over_and_forgotten_at_once(house):
+async def test_a_device_that_is_refused_is_not_handed_over_and_its_keys_are_kept_for_the_next_who_logs_it_out(house):
     device = house.store.devices[SESSION]
     lease = await house.links.ownership.acquire(SESSION, house)
     refusing = asyncio.ensure_future(house.sessions.refuse(lease, device, 30.0))
@@ -124,7 +124,8 @@ async def test_a_device_that_is_refused_is_not_handed_over_and_forgotten_at_once
     assert await house.sessions.hand_over() == []
     async with asyncio.timeout(5):
         await refusing
-    assert house.store.devices == {}
+    assert house.store.devices == {SESSION: device}
+    assert house.sessions.devices == []
     assert await house.leases.owner(SESSION) == "w", "the lease is the attempt's"
 
 

@@ -16,10 +16,11 @@ from tests.unit.holding.house import (
     House,
     R,
 )
+from tests.unit.world import change
 from workers.engine import protocol as pipe
 from workers.holding import admission, carrying
-from workers.holding.tenure import UNLINKING
-from workers.store.device import EXPORTED, StoreAway
+from workers.holding.tenure import UNLINKING, UNWELCOME
+from workers.store.device import EXPORTED, StoreAway, Told
 
 
 async def unlinking(house):
@@ -177,3 +178,47 @@ async def test_a_session_lost_while_it_is_unlinked_keeps_its_keys_and_is_unlinke
         assert await house.sessions.hand_over() == [("unlink", SESSION)]
     await task
     assert house.store.devices[SESSION].parked.startswith("unlinking:")
+
+
+async def test_a_device_that_must_not_stay_is_asked_to_go_again_if_the_first_time_fails(house, monkeypatch):
+    """The page shows the attempt meanwhile, which tells the end itself."""
+    monkeypatch.setattr(carrying, "RETRY_SECONDS", (0.01, 0.01))
+    device = house.store.devices[SESSION]
+    lease = await house.links.ownership.acquire(SESSION, house)
+    await house.snapshots.save(lease, change(State.LINKING))
+    refusing = asyncio.ensure_future(house.sessions.refuse(lease, device, 30.0))
+    await house.until(lambda: len(house.holders.held) == 1)
+    await house.holders.hear(pipe.Held(session=SESSION))
+    await house.holders.hear(pipe.Released(session=SESSION, detail="no answer"))
+    await house.until(lambda: len(house.holders.held) == 2)
+    await house.holders.hear(pipe.Held(session=SESSION))
+    await house.lose(R.LOGGED_OUT)
+    await refusing
+    assert house.store.devices == {}
+    assert (await house.body()).state is State.LINKING
+
+
+async def test_a_device_that_must_not_stay_keeps_its_keys_if_whatsapp_does_not_answer_in_time(house):
+    lease = await house.links.ownership.acquire(SESSION, house)
+    await house.sessions.refuse(lease, house.store.devices[SESSION], 0.01)
+    await house.settled()
+    assert SESSION in house.store.devices
+    assert house.holders.released == [SESSION]
+    assert house.sessions.devices == []
+
+
+@pytest.mark.parametrize("why", sorted(UNWELCOME))
+async def test_a_device_that_must_not_stay_is_logged_out_by_whoever_takes_it_up_and_nobody_is_told(house, why):
+    """The worker of its attempt has died before it could."""
+    lease = await house.links.ownership.acquire(SESSION, house)
+    await house.snapshots.save(lease, change(State.FAILED, ending=True))
+    await house.links.ownership.release(lease)
+    device = house.store.devices[SESSION]
+    house.store.devices[SESSION] = replace(device, parked=why, again_at=1, told=Told.NOTHING)
+    await house.up()
+    assert house.holders.sent == [pipe.LogOut(session=SESSION)]
+    await house.ownership._beat()
+    await house.lose(R.LOGGED_OUT)
+    assert house.store.devices == {}
+    assert (await house.body()).state is State.FAILED
+    assert await house.leases.owner(SESSION) is None

@@ -12,6 +12,9 @@ import pytest
 
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
+from shared.core.lifecycle import State
+from workers.holding.machine import initial
+from workers.holding.tenure import TenurePhase
 from workers.store import scratch as store_scratch
 from workers.store.device import DeviceTaken, Fence, StoreAway, StoredDevice, StoreFenced, Told
 from workers.store.scratch import Scratch, in_use
@@ -194,11 +197,13 @@ def test_a_worker_that_starts_beside_another_does_not_take_its_folder_for_a_dead
         one.close()
 
 
-async def test_a_device_that_must_not_stay_is_never_offered_to_be_held(store):
+async def test_a_device_that_must_not_stay_is_offered_to_be_logged_out_alone(store):
     device = await adopted(store, 1, OLD, parked="wrong-number")
     assert device.parked == "wrong-number"
     assert await store.device(SESSION) == device
-    assert await store.to_hold() == []
+    assert await store.to_hold() == [device]
+    tenure = initial(shown=State.FAILED, fresh=True, parked=device.parked, now=now_ms())
+    assert (tenure.phase, tenure.silent) == (TenurePhase.LEAVING, True)
     welcome = await adopted(store, 2, NEW)
     assert await store.to_hold() == [welcome]
 
