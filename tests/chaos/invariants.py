@@ -3,9 +3,9 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -96,27 +96,39 @@ async def all_quiet(stack: Stack) -> None:
         raise AssertionError(unquiet) from None
 
 
+async def _of_each(redis: Redis, command: str, names: Iterable[bytes | str]) -> list[tuple[str, Any]]:
+    """A question about each of these keys, and its answer, in one way to Redis: a fleet has thousands of them."""
+    asked = [name.decode() if isinstance(name, bytes) else name for name in names]
+    pipe = redis.pipeline(transaction=False)
+    for name in asked:
+        getattr(pipe, command)(name)
+    return list(zip(asked, await pipe.execute(), strict=True))
+
+
 async def _unquiet(redis: Redis) -> AsyncIterator[str]:
-    async for key in redis.scan_iter(match="wa:*"):
-        name = key.decode()
-        if not name.startswith(WITHOUT_TTL) and await redis.ttl(key) == -1:
+    names = [key async for key in redis.scan_iter(match="wa:*", count=1000)]
+    for name, left in await _of_each(redis, "ttl", names):
+        if not name.startswith(WITHOUT_TTL) and left == -1:
             yield f"{name} lives for ever"
 
     prefix = keys.alive(WorkerId(""))
-    alive = {one.decode().removeprefix(prefix) async for one in redis.scan_iter(match=f"{prefix}*")}
+    alive = {one.decode().removeprefix(prefix) async for one in redis.scan_iter(match=f"{prefix}*", count=1000)}
+    kept = [key async for key in redis.scan_iter(match=f"{keys.held(WorkerId(''))}*", count=1000)]
+    held = {name: {one.decode() for one in some} for name, some in await _of_each(redis, "smembers", kept)}
     leases = keys.lease(SessionId(""))
-    async for key in redis.scan_iter(match=f"{leases}*"):
-        session, owner = key.decode().removeprefix(leases), (await redis.get(key) or b"").decode()
+    owned = [key async for key in redis.scan_iter(match=f"{leases}*", count=1000)]
+    for name, lease in await _of_each(redis, "get", owned):
+        session, owner = name.removeprefix(leases), (lease or b"").decode()
         worker = WorkerId(owner.rpartition(":")[0])
         if worker not in alive:
             yield f"{session} is owned by the dead: {owner}"
-        elif not await redis.sismember(keys.held(worker), session):
+        elif session not in held.get(keys.held(worker), ()):
             yield f"nobody would take {session} over"
-    async for key in redis.scan_iter(match=f"{keys.held(WorkerId(''))}*"):
-        for session in await redis.smembers(key):
-            owner = (await redis.get(keys.lease(SessionId(session.decode()))) or b"").decode()
-            if key.decode() != keys.held(WorkerId(owner.rpartition(":")[0])):
-                yield f"{key!r} has {session!r} of {owner}"
+    for holder, sessions in held.items():
+        for name, lease in await _of_each(redis, "get", [keys.lease(SessionId(one)) for one in sessions]):
+            owner = (lease or b"").decode()
+            if holder != keys.held(WorkerId(owner.rpartition(":")[0])):
+                yield f"{holder} has {name} of {owner}"
     for session in await redis.zrange(keys.CLAIMS, 0, -1):
         if not await redis.exists(keys.claim(SessionId(session.decode()))):
             yield f"{session} has ended, and has a deadline"

@@ -6,13 +6,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from playwright.async_api import Page, async_playwright
+from redis.asyncio import Redis
 
 from app.local.redis import LocalRedis, free_port
 from shared.core.clock import now_ms
@@ -69,6 +70,14 @@ def service(service_process: Web, redis_process: LocalRedis, redis_server: str) 
     return service_process
 
 
+@pytest.fixture
+async def world(redis: Redis) -> AsyncIterator[World]:
+    """One session, whose worker lives: nobody else takes up what it holds."""
+    made = World(redis)
+    async with made.beating():
+        yield made
+
+
 @pytest.fixture(scope="module")
 def platform(service_process: Web, shelf: Path, platform_url: str) -> Iterator[str]:
     """The document's server, run as it stands."""
@@ -117,7 +126,7 @@ async def told(page: Page, kind: str, **fields: object) -> dict:
 
 
 async def run_to(world: World, state: State, **body: Any) -> None:
-    """Be the worker that takes the attempt that the page has asked for, and bring it there."""
+    """Be the worker that takes the attempt that the page has asked for, brings it there, and holds what is linked."""
     await until_asked(world)
     asked = await world.ask()  # joins it
     lease = await world.leases.acquire(SESSION, ONE, attempt=asked.attempt)
@@ -128,7 +137,8 @@ async def run_to(world: World, state: State, **body: Any) -> None:
         more = body if step is state else {}
         done = change(step, ending=step is State.FAILED, method=Method.QR, deadline=now_ms() + 160_000, **more)
         assert await world.snapshots.save(lease, done)
-    await world.leases.release(lease)
+    if state is not State.LINKED:
+        await world.leases.release(lease)
 
 
 async def until_asked(world: World) -> None:

@@ -26,10 +26,11 @@ from tests.integration.embedding import (
     service,
     service_process,
     shelf,
+    world,
 )
 from tests.waiting import until
 
-__all__ = ["open_page", "platform", "platform_url", "service", "service_process", "shelf"]
+__all__ = ["open_page", "platform", "platform_url", "service", "service_process", "shelf", "world"]
 
 pytestmark = pytest.mark.browser
 

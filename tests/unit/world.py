@@ -1,6 +1,9 @@
 """One session of one company in Redis, and what can happen to it."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any, Self
 
 import orjson
@@ -12,10 +15,11 @@ from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import STEPS, State
 from shared.core.protocol import Body, MessageType, Method
 from shared.state.claims import Claims, Requested, Subject, queued
-from shared.state.lease import LEASE_MS, Lease, Leases
+from shared.state.lease import HEARTBEAT_MS, LEASE_MS, Lease, Leases
 from shared.state.pool import answer
 from shared.state.rescue import Rescue
 from shared.state.snapshots import Change, Snapshots
+from shared.tasks import cancelled
 
 SESSION = SessionId("company_salon-1")
 ONE, OTHER = WorkerId("one"), WorkerId("other")
@@ -85,6 +89,21 @@ class World:
             assert await self.snapshots.save(lease, change(step, method=Method.QR))
         assert await self.snapshots.save(lease, change(state, method=Method.QR, **body))
         return lease
+
+    @asynccontextmanager
+    async def beating(self, worker: WorkerId = ONE) -> AsyncIterator[None]:
+        """With this worker alive, for as long as the block takes: a lease lapses in real time."""
+
+        async def beat() -> None:
+            for number in count(1):
+                await self.leases.beat(worker, number)
+                await asyncio.sleep(HEARTBEAT_MS / 1000)
+
+        task = asyncio.create_task(beat())
+        try:
+            yield
+        finally:
+            await cancelled(task)
 
     async def lead(self, lease: Lease, state: State) -> None:
         """Bring the session to `state`, by the steps that the lifecycle allows."""
