@@ -1,4 +1,4 @@
-"""What an onboarding and a text cost in processor time and commands; a part of `python -m bench.growth`."""
+"""Costs of an onboarding and a text, in processor time and commands; a part of `python -m bench.growth`."""
 
 import asyncio
 import time

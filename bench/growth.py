@@ -99,7 +99,7 @@ async def fleet(run: Run, asked: Point) -> list[Point]:
 
 
 def at_rest(crowd: Crowd, taken: float, rest: Rest) -> Point:
-    """What is kept of a fleet; B14 keeps the largest as well."""
+    """The point of a fleet; B14 keeps the largest as well."""
     return {"sessions": len(crowd.sessions), "workers": len(crowd.stack.workers), "taken_up": taken, **asdict(rest)}
 
 
@@ -113,7 +113,7 @@ class Part:
     measure: Callable[[Run, Point], Awaitable[list[Point]]]
 
     def name(self, point: Point) -> tuple[Any, ...]:
-        """What tells this point from the others."""
+        """The values that tell this point from the others."""
         return tuple(point[one] for one in self.names)
 
 

@@ -81,7 +81,8 @@ async def test_what_was_told_stays_so_when_redis_goes_back_to_when_it_was_not(li
     assert await line.redis.keys("wa:outbox*") == []
 
 
-async def test_what_a_phone_has_confirmed_stays_so_when_redis_goes_back(line):
+async def sent(line):
+    """Send one text; its id, and Redis as it was while the text was under way."""
     (text,) = await line.texts(1)
     await line.up()
     await line.handing(1)
@@ -89,12 +90,17 @@ async def test_what_a_phone_has_confirmed_stays_so_when_redis_goes_back(line):
     await line.says(line.orders[0])
     await line.told(1)
     await rest(line)
-    sent = await kept(line.redis)
+    return text, under_way
+
+
+async def test_what_a_phone_has_confirmed_stays_so_when_redis_goes_back(line):
+    text, under_way = await sent(line)
+    since = await kept(line.redis)
     await line.holders.hear(
         pipe.Confirmed(session=SESSION, receipt=pipe.Receipt.DELIVERED, whatsapp_ids=["3EB00"], at=6)
     )
     await rest(line)
-    for older in (sent, under_way):
+    for older in (since, under_way):
         await go_back(line, older)
         await rest(line)
         assert await line.stands(text) == "delivered"
@@ -102,13 +108,7 @@ async def test_what_a_phone_has_confirmed_stays_so_when_redis_goes_back(line):
 
 
 async def test_what_a_phone_has_confirmed_was_sent_though_redis_goes_back_and_its_sender_is_dead(line):
-    (text,) = await line.texts(1)
-    await line.up()
-    await line.handing(1)
-    under_way = await kept(line.redis)
-    await line.says(line.orders[0])
-    await line.told(1)
-    await rest(line)
+    text, under_way = await sent(line)
     other = await taken_over(line)
     receipt = pipe.Confirmed(session=SESSION, receipt=pipe.Receipt.DELIVERED, whatsapp_ids=["3EB00"], at=6)
     await other.holders.hear(receipt)
