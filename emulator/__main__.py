@@ -27,7 +27,12 @@ def _parse(arguments: list[str]) -> tuple[argparse.ArgumentParser, argparse.Name
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address; nothing else is accepted")
     parser.add_argument("--proxy-port", type=int, default=0, help="for clients (default: any free port)")
     parser.add_argument(
-        "--control-port", type=int, default=0, help="for tests and the phone page (default: any free port)"
+        "--control-port",
+        type=int,
+        nargs="+",
+        default=[0],
+        metavar="PORT",
+        help="for tests and the phone page: the first of these that is free (default: 0, which is any free port)",
     )
     parser.add_argument(
         "--chaos", type=float, default=0.0, metavar="RATE", help="share of occasions that go wrong, 0 to 1"
@@ -76,7 +81,7 @@ def main(arguments: list[str]) -> int:
             state_directory=parsed.state_dir or Path(forgotten),
             host=parsed.host,
             proxy_port=parsed.proxy_port,
-            control_port=parsed.control_port,
+            control_ports=parsed.control_port,
             chaos=parsed.chaos,
             life=parsed.life,
             seed=parsed.seed,

@@ -6,12 +6,10 @@ kept in .run/demo/, apart from real devices; so is the log.
 
 import argparse
 import asyncio
-import contextlib
 import ctypes
 import json
 import os
 import signal
-import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
@@ -21,8 +19,8 @@ from emulator.environment import client_env
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 20
 STOP_SECONDS = 5
-FIRST_PORT, LAST_PORT = 8100, 8109
-"""The port at which the page is looked for first, so that its address is short and stays the same."""
+PORTS = [*range(8100, 8110), 0]
+"""Of the page: the first that is free, so that its address is short and stays the same; else any."""
 PLATFORM = {"PLATFORM_NAME": "Bookwell", "DEVICE_NAME": "Bookwell"}
 """A made-up platform, if the environment names none."""
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -35,22 +33,12 @@ def _with_us() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _free_port() -> int:
-    """One of ours that is free now, else 0: any."""
-    for port in range(FIRST_PORT, LAST_PORT + 1):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return port
-    return 0
-
-
-async def _start_emulator(folder: Path, port: int) -> tuple[Process, dict[str, str], int] | None:
+async def _start_emulator(folder: Path) -> tuple[Process, dict[str, str], int] | None:
     """The process, the environment for its clients, and the port of the page; None when it does not start."""
     # A session of its own keeps Ctrl-C from it: the service says goodbye to it first.
     emulator = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "emulator", "--state-dir", str(folder / "emulator")),
-        *("--service", str(folder / "running.json"), "--control-port", str(port)),
+        *("--service", str(folder / "running.json"), "--control-port", *map(str, PORTS)),
         cwd=ROOT,
         stdout=PIPE,
         start_new_session=True,
@@ -92,8 +80,7 @@ async def run(folder: Path) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    # Another demo may take the port between our look and the start.
-    started = await _start_emulator(folder, _free_port()) or await _start_emulator(folder, 0)
+    started = await _start_emulator(folder)
     if started is None:
         sys.stderr.write("The emulator did not start.\n")
         return 1

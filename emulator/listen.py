@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,13 +32,14 @@ class NotLoopback(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Port 0 means any free one. `chaos` is the share (0 to 1) of occasions at which something goes wrong by itself,
-    `life` of those at which something ordinary happens. `service`: see control.stage.Stage."""
+    """Port 0 means any free one; of `control_ports` the first that is free is taken. `chaos` is the share (0 to 1) of
+    occasions at which something goes wrong by itself, `life` of those at which something ordinary happens. `service`:
+    see control.stage.Stage."""
 
     state_directory: Path
     host: str = "127.0.0.1"
     proxy_port: int = 0
-    control_port: int = 0
+    control_ports: Sequence[int] = (0,)
     chaos: float = 0.0
     life: float = LIFE_RATE
     seed: int = field(default_factory=any_seed)
@@ -59,13 +60,25 @@ def require_loopback(host: str) -> None:
     )
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, ports: Sequence[int]) -> socket.socket:
+    """Listens at the first of `ports` that is free. Raises OSError when none is."""
+    for port in ports[:-1]:
+        with contextlib.suppress(OSError):
+            return _listen_at(host, port)
+    return _listen_at(host, ports[-1])
+
+
+def _listen_at(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio switches Nagle's algorithm off; without, answers wait 40 ms for an acknowledgement.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    listener.listen(_BACKLOG)
+    try:
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
     listener.setblocking(False)
     return listener
 
@@ -90,8 +103,8 @@ async def serving(options: Options) -> AsyncIterator[Ready]:
     world.course = Course(options.life, options.seed)
     proxy = Proxy(world, tls)
     with (
-        _listen(options.host, options.proxy_port) as proxy_socket,
-        _listen(options.host, options.control_port) as control_socket,
+        _listen(options.host, [options.proxy_port]) as proxy_socket,
+        _listen(options.host, options.control_ports) as control_socket,
     ):
         ready = Ready(
             proxy_socket.getsockname()[1],

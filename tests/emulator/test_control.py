@@ -2,7 +2,9 @@
 
 import ast
 import asyncio
+import contextlib
 import inspect
+import json
 import os
 import re
 import socket
@@ -10,10 +12,12 @@ import ssl
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import httpx
 import pytest
 
+from app.local.redis import free_port
 from emulator.client import Emulator, EmulatorError, running
 from emulator.client_phone import Phone as ClientPhone
 from emulator.readme import catalogue, ordinary_life
@@ -35,6 +39,22 @@ async def test_it_answers_to_this_machine_only(emulator):
         assert (await http.get(url)).status_code == 200
         assert (await http.get(url, headers={"Host": "evil.example"})).status_code == 403
         assert (await http.get(url, headers={"Origin": "https://evil.example"})).status_code == 403
+
+
+def test_of_its_control_ports_it_takes_the_first_that_is_free():
+    """Emulators that start together, as demos do, each get a port of their own, and none says a word of it."""
+    ports = [str(free_port()) for _ in range(3)]
+    command = [sys.executable, "-m", "emulator", "--control-port", *ports, "0"]
+    with socket.create_server(("127.0.0.1", int(ports[0]))), contextlib.ExitStack() as stack:
+        started = [
+            stack.enter_context(subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, cwd=ROOT)) for _ in "123"
+        ]
+        ready = [json.loads(process.stdout.readline())["control_port"] for process in started]
+        for process in started:
+            process.terminate()
+        assert [process.communicate(timeout=10)[1] for process in started] == ["", "", ""]
+    assert len(set(ready)) == 3
+    assert {int(port) for port in ports[1:]} < set(ready)
 
 
 def test_nobody_else_can_reach_its_ports(emulator_process):
