@@ -23,7 +23,7 @@ BAR_MS = 570.0
 
 async def measure(run: Run) -> list[Line]:
     """Rounds of both alternate."""
-    rounds = run.rounds(7, 2)
+    rounds = run.rounds(7, 1)
     ours: list[float] = []
     floor: list[float] = []
     with run.redis() as redis:

@@ -46,7 +46,7 @@ class Cost:
 
 async def measure(run: Run) -> list[Line]:
     """Bare neonize, the same telling, then ours, with the same devices and other people."""
-    sessions, seconds = run.rounds(SESSIONS, 20), MINUTES * 60 if run.full else run.rounds(60, 20)
+    sessions, seconds = run.rounds(SESSIONS, 10), MINUTES * 60 if run.full else run.rounds(60, 6)
     short = min(seconds, FLOOR_SECONDS)
     fleet = await run.fleet(sessions)
     async with _bare(run, fleet, sessions) as (pid, heard):

@@ -14,7 +14,7 @@ BAR_MB = 250.0
 
 async def measure(run: Run) -> list[Line]:
     """Once: it is a count of deaths, and of megabytes."""
-    held, later = run.rounds(HELD, 20), LATER_SECONDS if not run.quick else 5.0
+    held, later = run.rounds(HELD, 10), LATER_SECONDS if not run.quick else 5.0
     with run.redis() as redis:
         async with run.emulator() as emulator:
             seen = await read_history(emulator, redis, run.place(), held, later)

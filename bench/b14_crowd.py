@@ -23,7 +23,7 @@ FEW, MANY, BEATS, TURNS = 10, 1_000, 200, 9
 
 async def measure(run: Run) -> list[Line]:
     """The heartbeat alone, then the whole fleet."""
-    many, seconds = run.rounds(SESSIONS, 300), run.rounds(60, 10)
+    many, seconds = run.rounds(SESSIONS, 300), run.rounds(60, 5)
     few, more = await _heartbeats(run)
     floor = await least.seconds(run, many, -(-many // EACH))
     run.say(f"the least that {many} sessions take: {floor:.1f} s")

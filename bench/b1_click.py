@@ -25,7 +25,7 @@ SETTLED_SECONDS = 0.5
 
 async def measure(run: Run) -> list[Line]:
     """QR and code."""
-    rounds = run.rounds(50, 8)
+    rounds = run.rounds(50, 3)
     ours: dict[str, list[float]] = {"qr": [], "code": []}
     floor: dict[str, list[float]] = {"qr": [], "code": []}
     plain: list[float] = []

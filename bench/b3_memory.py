@@ -39,7 +39,7 @@ class Worker:
 async def measure(run: Run) -> list[Line]:
     """Bare and ours, with a quarter and with all."""
     idle, processes = await _idle(run)
-    many = run.rounds(SESSIONS, 20)
+    many = run.rounds(SESSIONS, 10)
     few = many // 4
     fleet = await run.fleet(MANY if run.full else many)
     bare = {count: await _bare(run, fleet, count) for count in (few, many)}

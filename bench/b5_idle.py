@@ -23,7 +23,7 @@ async def measure(run: Run) -> list[Line]:
     """Without sessions, then with them."""
     many = run.rounds(SESSIONS, 10)
     fleet = await run.fleet(many)
-    seconds = float(run.rounds(60, 20))
+    seconds = float(run.rounds(60, 6))
     empty = await _at_rest(run, fleet.emulator, run.place(), [], seconds)
     held = await _at_rest(run, fleet.emulator, fleet.data(many, run.place()), fleet.sessions(many), seconds)
     return [

@@ -44,7 +44,7 @@ class Rate:
 
 async def measure(run: Run) -> list[Line]:
     """Half a minute, or so, for each number of workers."""
-    seconds = float(run.rounds(20, 8))
+    seconds = float(run.rounds(20, 5))
     rates: dict[int, Rate] = {}
     async with run.emulator() as emulator:
         for workers in WORKERS:

@@ -26,7 +26,7 @@ _phones, _people = itertools.count(79_600_000_000), itertools.count(79_610_000_0
 async def measure(run: Run) -> list[Line]:
     """First without a device, then with 50."""
     await asyncio.to_thread(installed)  # once a machine; skips without Node
-    many, rounds = run.rounds(SESSIONS, 8), run.rounds(20, 3)
+    many, rounds = run.rounds(SESSIONS, 4), run.rounds(20, 2)
     places = [run.place() for _ in range(many)]
     async with run.emulator() as emulator:
         alone, together = await _codes(run, emulator, rounds)

@@ -69,6 +69,15 @@ class Run:
             await self._fleet.grow(count)
             return self._fleet
 
+    @contextlib.asynccontextmanager
+    async def apart(self) -> AsyncIterator["Run"]:
+        """The same run with a fleet of its own, which is gone with the block."""
+        run = Run(self.quick, self.full, self.folder, self._began)
+        try:
+            yield run
+        finally:
+            await run.forget_fleet()
+
     async def forget_fleet(self) -> None:
         """At the end, and after a row that failed: what spoiled that row must not spoil the next."""
         self._fleet = None
