@@ -133,7 +133,7 @@ def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(ROWS), metavar="B1,B4", help="these rows")
-    parser.add_argument("--quick", action="store_true", help="few rounds, four rows at once: whether it works")
+    parser.add_argument("--quick", action="store_true", help="few rounds, six rows at once: whether it works")
     parser.add_argument(
         "--full",
         action="store_true",
