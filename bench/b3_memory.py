@@ -1,11 +1,15 @@
 """B3: the memory of web and worker with nothing held; and of a worker that holds 200 idle sessions, against bare neonize
-that holds the same 200.
+that holds the same 200. The floor of nothing held is three Pythons that have imported the packages and do nothing.
 
 All of the worker's processes count: worker, zygote, the spare linker, holders; what forked relatives share counts once
 (bench/memory.py). The slope is what a session costs more, from the second measurement with a quarter of them. With
 --full 600 are linked and measured; else what they take is computed from the slope and the weight of further holders.
 """
 
+import asyncio
+import sys
+from asyncio.subprocess import PIPE
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from bench import memory
@@ -25,6 +29,12 @@ SLOPE = 1.1
 HOST_MB = 512.0
 IDLE_MB = 120.0
 SETTLE_SECONDS = 15.0
+PACKAGES = (
+    "starlette.applications, starlette.websockets, uvicorn, websockets.server, redis.asyncio, arq, phonenumbers",
+    "redis.asyncio, arq, phonenumbers",
+    "neonize.aioze.client",
+)
+"""What a web process, a worker and an engine process cannot do without, of the packages that are ours to use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,7 @@ class Worker:
 async def measure(run: Run) -> list[Line]:
     """Bare and ours, with a quarter and with all."""
     idle, processes = await _idle(run)
+    imported = await _imported()
     many = run.rounds(SESSIONS, 10)
     few = many // 4
     fleet = await run.fleet(MANY if run.full else many)
@@ -58,7 +69,14 @@ async def measure(run: Run) -> list[Line]:
         host = whole.all.pss + ours_slope * (MANY - many) + max(base, 0) * holders
         how = f"extrapolated with {holders} further holders of {base:.0f} MB"
     return [
-        Line("web and worker with nothing held: pss", idle, "MB", bar=IDLE_MB, note=f"{processes} processes"),
+        Line(
+            "web and worker with nothing held: pss",
+            idle,
+            "MB",
+            bar=IDLE_MB,
+            floor=imported,
+            note=f"{processes} processes",
+        ),
         Line(f"{many} sessions: the worker's own memory", whole.all.own, "MB", floor=floor, note=note),
         Line(f"{many} sessions: times bare neonize", whole.all.own / floor, "x", bar=RATIO),
         Line("a session more", ours_slope, "MB", floor=slope),
@@ -73,6 +91,22 @@ async def _idle(run: Run) -> tuple[float, int]:
             await run.settle(SETTLE_SECONDS)
             web, worker = memory.family(stack.web.pid), memory.family(stack.worker.pid)
     return web[0].pss + worker[0].pss, web[1] + worker[1]
+
+
+async def _imported() -> float:
+    """The pss, in MB, of a Python for each of PACKAGES that has imported them and waits."""
+    async with AsyncExitStack() as stack:
+        pids = []
+        for packages in PACKAGES:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", f"import {packages}; print(flush=True); input()"), stdin=PIPE, stdout=PIPE
+            )
+            stack.push_async_callback(process.wait)
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            assert await process.stdout.readline(), f"import {packages}"
+            pids.append(process.pid)
+        return sum(memory.of(pid).pss for pid in pids)
 
 
 async def _bare(run: Run, fleet: Fleet, count: int) -> Memory:
