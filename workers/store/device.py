@@ -7,11 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import IntEnum
+from typing import Any
 
 from shared.core import phone
 from shared.core.clock import now_ms
 from shared.core.datum import Datum
 from shared.core.ids import SessionId
+from shared.core.protocol import DeviceView
 from workers.store.scratch import Scratch
 
 
@@ -43,6 +45,10 @@ class StoredDevice(Datum):
     def phone(self) -> str:
         """The owner's phone, E.164."""
         return phone.of_jid(self.jid)
+
+    def view(self, name: str) -> DeviceView:
+        """The device as the page and the integrator see it, under the name that the phone shows."""
+        return DeviceView(phone=phone.masked(self.phone), name=name, linked_at=self.linked_at)
 
 
 EXPORTED = "exported"
@@ -84,10 +90,22 @@ class Fence(Datum):
     stands: Callable[[], bool] = lambda: True
 
 
+COLUMNS = "session, jid, linked_at, parked, token, again_at, told"
+"""The columns of the registry, in both stores."""
+_CLAIM = "UPDATE {registry} SET token = $2 WHERE session = $1 AND token < $2 RETURNING {columns}"
+# A write that comes late must not hit the session's next device: its jid is another.
+_NOTE = """
+UPDATE {registry} SET parked = $4, again_at = $5, told = $6, token = $3
+WHERE session = $1 AND jid = $2 AND token <= $3 RETURNING session
+"""
+
+
 class DeviceStore(ABC):
     """A place for linked devices. Every call is durable when it returns, and raises `StoreAway` or another `OSError`
     if the store is out of reach. Every write names its right, and raises `StoreFenced` if the store knows a newer one."""
 
+    registry: str
+    """The name of the registry's table."""
     away = False
     """True if the store could not be reached when it was last probed. Held sessions do not notice by themselves: they
     say that they are connected, and only their sends fail. A disk is not probed: if it fails, the host does."""
@@ -148,11 +166,16 @@ class DeviceStore(ABC):
         """Registered devices that are to be held now, also parked ones whose time has come."""
         return await self._rows("WHERE parked = '' OR again_at BETWEEN 1 AND $1", now_ms())
 
-    @abstractmethod
     async def claim(self, session: SessionId, fence: Fence) -> StoredDevice | None:
         """Raise the registered token, and return the session's device; None when there is none. A take-over must
         call this before it connects: from then on every older owner is refused. Raises `StoreFenced` unless the token
         is newer than the registered one."""
+        claiming = _CLAIM.format(registry=self.registry, columns=COLUMNS)
+        if found := await self._ask(claiming, session, fence.token):
+            return self._device(*found[0])
+        if (device := await self.device(session)) is not None:
+            raise StoreFenced(device.token)
+        return None
 
     @abstractmethod
     async def overtaken(self, tokens: Mapping[SessionId, int]) -> list[SessionId]:
@@ -168,14 +191,23 @@ class DeviceStore(ABC):
         """Throw away what only grows and nobody reads, while the session is held, and keep its write-ahead log small;
         the number of rows that went. The secrets of messages serve reactions, polls and edits, which we never open."""
 
-    @abstractmethod
     async def note(self, device: StoredDevice, fence: Fence) -> None:
         """Keep `parked`, `again_at` and `told` as they are in `device`. Nothing happens to another of its session."""
+        values = device.session, device.jid, fence.token, device.parked, device.again_at, int(device.told)
+        if not await self._write(fence, _NOTE.format(registry=self.registry), *values):
+            await self._refuse_older(device.session, fence)
 
-    @abstractmethod
     async def forget(self, device: StoredDevice, fence: Fence) -> None:
         """Remove the device and its keys; another of its session stays. Idempotent. Only when no holder has it: it
         would stay online, without keys."""
+        if not await self._forget(device, fence):
+            await self._refuse_older(device.session, fence)
+
+    async def _refuse_older(self, session: SessionId, fence: Fence) -> None:
+        """Raise `StoreFenced` if the session has a newer owner, after a write that found no device to change."""
+        device = await self.device(session)
+        if device is not None and device.token > fence.token:
+            raise StoreFenced(device.token)
 
     @abstractmethod
     async def forget_strangers(self) -> None:
@@ -189,6 +221,22 @@ class DeviceStore(ABC):
     async def _adopt(self, scratch: str, device: StoredDevice, fence: Fence, *, moved: bool) -> None:
         """Take the keys of `device` out of the file `scratch`; see `adopt`."""
 
-    @abstractmethod
     async def _rows(self, where: str, *values: str | int) -> list[StoredDevice]:
         """Registered devices. `where` is the end of a statement; `$1` stands for the first of `values`."""
+        found = await self._ask(f"SELECT {COLUMNS} FROM {self.registry} {where}", *values)  # noqa: S608 - our own words
+        return [self._device(*row) for row in found]
+
+    def _device(self, session: SessionId, jid: str, linked_at: int, *more: Any) -> StoredDevice:
+        return StoredDevice(session, jid, linked_at, self._database(session), *more)
+
+    @abstractmethod
+    async def _forget(self, device: StoredDevice, fence: Fence) -> bool:
+        """Remove the device if the registry names this jid and no newer token. True if it was there."""
+
+    @abstractmethod
+    async def _ask(self, statement: str, *values: str | int) -> list[Any]:
+        """The rows that a statement returns; it is whole in itself. `$1` stands for the first of `values`."""
+
+    @abstractmethod
+    async def _write(self, fence: Fence, statement: str, *values: str | int) -> list[Any]:
+        """As `_ask`, and tried for longer if the store is away. The statement is idempotent."""

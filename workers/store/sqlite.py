@@ -12,7 +12,7 @@ import structlog
 
 from shared.core.ids import SessionId, WorkerId
 from workers.engine.devices import device_in, guard, open_file, sync
-from workers.store.device import DeviceStore, DeviceTaken, Fence, StoreAway, StoredDevice, StoreFenced
+from workers.store.device import COLUMNS, DeviceStore, DeviceTaken, Fence, StoreAway, StoredDevice, StoreFenced
 from workers.store.scratch import Scratch
 
 log = structlog.get_logger()
@@ -46,7 +46,6 @@ DELETE FROM devices WHERE EXISTS (
 _UNIQUE = "CREATE UNIQUE INDEX IF NOT EXISTS devices_jid ON devices (jid)"
 _TIDY_STEP = 1000
 _TIDY = "DELETE FROM whatsmeow_message_secrets WHERE rowid IN (SELECT rowid FROM whatsmeow_message_secrets LIMIT ?)"
-_COLUMNS = "session, jid, linked_at, parked, token, again_at, told"
 
 
 def devices_folder(data: Path) -> Path:
@@ -67,6 +66,8 @@ def _in_thread(work: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
 class SqliteStore(DeviceStore):
     """One file per session below `folder`; see `DeviceStore`."""
 
+    registry = "devices"
+
     def __init__(self, folder: Path, worker: WorkerId) -> None:
         super().__init__(Scratch(folder, worker))
         self._devices = devices_folder(folder)
@@ -86,10 +87,6 @@ class SqliteStore(DeviceStore):
     def close(self) -> None:
         """Throw away what this worker's attempts have left."""
         self._scratch.close()
-
-    async def claim(self, session: SessionId, fence: Fence) -> StoredDevice | None:
-        await self._raise_token(session, fence.token)
-        return await self.device(session)
 
     async def overtaken(self, tokens: Mapping[SessionId, int]) -> list[SessionId]:
         rows = await self.registered()
@@ -112,7 +109,7 @@ class SqliteStore(DeviceStore):
             registry.execute("BEGIN IMMEDIATE")
             other = _vacate(registry, device, moved)
             written = registry.execute(
-                f"INSERT INTO devices ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (session) DO UPDATE "  # noqa: S608
+                f"INSERT INTO devices ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (session) DO UPDATE "  # noqa: S608
                 "SET jid = excluded.jid, linked_at = excluded.linked_at, parked = excluded.parked, "
                 "token = excluded.token, again_at = excluded.again_at, told = excluded.told "
                 "WHERE token < excluded.token OR (token = excluded.token AND jid = excluded.jid)",
@@ -122,7 +119,8 @@ class SqliteStore(DeviceStore):
                 ),
             ).rowcount
             if not written:
-                raise StoreFenced(_newest(registry, device.session))
+                newest = registry.execute("SELECT token FROM devices WHERE session = ?", (device.session,)).fetchone()
+                raise StoreFenced(*newest)
             if other is not None:
                 log.warning("device.taken-over", session=device.session, other=other)
                 self.discard(self._database(other))
@@ -131,23 +129,12 @@ class SqliteStore(DeviceStore):
             sync(target.parent)
 
     @_in_thread
-    def _raise_token(self, session: SessionId, token: int) -> None:
+    def _ask(self, statement: str, *values: str | int) -> list[Any]:
         with self._open() as registry:
-            written = registry.execute(
-                "UPDATE devices SET token = ? WHERE session = ? AND token < ?", (token, session, token)
-            ).rowcount
-            newest = None if written else _newest(registry, session)
-        if newest is not None:
-            raise StoreFenced(newest)
+            return registry.execute(statement, {str(place): one for place, one in enumerate(values, 1)}).fetchall()
 
-    async def _rows(self, where: str, *values: str | int) -> list[StoredDevice]:
-        found = await self._select(where, {str(place): one for place, one in enumerate(values, 1)})
-        return [StoredDevice(session, jid, at, self._database(session), *more) for session, jid, at, *more in found]
-
-    @_in_thread
-    def _select(self, where: str, values: dict[str, str | int]) -> list[Any]:
-        with self._open() as registry:
-            return registry.execute(f"SELECT {_COLUMNS} FROM devices {where}", values).fetchall()  # noqa: S608
+    async def _write(self, fence: Fence, statement: str, *values: str | int) -> list[Any]:  # noqa: ARG002
+        return await self._ask(statement, *values)
 
     @_in_thread
     def holds(self, device: StoredDevice) -> bool:
@@ -171,28 +158,18 @@ class SqliteStore(DeviceStore):
             )  # who reads at this moment keeps it as it is, until next time
         return went
 
-    # A write that comes late must not hit the session's next device: its jid is another.
-
     @_in_thread
-    def note(self, device: StoredDevice, fence: Fence) -> None:
-        with self._open() as registry:
-            _check_fence(registry, device, fence.token)
-            registry.execute(
-                "UPDATE devices SET parked = ?, again_at = ?, told = ?, token = ? WHERE session = ? AND jid = ?",
-                (device.parked, device.again_at, device.told, fence.token, device.session, device.jid),
-            )
-
-    @_in_thread
-    def forget(self, device: StoredDevice, fence: Fence) -> None:
-        with self._open() as registry:
-            _check_fence(registry, device, fence.token)
+    def _forget(self, device: StoredDevice, fence: Fence) -> bool:
+        with self._open() as registry:  # locked by the statement, so that the file is not of the session's next device
             found = registry.execute(
-                "DELETE FROM devices WHERE session = ? AND jid = ?", (device.session, device.jid)
+                "DELETE FROM devices WHERE session = ? AND jid = ? AND token <= ?",
+                (device.session, device.jid, fence.token),
             ).rowcount
             if found:
                 self.discard(self._database(device.session))
         with self._open() as registry:  # what was deleted shall not stay readable in the file or its log
             registry.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return bool(found)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -212,19 +189,6 @@ def _vacate(registry: sqlite3.Connection, device: StoredDevice, moved: bool) -> 
         raise DeviceTaken(SessionId(found[0]))
     registry.execute("DELETE FROM devices WHERE session = ?", found)
     return SessionId(found[0])
-
-
-def _newest(registry: sqlite3.Connection, session: SessionId) -> int | None:
-    found = registry.execute("SELECT token FROM devices WHERE session = ?", (session,)).fetchone()
-    return found[0] if found else None
-
-
-def _check_fence(registry: sqlite3.Connection, device: StoredDevice, token: int) -> None:
-    """Raise `StoreFenced` when the device has a newer owner. Holds the registry's lock until the transaction ends."""
-    registry.execute("BEGIN IMMEDIATE")
-    newest = _newest(registry, device.session)
-    if newest is not None and newest > token:
-        raise StoreFenced(newest)
 
 
 @contextmanager

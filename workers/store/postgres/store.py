@@ -15,7 +15,7 @@ import structlog
 
 from shared.core.ids import SessionId
 from workers.store.device import DeviceStore, DeviceTaken, Fence, StoreAway, StoredDevice, StoreFenced
-from workers.store.postgres.connections import Connections, Work
+from workers.store.postgres.connections import Connections
 from workers.store.postgres.copy import FENCED, NotADevice, read_file, script
 from workers.store.scratch import Scratch
 
@@ -31,32 +31,22 @@ LOOK_AGAIN_SECONDS = 0.5
 PROBE_SECONDS = 30.0
 """Pause between probes; each occupies a connection of the pool for some seconds."""
 
-_DEVICE = "SELECT session, jid, linked_at, parked, token, again_at, told FROM wa_devices"
-_CLAIM = (
-    "UPDATE wa_devices SET token = $2 WHERE session = $1 AND token < $2 "
-    "RETURNING session, jid, linked_at, parked, token, again_at, told"
-)
 _OVERTAKEN = """
 SELECT session FROM wa_devices JOIN unnest($1::text[], $2::bigint[]) AS ours (session, token) USING (session)
 WHERE wa_devices.token > ours.token
 """
-_NEWEST = "SELECT token FROM wa_devices WHERE session = $1"
 _OTHER = "SELECT session FROM wa_devices WHERE jid = $1 AND session <> $2"
 _TIDY_STEP = 1000
 _TIDY = """
 DELETE FROM whatsmeow_message_secrets WHERE ctid = ANY(ARRAY(
   SELECT ctid FROM whatsmeow_message_secrets WHERE our_jid = $1 LIMIT $2)) RETURNING 1
 """
-_NOTE = (
-    "UPDATE wa_devices SET parked = $4, again_at = $5, told = $6, token = $3 "
-    "WHERE session = $1 AND jid = $2 AND token <= $3"
-)
 _HOLDS = "SELECT session, jid FROM wa_devices JOIN whatsmeow_device USING (jid) WHERE jid = ANY($1)"
 _FORGET = """
 WITH gone AS (DELETE FROM wa_devices WHERE session = $1 AND jid = $2 AND token <= $3 RETURNING jid),
-     keys AS (DELETE FROM whatsmeow_device WHERE jid IN (SELECT jid FROM gone))
-
-DELETE FROM whatsmeow_privacy_tokens WHERE our_jid IN (SELECT jid FROM gone)
+     keys AS (DELETE FROM whatsmeow_device WHERE jid IN (SELECT jid FROM gone)),
+     tokens AS (DELETE FROM whatsmeow_privacy_tokens WHERE our_jid IN (SELECT jid FROM gone))
+SELECT jid FROM gone
 """
 _FORGET_STRANGERS = """
 WITH known AS MATERIALIZED (
@@ -72,6 +62,8 @@ WHERE lid NOT IN (SELECT name FROM known WHERE name IS NOT NULL) AND pn NOT IN (
 
 class PostgresStore(DeviceStore):
     """See `DeviceStore`. The tables must exist; holders open devices by `library_dsn`."""
+
+    registry = "wa_devices"
 
     def __init__(self, connections: Connections, library_dsn: str, scratch: Scratch, *, pace: float = 0.0) -> None:
         """`pace`: seconds between two starts, for when each leaves connections behind for a while."""
@@ -100,9 +92,9 @@ class PostgresStore(DeviceStore):
         try:
             await self._persist(lambda: self._connections.script(statements), fence)
         except asyncpg.UniqueViolationError:
-            other = await self._run(lambda connection: connection.fetchval(_OTHER, *ours))
-            if moved:
-                raise DeviceTaken(SessionId(str(other))) from None
+            other = next((session for (session,) in await self._ask(_OTHER, *ours)), None)
+            if moved and other is not None:
+                raise DeviceTaken(other) from None
             # WhatsApp has just given this name to the new device, so the session that had it is linked no more.
             log.warning("device.taken-over", session=device.session, other=other)
             await self._write(fence, "DELETE FROM wa_devices WHERE jid = $1 AND session <> $2", *ours)
@@ -110,20 +102,12 @@ class PostgresStore(DeviceStore):
         except asyncpg.PostgresError as error:
             if error.sqlstate != FENCED:
                 raise
-            raise StoreFenced(await self._newest(device.session)) from None
-
-    async def claim(self, session: SessionId, fence: Fence) -> StoredDevice | None:
-        found = await self._run(lambda connection: connection.fetch(_CLAIM, session, fence.token))
-        if found:
-            return self._device(*found[0])
-        if (newest := await self._newest(session)) is not None:
-            raise StoreFenced(newest)
-        return None
+            there = await self.device(device.session)
+            raise StoreFenced(there.token if there else None) from None
 
     async def overtaken(self, tokens: Mapping[SessionId, int]) -> list[SessionId]:
         ours = list(tokens), list(tokens.values())
-        rows = await self._run(lambda connection: connection.fetch(_OVERTAKEN, *ours))
-        return [SessionId(session) for (session,) in rows]
+        return [session for (session,) in await self._ask(_OVERTAKEN, *ours)]
 
     async def holds(self, device: StoredDevice) -> bool:
         """Takes its time when starts are paced."""
@@ -138,56 +122,45 @@ class PostgresStore(DeviceStore):
         """Sessions and jids of devices that are there, by one question for all who came while another was under way."""
         async with self._asking:
             asked, self._asked, self._answer = self._asked, [], None
-            return set(map(tuple, await self._run(lambda connection: connection.fetch(_HOLDS, asked))))
+            return set(map(tuple, await self._ask(_HOLDS, asked)))
 
     async def tidy(self, device: StoredDevice) -> int:
         went, step = 0, _TIDY_STEP
         while step == _TIDY_STEP:
-            step = len(await self._run(lambda connection: connection.fetch(_TIDY, device.jid, _TIDY_STEP)))
+            step = len(await self._ask(_TIDY, device.jid, _TIDY_STEP))
             went += step
         return went
 
-    # A write that comes late must not hit the session's next device: its jid is another.
-
-    async def note(self, device: StoredDevice, fence: Fence) -> None:
-        await self._write_fenced(device, fence, _NOTE, device.parked, device.again_at, int(device.told))
-
-    async def forget(self, device: StoredDevice, fence: Fence) -> None:
-        await self._write_fenced(device, fence, _FORGET)
+    async def _forget(self, device: StoredDevice, fence: Fence) -> bool:
+        return bool(await self._write(fence, _FORGET, device.session, device.jid, fence.token))
 
     async def forget_strangers(self) -> None:
-        await self._run(lambda connection: connection.execute(_FORGET_STRANGERS))
+        await self._ask(_FORGET_STRANGERS)
 
     async def watch(self) -> None:
         """Probe for ever; what changes is logged, and seen in `away`."""
         while True:
             with suppress(StoreAway):  # said already
-                await self._run(lambda connection: connection.fetchval("SELECT 1"))
+                await self._ask("SELECT 1")
             await asyncio.sleep(PROBE_SECONDS)
 
-    async def _newest(self, session: SessionId) -> int | None:
-        newest = await self._run(lambda connection: connection.fetchval(_NEWEST, session))
-        return None if newest is None else int(newest)
+    async def _ask(self, statement: str, *values: object) -> list[Any]:
+        return await self._noticed(lambda: self._fetch(statement, *values))
 
-    async def _write_fenced(self, device: StoredDevice, fence: Fence, statement: str, *values: object) -> None:
-        await self._write(fence, statement, device.session, device.jid, fence.token, *values)
-        newest = await self._newest(device.session)
-        if newest is not None and newest > fence.token:
-            raise StoreFenced(newest)
+    async def _write(self, fence: Fence, statement: str, *values: object) -> list[Any]:
+        return await self._persist(lambda: self._fetch(statement, *values), fence)
 
-    async def _write(self, fence: Fence, statement: str, *values: object) -> None:
-        await self._persist(
-            lambda: self._connections.run(lambda connection: connection.execute(statement, *values)), fence
-        )
+    async def _fetch(self, statement: str, *values: object) -> list[Any]:
+        return await self._connections.run(lambda connection: connection.fetch(statement, *values))
 
-    async def _persist(self, write: Callable[[], Awaitable[object]], fence: Fence) -> None:
+    async def _persist(self, write: Callable[[], Awaitable[T]], fence: Fence) -> T:
         """Make a write until it succeeds, for `PERSIST_SECONDS`. `write` is idempotent: a commit whose answer was lost is
         made again. Raises `StoreFenced` if the lease is lost between two tries, and `StoreAway`."""
         pause, longest = PAUSES
         until = asyncio.get_running_loop().time() + PERSIST_SECONDS
         while True:
             try:
-                await self._noticed(write)
+                return await self._noticed(write)
             except StoreAway:
                 if asyncio.get_running_loop().time() + pause > until:
                     raise
@@ -195,11 +168,6 @@ class PostgresStore(DeviceStore):
                 if not fence.stands():
                     raise StoreFenced from None
                 pause = min(2 * pause, longest)
-            else:
-                return
-
-    async def _run(self, work: Work[T]) -> T:
-        return await self._noticed(lambda: self._connections.run(work))
 
     async def _noticed(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call, and keep and log whether the store is away. Returns the call's result.
@@ -227,10 +195,3 @@ class PostgresStore(DeviceStore):
             self.away = False
             log.info("store.back")
         return result
-
-    async def _rows(self, where: str, *values: str | int) -> list[StoredDevice]:
-        rows = await self._run(lambda connection: connection.fetch(f"{_DEVICE} {where}", *values))
-        return [self._device(*row) for row in rows]
-
-    def _device(self, session: str, jid: str, linked_at: int, *more: Any) -> StoredDevice:
-        return StoredDevice(SessionId(session), jid, linked_at, self._dsn, *more)
