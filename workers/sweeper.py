@@ -18,7 +18,7 @@ from shared.core.clock import now_ms
 from shared.core.failures import FailureCode
 from shared.core.ids import SessionId, WorkerId, sort_sessions
 from shared.core.lifecycle import DEVICE, State
-from shared.core.protocol import Body, DeviceView, FailureView, MessageType, Method
+from shared.core.protocol import Body, FailureView, MessageType, Method
 from shared.jobs.queue import enqueue, enqueue_all
 from shared.scripts import SETTLING_MS
 from shared.state.audit import record
@@ -199,16 +199,10 @@ class Sweeper:
             await self.store.note(replace(device, parked=REVOKED, again_at=device.linked_at), Fence(lease.token))
             await self._end(lease, body, State.FAILED, FailureCode.WRONG_NUMBER, Swept.LINKING)
             return
-        known = subject.phone or subject.expected
-        method, region = body.method or Method.QR, phone.region_of(device.phone)
-        view = DeviceView(phone=phone.masked(device.phone), name=self.device_name, linked_at=device.linked_at)
-        linked = Body(state=State.LINKED, method=method, device=view)
-        counters = (
-            swept(Swept.LINKED),
-            *tallies.linked(method, phone.region_of(known) if known else UNKNOWN_REGION, region),
-        )
-        change = Change(linked, MessageType.WHATSAPP_CONNECTED, "attempt.linked", region, counters, ending=True)
-        if await self.snapshots.save(lease, change) is not None:
+        number = subject.phone or subject.expected
+        known = phone.region_of(number) if number else UNKNOWN_REGION
+        told = device.view(self.device_name), body.method or Method.QR, known, phone.region_of(device.phone)
+        if await self.snapshots.save(lease, tallies.linked_late(*told, swept(Swept.LINKED))) is not None:
             log.warning("attempt.linked-late", session=lease.session)
 
     async def _end(self, lease: Lease, body: Body, state: State, code: FailureCode, what: Swept) -> None:

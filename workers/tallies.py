@@ -6,7 +6,8 @@ that they are comparable. `region` is the linked phone's.
 
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import State
-from shared.core.protocol import Method
+from shared.core.protocol import Body, DeviceView, MessageType, Method
+from shared.state.snapshots import Change
 from shared.telemetry.metrics import Counter, Histogram, Mark, Stage, Swept, field, first, funnel, timed
 
 
@@ -46,6 +47,13 @@ def linked(method: Method, known: str, region: str) -> tuple[str, ...]:
         timed(Mark.LINKED, since, Histogram.SHOWN_TO_LINKED, method),
         ended(State.LINKED),
     )
+
+
+def linked_late(device: DeviceView, method: Method, known: str, region: str, *counters: str) -> Change:
+    """The ending of an attempt whose worker died after the device was safe, before it could say so."""
+    body, counted = Body(state=State.LINKED, method=method, device=device), linked(method, known, region)
+    kind = MessageType.WHATSAPP_CONNECTED
+    return Change(body, kind, "attempt.linked", region, (*counters, *counted), ending=True)
 
 
 def verified(method: Method, known: str, region: str) -> tuple[str, ...]:

@@ -163,10 +163,10 @@ class Admission:
                 held.tenure = refusing(now_ms(), UNLINK_MS)
                 return
             if stored.body.state is not State.LINKING:  # somebody has ended the attempt meanwhile
-                await self._roster.record.show(held, t.Tell(State.RECONNECTING, "session.resuming"))
-            body = held.body.model_copy(update={"state": State.LINKED, "method": method})
-            await self._roster.record.linked(held, body, region, tallies.linked(method, region, region))
-            held.body = body
+                await self._roster.show(held, t.Tell(State.RECONNECTING, "session.resuming"))
+            change = tallies.linked_late(held.device.view(self._links.device_name), method, region, region)
+            await self._roster.write(held, change)
+            held.body = change.body
         held.tenure = replace(held.tenure, shown=State.LINKED)
         held.device = replace(held.device, told=Told.LINKED)
         await self._links.store.note(held.device, self._links.fence(held))

@@ -21,10 +21,9 @@ from workers.holding import tenure as t
 from workers.holding.holders import Holders, Room
 from workers.holding.machine import step
 from workers.holding.outdated import Outdated
-from workers.holding.roster import Roster
+from workers.holding.roster import SAY_AGAIN_SECONDS, Roster
 from workers.holding.session import HeldSession, Links
 from workers.holding.settling import Settling
-from workers.holding.showing import SAY_AGAIN_SECONDS
 from workers.holding.tenure import UNLINKING, SessionEvent, Sign, TenurePhase
 from workers.rules import kind_of
 from workers.store.device import StoreAway, StoreFenced, Told
@@ -58,7 +57,7 @@ class Carrier:
             t.TellRemark: self._tell_remark,
             t.Duty.DWELL: lambda held, _: self.feed_later(held, DWELL_SECONDS, Sign.DWELT, "dwell"),
             t.Duty.TELL_VERIFIED: self._tell_verified,
-            t.TellEnd: roster.record.last,
+            t.TellEnd: roster.last,
             t.StartAgain: self.start_if_ours,
             t.RetryIn: self._arm_retry,
             t.Duty.SEND_LOG_OUT: self._send_log_out,
@@ -162,7 +161,7 @@ class Carrier:
                 await turn.enter_async_context(self._roster.turns)
                 await self._links.ownership.sure()
                 tell = t.Tell(State.RECONNECTING, effect.event, held.tenure.trouble)
-                ours = await self._roster.record.show(held, tell)
+                ours = await self._roster.show(held, tell)
             except BaseException:
                 self.start_later(held)
                 raise
@@ -181,19 +180,19 @@ class Carrier:
 
     async def _tell(self, held: HeldSession, effect: t.Tell) -> None:
         outdated = effect.trouble is FailureCode.CLIENT_OUTDATED
-        await self._roster.record.show(held, effect, retry_at=self._outdated.versions.next_try if outdated else None)
+        await self._roster.show(held, effect, retry_at=self._outdated.versions.next_try if outdated else None)
 
     async def _tell_remark(self, held: HeldSession, effect: t.TellRemark) -> None:
         if effect.remark is pipe.Remark.FILE_MISSED:
             self._links.media.missed(held.session)
-        await self._roster.record.remark(held, effect)
+        await self._roster.remark(held, effect)
 
     def dwell(self, held: HeldSession) -> None:
         left = DWELL_SECONDS - (now_ms() - held.device.linked_at) / 1000
         self.feed_later(held, left, Sign.DWELT, "dwell")
 
     async def _tell_verified(self, held: HeldSession, _: t.Duty) -> None:
-        if await self._roster.record.verified(held):
+        if await self._roster.verified(held):
             held.device = replace(held.device, told=Told.VERIFIED)
             self._links.spawn(self.note(held), "note")
         else:

@@ -10,7 +10,7 @@ from enum import Enum
 import structlog
 
 from shared.core.ids import SessionId
-from shared.tasks import Spawn, cancelled
+from shared.tasks import Spawn, cancelled, happens
 from shared.telemetry import sentry
 from workers.capacity import SESSIONS_EACH
 from workers.engine import protocol as pipe
@@ -178,10 +178,7 @@ class Holders:
         await self._heard(running, pipe.Dropped(session=session))
         released = running.released[session] = asyncio.Event()
         await self._tell(running, pipe.Release(session=session, patience=TEXT_SECONDS))
-        try:
-            async with asyncio.timeout(MOVE_SECONDS):
-                await released.wait()
-        except TimeoutError:
+        if not await happens(released, MOVE_SECONDS):
             return False
         if running.sessions.pop(session, None) is None:
             return True

@@ -5,12 +5,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from shared.core import phone
 from shared.core.datum import Datum
 from shared.core.events import IncomingMessage
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
-from shared.core.protocol import Body, DeviceView
+from shared.core.protocol import Body
 from shared.state.claims import Claims
 from shared.state.contacts import Contacts
 from shared.state.cooldowns import Cooldowns
@@ -117,5 +116,4 @@ class Links(Datum):
 
     def body(self, device: StoredDevice) -> Body:
         """Body of a registered device before it is connected."""
-        view = DeviceView(phone=phone.masked(device.phone), name=self.device_name, linked_at=device.linked_at)
-        return Body(state=State.RECONNECTING, device=view)
+        return Body(state=State.RECONNECTING, device=device.view(self.device_name))

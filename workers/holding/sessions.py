@@ -133,8 +133,8 @@ class Sessions:
         believed = (await self._links.snapshots.read(session)).body.state in DEVICE
         if device is None and not believed:
             return True
-        owner = _Passing()
-        lease = await self._links.ownership.acquire(session, owner)
+        leases = self._links.ownership.leases
+        lease = await leases.acquire(session, self._links.ownership.worker)
         if lease is None:
             return False
         try:
@@ -146,7 +146,7 @@ class Sessions:
             change = Change(body, MessageType.STATUS, "session.unlinked", ending=True)
             return await self._links.snapshots.save(lease, change) is not None
         finally:
-            await self._links.ownership.let_go(session, owner)
+            await leases.release(lease)
 
     async def send(self, session: SessionId) -> None:
         """Look at the texts that wait in the session's outbox: there is a new one."""
@@ -169,7 +169,7 @@ class Sessions:
         for one in held:
             # A device that is being refused is held under its attempt's lease, and is the attempt's matter.
             if self._links.ownership.owner(one.session) is one:
-                await self._roster.record.show(one, t.Tell(State.RECONNECTING, "session.handed-over"))
+                await self._roster.show(one, t.Tell(State.RECONNECTING, "session.handed-over"))
                 await self._links.ownership.let_go(one.session, one)
                 jobs.append(("unlink" if one.tenure.phase is TenurePhase.LEAVING else "resume", one.session))
         return jobs
@@ -270,15 +270,3 @@ class Sessions:
     def quarantined(self) -> list[SessionId]:
         """The sessions that have a process of their own, as their logins seem to kill it."""
         return sorted(session for session, held in self._held.items() if held.quarantined)
-
-
-class _Passing:
-    """An owner for one write."""
-
-    outlasts_redis = False
-
-    def lost(self) -> None:
-        """Do nothing: the write is refused then."""
-
-    async def renewed(self, lease: Lease) -> None:
-        """Do nothing: the write is refused then, and the job tried again."""

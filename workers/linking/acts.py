@@ -10,7 +10,7 @@ from typing import Any
 from shared.core import phone
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import State
-from shared.core.protocol import Body, CodeView, DeviceView, FailureView, Hint, MessageType, Method
+from shared.core.protocol import Body, CodeView, FailureView, Hint, MessageType, Method
 from shared.state.claims import REVOKED
 from shared.telemetry.metrics import Counter, field
 from workers import reasons, tallies
@@ -213,9 +213,8 @@ def end_linked(turn: T) -> None:
     course = turn.course
     device = course.device
     assert device is not None  # noqa: S101 - the row's phase
-    view = DeviceView(phone=phone.masked(device.phone), name=course.device_name, linked_at=device.linked_at)
     method, known, region = course.method, course.region, phone.region_of(device.phone)
-    body = Body(state=State.LINKED, method=method, device=view)
+    body = Body(state=State.LINKED, method=method, device=device.view(course.device_name))
     counters = tallies.linked(method, known, region)
     turn.add(
         c.End(body, MessageType.WHATSAPP_CONNECTED, "attempt.linked", region, counters, region=region),

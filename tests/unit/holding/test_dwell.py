@@ -9,7 +9,7 @@ from shared.core.lifecycle import State
 from tests.unit.holding.house import SESSION, House, R
 from tests.unit.world import World, change
 from workers.engine import protocol as pipe
-from workers.holding import carrying, showing
+from workers.holding import carrying, roster
 from workers.holding.tenure import Sign
 from workers.store.device import Told
 
@@ -85,7 +85,7 @@ async def test_a_device_that_is_away_when_the_dwell_ends_is_verified_when_it_is_
 
 
 async def test_that_a_device_is_verified_is_said_again_when_redis_was_away(redis, monkeypatch):
-    monkeypatch.setattr(showing, "SAY_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(roster, "SAY_AGAIN_SECONDS", 0.01)
     monkeypatch.setattr(carrying, "DWELL_SECONDS", 0.2)
     house = House(redis, now_ms())
     save, faults = house.snapshots.save, [ConnectionResetError()]

@@ -19,7 +19,7 @@ from tests.unit.holding.house import (
     R,
 )
 from workers.engine import protocol as pipe
-from workers.holding import carrying, machine, showing
+from workers.holding import carrying, machine, roster
 
 
 @pytest.mark.parametrize("linked_at", [0, HOUR_AGO])
@@ -217,7 +217,7 @@ async def test_a_lost_keepalive_is_shown_until_it_is_back(house):
 
 
 async def test_the_end_of_a_session_is_said_until_redis_hears_it(house, monkeypatch):
-    monkeypatch.setattr(showing, "SAY_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(roster, "SAY_AGAIN_SECONDS", 0.01)
     await house.up()
     save, faults = house.snapshots.save, [ConnectionResetError(), ConnectionResetError()]
 

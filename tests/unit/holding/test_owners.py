@@ -15,7 +15,7 @@ from tests.unit.holding.house import (
 )
 from tests.unit.world import stop_beating
 from workers.engine import protocol as pipe
-from workers.holding import carrying, showing
+from workers.holding import carrying, roster
 from workers.store.device import StoreAway
 
 
@@ -27,7 +27,7 @@ async def forgotten(house):
 
 
 async def test_a_snapshot_that_redis_forgot_is_saved_again_once_the_lease_is_retaken(house, monkeypatch):
-    monkeypatch.setattr(showing, "SAY_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(roster, "SAY_AGAIN_SECONDS", 0.01)
     await forgotten(house)
     assert house.sessions.holds(house.sessions._held[SESSION])
     await house.links.ownership._beat()
@@ -38,7 +38,7 @@ async def test_a_snapshot_that_redis_forgot_is_saved_again_once_the_lease_is_ret
 
 
 async def test_a_write_while_the_lease_is_being_retaken_ends_nothing(house, monkeypatch):
-    monkeypatch.setattr(showing, "SAY_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(roster, "SAY_AGAIN_SECONDS", 0.01)
     await house.up()
     await house.redis.flushall()
     retake = house.leases.retake
@@ -87,7 +87,7 @@ async def test_a_session_of_another_worker_is_neither_held_nor_owned_any_more(ho
 
 
 async def test_an_end_is_said_no_more_once_the_lease_is_somebody_elses(house, monkeypatch):
-    monkeypatch.setattr(showing, "SAY_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(roster, "SAY_AGAIN_SECONDS", 0.01)
     await house.up()
     tried = asyncio.Event()
 
@@ -213,7 +213,7 @@ async def test_without_redis_whoever_is_replaced_yields_and_parks_nothing(house,
 
 
 async def test_without_redis_what_a_connection_says_waits_and_holds_up_nobody(house, monkeypatch):
-    monkeypatch.setattr(showing, "SAY_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(roster, "SAY_AGAIN_SECONDS", 0.01)
     await cut_off(house)
     await house.holders.hear(pipe.Dropped(session=SESSION))
     assert (await house.body()).state is State.LINKED

@@ -18,7 +18,7 @@ async def test_of_two_that_are_said_at_once_the_present_one_is_written_last(hous
         return await save(lease, change)
 
     monkeypatch.setattr(house.snapshots, "save", late)
-    again = asyncio.create_task(house.sessions._roster.record.again(held, "session.retaken"))
+    again = asyncio.create_task(house.sessions._roster.again(held, "session.retaken"))
     while slow:
         await asyncio.sleep(0)
     dropped = asyncio.create_task(house.holders.hear(pipe.Dropped(session=SESSION)))
