@@ -16,7 +16,7 @@ from shared.core.clock import now_ms
 from shared.core.datum import Datum
 from shared.core.ids import CompanyId, SessionId, company_id, session_of
 from shared.settings import Settings
-from shared.state.pool import answer
+from shared.state.pool import OverRedis, answer
 
 _ALGORITHM = "HS256"
 _PURPOSE = "whatsapp-link"
@@ -154,19 +154,13 @@ def _look_in(claims: dict[str, Any]) -> PageLook:
     return PageLook(**brand | {"embed_origin": claims.get("embed")})
 
 
-class LinkBook:
+class LinkBook(OverRedis):
     """The record of links, over one Redis: whose each is, and until when, so that its id alone tells how it stands."""
-
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
 
     async def write(self, link: Link) -> None:
         """Keep the record until a month after the link's end. Idempotent."""
-        name, left = keys.made_link(link.id), link.expires_at - now_ms()
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hset(name, mapping={"company": link.company, "expiresAt": link.expires_at})
-            pipe.pexpire(name, max(left, 0) + keys.LINK_RECORD_TTL)
-            await pipe.execute()
+        told, left = {"company": link.company, "expiresAt": link.expires_at}, max(link.expires_at - now_ms(), 0)
+        await self._keep(keys.made_link(link.id), told, left + keys.LINK_RECORD_TTL)
 
     async def read(self, link_id: str) -> Link | None:
         """The link as far as it is on record; None for an id of which nothing is known."""

@@ -1,14 +1,17 @@
 """Waiting for background tasks and events, and ending tasks."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from redis.exceptions import RedisError
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 TROUBLE = (RedisError, OSError)
 """Errors that background work outlives: of Redis, of the device store, of a connection; each `TimeoutError` is one."""
@@ -35,6 +38,15 @@ async def happens(event: asyncio.Event, seconds: float | None) -> bool:
         async with asyncio.timeout(seconds):
             return await event.wait()
     return False
+
+
+async def found(look: Callable[[], Awaitable[T | None]], seconds: float, pause: float) -> T | None:
+    """Look, with a pause (s) after each look, until there is something; None if there is nothing after so many seconds. For
+    what makes no event here, as it is in Redis."""
+    end = time.monotonic() + seconds
+    while not (seen := await look()) and time.monotonic() < end:  # noqa: ASYNC110 - it is in Redis
+        await asyncio.sleep(pause)
+    return seen
 
 
 async def cancelled(task: asyncio.Task[Any]) -> None:

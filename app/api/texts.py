@@ -1,6 +1,5 @@
 """Texts that companies send: accepted, reported on, and their receivers looked up at WhatsApp."""
 
-import asyncio
 import re
 
 from arq.connections import ArqRedis
@@ -21,6 +20,7 @@ from shared.settings import Settings
 from shared.state.contacts import Contact, Contacts
 from shared.state.outbox import KeyReused, Message, NotLinked, Outbox, OutboxFull
 from shared.state.snapshots import Snapshots
+from shared.tasks import found
 
 RECEIVER = re.compile(r"\d{5,20}@s\.whatsapp\.net|\d{5,20}@lid|\d{5,25}(?:-\d{5,15})?@g\.us", re.ASCII)
 ANSWER_SECONDS = 10.0
@@ -112,10 +112,4 @@ class Texts:
     async def _ask(self, session: SessionId, to: str) -> Contact | None:
         ticket = await self._contacts.ask(session, to)
         await tell_holder(self._redis, "look", session, ticket, job_id=f"look:{ticket}")
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                while (found := await self._contacts.replied(session, ticket)) is None:  # noqa: ASYNC110 - it is in Redis
-                    await asyncio.sleep(LOOK_AGAIN_SECONDS)
-        except TimeoutError:
-            return None
-        return found
+        return await found(lambda: self._contacts.replied(session, ticket), ANSWER_SECONDS, LOOK_AGAIN_SECONDS)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
@@ -26,7 +25,7 @@ from shared.settings import Settings
 from shared.state import pool as redis_pool
 from shared.state.pool import answer
 from shared.state.refusals import RedisRefuses, reason
-from shared.tasks import TROUBLE
+from shared.tasks import TROUBLE, found
 
 WELL, ILL, CANNOT = 0, 1, 2
 LOOK_SECONDS = 0.25
@@ -107,10 +106,7 @@ def together(first: RenderableType, *others: RenderableType) -> Group:
 
 async def until(seconds: float, happened: Callable[[], Awaitable[bool]]) -> bool:
     """Look whether it has happened, for so many seconds. True if it has."""
-    end = time.monotonic() + seconds
-    while not (done := await happened()) and time.monotonic() < end:  # noqa: ASYNC110 - it is in Redis
-        await asyncio.sleep(LOOK_SECONDS)
-    return done
+    return bool(await found(happened, seconds, LOOK_SECONDS))
 
 
 def run(work: Callable[..., Awaitable[Output] | Output], *, as_json: bool, **arguments: Any) -> int:

@@ -1,14 +1,14 @@
 """The whole number of a linked device, for callers that may know it: a worker tells it, Redis keeps it for minutes."""
 
-import asyncio
 import re
 
 from shared.core import keys, odd
 from shared.core.ids import SessionId
 from shared.state.pool import OverRedis
+from shared.tasks import found
 
 WAIT_SECONDS = 2.0
-_LOOKS = 50
+LOOK_SECONDS = 0.04
 _NUMBER = re.compile(r"\+[0-9]{5,20}")
 
 
@@ -27,8 +27,4 @@ class Phones(OverRedis):
 
     async def wait(self, session: SessionId, linked_at: int) -> str | None:
         """The number, as soon as a worker tells it; None if none does in time."""
-        for _ in range(_LOOKS):
-            if (phone := await self.read(session, linked_at)) is not None:
-                return phone
-            await asyncio.sleep(WAIT_SECONDS / _LOOKS)
-        return None
+        return await found(lambda: self.read(session, linked_at), WAIT_SECONDS, LOOK_SECONDS)

@@ -11,7 +11,7 @@ from pathlib import Path
 from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.events import EventType
-from shared.core.ids import CompanyId, SessionId, company_of, session_of
+from shared.core.ids import CompanyId, SessionId, company_of, session_of, sort_sessions
 from shared.state.audit import record
 from shared.state.lease import Leases
 from shared.state.receivers import Receivers
@@ -113,14 +113,9 @@ def _key_of(service: Service) -> BackupKey:
 
 async def _receivers(service: Service) -> dict[str, dict[str, str]]:
     found = {}
-    receivers = Receivers(service.config, service.redis)
-    prefix = keys.receiver(SessionId(""))
-    async for name in service.redis.scan_iter(match=f"{prefix}*", count=500):
-        session = SessionId(name.decode(errors="replace").rpartition(prefix)[2])
-        try:
-            company = company_of(session)
-        except ValueError:  # written by somebody else
-            continue
+    receivers, prefix = Receivers(service.config, service.redis), keys.receiver(SessionId("")).encode()
+    names = {name.rpartition(prefix)[2] async for name in service.redis.scan_iter(match=prefix + b"*", count=500)}
+    for company in map(company_of, sort_sessions(names)[0]):
         own = await receivers.own(company)
         if own is not None:
             found[str(company)] = {"url": own.url, "secret": own.secret, "events": " ".join(sorted(own.events))}

@@ -8,10 +8,11 @@ from dataclasses import replace
 from shared.core import keys, odd
 from shared.core.clock import now_ms
 from shared.core.datum import Datum
-from shared.core.ids import CompanyId, SessionId, company_of, session_of
+from shared.core.ids import CompanyId, company_of, session_of
 from shared.state.audit import record
 from shared.state.lease import LEASE_MS, Lease, Leases
 from shared.state.pool import answer
+from shared.tasks import found
 from workers.engine.protocol import LostReason
 from workers.moving.baileys import NotImportable
 from workers.moving.service import Service
@@ -85,7 +86,7 @@ class TakeOver:
 
     async def _take(self, leases: Leases, one: JudgedDevice) -> Taken:
         session = session_of(CompanyId(one.company))
-        lease = await self._lease(leases, session)
+        lease = await found(lambda: leases.acquire(session, self._service.me), _LEASE_SECONDS, 1.0)
         if lease is None:
             return _failed(one, "a worker acts for this company just now: unlink it first, or try later")
         try:
@@ -105,21 +106,14 @@ class TakeOver:
         outcome = await until_known(self._service, one, lease.token, LOGIN_SECONDS)
         return Taken(one, outcome, outcome.says, lease.token)
 
-    async def _lease(self, leases: Leases, session: SessionId) -> Lease | None:
-        for _ in range(_LEASE_SECONDS):
-            if (lease := await leases.acquire(session, self._service.me)) is not None:
-                return lease
-            await asyncio.sleep(1.0)
-        return None
-
     async def _put(self, lease: Lease, one: JudgedDevice) -> None:
-        store, found = self._service.store, one.found
+        store, theirs = self._service.store, one.found
         there = await store.device(lease.session)
-        if one.verdict is MoveVerdict.AGAIN and there is not None and not await self._ran_on(there, found.touched):
+        if one.verdict is MoveVerdict.AGAIN and there is not None and not await self._ran_on(there, theirs.touched):
             await store.note(replace(there, parked="", again_at=0), Fence(lease.token))
         else:
-            device = StoredDevice(lease.session, found.jid, found.linked_at or now_ms(), "")
-            await self._service.put(lease, device, found.rows)
+            device = StoredDevice(lease.session, theirs.jid, theirs.linked_at or now_ms(), "")
+            await self._service.put(lease, device, theirs.rows)
 
     async def _ran_on(self, device: StoredDevice, touched: float) -> bool:
         """True if the old client has acted as the parked device since we lost it: its keys are newer than ours."""

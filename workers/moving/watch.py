@@ -1,14 +1,12 @@
 """The outcome of a take-over: read from the registry, the lease and the snapshot, never asked of WhatsApp."""
 
-import asyncio
-import time
-
 from shared.core.described import Described
 from shared.core.ids import CompanyId, session_of
 from shared.core.lifecycle import State
 from shared.core.protocol import Body
 from shared.state.lease import Leases
 from shared.state.snapshots import Snapshots
+from shared.tasks import found
 from workers.engine.protocol import LostReason
 from workers.moving.service import Service
 from workers.moving.verdicts import JudgedDevice
@@ -47,11 +45,10 @@ _PARKED = {LostReason.BANNED.value: MoveOutcome.BANNED, LostReason.RESTRICTED.va
 async def until_known(service: Service, one: JudgedDevice, token: int, seconds: float) -> MoveOutcome:
     """The outcome, within `seconds`; `token` is the lease under which the device was taken over."""
     session, store, redis = session_of(CompanyId(one.company)), service.store, service.redis
-    until = time.monotonic() + seconds
-    while True:
+
+    async def look() -> MoveOutcome | None:
         stored = await Snapshots(redis).read(session)
         logged_in = stored.attempt > token and await Leases(redis).owner(session) is not None
-        outcome = outcome_of(await store.device(session), one.found.jid, stored.body, logged_in=logged_in)
-        if outcome is not None or time.monotonic() > until:
-            return outcome or MoveOutcome.WAITING
-        await asyncio.sleep(LOOK_SECONDS)
+        return outcome_of(await store.device(session), one.found.jid, stored.body, logged_in=logged_in)
+
+    return await found(look, seconds, LOOK_SECONDS) or MoveOutcome.WAITING
