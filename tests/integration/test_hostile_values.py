@@ -150,7 +150,6 @@ async def _refuse(*_: object) -> str:
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for a worker, a receiver, or a Redis that settles."""
     monkeypatch.setattr(phones, "WAIT_SECONDS", 0.0)
-    monkeypatch.setattr(phones, "_LOOKS", 1)
     monkeypatch.setattr(texts, "ANSWER_SECONDS", 0.0)
     monkeypatch.setattr(doctor, "REPAIR_SECONDS", 0.0)
     monkeypatch.setattr(sweeper, "REDIS_YOUNG_SECONDS", 0)
