@@ -67,7 +67,6 @@ class Link(Datum):
 
     @property
     def session(self) -> SessionId:
-        """The session that this link may link."""
         return session_of(self.company)
 
 
@@ -143,7 +142,6 @@ class Access:
 
 
 def _said_of(look: PageLook) -> dict[str, Any]:
-    """The claims of a look."""
     brand = {name: value for name, value in asdict(look).items() if value}
     return {"embed": brand.pop("embed_origin", None), "brand": brand or None}
 

@@ -7,7 +7,6 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 
-import structlog
 import uvicorn.server
 from arq.connections import ArqRedis
 from starlette.applications import Starlette
@@ -43,6 +42,7 @@ from app.page.whereabouts import elsewhere
 from shared import settings
 from shared.core.protocol import MAX_MESSAGE_BYTES
 from shared.jobs.queue import client
+from shared.log import log
 from shared.private import keep_private
 from shared.settings import Settings
 from shared.state import pool as redis_pool
@@ -56,8 +56,6 @@ from shared.state.snapshots import Snapshots
 from shared.state.switches import Switches
 from shared.tasks import cancelled
 from shared.telemetry import logs, sentry
-
-log = structlog.get_logger()
 
 GRACE_SECONDS = 10
 
@@ -154,7 +152,6 @@ class WebServer(uvicorn.server.Server):
     """Logs when it accepts connections, which is later than the application's start."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Bind, then log it."""
         await super().startup(sockets)
         if self.started:
             log.info("web.started", port=self.config.port)

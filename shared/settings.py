@@ -230,7 +230,6 @@ class Settings(BaseModel):
 
     @property
     def known_keys(self) -> tuple[ApiKey, ...]:
-        """The API keys, by their digests."""
         return _read_keys(self.api_keys)
 
     @property

@@ -6,10 +6,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any, TypeVar
 
-import structlog
 from redis.exceptions import RedisError
 
-log = structlog.get_logger()
+from shared.log import log
 
 T = TypeVar("T")
 

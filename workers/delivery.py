@@ -11,18 +11,15 @@ from collections import Counter, deque
 from contextlib import suppress
 from itertools import islice
 
-import structlog
-
 from shared.core import keys
 from shared.core.events import IncomingMessage
 from shared.core.ids import CompanyId, SessionId, company_of
+from shared.log import log
 from shared.settings import Settings
 from shared.state.events import Arrival, Due, EventShelf, Result, Tried
 from shared.state.receivers import Receivers
 from shared.tasks import TROUBLE, Spawn, happens, outlived
 from workers.sender import Sender
-
-log = structlog.get_logger()
 
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 3600.0
@@ -71,7 +68,6 @@ class Webhooks:
         self._call = asyncio.Event()
 
     def call(self) -> None:
-        """Look at the shelf now."""
         self._call.set()
 
     def heard(self, session: SessionId, message: IncomingMessage) -> None:

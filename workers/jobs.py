@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
-import structlog
 from arq import Retry
 from arq.connections import ArqRedis
 
@@ -20,6 +19,7 @@ from shared.core import keys, odd
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId, company_of
 from shared.jobs.queue import Job, enqueue, read_link_job_id
+from shared.log import log
 from shared.state.forgetting import Forgetting
 from shared.state.lease import Lease, Leases
 from shared.state.phones import Phones
@@ -35,8 +35,6 @@ from workers.ownership import Ownership
 from workers.places import Places
 from workers.store.device import StoreAway, StoreFenced
 from workers.sweeper import Sweeper
-
-log = structlog.get_logger()
 
 RESUMES_AT_ONCE = 4
 RESUME_JITTER_SECONDS = 0.1
@@ -197,7 +195,6 @@ class Jobs:
             await self.sessions.resume(session)
 
     async def sweep(self) -> None:
-        """Put right what the dead have left."""
         await self.sweeper.sweep()
 
     def _holds(self, session: SessionId) -> bool:

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Awaitable
 from functools import partial
 
-import structlog
 import uvloop
 
 from shared import settings
@@ -23,6 +22,7 @@ from shared.core.ids import SessionId, WorkerId
 from shared.core.webversion import parse_wish
 from shared.jobs.queue import QueueWorker, client, enqueue, enqueue_all
 from shared.jobs.wake import listen_for_calls
+from shared.log import log
 from shared.private import keep_private
 from shared.settings import Settings
 from shared.state import pool as redis_pool
@@ -61,8 +61,6 @@ from workers.store.sqlite import devices_folder
 from workers.sweeper import Sweeper
 from workers.version.keeper import WebVersion, read_installed
 from workers.version.source import fetch_revision
-
-log = structlog.get_logger()
 
 SWEEP_SECONDS = 60.0
 STOP_SECONDS = 18.0

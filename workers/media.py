@@ -8,13 +8,10 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 
-import structlog
-
 from shared.core.ids import SessionId
+from shared.log import log
 from shared.tasks import happens
 from shared.telemetry import sentry
-
-log = structlog.get_logger()
 
 HOST = "https://mmg.whatsapp.net/"
 SECONDS = 15.0

@@ -12,17 +12,14 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
-import structlog
-
 from shared.core.ids import SessionId, WorkerId
+from shared.log import log
 from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, Beat, Lease, Leases
 from shared.state.refusals import reason
 from shared.state.snapshots import Change, Forgotten, Snapshots
 from shared.tasks import TROUBLE, cancelled, happens, outlived
 from shared.telemetry import sentry
 from shared.wa import batches
-
-log = structlog.get_logger()
 
 T = TypeVar("T")
 

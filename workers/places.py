@@ -5,8 +5,6 @@ from collections.abc import Callable
 
 
 class Places:
-    """A worker's places for attempts."""
-
     def __init__(self, most: int) -> None:
         self.most = most
         self.taken = 0
@@ -20,7 +18,6 @@ class Places:
         return self.most - self.taken
 
     def take(self) -> None:
-        """Occupy a place."""
         self.taken += 1
         self._empty.clear()
 

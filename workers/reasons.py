@@ -100,7 +100,6 @@ _TOO_MANY = frozenset({420, 429})
 
 
 def of_word(word: str) -> WordMeaning:
-    """Meaning of a login-status word."""
     return _WORDS.get(word, WordMeaning(Verdict.FAIL))
 
 

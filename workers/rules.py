@@ -23,7 +23,6 @@ class Turn(Generic[C]):
     effects: list[Any] = field(default_factory=list)
 
     def set(self, **changes: object) -> None:
-        """Change the course."""
         self.course = replace(self.course, **changes)
 
     def add(self, *effects: object) -> None:

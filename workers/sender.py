@@ -59,7 +59,6 @@ class ReceiverConnection(asyncio.Protocol):
         self._pieces = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Connected."""
         self._transport = cast("asyncio.Transport", transport)
 
     @property
@@ -115,7 +114,6 @@ class ReceiverConnection(asyncio.Protocol):
             self.close()  # it ends when the receiver hangs up
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Nothing more will come."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(h11.RemoteProtocolError("hung up"))
 

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-import structlog
 from arq.connections import ArqRedis
 
 from shared.core import keys, phone
@@ -20,6 +19,7 @@ from shared.core.ids import SessionId, WorkerId, sort_sessions
 from shared.core.lifecycle import DEVICE, State
 from shared.core.protocol import Body, FailureView, MessageType, Method
 from shared.jobs.queue import enqueue, enqueue_all
+from shared.log import log
 from shared.scripts import SETTLING_MS
 from shared.state.audit import record
 from shared.state.claims import REVOKED, Claims, queued
@@ -34,8 +34,6 @@ from shared.wa import wa
 from workers import tallies
 from workers.store.device import DeviceStore, Fence, StoreAway, StoredDevice
 from workers.tallies import swept
-
-log = structlog.get_logger()
 
 REST_MS = 50_000
 """After a sweep, none is due by time alone for so long."""

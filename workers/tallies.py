@@ -24,7 +24,6 @@ def qr_shown(method: Method, known: str, number: int) -> tuple[str, ...]:
 
 
 def code_shown(region: str) -> tuple[str, ...]:
-    """A pairing code."""
     return (
         field(Counter.CODES_GENERATED, region=region),
         first(Mark.CODED, funnel(Stage.SHOWN, Method.CODE, region)),
@@ -33,7 +32,6 @@ def code_shown(region: str) -> tuple[str, ...]:
 
 
 def agreed(method: Method, known: str) -> tuple[str, ...]:
-    """The phone has agreed."""
     return (first(Mark.AGREED, funnel(Stage.AGREED, method, known)),)
 
 
@@ -67,10 +65,8 @@ def failed(code: FailureCode, region: str) -> str:
 
 
 def swept(kind: Swept) -> str:
-    """The sweeper put something right."""
     return field(Counter.SWEPT, kind=kind.value)
 
 
 def ended(state: State) -> str:
-    """An attempt ended."""
     return field(Counter.ENDINGS, state=state.value)

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import structlog
 from redis.asyncio import Redis
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,10 +15,9 @@ from app.http.operations import IDEMPOTENCY_KEY, LINKS, Answer, operation, reply
 from app.http.problems import Problem
 from app.onboarding import Endings
 from shared.core.clock import now_ms
+from shared.log import log
 from shared.settings import Settings
 from shared.state.claims import REVOKED
-
-log = structlog.get_logger()
 
 
 class LinkRoutes:

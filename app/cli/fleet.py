@@ -92,7 +92,6 @@ class QueuedJob(Datum):
         return "running" if self.running else f"{'due for' if self.due_ms >= 0 else 'in'} {words.span(self.due_ms)}"
 
     def data(self) -> dict[str, Any]:
-        """For programs."""
         told = {"job": self.id, "queue": self.queue, "is": self.stands, "dueMs": self.due_ms}
         return told | {"running": self.running, "known": self.known}
 

@@ -63,7 +63,6 @@ class Glance(Datum):
         return sums
 
     def data(self) -> dict[str, Any]:
-        """For programs."""
         endings = [asdict(one) for one in self.endings]
         return {"at": self.at, **overview(self.moment), "counted": self.counts(), "endings": endings}
 

@@ -22,14 +22,13 @@ from app.http.problems import UNKEPT, Problem, request_id
 from shared.core import keys
 from shared.core.apikeys import ApiKey
 from shared.core.failures import Refused
+from shared.log import log
 from shared.settings import Settings
 from shared.state.pool import PASSING, answer
 from shared.state.refusals import reason
 from shared.tasks import outlived
 from shared.telemetry import sentry
 from shared.telemetry.metrics import Counter, field
-
-log = structlog.get_logger()
 
 REQUEST_ID = "x-request-id"
 _PAGE = ("/link", "/static/")

@@ -103,7 +103,6 @@ def company_in(request: Request) -> CompanyId:
 
 
 def session_in(request: Request) -> SessionId:
-    """The session of the company that a path names."""
     return session_of(company_in(request))
 
 
@@ -140,17 +139,14 @@ class Operation(Datum):
 
     @property
     def summary(self) -> str:
-        """The handler's docstring."""
         return " ".join((self.handler.__doc__ or "").split())
 
     @property
     def body(self) -> type[BaseModel] | None:
-        """The model of the body."""
         return self.handler.__annotations__.get("asked")
 
     @property
     def ids(self) -> tuple[Parameter, ...]:
-        """The ids in the path."""
         return tuple(one for one in IDS if f"/{one.behind}/{{{one.name}}}" in self.path)
 
     @property

@@ -201,7 +201,6 @@ class Problem(Exception):
 
     @property
     def data(self) -> dict[str, Any]:
-        """The view as JSON has it."""
         return self.view.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def response(self) -> Response:

@@ -31,7 +31,6 @@ class WorkerView(Datum):
         return self.silent_ms <= WORKER_ALIVE_MS
 
     def number(self, name: str) -> int:
-        """One of its numbers."""
         text = self.fields.get(name, "0")
         return -odd.number(text[1:]) if text.startswith("-") else odd.number(text)
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 
-import structlog
 from redis.asyncio import Redis
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,12 +14,11 @@ from app.ops.models import HealthView, ReadyView
 from shared import VERSION
 from shared.core import keys, odd
 from shared.core.clock import in_words, now_ms, skew_ms
+from shared.log import log
 from shared.state.pool import answer
 from shared.state.refusals import READABLE, RedisRefuses, reason
 from shared.tasks import TROUBLE
 from shared.telemetry.metrics import ENGINE
-
-log = structlog.get_logger()
 
 READY_SECONDS = 3.0
 """Limit of /readyz. A monitor waits less long than we have patience with Redis."""

@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 
-import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
@@ -21,6 +20,7 @@ from shared.core.ids import SessionId
 from shared.core.lifecycle import RUNNING, State
 from shared.core.protocol import CloseCode, MessageType
 from shared.jobs.queue import link_job_id
+from shared.log import log
 from shared.state.claims import REVOKED
 from shared.state.lease import Leases
 from shared.state.pool import at_hand
@@ -29,8 +29,6 @@ from shared.state.snapshots import Snapshots, Stored, announced, dump_body
 from shared.tasks import TROUBLE
 from shared.telemetry import sentry
 from shared.wa import batches
-
-log = structlog.get_logger()
 
 TICK_SECONDS = 2.0
 """Between two updates of the queue position of waiting sessions."""

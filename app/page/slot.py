@@ -19,7 +19,6 @@ class SocketEnded(Exception):
 
 
 def text_of(message: ServerMessage) -> str:
-    """A message as it travels."""
     return message.model_dump_json(by_alias=True, exclude_none=True)
 
 

@@ -10,7 +10,6 @@ from collections import Counter as Tally
 from functools import lru_cache
 from typing import NamedTuple, assert_never
 
-import structlog
 from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
@@ -40,14 +39,13 @@ from shared.core.protocol import (
     ServerMessage,
     client_message,
 )
+from shared.log import log
 from shared.settings import Settings
 from shared.state.claims import REVOKED
 from shared.state.pool import PASSING
 from shared.state.refusals import reason
 from shared.tasks import TROUBLE, cancelled
 from shared.telemetry import sentry
-
-log = structlog.get_logger()
 
 HELLO_SECONDS = 5.0
 SEND_SECONDS = 5.0

@@ -26,7 +26,6 @@ def company_id(text: str) -> CompanyId:
 
 
 def session_of(company: CompanyId) -> SessionId:
-    """The company's session."""
     return SessionId(SESSION_PREFIX + company)
 
 

@@ -15,7 +15,6 @@ _WORD = 0xFFFFFFFF
 
 
 def reference_of(session: str, attempt: int) -> str:
-    """The reference of an attempt."""
     hashed = 0x811C9DC5
     for char in f"{session}/{attempt}":
         hashed = ((hashed ^ ord(char)) * 0x01000193) & _WORD

@@ -50,7 +50,6 @@ def parse_wish(text: str) -> VersionWish:
 
 
 def version_text(revision: int) -> str:
-    """The whole version."""
     return f"2.3000.{revision}"
 
 

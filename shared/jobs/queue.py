@@ -14,7 +14,6 @@ from typing import Any
 
 import arq.worker
 import orjson
-import structlog
 from arq.connections import ArqRedis
 from arq.constants import expires_extra_ms, in_progress_key_prefix, job_key_prefix
 from arq.jobs import serialize_job
@@ -25,10 +24,9 @@ from shared.core import keys
 from shared.core.clock import now_ms
 from shared.core.ids import COMPANY_PATTERN, SESSION_PREFIX, SessionId, WorkerId
 from shared.jobs.client import ServiceRedis
+from shared.log import log
 from shared.tasks import TROUBLE, cancelled, happens
 from shared.wa import batches, many, wa
-
-log = structlog.get_logger()
 
 IDLE_SECONDS = 5.0
 """Between two looks at a queue when nobody calls: bounds the harm of a lost wake-up."""
@@ -111,7 +109,6 @@ async def enqueue_all(
 
 
 def told_job(job: str, *ids: str | int, job_id: str, after: float = 0) -> dict[str, str | int]:
-    """A job as the scripts take it."""
     return {
         "id": job_id,
         "body": serialize_job(job, ids, {}, None, now_ms(), serializer=_dumps).decode(),

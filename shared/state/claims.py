@@ -97,8 +97,6 @@ def queued(method: Method, event: str, *counters: str) -> Change:
 
 
 class Claims(Telling):
-    """The scripts over one Redis."""
-
     def __init__(self, redis: Redis, news: News | None = None, *, most_waiting: int | None = None) -> None:
         """`most_waiting`: onboardings that may wait for a place; if None, as many as the workers can serve in time."""
         super().__init__(redis, news)

@@ -42,8 +42,6 @@ _SHELVES = {Standing.WAITING: keys.WEBHOOKS, Standing.DEAD: keys.DEAD_WEBHOOKS}
 
 
 class Deliveries(Telling):
-    """Over one Redis."""
-
     def __init__(self, redis: Redis, news: News) -> None:
         super().__init__(redis, news)
         self._shelf = EventShelf(redis, news)

@@ -29,8 +29,6 @@ EVENT = "company.forgotten"
 
 
 class Forgetting(OverRedis):
-    """Over one Redis."""
-
     def __init__(self, redis: Redis, secret: SecretStr) -> None:
         super().__init__(redis)
         self._cooldowns = Cooldowns(redis, secret)

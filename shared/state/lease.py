@@ -58,8 +58,6 @@ class LeaseLook(Datum):
 
 
 class Leases(OverRedis):
-    """The scripts over one Redis."""
-
     async def acquire(
         self, session: SessionId, worker: WorkerId, *, attempt: int | None = None, again: bool = False
     ) -> Lease | None:
@@ -167,7 +165,6 @@ class Leases(OverRedis):
         return (await self.owners([session]))[0]
 
     async def owners(self, sessions: Sequence[SessionId]) -> list[WorkerId | None]:
-        """The worker that owns each session now."""
         found: list[WorkerId | None] = []
         for some in batches(sessions):
             leases = await self._redis.mget([keys.lease(one) for one in some])

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
-import structlog
 from redis import exceptions
 from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Redis, SSLConnection
@@ -22,6 +21,7 @@ from redis.backoff import ExponentialBackoff
 
 from shared.core import clock, odd
 from shared.core.urls import RedisPlace, redis_place
+from shared.log import log
 from shared.settings import Settings
 from shared.state.namespace import Namespace
 from shared.state.refusals import PoolBusy, RedisRefuses, refusal, refused_greeting
@@ -58,8 +58,6 @@ class OverRedis:
             pipe.pexpire(name, ms)
             await pipe.execute()
 
-
-log = structlog.get_logger()
 
 _RUN_ID = re.compile(r"^run_id:(\w+)", re.MULTILINE)
 _MOMENT = re.compile(r"^server_time_usec:(\d+)", re.MULTILINE)

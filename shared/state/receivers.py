@@ -39,8 +39,6 @@ def read_receiver(url: str, secret: str, events: str) -> Receiver | None:
 
 
 class Receivers:
-    """Over one Redis."""
-
     def __init__(self, config: Settings, redis: Redis) -> None:
         self._redis = redis
         self.ours: Receiver | None = None  # the service's own
@@ -58,7 +56,6 @@ class Receivers:
         return receiver is not None and receiver.wants(EventType.MESSAGE_RECEIVED.value)
 
     async def own(self, company: CompanyId) -> Receiver | None:
-        """The company's own receiver."""
         found = await answer(self._redis.hmget(keys.receiver(session_of(company)), ["url", "secret", "events"]))
         return read_receiver(*map(odd.text, found))
 

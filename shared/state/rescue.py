@@ -42,8 +42,6 @@ def waited_in_vain() -> Change:
 
 
 class Rescue(Telling):
-    """The scripts over one Redis."""
-
     async def overdue(self) -> list[SessionId]:
         """Sessions whose onboarding should have ended: they are past its deadline and grace; `MOST_FOUND` at most."""
         seconds, micros = await self._redis.time()

@@ -10,7 +10,6 @@ from dataclasses import field, replace
 from typing import Any, cast
 
 import orjson
-import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -21,12 +20,11 @@ from shared.core.events import EventType
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, MessageType, Snapshot
+from shared.log import log
 from shared.state.events import News, Telling
 from shared.state.lease import Lease, Leases
 from shared.state.pool import answer
 from shared.wa import batches, wa
-
-log = structlog.get_logger()
 
 
 class Forgotten(RedisError):

@@ -18,16 +18,14 @@ import time
 from collections.abc import Callable
 
 import phonenumbers
-import structlog
 from redis.asyncio import Redis
 
 from shared.core import clock, keys
 from shared.core.datum import Datum
 from shared.core.webversion import VersionWish, parse_wish
+from shared.log import log
 from shared.tasks import TROUBLE, happens
 from shared.wa import wa
-
-log = structlog.get_logger()
 
 LOOK_SECONDS = 20.0
 """Between two looks of a process by itself: bounds the harm of a call that was lost."""

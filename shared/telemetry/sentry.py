@@ -8,12 +8,11 @@ failures without `alerts` (shared/core/failures.py).
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
-import structlog
-
 from shared import VERSION
 from shared.core.failures import FAILURES, FailureCode, Refused
 from shared.core.ids import SessionId, company_of
 from shared.core.phone import masked
+from shared.log import log
 from shared.settings import Settings
 from shared.telemetry import scrub
 from shared.telemetry.metrics import ENGINE
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from sentry_sdk import Scope
     from sentry_sdk.transport import Transport
     from sentry_sdk.types import Hint
-
-log = structlog.get_logger()
 
 _reporting: list[str] = []
 """The component that reports. Until there is one the SDK is not loaded, which takes 4 MB and 0.1 s."""

@@ -3,12 +3,9 @@
 import asyncio
 from typing import Self
 
-import structlog
-
+from shared.log import log
 from shared.tasks import cancelled
 from workers.engine.processes import PAUSES, EngineFailed, Engines, Linker
-
-log = structlog.get_logger()
 
 #: Between a take and the refill, in seconds: forking at once would take the processor from the click that waits. Nor does
 #: the pool fork while others wait for a fresh linker.
@@ -41,7 +38,6 @@ class LinkerPool:
 
     @property
     def is_warm(self) -> bool:
-        """True if `take` has a warm one."""
         return bool(self._warm)
 
     async def take(self) -> Linker:

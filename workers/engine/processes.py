@@ -25,9 +25,9 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeVar
 
-import structlog
 from pydantic import TypeAdapter
 
+from shared.log import log
 from shared.tasks import cancelled
 from shared.telemetry import sentry
 from workers.engine import protocol
@@ -37,8 +37,6 @@ from workers.engine.parent import LINGER_LIMIT, Process, ZygoteHandle
 from workers.engine.pipe import Pipe, PipeClosed, WrongMessage
 
 __all__ = ["EngineFailed", "Engines", "Exited", "Holder", "Linker", "Options", "PipeClosed", "WrongMessage"]
-
-log = structlog.get_logger()
 
 M = TypeVar("M")
 C = TypeVar("C", bound=Process[Any, object])
@@ -204,7 +202,6 @@ class Engines:
         return child
 
     async def _keep(self) -> None:
-        """Keep a zygote running."""
         pause, longest = PAUSES
         while True:
             began = asyncio.get_running_loop().time()

@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-import structlog
-
 from shared.core import phone
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
 from shared.core.keys import DAY
 from shared.core.lifecycle import DEVICE, RUNNING, State
 from shared.core.protocol import Body, Method
+from shared.log import log
 from shared.state.lease import Lease
 from shared.state.snapshots import Stored
 from workers import tallies
@@ -21,8 +20,6 @@ from workers.holding.roster import Roster
 from workers.holding.session import HeldSession, Links
 from workers.holding.tenure import UNLINKING, Tenure, TenurePhase
 from workers.store.device import StoredDevice, StoreFenced, Told
-
-log = structlog.get_logger()
 
 UNLINK_MS = DAY
 """Longest time for which a log-out is tried, while WhatsApp cannot be reached."""

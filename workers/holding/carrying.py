@@ -9,11 +9,10 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
-import structlog
-
 from shared.core.clock import now_ms
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import State
+from shared.log import log
 from shared.tasks import TROUBLE
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed
@@ -27,8 +26,6 @@ from workers.holding.settling import Settling
 from workers.holding.tenure import UNLINKING, SessionEvent, Sign, TenurePhase
 from workers.rules import kind_of
 from workers.store.device import StoreAway, StoreFenced, Told
-
-log = structlog.get_logger()
 
 DWELL_SECONDS = 60.0
 """A fresh device that is still there after this long is verified; WhatsApp drops some after 10-15 s."""

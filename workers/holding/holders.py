@@ -7,17 +7,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from enum import Enum
 
-import structlog
-
 from shared.core.ids import SessionId
+from shared.log import log
 from shared.tasks import Spawn, cancelled, happens
 from shared.telemetry import sentry
 from workers.capacity import SESSIONS_EACH
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed, Engines, Exited, Holder, PipeClosed, WrongMessage
 from workers.holding.memory import memory_of
-
-log = structlog.get_logger()
 
 MOST_WEAR = 500
 START_WEAR = 1

@@ -8,14 +8,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import structlog
-
 from shared.core.ids import SessionId
+from shared.log import log
 from shared.tasks import Spawn
 from workers.holding.session import HeldSession
 from workers.version.keeper import WebVersion
-
-log = structlog.get_logger()
 
 PROBE_SECONDS = 20.0
 """A probe without an answer for this time is none any more: it goes on trying, and another session becomes the probe."""

@@ -16,10 +16,9 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import structlog
-
 from shared.core.ids import SessionId
 from shared.core.messages import Fate, MessageState, NotDelivered, NotSent
+from shared.log import log
 from shared.state.contacts import Contact
 from shared.state.outbox import (
     DOUBT_MS,
@@ -37,8 +36,6 @@ from workers.engine import protocol as pipe
 from workers.holding.holders import Holders
 from workers.holding.people import People
 from workers.holding.session import HeldSession, Links
-
-log = structlog.get_logger()
 
 IN_HAND = 2
 """Texts of a session that its holder has: one under way, and one so that the library need not wait for Redis."""

@@ -10,14 +10,10 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import structlog
-
 from shared.core.ids import SessionId
 from shared.state.contacts import Contact, Contacts, candidates
 from workers.engine import protocol as pipe
 from workers.holding.holders import Holders
-
-log = structlog.get_logger()
 
 AT_ONCE = 50
 """Receivers in one question."""
@@ -88,7 +84,6 @@ class People:
             self.forget()
 
     def heard(self, event: pipe.Looked) -> None:
-        """Take WhatsApp's answer."""
         if event.question != self._question:
             return
         self._question = ""

@@ -2,14 +2,13 @@
 
 import asyncio
 
-import structlog
-
 from shared.core import keys, phone
 from shared.core.clock import now_ms
 from shared.core.failures import FailureCode
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, FailureView, MessageType
+from shared.log import log
 from shared.state.snapshots import Change
 from shared.tasks import TROUBLE, outlived
 from shared.telemetry import metrics, sentry
@@ -20,8 +19,6 @@ from workers.holding.holders import Holders
 from workers.holding.sending import Sending
 from workers.holding.session import HeldSession, Links
 from workers.holding.tenure import Tell, TellEnd, TellRemark
-
-log = structlog.get_logger()
 
 AT_ONCE = 8
 """Sessions that start, or say again where they stand, at a time: the heartbeat shall not wait for all of them."""
@@ -42,7 +39,6 @@ class Roster:
         self._holders = holders
 
     def holds(self, held: HeldSession) -> bool:
-        """True while this worker holds the session."""
         return self.held.get(held.session) is held
 
     async def retaken(self, held: HeldSession) -> None:

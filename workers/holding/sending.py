@@ -3,19 +3,16 @@
 import asyncio
 from collections.abc import Iterable
 
-import structlog
-
 from shared.core.ids import SessionId
 from shared.core.lifecycle import DEVICE
 from shared.core.messages import Fate, MessageState
+from shared.log import log
 from shared.state.contacts import Contact
 from workers import reasons
 from workers.engine import protocol as pipe
 from workers.holding.holders import Holders
 from workers.holding.outgoing import TextQueue
 from workers.holding.session import HeldSession, Links
-
-log = structlog.get_logger()
 
 ASK_SECONDS = 8.0
 """Time for WhatsApp's answer, for a caller who waits at the API."""

@@ -57,7 +57,6 @@ class HeldSession:
 
     @property
     def session(self) -> SessionId:
-        """The session of the device."""
         return self.device.session
 
     def lost(self) -> None:

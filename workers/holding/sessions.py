@@ -8,12 +8,11 @@ the door of this package: everything that comes in, from jobs and from holders, 
 import asyncio
 from collections.abc import Callable
 
-import structlog
-
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
 from shared.core.lifecycle import DEVICE, State
 from shared.core.protocol import Body, MessageType
+from shared.log import log
 from shared.state.lease import Lease
 from shared.state.snapshots import Change
 from shared.tasks import happens
@@ -36,8 +35,6 @@ from workers.version.keeper import WebVersion
 
 __all__ = ["HeldSession", "Links", "Sessions"]
 
-log = structlog.get_logger()
-
 SUSPECT_DEATHS = 2
 """A session that was logging in at so many deaths of its process gets one of its own."""
 MOST_ALONE = 4
@@ -45,8 +42,6 @@ MOST_ALONE = 4
 
 
 class Sessions:
-    """Everything that this worker holds."""
-
     def __init__(
         self,
         links: Links,
@@ -83,7 +78,6 @@ class Sessions:
 
     @property
     def devices(self) -> list[StoredDevice]:
-        """The devices that are held."""
         return [held.device for held in self._held.values()]
 
     @property

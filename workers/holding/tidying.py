@@ -3,12 +3,9 @@
 import asyncio
 from collections.abc import Callable, Iterable
 
-import structlog
-
 from shared.core.ids import SessionId
+from shared.log import log
 from workers.store.device import DeviceStore, StoredDevice
-
-log = structlog.get_logger()
 
 EACH_SECONDS = 3600.0
 """A session with traffic writes 4 MB of log in this time at most, since SQLite itself starts over at that size."""

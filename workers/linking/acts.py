@@ -96,13 +96,11 @@ def claim_code(turn: T) -> None:
 
 
 def ask_code(turn: T) -> None:
-    """Have WhatsApp make a code."""
     turn.set(asker=turn.event.asker)
     turn.add(c.AskCode(turn.event.asker.phone))
 
 
 def show_code(turn: T) -> None:
-    """Show the code that WhatsApp has made."""
     course, event = turn.course, turn.event
     assert course.asker is not None  # noqa: S101 - the row's condition
     number = course.asker.phone

@@ -11,14 +11,13 @@ from contextlib import suppress
 from dataclasses import field
 from typing import Any
 
-import structlog
-
 from shared.core import phone
 from shared.core.clock import now_ms
 from shared.core.datum import Datum
 from shared.core.failures import FailureCode
 from shared.core.ids import SessionId
 from shared.core.protocol import Body, MessageType, Method
+from shared.log import log
 from shared.state.claims import Claims
 from shared.state.cooldowns import Asker, Cooldowns, Whose
 from shared.state.lease import Lease
@@ -41,8 +40,6 @@ from workers.store.device import EXPORTED, DeviceStore, Fence, StoreAway, Stored
 from workers.version.keeper import WebVersion
 
 __all__ = ["Attempt", "Order", "Parts"]
-
-log = structlog.get_logger()
 
 REFUSE_SECONDS = 30.0
 """Longest log-out of a device that must not stay."""

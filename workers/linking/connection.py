@@ -3,15 +3,12 @@
 import asyncio
 from collections.abc import Callable
 
-import structlog
-
+from shared.log import log
 from shared.tasks import cancelled
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed, Exited, Linker, PipeClosed, WrongMessage
 from workers.linking.course import LinkerEvent
 from workers.store.device import DeviceStore
-
-log = structlog.get_logger()
 
 Heard = LinkerEvent | WrongMessage | EngineFailed
 

@@ -1,17 +1,14 @@
 """The page of an attempt: its snapshots, saved under its lease."""
 
-import structlog
-
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId
 from shared.core.protocol import Body
+from shared.log import log
 from shared.state.lease import Lease
 from shared.state.snapshots import Change, Forgotten, Snapshots
 from shared.telemetry.metrics import ENGINE
 from workers.linking.course import Course, End, Show
 from workers.ownership import Ownership
-
-log = structlog.get_logger()
 
 
 class Stopped(Exception):
@@ -29,7 +26,6 @@ class Page:
         self._began = now_ms()
 
     async def show(self, body: Body, what: Show) -> None:
-        """Save and announce the body."""
         await self._save(Change(body, what.kind, what.event, what.detail, what.counters))
 
     async def end(self, course: Course, what: End) -> None:

@@ -29,8 +29,6 @@ STALE_MS = keys.DAY
 
 
 class RestoreVerdict(StrEnum):
-    """The verdict on one device of a backup."""
-
     RESTORED = "restored"
     COULD_BE = "can be restored"
     THERE = "there already, and left as it is"

@@ -31,8 +31,6 @@ def _day(moment: float) -> str:
 
 
 class MoveScreen:
-    """Tells an import to whoever said the command."""
-
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         self._told: dict[str, int] = {}

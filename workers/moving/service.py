@@ -27,8 +27,6 @@ from workers.store.open import opened
 
 
 class Service(Datum):
-    """The service as the commands use it."""
-
     redis: ArqRedis
     store: DeviceStore
     me: WorkerId

@@ -46,8 +46,6 @@ class Taken(Datum):
 
 
 class TakeOver:
-    """Takes devices over one by one."""
-
     def __init__(self, service: Service, by: str, judge: JudgeAgain) -> None:
         self._service = service
         self._by = by

@@ -5,22 +5,18 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import parse_qs, urlsplit
 
-import structlog
-
 from shared.core.ids import WorkerId
+from shared.log import log
 from shared.settings import Settings
 from shared.tasks import happens
 from workers.store.device import DeviceStore, StoreAway
 from workers.store.scratch import Scratch
 from workers.store.sqlite import SqliteStore
 
-log = structlog.get_logger()
-
 RETRY_SECONDS = 2.0
 
 
 def certificates_in(url: str) -> tuple[str, ...]:
-    """The files that a database's URL names."""
     return tuple(parse_qs(urlsplit(url).query).get("sslrootcert", []))
 
 

@@ -8,14 +8,11 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-import structlog
-
 from shared.core.ids import SessionId, WorkerId
+from shared.log import log
 from workers.engine.devices import device_in, guard, open_file, sync
 from workers.store.device import COLUMNS, DeviceStore, DeviceTaken, Fence, StoreAway, StoredDevice, StoreFenced
 from workers.store.scratch import Scratch
-
-log = structlog.get_logger()
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -12,11 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from shared.core import webversion
 from shared.core.clock import now_ms
 from shared.core.webversion import ClientHealth, VersionWish, version_text
+from shared.log import log
 from shared.state.webrevision import SharedRevision, WebRevisions
 from shared.tasks import TROUBLE, happens
 from shared.telemetry import sentry
@@ -24,8 +23,6 @@ from workers.engine.library import LibraryFile, VersionNotFound, copy_with, find
 from workers.engine.pool import LinkerPool
 from workers.engine.processes import EngineFailed, Engines
 from workers.version.source import FoundRevision, NoRevision
-
-log = structlog.get_logger()
 
 LOOK_SECONDS = 20.0
 """Pause between two looks at what other workers have found."""

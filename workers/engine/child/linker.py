@@ -69,8 +69,6 @@ async def main(sock: socket.socket, options: Options) -> None:
 
 
 class LinkerRun:
-    """The one attempt."""
-
     def __init__(self, library: Library, worker: Pipe[pipe.ToLinker], start: pipe.Start, client: Client) -> None:
         self._library = library
         self._worker = worker

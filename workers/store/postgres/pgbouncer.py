@@ -22,16 +22,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-import structlog
-
+from shared.log import log
 from shared.private import raise_descriptors
 from shared.tasks import cancelled
 from workers.store.device import StoreAway
 from workers.store.postgres.dsn import Server
 from workers.store.postgres.pgbouncer_ini import PORT, configuration
 from workers.store.scratch import OwnFolder
-
-log = structlog.get_logger()
 
 READY_SECONDS = 5.0
 STOP_SECONDS = 1.0

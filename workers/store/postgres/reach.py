@@ -12,16 +12,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
 
 import asyncpg
-import structlog
 
 from shared.core.datum import Datum
+from shared.log import log
 from workers.store.device import StoreAway, StoreRefused
 from workers.store.postgres import pgbouncer
 from workers.store.postgres import tables as store_tables
 from workers.store.postgres.connections import COMMAND_SECONDS, Connection, Connections, connect, translated
 from workers.store.postgres.dsn import IDLE_SECONDS, Server
-
-log = structlog.get_logger()
 
 OLDEST_DIRECT = 14
 """The first Postgres that closes idle connections by itself."""
@@ -30,8 +28,6 @@ TRIES = 30
 
 
 class Way(StrEnum):
-    """A way to Postgres."""
-
     OWN = "own-pgbouncer"
     THEIRS = "their-pooler"
     DIRECT = "direct"

@@ -11,15 +11,13 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import asyncpg
-import structlog
 
 from shared.core.ids import SessionId
+from shared.log import log
 from workers.store.device import DeviceStore, DeviceTaken, Fence, StoreAway, StoredDevice, StoreFenced
 from workers.store.postgres.connections import Connections
 from workers.store.postgres.copy import FENCED, NotADevice, read_file, script
 from workers.store.scratch import Scratch
-
-log = structlog.get_logger()
 
 T = TypeVar("T")
 

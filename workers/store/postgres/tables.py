@@ -12,14 +12,12 @@ from contextlib import closing
 from pathlib import Path
 
 import asyncpg
-import structlog
 
+from shared.log import log
 from workers.engine.devices import pairing_name
 from workers.engine.making import MAKING_SECONDS, make_tables
 from workers.store.device import StoreAway, StoreRefused
 from workers.store.postgres.connections import Connection, Connections
-
-log = structlog.get_logger()
 
 #: The name of the lock among the database's advisory locks.
 LOCK = 0x77_61_64_65_76
