@@ -45,7 +45,8 @@ from workers.delivery import Webhooks
 from workers.engine.pool import LinkerPool
 from workers.engine.processes import Engines, Options
 from workers.holding.holders import Holders
-from workers.holding.sessions import Links, Sessions
+from workers.holding.session import Links
+from workers.holding.sessions import Sessions
 from workers.holding.tidying import Tidying
 from workers.jobs import Jobs
 from workers.lastwill.left import last_will
@@ -71,8 +72,6 @@ RESUMED_AT_ONCE = 8
 
 
 class Worker:
-    """One worker's parts and tasks."""
-
     def __init__(self, config: Settings) -> None:
         self._config = config
         self._pool = redis_pool.pool(config)
@@ -263,7 +262,6 @@ class Worker:
 
 
 def main() -> None:
-    """Work until SIGTERM."""
     lean.ready()
     keep_private()
     config = settings.read()

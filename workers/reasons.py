@@ -18,8 +18,6 @@ MOST_SAID = 200
 
 
 class Verdict(StrEnum):
-    """The meaning of a word for the attempt."""
-
     GO_ON = "go-on"
     AGAIN = "again"  # a fresh attempt may succeed at once
     USED_UP = "used-up"  # the QR rotation, or the connection, has come to its end

@@ -18,9 +18,6 @@ class Antechamber(Generic[T]):
         self._waiting: dict[T, str | None] = {}
         self._of_address: dict[str, dict[T, None]] = {}
 
-    def __len__(self) -> int:
-        return len(self._waiting)
-
     def enter(self, guest: T, address: str | None) -> None:
         """Begin to wait. `address` is None for a router, behind which there are many callers."""
         if address is not None:

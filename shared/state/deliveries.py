@@ -4,13 +4,12 @@ from enum import StrEnum
 from typing import Any
 
 import orjson
-from redis.asyncio import Redis
 
 from shared.core import keys, odd
 from shared.core.datum import Datum
 from shared.core.events import Event, EventType
 from shared.core.ids import CompanyId, company_id, session_of
-from shared.state.events import EventShelf, News, Telling
+from shared.state.events import EventShelf
 from shared.state.pool import answer
 
 _LOOK_AT = 1_000
@@ -41,10 +40,8 @@ class Delivery(Datum):
 _SHELVES = {Standing.WAITING: keys.WEBHOOKS, Standing.DEAD: keys.DEAD_WEBHOOKS}
 
 
-class Deliveries(Telling):
-    def __init__(self, redis: Redis, news: News) -> None:
-        super().__init__(redis, news)
-        self._shelf = EventShelf(redis, news)
+class Deliveries(EventShelf):
+    """The shelf as people look at it."""
 
     async def list(self, standing: Standing, most: int = 100) -> list[Delivery]:
         """The events that stand so, the next, or the longest dead, first."""
@@ -72,7 +69,7 @@ class Deliveries(Telling):
     async def resend(self, event_id: str) -> bool:
         """Have an event tried at once, and for another day: one that waits, that is dead, or that is still in the
         feed. True if there is one. Raises ValueError for an entry of the feed that is no event."""
-        if await self._shelf.resend(event_id):
+        if await super().resend(event_id):
             return True
         newest: Any = "+"
         while entries := await self._redis.xrevrange(keys.FEED, max=newest, count=_LOOK_AT):
@@ -93,4 +90,4 @@ class Deliveries(Telling):
     async def _put(self, company: CompanyId, kind: EventType, event_id: str, **more: str) -> None:
         session = session_of(company)
         told = self._news.event(session, kind, {}, event_id=event_id)
-        await self._shelf.put(session, told | {"wanted": True, "unfed": True} | more)
+        await self.put(session, told | {"wanted": True, "unfed": True} | more)

@@ -75,7 +75,7 @@ class Patience(Retry):
 
         async def failed(error: exceptions.RedisError) -> None:
             await fail(error)
-            if time.monotonic() > until:
+            if time.monotonic() > until or isinstance(error, PoolBusy):
                 raise error
 
         try:
@@ -238,19 +238,15 @@ class Pool(BlockingConnectionPool):
         """A connection that is cut while it greets is made again: redis-py tries only the dialling again."""
         retry: Retry = self.connection_kwargs["retry"]
 
-        async def get() -> AbstractConnection | PoolBusy:
+        async def get() -> AbstractConnection:
             try:
-                found: AbstractConnection = await super(Pool, self).get_connection(*args, **options)
+                return cast("AbstractConnection", await super(Pool, self).get_connection(*args, **options))
             except exceptions.ConnectionError as error:
                 if isinstance(error.__cause__, asyncio.TimeoutError) and "available" in str(error):
-                    return PoolBusy("every connection is in use")
+                    raise PoolBusy("every connection is in use") from None
                 raise
-            return found
 
-        found = await retry.call_with_retry(get, _pass_over)
-        if isinstance(found, PoolBusy):
-            raise found
-        return found
+        return await retry.call_with_retry(get, _pass_over)
 
 
 async def _pass_over(_: exceptions.RedisError) -> None:

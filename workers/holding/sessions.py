@@ -33,8 +33,6 @@ from workers.holding.tenure import Sign, TenurePhase, UnlinkAsked
 from workers.store.device import EXPORTED, Fence, StoredDevice
 from workers.version.keeper import WebVersion
 
-__all__ = ["HeldSession", "Links", "Sessions"]
-
 SUSPECT_DEATHS = 2
 """A session that was logging in at so many deaths of its process gets one of its own."""
 MOST_ALONE = 4

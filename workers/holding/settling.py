@@ -29,8 +29,6 @@ SESSIONS_PER_LOUD = 75
 
 
 class Settling:
-    """The fresh devices of one worker."""
-
     def __init__(self, holders: Holders, most: int, spawn: Spawn) -> None:
         self._holders = holders
         self._spawn = spawn

@@ -18,8 +18,6 @@ UNWELCOME = frozenset({FailureCode.WRONG_NUMBER.value, REVOKED})
 
 
 class TenurePhase(Enum):
-    """The phase of a held session."""
-
     COMING = "coming"  # to be connected, or trying to
     ONLINE = "online"
     AWAY = "away"  # the library tries to come back by itself

@@ -13,8 +13,6 @@ LOOK_SECONDS = 30.0
 
 
 class Tidying:
-    """The housekeeping of one worker."""
-
     def __init__(self, store: DeviceStore, held: Callable[[], Iterable[StoredDevice]]) -> None:
         self._store = store
         self._held = held

@@ -59,7 +59,6 @@ def dial(turn: T) -> None:
 
 
 def next_qr(turn: T) -> None:
-    """Take the next QR of the rotation."""
     event = turn.event
     rotation, view = turn.course.rotation.next(event.text, event.born, turn.course.limits.qr)
     turn.set(rotation=rotation)

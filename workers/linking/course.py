@@ -24,8 +24,6 @@ from workers.store.device import StoredDevice
 
 
 class Phase(Enum):
-    """The phase of an attempt."""
-
     LEARNING = "learning"  # whom it is about
     CONNECTING = "connecting"
     SHOWING = "showing"  # a QR, and maybe a code
@@ -76,8 +74,6 @@ class Course(Datum):
 
 
 class Order(Enum):
-    """Orders to a running attempt."""
-
     CODE = "code"
     CANCEL = "cancel"
     UNLINK = "unlink"  # the platform wants the company to have no device

@@ -32,9 +32,6 @@ EXPORTED_EVENT = "device.exported"
 _LOST = frozenset({EXPORTED_EVENT, f"session.{LostReason.REPLACED.value}"})
 """Events after which another client may act as the device."""
 
-JudgeAgain = Callable[[JudgedDevice], Awaitable[JudgedDevice]]
-"""The verdict anew, by what is known now."""
-
 
 class Taken(Datum):
     """One device's outcome; `why` is a sentence for the operator, `token` the lease under which it was taken over."""
@@ -46,7 +43,8 @@ class Taken(Datum):
 
 
 class TakeOver:
-    def __init__(self, service: Service, by: str, judge: JudgeAgain) -> None:
+    def __init__(self, service: Service, by: str, judge: Callable[[JudgedDevice], Awaitable[JudgedDevice]]) -> None:
+        """`judge` gives the verdict anew, by what is known now."""
         self._service = service
         self._by = by
         self._judge = judge

@@ -44,8 +44,6 @@ class CannotMove(Exception):
 
 
 class Transfer(StrEnum):
-    """The result for one device."""
-
     MOVED = "moved"
     THERE = "in Postgres already"
     REPLACED = "linked anew in Postgres meanwhile, so the file is out of date"
@@ -149,7 +147,6 @@ def _say(line: str) -> None:
 
 
 def main() -> int:
-    """The command."""
     parser = argparse.ArgumentParser(
         prog="python -m workers.store.move", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -33,8 +33,6 @@ DAY_SECONDS = 86_400.0
 FIRST_HOUR = 3600.0
 """A worker asks for the day's revision only when it has lived for so long."""
 
-Fetch = Callable[[], Awaitable[FoundRevision]]
-
 
 async def read_installed() -> LibraryFile | None:
     """The installed library. None for one that hides its version: it is used as it is, and Sentry hears of it."""
@@ -53,7 +51,7 @@ class WebVersion:
     engines: Engines
     linkers: LinkerPool
     revisions: WebRevisions
-    fetch: Fetch
+    fetch: Callable[[], Awaitable[FoundRevision]]
     folder: Path
     setting: VersionWish
     library: LibraryFile | None

@@ -28,7 +28,7 @@ def test_if_all_places_are_taken_the_longest_wait_of_all_ends(room, shown_out):
     for guest, address in (("a", "a"), ("b", "b"), ("c", "c"), ("d", "d"), ("e", "e")):
         room.enter(guest, address)
     assert shown_out == ["a"]
-    assert len(room) == 4
+    assert len(room._waiting) == 4
 
 
 def test_behind_a_router_only_the_whole_number_counts(room, shown_out):
@@ -42,7 +42,7 @@ def test_nothing_is_kept_of_those_who_have_left(room, shown_out):
         room.enter(number, f"address-{number % 3}")
         room.leave(number)
         room.leave(number)
-    assert len(room) == 0
+    assert len(room._waiting) == 0
     assert not room._of_address
     assert not shown_out
 

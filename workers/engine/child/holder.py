@@ -33,8 +33,6 @@ async def main(sock: socket.socket, options: Options) -> None:
 
 
 class Holding:
-    """The sessions of the process."""
-
     def __init__(self, library: Library, worker: Pipe[pipe.ToHolder]) -> None:
         self._library = library
         self._worker = worker

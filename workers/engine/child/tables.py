@@ -19,7 +19,6 @@ NOWHERE = "http://127.0.0.1:1"
 
 
 async def main(output: int) -> NoReturn:
-    """The whole life of the process."""
     library = Library(Options(device_name="tables", proxy_url=NOWHERE), threads=8)
     said = ""
     for name in sys.stdin.read().splitlines():
