@@ -26,7 +26,6 @@ class Turn(Generic[C]):
         self.course = replace(self.course, **changes)
 
     def add(self, *effects: object) -> None:
-        """Have more done."""
         self.effects += effects
 
 
@@ -45,7 +44,6 @@ class Rule(Generic[C]):
     when: When[C] | None = None
 
     def fits(self, turn: Turn[C]) -> bool:
-        """True if this is the row for a turn."""
         happened = turn.event is self.on if isinstance(self.on, Enum) else isinstance(turn.event, self.on)
         return happened and turn.course.phase in self.at and (self.when is None or self.when(turn))
 

@@ -68,7 +68,6 @@ class Glance(Datum):
 
 
 async def look(op: Operator) -> Glance:
-    """The present moment and the newest endings."""
     moment = await gauges.read(op.redis)
     entries = await newest(op.redis, keys.FEED, _LOOK_BACK, "type", "body")
     found = [one for entry in entries if (one := _ending(entry)) is not None]

@@ -88,7 +88,6 @@ class Contacts(OverRedis):
         await self._keep(keys.text(session, ticket), {"answer": orjson.dumps(value).decode()}, TICKET_TTL)
 
     async def replied(self, session: SessionId, ticket: str) -> Contact | None:
-        """The answer, if it is there."""
         (value,) = await answer(self._redis.hmget(keys.text(session, ticket), ["answer"]))
         return _replied(value) if value else None
 

@@ -209,7 +209,7 @@ async def test_a_waiting_attempt_costs_at_most_25_megabytes(steps: Steps):
             await until(linker, Qr)
         assert private_megabytes(first.pid) < 25
         assert private_megabytes(second.pid) < 25
-        assert private_megabytes(steps.engines._zygote.pid) < 60
+        assert private_megabytes(steps.engines.pid) < 60
 
 
 def private_megabytes(pid: int | None) -> float:

@@ -216,7 +216,7 @@ async def test_nothing_is_left_when_the_worker_is_killed(tmp_path):
         "async def main():\n"
         "    async with Engines(Options(device_name='x')) as engines:\n"
         "        linker, holder = await engines.linker(), await engines.holder()\n"
-        "        print(engines._zygote.pid, linker.pid, holder.pid, flush=True)\n"
+        "        print(engines.pid, linker.pid, holder.pid, flush=True)\n"
         "        await asyncio.Event().wait()\n"
         "asyncio.run(main())\n",
         stdout=subprocess.PIPE,
@@ -240,7 +240,7 @@ async def test_gos_memory_is_bounded_and_an_operators_own_word_wins():
             Options(device_name="x"), os.environ | {"HTTPS_PROXY": "http://127.0.0.1:1"} | given, heap_mb=150
         ) as engines:
             await (await engines.linker()).kill()
-            lines = Path(f"/proc/{engines._zygote.pid}/environ").read_bytes().split(b"\0")
+            lines = Path(f"/proc/{engines.pid}/environ").read_bytes().split(b"\0")
         return dict(line.decode().partition("=")[::2] for line in lines if b"=" in line)
 
     ours, theirs = await environment({}), await environment({"GOMEMLIMIT": "1GiB"})

@@ -127,6 +127,11 @@ class Engines:
             await self._zygote.end()
 
     @property
+    def pid(self) -> int | None:
+        """The zygote's, if it runs."""
+        return None if self._zygote is None or self._zygote.gone.is_set() else self._zygote.pid
+
+    @property
     def library(self) -> str | None:
         """The file that fresh processes load in place of the installed library."""
         return self._options.library
