@@ -1,13 +1,17 @@
 """Logins of held sessions, with the real library in a real process, against the emulator."""
 
 import os
+import signal
 import sqlite3
 import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from emulator.client import Emulator
 from emulator.environment import HOOK_DIRECTORY
+from emulator.events import Kind
 from emulator.faults import Fault
 from tests.engine.conftest import FAKE, OPTIONS
 from tests.engine.held import hold, lost, next_of, probe
@@ -120,3 +124,48 @@ async def test_a_dial_that_fails_is_told_and_can_be_tried_again(steps: Steps, li
 async def test_a_server_that_is_busy_at_the_login_is_waited_for(steps: Steps, linked: Linked, holder: Holder):
     await steps.emulator.arm(Fault.LOGIN_REFUSED, phone=linked.phone.number, status=503)
     await hold(holder, linked)
+
+
+async def overtaken(holder: Holder, zygote: int, refused: Callable[[], Awaitable[object]]) -> None:
+    """Have a refusal of WhatsApp come before the client's thread has looked who it is. The library writes a word to
+    descriptor 2 between the two: nobody reads what is there until the refusal has been taken."""
+    os.kill(zygote, signal.SIGSTOP)
+    try:
+        with Path(f"/proc/{holder.pid}/fd/2").open("wb", buffering=0) as noise:
+            os.set_blocking(noise.fileno(), False)
+            for size in (4096, 1):
+                while noise.write(b"\0" * size):
+                    pass
+        await refused()
+    finally:
+        os.kill(zygote, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "stuck"),
+    [
+        (401, LostReason.LOGGED_OUT, 1),
+        (403, LostReason.RESTRICTED, 1),
+        (406, LostReason.RESTRICTED, 1),
+        (409, LostReason.REFUSED, 0),
+    ],
+)
+async def test_a_refusal_that_overtakes_the_start_is_told(
+    steps: Steps, linked: Linked, holder: Holder, status, reason, stuck
+):
+    """The library deletes the device then, and the client's thread waits for one for ever: no event comes from it."""
+    await hold(holder, await steps.link(), "neighbour")
+    await steps.emulator.arm(Fault.LOGIN_REFUSED, phone=linked.phone.number, status=status)
+
+    async def refused() -> None:
+        await holder.send(linked.hold("s"))
+        await steps.emulator.wait_for(
+            Kind.CONNECTION_CLOSED,
+            phone=linked.phone.number,
+            where=lambda event: event.detail["reason"] == f"refused: {status}",
+        )
+
+    await overtaken(holder, steps.engines.pid, refused)
+    end = await lost(holder)
+    assert (end.reason, end.recycle) == (reason, bool(stuck))
+    assert await probe(holder) == Probed(sessions=1, starts=2, stuck=stuck)

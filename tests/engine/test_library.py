@@ -44,7 +44,7 @@ async def test_settings_before_and_around_the_import_hold(acting):
 
     assert facts == {
         # Go hands its debug lines, QR secrets in them, to Python if this is unset.
-        "log level": "WARN",
+        "log level": "INFO",
         # neonize.utils.log would add a handler to standard error.
         "root handlers": ["NullHandler"],
         # Python's default is cpu + 4 threads; every client needs one for ever.

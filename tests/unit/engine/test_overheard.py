@@ -2,10 +2,15 @@
 
 from tests.each import each
 from workers.engine.child.happenings import Oddity, ReceiverMissed
-from workers.engine.child.overheard import MOST_SAID, RefusalText, overhear
+from workers.engine.child.overheard import MOST_SAID, RefusalText, logged_out, overhear
 from workers.engine.protocol import Remark
 
 NO_SESSION = "can't encrypt message for device: no signal session established"
+
+
+def gone(why):
+    """As the library says that it deletes a device."""
+    return f"Got {why}, sending LoggedOut event and deleting session"
 
 
 def entry(message):
@@ -55,6 +60,10 @@ def entry(message):
             "Failed to download history sync: failed to download media from last host: status code 404",
             Oddity(Remark.FILE_MISSED),
         ),
+        (gone("401: logged out from another device connect failure"), logged_out("LOGGED_OUT")),
+        (gone("403: primary device was logged out connect failure"), logged_out("MAIN_DEVICE_GONE")),
+        (gone("406: user banned connect failure"), logged_out("UNKNOWN_LOGOUT")),
+        (gone("device removed stream error"), logged_out("LOGGED_OUT")),
         ("Error decrypting message from 79001239999@lid: no sender key", None),
         ("", None),
     ],

@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from workers.engine.child import happenings as happen
 from workers.engine.child.happenings import ClientError, Happening
-from workers.engine.child.overheard import RefusalText, overhear
+from workers.engine.child.overheard import RefusalText, logged_out, overhear
 from workers.engine.devices import is_postgres
 from workers.engine.orders import Options
 from workers.engine.protocol import Ended, LostReason, Paired, Receipt, Word
@@ -32,7 +32,7 @@ from workers.engine.protocol import Ended, LostReason, Paired, Receipt, Word
 logging.getLogger().addHandler(logging.NullHandler())
 logging.getLogger().setLevel(logging.WARNING)
 # neonize takes Go's log level from this logger. Unset means debug: every stanza would be handed to Python.
-logging.getLogger("neonize.utils.log").setLevel(logging.WARNING)
+logging.getLogger("neonize.utils.log").setLevel(logging.INFO)
 
 import neonize.aioze.client as binding  # noqa: E402
 from neonize._binder import ProxySettings, gocode  # noqa: E402
@@ -55,7 +55,7 @@ ENTRY = 0.005
 SECONDS_END = 10**11
 
 # neonize binds Stop, which returns nothing, as returning a string to free: whatever is in the register gets freed.
-# This is the true type of the same symbol.
+# This is the true type of the same symbol, and of Disconnect.
 _STOP = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
 
 
@@ -98,6 +98,7 @@ class Client:
         self._proxy_url = proxy_url or library.options.proxy_url
         self._seen = asyncio.Event()
         self._said: RefusalText | None = None
+        self._stored, self._untold = not new_device, False
         self._loop = asyncio.get_running_loop()
         # A `jid` given to the constructor would force the uuid to the phone number.
         self._neonize = NewAClient(
@@ -122,14 +123,16 @@ class Client:
             task.add_done_callback(self._ended)
             await self._sign(FIRST_SIGN)
 
-    async def stop(self) -> None:
-        """Disconnect. Never for a client that shows a QR: that can abort the process.
+    async def stop(self) -> bool:
+        """Disconnect. Return False if the client's thread stays. Never for a client that shows a QR: that can abort the process.
 
         It waits for a dial that is under way, 20 s at most; for the first dial without the lock.
         """
-        await self._sign(DIAL)
+        await self._sign(FIRST_SIGN if self._untold else DIAL)
+        waits = self._untold and not self._seen.is_set()  # and may still look into the maps: it is left there
         async with self._library.lock:
-            await asyncio.to_thread(_STOP(("Stop", gocode)), self._neonize.uuid)
+            await asyncio.to_thread(_STOP(("Disconnect" if waits else "Stop", gocode)), self._neonize.uuid)
+        return not waits
 
     async def _sign(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -214,7 +217,7 @@ class Client:
         subscribe(ev.DisconnectedEv, lambda _: happen.Pulse.CUT)
         subscribe(ev.KeepAliveTimeoutEv, lambda _: happen.Pulse.SILENT)
         subscribe(ev.KeepAliveRestoredEv, lambda _: happen.Pulse.ANSWERING)
-        subscribe(ev.LoggedOutEv, _logged_out)
+        subscribe(ev.LoggedOutEv, lambda m: logged_out(ConnectFailureReason.Name(m.Reason)))
         subscribe(ev.StreamReplacedEv, lambda _: Ended(refusal=LostReason.REPLACED, reason="stream replaced"))
         subscribe(ev.TemporaryBanEv, lambda m: self._refused(LostReason.BANNED, f"code {m.Code}", m.Expire or None))
         subscribe(ev.ClientOutdatedEv, lambda _: Ended(refusal=LostReason.OUTDATED, reason="client outdated (405)"))
@@ -265,7 +268,11 @@ class Client:
     def _hear(self, found: Happening | RefusalText) -> None:
         if isinstance(found, RefusalText):
             self._said = found
-        else:
+        elif not isinstance(found, Ended):
+            self.happenings.put_nowait(found)
+        elif self._stored and not self._seen.is_set():
+            # The library has deleted the device before event 0, for which the thread then waits for ever: no event comes.
+            self._untold = True
             self.happenings.put_nowait(found)
 
     def _paired(self, message: Any) -> Happening:
@@ -319,15 +326,6 @@ def _receipted(message: Any) -> Happening | None:
     return happen.Receipted(receipt, tuple(message.MessageIDs), _ms(message.Timestamp))
 
 
-def _logged_out(message: Any) -> Happening:
-    reason = ConnectFailureReason.Name(message.Reason)
-    gone = message.Reason in (
-        ConnectFailureReason.Value("MAIN_DEVICE_GONE"),
-        ConnectFailureReason.Value("UNKNOWN_LOGOUT"),
-    )
-    return Ended(refusal=LostReason.RESTRICTED if gone else LostReason.LOGGED_OUT, reason=reason)
-
-
 def _ms(moment: int) -> int:
     """Milliseconds since the epoch. neonize tells some moments in seconds."""
     return moment * 1000 if moment < SECONDS_END else moment
@@ -335,8 +333,7 @@ def _ms(moment: int) -> int:
 
 def _text(error: BaseException) -> str:
     """The library's text without the password of a proxy or database."""
-    words = (word for word in str(error).split(" "))
-    return " ".join(_without_password(word) for word in words)[:500]
+    return " ".join(map(_without_password, str(error).split(" ")))[:500]
 
 
 def _without_password(word: str) -> str:

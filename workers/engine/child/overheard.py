@@ -1,4 +1,5 @@
-"""News that the library tells its log alone: WhatsApp's own words of a refusal, errors without an event, missed files.
+"""News that the library tells its log alone: WhatsApp's own words of a refusal, errors without an event, missed files; and
+of log-outs, which it may fail to tell by an event.
 
 A line comes as the bytes of a `LogEntry`, in a thread of Go's. Its message stands in them as it is, so one look says
 whether the line matters.
@@ -8,7 +9,7 @@ import re
 
 from shared.core.datum import Datum
 from workers.engine.child.happenings import Oddity, ReceiverMissed
-from workers.engine.protocol import Remark
+from workers.engine.protocol import Ended, LostReason, Remark
 
 MOST_SAID = 300
 """Most characters of WhatsApp's words that are kept."""
@@ -26,6 +27,7 @@ _LINE = re.compile(
     rb"Failed to encrypt (?P<left_out>\S+) for \d+@(?:lid|s\.whatsapp\.net):"
     rb"|Unknown stream error: (?P<stream><.*>)"
     rb"|(?:Unknown|Temporary ban) connect failure: (?P<failure><.*>)"
+    rb"|Got (?:(?P<status>\d+): [^<]*|device removed )(?:connect failure|stream error), (?P<gone>sending LoggedOut)"
     rb"|(?P<missed>Failed to download media due to network error|Failed to download history sync)",
     re.DOTALL,
 )
@@ -33,9 +35,17 @@ _TAG = re.compile(r"<([^\s/>]+)((?:\s[^<>]*?)?)/?>")
 _ATTRIBUTE = re.compile(r'([\w-]+)="([^"]*)"')
 _ODD = re.compile(r"[^\w-]+")
 _WORDS = ("message", "logout_message_header", "logout_message_subtext")
+_RESTRICTED = {b"403": "MAIN_DEVICE_GONE", b"406": "UNKNOWN_LOGOUT"}
+"""Log-outs that may end, by WhatsApp's number, with the library's names."""
 
 
-def overhear(line: bytes) -> Oddity | ReceiverMissed | RefusalText | None:
+def logged_out(name: str) -> Ended:
+    """The end of a session whose keys WhatsApp refuses, by the library's name of the reason."""
+    restricted = name in _RESTRICTED.values()
+    return Ended(refusal=LostReason.RESTRICTED if restricted else LostReason.LOGGED_OUT, reason=name)
+
+
+def overhear(line: bytes) -> Ended | Oddity | ReceiverMissed | RefusalText | None:
     """News of one line; None if it does not matter."""
     found = _LINE.search(line)
     if found is None:
@@ -46,6 +56,8 @@ def overhear(line: bytes) -> Oddity | ReceiverMissed | RefusalText | None:
         return Oddity(Remark.STREAM_ERROR, _name_of(stream.decode(errors="replace")))
     if (failure := found["failure"]) is not None:
         return _refusal(failure.decode(errors="replace"))
+    if found["gone"] is not None:
+        return logged_out(_RESTRICTED.get(found["status"], "LOGGED_OUT"))
     return Oddity(Remark.FILE_MISSED)
 
 

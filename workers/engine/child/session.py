@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import assert_never
 
 from workers.engine import protocol as pipe
@@ -27,7 +28,7 @@ class Session:
     def __init__(self, hold: pipe.Hold, library: Library, tell: Callable[[pipe.Line], Awaitable[None]]) -> None:
         self.name = hold.session
         self.up = False
-        #: The client shows a QR: its thread will never end, and it must not be stopped.
+        #: The client's thread will never end. If it shows a QR, it must not be stopped.
         self.stuck = False
         self.texts = TextTurns(self)
         self.gone = asyncio.Event()
@@ -67,14 +68,12 @@ class Session:
             end = await self._follow()
             self.up = False
             if not self.stuck:
-                try:
+                self.stuck = True
+                with suppress(TimeoutError):
                     async with asyncio.timeout(STOP_LIMIT):
-                        await self.client.stop()
-                except TimeoutError:
-                    self.stuck = True
-                    end = end.model_copy(update={"recycle": True}) if isinstance(end, pipe.Lost) else end
+                        self.stuck = not await self.client.stop()
             if (over := end or self._release) is not None:
-                return over
+                return over.model_copy(update={"recycle": self.stuck}) if isinstance(over, pipe.Lost) else over
             if self.stuck:
                 return self._lost(pipe.LostReason.START_FAILED, "the client does not stop")
             self.client = self._another()
@@ -156,12 +155,10 @@ class Session:
     async def _rise(self) -> None:
         if not self.up:
             self.up = True
-            first, self._held_before = not self._held_before, True
-            await self.tell(
-                pipe.Held(session=self.name, library=self._library.options.library)
-                if first
-                else pipe.Restored(session=self.name)
-            )
+            held = pipe.Held(session=self.name, library=self._library.options.library)
+            line = pipe.Restored(session=self.name) if self._held_before else held
+            self._held_before = True
+            await self.tell(line)
 
     async def _fall(self) -> None:
         if self.up:
