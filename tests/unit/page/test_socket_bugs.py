@@ -97,12 +97,12 @@ async def test_a_bug_in_a_socket_reaches_sentry_and_ends_that_socket_alone(
 
 
 async def test_a_socket_that_takes_nothing_is_closed(app: Application, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket_module, "SEND_SECONDS", 0.1)
     sent: list[dict[str, Any]] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
-        if len(sent) == 3:  # it was accepted, and has seen the first snapshot
+        if len(sent) == 3:  # it was accepted, and has seen the first snapshot: that is not bounded by so little
+            monkeypatch.setattr(socket_module, "SEND_SECONDS", 0.1)
             await asyncio.Event().wait()
 
     patrol = asyncio.create_task(app.browser.patrol())

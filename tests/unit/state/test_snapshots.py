@@ -88,9 +88,10 @@ async def test_a_stale_writer_changes_nothing_and_tells_nobody(world, how):
     assert await world.everything() == before
 
 
-async def test_a_redis_that_was_emptied_takes_nothing_before_the_lease_is_taken_again(world):
+async def test_a_redis_that_was_emptied_takes_nothing_before_the_lease_is_taken_again(world, pass_ms):
     lease = await world.serve()
     await world.redis.flushall()
+    pass_ms(1)
     async with Ear(world.redis) as ear:
         with pytest.raises(Forgotten):
             await world.snapshots.save(lease, change(State.FAILED, ending=True, counters=("failures",)))
