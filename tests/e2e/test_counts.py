@@ -65,7 +65,7 @@ TEXT = {"EVALSHA accept_text": 1.0, "EVALSHA step_texts": 4.0}
 """The most Redis commands of a text to somebody who is known, from its POST until it is delivered: the session's worker learns
 of it, begins with it, and writes that it was sent and that it was delivered. Steps that are due at once are one: 3 to 3.6."""
 ONBOARDINGS = 3
-ROUND_TRIPS = {"onboarding": 23, "text": 11}
+ROUND_TRIPS = {"onboarding": 19, "text": 11}
 """To Postgres, by worker, engine processes and all: until nobody asks it any more."""
 
 IDLE_PROCESSES = 4
