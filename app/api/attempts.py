@@ -1,5 +1,7 @@
 """Attempts for back ends that draw their own page: start, look and cancel, without a link and a browser."""
 
+from secrets import token_hex
+
 from redis.asyncio import Redis
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,7 +14,6 @@ from app.http import problems
 from app.http.operations import IDEMPOTENCY_KEY, LINKS, WAIT, Answer, company_in, operation, session_in
 from app.http.problems import Problem
 from app.onboarding import Endings, Onboarding
-from shared.core.clock import now_ms
 from shared.core.failures import Refused
 from shared.core.lifecycle import DEVICE
 from shared.core.protocol import Method
@@ -50,7 +51,7 @@ class Attempts:
         """Start an attempt to link, or join the one that runs, for a page of your own."""
         if (asked.method is Method.CODE) != (asked.phone_number is not None):
             raise problems.unfit("phoneNumber", "goes with `code`, and with it alone")
-        fresh = {"at": now_ms()}
+        fresh = {"request": token_hex(8)}
         if await self._repeats.first(request, asked, fresh) == fresh:
             await self._start(request, asked)
         return await self._answer(request, 202)

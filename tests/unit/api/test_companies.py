@@ -1,6 +1,7 @@
 """A company's state: its ETag, its phone for those who may know it; and attempts without a link and a browser."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -78,7 +79,11 @@ async def test_an_attempt_without_a_browser_shows_its_qr(web, world):
     assert again.json()["attempt"] == begun.json()["attempt"], "it joins the one that runs"
 
 
-async def test_an_attempt_that_is_asked_for_again_under_its_key_is_not_begun_anew(web, world):
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_an_attempt_that_is_asked_for_again_under_its_key_is_not_begun_anew(web, world, monkeypatch, at_once):
+    if at_once:  # all within one millisecond
+        now_ns = time.time_ns()
+        monkeypatch.setattr(time, "time_ns", lambda: now_ns)
     headers = {"idempotency-key": "k"}
     first = await web.post(f"{COMPANY}/attempts", json={"method": "qr"}, headers=headers)
     await web.delete(f"{COMPANY}/attempts/current")
