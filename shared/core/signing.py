@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import hashlib
 import hmac
 import secrets
 
@@ -31,7 +30,7 @@ def signed_headers(secret: str, event_id: str, now: int, body: bytes) -> dict[st
     """The headers that say who sent `body`. `now`: ms since the epoch, of this try."""
     seconds = now // 1000
     content = f"{event_id}.{seconds}.".encode() + body
-    signature = base64.b64encode(hmac.new(key_of(secret), content, hashlib.sha256).digest()).decode()
+    signature = base64.b64encode(hmac.digest(key_of(secret), content, "sha256")).decode()
     return {
         "webhook-id": event_id,
         "webhook-timestamp": str(seconds),
@@ -45,10 +44,10 @@ def signed_headers(secret: str, event_id: str, now: int, body: bytes) -> dict[st
 
 def old_signature(secret: str, timestamp: int, body: bytes) -> str:
     """`v1=` and the HMAC-SHA256, in hex, of `<timestamp>.<body>` under the secret's text."""
-    return "v1=" + hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return "v1=" + hmac.digest(secret.encode(), f"{timestamp}.".encode() + body, "sha256").hex()
 
 
 def return_signature(secret: str, company: str, link: str, status: str, at: int) -> str:
     """The HMAC-SHA256, in hex, by which the integrator knows that a browser's return tells what we have seen."""
     content = f"return.{company}.{link}.{status}.{at}"
-    return hmac.new(key_of(secret), content.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(key_of(secret), content.encode(), "sha256").hex()
