@@ -34,7 +34,7 @@ PACKAGES = (
     "redis.asyncio, arq, phonenumbers",
     "neonize.aioze.client",
 )
-"""What a web process, a worker and an engine process cannot do without, of the packages that are ours to use."""
+"""The packages that a web process, a worker and an engine process cannot do without."""
 
 
 @dataclass(frozen=True, slots=True)

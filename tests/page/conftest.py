@@ -66,6 +66,21 @@ def complaints() -> Iterator[list[str]]:
     assert not found, "\n".join(found)
 
 
+def take_out(complaints: list[str], page: Page, *, failed: int) -> None:
+    """Waits until the browser has told of so many requests that failed, which it does a moment later, and takes these out."""
+
+    def told() -> list[str]:
+        return [one for one in complaints if "net::ERR_FAILED" in one]
+
+    for _ in range(200):
+        if len(told()) >= failed:
+            break
+        page.wait_for_timeout(50)
+    assert len(told()) == failed, complaints
+    for one in told():
+        complaints.remove(one)
+
+
 @pytest.fixture
 def open_page(chromium: Browser, script: Script, complaints: list[str]) -> Iterator[OpenPage]:
     """`open_page(PHONE, color_scheme="dark")`: a page in a context of its own, listened to, not yet gone anywhere."""
