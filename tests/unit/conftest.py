@@ -1,5 +1,7 @@
 """A Redis that is only pretended (fakeredis with Lua), and what the tests of its scripts have in common."""
 
+import time
+
 import hypothesis
 import pytest
 from fakeredis import FakeAsyncRedis
@@ -19,6 +21,15 @@ hypothesis.settings.load_profile("ours")
 def unlearnt_clock(monkeypatch):
     """Each test begins before Redis has told its time: on a busy machine an earlier test learns it wrongly by 100 ms."""
     monkeypatch.setattr(clock._clock, "ahead", None)
+
+
+@pytest.fixture
+def moment(monkeypatch):
+    """The moment (ms) at which the clocks of Redis and of this host stand still: hosts may set theirs back in a test."""
+    stands = time.time_ns() // 1_000_000
+    monkeypatch.setattr(time, "time_ns", lambda: stands * 1_000_000)
+    monkeypatch.setattr(time, "time", lambda: stands / 1000)
+    return stands
 
 
 @pytest.fixture
