@@ -1,11 +1,8 @@
 """Logins of held sessions, with the real library in a real process, against the emulator."""
 
 import os
-import signal
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +12,8 @@ from emulator.events import Kind
 from emulator.faults import Fault
 from tests.engine.conftest import FAKE, OPTIONS
 from tests.engine.held import hold, lost, next_of, probe
-from tests.engine.steps import Linked, Steps
+from tests.engine.steps import Linked, Steps, overtaken, until
+from tests.recovery import at_most
 from workers.engine.processes import Engines, Holder
 from workers.engine.protocol import (
     Dropped,
@@ -41,7 +39,9 @@ async def test_a_login_that_is_refused_says_why(steps: Steps, linked: Linked, ho
     await holder.send(linked.hold("s"))
 
     end = await lost(holder)
-    assert (end.reason, end.until, end.recycle) == (reason, None, False)
+    assert (end.reason, end.until) == (reason, None)
+    await hold(holder, await steps.link(), "later")  # in the library's turn: the client has been stopped
+    assert await probe(holder) == Probed(sessions=1, starts=2, stuck=0)
 
 
 @pytest.mark.parametrize("ban", [101, 104, 999])
@@ -75,7 +75,7 @@ async def test_a_device_that_is_not_in_its_store_is_never_started(steps: Steps, 
     for database in (linked.database, str(steps.folder / "nothing here.db")):
         await holder.send(Linked(linked.phone, database, linked.jid).hold("s"))
         end = await lost(holder)
-        assert (end.reason, end.recycle) == (LostReason.LOGGED_OUT, False)
+        assert end.reason is LostReason.LOGGED_OUT
 
     assert await probe(holder) == Probed(sessions=1, starts=1, stuck=0)
 
@@ -100,7 +100,8 @@ async def test_a_qr_at_a_start_means_logged_out_and_asks_for_another_process(
 
         await holder.send(linked.hold("s"))
         end = await lost(holder)
-        assert (end.reason, end.recycle) == (LostReason.LOGGED_OUT, True)
+        assert end.reason is LostReason.LOGGED_OUT
+        assert await until(holder, Probed) == Probed(sessions=1, starts=2, stuck=1)
         assert await probe(holder) == Probed(sessions=1, starts=2, stuck=1)
 
         # The stuck client is never stopped, and its server goes: nobody else suffers.
@@ -124,21 +125,6 @@ async def test_a_dial_that_fails_is_told_and_can_be_tried_again(steps: Steps, li
 async def test_a_server_that_is_busy_at_the_login_is_waited_for(steps: Steps, linked: Linked, holder: Holder):
     await steps.emulator.arm(Fault.LOGIN_REFUSED, phone=linked.phone.number, status=503)
     await hold(holder, linked)
-
-
-async def overtaken(holder: Holder, zygote: int, refused: Callable[[], Awaitable[object]]) -> None:
-    """Have a refusal of WhatsApp come before the client's thread has looked who it is. The library writes a word to
-    descriptor 2 between the two: nobody reads what is there until the refusal has been taken."""
-    os.kill(zygote, signal.SIGSTOP)
-    try:
-        with Path(f"/proc/{holder.pid}/fd/2").open("wb", buffering=0) as noise:
-            os.set_blocking(noise.fileno(), False)
-            for size in (4096, 1):
-                while noise.write(b"\0" * size):
-                    pass
-        await refused()
-    finally:
-        os.kill(zygote, signal.SIGCONT)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +152,22 @@ async def test_a_refusal_that_overtakes_the_start_is_told(
         )
 
     await overtaken(holder, steps.engines.pid, refused)
-    end = await lost(holder)
-    assert (end.reason, end.recycle) == (reason, bool(stuck))
-    assert await probe(holder) == Probed(sessions=1, starts=2, stuck=stuck)
+    assert (await lost(holder)).reason is reason
+    if stuck:
+        assert await until(holder, Probed) == Probed(sessions=1, starts=2, stuck=stuck)
+    await hold(holder, await steps.link(), "later")  # in the library's turn: the client has been stopped
+    assert await probe(holder) == Probed(sessions=2, starts=3, stuck=stuck)
+
+
+async def test_a_loss_is_told_though_the_stop_waits_for_the_starts_of_others(
+    steps: Steps, linked: Linked, holder: Holder
+):
+    others = [await steps.link() for _ in range(4)]
+    await hold(holder, linked)
+    await steps.emulator.arm(Fault.HANDSHAKE_SILENCE, tag=steps.tag, times=len(others))
+    for number, other in enumerate(others):
+        await holder.send(other.hold(f"other {number}"))  # each keeps the library's turn for a second
+    await steps.emulator.wait_for("fault.fired", tag=steps.tag)
+    await linked.phone.logout()
+    with at_most(1):
+        assert (await lost(holder)).reason is LostReason.LOGGED_OUT

@@ -111,7 +111,7 @@ class Connected(Line):
 
 
 class LostReason(StrEnum):
-    """The reason for which a session is no longer held. The holder has stopped its client."""
+    """The reason for which a session is no longer held. Its connection is closed."""
 
     LOGGED_OUT = "logged-out"  # 401: unlinked on the phone; the library has deleted the device
     RESTRICTED = "restricted"  # 403 (locked), 406 (banned)
@@ -223,14 +223,12 @@ class Lost(SessionLine):
     """The session will not come back by itself. `until`: ms since the epoch, when known; `detail`: the library's own
     text.
 
-    `recycle`: a thread of the process will never end, the holder is to be replaced when convenient. `library`: the file
-    that the process has loaded in place of the installed library.
+    `library`: the file that the process has loaded in place of the installed library.
     """
 
     reason: LostReason
     until: int | None = None
     detail: str = ""
-    recycle: bool = False
     library: str | None = None
 
 
@@ -341,8 +339,8 @@ class Looked(SessionLine):
 
 
 class Probed(Line):
-    """Counts for the supervisor: sessions now, starts since birth (a holder is recycled after some hundred), threads
-    that will never end."""
+    """Counts for the supervisor: sessions now, starts since birth, threads that will never end. Told unasked when one more of
+    those stays: the holder is to be replaced when there are some, or after some hundred starts."""
 
     sessions: int
     starts: int

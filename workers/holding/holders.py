@@ -47,7 +47,7 @@ class _Running:
         self.holder = holder
         self.room = room
         self.sessions: dict[SessionId, pipe.Hold] = {}
-        self.wear = 0
+        self.wear = self.stuck = 0
         self.reader: asyncio.Task[None]
         self.released: dict[SessionId, asyncio.Event] = {}
 
@@ -230,9 +230,10 @@ class Holders:
             order = running.sessions.pop(session, None)
             if order is not None and self._wanted.get(session) is order:
                 del self._wanted[session]
-            if event.recycle:
-                self._wear(running, STUCK_WEAR)
             self.retire()
+        if isinstance(event, pipe.Probed):
+            more, running.stuck = event.stuck - running.stuck, event.stuck
+            self._wear(running, STUCK_WEAR * more)
         try:
             await self._hear(event)
         except Exception as error:  # noqa: BLE001 - one session's trouble must not deafen the others

@@ -48,6 +48,9 @@ class FakeSession:
         await self._end.wait()
         return pipe.Released(session=self.name)
 
+    async def stop(self) -> None:
+        """Stopped by its `live`."""
+
     async def report_up(self) -> None:
         await self._tell(pipe.Held(session=self.name))
 

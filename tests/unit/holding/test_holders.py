@@ -181,7 +181,9 @@ async def test_a_thread_that_never_ends_wears_a_process_out(world: World, monkey
     monkeypatch.setattr(holders, "STUCK_WEAR", 4)
     await world.hold("company_a")
     await world.hold("company_b")
-    world.made[0].say(pipe.Lost(session="company_a", reason=pipe.LostReason.LOGGED_OUT, recycle=True))
+    world.made[0].say(pipe.Lost(session="company_a", reason=pipe.LostReason.LOGGED_OUT))
+    for _ in range(2):
+        world.made[0].say(pipe.Probed(sessions=1, starts=2, stuck=1))
     async with asyncio.timeout(5):
         await world.made[0].exited
     await world.settle()

@@ -98,7 +98,7 @@ class Client:
         self._proxy_url = proxy_url or library.options.proxy_url
         self._seen = asyncio.Event()
         self._said: RefusalText | None = None
-        self._stored, self._untold = not new_device, False
+        self._stored, self._known, self._untold = not new_device, False, False
         self._loop = asyncio.get_running_loop()
         # A `jid` given to the constructor would force the uuid to the phone number.
         self._neonize = NewAClient(
@@ -129,7 +129,7 @@ class Client:
         It waits for a dial that is under way, 20 s at most; for the first dial without the lock.
         """
         await self._sign(FIRST_SIGN if self._untold else DIAL)
-        waits = self._untold and not self._seen.is_set()  # and may still look into the maps: it is left there
+        waits = self._untold and not self._known  # and may still look into the maps: it is left there
         async with self._library.lock:
             await asyncio.to_thread(_STOP(("Disconnect" if waits else "Stop", gocode)), self._neonize.uuid)
         return not waits
@@ -235,6 +235,7 @@ class Client:
 
         async def on_word(word: str) -> None:
             # With WhatsApp's words if it has refused the client, as far as the library has told its log.
+            self._stored = self._stored or word == "success"
             self._put(Word(word=word, said=self._said.text if self._said is not None else ""))
 
         client.qr(on_qr)
@@ -249,7 +250,11 @@ class Client:
         def executed(uuid: Any, binary: Any, size: Any, code: int) -> None:
             execute(uuid, binary, size, code)
             if code == 0:
-                self._loop.call_soon_threadsafe(self._seen.set)
+                self._loop.call_soon_threadsafe(known)
+
+        def known() -> None:
+            self._known = True
+            self._seen.set()
 
         client.event.execute = executed
 
@@ -270,7 +275,7 @@ class Client:
             self._said = found
         elif not isinstance(found, Ended):
             self.happenings.put_nowait(found)
-        elif self._stored and not self._seen.is_set():
+        elif self._stored and not self._known:
             # The library has deleted the device before event 0, for which the thread then waits for ever: no event comes.
             self._untold = True
             self.happenings.put_nowait(found)

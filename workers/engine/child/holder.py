@@ -51,8 +51,7 @@ class Holding:
     async def _obey(self, message: pipe.ToHolder) -> None:
         """Begin at once, in the order of the commands: a `release` ends a `hold` that waits."""
         if isinstance(message, pipe.Probe):
-            sessions, stuck = len(self._sessions), len(self._stuck)
-            await self._worker.send(pipe.Probed(sessions=sessions, starts=self._library.starts, stuck=stuck))
+            await self._count()
             return
         name, session = message.session, self._sessions.get(message.session)
         match message:
@@ -98,17 +97,19 @@ class Holding:
             end = await session.live()
         except Exception as error:  # noqa: BLE001  (a bug: costs this session, not its neighbours, and is reported)
             session.stuck = True
-            end = pipe.Lost(
-                session=session.name,
-                reason=pipe.LostReason.START_FAILED,
-                detail=f"internal: {type(error).__name__}",
-                recycle=True,
-            )
-        if session.stuck:
-            self._stuck.append(session)
+            detail = f"internal: {type(error).__name__}"
+            end = pipe.Lost(session=session.name, reason=pipe.LostReason.START_FAILED, detail=detail)
         del self._sessions[session.name]
         session.gone.set()
         await self._worker.send(end)
+        await session.stop()
+        if session.stuck:
+            self._stuck.append(session)
+            await self._count()
+
+    async def _count(self) -> None:
+        sessions, starts = len(self._sessions), self._library.starts
+        await self._worker.send(pipe.Probed(sessions=sessions, starts=starts, stuck=len(self._stuck)))
 
     def _is_waiting(self, hold: pipe.Hold) -> bool:
         return self._waiting.get(hold.session) is hold

@@ -30,13 +30,12 @@ class Session:
         self.up = False
         #: The client's thread will never end. If it shows a QR, it must not be stopped.
         self.stuck = False
+        self._runs = False
         self.texts = TextTurns(self)
         self.gone = asyncio.Event()
         self._remarked: dict[tuple[pipe.Remark, str], float] = {}  # until when it is not told again
-        self._database = hold.database
-        self._jid = hold.jid
-        self._inbound = hold.inbound
-        self._held_before = False
+        self._order = hold
+        self._news: pipe.Held | pipe.Restored = pipe.Held(session=hold.session, library=library.options.library)
         self._release: pipe.Released | None = None
         self._going: asyncio.Task[None] | None = None
         self.tell = tell
@@ -45,13 +44,14 @@ class Session:
 
     def _another(self) -> Client:
         # In a file with one device no jid: should it be gone, a QR shows; with a jid the whole process would abort.
-        jid = self._jid if is_postgres(self._database) else None
-        return Client(self._library, held_name(self._database), jid=jid, receipts=True, inbound=self._inbound)
+        database = self._order.database
+        jid = self._order.jid if is_postgres(database) else None
+        return Client(self._library, held_name(database), jid=jid, receipts=True, inbound=self._order.inbound)
 
     @property
     def number(self) -> str:
         """The account's own E.164 number."""
-        return f"+{self._jid.partition('@')[0].partition(':')[0]}"
+        return f"+{self._order.jid.partition('@')[0].partition(':')[0]}"
 
     @property
     def leaving(self) -> bool:
@@ -59,24 +59,32 @@ class Session:
         return self._release is not None
 
     async def live(self) -> pipe.Lost | pipe.Released:
-        """Log in and stay until the end. Stop the client then, and return the end."""
-        if not is_postgres(self._database) and not await asyncio.to_thread(device_in, self._database, self._jid):
+        """Log in and stay until the end. Return it, at once if WhatsApp has refused the session: then `stop` is to follow."""
+        database = self._order.database
+        if not is_postgres(database) and not await asyncio.to_thread(device_in, database, self._order.jid):
             return self._lost(pipe.LostReason.LOGGED_OUT, "the store does not hold the device")
         while True:
             await self.tell(pipe.Starting(session=self.name))
+            self._runs = True
             await self.client.start()
             end = await self._follow()
             self.up = False
-            if not self.stuck:
-                self.stuck = True
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(STOP_LIMIT):
-                        self.stuck = not await self.client.stop()
+            if isinstance(end, pipe.Lost) and end.reason is not pipe.LostReason.START_FAILED:
+                return end
+            await self.stop()
             if (over := end or self._release) is not None:
-                return over.model_copy(update={"recycle": self.stuck}) if isinstance(over, pipe.Lost) else over
+                return over
             if self.stuck:
                 return self._lost(pipe.LostReason.START_FAILED, "the client does not stop")
             self.client = self._another()
+
+    async def stop(self) -> None:
+        """Stop the client, if it runs and may be stopped. Others who start, or a dial of its own, may make that long."""
+        if self._runs and not self.stuck:
+            self._runs, self.stuck = False, True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOP_LIMIT):
+                    self.stuck = not await self.client.stop()
 
     async def report_up(self) -> None:
         """Answer a second `hold`."""
@@ -155,10 +163,8 @@ class Session:
     async def _rise(self) -> None:
         if not self.up:
             self.up = True
-            held = pipe.Held(session=self.name, library=self._library.options.library)
-            line = pipe.Restored(session=self.name) if self._held_before else held
-            self._held_before = True
-            await self.tell(line)
+            news, self._news = self._news, pipe.Restored(session=self.name)
+            await self.tell(news)
 
     async def _fall(self) -> None:
         if self.up:
@@ -171,6 +177,5 @@ class Session:
             reason=reason,
             until=until,
             detail=detail,
-            recycle=self.stuck,
             library=self._library.options.library,
         )
