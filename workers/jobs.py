@@ -7,7 +7,7 @@ is one list: all jobs that there are.
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -41,7 +41,9 @@ RESUME_JITTER_SECONDS = 0.1
 ELSEWHERE_SECONDS = 0.5
 """The pause until an onboarding that met a worker without room is offered again: another worker has room."""
 FULL_SECONDS = 2.0
-"""The pause until a session that could not be logged out yet is offered again."""
+"""The pause until a session that could not be taken up or logged out yet is offered again."""
+STORE_SECONDS = 1.0
+"""Longest wait of an attempt for the store's word on a device that its session may have."""
 
 
 @dataclass(eq=False)
@@ -89,6 +91,10 @@ class Jobs:
         with ExitStack() as undo:
             self.places.take()  # and with it a place to hold what is linked
             undo.callback(self.places.give_back)
+            if self.ownership.unsure and await self._is_linked(session):
+                log.warning("attempt.linked-already", session=session, attempt=attempt)
+                await enqueue(self.redis, keys.QUEUE_RESUME, "resume", session, after=FULL_SECONDS)
+                return
             room = self.sessions.free >= 0
             if not room and await room_elsewhere(self.redis, self.ownership.worker):
                 # Not `soon_again`: this job may have that very id, and one that enqueues itself under its own is lost.
@@ -105,6 +111,14 @@ class Jobs:
                 del self._ahead[session, attempt]
             undo.pop_all()
             self.spawn(self._serve(run, lease), "attempt")
+
+    async def _is_linked(self, session: SessionId) -> bool:
+        """True if the store has a device of the session that is to be held, of which Redis knows nothing."""
+        with suppress(OSError):  # the store is away: nobody can tell
+            async with asyncio.timeout(STORE_SECONDS):
+                device = await self.parts.store.device(session)
+                return device is not None and not device.parked
+        return False
 
     async def _serve(self, run: Attempt, lease: Lease) -> None:
         try:

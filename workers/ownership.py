@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from shared.core.ids import SessionId, WorkerId
 from shared.log import log
+from shared.scripts import SETTLING_MS
 from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, Beat, Lease, Leases
 from shared.state.refusals import reason
 from shared.state.snapshots import Change, Forgotten, Snapshots
@@ -92,12 +93,19 @@ class Ownership:
         """Redis did not take the last heartbeat: what is written now would only wait."""
         self._woken = asyncio.Event()
         self._went_back = False
+        self._unsure_until = 0.0
         self.on_alone: Callable[[], Awaitable[None]] | None = None
 
     def another_server(self) -> None:
         """Look at every lease now: Redis is another server than before, which may know an older state."""
         self._went_back = True
+        self._unsure_until = asyncio.get_running_loop().time() + SETTLING_MS / 1000
         self._woken.set()
+
+    @property
+    def unsure(self) -> bool:
+        """True while Redis may not know what others own, as it has just become another server: they have yet to speak."""
+        return asyncio.get_running_loop().time() < self._unsure_until
 
     def owner(self, session: SessionId) -> Owner | None:
         """The owner that acts for the session here."""
