@@ -6,7 +6,7 @@ it ends, and its memory is free again.
 """
 
 import asyncio
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from shared.core.ids import SessionId
 from shared.tasks import Spawn
@@ -36,34 +36,26 @@ class Settling:
 
     async def hold(self, order: pipe.Hold) -> None:
         """Have a fresh device held, when it is its turn to be loud. Raises `EngineFailed`."""
-        turn = False
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                turn = await self._loud.acquire()
-        try:
+        with ExitStack() as turn:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await self._loud.acquire()
+                    turn.callback(self._loud.release)
             await self._holders.hold(order, Room.SETTLING)
-        except BaseException:
-            if turn:
-                self._loud.release()
-            raise
-        self._spawn(self._settle(SessionId(order.session), turn=turn), "settle")
+            self._spawn(self._settle(SessionId(order.session), turn.pop_all()), "settle")
 
-    async def _settle(self, session: SessionId, *, turn: bool) -> None:
+    async def _settle(self, session: SessionId, turn: ExitStack) -> None:
         clock = asyncio.get_running_loop().time
         began = grew = clock()
         size = memory_of(self._holders.settling(session))
-        try:
+        with turn:
             while (pid := self._holders.settling(session)) is not None:
                 await asyncio.sleep(LOOK_SECONDS)
                 now, before, size = clock(), size, memory_of(pid)
                 if size >= before + GROWTH_MB:
                     grew = now
-                if turn and now - max(began, grew) >= LOUD_SECONDS:
-                    turn = False
-                    self._loud.release()
+                if now - max(began, grew) >= LOUD_SECONDS:
+                    turn.close()
                 if now - max(began, grew) >= REST_SECONDS or now - began >= MOST_SECONDS:
                     break
-        finally:
-            if turn:
-                self._loud.release()
         await self._holders.move_in(session)
