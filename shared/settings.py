@@ -19,11 +19,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    FilePath,
     HttpUrl,
     IPvAnyNetwork,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -32,7 +32,7 @@ from shared.core.colour import check_accent
 from shared.core.events import DEFAULT_EVENTS, EventType
 from shared.core.fields import Origin, Region, SecureUrl, Shown, origin_of
 from shared.core.signing import key_of
-from shared.core.urls import redis_place, split
+from shared.core.urls import is_file, redis_place, split
 from shared.core.webversion import parse_wish
 
 MIN_SECRET = 32
@@ -97,6 +97,11 @@ def _origin_alone(url: HttpUrl) -> None:
         )
 
 
+def _is_file(path: Path) -> None:
+    if not is_file(path):
+        raise ValueError("names a file that is not there")
+
+
 Listed = Annotated[tuple[T, ...], BeforeValidator(_listed)]
 """A list, separated by commas or blanks."""
 Made = Annotated[
@@ -125,6 +130,13 @@ class Settings(BaseModel):
     """Settings of the service. Lists are separated by commas or blanks."""
 
     model_config = ConfigDict(frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_text(cls, value: object) -> object:
+        if isinstance(value, str) and re.search("[\ud800-\udfff]", value):  # as Python keeps what it cannot read
+            raise ValueError("is not UTF-8")
+        return value
 
     host: str = "0.0.0.0"  # noqa: S104 - a host's router
     """Address that web listens on."""
@@ -189,7 +201,7 @@ class Settings(BaseModel):
     webhook_secret: Listed[Annotated[Made, _fits(key_of)]] = ()
     """Secrets of the webhooks, best `whsec_` and base64 of 32 random bytes; separated by commas or blanks. The
     first signs."""
-    webhook_ca: FilePath | None = None
+    webhook_ca: Annotated[Path, _fits(_is_file)] | None = None
     """File of certificates (PEM) that may sign your server's, beside the public authorities."""
     webhook_events: Listed[EventType] = DEFAULT_EVENTS
     """The kinds of events that go to `WEBHOOK_URL`; separated by commas or blanks."""

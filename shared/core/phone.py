@@ -37,7 +37,7 @@ def parse(text: str, region: str) -> str:
 
     `89001234567`, `+7 900 123-45-67`, `9001234567` → `+79001234567` with RU. Raises `Refused(invalid-phone)`.
     """
-    text = unicodedata.normalize("NFKC", text)
+    text = _typed(text)
     # libphonenumber reads letters as keypad digits ("1-800-FLOWERS"), which here is a typing mistake.
     if not any(char.isalpha() for char in text):
         for reading, kinds in _readings(text, region):
@@ -50,8 +50,18 @@ def parse(text: str, region: str) -> str:
 def recipient(text: str, region: str) -> str:
     """As `parse`, but an old number in full (`+52 1 55 …`) stays as written: it may be the account's name at WhatsApp."""
     today = parse(text, region)
-    digits = re.sub(r"\D", "", _DIALLED_ABROAD.sub("+", unicodedata.normalize("NFKC", text)))
+    digits = re.sub(r"\D", "", _DIALLED_ABROAD.sub("+", _typed(text)))
     return f"+{digits}" if digits and renumbered.today(digits) == today.removeprefix("+") else today
+
+
+def _typed(text: str) -> str:
+    """A text with one kind of digits and of dashes, as keyboards have many, and without the marks that nobody sees."""
+    kinds = ((char, unicodedata.category(char)) for char in unicodedata.normalize("NFKC", text))
+    return "".join(
+        str(int(char)) if kind == "Nd" else "-" if kind == "Pd" or char == "\u2212" else char
+        for char, kind in kinds
+        if kind != "Cf"
+    )
 
 
 def _readings(text: str, region: str) -> Iterator[tuple[str, frozenset[int] | None]]:

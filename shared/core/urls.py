@@ -3,6 +3,7 @@
 No sentence quotes its URL, which may hold a password.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
@@ -25,6 +26,11 @@ _NO = frozenset({"", "0", "false", "no", "off", "none", "cert_none", "disable"})
 FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 """Parameters that name a file: whom to trust, our own certificate, and its key."""
 _TLS = frozenset({*FILES, "ssl_cert_reqs", "ssl_check_hostname"})
+
+
+def is_file(path: str | Path) -> bool:
+    """True if a file is there: false as well for a name that no file can have, and where nobody may look."""
+    return os.path.isfile(path)  # noqa: PTH113  (pathlib raises for those)
 
 
 def split(url: str) -> SplitResult:
@@ -101,7 +107,7 @@ def redis_place(url: str) -> RedisPlace:
             raise ValueError(f"says {name}, which is not supported; of TLS there are {', '.join(sorted(_TLS))}")
     files = {name: query[name] for name in FILES if query.get(name)}
     for name, file in files.items():
-        if not Path(file).is_file():
+        if not is_file(file):
             raise ValueError(f"names a file by {name} that is not there")
     return RedisPlace(
         hosts=hosts,

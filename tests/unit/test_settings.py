@@ -106,6 +106,18 @@ def sentences(capsys):
         ("MAX_ATTEMPTS", "0"),
         ("MAX_ATTEMPTS", "many"),
         ("MAX_SESSIONS", "1001"),
+        ("WEBHOOK_CA", "/nowhere/authority.pem"),
+        ("WEBHOOK_CA", "x" * 300),  # no file can be named so
+        ("REDIS_URL", f"rediss://127.0.0.1?ssl_ca_certs={'x' * 300}"),
+        # What Python makes of a byte that is not UTF-8.
+        ("SECRET_KEY", "\udcff" * 40),
+        ("API_KEYS", "\udcff" * 40),
+        ("REDIS_URL", "redis://:\udcff@127.0.0.1"),
+        ("DATABASE_URL", "postgres://u:\udcff@localhost/db"),
+        ("DATA_DIR", "/srv/\udcff"),
+        ("HOST", "\udcff"),
+        ("WHATSAPP_PROXY_URL", "http://proxy\udcff.example:1"),
+        ("WEBHOOK_SECRET", "\udcff" * 40),
         ("DEVELOPMENT", "sometimes"),
     ],
 )

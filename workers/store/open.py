@@ -1,15 +1,16 @@
 """Chooses the device store by DATABASE_URL and opens it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from shared.core.ids import WorkerId
 from shared.log import log
 from shared.settings import Settings
 from shared.tasks import happens
-from workers.store.device import DeviceStore, StoreAway
+from workers.store.device import DeviceStore, StoreAway, StoreRefused
 from workers.store.scratch import Scratch
 from workers.store.sqlite import SqliteStore
 
@@ -20,11 +21,20 @@ def certificates_in(url: str) -> tuple[str, ...]:
     return tuple(parse_qs(urlsplit(url).query).get("sslrootcert", []))
 
 
+@contextmanager
+def _usable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreRefused(f"aside, DATA_DIR {folder} cannot be used: {error}") from None
+
+
 @asynccontextmanager
 async def opened(config: Settings, worker: WorkerId, stop: asyncio.Event) -> AsyncIterator[DeviceStore | None]:
-    """The device store; None if `stop` was set while Postgres was awaited. Raises `StoreRefused` for DATABASE_URL."""
+    """The device store; None if `stop` was set while Postgres was awaited. Raises `StoreRefused`, also for DATA_DIR."""
     if config.database_url is None:
-        files = SqliteStore(config.data_dir, worker)
+        with _usable(config.data_dir):
+            files = SqliteStore(config.data_dir, worker)
         try:
             yield files
         finally:
@@ -56,7 +66,8 @@ async def _postgres(
         if postgres is None:
             yield None
             return
-        scratch = Scratch(config.data_dir, worker)
+        with _usable(config.data_dir):
+            scratch = Scratch(config.data_dir, worker)
         stack.callback(scratch.close)
         store = PostgresStore(postgres.connections, postgres.dsn, scratch, pace=postgres.pace)
         watching = asyncio.create_task(store.watch())

@@ -27,6 +27,42 @@ def test_every_way_of_writing_one_number_gives_one_number(typed):
     assert phone.parse(typed, "RU") == "+79001234567"
 
 
+@each("region", ["BR", "DE", "EG", "IR", "RU"])
+@each("written", ["00{}", "+{}", "{}", "(00{})"])
+@each(
+    "digits",
+    ["٠١٢٣٤٥٦٧٨٩", "۰۱۲۳۴۵۶۷۸۹", "０１２３４５６７８９", "०१२३४५६७८९"],
+    ids=["arabic", "persian", "wide", "hindi"],
+)
+def test_digits_of_other_scripts_are_read_as_ours(region, written, digits):
+    typed = written.format("38972345678")
+    assert reading(typed.translate(str.maketrans("0123456789", digits)), region) == reading(typed, region)
+
+
+@each("typed", ["00821020000000", "821020000000", "081234-56789", "+7 900 123-45-67"])
+@each(
+    "changed",
+    [
+        lambda text: f"\u200e{text}",
+        lambda text: f"\u202a{text}\u202c",
+        lambda text: f"{text[:3]}\u200b{text[3:]}",
+        lambda text: text.replace("-", "\u2011"),
+        lambda text: text.replace(" ", "\u00a0"),
+    ],
+    ids=["left-to-right", "embedded", "zero width", "hard hyphen", "hard blank"],
+)
+def test_marks_that_nobody_sees_change_no_number(typed, changed):
+    assert reading(changed(typed), "RU") == reading(typed, "RU") != "refused"
+
+
+def reading(typed, region):
+    """What a text is read as, by those who are asked and by those who send."""
+    try:
+        return phone.parse(typed, region), phone.recipient(typed, region)
+    except Refused:
+        return "refused"
+
+
 @each(
     "typed",
     [

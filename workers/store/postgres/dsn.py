@@ -7,12 +7,11 @@ once, and told to each in its own words.
 import re
 import ssl
 from dataclasses import field
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from shared.core.datum import Datum
-from shared.core.urls import split
+from shared.core.urls import is_file, split
 from workers.store.device import StoreRefused
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -124,7 +123,7 @@ def server_of(url: str) -> Server:
         )
     if sslrootcert == "system":
         sslrootcert = _certificates_of_the_system()
-    if sslrootcert is not None and not Path(sslrootcert).is_file():
+    if sslrootcert is not None and not is_file(sslrootcert):
         raise StoreRefused("names a file by sslrootcert that is not there")
     if sslrootcert is not None and sslmode == "require":
         sslmode = "verify-ca"  # as libpq and lib/pq take it
