@@ -2,6 +2,7 @@
 
 import getpass
 import importlib
+import io
 import re
 import socket
 import subprocess
@@ -146,12 +147,15 @@ def who() -> str:
 @click.version_option(VERSION, prog_name="onboarding")
 def main() -> None:
     """See the package."""
+    sys.stdout = sys.stdout or io.StringIO()  # closed: what is asked for is done all the same
 
 
 def _run(work: str, ask: str, *, as_json: bool, yes: bool = True, **arguments: Any) -> None:
     """Run `app.cli.<work>` and show its answer; the exit code is the answer's."""
     from app.cli import terminal
 
+    if re.search("[\ud800-\udfff]", "".join(map(str, arguments.values()))):
+        raise click.UsageError("An argument is not UTF-8.")
     if ask and not yes:
         click.confirm(ask.format(**arguments), abort=True, err=True)
     module, _, function = work.rstrip("!").partition(".")

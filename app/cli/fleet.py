@@ -121,7 +121,7 @@ async def jobs(op: Operator, now: int) -> list[QueuedJob]:
 
 async def drain(op: Operator, *, worker: str, wait: bool, by: str) -> Output:
     living = [one for one in await gauges.fleet(op.redis) if one.alive]
-    fits = [one for one in living if one.id.startswith(worker)]
+    fits = [one for one in living if worker and one.id.startswith(worker)]
     if len(fits) != 1:
         known = ", ".join(one.id for one in living) or "none"
         raise Cannot(f"{worker!r} names {'no' if not fits else 'more than one'} living worker; there are: {known}.")

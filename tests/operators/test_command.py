@@ -145,6 +145,7 @@ async def test_what_cannot_be_done_is_one_sentence_and_exit_code_2(own: Stack, c
         (("timeline", "nobody"), "Nothing is known"),
         (("sessions", "--state", "happy"), "There is no state"),
         (("drain", "nobody"), "names no living worker"),
+        (("drain", ""), "names no living worker"),  # as of a variable that is not set
         (("switch", "on", "pauze"), "There is no switch 'pauze'"),
         (("link", "create", "a", "--phone", "12"), "is no phone number"),
         (("link", "create", "a", "--locale", "russian!"), "--locale: "),

@@ -101,7 +101,8 @@ async def _database(source: str) -> ForeignDatabase:
 
 def _of_files(path: Path) -> list[Candidate]:
     if path.is_dir():
-        folders = sorted({file.parent for file in path.rglob(CREDS)})
+        with refusing("a folder below it cannot be read ({error})", OSError):
+            folders = sorted({file.parent for file in path.rglob(CREDS)})
         return [_read(folder.name, partial(read_folder, folder)) for folder in folders]
     text = path.read_text(encoding="utf-8", errors="replace")
     return [_read(path.stem, partial(read_single, path.stem, text), touched=path.stat().st_mtime)]

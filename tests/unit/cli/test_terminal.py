@@ -3,11 +3,13 @@
 import importlib
 import inspect
 import io
+import subprocess
 import sys
 
 import click
 import orjson
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
 from app.cli import fleet, hooks, story, terminal
@@ -46,6 +48,20 @@ def test_an_address_is_not_broken():
     address = "https://onboarding.example/link#" + "x" * 500
     for what in (terminal.line(address), terminal.together(terminal.table("head", ("a",), []), terminal.line(address))):
         assert address in shown(what)
+
+
+@pytest.mark.parametrize(
+    "words", [["webhooks", "resend", "\udcff"], ["unpark", "\udcff"], ["switch", "off", "pause", "--why", "\udcff"]]
+)
+def test_an_argument_that_is_not_utf_8_is_refused(words):
+    said = CliRunner().invoke(main, words)
+    assert (said.exit_code, "not UTF-8" in said.stderr) == (2, True)
+
+
+def test_a_command_without_standard_output_does_its_work():
+    line = f"exec {sys.executable} -m app.cli key new back-office --json >&-"
+    done = subprocess.run(["sh", "-c", line], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 STEERING = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\u2066\r\x00"
