@@ -138,9 +138,8 @@ class Relay:
                     known = set(self._watched)
                     await pubsub.subscribe(_SWITCH, _LINKS, _FEED, *map(keys.events, known))
                     self._pubsub, self._heard, pause = pubsub, _clock(), 0.05
-                    if (
-                        came := set(self._watched) - known
-                    ):  # while we subscribed; whoever comes from now on does it alone
+                    # While we subscribed; whoever comes from now on does it alone.
+                    if came := set(self._watched) - known:
                         await pubsub.subscribe(*map(keys.events, came))
                     await self._receive(pubsub)
             except TROUBLE as error:

