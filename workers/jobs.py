@@ -42,8 +42,6 @@ ELSEWHERE_SECONDS = 0.5
 """The pause until an onboarding that met a worker without room is offered again: another worker has room."""
 FULL_SECONDS = 2.0
 """The pause until a session that could not be taken up or logged out yet is offered again."""
-STORE_SECONDS = 1.0
-"""Longest wait of an attempt for the store's word on a device that its session may have."""
 
 
 @dataclass(eq=False)
@@ -115,9 +113,8 @@ class Jobs:
     async def _is_linked(self, session: SessionId) -> bool:
         """True if the store has a device of the session that is to be held, of which Redis knows nothing."""
         with suppress(OSError):  # the store is away: nobody can tell
-            async with asyncio.timeout(STORE_SECONDS):
-                device = await self.parts.store.device(session)
-                return device is not None and not device.parked
+            device = await self.parts.store.device(session)
+            return device is not None and not device.parked
         return False
 
     async def _serve(self, run: Attempt, lease: Lease) -> None:

@@ -1,8 +1,6 @@
 """`doctor`: finds what should not be, and puts it right. What the dead have left is found by the sweeper's own finders
 (`Leases.unowned`, `Outbox.overdue`), so that both say the same; each repair is what the sweeper would do later."""
 
-import asyncio
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -10,7 +8,7 @@ from functools import partial
 from app.cli import records, words
 from app.cli.fleet import QueuedJob, jobs
 from app.cli.records import SessionRecord
-from app.cli.terminal import Operator, Output, line, table
+from app.cli.terminal import Operator, Output, line, table, until
 from app.ops import gauges
 from app.ops.gauges import Moment
 from shared.core import keys
@@ -29,8 +27,8 @@ from shared.state.switches import Switches
 
 OVERDUE_MS = 30_000
 """If nobody takes a due job for so long, no worker reads its queue, or all are busy."""
-REPAIR_SECONDS, LOOK_SECONDS = 10.0, 0.25
-"""The longest wait for repairs to show, and the pause between two looks."""
+REPAIR_SECONDS = 10.0
+"""The longest wait for repairs to show."""
 REPORTED_MS = 60_000
 
 Unowned = Mapping[SessionId, WorkerId | None]
@@ -100,11 +98,15 @@ async def _repair(op: Operator, findings: list[Finding], by: str) -> set[tuple[s
             await one.repair()
             await record(op.redis, "doctor.repaired", one.what, by, detail=one.check)
             tried.add(one.key)
-    ill, until = tried, time.monotonic() + REPAIR_SECONDS
-    while ill and time.monotonic() < until:
-        await asyncio.sleep(LOOK_SECONDS)
-        ill = tried & {one.key for one in (await _look(op))[2]}
-    return tried - ill
+    left = tried
+
+    async def are_gone() -> bool:
+        nonlocal left
+        left = tried & {one.key for one in (await _look(op))[2]}
+        return not left
+
+    await until(REPAIR_SECONDS, are_gone)
+    return tried - left
 
 
 def _workers(op: Operator, moment: Moment) -> Iterator[Finding]:

@@ -3,7 +3,6 @@ over all keys: it costs the same with ten sessions and with ten thousand."""
 
 import asyncio
 import sys
-from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -39,19 +38,12 @@ _LOOK_BACK = 200
 COUNTED = (Counter.ATTEMPTS, Counter.QR_SHOWN, Counter.CODES_GENERATED, Counter.LINKED, Counter.FAILURES)
 
 
-class Ending(Datum):
-    """An ending of a company's session or onboarding; `at` in ms since the epoch."""
-
-    at: int
-    company: str
-    event: str
-    why: str
-
-
 class Glance(Datum):
+    """The service at one look. `endings`: of each `at` (ms since the epoch), `company`, `event`, and `why`."""
+
     at: int
     moment: Moment
-    endings: list[Ending]
+    endings: list[dict[str, Any]]
 
     def counts(self) -> dict[str, int]:
         """Counters, summed over their labels."""
@@ -63,8 +55,7 @@ class Glance(Datum):
         return sums
 
     def data(self) -> dict[str, Any]:
-        endings = [asdict(one) for one in self.endings]
-        return {"at": self.at, **overview(self.moment), "counted": self.counts(), "endings": endings}
+        return {"at": self.at, **overview(self.moment), "counted": self.counts(), "endings": self.endings}
 
 
 async def look(op: Operator) -> Glance:
@@ -74,14 +65,14 @@ async def look(op: Operator) -> Glance:
     return Glance(now_ms(), moment, found[:SHOWN])
 
 
-def _ending(entry: dict[str, Any]) -> Ending | None:
+def _ending(entry: dict[str, Any]) -> dict[str, Any] | None:
     """An entry of the feed that ends something; None for any other, and for what is no event."""
     body = odd.fields(entry["body"])
     if entry["type"] not in ENDINGS or "companyId" not in body:
         return None
     failure = body.get("failure")
     why = failure.get("code", "") if isinstance(failure, dict) else ""
-    return Ending(entry["at"], str(body["companyId"]), entry["type"], str(why))
+    return {"at": entry["at"], "company": str(body["companyId"]), "event": entry["type"], "why": str(why)}
 
 
 def screen(now: Glance, first: Glance) -> RenderableType:
@@ -97,9 +88,8 @@ def screen(now: Glance, first: Glance) -> RenderableType:
     )
     before = first.counts()
     counted = [(name.replace("_", " "), value, value - before[name]) for name, value in now.counts().items()]
-    ended = [
-        (words.clock(one.at)[:19], one.company, Text(*ENDINGS[EventType(one.event)]), one.why) for one in now.endings
-    ]
+    shown = [(one, Text(*ENDINGS[EventType(one["event"])])) for one in now.endings]
+    ended = [(words.clock(one["at"])[:19], one["company"], what, one["why"]) for one, what in shown]
     return Group(
         head,
         Text(

@@ -30,9 +30,6 @@ async def check(config: Settings) -> int:
     except StoreAway as error:
         sys.stdout.write(f"error DATABASE_URL: Postgres is out of reach again ({error})\n")
         return 1
-    except OSError as error:
-        sys.stdout.write(f"error DATA_DIR {config.data_dir} cannot be used: {error.strerror or type(error).__name__}\n")
-        return 1
     where = "Postgres" if config.database_url else f"files below {config.data_dir}"
     sys.stdout.write(f"ok devices are kept in {where}: {len(known)} linked\n{way}")
     if config.database_url is None:

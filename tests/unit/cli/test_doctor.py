@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 from rich.console import Console
 
-from app.cli import doctor
+from app.cli import doctor, terminal
 from app.cli.doctor import _confinement
 from app.cli.terminal import Operator
 from app.ops.gauges import Moment, WorkerView
@@ -39,7 +39,7 @@ def test_only_a_worker_that_reports_missing_confinement_is_named(fields, lacking
 @pytest.mark.parametrize("there_is_a_worker", [True, False])
 async def test_only_what_has_gone_is_said_to_be_put_right(redis, world, monkeypatch, there_is_a_worker):
     monkeypatch.setattr(doctor, "REPAIR_SECONDS", 0.3)
-    monkeypatch.setattr(doctor, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(terminal, "LOOK_SECONDS", 0.01)
     if there_is_a_worker:
 
         async def sweep(_op):

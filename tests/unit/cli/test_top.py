@@ -61,7 +61,7 @@ async def test_it_shows_workers_queue_counts_and_the_newest_endings(op):
     assert "[/]" in endings
     assert "message" not in endings
     assert now.data()["endings"][0] == {
-        "at": now.endings[0].at,
+        "at": now.endings[0]["at"],
         "company": "[/]",
         "event": "onboarding.failed",
         "why": "pairing-refused",

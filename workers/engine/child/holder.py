@@ -63,21 +63,16 @@ class Holding:
                     session.release(patience)
                 else:
                     await self._worker.send(pipe.Released(session=name))
+            case pipe.LogOut() if session is not None:
+                await session.log_out()
             case pipe.LogOut():
-                if session is not None:
-                    await session.log_out()
-                else:
-                    await self._worker.send(pipe.Released(session=name, detail="not held"))
-            case pipe.Send():
-                if session is not None:
-                    await session.texts.send(message)
-                else:
-                    line = pipe.SendFailed(session=name, message=message.message, reason="not held")
-                    await self._worker.send(line)
+                await self._worker.send(pipe.Released(session=name, detail="not held"))
+            case pipe.Send() if session is not None:
+                await session.texts.send(message)
+            case pipe.Send(message=text):
+                await self._worker.send(pipe.SendFailed(session=name, message=text, reason="not held"))
             case pipe.Look(question=question, numbers=numbers):
-                people = (
-                    await look(session.client, numbers, session.number) if session is not None and session.up else []
-                )
+                people = await look(session.client, numbers, session.number) if session and session.up else []
                 await self._worker.send(pipe.Looked(session=name, question=question, people=people))
             case _:
                 assert_never(message)
