@@ -1,6 +1,6 @@
 """The owner's way back to the platform: the link's `returnUrl`, and how it ended, signed."""
 
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
 
 from app.access import Link
 from shared.core.clock import now_ms
@@ -32,5 +32,5 @@ def way_back(config: Settings, link: Link, body: Body) -> str | None:
         secret = config.webhook_secrets[0]
         said["sig"] = return_signature(secret, link.company, link.id, ending, int(said["at"]))
     parts = urlsplit(link.return_url)
-    kept = [pair for pair in parts.query.split("&") if pair and pair.partition("=")[0] not in _OURS]
+    kept = [pair for pair in parts.query.split("&") if pair and unquote_plus(pair.partition("=")[0]) not in _OURS]
     return urlunsplit(parts._replace(query="&".join([*kept, urlencode(said)])))

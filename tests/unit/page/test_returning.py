@@ -94,3 +94,8 @@ def test_a_message_that_many_share_gets_a_way_back_for_one():
     assert ServerMessage.model_validate_json(with_return(text_of(message), url)) == ServerMessage(
         type=MessageType.STATUS, return_url=url
     )
+
+
+def test_a_name_of_ours_is_taken_out_however_it_is_written():
+    back = way_back(CONFIG, link("https://salon.example/back?%73tatus=x&a=1&s%69g=y"), BODY)
+    assert [name for name, _ in parse_qsl(urlsplit(back).query)] == ["a", "status", "companyId", "linkId", "at", "sig"]
