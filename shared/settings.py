@@ -149,8 +149,8 @@ class Settings(BaseModel):
     redis_tls_verify: bool = True
     """`false` accepts the self-signed certificate that Heroku-style hosts give their Redis."""
     namespace: NameSpace = Field(default="", max_length=32)
-    """Begins every name in Redis, as `x:`, so that two stacks share one database. Empty: none; but `db1:` in
-    database 1, since the databases of one server share their channels."""
+    """Begins every name in Redis, as `x:`, so that two stacks share one server; each needs its own. Empty: none; but
+    `db1:` in database 1, since the databases of one server share their channels."""
     database_url: Database | None = None
     """Postgres for linked devices; without it one SQLite file a session in `DATA_DIR`."""
     database_pool: int = Field(default=4, ge=2, le=100)
