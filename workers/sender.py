@@ -3,12 +3,13 @@
 A company chooses its receiver's address itself. So its name is looked up here, each address is checked, and the request
 goes to the checked address: a name that is answered differently a moment later leads nowhere else.
 
-Connections to the service's own receiver are kept. httpx made one for each event, and took half of a delivery's time.
+Connections to the service's own receiver are kept. What an answer says is read by Node's parser, in C.
 """
 
 import asyncio
 import contextlib
 import functools
+import re
 import socket
 import ssl
 from base64 import b64encode
@@ -17,7 +18,7 @@ from typing import cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import certifi
-import h11
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from shared import VERSION
 from shared.core.clock import now_ms
@@ -35,8 +36,9 @@ CONNECT_SECONDS = 3.0
 """For an address of a receiver that has another, so that a dead one leaves time for the next."""
 LOOKUPS = 32
 """Names that are looked up at a time. A look-up outlives its try, and the threads of others must not wait for it."""
-MOST_PIECES = 500
-"""Of an answer: heads before the head, chunks. Each takes time from all sessions of the worker."""
+HEAD_BYTES, MOST_BYTES = 16 * 1024, 1024 * 1024
+"""Of an answer's head with the heads before it, and of what follows. Each byte takes time from all sessions of the worker."""
+_WORD = re.compile(r"[!-~]+")
 
 
 class NotAllowed(Exception):
@@ -47,16 +49,24 @@ class ConnectError(Exception):
     """Nobody listens there."""
 
 
+class LocalProtocolError(Exception):
+    """The request would have a broken line."""
+
+
+class RemoteProtocolError(Exception):
+    """The receiver hung up, or has sent what is no answer."""
+
+
 class ReceiverConnection(asyncio.Protocol):
-    """A connection to a receiver: one request at a time."""
+    """A connection to a receiver: one request at a time. It ends with an answer that does not say where it ends."""
 
     _transport: asyncio.Transport
 
     def __init__(self) -> None:
-        self._http = h11.Connection(h11.CLIENT)
-        self._answer: asyncio.Future[int] | None = None
+        self._http = HttpResponseParser(self)
+        self._answer: asyncio.Future[int] | None = None  # until it has ended
         self._used_at = 0.0
-        self._pieces = 0
+        self._room = HEAD_BYTES
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -69,21 +79,16 @@ class ReceiverConnection(asyncio.Protocol):
     @property
     def is_ready(self) -> bool:
         """True if another request can be made now. One that was silent for long, or whose answer does not end, is closed."""
-        if self._answer is None or not self._answer.done():
-            return False
         if asyncio.get_running_loop().time() - self._used_at > KEPT_SECONDS:
             self.close()
-        elif self._http.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}:
-            self._http.start_next_cycle()
-        return self._http.our_state is h11.IDLE and not self.is_closed
+        return self._answer is None and not self.is_closed
 
-    async def ask(self, request: h11.Request, body: bytes) -> int:
-        """The status of the answer. Raises `h11.RemoteProtocolError`."""
+    async def ask(self, request: bytes) -> int:
+        """The status of the answer. Raises `RemoteProtocolError`."""
         loop = asyncio.get_running_loop()
-        self._used_at, self._pieces = loop.time(), 0
+        self._used_at, self._room = loop.time(), HEAD_BYTES
         self._answer = answer = loop.create_future()
-        parts = (request, h11.Data(body), h11.EndOfMessage())
-        self._transport.write(b"".join(self._http.send(part) or b"" for part in parts))
+        self._transport.write(request)
         try:
             return cast("int", await answer)
         except BaseException:
@@ -92,30 +97,34 @@ class ReceiverConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read an answer's status, and pass over the rest."""
-        try:
-            self._http.receive_data(data)
-            while isinstance(event := self._http.next_event(), h11.Event):
-                self._pieces += 1
-                if self._pieces > MOST_PIECES:
-                    raise h11.RemoteProtocolError("too many pieces")  # noqa: TRY301 - as any other answer that is none
-                if isinstance(event, h11.Response):
-                    self._answered(event)
-            theirs = self._http.their_state
-            if theirs is h11.MUST_CLOSE or (theirs is h11.DONE and self._http.trailing_data[0]):
-                self.close()
-        except h11.RemoteProtocolError:
-            self._transport.abort()
+        with contextlib.suppress(HttpParserError, HttpParserUpgrade):
+            self._http.feed_data(data)
+            self._room -= len(data)
+            if self._room > 0:
+                return
+        self._transport.abort()
 
-    def _answered(self, response: h11.Response) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(response.status_code)
-        names = {name for name, _ in response.headers}
-        if not names & {b"content-length", b"transfer-encoding"} and response.status_code not in {204, 304}:
-            self.close()  # it ends when the receiver hangs up
+    def on_message_begin(self) -> None:
+        """Raise `RemoteProtocolError` for an answer that nobody has asked for: the parser tells `data_received`."""
+        if self._answer is None or self._answer.done():
+            raise RemoteProtocolError
+
+    def on_headers_complete(self) -> None:
+        """Tell the status, if this head is not one before the head."""
+        if self._answer is not None and (status := self._http.get_status_code()) >= 200:
+            self._answer.set_result(status)
+            self._room = MOST_BYTES
+            if not self._http.should_keep_alive():
+                self.close()
+
+    def on_message_complete(self) -> None:
+        """Take the next request from now on, if this was not a head before the head."""
+        if self._answer is not None and self._answer.done():
+            self._answer = None
 
     def connection_lost(self, _error: Exception | None) -> None:
         if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(h11.RemoteProtocolError("hung up"))
+            self._answer.set_exception(RemoteProtocolError("hung up"))
 
     def close(self) -> None:
         """Hang up. Idempotent."""
@@ -143,26 +152,22 @@ class Sender:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 status = await self._status(receiver, due)
-        except (ConnectError, h11.ProtocolError, NotAllowed, OSError, TimeoutError, ValueError) as error:
+        except (ConnectError, LocalProtocolError, RemoteProtocolError, NotAllowed, OSError, ValueError) as error:
             return _word(error)
         return None if 200 <= status < 300 else f"status {status}"
 
     async def _status(self, receiver: Receiver, due: Due) -> int:
-        url = urlsplit(receiver.url)
-        request = _request(url, receiver.secret, due)
+        request = _request(receiver, due)
         if receiver.own:  # connections to an address are never shared by two names
-            connection = await self._connected(url, own=True)
-            try:
-                return await connection.ask(request, due.body)
-            finally:
-                connection.close()
+            with contextlib.closing(await self._connected(urlsplit(receiver.url), own=True)) as connection:
+                return await connection.ask(request)
         self._kept = [one for one in self._kept if not one.is_closed]
         for ready in [one for one in self._kept if one.is_ready][:1]:
-            with contextlib.suppress(h11.RemoteProtocolError):  # it may have been closed meanwhile; one id is one event
-                return await ready.ask(request, due.body)
-        connection = await self._connected(url, own=False)
+            with contextlib.suppress(RemoteProtocolError):  # it may have been closed meanwhile; one id is one event
+                return await ready.ask(request)
+        connection = await self._connected(urlsplit(receiver.url), own=False)
         self._kept.append(connection)
-        return await connection.ask(request, due.body)
+        return await connection.ask(request)
 
     async def _connected(self, url: SplitResult, *, own: bool) -> ReceiverConnection:
         loop, trust = asyncio.get_running_loop(), self._trust if url.scheme == "https" else None
@@ -171,17 +176,16 @@ class Sender:
             try:
                 async with asyncio.timeout(None if host == hosts[-1] else CONNECT_SECONDS):
                     _, connection = await loop.create_connection(
-                        ReceiverConnection, host, _port(url), ssl=trust, server_hostname=name
+                        ReceiverConnection, host, url.port or (443 if trust else 80), ssl=trust, server_hostname=name
                     )
+                    return connection
             except OSError as error:
                 if host == hosts[-1]:
                     raise ConnectError from error
-            else:
-                return connection
         raise NotAllowed
 
     async def _addresses(self, url: SplitResult, *, own: bool) -> list[str]:
-        look = functools.partial(socket.getaddrinfo, url.hostname, _port(url), type=socket.SOCK_STREAM)
+        look = functools.partial(socket.getaddrinfo, url.hostname, url.port, type=socket.SOCK_STREAM)
         found = await asyncio.get_running_loop().run_in_executor(self._lookups, look)
         hosts = list(dict.fromkeys(str(address[0]) for *_, address in found))
         allowed = [host for host in hosts if not own or may_reach(host, self._allowed)]
@@ -194,23 +198,25 @@ class Sender:
             one.close()
 
 
-def _port(url: SplitResult) -> int:
-    return url.port or (443 if url.scheme == "https" else 80)
+@functools.lru_cache(maxsize=64)
+def _head(url: str) -> str:
+    """The lines that each request to the URL has. Raises `LocalProtocolError`."""
+    parts = urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if not _WORD.fullmatch(host + path):
+        raise LocalProtocolError
+    login = f"authorization: Basic {b64encode(unquote(user).encode()).decode()}\r\n" if user else ""
+    agent = f"user-agent: whatsapp-onboarding/{VERSION}"
+    return f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n{agent}\r\n{login}"
 
 
-def _request(url: SplitResult, secret: str, due: Due) -> h11.Request:
-    user, _, host = url.netloc.rpartition("@")
-    headers = {
-        "host": host,
-        "content-type": "application/json",
-        "content-length": str(len(due.body)),
-        "user-agent": f"whatsapp-onboarding/{VERSION}",
-        **signed_headers(secret, due.id, now_ms(), due.body),
-    }
-    if user:
-        headers["authorization"] = f"Basic {b64encode(unquote(user).encode()).decode()}"
-    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-    return h11.Request(method="POST", target=path, headers=list(headers.items()))
+def _request(receiver: Receiver, due: Due) -> bytes:
+    if not _WORD.fullmatch(due.id):
+        raise LocalProtocolError
+    signed = signed_headers(receiver.secret, due.id, now_ms(), due.body)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in signed.items())
+    return f"{_head(receiver.url)}content-length: {len(due.body)}\r\n{lines}\r\n".encode() + due.body
 
 
 def _word(error: BaseException) -> str:

@@ -44,11 +44,7 @@ class News:
     knows the receivers of companies."""
 
     def __init__(self, wanted: Collection[EventType] = ()) -> None:
-        self._wanted = frozenset(wanted)
-
-    def wants(self, kind: EventType) -> bool:
-        """True if the service's own receiver wants events of this kind."""
-        return kind in self._wanted
+        self.wanted = frozenset(wanted)
 
     def event(
         self,
@@ -65,7 +61,7 @@ class News:
             "id": event_id or secrets.token_hex(12),
             "type": kind.value,
             "company": company_of(session),
-            "wanted": self.wants(kind),
+            "wanted": kind in self.wanted,
             "about": f",{inside}" if inside else "",
             **({"at": at} if at is not None else {}),
         }
@@ -186,7 +182,7 @@ class EventShelf(Telling):
             "serve_events",
             ended=[one.dump() for one in ended],
             come=[self._arrived(one) for one in come],
-            offline={"type": kind, "wanted": self._news.wants(kind)},
+            offline={"type": kind, "wanted": kind in self._news.wanted},
             ordered=EventType.MESSAGE_RECEIVED,
             takes=most,
             each=each,
@@ -203,7 +199,7 @@ class EventShelf(Telling):
         session, message = arrival.session, arrival.message
         # By its hash: other people's clients make these ids.
         digest = hashlib.sha256(f"{session}\0{message.id}".encode()).hexdigest()[:24]
-        about = {"message": message.model_dump(mode="json", by_alias=True, exclude_none=True)}
+        about = {"message": orjson.Fragment(message.model_dump_json(by_alias=True, exclude_none=True))}
         kind, event_id = EventType.MESSAGE_RECEIVED, f"received-{digest}"
         event = self._news.event(session, kind, about, event_id=event_id, at=message.at)
         return {"session": session, "event": event | {"unfed": True}, "lost": arrival.lost}

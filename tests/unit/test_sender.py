@@ -99,9 +99,11 @@ async def test_one_connection_serves_many_events(at, answer):
         b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nConnection: keep-alive, Close\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\n\r\nuntil it hangs up",
         b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok and more than it announced",
+        TAKEN + b"HTTP/1.1 500 An answer that nobody asked for\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2000000\r\n\r\n" + b"x" * 2_000_000,
     ],
 )
-async def test_a_connection_whose_answer_has_no_certain_end_is_not_used_again(at, answer):
+async def test_a_connection_whose_answer_has_no_certain_end_or_a_late_one_is_not_used_again(at, answer):
     host = Host(answer, answer)
     url, ours = await at(host)
     assert await sent(ours, url, 2) == [None, None]
