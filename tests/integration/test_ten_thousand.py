@@ -18,6 +18,7 @@ from shared.core.lifecycle import State
 from shared.state.outbox import Outbox
 from shared.tasks import cancelled
 from tests.unit.world import OTHER, SESSION, hold, stop_beating
+from tests.waiting import until
 from workers import sweeper as sweeper_module
 from workers.store.device import StoredDevice
 from workers.sweeper import Sweeper
@@ -76,7 +77,9 @@ async def monitored(operator):
 
         listening = asyncio.create_task(listen())
         yield said
-        await asyncio.sleep(0.3)  # the monitor speaks after the answers
+        await operator.echo("over")  # the monitor speaks after the answers, and in their order
+        await until(lambda: said[-1:] == [[b"ECHO", b"over"]])
+        said.pop()
         await cancelled(listening)
 
 
