@@ -22,8 +22,8 @@ from shared.core.protocol import CloseCode, MessageType
 from shared.jobs.queue import link_job_id
 from shared.log import log
 from shared.state.claims import REVOKED
+from shared.state.connections import at_hand
 from shared.state.lease import Leases
-from shared.state.pool import at_hand
 from shared.state.rescue import SWEEP_GRACE_MS, Rescue
 from shared.state.snapshots import Snapshots, Stored, announced, dump_body
 from shared.tasks import TROUBLE

@@ -1,6 +1,6 @@
 """The time. Moments are told by Redis' clock, since hosts' clocks differ. Durations are told by the host's monotonic clock.
 
-A process learns Redis' time with its first connection (shared/state/pool.py), and with each look at the switches
+A process learns Redis' time with its first connection (shared/state/connections.py), and with each look at the switches
 (shared/state/switches.py). Before that, and without Redis, it goes by the host's clock.
 """
 

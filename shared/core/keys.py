@@ -50,7 +50,7 @@ LINK_RECORD_TTL = 30 * DAY
 """Lifetime of a link's state after the link's end."""
 
 SAID_TTL = 2 * MINUTE
-"""Longer than a client repeats a command whose answer was lost (shared/state/pool.py)."""
+"""Longer than a client repeats a command whose answer was lost (shared/state/connections.py)."""
 
 
 class KeyDoc(Datum):

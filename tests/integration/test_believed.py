@@ -9,6 +9,7 @@ from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Re
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, WatchError
 
+from shared.state import connections
 from shared.state import pool as redis_pool
 from shared.state.refusals import RedisRefuses
 from shared.tasks import cancelled
@@ -22,7 +23,7 @@ def test_arq_is_the_version_whose_insides_we_know():
 
 
 def test_a_command_is_packed_in_c_as_redis_py_packs_it_itself():
-    ours = redis_pool.Plain()
+    ours = connections.Plain()
     for command in (
         ("EVALSHA", "digest", 1, "name", b"\x00\xff" * 5000, "Ж"),
         ("SCRIPT LOAD", "return 1"),
@@ -108,10 +109,10 @@ async def test_what_was_announced_together_is_at_hand_in_its_order(subscriber, o
         await pubsub.get_message(timeout=5)
         await operator.eval("for number = 1, 9 do redis.call('PUBLISH', 'x', number) end", 0)
         first = await pubsub.get_message(timeout=5)
-        assert [one["data"] for one in (first, *await redis_pool.at_hand(pubsub))] == [
+        assert [one["data"] for one in (first, *await connections.at_hand(pubsub))] == [
             b"%d" % number for number in range(1, 10)
         ]
-        assert await redis_pool.at_hand(pubsub) == []
+        assert await connections.at_hand(pubsub) == []
 
 
 async def test_an_error_at_hand_is_raised(subscriber):
@@ -119,7 +120,7 @@ async def test_an_error_at_hand_is_raised(subscriber):
         await pubsub.subscribe("x")
         pubsub.connection._parser._reader.feed(b"-READONLY a replica\r\n")
         with pytest.raises(RedisRefuses):
-            await redis_pool.at_hand(pubsub)
+            await connections.at_hand(pubsub)
 
 
 async def test_a_task_that_loses_its_cancel_is_cancelled_again():

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from app import release
 from shared.jobs.queue import client
 from shared.settings import Settings
+from shared.state import connections
 from shared.state import pool as redis_pool
 from tests.integration.web import API_KEY, SECRET
 from tests.operators.host import certificate
@@ -19,7 +20,7 @@ from tests.operators.host import certificate
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Give up after one try: a certificate does not get better."""
-    monkeypatch.setattr(redis_pool, "PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(connections, "PATIENCE_SECONDS", 0)
 
 
 @contextlib.asynccontextmanager

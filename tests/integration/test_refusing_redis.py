@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from app.local import redis as local_redis
 from shared.jobs.queue import client
+from shared.state import connections
 from shared.state import pool as redis_pool
 from shared.state.refusals import RedisRefuses
 from tests.integration.a_life import live, settings
@@ -36,7 +37,7 @@ def server(request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.Mon
 
 @pytest.fixture
 async def tour(server: str, no_waiting: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Tour]:
-    monkeypatch.setattr(redis_pool, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(connections, "PATIENCE_SECONDS", 0.0)
     config = settings(server)
     redis = client(redis_pool.pool(config))
     yield Tour(redis, config, await live(redis, config))
@@ -72,7 +73,7 @@ async def test_everybody_is_told_why(server: str, tour: Tour, reports: list[Any]
 async def test_a_url_that_leads_to_a_redis_which_does_not_let_us_in_is_told_as_what_it_is(
     server: str, monkeypatch: pytest.MonkeyPatch, url: str, configured: tuple[str, ...], word: str
 ) -> None:
-    monkeypatch.setattr(redis_pool, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(connections, "PATIENCE_SECONDS", 0.0)
     async with Redis.from_url(server) as operator:
         if configured:
             await operator.config_set(*configured)

@@ -11,6 +11,7 @@ from redis import exceptions
 from app.http import problems
 from shared.jobs.queue import client
 from shared.settings import Settings
+from shared.state import connections
 from shared.state import pool as redis_pool
 from shared.state.pool import PASSING
 from shared.state.refusals import MOVES, REFUSALS, PoolBusy, RedisMoved, RedisRefuses, reason, refusal
@@ -178,7 +179,7 @@ def test_a_password_in_an_error_is_not_repeated():
 
 
 async def test_a_caller_is_not_kept_waiting_for_the_tries_of_the_command_times_those_of_the_connection(monkeypatch):
-    monkeypatch.setattr(redis_pool, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "PATIENCE_SECONDS", 0.3)
     config = Settings(
         redis_url=SecretStr("redis://127.0.0.1:1/0"), secret_key=SecretStr("s" * 40), api_keys=(SecretStr("k" * 20),)
     )
