@@ -32,7 +32,7 @@ from shared.core.colour import check_accent
 from shared.core.events import DEFAULT_EVENTS, EventType
 from shared.core.fields import Origin, Region, SecureUrl, Shown, origin_of
 from shared.core.signing import key_of
-from shared.core.urls import is_file, redis_place, split
+from shared.core.urls import redis_place, split
 from shared.core.webversion import parse_wish
 
 MIN_SECRET = 32
@@ -97,9 +97,13 @@ def _origin_alone(url: HttpUrl) -> None:
         )
 
 
-def _is_file(path: Path) -> None:
-    if not is_file(path):
-        raise ValueError("names a file that is not there")
+def _are_certificates(path: Path) -> None:
+    import ssl  # only where there are some: it takes memory
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError:
+        raise ValueError("names no file of certificates (PEM) that can be read") from None
 
 
 Listed = Annotated[tuple[T, ...], BeforeValidator(_listed)]
@@ -201,7 +205,7 @@ class Settings(BaseModel):
     webhook_secret: Listed[Annotated[Made, _fits(key_of)]] = ()
     """Secrets of the webhooks, best `whsec_` and base64 of 32 random bytes; separated by commas or blanks. The
     first signs."""
-    webhook_ca: Annotated[Path, _fits(_is_file)] | None = None
+    webhook_ca: Annotated[Path, _fits(_are_certificates)] | None = None
     """File of certificates (PEM) that may sign your server's, beside the public authorities."""
     webhook_events: Listed[EventType] = DEFAULT_EVENTS
     """The kinds of events that go to `WEBHOOK_URL`; separated by commas or blanks."""

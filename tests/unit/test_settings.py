@@ -107,6 +107,7 @@ def sentences(capsys):
         ("MAX_ATTEMPTS", "many"),
         ("MAX_SESSIONS", "1001"),
         ("WEBHOOK_CA", "/nowhere/authority.pem"),
+        ("WEBHOOK_CA", __file__),
         ("WEBHOOK_CA", "x" * 300),  # no file can be named so
         ("REDIS_URL", f"rediss://127.0.0.1?ssl_ca_certs={'x' * 300}"),
         # What Python makes of a byte that is not UTF-8.
