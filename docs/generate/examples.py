@@ -27,7 +27,7 @@ from shared.core.protocol import (
 NOW = 1_780_000_000_000
 PHONE = masked("+79001234567")
 
-CLIENT: dict[type[BaseModel], BaseModel] = {
+CLIENT: dict[type, BaseModel] = {
     Hello: Hello(type="hello", token="eyJhbGciOiJIUzI1NiJ9.e30.…", locale="ru"),  # noqa: S106 - an example
     RequestQr: RequestQr(type="request-qr"),
     RequestPairingCode: RequestPairingCode(type="request-pairing-code", phone_number="8 900 123-45-67"),

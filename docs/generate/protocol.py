@@ -73,11 +73,11 @@ def pipe() -> str:
     )
 
 
-def _direction(title: str, messages: Iterable[type[BaseModel]]) -> list[str]:
+def _direction(title: str, messages: Iterable[type[shape.Model]]) -> list[str]:
     return [f"## {title}", *(_message(one) for one in messages)]
 
 
-def _message(model: type[BaseModel], example: BaseModel | None = None) -> str:
+def _message(model: type[shape.Model], example: BaseModel | None = None) -> str:
     tag = next(one for one in shape.fields(model) if one.name == "type").shape.text.strip('"')
     rest = [one for one in shape.fields(model) if one.name != "type"]
     shown = _table(rest) if rest else "No fields but `type`."
@@ -86,13 +86,13 @@ def _message(model: type[BaseModel], example: BaseModel | None = None) -> str:
 
 def _part(one: type) -> str:
     """A model with its fields, or a closed set with its words."""
-    if issubclass(one, BaseModel):
+    if issubclass(one, shape.Model):
         return f"### {one.__name__}\n\n{said(one)}\n\n{_fields(one)}"
     words = ", ".join(f"`{word.value}`" for word in one) if issubclass(one, StrEnum) else ""
     return f"### {one.__name__}\n\n{said(one)}\n\n{words}."
 
 
-def _fields(model: type[BaseModel]) -> str:
+def _fields(model: type[shape.Model]) -> str:
     return _table(shape.fields(model))
 
 

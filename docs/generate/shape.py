@@ -1,4 +1,4 @@
-"""Reads pydantic models: their fields, as names and types on the wire."""
+"""Reads the models of messages (pydantic's, and msgspec's on the pipe): their fields, as names and types on the wire."""
 
 import types
 from collections.abc import Iterable
@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from msgspec import Struct, structs
 from pydantic import BaseModel
+
+Model = BaseModel | Struct
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,12 @@ class WireField:
     limits: str
 
 
-def fields(model: type[BaseModel]) -> list[WireField]:
+def fields(model: type[Model]) -> list[WireField]:
     """The fields of a message in the order of their declaration, inherited ones first; its `type` leads."""
+    if issubclass(model, Struct):
+        tag = model.__struct_config__.tag
+        own = [WireField(one.name, shape(one.type), not one.required, "") for one in structs.fields(model)]
+        return [WireField("type", Shape(f'"{tag}"'), optional=False, limits=""), *own] if tag else own
     found = [
         WireField(
             field.serialization_alias or field.alias or name,
@@ -41,20 +48,20 @@ def fields(model: type[BaseModel]) -> list[WireField]:
     return sorted(found, key=lambda one: one.name != "type")
 
 
-def members(union: object) -> list[type[BaseModel]]:
+def members(union: object) -> list[type[Model]]:
     """The models of an `Annotated[A | B, ...]`."""
     inner = get_args(union)[0] if get_origin(union) is Annotated else union
     return list(get_args(inner) or (inner,))
 
 
-def referred(roots: Iterable[type[BaseModel]]) -> list[type]:
+def referred(roots: Iterable[type[Model]]) -> list[type]:
     """The models and enums that the roots are made of, and the roots themselves; a part comes before its whole."""
     found: dict[type, None] = {}
 
     def collect(one: type) -> None:
         if one in found:
             return
-        if issubclass(one, BaseModel):
+        if issubclass(one, Model):
             for field in fields(one):
                 for name in field.shape.names:
                     collect(name)
@@ -81,7 +88,7 @@ def shape(annotation: Any) -> Shape:
     if origin in {list, tuple}:
         inner = shape(arguments[0])
         return Shape(f"{inner.text}[]", inner.names)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel | StrEnum):
+    if isinstance(annotation, type) and issubclass(annotation, Model | StrEnum):
         return Shape(annotation.__name__, (annotation,))
     raise TypeError(f"{annotation!r} has no shape on the wire")
 

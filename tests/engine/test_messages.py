@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec import structs
 
 from emulator.faults import Fault
 from tests.engine.steps import Linked, Steps
@@ -131,7 +132,7 @@ async def test_a_text_goes_to_a_lid_and_to_a_group_of_which_the_session_is_a_mem
 async def hearing(steps: Steps, linked: Linked) -> AsyncIterator[Holder]:
     """A holder that tells what comes in."""
     async with steps.holder() as holder:
-        await holder.send(linked.hold("s").model_copy(update={"inbound": True}))
+        await holder.send(structs.replace(linked.hold("s"), inbound=True))
         assert await until(holder, Held) == Held(session="s")
         yield holder
 

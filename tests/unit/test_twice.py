@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
+from msgspec import structs
 
 import workers.jobs as jobs_module
 from shared.core.clock import now_ms
@@ -213,10 +214,10 @@ async def test_what_a_holder_says_twice_is_heard_once(shift, name):
         await house.sessions.send(SESSION)
         await house.handing(1)
         if name == "confirmed":
-            await house.holders.hear(HEARD["sent"].model_copy(update={"message": text}))
+            await house.holders.hear(structs.replace(HEARD["sent"], message=text))
             await house.told(1)
         line = HEARD[name]
-        line = line.model_copy(update={"message": text}) if hasattr(line, "message") else line
+        line = structs.replace(line, message=text) if hasattr(line, "message") else line
         for _ in range(times):
             await house.holders.hear(line)
         if name in {"sent", "send-failed"}:

@@ -22,4 +22,4 @@ async def left_by(redis: Any) -> dict[str, Any]:
 
 def of(union: Any) -> set[type]:
     """The messages of a pipe."""
-    return set(typing.get_args(typing.get_args(union)[0]))
+    return set(typing.get_args(union))

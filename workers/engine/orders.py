@@ -4,9 +4,8 @@ To the zygote: fork (with the child's end of its pipe as SCM_RIGHTS), kill, aliv
 """
 
 from enum import StrEnum
-from typing import Annotated
 
-from pydantic import Field, TypeAdapter
+from msgspec.json import Decoder
 
 from shared.core.datum import Datum
 from workers.engine.protocol import Line, Part
@@ -85,8 +84,8 @@ class Died(Line):
     exited: Exited
 
 
-to_zygote: TypeAdapter[Fork | Kill | Alive] = TypeAdapter(Annotated[Fork | Kill | Alive, Field(discriminator="type")])
-from_zygote: TypeAdapter[Forked | Died] = TypeAdapter(Annotated[Forked | Died, Field(discriminator="type")])
+to_zygote: Decoder[Fork | Kill | Alive] = Decoder(Fork | Kill | Alive)
+from_zygote: Decoder[Forked | Died] = Decoder(Forked | Died)
 #: No packet is longer, in bytes.
 PACKET = 64 * 1024
 #: How much garbage Go lets a heap gather, in percent of its live part (`GOGC`). Three digits, so that a linker can write its

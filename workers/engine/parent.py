@@ -10,6 +10,9 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar, cast
 
+from msgspec import structs
+from msgspec.json import encode
+
 from shared.core import clock
 from workers.engine.orders import GARBAGE, PACKET, Alive, Died, Exited, Fork, Forked, Kill, from_zygote
 from workers.engine.pipe import Pipe, WrongMessage
@@ -119,9 +122,7 @@ class ZygoteHandle:
     def order(self, order: Fork | Kill | Alive, descriptor: int | None = None) -> None:
         """Send an order; if the zygote is gone, so are its children, and nothing is to be done."""
         with contextlib.suppress(OSError):
-            socket.send_fds(
-                self._control, [order.model_dump_json().encode()], [] if descriptor is None else [descriptor]
-            )
+            socket.send_fds(self._control, [encode(order)], [] if descriptor is None else [descriptor])
 
     async def fork(self, fork: Fork, pipe: int, child: Process[Any, object]) -> None:
         """Have the child forked; returns when it runs, or is gone without a pid."""
@@ -143,7 +144,7 @@ class ZygoteHandle:
             if not packet:
                 self.leave()
                 return
-            message = from_zygote.validate_json(packet)
+            message = from_zygote.decode(packet)
             match message:
                 case Forked(key=key, pid=pid):
                     self._children[key].pid = pid
@@ -215,4 +216,4 @@ def _by_our_clock(message: T_co) -> T_co:  # type: ignore[misc]  # it goes in an
     if not told:
         return message
     counted = {name: clock.of_host(moment) for name, moment in told.items()}
-    return cast("T_co", cast("Line", message).model_copy(update=counted))
+    return cast("T_co", structs.replace(cast("Line", message), **counted))

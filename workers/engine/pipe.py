@@ -4,7 +4,8 @@ import asyncio
 import socket
 from typing import Generic, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from msgspec import DecodeError
+from msgspec.json import Decoder, encode
 
 from workers.engine.protocol import Line
 
@@ -28,13 +29,13 @@ class Pipe(Generic[T_co]):
     Nothing is queued here: an end that does not receive makes the other wait in `send`.
     """
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, incoming: TypeAdapter[T_co]) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, incoming: Decoder[T_co]) -> None:
         self._reader = reader
         self._writer = writer
         self._incoming = incoming
 
     @classmethod
-    async def open(cls, sock: socket.socket, incoming: TypeAdapter[T_co]) -> "Pipe[T_co]":
+    async def open(cls, sock: socket.socket, incoming: Decoder[T_co]) -> "Pipe[T_co]":
         """Take over a connected stream socket."""
         reader, writer = await asyncio.open_unix_connection(sock=sock, limit=LONGEST)
         # 0 makes `drain` wait until the kernel has everything: engine processes leave by os._exit, without a flush.
@@ -46,7 +47,7 @@ class Pipe(Generic[T_co]):
         if self._writer.is_closing():
             raise PipeClosed
         try:
-            self._writer.write(message.model_dump_json().encode() + b"\n")
+            self._writer.write(encode(message) + b"\n")
             await self._writer.drain()
         except OSError as error:
             raise PipeClosed from error
@@ -65,11 +66,11 @@ class Pipe(Generic[T_co]):
         if not line.endswith(b"\n"):  # the end; what died in the middle of a line has said nothing
             return None
         try:
-            return self._incoming.validate_json(line)
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_context=False, include_url=False)[0]
-            # From None: pydantic's own text would carry the input, and so a QR or a phone, into a log.
-            raise WrongMessage(f"{first['type']} at {'.'.join(map(str, first['loc'])) or 'the top'}") from None
+            return self._incoming.decode(line)
+        except DecodeError as error:
+            # From None, and only the place: the words before it may carry the input, and so a QR or a phone, into a log.
+            _, named, place = str(error).rpartition(" - at ")
+            raise WrongMessage(f"{type(error).__name__} at {place if named else 'the top'}") from None
 
     def close(self) -> None:
         """Close this end. Idempotent."""

@@ -25,7 +25,8 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeVar
 
-from pydantic import TypeAdapter
+from msgspec import structs
+from msgspec.json import Decoder
 
 from shared.log import log
 from shared.tasks import cancelled
@@ -138,7 +139,7 @@ class Engines:
 
     def use(self, library: str | None) -> None:
         """Have processes that are forked from now on load this file; None is the installed library."""
-        self._options = self._options.model_copy(update={"library": library})
+        self._options = structs.replace(self._options, library=library)
 
     def alive(self, seconds: float) -> None:
         """Let every child live for so many seconds. Say it again in time, or the zygote kills them all."""
@@ -158,9 +159,9 @@ class Engines:
         return await self._ready(Holder, Role.HOLDER, protocol.from_holder)
 
     async def _ready(
-        self, make: Callable[[ZygoteHandle, int, Pipe[M]], C], role: Role, incoming: TypeAdapter[M], **changed: object
+        self, make: Callable[[ZygoteHandle, int, Pipe[M]], C], role: Role, incoming: Decoder[M], **changed: object
     ) -> C:
-        options = self._options.model_copy(update=changed)
+        options = structs.replace(self._options, **changed)
         try:
             async with asyncio.timeout(READY_LIMIT):
                 while (child := await self._fork(make, role, incoming, options)).pid is None:
@@ -184,7 +185,7 @@ class Engines:
         return child
 
     async def _fork(
-        self, make: Callable[[ZygoteHandle, int, Pipe[M]], C], role: Role, incoming: TypeAdapter[M], options: Options
+        self, make: Callable[[ZygoteHandle, int, Pipe[M]], C], role: Role, incoming: Decoder[M], options: Options
     ) -> C:
         async with self._changed:
             while (zygote := self._zygote) is None or zygote.gone.is_set():

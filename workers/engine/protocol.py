@@ -12,26 +12,19 @@ One file, as it is the whole language of the pipe; docs/pipe.md is made from it.
 
 import re
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import dataclass_transform
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from msgspec import Struct
+from msgspec.json import Decoder
 
 
-class Part(BaseModel):
+@dataclass_transform(frozen_default=True)
+class Part(Struct, frozen=True, forbid_unknown_fields=True):
     """A part of messages: frozen, and nothing unknown."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
-
-class Line(Part):
+class Line(Part, tag_field="type", tag=lambda name: re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()):
     """A message on the pipe. Its `type` is the name of its class: that of `RequestCode` is `request-code`."""
-
-    type: str = ""
-
-    def __init_subclass__(cls) -> None:
-        name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", cls.__name__).lower()
-        cls.__annotations__["type"] = Literal[name]
-        cls.type = name
 
 
 # --- worker → linker --------------------------------------------------------------------------------------------------
@@ -55,8 +48,8 @@ class RequestCode(Line):
     phone: str
 
 
-ToLinker = Annotated[Start | RequestCode, Field(discriminator="type")]
-to_linker: TypeAdapter[ToLinker] = TypeAdapter(ToLinker)
+ToLinker = Start | RequestCode
+to_linker: Decoder[ToLinker] = Decoder(ToLinker)
 
 
 # --- linker → worker --------------------------------------------------------------------------------------------------
@@ -134,8 +127,8 @@ class Ended(Line):
     until: int | None = None
 
 
-FromLinker = Annotated[Ready | Qr | Code | CodeRefused | Word | Paired | Connected | Ended, Field(discriminator="type")]
-from_linker: TypeAdapter[FromLinker] = TypeAdapter(FromLinker)
+FromLinker = Ready | Qr | Code | CodeRefused | Word | Paired | Connected | Ended
+from_linker: Decoder[FromLinker] = Decoder(FromLinker)
 
 
 # --- worker → holder --------------------------------------------------------------------------------------------------
@@ -194,8 +187,8 @@ class Probe(Line):
     """Is the process alive, and how big is it? Answered by `probed`."""
 
 
-ToHolder = Annotated[Hold | Release | LogOut | Send | Look | Probe, Field(discriminator="type")]
-to_holder: TypeAdapter[ToHolder] = TypeAdapter(ToHolder)
+ToHolder = Hold | Release | LogOut | Send | Look | Probe
+to_holder: Decoder[ToHolder] = Decoder(ToHolder)
 
 
 # --- holder → worker --------------------------------------------------------------------------------------------------
@@ -306,10 +299,10 @@ class Received(SessionLine):
     at: int
     chat: str
     sender: str
+    came: Came
     sender_lid: str = ""
     name: str = ""
     own: bool = False
-    came: Came
     text: str = ""
     target: str = ""
     quoted: str = ""
@@ -347,7 +340,7 @@ class Probed(Line):
     stuck: int = 0
 
 
-FromHolder = Annotated[
+FromHolder = (
     Ready
     | Starting
     | Held
@@ -361,7 +354,6 @@ FromHolder = Annotated[
     | Confirmed
     | Received
     | Remarked
-    | Probed,
-    Field(discriminator="type"),
-]
-from_holder: TypeAdapter[FromHolder] = TypeAdapter(FromHolder)
+    | Probed
+)
+from_holder: Decoder[FromHolder] = Decoder(FromHolder)

@@ -23,7 +23,13 @@ def shelf(redis, news):
 
 
 def message(whatsapp_id, **more):
-    given = {"whatsapp_id": whatsapp_id, "at": 5, "chat": "+79001234567", "sender": "+79001234567", "came": "text"}
+    given = {
+        "whatsapp_id": whatsapp_id,
+        "at": 5,
+        "chat": "+79001234567",
+        "sender": "+79001234567",
+        "came": pipe.Came.TEXT,
+    }
     return incoming(pipe.Received(session=SESSION, **(given | more)))
 
 

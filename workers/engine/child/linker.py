@@ -55,7 +55,7 @@ async def main(sock: socket.socket, options: Options) -> None:
     if start is None:
         leave()
     if not isinstance(start, pipe.Start):
-        raise WrongMessage(f"{start.type} before start")
+        raise WrongMessage(f"{type(start).__name__} before start")
     if start.jid:
         client = Client(library, pairing_name(start.database))
     else:

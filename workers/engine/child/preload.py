@@ -12,11 +12,14 @@ import sys
 import types
 from pathlib import Path
 
-#: What neonize imports for pictures, previews and files, of which we ask nothing: 28 MB and 0.3 s of the zygote.
+#: What neonize imports for pictures, previews and files, of which we ask nothing, and what protobuf does without: 29 MB and
+#: 0.3 s of the zygote.
 _UNUSED = (
+    "google.protobuf.internal.python_message",
     "magic",
     "neonize.ext.interactive_message",
     "neonize.ext.interactive_message.base",
+    "neonize.utils.ffmpeg",
     "neonize.utils.iofile",
     "bs4",
     "httpx",
@@ -34,6 +37,8 @@ _UNUSED = (
 _OURS = ("workers.engine.child.confine", "workers.engine.child.linker", "workers.engine.child.holder")
 #: The part of neonize that loads the library.
 _BINDER = "neonize._binder"
+_unbound: list[tuple[types.ModuleType, str]] = []
+"""Modules and names in them that only the library can fill."""
 
 
 class _Unused(types.ModuleType):
@@ -46,7 +51,8 @@ class _Unused(types.ModuleType):
     def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(name)
-        return sys.modules.get(f"{self.__name__}.{name}") or type(name, (Exception,), {"__init__": _refuse})
+        unusable = type(name, (Exception,), {"__init__": _refuse, "__module__": self.__name__})
+        return sys.modules.get(f"{self.__name__}.{name}") or unusable
 
 
 def _refuse(unused: object) -> None:
@@ -56,11 +62,19 @@ def _refuse(unused: object) -> None:
 def preload() -> None:
     """Import it all and freeze it out of the garbage collector, whose marks would unshare the pages."""
     sys.modules.update((name, _Unused(name)) for name in (*_UNUSED, _BINDER))
+    vars(sys.modules["neonize.utils.ffmpeg"])["check_ffmpeg_available"] = tuple  # a client asks at its start
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # OpenSSL sets itself up: 2 MB that warmup.py would cost each linker
     _stand_in("neonize")
     for name in _OURS:
         importlib.import_module(name)
     del sys.modules[_BINDER]
+    # Looked up here: a child that did would copy the pages of all that it looks at.
+    installed = next(Path(sys.modules["neonize"].__path__[0]).glob("neonize-*.so")).name
+    sys.modules["neonize.utils.platform"].generated_name = lambda *_: installed  # type: ignore[attr-defined]
+    for user in (sys.modules["neonize.aioze.client"], sys.modules["workers.engine.child.client"]):
+        _unbound.extend(
+            (user, name) for name, value in vars(user).items() if getattr(value, "__module__", "") == _BINDER
+        )
     # A fork keeps only the thread that forks, and neonize has begun another.
     log = sys.modules["neonize.utils.log"]
     log._log_queue.put(None)  # noqa: SLF001
@@ -89,10 +103,8 @@ def load_library(library: str | None) -> None:
 
     neonize joins its own folder and the name that it is given here, and an absolute path wins. By itself it asks a shell.
     """
-    name = library or next(Path(sys.modules["neonize"].__path__[0]).glob("neonize-*.so")).name
-    sys.modules["neonize.utils.platform"].generated_name = lambda *_: name  # type: ignore[attr-defined]
+    if library is not None:
+        sys.modules["neonize.utils.platform"].generated_name = lambda *_: library  # type: ignore[attr-defined]
     binder = importlib.import_module(_BINDER)
-    for user in (sys.modules["neonize.aioze.client"], sys.modules["workers.engine.child.client"]):
-        for known, value in list(vars(user).items()):
-            if getattr(value, "__init__", None) is _refuse and hasattr(binder, known):
-                setattr(user, known, getattr(binder, known))
+    for user, known in _unbound:
+        setattr(user, known, getattr(binder, known))

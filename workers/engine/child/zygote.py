@@ -18,6 +18,8 @@ import time
 from dataclasses import dataclass
 from typing import NoReturn, assert_never
 
+from msgspec.json import encode
+
 from workers.engine.child.confine import confine
 from workers.engine.child.preload import load_library, preload
 from workers.engine.child.process import BUG, arrange_descriptors, die_with, overwrite_variable, run
@@ -105,7 +107,7 @@ class Zygote:
         packet, descriptors, _, _ = socket.recv_fds(self._control, PACKET, 1)
         if not packet:
             self._leave()
-        order = to_zygote.validate_json(packet)
+        order = to_zygote.decode(packet)
         match order:
             case Fork():
                 self._fork(order, descriptors[0])
@@ -192,7 +194,7 @@ class Zygote:
 
     def _tell(self, message: Line) -> None:
         try:
-            self._control.send(message.model_dump_json().encode())
+            self._control.send(encode(message))
         except OSError:
             self._leave()
 
