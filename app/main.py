@@ -57,6 +57,8 @@ from shared.state.switches import Switches
 from shared.tasks import cancelled
 from shared.telemetry import logs, sentry
 
+lean.ready()
+
 GRACE_SECONDS = 10
 
 
@@ -165,7 +167,6 @@ class WebServer(uvicorn.server.Server):
 
 def main() -> None:
     """Serve until SIGTERM."""
-    lean.ready()
     keep_private()
     config = settings.read()
     logs.configure(config, "web")

@@ -63,6 +63,8 @@ from workers.sweeper import Sweeper
 from workers.version.keeper import WebVersion, read_installed
 from workers.version.source import fetch_revision
 
+lean.ready()
+
 SWEEP_SECONDS = 60.0
 STOP_SECONDS = 18.0
 """From SIGTERM to the end of the process, at most; hosts kill after 30."""
@@ -262,7 +264,6 @@ class Worker:
 
 
 def main() -> None:
-    lean.ready()
     keep_private()
     config = settings.read()
     logs.configure(config, "worker")

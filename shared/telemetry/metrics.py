@@ -10,12 +10,12 @@ metric's name with its labels: `attempts{method="qr"}`. A change carries three n
 The marks of an onboarding lie in its subject (`wa:subject:<session>`) and survive a new attempt on another worker.
 """
 
-import importlib.metadata
 from enum import StrEnum
+from importlib.metadata import version
 
 from shared.core.described import Described
 
-ENGINE = importlib.metadata.version("neonize")
+ENGINE = version("neonize")
 """The version of the WhatsApp library. Read from the package's metadata: the library itself is never loaded here."""
 
 

@@ -213,7 +213,5 @@ class ZygoteHandle:
 def _by_our_clock(message: T_co) -> T_co:  # type: ignore[misc]  # it goes in and out
     """A message with its moments as the service counts them. A child knows its host's clock alone."""
     told = {name: moment for name in ("born", "until") if (moment := getattr(message, name, None)) is not None}
-    if not told:
-        return message
     counted = {name: clock.of_host(moment) for name, moment in told.items()}
     return cast("T_co", structs.replace(cast("Line", message), **counted))

@@ -15,6 +15,8 @@ from shared.state import pool as redis_pool
 from shared.tasks import TROUBLE
 from shared.wa import wa
 
+lean.ready()
+
 PATIENCE_SECONDS = 6.0
 """By then the heartbeat has lapsed, and the others know without us."""
 
@@ -36,5 +38,4 @@ async def _speak(worker: WorkerId, config: Settings) -> None:
 
 
 if __name__ == "__main__":
-    lean.ready()
     speak(sys.argv[1])

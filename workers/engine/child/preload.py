@@ -7,13 +7,11 @@ that has loaded the library: private memory 52 MB without this module, 11 MB wit
 import gc
 import importlib
 import importlib.util
-import ssl
 import sys
 import types
 from pathlib import Path
 
-#: What neonize imports for pictures, previews and files, of which we ask nothing, and what protobuf does without: 29 MB and
-#: 0.3 s of the zygote.
+#: What neonize imports for pictures, previews and files, and protobuf for messages in Python: 29 MB and 0.3 s of the zygote.
 _UNUSED = (
     "google.protobuf.internal.python_message",
     "magic",
@@ -60,11 +58,16 @@ def _refuse(unused: object) -> None:
 
 
 def preload() -> None:
-    """Import it all and freeze it out of the garbage collector, whose marks would unshare the pages."""
+    """Import it all and freeze it out of the garbage collector, whose marks would unshare the pages.
+
+    neonize's submodules come without its `__init__`, which imports its synchronous client, and that loads the library. The
+    children need only the asynchronous one, and are 1.3 MB smaller and 60 ms faster without the other.
+    """
+    if (spec := importlib.util.find_spec("neonize")) is None:
+        raise ImportError("neonize is not installed")
     sys.modules.update((name, _Unused(name)) for name in (*_UNUSED, _BINDER))
     vars(sys.modules["neonize.utils.ffmpeg"])["check_ffmpeg_available"] = tuple  # a client asks at its start
-    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # OpenSSL sets itself up: 2 MB that warmup.py would cost each linker
-    _stand_in("neonize")
+    sys.modules["neonize"] = importlib.util.module_from_spec(spec)
     for name in _OURS:
         importlib.import_module(name)
     del sys.modules[_BINDER]
@@ -72,30 +75,13 @@ def preload() -> None:
     installed = next(Path(sys.modules["neonize"].__path__[0]).glob("neonize-*.so")).name
     sys.modules["neonize.utils.platform"].generated_name = lambda *_: installed  # type: ignore[attr-defined]
     for user in (sys.modules["neonize.aioze.client"], sys.modules["workers.engine.child.client"]):
-        _unbound.extend(
-            (user, name) for name, value in vars(user).items() if getattr(value, "__module__", "") == _BINDER
-        )
+        _unbound.extend((user, one) for one, it in vars(user).items() if getattr(it, "__module__", "") == _BINDER)
     # A fork keeps only the thread that forks, and neonize has begun another.
     log = sys.modules["neonize.utils.log"]
     log._log_queue.put(None)  # noqa: SLF001
     log._thread.join()  # noqa: SLF001
     gc.collect()
     gc.freeze()
-
-
-def _stand_in(name: str) -> None:
-    """Put an empty package in the place of `name`, so that its submodules import without its `__init__`.
-
-    That of neonize imports its synchronous client, which loads the library. The children keep the stand-in: they need
-    only the asynchronous client, and are 1.3 MB smaller and 60 ms faster without the other.
-    """
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.submodule_search_locations is None:
-        raise ImportError(f"{name} is not installed")
-    package = types.ModuleType(name)
-    package.__spec__ = spec
-    package.__path__ = list(spec.submodule_search_locations)
-    sys.modules[name] = package
 
 
 def load_library(library: str | None) -> None:

@@ -34,16 +34,16 @@ _EMPTY = ".empty"
 _LIMIT = 3.0
 #: Parts of the library's file in memory, as /proc/self/smaps tells them, that may not be written to and never were.
 _CLEAN = re.compile(r"^(\w+)-(\w+) r-.p .*/neonize-.*\n(?:\w+: .*\n)*?Anonymous: +0 kB", re.MULTILINE)
+#: Self-signed and long public: all it can do is be refused. Made in the zygote, as OpenSSL sets itself up for it: 2 MB.
+_CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+_CONTEXT.load_cert_chain(Path(__file__).with_name("warmup.pem"))
 
 
 async def warm_up(library: Library) -> None:
     """Make the library's first dials, to nowhere, and leave an empty store in the linker's folder if there is none yet."""
     folder = library.options.linking
     store = Path(folder[0], f".warm-{os.getpid()}") if folder else None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    # Self-signed and long public: all it can do is be refused.
-    context.load_cert_chain(Path(__file__).with_name("warmup.pem"))
-    server = await asyncio.start_server(lambda _, writer: writer.close(), sock=warming_socket(), ssl=context)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), sock=warming_socket(), ssl=_CONTEXT)
     port = server.sockets[0].getsockname()[1]
     name = pairing_name(str(store)) if store else _STORE
     try:

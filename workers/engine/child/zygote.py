@@ -154,12 +154,11 @@ class Zygote:
         confine(order.role, order.options)
         if order.role is Role.LINKER:
             overwrite_variable("GOGC", GARBAGE, LINKERS_GARBAGE)
-        names = {Role.LINKER: "workers.engine.child.linker", Role.HOLDER: "workers.engine.child.holder"}
 
         async def main(sock: socket.socket) -> None:
             load_library(order.options.library)
             # Imported here, in the child: this loads neonize's library.
-            await importlib.import_module(names[order.role]).main(sock, order.options)
+            await importlib.import_module(f"workers.engine.child.{order.role.value}").main(sock, order.options)
 
         run(main)
 
