@@ -27,6 +27,9 @@ _STAND_INS: dict[str, SimpleNamespace | None] = {
     "pydoc": SimpleNamespace(locate=lambda name: getattr(enum, name.rpartition(".")[2])),
     "redis.asyncio.cluster": SimpleNamespace(RedisCluster=tuple),
     "redis.cluster": SimpleNamespace(RedisCluster=tuple),
+    "redis.commands.cluster": SimpleNamespace(
+        READ_COMMANDS=tuple, AsyncRedisClusterCommands=object, RedisClusterCommands=object
+    ),
     "rich": None,
     "uvicorn.main": SimpleNamespace(Server=tuple, main=tuple, run=tuple),  # the command line, which brings click
 }

@@ -70,8 +70,8 @@ ROUND_TRIPS = {"onboarding": 19, "text": 11}
 
 IDLE_PROCESSES = 4
 """The worker, its zygote, the linker that waits for the first click, and the shell that waits for the worker's death."""
-IDLE_OWN_MB = 80.0
-WEB_PRIVATE_MB = 38.0
+IDLE_OWN_MB = 65.0
+WEB_PRIVATE_MB = 35.0
 EACH_SECONDS = {
     "EVALSHA beat": 2.0,
     "EVALSHA due_queues": 5.0,

@@ -157,7 +157,6 @@ class Zygote:
 
         async def main(sock: socket.socket) -> None:
             load_library(order.options.library)
-            # Imported here, in the child: this loads neonize's library.
             await importlib.import_module(f"workers.engine.child.{order.role.value}").main(sock, order.options)
 
         run(main)
