@@ -156,6 +156,7 @@ class WebServer(uvicorn.server.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            lean.give_back()  # of the page's files as they were made
             log.info("web.started", port=self.config.port)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

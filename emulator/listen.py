@@ -116,6 +116,7 @@ async def serving(options: Options) -> AsyncIterator[Ready]:
         )
         config = uvicorn.Config(
             control_app(world, talk, ready, options.service),
+            log_config=None,
             log_level="warning",
             access_log=False,
             lifespan="off",

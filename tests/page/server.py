@@ -204,7 +204,7 @@ def running() -> Iterator[Script]:
     listener.bind(("127.0.0.1", 0))
     listener.listen()  # who comes before uvicorn has started waits for it
     server = uvicorn.server.Server(
-        uvicorn.Config(app, log_level="error", ws="websockets-sansio", timeout_graceful_shutdown=1)
+        uvicorn.Config(app, log_config=None, log_level="error", ws="websockets-sansio", timeout_graceful_shutdown=1)
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -12,6 +12,7 @@ HEAVY = {
     "cryptography.x509",
     "httpx",
     "importlib.metadata",
+    "logging.config",
     "multiprocessing",
     "pydantic_settings",
     "pydoc",
@@ -27,7 +28,7 @@ HEAVY = {
 @pytest.mark.parametrize(
     ("module", "also"),
     [
-        ("app.main", {"prometheus_client"}),
+        ("app.main", {"prometheus_client", "tempfile"}),
         ("workers.main", {"asyncpg", "starlette"}),
         ("workers.lastwill.__main__", set()),
     ],

@@ -21,7 +21,7 @@ ASKED = b"GET / HTTP/1.1\r\nHost: a\r\n"
 @pytest.fixture
 async def served():
     """The port of a server of ours, and its connections."""
-    config, state = uvicorn.Config(Response(BODY), http="h11", lifespan="off"), ServerState()
+    config, state = uvicorn.Config(Response(BODY), http="h11", lifespan="off", log_config=None), ServerState()
     config.load()
     door = Doorkeeper(100, ())
     make = lambda: door.protocol(config=config, server_state=state, app_state={})  # noqa: E731
