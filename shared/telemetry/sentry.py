@@ -49,6 +49,7 @@ def configure(settings: Settings, component: str, transport: "Transport | None" 
     import sentry_sdk
     from sentry_sdk.integrations.arq import ArqIntegration
     from sentry_sdk.integrations.logging import LoggingIntegration
+    from sentry_sdk.integrations.redis import RedisIntegration
 
     sentry_sdk.init(
         dsn=settings.sentry_dsn.get_secret_value(),
@@ -62,8 +63,9 @@ def configure(settings: Settings, component: str, transport: "Transport | None" 
         before_breadcrumb=_scrubbed,
         # Log lines become breadcrumbs, never events of their own: no error is reported twice.
         integrations=[LoggingIntegration(event_level=None)],
-        # It does not see workers that are made directly, as ours; the jobs report for themselves (workers/jobs.py).
-        disabled_integrations=[ArqIntegration()],
+        # Arq's does not see workers that are made directly, as ours; the jobs report for themselves (workers/jobs.py).
+        # Redis' would have a heartbeat every 2 s push the log lines out of the breadcrumbs.
+        disabled_integrations=[ArqIntegration(), RedisIntegration()],
     )
     sentry_sdk.set_tag("component", component)
     sentry_sdk.set_tag("engine", ENGINE)
