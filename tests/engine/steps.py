@@ -3,8 +3,7 @@
 import asyncio
 import os
 import select
-import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,18 +115,3 @@ async def gone(pid: int, seconds: float = 5.0) -> bool:
         return bool(ready)
     finally:
         os.close(descriptor)
-
-
-async def overtaken(process: Holder | Linker, zygote: int, refused: Callable[[], Awaitable[object]]) -> None:
-    """Have a refusal of WhatsApp come before the client's thread has looked who it is. The library writes a word to
-    descriptor 2 between the two: nobody reads what is there until the refusal has been taken."""
-    os.kill(zygote, signal.SIGSTOP)
-    try:
-        with Path(f"/proc/{process.pid}/fd/2").open("wb", buffering=0) as noise:
-            os.set_blocking(noise.fileno(), False)
-            for size in (4096, 1):
-                while noise.write(b"\0" * size):
-                    pass
-        await refused()
-    finally:
-        os.kill(zygote, signal.SIGCONT)

@@ -8,11 +8,10 @@ import pytest
 
 from emulator.client import Emulator
 from emulator.environment import HOOK_DIRECTORY
-from emulator.events import Kind
 from emulator.faults import Fault
 from tests.engine.conftest import FAKE, OPTIONS
 from tests.engine.held import hold, lost, next_of, probe
-from tests.engine.steps import Linked, Steps, overtaken, until
+from tests.engine.steps import Linked, Steps, until
 from tests.recovery import at_most
 from workers.engine.processes import Engines, Holder
 from workers.engine.protocol import (
@@ -125,38 +124,6 @@ async def test_a_dial_that_fails_is_told_and_can_be_tried_again(steps: Steps, li
 async def test_a_server_that_is_busy_at_the_login_is_waited_for(steps: Steps, linked: Linked, holder: Holder):
     await steps.emulator.arm(Fault.LOGIN_REFUSED, phone=linked.phone.number, status=503)
     await hold(holder, linked)
-
-
-@pytest.mark.parametrize(
-    ("status", "reason", "stuck"),
-    [
-        (401, LostReason.LOGGED_OUT, 1),
-        (403, LostReason.RESTRICTED, 1),
-        (406, LostReason.RESTRICTED, 1),
-        (409, LostReason.REFUSED, 0),
-    ],
-)
-async def test_a_refusal_that_overtakes_the_start_is_told(
-    steps: Steps, linked: Linked, holder: Holder, status, reason, stuck
-):
-    """The library deletes the device then, and the client's thread waits for one for ever: no event comes from it."""
-    await hold(holder, await steps.link(), "neighbour")
-    await steps.emulator.arm(Fault.LOGIN_REFUSED, phone=linked.phone.number, status=status)
-
-    async def refused() -> None:
-        await holder.send(linked.hold("s"))
-        await steps.emulator.wait_for(
-            Kind.CONNECTION_CLOSED,
-            phone=linked.phone.number,
-            where=lambda event: event.detail["reason"] == f"refused: {status}",
-        )
-
-    await overtaken(holder, steps.engines.pid, refused)
-    assert (await lost(holder)).reason is reason
-    if stuck:
-        assert await until(holder, Probed) == Probed(sessions=1, starts=2, stuck=stuck)
-    await hold(holder, await steps.link(), "later")  # in the library's turn: the client has been stopped
-    assert await probe(holder) == Probed(sessions=2, starts=3, stuck=stuck)
 
 
 async def test_a_loss_is_told_though_the_stop_waits_for_the_starts_of_others(
