@@ -48,7 +48,7 @@ sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # httpx's
 
 
 def ready() -> None:
-    """Whoever asks from now on gets the true modules. Look for garbage as usual, but not in what was loaded. Idempotent."""
+    """Let imports find the true modules from now on, and look for garbage as usual, but not in what was loaded. Idempotent."""
     while _placed:
         del sys.modules[_placed.pop()]
     gc.freeze()

@@ -30,7 +30,7 @@ from pydantic import (
 from shared.core.apikeys import ApiKey, read_api_keys
 from shared.core.colour import check_accent
 from shared.core.events import DEFAULT_EVENTS, EventType
-from shared.core.fields import Origin, Region, SecureUrl, Shown, origin_of
+from shared.core.fields import UNREADABLE, Origin, Region, SecureUrl, Shown, origin_of
 from shared.core.signing import key_of
 from shared.core.urls import redis_place, split
 from shared.core.webversion import parse_wish
@@ -138,7 +138,7 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _is_text(cls, value: object) -> object:
-        if isinstance(value, str) and re.search("[\ud800-\udfff]", value):  # as Python keeps what it cannot read
+        if isinstance(value, str) and UNREADABLE.search(value):
             raise ValueError("is not UTF-8")
         return value
 

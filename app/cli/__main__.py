@@ -153,8 +153,9 @@ def main() -> None:
 def _run(work: str, ask: str, *, as_json: bool, yes: bool = True, **arguments: Any) -> None:
     """Run `app.cli.<work>` and show its answer; the exit code is the answer's."""
     from app.cli import terminal
+    from shared.core.fields import UNREADABLE
 
-    if re.search("[\ud800-\udfff]", "".join(map(str, arguments.values()))):
+    if UNREADABLE.search("".join(map(str, arguments.values()))):
         raise click.UsageError("An argument is not UTF-8.")
     if ask and not yes:
         click.confirm(ask.format(**arguments), abort=True, err=True)

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, HttpUrl, WithJsonSchema
 
 from shared.core.plain import check_shown
 
+UNREADABLE = re.compile("[\ud800-\udfff]")
+"""Marks that Python keeps in place of bytes that are not UTF-8, in arguments and in the environment."""
 _HOST = re.compile(r"[a-z0-9_.-]+|\[[0-9a-f:.]+\]")
 
 
