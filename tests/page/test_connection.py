@@ -43,12 +43,26 @@ def test_cut_ten_times_there_is_one_listener_one_timer_and_no_growth(desktop: Pa
     expect(desktop.get_by_test_id("toast")).to_be_hidden()
 
 
+COUNT_TRIES = """() => {
+    let tries = 0;
+    const tell = (more) => (document.body.dataset.tries = String((tries += more)));
+    const Real = window.WebSocket;
+    window.WebSocket = function (url) {
+        const socket = new Real(url);
+        socket.addEventListener("close", () => tell(-1));
+        tell(+1);
+        return socket;
+    };
+}"""
+
+
 def test_a_cut_is_said_only_when_it_lasts(open_page: OpenPage, script: Script) -> None:
     page = open_page(DESKTOP)
     page.clock.install()
     script.become("awaiting_phone", method="qr", qr=a_qr(), deadline=deadline())
     page.goto(f"{script.url}/link#the-token")
     expect(page.get_by_test_id("qr")).to_be_visible()
+    page.evaluate(COUNT_TRIES)
     page.clock.pause_at((now() + 2_000) / 1000)  # or it would come back by itself before the button is pressed
     script.refusing = 1012
     script.cut(1012)
@@ -57,6 +71,7 @@ def test_a_cut_is_said_only_when_it_lasts(open_page: OpenPage, script: Script) -
     page.clock.run_for(3_500)
     expect(page.get_by_test_id("toast")).to_contain_text("Connection lost.")
     expect(page.get_by_test_id("qr")).to_be_visible()
+    expect(page.locator("body")).to_have_attribute("data-tries", "0")  # nor may a try of before be let in
     script.refusing = None
     page.get_by_role("button", name="Try now").click()
     expect(page.get_by_test_id("toast")).to_be_hidden()
