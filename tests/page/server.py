@@ -39,6 +39,9 @@ PLATFORM = Platform("Bookwell", "Bookwell")
 
 Json = dict[str, Any]
 
+GONE = (WebSocketDisconnect, RuntimeError)
+"""What a socket raises whose browser has left, or that was closed already."""
+
 
 def now() -> int:
     """Milliseconds since the epoch."""
@@ -108,7 +111,8 @@ class Script:
 
         async def send() -> None:
             for one in list(self._sockets):
-                await one.send_text(json.dumps(message))
+                with contextlib.suppress(*GONE):
+                    await one.send_text(json.dumps(message))
 
         self._run(send)
 
@@ -118,7 +122,7 @@ class Script:
         async def close() -> None:
             for one in list(self._sockets):
                 self._sockets.discard(one)
-                with contextlib.suppress(RuntimeError):
+                with contextlib.suppress(*GONE):
                     await one.close(code)
 
         self._run(close)
@@ -185,7 +189,7 @@ class Script:
                     self.heard.append(message)
                     self.opened += message["type"] == "hello"
                     self._news.notify_all()
-        except (WebSocketDisconnect, RuntimeError):
+        except GONE:
             pass
         finally:
             self._sockets.discard(ws)

@@ -177,6 +177,7 @@ def test_the_code_is_copied_without_its_dash_and_then_whatsapp_is_opened(open_pa
     script.become("awaiting_phone", "pairing-code", method="code", code=code, qr=qr, deadline=deadline())
     page.goto(f"{script.url}/link#the-token")
     copy = page.get_by_test_id("copy")
+    expect(copy).to_be_visible()
     place = copy.bounding_box()
     copy.tap()
     # In its place stands what comes next, and it has the focus.
@@ -216,6 +217,7 @@ def test_what_a_phone_cannot_do_with_itself_comes_last(phone: Page, script: Scri
         phone.locator(".steps"),
         phone.get_by_test_id("switch-method"),
     ]
+    expect(order[0]).to_be_visible()
     tops = [box["y"] for one in order if (box := one.bounding_box())]
     assert len(tops) == len(order)
     assert tops == sorted(tops)
