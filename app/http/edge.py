@@ -15,12 +15,11 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from uvicorn.server import ServerState
 
-from app.http.address import address_in, neighbourhood
 from app.http.antechamber import Antechamber
 from app.http.frames import Answering, EdgeSocket
 from app.http.heads import HEAD_BYTES, HeadReader
-from app.http.problems import MEDIA_TYPE, Kind, Problem
-from shared.core.hosts import Network
+from app.http.problems import Kind, Problem
+from shared.core.hosts import Network, address_in, neighbourhood
 from shared.private import raise_descriptors
 
 PATIENCE_SECONDS = 10.0
@@ -151,16 +150,13 @@ class EdgeRequests(Answering, H11Protocol):
         self.transport.close()
 
     def _refuse(self, status: int) -> None:
-        kind = _WRITTEN_OFF.get(status, _WRITTEN_OFF[400])
-        body = Problem(kind).view.model_dump_json(by_alias=True, exclude_none=True).encode()
-        headers = [
-            (b"content-type", MEDIA_TYPE.encode()),
-            (b"content-length", str(len(body)).encode()),
-            (b"connection", b"close"),
-        ]
+        answer = Problem(_WRITTEN_OFF.get(status, _WRITTEN_OFF[400])).response()
+        headers = [*answer.raw_headers, (b"connection", b"close")]
         with suppress(h11.LocalProtocolError):  # a response is under way
-            head = h11.Response(status_code=kind.status, headers=headers, reason=STATUS_PHRASES[kind.status])
-            for one in (head, h11.Data(data=body), h11.EndOfMessage()):
+            head = h11.Response(
+                status_code=answer.status_code, headers=headers, reason=STATUS_PHRASES[answer.status_code]
+            )
+            for one in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(one) or b"")
 
 

@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from app.access import Access, BadToken, DeadLink, Link
-from app.http.address import neighbourhood
 from app.http.antechamber import Antechamber
 from app.http.body import read_json
 from app.onboarding import Onboarding
@@ -25,6 +24,7 @@ from app.page.relay import Relay
 from app.page.returning import way_back
 from app.page.slot import Slot, SocketEnded, text_of, with_return
 from shared.core.failures import FailureCode, Refused
+from shared.core.hosts import neighbourhood
 from shared.core.protocol import (
     MAX_MESSAGE_BYTES,
     BrandView,

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from shared.core import keys, odd
 from shared.core.datum import Datum
 from shared.core.events import DEFAULT_EVENTS, EventType
-from shared.core.hosts import Network, is_address, may_reach
+from shared.core.hosts import Network, address_in, may_reach
 from shared.core.ids import CompanyId, SessionId, company_of, session_of
 from shared.core.signing import key_of
 from shared.settings import Settings
@@ -77,5 +77,5 @@ def check_target(url: str, allowed: tuple[Network, ...]) -> None:
     if parts.username or parts.password:
         raise ValueError("names a user: no URL here may")
     host = (parts.hostname or "").rstrip(".")
-    if (is_address(host) and not may_reach(host, allowed)) or host == "localhost" or host.endswith(".localhost"):
+    if (address_in(host) and not may_reach(host, allowed)) or host == "localhost" or host.endswith(".localhost"):
         raise ValueError("this address is not public, and not in WEBHOOK_NETWORKS")

@@ -2,7 +2,10 @@
 
 import ipaddress
 
-from shared.core.hosts import is_address, may_reach
+import pytest
+
+from shared.core.hosts import address_in, may_reach
+from shared.state.receivers import check_target
 from tests.each import each
 
 PRIVATE = [
@@ -37,6 +40,7 @@ def test_a_network_that_is_allowed_is_reached_in_every_wrapping_and_no_other_is(
 
 
 def test_an_address_is_told_from_a_name():
-    assert is_address("10.0.0.1")
-    assert is_address("[::1]")
-    assert not is_address("hooks.example")
+    assert address_in("10.0.0.1")
+    with pytest.raises(ValueError, match="not public"):
+        check_target("https://[::1]/", ())
+    assert not address_in("hooks.example")

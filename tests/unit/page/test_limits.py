@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from app.http.address import neighbourhood
 from app.page.limits import MESSAGES_AT_ONCE, MESSAGES_PER_SECOND, Pace, Place
 from app.page.slot import SocketEnded
+from shared.core.hosts import neighbourhood
 from shared.core.protocol import CloseCode
 
 
