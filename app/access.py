@@ -1,9 +1,6 @@
-"""Access rights: signed links for owners, API keys for the integrator."""
+"""Links: the signed token that opens the page for an owner, and the record by which each is known."""
 
-import hmac
-import math
 import secrets
-import time
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -11,7 +8,6 @@ import jwt
 from redis.asyncio import Redis
 
 from shared.core import keys, odd
-from shared.core.apikeys import ApiKey, digest_of
 from shared.core.clock import now_ms
 from shared.core.datum import Datum
 from shared.core.ids import CompanyId, SessionId, company_id, session_of
@@ -176,39 +172,3 @@ class LinkBook(OverRedis):
             pipe.hget(keys.subject(session), "link")
             runs, link = await pipe.execute()
         return odd.text(link).rpartition(":")[0] if runs else ""
-
-
-WRONG_KEYS = 20
-"""Wrong keys of one address that are answered within a window. A right key always is."""
-WINDOW_SECONDS = 60.0
-_ADDRESSES = 10_000
-
-
-class Callers:
-    """Tells callers of the API apart by their keys, and counts the wrong ones of each address."""
-
-    def __init__(self, known: tuple[ApiKey, ...]) -> None:
-        self._known = known
-        self._wrong: dict[str, tuple[float, int]] = {}
-
-    def identify(self, authorization: str) -> ApiKey | None:
-        """The key that an `Authorization` header carries; None for no key of ours. Takes the same time for each."""
-        scheme, _, given = authorization.partition(" ")
-        digest = digest_of(given.strip())
-        found = None
-        # Compare every key, so that the time does not tell which one matched.
-        for one in self._known:
-            if hmac.compare_digest(digest, one.digest):
-                found = one
-        return found if scheme.lower() == "bearer" else None
-
-    def count_wrong(self, address: str) -> int:
-        """Count a wrong key of this address. Returns for how many seconds it must wait; 0 for not at all."""
-        now = time.monotonic()
-        began, count = self._wrong.pop(address, (now, 0))
-        if now - began > WINDOW_SECONDS:
-            began, count = now, 0
-        self._wrong[address] = (began, count + 1)  # at the end: the first one is the oldest
-        if len(self._wrong) > _ADDRESSES:
-            del self._wrong[next(iter(self._wrong))]
-        return math.ceil(began + WINDOW_SECONDS - now) if count >= WRONG_KEYS else 0

@@ -23,7 +23,7 @@ from app.access import Access
 from app.api.attempts import Attempts
 from app.api.companies import Companies, Views
 from app.api.feed import Feed
-from app.api.linking import LinkRoutes
+from app.api.links import LinkRoutes
 from app.api.texts import Texts
 from app.api.webhooks import WebhookRoutes
 from app.http.border import Border, Named

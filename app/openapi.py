@@ -17,7 +17,7 @@ from starlette.responses import Response
 from app.api.attempts import Attempts
 from app.api.companies import Companies
 from app.api.feed import Feed
-from app.api.linking import LinkRoutes
+from app.api.links import LinkRoutes
 from app.api.texts import Texts
 from app.api.webhooks import WebhookRoutes
 from app.http.operations import Answer, Operation, operation, operations_of

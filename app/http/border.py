@@ -1,7 +1,10 @@
 """The border of the HTTP API: it gives requests an id, checks keys, records acts, and turns failures into problems."""
 
+import hmac
+import math
 import re
 import secrets
+import time
 from functools import partial
 from typing import Any
 
@@ -13,15 +16,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.access import Callers
 from app.http import problems
-from app.http.address import neighbourhood
 from app.http.body import read_body
 from app.http.operations import COMPANY_ID, Operation, operations_of, reply, session_in
 from app.http.problems import UNKEPT, Problem, request_id
 from shared.core import keys
-from shared.core.apikeys import ApiKey
+from shared.core.apikeys import ApiKey, digest_of
 from shared.core.failures import Refused
+from shared.core.hosts import neighbourhood
 from shared.log import log
 from shared.settings import Settings
 from shared.state.pool import PASSING, answer
@@ -31,6 +33,10 @@ from shared.telemetry import sentry
 from shared.telemetry.metrics import Counter, field
 
 REQUEST_ID = "x-request-id"
+WRONG_KEYS = 20
+"""Wrong keys of one address that are answered within a window. A right key always is."""
+WINDOW_SECONDS = 60.0
+_ADDRESSES = 10_000
 _PAGE = ("/link", "/static/")
 """Answers with files of the page carry no request id: each byte delays the first QR."""
 _OURS_OR_THE_ROUTERS = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -62,9 +68,37 @@ class Named:
             request_id.reset(before)
 
 
-class Border:
-    """Lets requests in to the operations, and records what they change."""
+class Callers:
+    """Tells callers of the API apart by their keys, and counts the wrong ones of each address."""
 
+    def __init__(self, known: tuple[ApiKey, ...]) -> None:
+        self._known = known
+        self._wrong: dict[str, tuple[float, int]] = {}
+
+    def identify(self, authorization: str) -> ApiKey | None:
+        """The key that an `Authorization` header carries; None for no key of ours. Takes the same time for each."""
+        scheme, _, given = authorization.partition(" ")
+        digest = digest_of(given.strip())
+        found = None
+        # Compare every key, so that the time does not tell which one matched.
+        for one in self._known:
+            if hmac.compare_digest(digest, one.digest):
+                found = one
+        return found if scheme.lower() == "bearer" else None
+
+    def count_wrong(self, address: str) -> int:
+        """Count a wrong key of this address. Returns for how many seconds it must wait; 0 for not at all."""
+        now = time.monotonic()
+        began, count = self._wrong.pop(address, (now, 0))
+        if now - began > WINDOW_SECONDS:
+            began, count = now, 0
+        self._wrong[address] = (began, count + 1)  # at the end: the first one is the oldest
+        if len(self._wrong) > _ADDRESSES:
+            del self._wrong[next(iter(self._wrong))]
+        return math.ceil(began + WINDOW_SECONDS - now) if count >= WRONG_KEYS else 0
+
+
+class Border:
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self._callers = Callers(settings.known_keys)
         self._redis = redis
@@ -75,12 +109,10 @@ class Border:
         return [Route(one.path, partial(self._serve, one, owner), methods=[one.method]) for one in found]
 
     async def _serve(self, operation: Operation, owner: Any, request: Request) -> Response:
-        key = None
-        if operation.scopes:
-            try:
-                key = await self._let_in(operation, request)
-            except Problem as problem:
-                return problem.response()
+        try:
+            key = await self._let_in(operation, request) if operation.scopes else None
+        except Problem as problem:
+            return problem.response()
         session = session_in(request) if COMPANY_ID in operation.ids and COMPANY_ID.fits(request) else None
         sentry.during(f"api.{operation.name}", session)
         answered = await _answered(operation, owner, request)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 from pydantic import SecretStr
 
-from app.access import WRONG_KEYS, Access, BadToken, Callers
+from app.access import Access, BadToken
+from app.http.border import WRONG_KEYS, Callers
 from app.onboarding import Endings
 from shared.core import keys
 from shared.core.apikeys import Scope, digest_of, make_api_key, read_api_keys
@@ -186,7 +187,7 @@ def test_wrong_keys_are_counted_by_address_and_slowed_down():
 
 def test_the_count_of_wrong_keys_starts_anew_after_its_window(monkeypatch):
     callers, now = Callers(CONFIG.known_keys), 1000.0
-    monkeypatch.setattr("app.access.time.monotonic", lambda: now)
+    monkeypatch.setattr("app.http.border.time.monotonic", lambda: now)
     for _ in range(WRONG_KEYS + 1):
         callers.count_wrong("192.0.2.1")
     assert callers.count_wrong("192.0.2.1")
@@ -195,7 +196,7 @@ def test_the_count_of_wrong_keys_starts_anew_after_its_window(monkeypatch):
 
 
 def test_addresses_without_end_take_no_memory_without_end(monkeypatch):
-    monkeypatch.setattr("app.access._ADDRESSES", 100)
+    monkeypatch.setattr("app.http.border._ADDRESSES", 100)
     callers = Callers(CONFIG.known_keys)
     for number in range(1000):
         callers.count_wrong(f"192.0.2.{number}")

@@ -4,7 +4,7 @@ import pytest
 from starlette.requests import Request
 from structlog.testing import capture_logs
 
-from app.access import WRONG_KEYS
+from app.http.border import WRONG_KEYS
 from app.http.problems import http_problem
 from shared.core import keys
 from shared.core.apikeys import Scope

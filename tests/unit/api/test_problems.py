@@ -4,10 +4,10 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 
 from app import openapi
-from app.access import WRONG_KEYS
 from app.api import texts
 from app.api.feed import MOST_READERS
 from app.http import problems
+from app.http.border import WRONG_KEYS
 from app.http.problems import MAX_BODY_BYTES
 from app.openapi import document
 from shared.core import keys

@@ -5,8 +5,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from app.access import Callers
 from app.cli.__main__ import main
+from app.http.border import Callers
 from shared.core.apikeys import Scope, read_api_keys
 
 
