@@ -60,8 +60,6 @@ class Endings:
 
 
 class Onboarding:
-    """The use cases over one Redis."""
-
     def __init__(self, redis: ArqRedis, claims: Claims, cooldowns: Cooldowns, *, region: str) -> None:
         self._redis = redis
         self._claims = claims

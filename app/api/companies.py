@@ -14,7 +14,7 @@ from shared.core.apikeys import Scope
 from shared.core.ids import COMPANY_PATTERN, CompanyId, SessionId, WorkerId, company_of, session_of, sort_sessions
 from shared.core.lifecycle import DEVICE, State
 from shared.core.protocol import Wire
-from shared.jobs.queue import enqueue, link_job_id
+from shared.jobs.queue import enqueue
 from shared.state.forgetting import Forgetting
 from shared.state.lease import Leases
 from shared.state.phones import Phones
@@ -65,9 +65,7 @@ class Views:
 
     async def _read(self, session: SessionId) -> tuple[Stored, int | None, str]:
         (stored,) = await self._snapshots.told([await self._snapshots.read(session)])
-        place = None
-        if stored.body.state is State.QUEUED:
-            place = await self._redis.zrank(keys.QUEUE_LINKING, link_job_id(session, stored.attempt))
+        place = await self._snapshots.place(stored)
         waits = ".unheld" if stored.unheld else "" if place is None else f".{place}"
         return stored, place, f'W/"{stored.attempt}.{stored.seq}{waits}"'
 
@@ -80,8 +78,6 @@ class Views:
 
 
 class Companies:
-    """Handlers below `/api/v1/companies`."""
-
     def __init__(self, redis: ArqRedis, views: Views, endings: Endings, forgetting: Forgetting) -> None:
         self._redis = redis
         self._endings = endings

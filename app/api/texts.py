@@ -28,8 +28,6 @@ LOOK_AGAIN_SECONDS = 0.05
 
 
 class Texts:
-    """Handlers below `/api/v1/companies/{id}/messages` and `/api/v1/companies/{id}/contacts`."""
-
     def __init__(self, settings: Settings, redis: ArqRedis, snapshots: Snapshots, outbox: Outbox) -> None:
         self._region = settings.default_region
         self._redis = redis

@@ -25,8 +25,6 @@ STANDING = Parameter(
 
 
 class WebhookRoutes:
-    """Handlers below `/api/v1/webhooks`, and of `/api/v1/companies/{id}/webhook`."""
-
     def __init__(self, settings: Settings, redis: Redis, news: News) -> None:
         self._settings = settings
         self._receivers = Receivers(settings, redis)

@@ -116,11 +116,7 @@ _GROUPS = {
     "link": click.Group(help="Make links, or make them useless."),
     "webhooks": click.Group(help="See what your server has not taken yet, and send it anew."),
     "key": click.Group(help="Make keys for the API."),
-    "switch": click.Group(
-        invoke_without_command=True,
-        params=[_JSON],
-        help="See what is switched on, or throw a switch. `switch on NAME` and `switch off NAME` do it on every process at once.",
-    ),
+    "switch": click.Group(help="See what is switched on, or throw a switch on every process at once."),
 }
 _MOVING = {
     "import": "Take over devices that another client linked, without a scan (docs/moving-in.md).",
@@ -189,12 +185,6 @@ def completion(shell: str) -> None:
         click.echo(complete(main, {}, "onboarding", "_ONBOARDING_COMPLETE").source())
 
 
-def _switches(as_json: bool) -> None:
-    if click.get_current_context().invoked_subcommand is None:
-        _run("fleet.switches", "", as_json=as_json)
-
-
-_GROUPS["switch"].callback = _switches
 for _name, _group in _GROUPS.items():
     main.add_command(_group, _name)
 for _name, _about in _MOVING.items():

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 from arq.constants import job_key_prefix
 from pydantic import ValidationError
 from rich.console import Group
-from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from app.access import Access, BadToken, LinkBook
@@ -16,14 +15,14 @@ from app.api import links
 from app.api.companies import forget_company, tell_holder
 from app.api.models import NewLink
 from app.cli import records, words
-from app.cli.terminal import Cannot, Operator, Output, line, progress, table, until
+from app.cli.terminal import Cannot, Operator, Output, line, table, until
 from app.http.problems import Problem
 from app.onboarding import Endings
 from shared.core import keys, odd
 from shared.core import phone as phones
 from shared.core.clock import now_ms
 from shared.core.failures import Refused
-from shared.core.ids import SessionId, company_of
+from shared.core.ids import company_of
 from shared.core.lifecycle import DEVICE, State
 from shared.jobs.queue import enqueue
 from shared.state.audit import record
@@ -126,7 +125,15 @@ async def unlink(op: Operator, *, company: str, wait: bool, by: str) -> Output:
         return Output({"session": session, "unlinked": True, "worker": None}, line(said))
     await record(op.redis, "session.unlink", session, by, session=session)
     owner = await tell_holder(op.redis, "unlink", session)
-    done = wait and await _until_unlinked(op, session)
+
+    async def is_unlinked() -> bool:
+        waits = await op.redis.exists(f"{job_key_prefix}unlink:{session}")
+        found = await records.read_one(op.redis, session)
+        if found is None or found.owned:
+            return found is None
+        return found.state is State.UNLINKED or (not waits and found.state not in DEVICE)  # a worker found no device
+
+    done = wait and await until(op, "logging out", LOG_OUT_SECONDS, is_unlinked)
     said = f"{session} is unlinked." if done else f"{session}: told {owner or 'the next free worker'}."
     data = {"session": session, "unlinked": done, "worker": owner}
     return Output(data, line(said), ill=wait and not done)
@@ -151,26 +158,13 @@ async def forget(op: Operator, *, company: str, wait: bool, by: str) -> Output:
     async def is_forgotten() -> bool:
         return not await forgetting.is_wished(session)
 
-    done = wait and await until(LOG_OUT_SECONDS, is_forgotten)
+    done = wait and await until(op, "forgetting", LOG_OUT_SECONDS, is_forgotten)
     said = (
         f"{session} is forgotten. One line of the audit stays: onboarding timeline operators"
         if done
         else f"{session} will be forgotten as soon as its device is logged out; that is tried for a day."
     )
     return Output({"session": session, "forgotten": done}, line(said), ill=wait and not done)
-
-
-async def _until_unlinked(op: Operator, session: SessionId) -> bool:
-    async def is_unlinked() -> bool:
-        waits = await op.redis.exists(f"{job_key_prefix}unlink:{session}")
-        found = await records.read_one(op.redis, session)
-        if found is None or found.owned:
-            return found is None
-        return found.state is State.UNLINKED or (not waits and found.state not in DEVICE)  # a worker found no device
-
-    with progress(op, SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()) as spinner:
-        spinner.add_task("logging out", total=None)
-        return await until(LOG_OUT_SECONDS, is_unlinked)
 
 
 async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: bool, by: str) -> Output:

@@ -105,7 +105,7 @@ async def _repair(op: Operator, findings: list[Finding], by: str) -> set[tuple[s
         left = tried & {one.key for one in (await _look(op))[2]}
         return not left
 
-    await until(REPAIR_SECONDS, are_gone)
+    await until(op, "putting right", REPAIR_SECONDS, are_gone)
     return tried - left
 
 

@@ -4,11 +4,10 @@ import contextlib
 from typing import Any
 
 from arq.constants import in_progress_key_prefix, job_key_prefix
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from app.cli import records, words
-from app.cli.terminal import Cannot, Operator, Output, line, progress, table, together, until
+from app.cli.terminal import Cannot, Operator, Output, line, table, together, until
 from app.ops import gauges
 from app.ops.gauges import WorkerView
 from shared.core import keys, odd
@@ -40,7 +39,7 @@ def worker_row(one: WorkerView) -> tuple[object, ...]:
 
 
 async def workers(op: Operator) -> Output:
-    found = await gauges.fleet(op.redis)
+    found = (await gauges.read(op.redis)).workers
     shown = table("Workers", WORKER_HEADS, [worker_row(one) for one in found])
     data = [
         {"worker": one.id, "alive": one.alive, "silentMs": one.silent_ms}
@@ -98,7 +97,7 @@ class QueuedJob(Datum):
 
 async def jobs(op: Operator, now: int) -> list[QueuedJob]:
     """The jobs of the sessions' queue and of the workers' own."""
-    workers = await gauges.fleet(op.redis)
+    workers = (await gauges.read(op.redis)).workers
     queues = [keys.QUEUE_SESSIONS, keys.QUEUE_RESUME, *(keys.queue_worker(one.id) for one in workers)]
     async with op.redis.pipeline(transaction=False) as pipe:
         for queue in queues:
@@ -120,33 +119,23 @@ async def jobs(op: Operator, now: int) -> list[QueuedJob]:
 
 
 async def drain(op: Operator, *, worker: str, wait: bool, by: str) -> Output:
-    living = [one for one in await gauges.fleet(op.redis) if one.alive]
+    living = (await gauges.read(op.redis)).living
     fits = [one for one in living if worker and one.id.startswith(worker)]
     if len(fits) != 1:
         known = ", ".join(one.id for one in living) or "none"
         raise Cannot(f"{worker!r} names {'no' if not fits else 'more than one'} living worker; there are: {known}.")
-    one, held = fits[0], fits[0].number("sessions")
-    others = len(living) - 1
+    (one,), others = fits, len(living) - 1
     await Switches(op.redis).throw(f"drain:{one.id}", "on", by=by)
-    gone = wait and await _see_it_go(op, one, held)
+
+    async def is_gone() -> bool:
+        return await op.redis.zscore(keys.WORKERS, one.id) is None
+
+    gone = wait and await until(op, "handing over", DRAIN_SECONDS, is_gone)
     said = f"{one.id} has handed over and ended." if gone else f"{one.id} is told to hand over."
     if not others:
         said += " No other worker is alive: its sessions wait for the next one."
-    data = {"worker": one.id, "gone": gone, "sessions": held, "otherWorkers": others}
+    data = {"worker": one.id, "gone": gone, "sessions": one.number("sessions"), "otherWorkers": others}
     return Output(data, line(said), ill=wait and not gone)
-
-
-async def _see_it_go(op: Operator, worker: WorkerView, held: int) -> bool:
-    with progress(op, TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()) as bar:
-        task = bar.add_task("handing over", total=max(held, 1))
-
-        async def is_gone() -> bool:
-            owned = await answer(op.redis.scard(keys.held(worker.id)))
-            doing = "handing over" if owned else "ending"
-            bar.update(task, completed=max(held, 1) - min(owned, held), description=doing)
-            return await op.redis.zscore(keys.WORKERS, worker.id) is None
-
-        return await until(DRAIN_SECONDS, is_gone)
 
 
 async def switches(op: Operator) -> Output:

@@ -14,9 +14,9 @@ from app.ops.gauges import Moment
 from shared.core import keys, odd
 from shared.core.clock import now_ms
 from shared.core.lifecycle import State
-from shared.jobs.queue import link_job_id
 from shared.state.cooldowns import Cooldowns, Whose, waits_until
 from shared.state.pool import answer
+from shared.state.snapshots import Snapshots
 from shared.telemetry.metrics import Counter, parse_field
 
 
@@ -26,15 +26,14 @@ async def status(op: Operator, *, company: str | None) -> Output:
 
 async def _of_service(op: Operator) -> Output:
     moment = await gauges.read(op.redis)
-    memory = await op.redis.info("memory")
-    server = await op.redis.info("server")
+    told = await op.redis.info()
     switches = sorted(odd.text(one) for one in await answer(op.redis.hkeys(keys.SWITCH)))
-    limit = int(memory["maxmemory"])
-    full = bool(limit) and memory["used_memory"] > 0.9 * limit
+    limit = int(told["maxmemory"])
+    full = bool(limit) and told["used_memory"] > 0.9 * limit
     data: dict[str, Any] = overview(moment) | {
         "leasesWithoutHeartbeat": moment.lapsed,
         "storeAway": moment.ill_stores,
-        "redis": {"version": server["redis_version"], "usedBytes": memory["used_memory"], "maxBytes": limit},
+        "redis": {"version": told["redis_version"], "usedBytes": told["used_memory"], "maxBytes": limit},
         "switches": switches,
         "stats": moment.stats,
     }
@@ -54,7 +53,7 @@ async def _of_service(op: Operator) -> Output:
         ("onboardings", "{running} of {slots} places".format(**data["attempts"]) + f", {moment.waiting} wait"),
         ("sessions held", "{held} of {slots} places".format(**data["sessions"])),
         ("oldest in the queue", words.span(moment.oldest_ms) if moment.waiting else "-"),
-        ("Redis", f"{server['redis_version']}, {memory['used_memory'] / 2**20:.1f} MB{of}"),
+        ("Redis", f"{told['redis_version']}, {told['used_memory'] / 2**20:.1f} MB{of}"),
         ("switches on", ", ".join(switches) or "-"),
     ]
 
@@ -104,7 +103,7 @@ async def _of_company(op: Operator, company: str) -> Output:
     if record.overdue_ms:
         rows.append(("overdue", words.span(record.overdue_ms)))
     if record.state is State.QUEUED:
-        rank = await op.redis.zrank(keys.QUEUE_LINKING, link_job_id(session, record.attempt))
+        rank = await Snapshots(op.redis).place(record)
         data["queuePosition"] = rank
         rows.append(("waiting before it", rank if rank is not None else "not in the queue"))
     if op.may_sign:

@@ -12,7 +12,6 @@ from arq.connections import ArqRedis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from rich.console import Console, ConsoleOptions, Group, RenderableType
-from rich.progress import Progress, ProgressColumn
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
@@ -50,8 +49,8 @@ class Output:
 
 
 class Operator(Datum):
-    """Surroundings of a command. Progress and questions go to `aside` (stderr), answers to `console`. `may_sign`:
-    SECRET_KEY is the service's own."""
+    """Surroundings of a command. Answers go to `console`; what it waits for is told `aside` (stderr). `may_sign`: SECRET_KEY
+    is the service's own."""
 
     redis: ArqRedis
     settings: Settings
@@ -72,11 +71,6 @@ class SafeConsole(Console):
 def console() -> Console:
     """Standard output. Through a pipe it is wide and plain, so that lines can be searched."""
     return SafeConsole(width=None if sys.stdout.isatty() else 160, highlight=False, soft_wrap=False)
-
-
-def progress(op: Operator, *columns: ProgressColumn) -> Progress:
-    """Shows how a long act goes, to a person."""
-    return Progress(*columns, console=op.aside, disable=op.as_json or not op.aside.is_terminal, transient=True)
 
 
 def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "none") -> RenderableType:
@@ -104,9 +98,10 @@ def together(first: RenderableType, *others: RenderableType) -> Group:
     return Group(first, *(part for one in others for part in (Text(), one)))
 
 
-async def until(seconds: float, happened: Callable[[], Awaitable[bool]]) -> bool:
-    """Look whether it has happened, for so many seconds. True if it has."""
-    return bool(await found(happened, seconds, LOOK_SECONDS))
+async def until(op: Operator, doing: str, seconds: float, happened: Callable[[], Awaitable[bool]]) -> bool:
+    """Look whether it has happened, for so many seconds. True if it has. A person reads `doing` meanwhile."""
+    with op.aside.status(doing):
+        return bool(await found(happened, seconds, LOOK_SECONDS))
 
 
 def run(work: Callable[..., Awaitable[Output] | Output], *, as_json: bool, **arguments: Any) -> int:

@@ -13,7 +13,7 @@ from app.cli import words
 from app.cli.fleet import WORKER_HEADS, worker_row
 from app.cli.looking import overview
 from app.cli.records import newest
-from app.cli.terminal import Operator, Output, table
+from app.cli.terminal import Operator, Output, table, together
 from app.ops import gauges
 from app.ops.gauges import Moment
 from shared.core import keys, odd
@@ -90,17 +90,14 @@ def screen(now: Glance, first: Glance) -> RenderableType:
     counted = [(name.replace("_", " "), value, value - before[name]) for name, value in now.counts().items()]
     shown = [(one, Text(*ENDINGS[EventType(one["event"])])) for one in now.endings]
     ended = [(words.clock(one["at"])[:19], one["company"], what, one["why"]) for one, what in shown]
-    return Group(
-        head,
-        Text(
-            f"onboardings {moment.total('attempts')} of {moment.total('maxAttempts')}, {moment.waiting} wait{wait}"
-            f"   sessions {moment.total('sessions')} of {moment.total('maxSessions')}   other jobs {moment.other_jobs}"
-        ),
-        Text(),
+    counts = Text(
+        f"onboardings {moment.total('attempts')} of {moment.total('maxAttempts')}, {moment.waiting} wait{wait}"
+        f"   sessions {moment.total('sessions')} of {moment.total('maxSessions')}   other jobs {moment.other_jobs}"
+    )
+    return together(
+        Group(head, counts),
         table("Workers", WORKER_HEADS, map(worker_row, moment.workers)),
-        Text(),
         table("Counted", ("what", "all", "since you look"), counted),
-        Text(),
         table("Endings, the newest first", ("when (UTC)", "company", "what", "why"), ended),
     )
 

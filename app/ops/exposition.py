@@ -1,6 +1,8 @@
 """Prometheus' text for a moment: counters and histograms as `wa:stats` keeps them, gauges as they are now."""
 
 from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
+from typing import cast
 
 from prometheus_client import generate_latest
 from prometheus_client.core import (
@@ -50,24 +52,13 @@ ZEROS: dict[Counter, list[Labels]] = {
 }
 
 
-class _Collected(Collector):
-    """Metrics that were read just now, as prometheus-client wants them."""
-
-    def __init__(self, families: list[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterator[Metric]:
-        return iter(self._families)
-
-
 def text(moment: Moment, *, sockets: int, switches: Iterable[str]) -> bytes:
     counted: Samples = {}
     for name, value in moment.stats.items():
         metric, labels = parse_field(name)
         counted.setdefault(metric, []).append((labels, value))
-    return generate_latest(
-        _Collected([*_counters(counted), *_histograms(counted), *_gauges(moment, sockets), *_workers(moment, switches)])
-    )
+    families = [*_counters(counted), *_histograms(counted), *_gauges(moment, sockets), *_workers(moment, switches)]
+    return generate_latest(cast("Collector", SimpleNamespace(collect=lambda: families)))
 
 
 def _counters(counted: Samples) -> Iterator[Metric]:
@@ -142,20 +133,19 @@ def _free(moment: Moment, kind: str) -> int:
 
 def _workers(moment: Moment, switches: Iterable[str]) -> Iterator[Metric]:
     info = InfoMetricFamily("wa_worker", "Version of each living worker.", labels=["worker"])
-    rows = [
-        (GaugeMetricFamily(name, told, labels=["worker"]), field, factor)
-        for name, told, field, factor in (
-            ("wa_worker_memory_bytes", "Memory of a worker's processes, shared pages once.", "memoryMB", 2**20),
-            ("wa_worker_processes", "Processes of a worker: itself, its zygote and the engines.", "processes", 1),
-            ("wa_worker_lag_seconds", "Delay with which a worker's loop woke up.", "lagMs", 0.001),
-        )
-    ]
     for worker in moment.living:
-        about = {name: worker.fields.get(name, "") for name in ("version", "engine", "store")}
-        info.add_metric([worker.id], about)
-        for family, field, factor in rows:
+        info.add_metric([worker.id], {name: worker.fields.get(name, "") for name in ("version", "engine", "store")})
+    yield info
+    for name, told, field, factor in (
+        ("wa_worker_memory_bytes", "Memory of a worker's processes, shared pages once.", "memoryMB", 2**20),
+        ("wa_worker_processes", "Processes of a worker: itself, its zygote and the engines.", "processes", 1),
+        ("wa_worker_lag_seconds", "Delay with which a worker's loop woke up.", "lagMs", 0.001),
+    ):
+        family = GaugeMetricFamily(name, told, labels=["worker"])
+        for worker in moment.living:
             family.add_metric([worker.id], worker.number(field) * factor)
+        yield family
     thrown = GaugeMetricFamily("wa_switch_on", "Switches that are on.", labels=["switch"])
     for name in sorted(switches):
         thrown.add_metric([name], 1)
-    yield from (info, *(family for family, _, _ in rows), thrown)
+    yield thrown

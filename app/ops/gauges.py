@@ -87,15 +87,6 @@ class Moment(Datum):
         return [one.id for one in self.living if one.fields.get("store") == "away"]
 
 
-async def fleet(redis: Redis) -> list[WorkerView]:
-    """Every worker that was heard of lately. Raises redis' own errors."""
-    async with redis.pipeline(transaction=False) as pipe:
-        pipe.time()
-        pipe.zrange(keys.WORKERS, 0, -1, withscores=True)
-        (seconds, micros), beats = await pipe.execute()
-    return await _workers(redis, seconds * 1000 + micros // 1000, beats)
-
-
 async def read(redis: Redis) -> Moment:
     """The present moment, by Redis' clock. Raises redis' own errors."""
     async with redis.pipeline(transaction=False) as pipe:

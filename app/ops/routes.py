@@ -61,7 +61,7 @@ class Ops:
             redis = reason(error)
             if not isinstance(error, RedisRefuses) or error.word not in READABLE:
                 return _blind(redis)
-        moment = gauges.Moment(workers=await gauges.fleet(self._redis))
+        moment = await gauges.read(self._redis)
         living, ill = len(moment.living), len(moment.ill_stores)
         workers, store = "ok", "ok"
         if not living:

@@ -19,7 +19,6 @@ from shared.core.clock import now_ms
 from shared.core.ids import SessionId
 from shared.core.lifecycle import RUNNING, State
 from shared.core.protocol import CloseCode, MessageType
-from shared.jobs.queue import link_job_id
 from shared.log import log
 from shared.state.claims import REVOKED
 from shared.state.connections import at_hand
@@ -238,9 +237,7 @@ class Relay:
             await self._rescue.close_overdue(session)
             stored = await self._snapshots.read_strictly(session)
         (stored,) = await self._snapshots.told([stored])
-        position = None
-        if stored.body.state is State.QUEUED:
-            position = await self._redis.zrank(keys.QUEUE_LINKING, link_job_id(session, stored.attempt))
+        position = await self._snapshots.place(stored)
         watched = self._watched.get(session)
         if watched is None or self._went_back(watched, stored):
             return

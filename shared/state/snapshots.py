@@ -20,6 +20,7 @@ from shared.core.events import EventType
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, MessageType, Snapshot
+from shared.jobs.queue import link_job_id
 from shared.log import log
 from shared.state.events import News, Telling
 from shared.state.lease import Lease, Leases
@@ -157,8 +158,6 @@ def announced(session: SessionId, payload: bytes) -> tuple[MessageType, Stored, 
 
 
 class Snapshots(Telling):
-    """Reading and saving over one Redis."""
-
     def __init__(self, redis: Redis, news: News | None = None) -> None:
         super().__init__(redis, news)
         self._leases = Leases(redis)
@@ -197,6 +196,13 @@ class Snapshots(Telling):
             replace(one, body=one.body.model_copy(update=change), unheld=True) if one.session in unheld else one
             for one in read
         ]
+
+    async def place(self, stored: Stored) -> int | None:
+        """The number of onboardings that are served before this one; None if it does not wait for a place."""
+        if stored.body.state is not State.QUEUED:
+            return None
+        place: int | None = await self._redis.zrank(keys.QUEUE_LINKING, link_job_id(stored.session, stored.attempt))
+        return place
 
     async def save(self, lease: Lease, change: Change) -> int | None:
         """Save and announce under the lease; the new seq, or None when the lease is lost (then stop).
