@@ -15,17 +15,15 @@ from itertools import islice
 from typing import Any, TypeVar, cast
 
 import orjson
-import structlog
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
 from shared.core.ids import SessionId
 from shared.core.lifecycle import IllegalStep
+from shared.log import log
 from shared.scripts import ScriptPart, cut
 
 T = TypeVar("T")
-
-log = structlog.get_logger()
 
 _LIFE = secrets.token_hex(8)
 """Names this life of the process, so that no other makes its marks: the number of a call follows."""

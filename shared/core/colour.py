@@ -17,8 +17,6 @@ WHITE, BLACK = "#ffffff", "#000000"
 _ON_DARK = 9.0
 """More than is needed, since bright words on dark ground seem thinner."""
 
-Rgb = tuple[int, int, int]
-
 
 class Shades(Datum):
     """The accent on one ground: itself, under the pointer, words on it, and the ground of a notice."""
@@ -62,7 +60,7 @@ def contrast(one: str, other: str) -> float:
 
 def mixed(one: str, other: str, share: float) -> str:
     """`one` with so much of the `other` in it, from 0 to 1."""
-    pairs = zip(_rgb(one), _rgb(other), strict=True)
+    pairs = zip(bytes.fromhex(one[1:]), bytes.fromhex(other[1:]), strict=True)
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
 
 
@@ -76,13 +74,9 @@ def _least(colour: str, grounds: tuple[str, ...]) -> float:
     return min(contrast(colour, ground) for ground in grounds)
 
 
-def _rgb(colour: str) -> Rgb:
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
-
-
 def _luminance(colour: str) -> float:
     red, green, blue = (
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
-        for part in (one / 255 for one in _rgb(colour))
+        for part in (one / 255 for one in bytes.fromhex(colour[1:]))
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -128,15 +128,9 @@ class Claims(Telling):
             most_starts=MOST_STARTS,
             crowd=self._crowd,
         )
-        outcome, retry_at = Outcome(said["outcome"]), said.get("retry_at")
-        return Requested(
-            outcome,
-            int(said["attempt"]),
-            _owner(said.get("owner")),
-            retry_at and int(retry_at),
-            bool(said.get("tightened")),
-            FailureCode(said["code"]) if "code" in said else None,
-        )
+        owner, code = _owner(said.pop("owner", None)), said.pop("code", None)
+        outcome = Outcome(said.pop("outcome"))
+        return Requested(outcome=outcome, owner=owner, code=code and FailureCode(code), **said)
 
     async def cancel(self, session: SessionId, change: Change) -> Cancelled:
         """End an attempt that waits in the queue or whose worker is gone, or say who must end it."""

@@ -45,8 +45,6 @@ def candidates(to: str) -> tuple[str, ...]:
 
 
 class Contacts(OverRedis):
-    """Over one Redis, with the service's secret."""
-
     def __init__(self, redis: Redis, secret: SecretStr) -> None:
         super().__init__(redis)
         self._secret = secret.get_secret_value().encode()

@@ -69,8 +69,6 @@ def waits_until(value: bytes | None) -> int:
 
 
 class Cooldowns:
-    """Over one Redis, with the service's secret."""
-
     def __init__(self, redis: Redis, secret: SecretStr) -> None:
         self._redis = redis
         self._secret = secret.get_secret_value().encode()
