@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from functools import partial
 
 import uvicorn.server
 from arq.connections import ArqRedis
@@ -132,7 +133,7 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
             platform_of=platform_of(config, access),
             gallery=config.development,
             fresh=config.development,
-            elsewhere=elsewhere(config),
+            elsewhere=partial(elsewhere, config),
         ).routes(),
     ]
     middleware = [

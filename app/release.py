@@ -108,7 +108,7 @@ def store() -> list[Check]:
 
 
 def main() -> int:
-    """Every part, even after one has failed."""
+    """Check every part, even after one has failed. Returns the exit code."""
     config = settings.read()
     found = [*asyncio.run(redis(config)), *addresses(config), *store()]
     for one in found:

@@ -142,7 +142,6 @@ def who() -> str:
 )
 @click.version_option(VERSION, prog_name="onboarding")
 def main() -> None:
-    """See the package."""
     sys.stdout = sys.stdout or io.StringIO()  # closed: what is asked for is done all the same
 
 

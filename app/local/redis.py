@@ -43,7 +43,7 @@ class LocalRedis(Datum):
 
     @property
     def pid(self) -> int:
-        """Of the server itself."""
+        """The server's process id."""
         return self.process.pid
 
 

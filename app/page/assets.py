@@ -10,7 +10,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, cached_property, lru_cache, partial
 from pathlib import Path
 
@@ -25,7 +25,6 @@ from starlette.routing import BaseRoute, Route
 from app.page.look import Platform, PlatformOf
 from app.page.modules import joined
 from app.page.paint import Languages, Painter, Reader
-from app.page.whereabouts import Elsewhere
 
 FRONTEND = Path(__file__).resolve().parents[2] / "frontend"
 
@@ -183,7 +182,7 @@ class Assets:
         gallery: bool,
         fresh: bool,
         folder: Path = FRONTEND,
-        elsewhere: Elsewhere = lambda _request: None,
+        elsewhere: Callable[[Request], Response | None] = lambda _request: None,
     ) -> None:
         self._elsewhere = elsewhere
         self._platform_of = platform_of

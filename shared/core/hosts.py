@@ -7,7 +7,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _LONGEST = 64
-"""Of a name that is no address: proxies write some, and so may who is behind them."""
+"""Characters that count of a name that is no address: proxies pass on what callers write."""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
 """Upper half of an interface's id, behind which an IPv4 address stands (RFC 5214)."""

@@ -54,7 +54,7 @@ def version_text(revision: int) -> str:
 
 
 def is_credible(revision: int, own: int) -> bool:
-    """A revision that may stand in place of the library's `own`: newer, and not absurdly so."""
+    """True for a revision that may stand in place of the library's `own`: newer, and not absurdly so."""
     return own < revision < own + GROWTH
 
 
@@ -72,7 +72,7 @@ def choose(own: int, age_days: float, wish: VersionWish, known: int, refused: in
 
 
 def is_search_due(own: int, age_days: float, wish: VersionWish, known: int, refused: int) -> bool:
-    """A newer revision than all that are known is wanted."""
+    """True if a newer revision is wanted than all that are known."""
     if wish.off:
         return False
     return refused >= choose(own, age_days, wish, known, refused) or (age_days > OLD_DAYS and known <= own)

@@ -171,7 +171,7 @@ class Local(_Heeding, UnixDomainSocketConnection):
 
 
 class ElectedEncrypted(Elected, SSLConnection):
-    """The same over TLS."""
+    """To the primary that sentinels name, over TLS."""
 
 
 async def at_hand(pubsub: PubSub) -> list[dict[str, Any]]:

@@ -31,9 +31,9 @@ HELD_MS = 30_000
 MOST_WAITING = 2000
 """Incoming messages of a session that wait for a receiver that is away, at most. Those beyond are counted, and told."""
 LOOKED_AT = 100
-"""So many events that are due are looked at in one step."""
+"""Due events that one step looks at, at most."""
 CROWDED_MS = 1_000
-"""If all of these are for receivers that have enough to do, they are put off for so long, and others are looked at."""
+"""Pause of the due events that one step has looked at if their receivers are all busy, so that the next step sees others."""
 
 ToldEvent = dict[str, Any]
 """An event as the scripts take it."""
@@ -90,7 +90,7 @@ class News:
 
 
 class Telling(OverRedis):
-    """Base of what changes something in Redis that the integrator is told of."""
+    """Base of classes whose changes in Redis the integrator is told of."""
 
     def __init__(self, redis: Redis, news: News | None = None) -> None:
         super().__init__(redis)

@@ -34,7 +34,8 @@ LOOK_MS = WAIT_MS + 30_000
 CONFIRM_MS = 24 * keys.HOUR
 """A text that no phone has confirmed for so long is told as undelivered."""
 DOUBT_MS = 30_000
-"""The same for one that a phone could not decrypt. The library sends it again at once, if it remembers it."""
+"""A text that a phone could not decrypt, and has not confirmed for so long, is told as undelivered. The library sends it
+again at once, if it remembers it."""
 LEARNT_AT_ONCE = 20
 """New texts that one step brings, at most."""
 SOON_MS = 20

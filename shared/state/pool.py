@@ -39,7 +39,7 @@ async def answer(value: Awaitable[T] | T) -> T:
 
 
 class OverRedis:
-    """Base of what stands over one Redis."""
+    """Base of classes over one Redis."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis

@@ -63,7 +63,7 @@ class RedisRefuses(exceptions.RedisError):
 
 
 class RedisMoved(RedisRefuses, exceptions.ConnectionError):
-    """The same, from a server in whose place another may serve: worth a new connection."""
+    """A refusal by a server in whose place another may serve: worth a new connection."""
 
 
 class PoolBusy(exceptions.ConnectionError):

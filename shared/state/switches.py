@@ -76,11 +76,11 @@ class Board(Datum):
 
     @property
     def paused(self) -> bool:
-        """No onboarding may begin."""
+        """True if no onboarding may begin."""
         return PAUSE in self.on
 
     def codes_blocked(self, region: str) -> bool:
-        """No pairing code may be asked for a phone of this region."""
+        """True if no pairing code may be asked for a phone of this region."""
         return QR_ONLY in self.on or f"region:{region}" in self.on
 
     @property
@@ -98,7 +98,7 @@ class Board(Datum):
             return None
 
     def draining(self, worker: str) -> bool:
-        """This worker shall hand over and end."""
+        """True if this worker must hand over and end."""
         return f"drain:{worker}" in self.on
 
 

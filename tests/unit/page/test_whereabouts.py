@@ -36,7 +36,7 @@ def asked(host: str, scheme: str = "https", query: str = "") -> Request:
     ],
 )
 def test_a_browser_at_a_foreign_address_is_sent_to_the_public_url(host, scheme):
-    answer = elsewhere(settings())(asked(host, scheme))
+    answer = elsewhere(settings(), asked(host, scheme))
     assert answer is not None
     assert answer.status_code == 308
     assert answer.headers["location"] == f"{HOME}/link?moved"
@@ -45,15 +45,15 @@ def test_a_browser_at_a_foreign_address_is_sent_to_the_public_url(host, scheme):
 
 @pytest.mark.parametrize("host", ["onboarding.example", "other.example"])
 def test_where_the_websocket_is_allowed_nobody_is_sent_away(host):
-    assert elsewhere(settings())(asked(host)) is None
+    assert elsewhere(settings(), asked(host)) is None
 
 
 def test_a_browser_is_sent_once_whatever_host_a_router_reports():
-    assert elsewhere(settings())(asked("web:8000", "http", "moved")) is None
+    assert elsewhere(settings(), asked("web:8000", "http", "moved")) is None
 
 
 def test_without_a_public_url_there_is_nowhere_to_send_to():
-    assert elsewhere(settings(None))(asked("whatever.example", "http")) is None
+    assert elsewhere(settings(None), asked("whatever.example", "http")) is None
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,6 @@ def test_without_a_public_url_there_is_nowhere_to_send_to():
     [("lang=es%26x", "lang=es%26x"), ("look=a.b.c", "look=a.b.c"), ("look=a&x=1&lang=es", "lang=es&look=a")],
 )
 def test_the_link_s_language_and_look_go_along(query, told):
-    answer = elsewhere(settings())(asked("foreign.example", query=query))
+    answer = elsewhere(settings(), asked("foreign.example", query=query))
     assert answer is not None
     assert answer.headers["location"] == f"{HOME}/link?moved&{told}"
