@@ -7,7 +7,7 @@ table: the sessions that are watched.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
@@ -170,13 +170,10 @@ class Relay:
         elif channel == _FEED:
             self.on_feed()
         elif channel == _LINKS:
-            self._close({data.decode(errors="replace")} if kind == "message" else await self._revoked())
-
-    def _close(self, links: Collection[str]) -> None:
-        """End every socket of these links, which are revoked."""
-        for slot in self._slots():
-            if slot.link in links:
-                slot.end(CloseCode.TOKEN)
+            revoked = {data.decode(errors="replace")} if kind == "message" else await self._revoked()
+            for slot in self._slots():
+                if slot.link in revoked:
+                    slot.end(CloseCode.TOKEN)
 
     async def _revoked(self) -> set[str]:
         """The revoked links with sockets here. A new subscription asks, as announcements may have been missed."""

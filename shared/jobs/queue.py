@@ -190,7 +190,10 @@ class QueueWorker(Worker):
             if interrupted := tuple(self._interrupted):
                 await self.pool.delete(*interrupted)
                 self._interrupted.difference_update(interrupted)
-            self._cross_off()
+            for job_id, task in list(self.tasks.items()):
+                if task.done():
+                    del self.tasks[job_id]
+                    task.result()  # a fault of that run: look again after a pause
             await self.start_due()
             await self.heart_beat()
             self._faults = 0
@@ -200,12 +203,6 @@ class QueueWorker(Worker):
             await asyncio.sleep(min(2.0, 0.05 * 2**self._faults))
             return
         await happens(self._wake, ALONE_SECONDS if self.watched else IDLE_SECONDS)
-
-    def _cross_off(self) -> None:
-        for job_id, task in list(self.tasks.items()):
-            if task.done():
-                del self.tasks[job_id]
-                task.result()  # a fault of that run: look again after a pause
 
     async def start_due(self) -> None:
         """Take the jobs that are due, as many as there is room for, by one script and by Redis' clock. Arq's own way
