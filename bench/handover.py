@@ -138,7 +138,7 @@ async def measure(rounds: int, round_trip: float) -> int:
         for name, at in (("Postgres, loopback", postgres.port), (far, port)):
             url = postgres.url(await postgres.database(), port=at)
             way = await stack.enter_async_context(reached(server_of(url), binary, 4))
-            stores[name] = PostgresStore(way.connections, way.dsn, Scratch(folder, WorkerId(name)))
+            stores[name] = PostgresStore(way, Scratch(folder, WorkerId(name)))
         for number in range(rounds + 1):
             measured = [("bare neonize", await bare(emulator, folder))]
             for name, store in stores.items():

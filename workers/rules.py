@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import UnionType
-from typing import Any, Generic, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 C = TypeVar("C", bound=Any)
 
 
@@ -69,11 +70,20 @@ def name_of(word: object) -> str:
     return word.name.title().replace("_", "") if isinstance(word, Enum) else type(word).__name__
 
 
-def do(effect: object) -> TurnAct[Any]:
-    """The act that has one effect done, always the same."""
+def worded(act: Callable[Concatenate[Turn[C], P], None]) -> Callable[P, TurnAct[C]]:
+    """Make an act that needs words beside its turn a maker of acts: `tell(State.LINKED)` is one, named `tell_Linked`."""
 
-    def act(turn: Turn[Any]) -> None:
-        turn.add(effect)
+    def make(*words: P.args, **more: P.kwargs) -> TurnAct[C]:
+        def worded_act(turn: Turn[C]) -> None:
+            act(turn, *words, **more)
 
-    act.__name__ = f"do_{name_of(effect)}"
-    return act
+        worded_act.__name__ = "_".join((act.__name__, *(name_of(word) for word in words[:1])))
+        return worded_act
+
+    return make
+
+
+@worded
+def do(turn: Turn[Any], effect: object) -> None:
+    """Have one effect done, always the same."""
+    turn.add(effect)

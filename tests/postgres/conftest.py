@@ -86,5 +86,5 @@ async def way(postgres: Postgres, database: str, bouncer: str) -> AsyncIterator[
 def store(way: Reached, tmp_path: Path) -> Iterator[PostgresStore]:
     """The store of a worker."""
     scratch = Scratch(tmp_path, WorkerId("w1"))
-    yield PostgresStore(way.connections, way.dsn, scratch)
+    yield PostgresStore(way, scratch)
     scratch.close()

@@ -32,15 +32,17 @@ ADOPT = """
 import asyncio, sys
 from pathlib import Path
 from shared.core.ids import SessionId, WorkerId
-from workers.store.device import Fence
+from workers.store.device import Fence, Way
 from workers.store.postgres.connections import Connections
 from workers.store.postgres.dsn import server_of
+from workers.store.postgres.reach import Reached
 from workers.store.postgres.store import PostgresStore
 from workers.store.scratch import Scratch
 
 url, folder, path, jid = sys.argv[1:]
 async def main():
-    store = PostgresStore(Connections(server_of(url).arguments()), "", Scratch(Path(folder), WorkerId("w9")))
+    way = Reached(Way.DIRECT, Connections(server_of(url).arguments()), "", 0.0)
+    store = PostgresStore(way, Scratch(Path(folder), WorkerId("w9")))
     await store.adopt(SessionId("company_1"), path, jid, 1, Fence(1))
 asyncio.run(main())
 """

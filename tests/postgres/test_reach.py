@@ -20,10 +20,10 @@ from tests.postgres.conftest import POOL
 from tests.recovery import at_most
 from workers.engine.protocol import Held, Hold
 from workers.store import release
-from workers.store.device import Fence, StoreAway, StoreRefused
+from workers.store.device import Fence, StoreAway, StoreRefused, Way
 from workers.store.postgres import pgbouncer
 from workers.store.postgres.dsn import server_of
-from workers.store.postgres.reach import Way, reached, way_to
+from workers.store.postgres.reach import reached, way_to
 from workers.store.postgres.store import PostgresStore
 from workers.store.scratch import Scratch
 
@@ -200,7 +200,7 @@ async def test_everybody_speaks_tls_as_sslmode_says(
         root = "" if mode == "require" else f"&sslrootcert={certificate}"
         server = server_of(f"{postgres.url(database)}?sslmode={mode}{root}")
         async with reached(server, bouncer if own else None, POOL) as found, steps.holder() as holder:
-            store = PostgresStore(found.connections, found.dsn, Scratch(tmp_path, WorkerId("w1")))
+            store = PostgresStore(found, Scratch(tmp_path, WorkerId("w1")))
             device = await store.adopt(SessionId("company_1"), link.database, link.jid, 1, Fence(1))
             await holder.send(Hold(session=device.session, database=device.database, jid=device.jid))
             await until(holder, Held)
@@ -239,7 +239,7 @@ async def test_a_hand_over_takes_few_round_trips(steps, postgres, database, tmp_
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(distance(postgres.port, 200))
         found = await stack.enter_async_context(reached(server_of(postgres.url(database, port=port)), None, POOL))
-        store = PostgresStore(found.connections, found.dsn, Scratch(tmp_path, WorkerId("w1")))
+        store = PostgresStore(found, Scratch(tmp_path, WorkerId("w1")))
         assert await store.device(SessionId("company_1")) is None  # connected now
         with at_most(10 * 0.2):
             await store.adopt(SessionId("company_1"), link.database, link.jid, 1, Fence(1))

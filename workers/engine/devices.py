@@ -12,6 +12,10 @@ from urllib.parse import quote
 _END = "_foreign_keys=on&x="
 PREFIX = "whatsmeow_"
 """The names of the library's tables begin with it."""
+_COLUMNS = """
+SELECT tables.name, columns.name FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns
+WHERE tables.type = 'table'
+"""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 _GUARD = """
@@ -61,6 +65,11 @@ def device_in(database: str, jid: str) -> bool:
 def open_file(database: str | Path, mode: str = "ro") -> "closing[sqlite3.Connection]":
     """Open a SQLite file that is there already, for a `with` block. `ro` changes neither it nor what lies beside it."""
     return closing(sqlite3.connect(f"{Path(database).absolute().as_uri()}?mode={mode}", uri=True, timeout=5))
+
+
+def columns_of(file: sqlite3.Connection) -> set[tuple[str, str]]:
+    """The names of the library's tables in an open file, each with each of its columns."""
+    return {(table, column) for table, column in file.execute(_COLUMNS) if table.startswith(PREFIX)}
 
 
 def read_tables(database: str | Path) -> dict[str, list[dict[str, object]]]:

@@ -56,6 +56,7 @@ class Process(Generic[S_contra, T_co]):
         self._pipe = pipe
         self._broken = False
         self._finished = False
+        self.begun = asyncio.Event()  # it runs, or never will
         self.exited: asyncio.Future[Exited] = asyncio.get_running_loop().create_future()
 
     def __aiter__(self) -> AsyncIterator[T_co | Exited]:
@@ -115,7 +116,6 @@ class ZygoteHandle:
         self._control = control
         self.pid = process.pid
         self._children: dict[int, Process[Any, object]] = {}
-        self._forked: dict[int, asyncio.Event] = {}
         self.gone = asyncio.Event()
         asyncio.get_running_loop().add_reader(control, self._hear)
 
@@ -127,11 +127,10 @@ class ZygoteHandle:
     async def fork(self, fork: Fork, pipe: int, child: Process[Any, object]) -> None:
         """Have the child forked; returns when it runs, or is gone without a pid."""
         self._children[fork.key] = child
-        forked = self._forked[fork.key] = asyncio.Event()
         self.order(fork, pipe)
         if self.gone.is_set():
             self._bury(fork.key, Exited(None, signal.SIGKILL))
-        await forked.wait()
+        await child.begun.wait()
 
     def _hear(self) -> None:
         while True:
@@ -148,16 +147,15 @@ class ZygoteHandle:
             match message:
                 case Forked(key=key, pid=pid):
                     self._children[key].pid = pid
-                    self._forked.pop(key).set()
+                    self._children[key].begun.set()
                 case Died(key=key, exited=exited):
                     self._bury(key, exited)
 
     def _bury(self, key: int, exited: Exited) -> None:
-        child = self._children.pop(key, None)
-        if child is not None and not child.exited.done():
+        child = self._children.pop(key)
+        if not child.exited.done():
             child.exited.set_result(exited)
-        if forked := self._forked.pop(key, None):
-            forked.set()
+        child.begun.set()
 
     def leave(self) -> None:
         """Let go of it: it ends by itself, and the kernel ends its children with it."""

@@ -5,6 +5,7 @@ One file, as to hold, to release and to move a session change the same table of 
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from enum import Enum
 
 from shared.core.ids import SessionId
@@ -243,7 +244,7 @@ class Holders:
         try:
             async for event in running.holder:
                 if isinstance(event, Exited):
-                    log.warning("holder.ended", code=event.code, signal=event.signal, panic=event.panic)
+                    log.warning("holder.ended", **asdict(event))
                 else:
                     await self._heard(running, event)
         except WrongMessage as error:
@@ -251,6 +252,5 @@ class Holders:
         if running in self._running:
             self._running.remove(running)
             if running.sessions:
-                end = await running.holder.exited
-                sentry.engine_died("holder", code=end.code, signal=end.signal, panic=end.panic)
+                sentry.engine_died("holder", **asdict(await running.holder.exited))
                 self._spawn(self._died(sorted(running.sessions)), "holder")

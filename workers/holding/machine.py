@@ -21,7 +21,7 @@ from workers.engine import protocol as pipe
 from workers.engine.protocol import LostReason
 from workers.holding import tenure as t
 from workers.holding.tenure import UNLINKING, UNWELCOME, Sign, Tenure, TenurePhase
-from workers.rules import Rule, Turn, TurnAct, When, advance, do
+from workers.rules import Rule, Turn, When, advance, do, worded
 
 ALERT_AT_TRY = 4
 """A session that cannot be connected so many times in a row, some 14 s, is no hiccup: Sentry hears of it."""
@@ -72,16 +72,12 @@ def calm(turn: T) -> None:
     turn.set(tries=0, trouble=None)
 
 
-def tell(state: State, event: str) -> TurnAct[Tenure]:
-    """The act that tells where the session stands, unless it was told already."""
-
-    def act(turn: T) -> None:
-        if turn.course.shown is not state:
-            turn.set(shown=state)
-            turn.add(t.Tell(state, event))
-
-    act.__name__ = f"tell_{state.name}"
-    return act
+@worded
+def tell(turn: T, state: State, event: str) -> None:
+    """Tell where the session stands, unless it was told already."""
+    if turn.course.shown is not state:
+        turn.set(shown=state)
+        turn.add(t.Tell(state, event))
 
 
 def tell_trouble(turn: T) -> None:
@@ -119,15 +115,11 @@ def retry_soon(turn: T) -> None:
     turn.set(tries=turn.course.tries + 1)
 
 
-def start_again(event: str) -> TurnAct[Tenure]:
-    """The act that starts a session again that no holder has."""
-
-    def act(turn: T) -> None:
-        turn.set(shown=State.RECONNECTING)
-        turn.add(t.StartAgain(event))
-
-    act.__name__ = "start_again"
-    return act
+@worded
+def start_again(turn: T, event: str) -> None:
+    """Start a session again that no holder has."""
+    turn.set(shown=State.RECONNECTING)
+    turn.add(t.StartAgain(event))
 
 
 def verify(turn: T) -> None:
@@ -213,15 +205,11 @@ def end_lost(turn: T) -> None:
     turn.add(t.TellEnd(state, _what(turn), reasons.of_loss(reason, fresh=fresh), raw=_raw(turn)))
 
 
-def end_unlinked(code: FailureCode | None = None) -> TurnAct[Tenure]:
-    """The act that tells `unlinked`, as the platform wished. A `code` says that WhatsApp could not be told."""
-
-    def act(turn: T) -> None:
-        if not turn.course.silent:
-            turn.add(t.TellEnd(State.UNLINKED, "session.unlinked", code))
-
-    act.__name__ = f"end_unlinked_{code.name if code else 'well'}"
-    return act
+@worded
+def end_unlinked(turn: T, code: FailureCode | None = None) -> None:
+    """Tell `unlinked`, as the platform wished. A `code` says that WhatsApp could not be told."""
+    if not turn.course.silent:
+        turn.add(t.TellEnd(State.UNLINKED, "session.unlinked", code))
 
 
 def leave(turn: T) -> None:

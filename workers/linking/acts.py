@@ -20,7 +20,7 @@ from workers.linking import conditions as when
 from workers.linking import course as c
 from workers.linking.course import Course, Deed, Turning
 from workers.linking.rotation import Rotation
-from workers.rules import Turn, TurnAct, kind_of, name_of
+from workers.rules import Turn, kind_of, name_of, worded
 
 T = Turn[Course]
 
@@ -242,20 +242,16 @@ def hand_over(turn: T) -> None:
     turn.add(Deed.GIVE_LEASE_BACK, c.Restart(turn.course.method))
 
 
-def _rest(state: State, event: str) -> TurnAct[Course]:
-    """The act that ends an attempt which ran out of time, or was taken back."""
-
-    def act(turn: T) -> None:
-        detail = turn.course.body.hint.value if turn.course.body.hint else ""
-        end = c.End(Body(state=state), MessageType.STATUS, event, detail, (tallies.ended(state),))
-        turn.add(end, Deed.GIVE_LEASE_BACK)
-
-    act.__name__ = f"end_{state.name}"
-    return act
+@worded
+def _end(turn: T, state: State, event: str) -> None:
+    """End an attempt that ran out of time, or was taken back."""
+    detail = turn.course.body.hint.value if turn.course.body.hint else ""
+    end = c.End(Body(state=state), MessageType.STATUS, event, detail, (tallies.ended(state),))
+    turn.add(end, Deed.GIVE_LEASE_BACK)
 
 
-expire = _rest(State.EXPIRED, "attempt.expired")
-cancel = _rest(State.CANCELLED, "attempt.cancelled")
+expire = _end(State.EXPIRED, "attempt.expired")
+cancel = _end(State.CANCELLED, "attempt.cancelled")
 
 
 #: The library's, WhatsApp's or our own word for what happened.
@@ -276,27 +272,23 @@ def _raw(turn: T) -> str:
     return said(turn) if said else f"{name_of(turn.event).lower()} in {turn.course.body.state}"
 
 
-def fail(code: FailureCode | None = None, *, alert: bool = True) -> TurnAct[Course]:
-    """The act that ends the attempt with a failure; without a `code`, with the one that the linker's word means."""
-
-    def act(turn: T) -> None:
-        course, retry_at, why, said = turn.course, None, code, ""
-        match turn.event:
-            case pipe.Word(word=word, said=said) if why is None:
-                why = reasons.of_word(word).code
-            case c.Learned() if why is None:
-                why = course.refused
-            case pipe.Ended(reason=reason, refusal=refusal, until=until):
-                why, retry_at = reasons.of_ending(reason, refusal), until
-                said = reason if refusal is not None else ""
-            case c.NewerSought():
-                retry_at = turn.event.retry_at
-        why = why or FailureCode.INTERNAL
-        body = Body(state=State.FAILED, method=course.body.method, failure=FailureView.of(why, retry_at))
-        counters = (tallies.failed(why, course.region), tallies.ended(State.FAILED))
-        told, raw = reasons.told(why, said), _raw(turn)
-        end = c.End(body, MessageType.ERROR, "attempt.failed", told, counters, raw=raw, alert=alert)
-        turn.add(end, Deed.GIVE_LEASE_BACK)
-
-    act.__name__ = f"fail_{code.name if code else 'by_word'}"
-    return act
+@worded
+def fail(turn: T, code: FailureCode | None = None, *, alert: bool = True) -> None:
+    """End the attempt with a failure; without a `code`, with the one that the linker's word means."""
+    course, retry_at, why, said = turn.course, None, code, ""
+    match turn.event:
+        case pipe.Word(word=word, said=said) if why is None:
+            why = reasons.of_word(word).code
+        case c.Learned() if why is None:
+            why = course.refused
+        case pipe.Ended(reason=reason, refusal=refusal, until=until):
+            why, retry_at = reasons.of_ending(reason, refusal), until
+            said = reason if refusal is not None else ""
+        case c.NewerSought():
+            retry_at = turn.event.retry_at
+    why = why or FailureCode.INTERNAL
+    body = Body(state=State.FAILED, method=course.body.method, failure=FailureView.of(why, retry_at))
+    counters = (tallies.failed(why, course.region), tallies.ended(State.FAILED))
+    told, raw = reasons.told(why, said), _raw(turn)
+    end = c.End(body, MessageType.ERROR, "attempt.failed", told, counters, raw=raw, alert=alert)
+    turn.add(end, Deed.GIVE_LEASE_BACK)

@@ -8,7 +8,7 @@ always fires first. One file, as it is one list: each effect of the machine has 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import asdict, field
 from typing import Any
 
 from shared.core import phone
@@ -85,7 +85,7 @@ class Attempt:
         self._inbox: asyncio.Queue[tuple[LinkerConnection, Heard] | Order] = asyncio.Queue()
         self._connection: LinkerConnection | None = None
         self._asker: Asker | None = None  # whose code is claimed
-        self._carry: dict[object, Callable[[Any], Awaitable[AttemptAnswer | None]]] = {
+        self._carry: dict[object, Callable[[Any], Awaitable[AttemptAnswer | None] | None]] = {
             c.Dial: self._dial,
             c.HangUp: self._hang_up,
             c.Learn: self._learn,
@@ -96,8 +96,10 @@ class Attempt:
             c.AskCode: self._ask_code,
             c.BookRefusal: self._book_refusal,
             c.Deed.FORGET_PHONE: lambda _: parts.claims.forget_phone(session),
-            c.AlertNoCode: self._alert_no_code,
-            c.ReportDeath: self._report_death,
+            c.AlertNoCode: lambda one: sentry.no_code(one.code, session=session, phone=one.phone, raw=one.raw),
+            c.ReportDeath: lambda effect: sentry.engine_died(
+                "linker", **asdict(effect.exited), session=session, method=self._course.method
+            ),
             c.Deed.JUDGE: self._judge,
             c.Adopt: self._adopt,
             c.Deed.SPEND_LINK: self._spend,
@@ -163,7 +165,8 @@ class Attempt:
         """One event, and all that comes of it: an effect's answer is heard before the next effect."""
         self._course, effects = step(self._course, happening, now_ms())
         for effect in effects:
-            if (answer := await self._carry[kind_of(effect)](effect)) is not None:
+            work = self._carry[kind_of(effect)](effect)
+            if work is not None and (answer := await work) is not None:
                 await self._happen(answer)
 
     async def _next(self) -> AttemptEvent:
@@ -291,20 +294,6 @@ class Attempt:
         retry_at = await self._parts.cooldowns.refused(effect.asker) if effect.why.throttle else None
         await self._give_code_back()
         return c.CodeDenied(effect.why.code, retry_at, effect.raw)
-
-    async def _alert_no_code(self, effect: c.AlertNoCode) -> None:
-        sentry.no_code(effect.code, session=self._session, phone=effect.phone, raw=effect.raw)
-
-    async def _report_death(self, effect: c.ReportDeath) -> None:
-        end = effect.exited
-        sentry.engine_died(
-            "linker",
-            code=end.code,
-            signal=end.signal,
-            panic=end.panic,
-            session=self._session,
-            method=self._course.method,
-        )
 
     async def _judge(self, _: c.Deed) -> c.Judged:
         known = await self._parts.claims.subject(self._session)  # a link may have joined that expects a phone

@@ -8,12 +8,10 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from workers.engine.devices import PREFIX, pairing_name, read_tables, settle
+from workers.engine.devices import PREFIX, columns_of, pairing_name, read_tables, settle
 from workers.engine.making import make_tables
 from workers.moving.baileys import NotImportable, refusing
 from workers.moving.rows import ForeignDatabase, Rows
-
-_COLUMNS = "SELECT tables.name, columns.name FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns"
 
 
 class Template:
@@ -55,7 +53,7 @@ def write_device(template: Path, rows: Rows, target: Path) -> None:
             file,
         ):
             file.execute("PRAGMA foreign_keys=ON")
-            known = set(file.execute(_COLUMNS))
+            known = columns_of(file)
             for table in sorted(rows, key=lambda name: name != "device"):
                 for row in rows[table]:
                     columns = [column for column in row if (PREFIX + table, column) in known]

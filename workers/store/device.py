@@ -6,7 +6,7 @@ The registry is the truth about who is linked; Redis only knows what is going on
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 from shared.core import phone
@@ -15,6 +15,15 @@ from shared.core.datum import Datum
 from shared.core.ids import SessionId
 from shared.core.protocol import DeviceView
 from workers.store.scratch import Scratch
+
+
+class Way(StrEnum):
+    """The way in which a store is reached; the last three lead to Postgres."""
+
+    FILES = "files"
+    OWN = "own-pgbouncer"
+    THEIRS = "their-pooler"
+    DIRECT = "direct"
 
 
 class Told(IntEnum):
@@ -106,6 +115,7 @@ class DeviceStore(ABC):
 
     registry: str
     """The name of the registry's table."""
+    way = Way.FILES
     away = False
     """True if the store could not be reached when it was last probed. Held sessions do not notice by themselves: they
     say that they are connected, and only their sends fail. A disk is not probed: if it fails, the host does."""
@@ -122,14 +132,7 @@ class DeviceStore(ABC):
         self._scratch.discard(scratch)
 
     async def adopt(
-        self,
-        session: SessionId,
-        scratch: str,
-        jid: str,
-        linked_at: int,
-        fence: Fence,
-        *,
-        parked: str = "",
+        self, session: SessionId, scratch: str, jid: str, linked_at: int, fence: Fence, *, parked: str = ""
     ) -> StoredDevice:
         """Make a finished device durable and register it, in place of an older one; `parked` if it is not to stay. It is to
         be taken up all the same, if its attempt does not log it out.

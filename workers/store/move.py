@@ -128,7 +128,7 @@ async def run(folder: Path, *, dry: bool) -> int:
         await refuse_while_in_use(folder, redis)
         async with reached(server, pgbouncer.installed(), config.database_pool, seconds=SECONDS) as postgres:
             with TemporaryDirectory() as scratch:
-                store = PostgresStore(postgres.connections, postgres.dsn, Scratch(Path(scratch), WorkerId("move")))
+                store = PostgresStore(postgres, Scratch(Path(scratch), WorkerId("move")))
                 fates = await move(rows, store, dry=dry)
     finally:
         await redis.aclose(close_connection_pool=True)

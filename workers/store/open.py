@@ -69,7 +69,7 @@ async def _postgres(
         with _usable(config.data_dir):
             scratch = Scratch(config.data_dir, worker)
         stack.callback(scratch.close)
-        store = PostgresStore(postgres.connections, postgres.dsn, scratch, pace=postgres.pace)
+        store = PostgresStore(postgres, scratch)
         watching = asyncio.create_task(store.watch())
         try:
             yield store

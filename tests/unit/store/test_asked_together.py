@@ -6,7 +6,8 @@ from typing import Any, cast
 import pytest
 
 from shared.core.ids import SessionId
-from workers.store.device import StoreAway, StoredDevice
+from workers.store.device import StoreAway, StoredDevice, Way
+from workers.store.postgres.reach import Reached
 from workers.store.postgres.store import PostgresStore
 
 DEVICES = [StoredDevice(SessionId(f"company_{one}"), f"7900000000{one}:1@s.whatsapp.net", 1, "") for one in range(5)]
@@ -39,7 +40,7 @@ def postgres() -> Postgres:
 
 @pytest.fixture
 def store(postgres: Postgres) -> PostgresStore:
-    return PostgresStore(cast("Any", postgres), "dsn", cast("Any", None))
+    return PostgresStore(Reached(Way.THEIRS, cast("Any", postgres), "dsn", 0.0), cast("Any", None))
 
 
 async def test_those_who_ask_while_a_question_is_under_way_are_one_question_after_it(store, postgres):

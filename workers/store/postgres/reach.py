@@ -9,13 +9,12 @@ docs/device-store.md says why, with the measurements.
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from enum import StrEnum
 
 import asyncpg
 
 from shared.core.datum import Datum
 from shared.log import log
-from workers.store.device import StoreAway, StoreRefused
+from workers.store.device import StoreAway, StoreRefused, Way
 from workers.store.postgres import pgbouncer
 from workers.store.postgres import tables as store_tables
 from workers.store.postgres.connections import COMMAND_SECONDS, Connection, Connections, connect, translated
@@ -27,15 +26,11 @@ TRIES = 30
 """Turns of two clients; if they share no connection by then, the pooler gives each one of its own."""
 
 
-class Way(StrEnum):
-    OWN = "own-pgbouncer"
-    THEIRS = "their-pooler"
-    DIRECT = "direct"
-
-
 class Reached(Datum):
-    """The worker's connections, the library's DSN, and the seconds between two starts."""
+    """The way, the worker's connections, the library's DSN. `pace`: seconds between two starts, if each leaves connections
+    behind for a while."""
 
+    way: Way
     connections: Connections
     dsn: str
     pace: float
@@ -60,7 +55,7 @@ async def reached(
         stack.push_async_callback(connections.aclose)
         await store_tables.ensure(connections, dsn)
         log.info("store.opened", way=way.value, connections=most if way is Way.OWN else None)
-        yield Reached(connections, dsn, pace)
+        yield Reached(way, connections, dsn, pace)
 
 
 async def way_to(server: Server, *, pooler: bool) -> Way:

@@ -15,8 +15,8 @@ import asyncpg
 from shared.core.ids import SessionId
 from shared.log import log
 from workers.store.device import DeviceStore, DeviceTaken, Fence, StoreAway, StoredDevice, StoreFenced
-from workers.store.postgres.connections import Connections
 from workers.store.postgres.copy import FENCED, NotADevice, read_file, script
+from workers.store.postgres.reach import Reached
 from workers.store.scratch import Scratch
 
 T = TypeVar("T")
@@ -59,16 +59,14 @@ WHERE lid NOT IN (SELECT name FROM known WHERE name IS NOT NULL) AND pn NOT IN (
 
 
 class PostgresStore(DeviceStore):
-    """See `DeviceStore`. The tables must exist; holders open devices by `library_dsn`."""
+    """See `DeviceStore`. The tables must exist."""
 
     registry = "wa_devices"
 
-    def __init__(self, connections: Connections, library_dsn: str, scratch: Scratch, *, pace: float = 0.0) -> None:
-        """`pace`: seconds between two starts, for when each leaves connections behind for a while."""
+    def __init__(self, postgres: Reached, scratch: Scratch) -> None:
         super().__init__(scratch)
-        self._connections = connections
-        self._dsn = library_dsn
-        self._pace = pace
+        self.way = postgres.way
+        self._postgres = postgres
         self._turn = asyncio.Lock()
         self._asking = asyncio.Lock()
         self._asked: list[str] = []
@@ -77,7 +75,7 @@ class PostgresStore(DeviceStore):
         self._next_try = 0.0
 
     def _database(self, session: SessionId) -> str:  # noqa: ARG002
-        return self._dsn
+        return self._postgres.dsn
 
     async def _adopt(self, scratch: str, device: StoredDevice, fence: Fence, *, moved: bool) -> None:
         """Raises `NotADevice` when the file is not the device, `StoreAway` when Postgres stayed away for long."""
@@ -88,7 +86,7 @@ class PostgresStore(DeviceStore):
         statements = script(device, contents)
         ours = device.jid, device.session
         try:
-            await self._persist(lambda: self._connections.script(statements), fence)
+            await self._persist(lambda: self._postgres.connections.script(statements), fence)
         except asyncpg.UniqueViolationError:
             other = next((session for (session,) in await self._ask(_OTHER, *ours)), None)
             if moved and other is not None:
@@ -96,7 +94,7 @@ class PostgresStore(DeviceStore):
             # WhatsApp has just given this name to the new device, so the session that had it is linked no more.
             log.warning("device.taken-over", session=device.session, other=other)
             await self._write(fence, "DELETE FROM wa_devices WHERE jid = $1 AND session <> $2", *ours)
-            await self._persist(lambda: self._connections.script(statements), fence)
+            await self._persist(lambda: self._postgres.connections.script(statements), fence)
         except asyncpg.PostgresError as error:
             if error.sqlstate != FENCED:
                 raise
@@ -109,9 +107,9 @@ class PostgresStore(DeviceStore):
 
     async def holds(self, device: StoredDevice) -> bool:
         """Takes its time when starts are paced."""
-        if self._pace:
+        if pace := self._postgres.pace:
             await self._turn.acquire()
-            asyncio.get_running_loop().call_later(self._pace, self._turn.release)
+            asyncio.get_running_loop().call_later(pace, self._turn.release)
         self._asked.append(device.jid)
         self._answer = self._answer or asyncio.ensure_future(self._those_there())
         return (device.session, device.jid) in await asyncio.shield(self._answer)
@@ -149,7 +147,7 @@ class PostgresStore(DeviceStore):
         return await self._persist(lambda: self._fetch(statement, *values), fence)
 
     async def _fetch(self, statement: str, *values: object) -> list[Any]:
-        return await self._connections.run(lambda connection: connection.fetch(statement, *values))
+        return await self._postgres.connections.run(lambda connection: connection.fetch(statement, *values))
 
     async def _persist(self, write: Callable[[], Awaitable[T]], fence: Fence) -> T:
         """Make a write until it succeeds, for `PERSIST_SECONDS`. `write` is idempotent: a commit whose answer was lost is

@@ -14,7 +14,7 @@ from pathlib import Path
 import asyncpg
 
 from shared.log import log
-from workers.engine.devices import pairing_name
+from workers.engine.devices import columns_of, pairing_name
 from workers.engine.making import MAKING_SECONDS, make_tables
 from workers.store.device import StoreAway, StoreRefused
 from workers.store.postgres.connections import Connection, Connections
@@ -127,9 +127,6 @@ async def _by_the_library(connection: Connection, dsn: str) -> int:
 def _columns(file: str) -> tuple[set[tuple[str, str]], int]:
     """Table and column names of the file, and the version."""
     with closing(sqlite3.connect(file)) as made:
-        tables = [name for (name,) in made.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        tables = [name for name in tables if name.startswith("whatsmeow_")]
-        columns = {(name, row[1]) for name in tables for row in made.execute(f'PRAGMA table_info("{name}")')}
-        if not columns:
+        if not (columns := columns_of(made)):
             raise StoreAway("the library did not make its tables in a file of its own either")
         return columns, int(made.execute("SELECT max(version) FROM whatsmeow_version").fetchone()[0])
