@@ -34,7 +34,7 @@ class Fleet:
 
     def close(self) -> None:
         """Nothing more is linked."""
-        self._store.close()
+        self._store.scratch.close()
 
     async def grow(self, count: int) -> None:
         """Link until there are `count`."""
@@ -57,7 +57,7 @@ class Fleet:
 
     async def _link(self, pool: LinkerPool, number: int) -> StoredDevice:
         session = SessionId(f"company_fleet-{number}")
-        scratch = self._store.scratch(session, 1)
+        scratch = self._store.scratch.path(session, 1)
         linker = await pool.take()
         await linker.send(Start(database=scratch))
         qr = await until(linker, Qr)
@@ -87,7 +87,7 @@ class Fleet:
 
     def data(self, count: int, into: Path) -> Path:
         """A DATA_DIR with the first `count` devices."""
-        SqliteStore(into, WorkerId("copy")).close()
+        SqliteStore(into, WorkerId("copy")).scratch.close()
         self.files(count, into / "devices")
         rows = [(device.session, device.jid, device.linked_at) for device in self._devices[:count]]
         with closing(sqlite3.connect(into / "registry.sqlite3")) as registry, registry:

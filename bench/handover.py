@@ -32,7 +32,7 @@ from workers.store.postgres import pgbouncer
 from workers.store.postgres.dsn import server_of
 from workers.store.postgres.reach import reached
 from workers.store.postgres.store import PostgresStore
-from workers.store.scratch import Scratch
+from workers.store.scratch import Scratch, discard
 from workers.store.sqlite import SqliteStore
 
 E = TypeVar("E")
@@ -90,7 +90,7 @@ async def ours(emulator: Emulator, pool: LinkerPool, holder: Holder, store: Devi
     """Seconds from the scan to the durable device, of the hand-over in it, and to a session that is held."""
     number = next(_numbers)
     session = SessionId(f"company_{number}")
-    scratch = store.scratch(session, 1)
+    scratch = store.scratch.path(session, 1)
     linker = await pool.take()
     await linker.send(Start(database=scratch))
     qr = await until(linker, Qr)
@@ -107,7 +107,7 @@ async def ours(emulator: Emulator, pool: LinkerPool, holder: Holder, store: Devi
     await until(holder, Held)
     held = time.perf_counter() - began
     await scan
-    store.discard(scratch)
+    discard(scratch)
     return durable, handed, held
 
 
@@ -132,7 +132,7 @@ async def measure(rounds: int, round_trip: float) -> int:
         holder = await engines.holder()
         stack.push_async_callback(holder.kill)
         files = SqliteStore(folder, WorkerId("files"))
-        stack.callback(files.close)
+        stack.callback(files.scratch.close)
         stores: dict[str, DeviceStore] = {"SQLite": files}
         port = await stack.enter_async_context(distance(postgres.port, round_trip))
         for name, at in (("Postgres, loopback", postgres.port), (far, port)):

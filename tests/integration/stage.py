@@ -126,11 +126,12 @@ class Stage:
         return linker
 
     # The device store.
-    def scratch(self, session: SessionId, attempt: int) -> str:
-        return f"/nowhere/{session}/{attempt}"
+    @property
+    def scratch(self) -> "Stage":
+        return self
 
-    def discard(self, _scratch: str) -> None:
-        pass
+    def path(self, session: SessionId, attempt: int) -> str:
+        return f"/nowhere/{session}/{attempt}"
 
     async def held_as(self, phones: Iterable[str]) -> list[StoredDevice]:
         if self.script.seed % 10 == 7:

@@ -25,13 +25,14 @@ from workers.store.device import Fence, StoreAway, StoredDevice
 from workers.store.postgres.dsn import server_of
 from workers.store.postgres.reach import reached
 from workers.store.postgres.store import PostgresStore
+from workers.store.scratch import discard
 
 
 async def linked(steps: Steps, store: PostgresStore, session: str) -> tuple[Linked, StoredDevice]:
     """A device, paired and handed over."""
     link = await steps.link()
     device = await store.adopt(SessionId(session), link.database, link.jid, AT, Fence(1))
-    store.discard(link.database)
+    discard(link.database)
     return link, device
 
 

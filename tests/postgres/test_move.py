@@ -35,7 +35,7 @@ async def deployment(steps, tmp_path) -> Path:
     await store.adopt(FIRST, links[0].database, links[0].jid, AT, Fence(1))
     second = await store.adopt(SECOND, links[1].database, links[1].jid, AT, Fence(1))
     await store.note(replace(second, parked="replaced"), Fence(1))
-    store.close()
+    store.scratch.close()
     return tmp_path / "data"
 
 
@@ -119,7 +119,7 @@ async def test_nothing_is_moved_while_a_worker_lives(deployment, command, redis_
     living = SqliteStore(deployment, WorkerId("w2"))
     code, said = await asyncio.to_thread(command, deployment)
     assert (code, "stop all workers first" in said) == (2, True)
-    living.close()
+    living.scratch.close()
     from redis.asyncio import Redis
 
     from shared.state.lease import Leases

@@ -205,14 +205,12 @@ class Attempt:
     async def _connect(self, attempt: int, jid: str = "", *, log_out: bool = False) -> None:
         linker, dead = await self._parts.linkers.take(), self._connection
         if dead is None:
-            scratch = self._parts.store.scratch(self._session, attempt)
+            scratch = self._parts.store.scratch.path(self._session, attempt)
         else:
             scratch = dead.scratch
             log.warning("attempt.revived", session=self._session, attempt=attempt, log_out=log_out)
             await dead.close(keep=True)
-        self._connection = LinkerConnection(
-            linker, self._parts.store, scratch, lambda *heard: self._inbox.put_nowait(heard)
-        )
+        self._connection = LinkerConnection(linker, scratch, lambda *heard: self._inbox.put_nowait(heard))
         await self._connection.send(pipe.Start(database=scratch, jid=jid, log_out=log_out))
         log.info("attempt.connecting", session=self._session, attempt=attempt, linker=linker.pid)
 

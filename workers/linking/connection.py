@@ -8,7 +8,7 @@ from shared.tasks import cancelled
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed, Exited, Linker, PipeClosed, WrongMessage
 from workers.linking.course import LinkerEvent
-from workers.store.device import DeviceStore
+from workers.store.scratch import discard
 
 Heard = LinkerEvent | WrongMessage | EngineFailed
 
@@ -16,14 +16,11 @@ Heard = LinkerEvent | WrongMessage | EngineFailed
 class LinkerConnection:
     """Made with a linker that waits for its start. Nothing of it is left once it is closed."""
 
-    def __init__(
-        self, linker: Linker, store: DeviceStore, scratch: str, tell: Callable[["LinkerConnection", Heard], None]
-    ) -> None:
+    def __init__(self, linker: Linker, scratch: str, tell: Callable[["LinkerConnection", Heard], None]) -> None:
         """`tell` hears everything that the linker says, the last time of its end."""
         self.scratch = scratch
         self.library = linker.library
         self._linker = linker
-        self._store = store
         self._tell = tell
         self.listening = asyncio.create_task(self._listen())  # until the linker is gone
         self._killing: asyncio.Task[Exited] | None = None
@@ -44,7 +41,7 @@ class LinkerConnection:
         await self._linker.kill()
         await cancelled(self.listening)
         if not keep:
-            self._store.discard(self.scratch)
+            discard(self.scratch)
 
     async def _listen(self) -> None:
         try:

@@ -73,8 +73,9 @@ class BackupKey(Datum):
 
 
 @contextmanager
-def writing(target: Path, key: BackupKey) -> Iterator["ArchiveWriter"]:
-    """Write the backup `target`, whole or not at all, and never in the clear. Raises FileExistsError and OSError."""
+def writing(target: Path, key: BackupKey) -> Iterator[tarfile.TarFile]:
+    """Write the backup `target`, whole or not at all, and never in the clear: first its devices, then their list. Raises
+    FileExistsError and OSError."""
     if target.exists():
         raise FileExistsError(target)
     part = target.with_name(f"{target.name}.part")
@@ -90,7 +91,7 @@ def writing(target: Path, key: BackupKey) -> Iterator["ArchiveWriter"]:
             with ThreadPoolExecutor(1) as pool:
                 sealing = pool.submit(encrypt, out)
                 with open(filling, "wb") as pipe, tarfile.open(mode="w|gz", fileobj=pipe) as tar:
-                    yield ArchiveWriter(tar)
+                    yield tar
             if (fault := sealing.exception()) is not None:
                 raise OSError(f"the backup could not be encrypted ({type(fault).__name__})")
             out.flush()
@@ -100,24 +101,20 @@ def writing(target: Path, key: BackupKey) -> Iterator["ArchiveWriter"]:
         part.unlink(missing_ok=True)
 
 
-class ArchiveWriter:
-    """The parts of a backup, in their order: devices, then the list."""
+def add_device(tar: tarfile.TarFile, company: str, file: Path) -> None:
+    with file.open("rb") as content:
+        _add(tar, f"{_FOLDER}{company}.sqlite3", content)
 
-    def __init__(self, tar: tarfile.TarFile) -> None:
-        self._tar = tar
 
-    def device(self, company: str, file: Path) -> None:
-        with file.open("rb") as content:
-            self._add(f"{_FOLDER}{company}.sqlite3", content)
+def add_list(tar: tarfile.TarFile, told: BackupList) -> None:
+    _add(tar, _LIST, io.BytesIO(json.dumps(asdict(told)).encode()))
 
-    def list(self, told: BackupList) -> None:
-        self._add(_LIST, io.BytesIO(json.dumps(asdict(told)).encode()))
 
-    def _add(self, name: str, content: IO[bytes]) -> None:
-        info = tarfile.TarInfo(name)
-        info.size, info.mode = content.seek(0, os.SEEK_END), 0o600
-        content.seek(0)
-        self._tar.addfile(info, content)
+def _add(tar: tarfile.TarFile, name: str, content: IO[bytes]) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = content.seek(0, os.SEEK_END), 0o600
+    content.seek(0)
+    tar.addfile(info, content)
 
 
 def unpack(source: Path, key: BackupKey, folder: Path) -> tuple[BackupList, dict[str, Path]]:

@@ -16,7 +16,7 @@ from shared.state.audit import record
 from shared.state.lease import Leases
 from shared.state.receivers import Receivers
 from workers.engine.devices import device_in
-from workers.moving.archive import VERSION, BackupKey, BackupList, KeptDevice, unpack, writing
+from workers.moving.archive import VERSION, BackupKey, BackupList, KeptDevice, add_device, add_list, unpack, writing
 from workers.moving.baileys import NotImportable
 from workers.moving.command import ALL, exit_code
 from workers.moving.files import read_device_rows
@@ -58,13 +58,13 @@ async def back_up(asked: argparse.Namespace) -> int:
                     if rows := await read(device):
                         company = company_of(device.session)
                         await service.template.write(rows, file)
-                        await asyncio.to_thread(archive.device, company, file)
+                        await asyncio.to_thread(add_device, archive, company, file)
                         row = (device.jid, device.linked_at, device.parked, device.again_at, int(device.told))
                         kept.append(KeptDevice(company, *row))
                 store = "postgres" if service.database_url else "files"
                 library = importlib.metadata.version("neonize")
                 receivers = await _receivers(service)
-                archive.list(BackupList(VERSION, now_ms(), store, library, kept, receivers))
+                add_list(archive, BackupList(VERSION, now_ms(), store, library, kept, receivers))
         except FileExistsError:
             raise NotImportable(f"{asked.file} is there already: name a new file") from None
         await record(service.redis, "store.backed-up", "devices", asked.by, detail=f"{len(kept)} devices")

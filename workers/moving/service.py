@@ -24,6 +24,7 @@ from workers.moving.files import Template, read_device_rows
 from workers.moving.rows import Rows
 from workers.store.device import DeviceStore, Fence, StoredDevice
 from workers.store.open import opened
+from workers.store.scratch import discard
 
 
 class Service(Datum):
@@ -75,12 +76,12 @@ class Service(Datum):
 
         Raises NotImportable, DeviceTaken, StoreFenced and OSError.
         """
-        scratch = self.store.scratch(lease.session, lease.token)
+        scratch = self.store.scratch.path(lease.session, lease.token)
         try:
             await self.template.write(rows, Path(scratch))
             await self.store.move_in(scratch, device, Fence(lease.token))
         finally:
-            self.store.discard(scratch)
+            discard(scratch)
 
     async def offer(self, session: SessionId) -> None:
         """Have a worker take the session up."""

@@ -121,15 +121,7 @@ class DeviceStore(ABC):
     say that they are connected, and only their sends fail. A disk is not probed: if it fails, the host does."""
 
     def __init__(self, scratch: Scratch) -> None:
-        self._scratch = scratch
-
-    def scratch(self, session: SessionId, attempt: int) -> str:
-        """Absolute path of a file into which an attempt may pair; thrown away unless it is adopted."""
-        return self._scratch.path(session, attempt)
-
-    def discard(self, scratch: str) -> None:
-        """Throw an attempt's file away. Idempotent."""
-        self._scratch.discard(scratch)
+        self.scratch = scratch
 
     async def adopt(
         self, session: SessionId, scratch: str, jid: str, linked_at: int, fence: Fence, *, parked: str = ""

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 from shared.core.ids import WorkerId
 from shared.log import log
 from shared.settings import Settings
-from shared.tasks import happens
+from shared.tasks import cancelled, happens
 from workers.store.device import DeviceStore, StoreAway, StoreRefused
 from workers.store.scratch import Scratch
 from workers.store.sqlite import SqliteStore
@@ -38,7 +38,7 @@ async def opened(config: Settings, worker: WorkerId, stop: asyncio.Event) -> Asy
         try:
             yield files
         finally:
-            files.close()
+            files.scratch.close()
     else:
         async with _postgres(config.database_url.get_secret_value(), config, worker, stop) as store:
             yield store
@@ -74,5 +74,4 @@ async def _postgres(
         try:
             yield store
         finally:
-            watching.cancel()
-            await asyncio.wait({watching})
+            await cancelled(watching)

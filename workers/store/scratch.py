@@ -49,14 +49,14 @@ class Scratch(OwnFolder):
         super().__init__(linking_folder(data), worker, _NAMED)
 
     def path(self, session: SessionId, attempt: int) -> str:
-        """Absolute path of the file for one attempt."""
+        """Absolute path of a file into which an attempt may pair; thrown away unless its device is adopted."""
         return str(self.folder / f"{session}.{attempt}.sqlite3")
 
-    @staticmethod
-    def discard(scratch: str) -> None:
-        """Throw an attempt's file away. Idempotent."""
-        for suffix in ("", "-wal", "-shm", "-journal"):
-            Path(scratch + suffix).unlink(missing_ok=True)
+
+def discard(file: str) -> None:
+    """Throw a SQLite file away, with all that lies beside it. Idempotent."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        Path(file + suffix).unlink(missing_ok=True)
 
 
 def lock(folder: Path) -> int | None:

@@ -12,7 +12,7 @@ from shared.core.ids import SessionId, WorkerId
 from shared.log import log
 from workers.engine.devices import device_in, guard, open_file, sync
 from workers.store.device import COLUMNS, DeviceStore, DeviceTaken, Fence, StoreAway, StoredDevice, StoreFenced
-from workers.store.scratch import Scratch
+from workers.store.scratch import Scratch, discard
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -81,10 +81,6 @@ class SqliteStore(DeviceStore):
                 log.warning("store.doubles-dropped", count=doubles)
             registry.execute(_UNIQUE)
 
-    def close(self) -> None:
-        """Throw away what this worker's attempts have left."""
-        self._scratch.close()
-
     async def overtaken(self, tokens: Mapping[SessionId, int]) -> list[SessionId]:
         rows = await self.registered()
         return [device.session for device in rows if device.token > tokens.get(device.session, device.token)]
@@ -120,8 +116,8 @@ class SqliteStore(DeviceStore):
                 raise StoreFenced(*newest)
             if other is not None:
                 log.warning("device.taken-over", session=device.session, other=other)
-                self.discard(self._database(other))
-            self.discard(device.database)
+                discard(self._database(other))
+            discard(device.database)
             Path(scratch).replace(target)
             sync(target.parent)
 
@@ -163,7 +159,7 @@ class SqliteStore(DeviceStore):
                 (device.session, device.jid, fence.token),
             ).rowcount
             if found:
-                self.discard(self._database(device.session))
+                discard(self._database(device.session))
         with self._open() as registry:  # what was deleted shall not stay readable in the file or its log
             registry.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return bool(found)

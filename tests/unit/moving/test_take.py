@@ -60,7 +60,7 @@ def template(tmp_path):
 def store(tmp_path):
     made = SqliteStore(tmp_path, WORKER)
     yield made
-    made.close()
+    made.scratch.close()
 
 
 class House:

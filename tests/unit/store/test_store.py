@@ -28,12 +28,12 @@ OLD, NEW = "79001234567:1@s.whatsapp.net", "79001234567:2@s.whatsapp.net"
 def store(tmp_path):
     made = SqliteStore(tmp_path, WorkerId("w"))
     yield made
-    made.close()
+    made.scratch.close()
 
 
 async def adopted(store, attempt, jid, session=SESSION, *, moved=False, **options) -> StoredDevice:
     """A device as a linker leaves it."""
-    scratch = store.scratch(session, attempt)
+    scratch = store.scratch.path(session, attempt)
     with sqlite3.connect(scratch) as file:
         file.execute("CREATE TABLE whatsmeow_device (jid TEXT)")
         file.execute("INSERT INTO whatsmeow_device VALUES (?)", (jid,))
@@ -103,7 +103,7 @@ async def test_a_registry_that_names_a_jid_twice_keeps_the_newest_that_is_held(s
             row = (f"company_{session}", OLD, linked_at, parked)
             registry.execute("INSERT INTO devices (session, jid, linked_at, parked) VALUES (?, ?, ?, ?)", row)
         registry.execute("INSERT INTO devices (session, jid, linked_at) VALUES ('company_d', ?, 1)", (NEW,))
-    SqliteStore(tmp_path, WorkerId("next")).close()
+    SqliteStore(tmp_path, WorkerId("next")).scratch.close()
     assert [device.session for device in await store.registered()] == ["company_b", "company_d"]
     with (
         closing(sqlite3.connect(tmp_path / "registry.sqlite3")) as registry,
@@ -162,7 +162,7 @@ async def test_a_device_that_is_gone_is_not_made_anew_by_tidying_it(store, tmp_p
 async def test_a_device_that_cannot_be_moved_is_not_registered(store):
     old = await adopted(store, 1, OLD)
     with pytest.raises(FileNotFoundError):
-        await store.adopt(SESSION, store.scratch(SESSION, 2), NEW, 2, Fence(2))
+        await store.adopt(SESSION, store.scratch.path(SESSION, 2), NEW, 2, Fence(2))
     assert await store.device(SESSION) == old
 
 
@@ -265,7 +265,7 @@ async def test_a_registry_of_an_older_version_is_upgraded_where_it_stands(tmp_pa
     assert (found.jid, found.parked, found.token, found.told) == (OLD, "replaced", 0, Told.VERIFIED)
     assert (await made[1].claim(SESSION, Fence(1))).token == 1
     for one in made:
-        one.close()
+        one.scratch.close()
 
 
 async def test_a_parked_device_whose_time_has_come_is_offered_again(store):
