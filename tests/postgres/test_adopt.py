@@ -41,7 +41,7 @@ from workers.store.scratch import Scratch
 
 url, folder, path, jid = sys.argv[1:]
 async def main():
-    way = Reached(Way.DIRECT, Connections(server_of(url).arguments()), "", 0.0)
+    way = Reached(Way.DIRECT, Connections(server_of(url)), "", 0.0)
     store = PostgresStore(way, Scratch(Path(folder), WorkerId("w9")))
     await store.adopt(SessionId("company_1"), path, jid, 1, Fence(1))
 asyncio.run(main())
@@ -288,7 +288,7 @@ async def test_a_registry_of_an_older_version_is_upgraded_where_it_stands(steps,
     await store.adopt(FIRST, link.database, link.jid, AT, Fence(1))
     await postgres.query("ALTER TABLE wa_devices DROP COLUMN token", database=database)
     server = server_of(postgres.url(database))
-    connections = Connections(server.arguments())
+    connections = Connections(server)
     try:
         await asyncio.gather(*(ensure(connections, "") for _ in range(3)))
     finally:

@@ -66,7 +66,7 @@ async def reading(url: str) -> AsyncIterator[Callable[[str], Awaitable[Rows]]]:
 async def _connected(url: str) -> AsyncIterator[tuple[Connection, dict[str, set[str]]]]:
     """A connection, and the columns of the tables that concern us."""
     with translated():
-        connection = await connect(server_of(url).arguments(), SECONDS)
+        connection = await connect(server_of(url), SECONDS)
     try:
         with translated():
             tables = {name: set(columns) for name, columns in await connection.fetch(_COLUMNS)}

@@ -106,10 +106,7 @@ class SqliteStore(DeviceStore):
                 "SET jid = excluded.jid, linked_at = excluded.linked_at, parked = excluded.parked, "
                 "token = excluded.token, again_at = excluded.again_at, told = excluded.told "
                 "WHERE token < excluded.token OR (token = excluded.token AND jid = excluded.jid)",
-                (
-                    *(device.session, device.jid, device.linked_at, device.parked, device.token),
-                    *(device.again_at, device.told),
-                ),
+                [getattr(device, column) for column in COLUMNS.split(", ")],
             ).rowcount
             if not written:
                 newest = registry.execute("SELECT token FROM devices WHERE session = ?", (device.session,)).fetchone()

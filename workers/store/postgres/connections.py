@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar, cast
 import asyncpg
 
 from workers.store.device import StoreAway
+from workers.store.postgres.dsn import Server
 
 T = TypeVar("T")
 
@@ -63,9 +64,8 @@ def translated() -> Iterator[None]:
         raise StoreAway(f"{type(error).__name__}: {error}") from error
 
 
-def _options(arguments: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """Options of a connection by the arguments of `Server.arguments`, with `seconds` for each statement."""
-    return arguments | {
+def _options(server: Server, seconds: float) -> dict[str, Any]:
+    return server.arguments() | {
         "timeout": CONNECT_SECONDS,
         "command_timeout": seconds,
         "statement_cache_size": 0,  # named statements would live in somebody else's server connection
@@ -73,10 +73,9 @@ def _options(arguments: dict[str, Any], seconds: float) -> dict[str, Any]:
     }
 
 
-async def connect(arguments: dict[str, Any], seconds: float = COMMAND_SECONDS) -> Connection:
-    """A connection by the arguments of `Server.arguments`, with `seconds` for each statement. Raises what asyncpg raises; see
-    `translated`."""
-    return cast(Connection, await asyncpg.connect(**_options(arguments, seconds)))
+async def connect(server: Server, seconds: float = COMMAND_SECONDS) -> Connection:
+    """A connection with `seconds` for each statement. Raises what asyncpg raises; see `translated`."""
+    return cast(Connection, await asyncpg.connect(**_options(server, seconds)))
 
 
 async def _leave_as_it_is(_: Connection) -> None:
@@ -86,11 +85,11 @@ async def _leave_as_it_is(_: Connection) -> None:
 class Connections:
     """Runs work in transactions, over at most `MOST` connections."""
 
-    def __init__(self, arguments: dict[str, Any], *, seconds: float = COMMAND_SECONDS) -> None:
-        """`arguments` as of `Server.arguments`; `seconds` for each statement, and for a connection to become free."""
+    def __init__(self, server: Server, *, seconds: float = COMMAND_SECONDS) -> None:
+        """`seconds` for each statement, and for a connection to become free."""
         self._seconds = seconds
         self._pool = asyncpg.create_pool(
-            **_options(arguments, seconds),
+            **_options(server, seconds),
             min_size=0,
             max_size=MOST,
             max_inactive_connection_lifetime=IDLE_SECONDS,

@@ -1,7 +1,7 @@
 """A PgBouncer of the worker's own: however many sessions it holds, they share a few connections to Postgres.
 
     async with PgBouncer(server, "/usr/sbin/pgbouncer", connections=4) as bouncer:
-        ...  # bouncer.library_dsn and bouncer.arguments, unchanged for as long as the block lasts
+        ...  # bouncer.front is a server to log in to, unchanged for as long as the block lasts
 
 It listens on a Unix socket in a folder that only this user may enter. So it asks nobody for a password, and the DSN of
 the holders has none. Its configuration holds the real password and is never on disk: it is a file in memory, whose
@@ -20,7 +20,7 @@ import signal
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from shared.log import log
 from shared.private import raise_descriptors
@@ -66,21 +66,9 @@ class PgBouncer:
         self._own: OwnFolder
 
     @property
-    def library_dsn(self) -> str:
-        """DSN for the library. Its binary parameters keep the statements of different sessions apart."""
-        return f"postgres://wa@/wa?host={self._own.folder}&port={PORT}&sslmode=disable&binary_parameters=yes"
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Arguments of `asyncpg.connect`."""
-        return {
-            "host": str(self._own.folder),
-            "port": PORT,
-            "database": "wa",
-            "user": "wa",
-            "password": "",
-            "ssl": False,
-        }
+    def front(self) -> Server:
+        """The PgBouncer itself, as a server to log in to."""
+        return Server(str(self._own.folder), PORT, "wa", "wa", "", "disable")
 
     async def __aenter__(self) -> Self:
         self._own = OwnFolder(Path(tempfile.gettempdir()), f"{_PREFIX}{secrets.token_hex(4)}", f"{_PREFIX}*")

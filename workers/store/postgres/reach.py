@@ -45,13 +45,11 @@ async def reached(
     way = await way_to(server, pooler=binary is not None)
     async with AsyncExitStack() as stack:
         if way is Way.OWN and binary is not None:
-            bouncer = await stack.enter_async_context(pgbouncer.PgBouncer(server, binary, most))
-            connections, dsn, pace = Connections(bouncer.arguments, seconds=seconds), bouncer.library_dsn, 0.0
-        else:
-            connections = Connections(server.arguments(), seconds=seconds)
-            dsn = server.library_dsn(pooled=way is Way.THEIRS)
-            # A start opens two connections, which linger until the server closes them.
-            pace = 2 * IDLE_SECONDS / most if way is Way.DIRECT else 0.0
+            server = (await stack.enter_async_context(pgbouncer.PgBouncer(server, binary, most))).front
+        connections = Connections(server, seconds=seconds)
+        dsn = server.library_dsn(pooled=way is not Way.DIRECT)
+        # A start opens two connections, which linger until the server closes them.
+        pace = 2 * IDLE_SECONDS / most if way is Way.DIRECT else 0.0
         stack.push_async_callback(connections.aclose)
         await store_tables.ensure(connections, dsn)
         log.info("store.opened", way=way.value, connections=most if way is Way.OWN else None)
@@ -86,7 +84,7 @@ async def way_to(server: Server, *, pooler: bool) -> Way:
 async def _first(server: Server) -> Connection:
     try:
         with translated():
-            return await connect(server.arguments())
+            return await connect(server)
     except StoreAway as error:
         cause = error.__cause__
         if isinstance(cause, asyncpg.InvalidAuthorizationSpecificationError):
@@ -103,7 +101,7 @@ async def _pid(connection: Connection) -> int:
 
 async def _by_transaction(first: Connection, server: Server) -> bool:
     """True if two clients of the pooler ever get the same server connection at once, each at its turn."""
-    second = await connect(server.arguments())
+    second = await connect(server)
     try:
         seen: tuple[set[int], set[int]] = (set(), set())
         for _ in range(TRIES):
