@@ -12,6 +12,7 @@ from pathlib import Path
 from bench.handover import until
 from emulator.client import Emulator
 from shared.core.ids import SessionId, WorkerId
+from workers.engine.parent import LINGER_LIMIT
 from workers.engine.pool import LinkerPool
 from workers.engine.processes import Engines, Options
 from workers.engine.protocol import Connected, Paired, Qr, Start
@@ -64,6 +65,7 @@ class Fleet:
         scanning = asyncio.create_task(self.emulator.phone(str(FIRST + number)).scan(qr.text))
         paired = await until(linker, Paired)
         await until(linker, Connected)
+        await linker.gone(LINGER_LIMIT)
         await scanning
         # Long ago, so that nobody is within the dwell.
         linked_at = (time.time_ns() // 1_000_000) - 86_400_000

@@ -24,6 +24,7 @@ from typing import TypeVar
 from bench.postgres import Postgres, binaries, distance
 from emulator.client import Emulator
 from shared.core.ids import SessionId, WorkerId
+from workers.engine.parent import LINGER_LIMIT
 from workers.engine.pool import LinkerPool
 from workers.engine.processes import Engines, Holder, Options
 from workers.engine.protocol import Connected, Held, Hold, Paired, Qr, Start
@@ -98,6 +99,7 @@ async def ours(emulator: Emulator, pool: LinkerPool, holder: Holder, store: Devi
     scan = asyncio.create_task(emulator.phone(str(number)).scan(qr.text))
     paired = await until(linker, Paired)
     await until(linker, Connected)
+    await linker.gone(LINGER_LIMIT)
     handing = time.perf_counter()
     device = await store.adopt(session, scratch, paired.jid, time.time_ns() // 1_000_000, Fence(1))
     durable = time.perf_counter() - began

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from emulator.client import Emulator, Phone
+from workers.engine.devices import settle
 from workers.engine.pool import LinkerPool
 from workers.engine.processes import Engines, Exited, Holder, Linker
 from workers.engine.protocol import Connected, Hold, Lost, Paired, Qr, Start
@@ -78,6 +79,7 @@ class Steps:
         paired = await until(linker, Paired)
         await until(linker, Connected)
         await until(linker, Exited)
+        settle(database)
         return Linked(phone, database, paired.jid)
 
 

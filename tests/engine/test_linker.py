@@ -2,8 +2,6 @@
 
 import asyncio
 import signal
-import sqlite3
-import threading
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ from emulator.phone.phone import Outcome
 from tests.engine.steps import GOOD_END, Steps, gone, story, until
 from tests.recovery import at_most
 from workers.engine.devices import device_in, settle
-from workers.engine.processes import EngineFailed, Exited
+from workers.engine.processes import Exited
 from workers.engine.protocol import Code, Connected, Ended, Paired, Qr, RequestCode, Start, Word
 
 
@@ -33,6 +31,7 @@ async def test_a_scan_links_and_leaves_one_file_with_the_device(steps: Steps):
     assert paired.jid == f"{phone.number}:1@s.whatsapp.net"
     assert paired.lid.endswith("@lid")
     assert (connected, exited) == (Connected(), GOOD_END)
+    settle(database)
     assert [file.name for file in steps.folder.iterdir()] == [Path(database).name]
     assert device_in(database, paired.jid)
     [device] = await phone.devices()
@@ -145,39 +144,6 @@ async def test_the_qrs_follow_each_other_until_they_run_out(steps: Steps):
     assert first.text != second.text
     assert 19_000 < second.born - first.born < 25_000
     assert (word, ended, exited) == (Word(word="timeout"), Ended(reason="timeout"), GOOD_END)
-
-
-async def test_connected_is_not_lost_when_its_reader_is_cancelled(steps: Steps, monkeypatch):
-    going_on, begun = threading.Event(), threading.Event()
-
-    def slow(database: str) -> None:
-        begun.set()
-        going_on.wait(10)
-        settle(database)
-
-    monkeypatch.setattr("workers.engine.processes.settle", slow)
-    async with steps.attempt() as linker:
-        await steps.phone().scan((await until(linker, Qr)).text)
-        await until(linker, Paired)
-        reading = asyncio.ensure_future(anext(linker))
-        await asyncio.to_thread(begun.wait, 10)
-        reading.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reading
-        going_on.set()
-        assert await story(linker) == [Connected(), GOOD_END]
-
-
-async def test_a_device_file_that_cannot_be_closed_is_an_error_and_then_the_end(steps: Steps, monkeypatch):
-    def full(database: str) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
-
-    monkeypatch.setattr("workers.engine.processes.settle", full)
-    async with steps.attempt() as linker:
-        await steps.phone().scan((await until(linker, Qr)).text)
-        with pytest.raises(EngineFailed, match="disk is full"):
-            await until(linker, Connected)
-        assert await story(linker) == [GOOD_END]
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.core.clock import now_ms
 from workers.engine import protocol as pipe
-from workers.engine.processes import EngineFailed, Exited, WrongMessage
+from workers.engine.processes import Exited, WrongMessage
 from workers.linking.attempt import Order
 from workers.linking.limits import AttemptLimits
 
@@ -57,7 +57,7 @@ def _event(chance: random.Random, number: int) -> Event:
         case "G":
             return WrongMessage("gibberish")
         case _:
-            return EngineFailed("the device file cannot be closed")
+            return WrongMessage("a line without an end")
 
 
 def course(seed: int) -> Script:

@@ -51,6 +51,9 @@ class ScriptedLinker:
             self._logged_out.append(message.jid)
             self._script = [(0, pipe.Ended(reason="logged out")), (0, Exited(0, None))]
 
+    async def gone(self, _limit: float) -> Exited:
+        return Exited(0, None)
+
     async def kill(self) -> Exited:
         self._dead.set()
         self._alive.discard(self)
@@ -61,7 +64,7 @@ class ScriptedLinker:
             await asyncio.sleep(delay / 1000)
             if self._dead.is_set():
                 break
-            if isinstance(event, WrongMessage | EngineFailed):
+            if isinstance(event, WrongMessage):
                 raise event
             if isinstance(event, Exited):
                 self._dead.set()

@@ -26,7 +26,7 @@ CREATE TRIGGER IF NOT EXISTS wa_guard BEFORE DELETE ON whatsmeow_device BEGIN SE
 def pairing_name(database: str) -> str:
     """The library's name for a throw-away file to pair into: no syncs, so the 812 prekeys take 76 ms, not 491.
 
-    The worker makes the finished file durable (`settle`) before anybody hears of it.
+    The device store makes the finished file durable (`settle`) before anybody hears of it.
     """
     return f"{quote(database)}?_journal_mode=WAL&_synchronous=OFF&_busy_timeout=5000&{_END}"
 
@@ -101,11 +101,13 @@ def guard(database: str) -> None:
 
 
 def settle(database: str) -> None:
-    """Make the one file `database` the whole device, synced to disk: no write-ahead log beside it.
+    """Make the one file `database` the whole device, synced to disk: no write-ahead log beside it. Raises `sqlite3.Error`
+    and OSError.
 
     Only when no process has it open. Not in the linker: there the library's own copy of SQLite still has it open, as
     stop() does not close it. Two copies of SQLite in one process do not see each other's locks.
     """
+    Path(database).stat()  # SQLite would make what is not there
     with closing(sqlite3.connect(database, timeout=5, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous=FULL")
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

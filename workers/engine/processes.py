@@ -12,8 +12,6 @@
 * `Ready` is already consumed. Events are read only when asked for: nothing piles up here, a slow reader slows the child.
   `await anext(...)` may be cancelled (asyncio.timeout) without losing an event. One reader at a time.
 * The last event is always `Exited`, whatever happened: a normal end, a panic, a kill, the zygote's death.
-* When a linker's `Connected` comes out, its process is gone and the file that `start` named is the whole device, synced:
-  no write-ahead log beside it.
 * A child that says something outside the protocol is killed and `WrongMessage` raised; the next event is `Exited`.
 * `send` raises `PipeClosed` when the child is gone: its `Exited` says why.
 * `EngineFailed`: no child could be had. Retry later; the zygote is restarted by itself.
@@ -21,7 +19,6 @@
 
 import asyncio
 import socket
-import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeVar
 
@@ -32,9 +29,8 @@ from shared.log import log
 from shared.tasks import cancelled
 from shared.telemetry import sentry
 from workers.engine import protocol
-from workers.engine.devices import settle
 from workers.engine.orders import Alive, Exited, Fork, Options, Role
-from workers.engine.parent import LINGER_LIMIT, Process, ZygoteHandle
+from workers.engine.parent import Process, ZygoteHandle
 from workers.engine.pipe import Pipe, PipeClosed, WrongMessage
 
 __all__ = ["EngineFailed", "Engines", "Exited", "Holder", "Linker", "Options", "PipeClosed", "WrongMessage"]
@@ -49,42 +45,11 @@ PAUSES = (0.1, 5.0)
 
 
 class EngineFailed(Exception):
-    """No engine process could be had, or it could not finish its work; the text says why, and holds no secret."""
+    """No engine process could be had; the text says why, and holds no secret."""
 
 
-class Linker(Process[protocol.ToLinker, protocol.FromLinker]):
-    """A process for one attempt."""
-
-    _database: str | None = None
-    _settling: "asyncio.Future[protocol.Connected] | None" = None
-
-    async def send(self, message: protocol.ToLinker) -> None:
-        if isinstance(message, protocol.Start):
-            self._database = message.database
-        await super().send(message)
-
-    async def __anext__(self) -> protocol.FromLinker | Exited:
-        if self._settling is None:
-            event = await super().__anext__()
-            if not isinstance(event, protocol.Connected):
-                return event
-            self._settling = asyncio.ensure_future(self._settle(event))
-        # Kept: a caller that cancels this call finds `Connected` again at the next.
-        await asyncio.wait({self._settling})
-        settled, self._settling = self._settling, None
-        return settled.result()
-
-    async def _settle(self, connected: protocol.Connected) -> protocol.Connected:
-        await self.gone(LINGER_LIMIT)
-        if self._database is None:
-            raise EngineFailed("a linker connected that was never started")
-        try:
-            await asyncio.to_thread(settle, self._database)
-        except (sqlite3.Error, OSError) as error:
-            raise EngineFailed(f"the device file cannot be closed: {error}") from error
-        return connected
-
-
+Linker = Process[protocol.ToLinker, protocol.FromLinker]
+"""A process for one attempt."""
 Holder = Process[protocol.ToHolder, protocol.FromHolder]
 """A process that holds many sessions."""
 

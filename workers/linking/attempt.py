@@ -181,7 +181,7 @@ class Attempt:
             connection, event = item
             if connection is not self._connection:
                 continue
-            if isinstance(event, WrongMessage | EngineFailed):
+            if isinstance(event, WrongMessage):
                 raise event
             if isinstance(event, pipe.Qr) and event.number == 1:
                 self._parts.versions.accepted(connection.library)

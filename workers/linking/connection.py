@@ -6,11 +6,12 @@ from collections.abc import Callable
 from shared.log import log
 from shared.tasks import cancelled
 from workers.engine import protocol as pipe
-from workers.engine.processes import EngineFailed, Exited, Linker, PipeClosed, WrongMessage
+from workers.engine.parent import LINGER_LIMIT
+from workers.engine.processes import Exited, Linker, PipeClosed, WrongMessage
 from workers.linking.course import LinkerEvent
 from workers.store.scratch import discard
 
-Heard = LinkerEvent | WrongMessage | EngineFailed
+Heard = LinkerEvent | WrongMessage
 
 
 class LinkerConnection:
@@ -46,6 +47,8 @@ class LinkerConnection:
     async def _listen(self) -> None:
         try:
             async for event in self._linker:
+                if isinstance(event, pipe.Connected):  # its file is whole when it is gone
+                    await self._linker.gone(LINGER_LIMIT)
                 self._tell(self, event)
-        except (WrongMessage, EngineFailed) as error:
+        except WrongMessage as error:
             self._tell(self, error)

@@ -85,7 +85,7 @@ async def move(rows: list[StoredDevice], store: PostgresStore, *, dry: bool) -> 
     owners = {jid: session for session, jid in there.items()}
     for number, row in enumerate(rows, 1):
         try:
-            count = await asyncio.to_thread(_count, row)
+            count = sum(map(len, (await asyncio.to_thread(read_file, row.database, row.jid)).values()))
             if row.session in there:
                 fate = Transfer.THERE if there[row.session] == row.jid else Transfer.REPLACED
             elif row.jid in owners:
@@ -100,13 +100,6 @@ async def move(rows: list[StoredDevice], store: PostgresStore, *, dry: bool) -> 
         fates[fate] += 1
         _say(f"{number}/{len(rows)} {row.session}: {fate.value} ({what})")
     return fates
-
-
-def _count(row: StoredDevice) -> int:
-    """Rows of a device's file, which is settled first. Raises `NotADevice` and `sqlite3.Error`."""
-    if Path(row.database).exists():
-        settle(row.database)  # raises when somebody has it open
-    return sum(map(len, read_file(row.database, row.jid).values()))
 
 
 def _retire(folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from shared.core.ids import SessionId, WorkerId
 from shared.log import log
-from workers.engine.devices import device_in, guard, open_file, sync
+from workers.engine.devices import device_in, guard, open_file, settle, sync
 from workers.store.device import COLUMNS, DeviceStore, DeviceTaken, Fence, StoreAway, StoredDevice, StoreFenced
 from workers.store.scratch import Scratch, discard
 
@@ -93,11 +93,12 @@ class SqliteStore(DeviceStore):
 
     @_in_thread
     def _adopt(self, scratch: str, device: StoredDevice, fence: Fence, *, moved: bool) -> None:  # noqa: ARG002
-        # The linker wrote without syncs. Synced here, moved in one step, and registered only then: killed in between,
+        # The linker wrote without syncs. Settled here, moved in one step, and registered only then: killed in between,
         # the file is an orphan that nobody resumes, never a registered device without its keys. The first statement
         # takes the registry's lock, so that nobody who forgets the older device removes this one's file.
         target = Path(device.database)
-        sync(Path(scratch))
+        with _translated():
+            settle(scratch)
         with self._open() as registry:
             registry.execute("BEGIN IMMEDIATE")
             other = _vacate(registry, device, moved)

@@ -166,6 +166,17 @@ async def test_a_device_that_cannot_be_moved_is_not_registered(store):
     assert await store.device(SESSION) == old
 
 
+async def test_a_device_file_that_cannot_be_closed_is_not_registered(store, monkeypatch):
+    def full(_database: str) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched, pytest.raises(StoreAway, match="disk is full"):
+        patched.setattr("workers.store.sqlite.settle", full)
+        await adopted(store, 1, NEW)
+    assert await store.device(SESSION) is None
+    assert (await adopted(store, 2, NEW)).jid == NEW
+
+
 async def test_a_registry_that_cannot_be_read_is_a_store_that_is_away(store, tmp_path):
     device = await adopted(store, 1, OLD)
     for path in tmp_path.glob("registry.sqlite3*"):

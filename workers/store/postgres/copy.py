@@ -8,7 +8,7 @@ import json
 import secrets
 from pathlib import Path
 
-from workers.engine.devices import read_tables
+from workers.engine.devices import read_tables, settle
 from workers.store.device import StoredDevice
 
 _DEVICE = "whatsmeow_device"
@@ -56,9 +56,11 @@ Contents = dict[str, list[dict[str, object]]]
 
 
 def read_file(path: str, jid: str) -> Contents:
-    """The device `jid` of the SQLite file. Raises `NotADevice`, and `sqlite3.Error` when it cannot be read."""
+    """The device `jid` of the SQLite file, which is settled first. Raises `NotADevice`, and `sqlite3.Error` when it cannot be
+    read, or somebody has it open."""
     if not Path(path).exists():
         raise NotADevice("the device file is missing")
+    settle(path)
     tables = read_tables(path)
     tables.pop(_VERSION, None)  # Postgres has its own
     devices = tables.get(_DEVICE, [])
