@@ -170,9 +170,10 @@ async def test_a_device_file_that_cannot_be_closed_is_not_registered(store, monk
     def full(_database: str) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    with monkeypatch.context() as patched, pytest.raises(StoreAway, match="disk is full"):
+    with monkeypatch.context() as patched:
         patched.setattr("workers.store.sqlite.settle", full)
-        await adopted(store, 1, NEW)
+        with pytest.raises(StoreAway, match="disk is full"):
+            await adopted(store, 1, NEW)
     assert await store.device(SESSION) is None
     assert (await adopted(store, 2, NEW)).jid == NEW
 
