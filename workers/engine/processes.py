@@ -20,6 +20,7 @@
 import asyncio
 import socket
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from msgspec import structs
@@ -70,9 +71,7 @@ class Engines:
         it, at the start of the process and never again. `life_line`: the descriptor that each of them holds while it
         lives (`workers/lastwill/`)."""
         self._options = options
-        self._environment = environment
-        self._heap_mb = heap_mb
-        self._life_line = life_line
+        self._start = partial(ZygoteHandle.start, environment, heap_mb, life_line)
         self._key = 0
         self.held = "unknown"
         """By what the kernel holds the newest child; `unknown` before the first."""
@@ -172,7 +171,7 @@ class Engines:
         while True:
             began = asyncio.get_running_loop().time()
             try:
-                zygote = await ZygoteHandle.start(self._environment, self._heap_mb, self._life_line)
+                zygote = await self._start()
             except OSError as error:
                 self._why = f"it cannot be started: {error}"
             else:

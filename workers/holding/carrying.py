@@ -77,7 +77,7 @@ class Carrier:
             return
         held.tenure, effects = step(held.tenure, event, now_ms())
         if held.tenure.phase is not TenurePhase.ONLINE:
-            held.online.clear()
+            held.online = False
         for effect in effects:
             if (work := self._carry[kind_of(effect)](held, effect)) is not None:
                 await work
@@ -246,5 +246,5 @@ class Carrier:
             await self._links.ownership.let_go(held.session, held)
 
     def _wake_texts(self, held: HeldSession, _: t.Duty) -> None:
-        held.online.set()
+        held.online = True
         self._roster.sending.wake(held, stale=False)

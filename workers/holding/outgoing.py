@@ -152,7 +152,7 @@ class TextQueue:
 
     @property
     def _online(self) -> bool:
-        return self.held is not None and self.held.online.is_set()
+        return self.held is not None and self.held.online
 
     # --- the task -----------------------------------------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ class HeldSession:
     tenure: Tenure
     verified: tuple[str, ...] = ()
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
-    online: asyncio.Event = field(default_factory=asyncio.Event)  # texts may be sent
+    online: bool = False  # texts may be sent
     over: asyncio.Event = field(default_factory=asyncio.Event)  # held here no more
     saying: asyncio.Lock = field(default_factory=asyncio.Lock)  # one write of where it stands at a time
     log_outs: int = 0  # how often WhatsApp was asked
@@ -86,9 +86,8 @@ class HeldSession:
         self.timers.clear()
 
     def let_go(self) -> None:
-        """Hold the session no more. A task that waits for it goes on, and finds that no holder has it."""
+        """Hold the session no more."""
         self.stop_timers()
-        self.online.set()
         self.over.set()
 
 

@@ -186,7 +186,7 @@ class Sessions:
             return
         if isinstance(event, pipe.Lost):
             log.warning("session.lost", session=event.session, reason=event.reason.value, detail=event.detail)
-            held.online.clear()
+            held.online = False
             if event.reason is not pipe.LostReason.OUTDATED:
                 self._outdated.lost(held)
             # Beside, as the store may be away: the holder's other sessions shall be heard meanwhile.
@@ -234,7 +234,7 @@ class Sessions:
         for session in sessions:
             self._sending.cut(session)
         for held in present:
-            held.online.clear()
+            held.online = False
         await asyncio.gather(*map(self._restart, present))
 
     async def _restart(self, held: HeldSession) -> None:

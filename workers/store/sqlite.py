@@ -22,13 +22,10 @@ CREATE TABLE IF NOT EXISTS devices (
     session   TEXT PRIMARY KEY,
     jid       TEXT NOT NULL,
     linked_at INTEGER NOT NULL,   -- ms since the epoch
-    parked    TEXT NOT NULL DEFAULT '',  -- why it is not to be held: its keys are in use elsewhere, say
-    token     INTEGER NOT NULL DEFAULT 0, -- the newest fencing token under which anybody has written
-    again_at  INTEGER NOT NULL DEFAULT 0, -- ms since the epoch: when a parked device is tried again; 0 for never
-    told      INTEGER NOT NULL DEFAULT 2  -- what the integrator has heard of it: 0 nothing, 1 linked, 2 verified
+    parked    TEXT NOT NULL DEFAULT '' -- why it is not to be held: its keys are in use elsewhere, say
 ) STRICT
 """
-#: Columns of the registry that older versions did not make.
+#: Columns that the first version did not make; their meaning is that of the fields of a `StoredDevice`.
 _LATER = {
     "token": "INTEGER NOT NULL DEFAULT 0",
     "again_at": "INTEGER NOT NULL DEFAULT 0",

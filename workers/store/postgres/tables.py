@@ -52,11 +52,10 @@ CREATE TABLE IF NOT EXISTS wa_devices (
     session   text PRIMARY KEY,
     jid       text NOT NULL UNIQUE,
     linked_at bigint NOT NULL,          -- ms since the epoch
-    parked    text NOT NULL DEFAULT '', -- why it is not to be held: its keys are in use elsewhere, say
-    token     bigint NOT NULL DEFAULT 0,  -- the newest fencing token under which anybody has written
-    again_at  bigint NOT NULL DEFAULT 0,  -- ms since the epoch: when a parked device is tried again; 0 for never
-    told      smallint NOT NULL DEFAULT 2 -- what the integrator has heard of it: 0 nothing, 1 linked, 2 verified
+    parked    text NOT NULL DEFAULT ''  -- why it is not to be held: its keys are in use elsewhere, say
 );
+-- Columns that the first version did not make: the newest fencing token under which anybody has written; when a parked
+-- device is tried again (ms since the epoch; 0 for never); what the integrator has heard of it (0 nothing, 1 linked, 2 verified).
 ALTER TABLE wa_devices ADD COLUMN IF NOT EXISTS token bigint NOT NULL DEFAULT 0;
 ALTER TABLE wa_devices ADD COLUMN IF NOT EXISTS again_at bigint NOT NULL DEFAULT 0;
 ALTER TABLE wa_devices ADD COLUMN IF NOT EXISTS told smallint NOT NULL DEFAULT 2;
