@@ -54,7 +54,7 @@ class Carrier:
             t.TellRemark: self._tell_remark,
             t.Duty.DWELL: lambda held, _: self.feed_later(held, DWELL_SECONDS, Sign.DWELT, "dwell"),
             t.Duty.TELL_VERIFIED: self._tell_verified,
-            t.TellEnd: roster.last,
+            t.TellEnd: roster.tell_end,
             t.StartAgain: self.start_if_ours,
             t.RetryIn: self._arm_retry,
             t.Duty.SEND_LOG_OUT: self._send_log_out,
@@ -189,7 +189,7 @@ class Carrier:
         self.feed_later(held, left, Sign.DWELT, "dwell")
 
     async def _tell_verified(self, held: HeldSession, _: t.Duty) -> None:
-        if await self._roster.verified(held):
+        if await self._roster.tell_verified(held):
             held.device = replace(held.device, told=Told.VERIFIED)
             self._links.spawn(self.note(held), "note")
         else:

@@ -164,10 +164,10 @@ class Holders:
         await worn.holder.kill()
 
     async def _move(self, running: _Running, session: SessionId, room: Room) -> bool:
-        """Have a session of the process `worn` held by another one. Return True if `worn` still answers.
+        """Have a session of this process held by another one. Return True if this one still answers.
 
         Texts that are under way are answered before the session is released. Raises `EngineFailed`: then the session still
-        counts as held by `worn`.
+        counts as held here.
         """
         order = running.sessions.get(session)
         if order is None:

@@ -124,14 +124,14 @@ class Roster:
             self.drop(held)
         return ours
 
-    async def verified(self, held: HeldSession) -> bool:
+    async def tell_verified(self, held: HeldSession) -> bool:
         """Say that the device has outlived the dwell. Return True if Redis took it."""
         change = Change(held.body, MessageType.STATUS, "session.verified", "", held.verified)
         with outlived("session.unsaved", session=held.session):
             return await self.write(held, change) is not None
         return False
 
-    async def last(self, held: HeldSession, end: TellEnd) -> None:
+    async def tell_end(self, held: HeldSession, end: TellEnd) -> None:
         """Say how the session has ended, and give the lease back.
 
         While Redis is away this is tried again for as long as the lease is ours, since nobody else knows the ending.
