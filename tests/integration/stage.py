@@ -99,6 +99,7 @@ class Stage:
         self.alive: set[ScriptedLinker] = set()
         self.logged_out: list[str] = []  # devices, by linkers
         self.board = Board({})
+        self.scratch = self
         self.away = self.fenced = False
         self.adopted = self.handed_over = self.refused = self.unlinked = False
         self.parked = ""
@@ -129,10 +130,6 @@ class Stage:
         return linker
 
     # The device store.
-    @property
-    def scratch(self) -> "Stage":
-        return self
-
     def path(self, session: SessionId, attempt: int) -> str:
         return f"/nowhere/{session}/{attempt}"
 
