@@ -19,7 +19,7 @@ from redis.connection import HiredisRespSerializer
 
 from shared.core import clock, odd
 from shared.state.namespace import Namespace
-from shared.state.refusals import PoolBusy, refusal, refused_greeting
+from shared.state.refusals import refusal, refused_greeting
 
 PATIENCE_SECONDS = 6.0
 """Patience of a command with a Redis that is away."""
@@ -41,7 +41,7 @@ class Patience(Retry):
 
         async def failed(error: exceptions.RedisError) -> None:
             await fail(error)
-            if time.monotonic() > until or isinstance(error, PoolBusy):
+            if time.monotonic() > until:
                 raise error
 
         try:
@@ -70,10 +70,20 @@ class _Heeding(AbstractConnection):
         self._meet = meet
 
     async def can_read_destructive(self) -> bool:
-        """True if something lies in the connection, or it has ended: it is made anew before a command then. redis-py looks by
+        """True if something lies in the connection, or it has ended: it is made anew for a command then. redis-py looks by
         a read that it cancels, which costs more than all else of a command."""
         reader = self._reader
         return reader is None or bool(reader._buffer) or reader.at_eof()  # type: ignore[attr-defined]  # noqa: SLF001
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        """The socket takes it while the answer is awaited, for which there is a limit: redis-py has one more timer for this."""
+        if not self.is_connected:
+            await self.connect()  # type: ignore[no-untyped-call]
+        elif check_health:
+            await self.check_health()  # type: ignore[no-untyped-call]
+        if self._writer is None or self._writer.is_closing():
+            raise exceptions.ConnectionError("cut")
+        self._writer.writelines([command] if isinstance(command, bytes) else command)
 
     def pack_command(self, *args: Any) -> Any:
         words = args if self._namespace is None else self._namespace.within(args)

@@ -100,14 +100,11 @@ class Leases(OverRedis):
 
     async def look(self, worker: WorkerId, leases: Sequence[Lease]) -> LeaseLook:
         """Look at every lease: for when a heartbeat says that something has changed."""
-        lost: list[SessionId] = []
-        unknown: list[SessionId] = []
-        for some in batches(leases):
-            said = await wa(
-                self._redis, "look", looks=True, worker=worker, leases=[[lease.session, lease.owner] for lease in some]
-            )
-            lost += many(said["lost"])
-            unknown += many(said["unknown"])
+        told = [
+            await wa(self._redis, "look", looks=True, worker=worker, leases=[[one.session, one.owner] for one in some])
+            for some in batches(leases)
+        ]
+        lost, unknown = ([one for said in told for one in many(said[name])] for name in ("lost", "unknown"))
         return LeaseLook(tuple(lost), tuple(unknown))
 
     async def keep_names(self, worker: WorkerId, leases: Sequence[Lease]) -> None:
@@ -138,27 +135,20 @@ class Leases(OverRedis):
 
     async def living(self) -> dict[WorkerId, int]:
         """The living workers, and how many sessions each holds."""
-        found = {}
-        for worker in (WorkerId(odd.text(one)) for one in await self._redis.zrange(keys.WORKERS, 0, -1)):
-            if await self._redis.exists(keys.alive(worker)):
-                found[worker] = int(await answer(self._redis.scard(keys.held(worker))))
-        return found
+        workers = [WorkerId(odd.text(one)) for one in await self._redis.zrange(keys.WORKERS, 0, -1)]
+        living = [one for one in workers if await self._redis.exists(keys.alive(one))]
+        return {one: int(await answer(self._redis.scard(keys.held(one)))) for one in living}
 
     async def free(self, worker: WorkerId, sessions: Sequence[SessionId]) -> list[SessionId]:
         """Free sessions of a dead worker, so that anybody may take them up. Returns those that were still its own."""
-        freed: list[SessionId] = []
-        for some in batches(sessions):
-            freed += many(await wa(self._redis, "free", worker=worker, sessions=list(some)))
-        return freed
+        freed = [await wa(self._redis, "free", worker=worker, sessions=some) for some in batches(sessions)]
+        return [one for some in freed for one in many(some)]
 
     async def unowned(self, sessions: Iterable[SessionId]) -> dict[SessionId, WorkerId | None]:
         """Sessions that no living worker owns. Each has the dead worker (or `NOBODY`) whose leavings a sweep sees to
         first; None if anybody may take the session up. Empty while Redis settles, since owners speak first then."""
-        found: dict[SessionId, WorkerId | None] = {}
-        for some in batches(sessions):
-            said = many(await wa(self._redis, "unowned", looks=True, sessions=list(some)))
-            found |= {session: WorkerId(dead) if dead else None for session, dead in said}
-        return found
+        said = [await wa(self._redis, "unowned", looks=True, sessions=some) for some in batches(sessions)]
+        return {session: WorkerId(dead) if dead else None for some in said for session, dead in many(some)}
 
     async def owner(self, session: SessionId) -> WorkerId | None:
         """The worker that owns the session now."""

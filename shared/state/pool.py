@@ -11,7 +11,6 @@ from typing import Any, TypeVar, cast
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
 from shared.core import odd
@@ -60,6 +59,7 @@ class Pool(BlockingConnectionPool):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(meet=self._meet, **options)
+        self._places = asyncio.Semaphore(self.max_connections)
         self._run_id: str | None = None
         self._listeners: list[Callable[[], None]] = []
         self.leaving: asyncio.Task[None] | None = None  # kept, as nobody awaits it
@@ -80,23 +80,23 @@ class Pool(BlockingConnectionPool):
             for call in self._listeners:
                 call()
 
-    async def get_connection(self, *args: Any, **options: Any) -> AbstractConnection:
-        """A connection that is cut while it greets is made again: redis-py tries only the dialling again."""
-        retry: Retry = self.connection_kwargs["retry"]
+    async def get_connection(self, *_args: Any, **_options: Any) -> AbstractConnection:
+        """A connection that is cut while it greets is made again: the command connects, within its own tries. Places are
+        counted here, as redis-py's lock, condition and timer take longer than the write of a command."""
+        try:
+            async with asyncio.timeout(self.timeout if self._places.locked() else None):
+                await self._places.acquire()
+        except TimeoutError:
+            raise PoolBusy("every connection is in use") from None
+        connection = cast("AbstractConnection", self.get_available_connection())  # type: ignore[no-untyped-call]
+        if await connection.can_read_destructive():  # type: ignore[no-untyped-call]
+            await connection.disconnect(nowait=True)
+        return connection
 
-        async def get() -> AbstractConnection:
-            try:
-                return cast("AbstractConnection", await super(Pool, self).get_connection(*args, **options))
-            except exceptions.ConnectionError as error:
-                if isinstance(error.__cause__, asyncio.TimeoutError) and "available" in str(error):
-                    raise PoolBusy("every connection is in use") from None
-                raise
-
-        return await retry.call_with_retry(get, _pass_over)
-
-
-async def _pass_over(_: exceptions.RedisError) -> None:
-    """Do nothing after a fault: redis-py has given the broken connection back."""
+    async def release(self, connection: AbstractConnection) -> None:
+        self._in_use_connections.remove(connection)
+        self._available_connections.append(connection)
+        self._places.release()
 
 
 def _options(settings: Settings) -> dict[str, Any]:

@@ -182,9 +182,8 @@ class Snapshots(Telling):
             async with self._redis.pipeline(transaction=False) as pipe:
                 for session in some:
                     pipe.hmget(keys.snapshot(session), ["attempt", "seq", "body"])
-                found += [
-                    _readable(session, *fields) for session, fields in zip(some, await pipe.execute(), strict=True)
-                ]
+                rows = zip(some, await pipe.execute(), strict=True)
+                found += [_readable(session, *fields) for session, fields in rows]
         return found
 
     async def told(self, read: Sequence[Stored]) -> list[Stored]:

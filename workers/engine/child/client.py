@@ -248,6 +248,10 @@ class Client:
         execute = client.event.execute
 
         def executed(uuid: Any, binary: Any, size: Any, code: int) -> None:
+            if code == _MESSAGE:  # they are many, and neonize makes a task, two futures and a lock of each
+                mail = happen.Mail(ev.MessageEv.FromString(ctypes.string_at(binary, size)))
+                self._loop.call_soon_threadsafe(self._put, mail)
+                return
             execute(uuid, binary, size, code)
             if code == 0:
                 self._loop.call_soon_threadsafe(known)
@@ -302,6 +306,7 @@ class Client:
             self._put(happen.Pulse.DEAF if _UNTOLD.search(detail) else happen.Over(detail))
 
 
+_MESSAGE = ev.EVENT_TO_INT[ev.MessageEv]
 #: A receipt or message with something that neonize has no word for (`server-error`): its telling breaks, the session does not.
 _UNTOLD = re.compile(r"required field neonize\.(?:Receipt|Message)")
 
