@@ -130,7 +130,7 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
         *(route for part in parts for route in border.routes(part)),
         *reference.ROUTES,
         *Assets(
-            platform_of=platform_of(config, access),
+            platform_of=partial(platform_of, config, access),
             gallery=config.development,
             fresh=config.development,
             elsewhere=partial(elsewhere, config),

@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from app.page.look import Platform, PlatformOf
+from app.page.look import Platform
 from app.page.modules import joined
 from app.page.paint import Languages, Painter, Reader
 
@@ -178,7 +178,7 @@ class Assets:
     def __init__(
         self,
         *,
-        platform_of: PlatformOf,
+        platform_of: Callable[[Request], Platform],
         gallery: bool,
         fresh: bool,
         folder: Path = FRONTEND,

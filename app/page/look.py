@@ -3,7 +3,6 @@ names. The address is read before the token, and believed only if we have signed
 
 import base64
 import hashlib
-from collections.abc import Callable
 from functools import cached_property
 
 from starlette.requests import Request
@@ -81,18 +80,9 @@ class Platform(Datum):
         return {"content-security-policy": policy} | opener
 
 
-PlatformOf = Callable[[Request], Platform]
-
-
-def platform_of(config: Settings, access: Access) -> PlatformOf:
-    """Make the function that finds the platform of a page: by the look in its address if that is one of ours."""
-    ours = Platform.of(config)
-
-    def read(request: Request) -> Platform:
-        look = access.read_look(request.query_params.get(LOOK, ""))
-        return Platform.of(config, look) if look else ours
-
-    return read
+def platform_of(config: Settings, access: Access, request: Request) -> Platform:
+    """The platform of a page: that of the look in its address, if we have signed it, else the service's own."""
+    return Platform.of(config, access.read_look(request.query_params.get(LOOK, "")) or PLAIN)
 
 
 def _rule(shades: Shades) -> str:

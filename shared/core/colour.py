@@ -6,6 +6,7 @@ is mixed with white until words in it can be read there.
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from shared.core.datum import Datum
 
@@ -46,6 +47,7 @@ def light_shades(accent: str) -> Shades:
     return Shades(accent, mixed(accent, BLACK, 0.2), WHITE, mixed(LIGHT[0], accent, 0.08))
 
 
+@lru_cache  # takes 1 ms, and each page and socket of a platform with a colour asks
 def dark_shades(accent: str) -> Shades:
     """The shades of its dark partner: the same hue, readable on dark ground, with dark words on it."""
     partner = _mixed_until(accent, WHITE, lambda one: _least(one, DARK) >= _ON_DARK)
