@@ -28,7 +28,7 @@ from app.api.links import LinkRoutes
 from app.api.texts import Texts
 from app.api.webhooks import WebhookRoutes
 from app.http.border import Border, Named
-from app.http.edge import Doorkeeper, networks_as_seen, room_for
+from app.http.edge import Doorkeeper, EdgeRequests, networks_as_seen, room_for
 from app.http.heads import HEAD_BYTES
 from app.http.policy import SecurityHeaders
 from app.http.problems import http_problem
@@ -176,7 +176,7 @@ def main() -> None:
     door = Doorkeeper(room_for(config.max_sockets), config.trusted_proxies)
     options = uvicorn.Config(
         create_app(config),
-        http=door.protocol,  # type: ignore[arg-type]  # any maker of protocols will do
+        http=partial(EdgeRequests, door),  # type: ignore[arg-type]  # any maker of protocols will do
         h11_max_incomplete_event_size=HEAD_BYTES,
         host=config.host,
         port=config.port,

@@ -5,7 +5,7 @@ times and numbers, and words the refusals.
 import asyncio
 import resource
 from collections import Counter as Tally
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -66,11 +66,6 @@ class Doorkeeper:
             self._of_address[address] -= 1
             if not self._of_address[address]:
                 del self._of_address[address]
-
-    @property
-    def protocol(self) -> Callable[..., asyncio.Protocol]:
-        """Class of the protocol that uvicorn makes for each connection."""
-        return partial(EdgeRequests, self)
 
 
 class EdgeRequests(Answering, H11Protocol):

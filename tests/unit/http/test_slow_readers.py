@@ -10,7 +10,7 @@ from starlette.responses import Response
 from uvicorn.server import ServerState
 
 from app.http import frames
-from app.http.edge import Doorkeeper
+from app.http.edge import Doorkeeper, EdgeRequests
 from tests.waiting import until
 
 BODY = b"x" * (16 << 20)
@@ -24,7 +24,7 @@ async def served():
     config, state = uvicorn.Config(Response(BODY), http="h11", lifespan="off", log_config=None), ServerState()
     config.load()
     door = Doorkeeper(100, ())
-    make = lambda: door.protocol(config=config, server_state=state, app_state={})  # noqa: E731
+    make = lambda: EdgeRequests(door, config=config, server_state=state, app_state={})  # noqa: E731
     server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
     yield server.sockets[0].getsockname()[1], state.connections
     server.close()
