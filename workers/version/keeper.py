@@ -22,7 +22,7 @@ from shared.telemetry import sentry
 from workers.engine.library import LibraryFile, VersionNotFound, copy_with, find_installed, newest_copy, read_library
 from workers.engine.pool import LinkerPool
 from workers.engine.processes import EngineFailed, Engines
-from workers.version.source import FoundRevision, NoRevision
+from workers.version.source import NoRevision
 
 LOOK_SECONDS = 20.0
 """Pause between two looks at what other workers have found."""
@@ -51,7 +51,7 @@ class WebVersion:
     engines: Engines
     linkers: LinkerPool
     revisions: WebRevisions
-    fetch: Callable[[], Awaitable[FoundRevision]]
+    fetch: Callable[[], Awaitable[SharedRevision]]
     folder: Path
     setting: VersionWish
     library: LibraryFile | None
@@ -214,7 +214,7 @@ class WebVersion:
         if not webversion.is_credible(found.number, self.own):
             log.warning("web-version.no-help", version=version_text(found.number), own=version_text(self.own))
             return
-        self._know(SharedRevision(found.number, now_ms(), found.source))
+        self._know(found)
         await _to_others(self.revisions.found(found.number, found.source))
 
     async def _fall_back(self) -> None:

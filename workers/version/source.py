@@ -5,7 +5,8 @@ import re
 import ssl
 from typing import TYPE_CHECKING
 
-from shared.core.datum import Datum
+from shared.core.clock import now_ms
+from shared.state.webrevision import SharedRevision
 
 if TYPE_CHECKING:
     import httpx
@@ -30,18 +31,11 @@ SECONDS = 10.0
 """Limit of each of the two requests, from the dial to the last byte."""
 
 
-class FoundRevision(Datum):
-    """A revision that WhatsApp names, and where."""
-
-    number: int
-    source: str
-
-
 class NoRevision(Exception):
     """WhatsApp could not be asked, or names none; the text says why, without secrets."""
 
 
-async def fetch_revision(proxy: str | None) -> FoundRevision:
+async def fetch_revision(proxy: str | None) -> SharedRevision:
     """Ask through the sessions' proxy, or, if there is none, as the environment says. Raises `NoRevision`."""
     import httpx  # some 3 MB, which a worker has no use for until then
 
@@ -60,7 +54,7 @@ async def fetch_revision(proxy: str | None) -> FoundRevision:
                 faults.append(f"{path} {error if isinstance(error, NoRevision) else type(error).__name__}")
                 continue
             if found is not None:
-                return FoundRevision(int(found[1]), path)
+                return SharedRevision(int(found[1]), now_ms(), path)
             faults.append(f"{path} names none")
     raise NoRevision("; ".join(faults))
 

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from shared.core import webversion
+from shared.core.clock import now_ms
 from shared.core.webversion import ClientHealth, VersionWish, choose, is_search_due, parse_wish
-from shared.state.webrevision import WebRevisions
+from shared.state.webrevision import SharedRevision, WebRevisions
 from shared.telemetry import sentry
 from workers.engine.library import LibraryFile
 from workers.engine.processes import EngineFailed
 from workers.version import keeper
 from workers.version.keeper import WebVersion
-from workers.version.source import FoundRevision, NoRevision
+from workers.version.source import NoRevision
 
 OWN, NEWER, NEWEST = 1_047_769_893, 1_050_000_000, 1_051_000_000
 AUTOMATIC, OFF = VersionWish(), VersionWish(off=True)
@@ -93,7 +94,7 @@ class Office:
         await asyncio.sleep(0)
         if self.answer is None:
             raise NoRevision("/ ConnectError; /sw.js ConnectError")
-        return FoundRevision(self.answer, "/")
+        return SharedRevision(self.answer, now_ms(), "/")
 
 
 @pytest.fixture

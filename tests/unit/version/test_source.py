@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from workers.version import source
-from workers.version.source import FoundRevision, NoRevision, fetch_revision
+from workers.version.source import NoRevision, fetch_revision
 
 PAGE = '<script>{"server_revision":1,"client_revision":1050000007,"x":1}</script>'
 SCRIPT = r'JSON.parse("{\"client_revision\":1050000008}")'
@@ -37,7 +37,8 @@ def answers(monkeypatch):
 
 async def test_the_page_names_it(answers):
     answers["/"] = PAGE
-    assert await fetch_revision(None) == FoundRevision(1_050_000_007, "/")
+    found = await fetch_revision(None)
+    assert (found.number, found.source) == (1_050_000_007, "/")
     (request,) = answers["asked"]
     assert str(request.url) == "https://web.whatsapp.com/"
     assert request.headers["sec-fetch-dest"] == "document"
@@ -55,7 +56,8 @@ async def test_the_page_names_it(answers):
 )
 async def test_the_script_is_the_fallback(answers, page):
     answers["/"], answers["/sw.js"] = page, SCRIPT
-    assert await fetch_revision(None) == FoundRevision(1_050_000_008, "/sw.js")
+    found = await fetch_revision(None)
+    assert (found.number, found.source) == (1_050_000_008, "/sw.js")
     assert answers["asked"][-1].headers["sec-fetch-site"] == "none"
 
 
