@@ -1,7 +1,6 @@
 """Links: the signed token that opens the page for an owner, and the record by which each is known."""
 
 import secrets
-from dataclasses import asdict, fields
 from typing import Any
 
 import jwt
@@ -9,7 +8,7 @@ from redis.asyncio import Redis
 
 from shared.core import keys, odd
 from shared.core.clock import now_ms
-from shared.core.datum import Datum
+from shared.core.datum import Datum, asdict
 from shared.core.ids import CompanyId, SessionId, company_id, session_of
 from shared.settings import Settings
 from shared.state.pool import OverRedis, answer
@@ -143,8 +142,7 @@ def _said_of(look: PageLook) -> dict[str, Any]:
 
 
 def _look_in(claims: dict[str, Any]) -> PageLook:
-    known = {field.name for field in fields(PageLook)}
-    brand = {name: value for name, value in claims.get("brand", {}).items() if name in known}
+    brand = {name: value for name, value in claims.get("brand", {}).items() if name in PageLook.__struct_fields__}
     return PageLook(**brand | {"embed_origin": claims.get("embed")})
 
 

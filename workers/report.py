@@ -4,14 +4,13 @@ import asyncio
 import itertools
 import os
 from contextlib import suppress
-from dataclasses import field
 from pathlib import Path
 
 from redis.asyncio import Redis
 
 from shared import VERSION
 from shared.core.clock import now_ms, skew_ms
-from shared.core.datum import Datum
+from shared.core.datum import Datum, field
 from shared.core.ids import WorkerId
 from shared.tasks import outlived
 from shared.telemetry.metrics import ENGINE

@@ -5,10 +5,12 @@ late, or twice, and changes nothing. `tests/mutants.py` breaks each row and each
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from types import UnionType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+
+from shared.core.datum import replace
 
 P = ParamSpec("P")
 C = TypeVar("C", bound=Any)

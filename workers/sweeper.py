@@ -8,12 +8,13 @@ order of a sweep's steps is what keeps sessions safe.
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from arq.connections import ArqRedis
 
 from shared.core import keys, phone
 from shared.core.clock import now_ms
+from shared.core.datum import replace
 from shared.core.failures import FailureCode
 from shared.core.ids import SessionId, WorkerId, sort_sessions
 from shared.core.lifecycle import DEVICE, State

@@ -1,6 +1,5 @@
 """Links: made, shown, looked at, revoked. The operators' command makes and shows them by the same functions."""
 
-from dataclasses import replace
 from urllib.parse import urlencode
 
 from redis.asyncio import Redis
@@ -16,6 +15,7 @@ from app.http.problems import Problem
 from app.onboarding import Endings
 from shared.core import phone
 from shared.core.clock import now_ms
+from shared.core.datum import replace
 from shared.core.fields import origin_of, url_text
 from shared.core.ids import company_id
 from shared.core.protocol import MAX_TOKEN_LENGTH

@@ -1,10 +1,10 @@
 """`webhooks`: events that the integrator's server has not taken yet; sending anew; a test."""
 
 import secrets
-from dataclasses import asdict
 
 from app.cli import records, words
 from app.cli.terminal import Cannot, Operator, Output, line, table
+from shared.core.datum import asdict
 from shared.core.ids import company_of
 from shared.state.audit import record
 from shared.state.deliveries import Deliveries, Delivery, Standing

@@ -29,7 +29,7 @@ def session_named(text: str) -> SessionId:
         raise Cannot(f"{text!r} is no company: {error}.") from None
 
 
-class SessionRecord(Stored):
+class SessionRecord(Stored, kw_only=True):
     """A session: its snapshot, owner and token as its lease names them, and whether that owner lives."""
 
     owner: WorkerId | None
@@ -76,7 +76,7 @@ async def read(redis: ArqRedis, sessions: list[SessionId]) -> list[SessionRecord
             if stored.attempt:
                 leased = WorkerId(worker) if worker else None
                 about = stored.session, *stored.version, stored.body
-                found.append(SessionRecord(*about, leased, odd.number(token), alive is not None))
+                found.append(SessionRecord(*about, owner=leased, token=odd.number(token), owned=alive is not None))
     return found
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.cli.environment import read_for_operator
-from shared.core.datum import Datum
+from shared.core.datum import Datum, field
 from shared.core.plain import defused
 from shared.jobs.queue import client
 from shared.settings import Settings

@@ -1,13 +1,12 @@
 """State of the service at this moment, read in one round trip: for /metrics, /readyz and the operators' command."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 
 from redis.asyncio import Redis
 
 from shared.core import keys, odd
 from shared.core.clock import in_words
-from shared.core.datum import Datum
+from shared.core.datum import Datum, field
 from shared.core.ids import WorkerId
 from shared.core.webversion import ClientHealth
 from shared.state.lease import NOBODY

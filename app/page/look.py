@@ -20,7 +20,7 @@ _LOGO = ".logo{border-radius:8px;object-fit:contain}"
 _FRAMED = ".toast{inset-block:.75rem auto}"
 
 
-class Platform(Datum):
+class Platform(Datum, dict=True):  # a place for what is worked out once
     """The platform that a page belongs to: what the page shows of it, and the origin that may frame the page."""
 
     name: str

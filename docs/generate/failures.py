@@ -1,6 +1,5 @@
 """The catalogue of failures, with what each means to an operator."""
 
-from dataclasses import fields
 from enum import StrEnum
 
 from docs.generate.markdown import document, generated_from, said, table
@@ -44,7 +43,7 @@ HEADS = {"blame": "whose", "act": "the page offers", "alerts": "Sentry hears"}
 
 def page() -> str:
     """`docs/failures.md`. Raises KeyError for a code without a meaning."""
-    columns = [field.name for field in fields(Failure)]
+    columns = Failure.__struct_fields__
     rows = [
         (f"`{code.value}`", MEANING[code], *(_cell(getattr(one, column)) for column in columns))
         for code, one in FAILURES.items()

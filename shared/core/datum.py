@@ -1,12 +1,13 @@
 """The form of plain values: what machines and processes tell each other in memory, a row of a table, an answer."""
 
-from dataclasses import dataclass, field
 from typing import dataclass_transform
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
+
+__all__ = ["Datum", "asdict", "field", "replace"]
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
-class Datum:
-    """Makes every class below it a frozen dataclass."""
-
-    def __init_subclass__(cls) -> None:
-        dataclass(frozen=True)(cls)
+class Datum(Struct, frozen=True):
+    """A value whose fields nobody changes: smaller and quicker than a frozen dataclass."""

@@ -5,11 +5,9 @@ No sentence quotes its URL, which may hold a password.
 
 import os
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
-
-from shared.core.datum import Datum
 
 ESCAPE = "special characters of a password have to be percent-encoded (`#` is %23, `/` is %2F, `?` is %3F, `@` is %40, `[` is %5B)"
 _ALIASES = {
@@ -48,7 +46,8 @@ def split(url: str) -> SplitResult:
     return parts
 
 
-class RedisPlace(Datum):
+@dataclass(frozen=True)
+class RedisPlace:
     """A Redis server and the way to log in to it.
 
     `hosts` are the sentinels if `service` names one, else the one server. `socket` is the path of a Unix socket. With

@@ -6,7 +6,7 @@ the body, so that a script can raise them without parsing it.
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import orjson
@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from shared.core import keys, odd
 from shared.core.clock import now_ms
-from shared.core.datum import Datum
+from shared.core.datum import Datum, replace
 from shared.core.events import EventType
 from shared.core.ids import SessionId
 from shared.core.lifecycle import State
@@ -33,7 +33,8 @@ class Forgotten(RedisError):
     was written. As with a Redis that is away, the caller must save again."""
 
 
-class Change(Datum):
+@dataclass(frozen=True)
+class Change:
     """A new body, its type on the wire, and its trace: a timeline event and the counters that it moves.
 
     `ending` frees the claim, so that the next request starts a new attempt. `mark` is this change's own: saved twice,
@@ -99,7 +100,7 @@ class Stored(Datum):
     attempt: int
     seq: int
     body: Body
-    unheld: bool = field(default=False, kw_only=True)
+    unheld: bool = False
 
     @property
     def version(self) -> tuple[int, int]:

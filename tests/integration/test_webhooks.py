@@ -7,13 +7,13 @@ import asyncio
 import contextlib
 import socket
 import time
-from dataclasses import replace
 
 import httpx
 import pytest
 
 from shared.core import keys
 from shared.core.clock import now_ms
+from shared.core.datum import replace
 from shared.core.events import EventType
 from shared.core.ids import CompanyId
 from shared.core.signing import new_secret, signed_headers

@@ -4,7 +4,6 @@ one file."""
 import asyncio
 import io
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -20,6 +19,7 @@ from app.page.relay import Relay
 from app.page.slot import SocketEnded
 from shared.core import keys
 from shared.core.clock import now_ms
+from shared.core.datum import replace
 from shared.core.failures import Refused
 from shared.core.ids import CompanyId, SessionId
 from shared.jobs.queue import QueueWorker

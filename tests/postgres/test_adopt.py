@@ -9,12 +9,12 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from shared.core.datum import replace
 from shared.core.ids import SessionId
 from tests.postgres.conftest import AT, count_rows
 from tests.waiting import until

@@ -8,11 +8,11 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from shared.core.datum import replace
 from shared.core.ids import SessionId, WorkerId
 from tests.engine.steps import until
 from tests.postgres.conftest import AT, count_rows

@@ -1,6 +1,5 @@
 """What an owner may ask for, where it does not need a browser to see it."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ from pydantic import SecretStr
 from app.access import Link
 from app.onboarding import Endings, Onboarding
 from shared.core.clock import now_ms
+from shared.core.datum import replace
 from shared.core.failures import FailureCode, Refused
 from shared.core.ids import CompanyId
 from shared.state.cooldowns import Cooldowns

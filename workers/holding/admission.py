@@ -1,10 +1,10 @@
 """Takes sessions in: devices that were just linked, and registered devices that nobody holds."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from shared.core import phone
 from shared.core.clock import now_ms
+from shared.core.datum import replace
 from shared.core.ids import SessionId
 from shared.core.keys import DAY
 from shared.core.lifecycle import DEVICE, RUNNING, State

@@ -6,10 +6,10 @@ An effect that the store or Redis cannot take now is tried again. One file, as i
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
 from typing import Any
 
 from shared.core.clock import now_ms
+from shared.core.datum import replace
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import State
 from shared.log import log

@@ -5,9 +5,9 @@ One file, as to hold, to release and to move a session change the same table of 
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from enum import Enum
 
+from shared.core.datum import asdict
 from shared.core.ids import SessionId
 from shared.log import log
 from shared.tasks import Spawn, cancelled, happens

@@ -11,9 +11,8 @@ The table is the program, as in `workers/linking/machine.py`. One file, as table
     keys not in the store           forgotten; `unlinked` (internal)
 """
 
-from dataclasses import replace
-
 from shared.core import keys
+from shared.core.datum import replace
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import State, check_step
 from workers import reasons

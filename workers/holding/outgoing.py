@@ -14,8 +14,9 @@ import random
 import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from shared.core.datum import replace
 from shared.core.ids import SessionId
 from shared.core.messages import Fate, MessageState, NotDelivered, NotSent
 from shared.log import log

@@ -8,8 +8,8 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
+from shared.core.datum import replace
 from shared.core.ids import SessionId
 from shared.state.contacts import Contact, Contacts, candidates
 from workers.engine import protocol as pipe

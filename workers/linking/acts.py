@@ -4,10 +4,10 @@ One file, as it is one column of that table.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from shared.core import phone
+from shared.core.datum import replace
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, CodeView, FailureView, Hint, MessageType, Method

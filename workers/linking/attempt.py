@@ -8,12 +8,11 @@ always fires first. One file, as it is one list: each effect of the machine has 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import asdict, field
 from typing import Any
 
 from shared.core import phone
 from shared.core.clock import now_ms
-from shared.core.datum import Datum
+from shared.core.datum import Datum, asdict, field
 from shared.core.failures import FailureCode
 from shared.core.ids import SessionId
 from shared.core.protocol import Body, MessageType, Method

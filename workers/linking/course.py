@@ -4,7 +4,6 @@ All of it is data. `machine.py` decides; `attempt.py` feeds the events in and ca
 vocabulary.
 """
 
-from dataclasses import field
 from enum import Enum
 
 from shared.core import phone
@@ -44,9 +43,9 @@ class Course(Datum):
     limits: AttemptLimits
     device_name: str
     phase: Phase = Phase.LEARNING
-    body: Body = field(default=Body(state=State.QUEUED))
-    subject: Subject = field(default=Subject(link="", link_expires_at=0))
-    rotation: Rotation = field(default=Rotation())
+    body: Body = Body(state=State.QUEUED)
+    subject: Subject = Subject(link="", link_expires_at=0)
+    rotation: Rotation = Rotation()
     deadline: int = 0
     restarts: int = 0
     dialled: bool = False

@@ -6,10 +6,10 @@ import csv
 import json
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from shared.core.clock import now_ms
+from shared.core.datum import replace
 from shared.core.ids import CompanyId, company_id, session_of
 from shared.core.lifecycle import RUNNING, State
 from shared.core.protocol import Body, MessageType

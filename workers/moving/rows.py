@@ -7,10 +7,9 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field
 from typing import Any
 
-from shared.core.datum import Datum
+from shared.core.datum import Datum, field
 from workers.engine.devices import PREFIX
 from workers.moving.baileys import DAMAGE, BaileysSession, NotImportable, decode
 from workers.moving.curve import clamped, public_of, untyped

@@ -3,11 +3,10 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from shared.core import keys, odd
 from shared.core.clock import now_ms
-from shared.core.datum import Datum
+from shared.core.datum import Datum, replace
 from shared.core.ids import CompanyId, company_of, session_of
 from shared.state.audit import record
 from shared.state.lease import LEASE_MS, Lease, Leases

@@ -5,13 +5,12 @@ The registry is the truth about who is linked; Redis only knows what is going on
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from enum import IntEnum, StrEnum
 from typing import Any
 
 from shared.core import phone
 from shared.core.clock import now_ms
-from shared.core.datum import Datum
+from shared.core.datum import Datum, replace
 from shared.core.ids import SessionId
 from shared.core.protocol import DeviceView
 from workers.store.scratch import Scratch

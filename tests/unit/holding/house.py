@@ -1,12 +1,12 @@
 """A worker's held sessions over a real outbox and snapshots, with holders and a store that only remember."""
 
 import asyncio
-from dataclasses import replace
 
 from pydantic import SecretStr
 
 from shared.core import keys
 from shared.core.clock import now_ms
+from shared.core.datum import replace
 from shared.core.events import Event
 from shared.core.ids import SessionId, WorkerId
 from shared.state.claims import Claims
@@ -202,7 +202,7 @@ class House:
             "offer": self._offer,
             "media": self.media,
         }
-        return Links(**{name: known.get(name) for name in Links.__dataclass_fields__})
+        return Links(**{name: known.get(name) for name in Links.__struct_fields__})
 
     async def hears(self, _session):
         return False

@@ -5,7 +5,7 @@ many lives (by default 150).
 """
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from shared.core.datum import replace
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import RUNNING, STEPS, State
 from tests.played import RETRY_AT, START

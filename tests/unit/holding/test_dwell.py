@@ -1,9 +1,8 @@
 """The dwell of a device that was linked a moment ago: told once, verified once."""
 
-from dataclasses import replace
-
 from shared.core import keys
 from shared.core.clock import now_ms
+from shared.core.datum import replace
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import State
 from tests.unit.holding.house import SESSION, House, R

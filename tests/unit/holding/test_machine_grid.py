@@ -3,7 +3,6 @@
 The session at hand has a past: fresh, its dwell over while it was away, tried twice, and parked by a ban.
 """
 
-from dataclasses import fields
 from typing import Any
 
 from shared.core.failures import FailureCode
@@ -41,7 +40,7 @@ def outcome(phase: TenurePhase, event: Any) -> str:
     """The next phase if it is another, the changes, and the effects, in one line."""
     before = Tenure(phase, shown=State.RECONNECTING, **PAST)
     after, effects = step(before, event, START)
-    changed = {one.name: getattr(after, one.name) for one in fields(Tenure) if one.name != "phase"}
+    changed = {name: getattr(after, name) for name in Tenure.__struct_fields__ if name != "phase"}
     changes = [f"{name}={value}" for name, value in changed.items() if value != getattr(before, name)]
     to = [f"-> {after.phase.value}"] if after.phase is not phase else []
     return " ".join([*to, *changes, *map(name_of, effects)]) or "-"

@@ -1,11 +1,11 @@
 """Held sessions while Redis or the store forgets them, is away, or names another owner."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
 from shared.core import keys
+from shared.core.datum import replace
 from shared.core.ids import WorkerId
 from shared.core.lifecycle import State
 from shared.state.rescue import Rescue

@@ -2,11 +2,11 @@
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 
 from shared.core.clock import now_ms
+from shared.core.datum import replace
 from shared.core.failures import FailureCode
 from shared.core.ids import WorkerId
 from shared.core.lifecycle import State

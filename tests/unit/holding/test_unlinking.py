@@ -1,11 +1,11 @@
 """Unlinking a held device: WhatsApp is told first, and the keys are kept until it has answered."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
 from shared.core.clock import now_ms
+from shared.core.datum import replace
 from shared.core.failures import FailureCode
 from shared.core.ids import WorkerId
 from shared.core.lifecycle import State

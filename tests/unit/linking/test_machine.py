@@ -1,8 +1,8 @@
 """Every order of events of an attempt, by the machine alone."""
 
 import itertools
-from dataclasses import replace
 
+from shared.core.datum import replace
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import RUNNING, STEPS, State
 from shared.core.protocol import Method

@@ -4,13 +4,13 @@ import asyncio
 import sqlite3
 import time
 from contextlib import closing
-from dataclasses import replace
 
 import orjson
 import pytest
 
 from shared.core import keys
 from shared.core.clock import now_ms
+from shared.core.datum import replace
 from shared.core.ids import CompanyId, WorkerId, session_of
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, MessageType

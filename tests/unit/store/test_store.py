@@ -5,12 +5,12 @@ Registry and files agree or the device is lost, so they are tested in one file.
 
 import sqlite3
 from contextlib import closing, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from shared.core.clock import now_ms
+from shared.core.datum import replace
 from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import State
 from workers.holding.machine import initial

@@ -6,11 +6,10 @@ once, and told to each in its own words.
 
 import re
 import ssl
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
-from shared.core.datum import Datum
 from shared.core.urls import is_file, split
 from workers.store.device import StoreRefused
 
@@ -45,7 +44,8 @@ REFUSED = {
 (`channel_binding`, `pgbouncer`, `application_name`, `connect_timeout` ...), and is passed over."""
 
 
-class Server(Datum):
+@dataclass(frozen=True)
+class Server:
     """A Postgres server and how to log in to it. `host` is a name, an address, or the folder of a Unix socket."""
 
     host: str
