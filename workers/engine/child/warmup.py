@@ -34,8 +34,8 @@ _EMPTY = ".empty"
 _LIMIT = 3.0
 #: Parts of the library's file in memory, as /proc/self/smaps tells them, that may not be written to and never were.
 _CLEAN = re.compile(r"^(\w+)-(\w+) r-.p .*/neonize-.*\n(?:\w+: .*\n)*?Anonymous: +0 kB", re.MULTILINE)
-#: Bytes of the file that come with a touched page. Linux brings 64 KB, since 6.18 up to 2 MB of a file that was just installed,
-#: but nothing beyond a mapping's end, so mappings are cut. A QR meets 317 page faults by it in place of 282; by 16 KB, 369.
+#: Bytes of the file that come with a touched page. Linux brings 64 KB, and of a file that was just installed more (seen with
+#: 6.18), but nothing beyond a mapping's end, so mappings are cut. It costs a QR 40 page faults; 16 KB would cost 90.
 _PIECE = 1 << 15
 #: Self-signed and long public: all it can do is be refused. Made in the zygote, as OpenSSL sets itself up for it: 2 MB.
 _CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
