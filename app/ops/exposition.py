@@ -137,7 +137,12 @@ def _workers(moment: Moment, switches: Iterable[str]) -> Iterator[Metric]:
         info.add_metric([worker.id], {name: worker.fields.get(name, "") for name in ("version", "engine", "store")})
     yield info
     for name, told, field, factor in (
-        ("wa_worker_memory_bytes", "Memory of a worker's processes, shared pages once.", "memoryMB", 2**20),
+        (
+            "wa_worker_memory_bytes",
+            "Memory of a worker's processes, shared pages once, in the last minute.",
+            "memoryMB",
+            2**20,
+        ),
         ("wa_worker_processes", "Processes of a worker: itself, its zygote and the engines.", "processes", 1),
         ("wa_worker_lag_seconds", "Delay with which a worker's loop woke up.", "lagMs", 0.001),
     ):
