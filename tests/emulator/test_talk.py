@@ -194,8 +194,7 @@ async def test_distance_delays_all_and_mixes_nothing_up(emulator, start, phone, 
 @pytest.mark.parametrize("told", [True, False])
 async def test_a_phone_that_has_new_keys_gets_the_text_again(emulator, linked, phone, friend, told):
     await friend.change(receipts="delivered")
-    await sent(linked, friend.number, "to the old phone")
-    await linked.until("receipt")
+    await linked.receipts(await sent(linked, friend.number, "to the old phone"))
     await friend.reinstall(told=told)
     message = await sent(linked, friend.number, "to the new phone")
     again = await emulator.wait_for("message.resent", phone=phone.number)
