@@ -254,7 +254,7 @@ def _beyond(growth: dict[str, list[Part]]) -> tuple[str, ...]:
         "### What breaks first",
         (
             f"One Redis: it does one thing at a time, and is half full with about {round(full, -3):,.0f} such companies. Then connections: {10_000 / connections:,.0f} workers "
-            f"meet Redis' own limit of 10,000, and Postgres wants a pooler long before (each worker's PgBouncer keeps {bouncers:.1f} open at rest, and opens `DATABASE_POOL` at most). Memory and "
+            f"meet Redis' own limit of 10,000, and Postgres wants a pooler long before (each worker's PgBouncer gives back what it does not use, and opens `DATABASE_POOL` at most). Memory and "
             "processor of workers only want more workers. One thing is read whole by one worker: the list of registered devices, at each sweep."
         ),
         "### The layout that carries it",
