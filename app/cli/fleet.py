@@ -127,14 +127,18 @@ async def drain(op: Operator, *, worker: str, wait: bool, by: str) -> Output:
     (one,), others = fits, len(living) - 1
     await Switches(op.redis).throw(f"drain:{one.id}", "on", by=by)
 
+    held, doing = one.number("sessions"), Text("handing over")
+
     async def is_gone() -> bool:
+        left = await answer(op.redis.scard(keys.held(one.id)))
+        doing.plain = f"handing over, {left} of {max(held, left)} sessions left" if left else "ending"
         return await op.redis.zscore(keys.WORKERS, one.id) is None
 
-    gone = wait and await until(op, "handing over", DRAIN_SECONDS, is_gone)
+    gone = wait and await until(op, doing, DRAIN_SECONDS, is_gone)
     said = f"{one.id} has handed over and ended." if gone else f"{one.id} is told to hand over."
     if not others:
         said += " No other worker is alive: its sessions wait for the next one."
-    data = {"worker": one.id, "gone": gone, "sessions": one.number("sessions"), "otherWorkers": others}
+    data = {"worker": one.id, "gone": gone, "sessions": held, "otherWorkers": others}
     return Output(data, line(said), ill=wait and not gone)
 
 

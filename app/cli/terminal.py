@@ -98,8 +98,9 @@ def together(first: RenderableType, *others: RenderableType) -> Group:
     return Group(first, *(part for one in others for part in (Text(), one)))
 
 
-async def until(op: Operator, doing: str, seconds: float, happened: Callable[[], Awaitable[bool]]) -> bool:
-    """Look whether it has happened, for so many seconds. True if it has. A person reads `doing` meanwhile."""
+async def until(op: Operator, doing: str | Text, seconds: float, happened: Callable[[], Awaitable[bool]]) -> bool:
+    """Look whether it has happened, for so many seconds. True if it has. A person reads `doing` meanwhile; a `Text` may
+    change."""
     with op.aside.status(doing):
         return bool(await found(happened, seconds, LOOK_SECONDS))
 

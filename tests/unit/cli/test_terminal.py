@@ -1,10 +1,12 @@
 """What the operators' command shows is what is there: nothing that Redis holds is taken for markup."""
 
+import asyncio
 import importlib
 import inspect
 import io
 import subprocess
 import sys
+from typing import Any
 
 import click
 import orjson
@@ -16,9 +18,11 @@ from app.cli import fleet, hooks, story, terminal
 from app.cli.__main__ import main
 from app.cli.terminal import Operator, Output
 from shared.core import keys
+from shared.core.clock import now_ms
 from shared.state.switches import Switches
 from tests.unit.cli.test_hooks import SETTINGS
-from tests.unit.world import SESSION
+from tests.unit.world import ONE, SESSION
+from tests.waiting import until
 
 NASTY = "[/] [bold]seen[/bold] [red :fire: \\[x]"
 
@@ -32,6 +36,25 @@ def shown(what):
 @pytest.fixture
 def op(redis):
     return Operator(redis, SETTINGS, Console(file=io.StringIO(), width=160), may_sign=True)
+
+
+async def test_a_drain_tells_how_many_sessions_are_left(redis, monkeypatch):
+    monkeypatch.setattr(terminal, "LOOK_SECONDS", 0.01)
+    told = io.StringIO()
+    aside = Console(file=told, force_terminal=True, width=80, _environ={})
+    await redis.zadd(keys.WORKERS, {ONE: now_ms()})
+    await redis.set(keys.alive(ONE), 1)
+    await redis.hset(keys.worker(ONE), "sessions", 2)
+    await redis.sadd(keys.held(ONE), "first", "second")
+    op = Operator(redis, SETTINGS, Console(file=io.StringIO()), aside=aside, may_sign=True)
+    draining = asyncio.ensure_future(fleet.drain(op, worker=ONE, wait=True, by="anna"))
+    for left in (2, 1):
+        await until(lambda left=left: f"handing over, {left} of 2 sessions left" in told.getvalue())
+        await redis.spop(keys.held(ONE))
+    await until(lambda: "ending" in told.getvalue())
+    await redis.zrem(keys.WORKERS, ONE)
+    done: Any = (await draining).data
+    assert done["gone"]
 
 
 def test_cells_titles_and_lines_are_shown_as_they_are_written():
