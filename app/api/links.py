@@ -97,9 +97,8 @@ def make_link(access: Access, settings: Settings, asked: NewLink) -> Link:
     )
     if (excess := len(access.sign(link)) - MAX_TOKEN_LENGTH) > 0:  # the page could not send it in its hello
         field = max(urls, key=lambda one: len(urls[one]), default="companyName")
-        raise problems.unfit(
-            field, f"the link would be too long: shorten it by {excess * 3 // 4 + 1} characters"
-        )  # in base64
+        characters = excess * 3 // 4 + 1  # in base64 four stand for three
+        raise problems.unfit(field, f"the link would be too long: shorten it by {characters} characters")
     return link
 
 

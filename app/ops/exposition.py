@@ -1,8 +1,6 @@
 """Prometheus' text for a moment: counters and histograms as `wa:stats` keeps them, gauges as they are now."""
 
 from collections.abc import Iterable, Iterator
-from types import SimpleNamespace
-from typing import cast
 
 from prometheus_client import generate_latest
 from prometheus_client.core import (
@@ -52,13 +50,23 @@ ZEROS: dict[Counter, list[Labels]] = {
 }
 
 
+class _Collected(Collector):
+    """Metrics that were read just now, as prometheus-client wants them."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(self._families)
+
+
 def text(moment: Moment, *, sockets: int, switches: Iterable[str]) -> bytes:
     counted: Samples = {}
     for name, value in moment.stats.items():
         metric, labels = parse_field(name)
         counted.setdefault(metric, []).append((labels, value))
     families = [*_counters(counted), *_histograms(counted), *_gauges(moment, sockets), *_workers(moment, switches)]
-    return generate_latest(cast("Collector", SimpleNamespace(collect=lambda: families)))
+    return generate_latest(_Collected(families))
 
 
 def _counters(counted: Samples) -> Iterator[Metric]:
