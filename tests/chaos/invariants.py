@@ -47,6 +47,8 @@ class Watch:
         while not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task], timeout=1)
+        if not self._task.cancelled() and kind is None:
+            self._task.result()  # raises what ended the listening too early
         if kind is None:
             assert not self._broken, self._broken
             await self._no_conflict()
