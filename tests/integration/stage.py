@@ -18,6 +18,7 @@ from shared.state.lease import Lease, Leases
 from shared.state.snapshots import Snapshots
 from shared.state.switches import Board
 from tests.integration.courses import LIMITS, PHONES, Event, Script
+from tests.waiting import beside
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed, Exited, PipeClosed, WrongMessage
 from workers.linking.attempt import Attempt, Parts
@@ -213,11 +214,10 @@ class Stage:
     async def play(self) -> None:
         """Run the course, and look at what it left."""
         attempt, running = await self.begin()
-        asking = asyncio.create_task(self._ask(attempt))
-        deadline = now_ms() + (LIMITS.restarts + 3) * LIMITS.attempt + LIMITS.finish + LATE_MS
-        await asyncio.wait({running}, timeout=(deadline - now_ms()) / 1000)
+        async with beside(self._ask(attempt)):
+            latest = (LIMITS.restarts + 3) * LIMITS.attempt + LIMITS.finish + LATE_MS
+            await asyncio.wait({running}, timeout=latest / 1000)
         assert running.done(), "it never ended"
-        asking.cancel()
         running.result()
 
     async def _ask(self, attempt: Attempt) -> None:
