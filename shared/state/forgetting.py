@@ -47,7 +47,7 @@ class Forgetting(OverRedis):
         about the session any more. If it is interrupted, the next call does the rest."""
         wish = odd.fields(await answer(self._redis.hget(keys.FORGETTING, session)))
         named = _mentions(session)
-        for pattern in ("wa:*", "arq:*"):
+        for pattern in ("wa:*", "arq:*", keys.said("*")):  # last, answers that were given before all events were gone
             place: int | None = None
             while place != 0:
                 place, found = await self._redis.scan(place or 0, match=pattern, count=_BATCH)

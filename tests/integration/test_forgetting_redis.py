@@ -86,6 +86,23 @@ async def test_one_company_of_one_name_space_goes(spaces):
     assert not await Forgetting(ours, SecretStr(SECRET)).is_wished(GONE)
 
 
+async def test_what_a_script_answers_meanwhile_goes_as_well(spaces, monkeypatch):
+    """A worker takes an event that is due while the scan is under way, and a scan need not see a key that is new."""
+    _, ours = spaces
+    await fill(ours, GONE)
+    forgetting = Forgetting(ours, SecretStr(SECRET))
+    strike = forgetting._strike
+
+    async def answered_meanwhile(found, about):
+        await strike(found, about)
+        if any(b"arq:" in one for one in found):
+            await ours.set(keys.said("3-salon"), json.dumps({"companyId": "salon"}))
+
+    monkeypatch.setattr(forgetting, "_strike", answered_meanwhile)
+    await forgetting.erase(GONE)
+    assert not await ours.exists(keys.said("3-salon"))
+
+
 async def test_the_command_has_a_worker_forget(spaces, redis_server):
     plain, _ = spaces
     process = await asyncio.create_subprocess_exec(
