@@ -2,14 +2,23 @@
 
 structlog draws tracebacks by rich if it is there, and PyJWT signs by cryptography: 11 MB and 0.1 s in each process.
 Both do without. Little is garbage while modules are loaded, and looking for it takes another 0.05 s.
+
+Until web or a worker listens for SIGINT, that ends it as SIGTERM does, without a traceback: there is nothing to undo yet.
 """
 
 import ctypes
 import enum
 import gc
+import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+
+if getattr(sys.modules["__main__"].__spec__, "name", "") in {
+    "app.main",
+    "workers.main",
+}:  # not a test, which imports them
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _version(package: str) -> str:

@@ -135,14 +135,26 @@ def who() -> str:
     return f"{user}@{socket.gethostname().split('.')[0][:24]}"
 
 
+class _Group(click.Group):
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run a command. If its answer cannot be written, as on a full disk, end with one sentence and exit code 2."""
+        sys.stdout = sys.stdout or io.StringIO()  # closed: what is asked for is done all the same
+        try:
+            return super().main(*arguments, **options)
+        except OSError as error:
+            sys.stdout = io.StringIO()  # at its end Python would try to write the rest of it, and complain
+            sys.stderr.write(f"The answer cannot be written: {error.strerror}.\n")
+            sys.exit(2)
+
+
 @click.group(
+    cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help=app.cli.__doc__,
     epilog="Exit codes: 0 well, 1 something is ill, 2 cannot.",
 )
 @click.version_option(VERSION, prog_name="onboarding")
-def main() -> None:
-    sys.stdout = sys.stdout or io.StringIO()  # closed: what is asked for is done all the same
+def main() -> None: ...
 
 
 def _run(work: str, ask: str, *, as_json: bool, yes: bool = True, **arguments: Any) -> None:

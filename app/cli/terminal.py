@@ -11,6 +11,7 @@ from typing import Any, cast
 from arq.connections import ArqRedis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.segment import Segment
 from rich.table import Table
@@ -24,7 +25,7 @@ from shared.settings import Settings
 from shared.state import pool as redis_pool
 from shared.state.pool import answer
 from shared.state.refusals import RedisRefuses, reason
-from shared.tasks import TROUBLE, found
+from shared.tasks import found
 
 WELL, ILL, CANNOT = 0, 1, 2
 LOOK_SECONDS = 0.25
@@ -127,13 +128,14 @@ def run(work: Callable[..., Awaitable[Output] | Output], *, as_json: bool, **arg
     except RedisRefuses as error:
         sys.stderr.write(f"{error}: see docs/game-day.md.\n")
         return CANNOT
-    except TROUBLE as error:
+    except (RedisError, TimeoutError) as error:
         sys.stderr.write(f"{reason(error)}: is REDIS_URL right?\n")
         return CANNOT
     except KeyboardInterrupt:
         return WELL
     if as_json:
         sys.stdout.write(defused(json.dumps(done.data, ensure_ascii=False, indent=2)) + "\n")
+        sys.stdout.flush()
     else:
         done.show(out)
     return ILL if done.ill else WELL

@@ -1,6 +1,7 @@
 """What a process does not load weighs nothing, and is not waited for at its start."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,24 @@ def test_sentry_finds_all_that_it_looks_at(module: str) -> None:
         f"import {module}\nfrom shared.settings import Settings\nfrom shared.telemetry import sentry\n"
         f"sentry.configure(Settings(**{told}), 'web')"
     )
+
+
+@pytest.mark.parametrize("module", ["app.main", "workers.main"])
+def test_an_interrupted_start_ends_without_a_traceback(module: str) -> None:
+    """Interrupted after one of its imports, a process ends by the signal. It ends by itself, without settings, if this test is late."""
+    starting = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", module],
+        cwd=Path(__file__).parents[2],
+        env={"PATH": os.environ["PATH"]},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert starting.stderr is not None
+    next(line for line in starting.stderr if line.rstrip().endswith("asyncio"))
+    starting.send_signal(signal.SIGINT)
+    said = starting.communicate()[1]
+    assert starting.returncode in {-signal.SIGINT, 2}
+    assert "Traceback" not in said
 
 
 def assert_runs(program: str) -> None:

@@ -11,6 +11,7 @@ each other for ever. Never use the old service's own log-out or delete, which un
 
 import argparse
 import asyncio
+import io
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -41,8 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RedisError as error:
         sys.stderr.write(f"Redis cannot be reached ({type(error).__name__}).\n")
         return CANNOT
-    except KeyboardInterrupt:
-        sys.stderr.write("Stopped. What was taken over stays; say the command again for the rest.\n")
+    except (KeyboardInterrupt, OSError) as error:
+        why = f": {error.strerror or type(error).__name__}" if isinstance(error, OSError) else ""
+        sys.stdout = io.StringIO()  # on a full disk Python would try to write the rest at its end, and complain
+        sys.stderr.write(f"Stopped{why}. What was taken over stays; say the command again for the rest.\n")
         return STOPPED
 
 
