@@ -4,7 +4,6 @@ import secrets
 from typing import Any
 
 import jwt
-from redis.asyncio import Redis
 
 from shared.core import keys, odd
 from shared.core.clock import now_ms
@@ -19,7 +18,7 @@ _LOOK = "whatsapp-look"
 
 
 class BadToken(Exception):
-    """The token is not ours, has expired, or was revoked."""
+    """The token is not ours, or has expired."""
 
 
 class DeadLink(BadToken):
@@ -79,9 +78,8 @@ _CLAIMS = {
 
 
 class Access:
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._secret = settings.secret_key.get_secret_value()
-        self._redis = redis
 
     def new_link(self, company: CompanyId, *, ttl_seconds: int, company_name: str, **about: Any) -> Link:
         """A link that nobody has seen yet; `about`: its optional contents."""
@@ -129,11 +127,6 @@ class Access:
         if link.expires_at <= now_ms():
             raise DeadLink(link)
         return link
-
-    async def standing(self, link_id: str) -> str | None:
-        """`SPENT`, `REVOKED`, or None for a link that may be used."""
-        value = await self._redis.get(keys.link(link_id))
-        return value.decode() if value else None
 
 
 def _said_of(look: PageLook) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def create_app(config: Settings, *, redis: ArqRedis | None = None) -> Starlette:
     news = News(config.told_events)
     snapshots, claims = Snapshots(redis), Claims(redis, news, most_waiting=config.max_waiting)
     outbox = Outbox(redis, rate=config.max_rate)
-    access = Access(config, redis)
+    access = Access(config)
     relay = Relay(redis, subscriber, snapshots, Rescue(redis, news))
     cooldowns = Cooldowns(redis, config.secret_key)
     onboarding = Onboarding(redis, claims, cooldowns, region=config.default_region)

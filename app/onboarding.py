@@ -50,10 +50,7 @@ class Endings:
     async def revoke_link(self, link_id: str) -> None:
         """Make a link useless at once, have its sockets closed, and end the attempt that it began. Idempotent; unknown
         ids are revoked as well, which harms nobody."""
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.set(keys.link(link_id), REVOKED, px=keys.SNAPSHOT_TTL)
-            pipe.publish(keys.LINKS_CHANNEL, link_id)
-            await pipe.execute()
+        await self._claims.revoke(link_id)
         made = await self._book.read(link_id)
         if made is not None and await self._book.begun_by(made.session) == link_id:
             await self.cancel(made.session)
@@ -97,11 +94,16 @@ class Onboarding:
         """Count a command that was refused."""
         await answer(self._redis.hincrby(keys.STATS, field(Counter.REFUSED, code=code.value)))
 
+    async def standing(self, link: Link) -> str:
+        """`SPENT`, `REVOKED`, or empty for a link that may be used until its end."""
+        (standing,) = await self._claims.standings(link.id)
+        return standing
+
     async def cancel(self, link: Link) -> bool:
         """End the attempt, unless the phone has agreed. Raises `Refused` for a revoked link. A spent link may
         cancel: the click can cross with the attempt's end.
         """
-        if await self._redis.get(keys.link(link.id)) == REVOKED.encode():
+        if await self.standing(link) == REVOKED:
             raise Refused(FailureCode.LINK_SPENT)
         return await self._endings.cancel(link.session)
 

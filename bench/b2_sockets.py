@@ -155,7 +155,7 @@ async def _bare(stack: Stack) -> AsyncIterator[int]:
 @contextlib.asynccontextmanager
 async def _browsers(stack: Stack, count: int, port: int | None = None) -> AsyncIterator[Browsers]:
     settings = Settings(secret_key=stack.environment["SECRET_KEY"], api_keys=stack.environment["API_KEYS"])  # type: ignore[arg-type]
-    access = Access(settings, stack.redis)
+    access = Access(settings)
     links = [
         access.new_link(company_id(f"socket-{number}"), ttl_seconds=3600, company_name="Aurora")
         for number in range(count)

@@ -99,7 +99,7 @@ async def _click(stack: Stack, redis_url: str, count: int) -> None:
     given = {"redis_url": redis_url, "secret_key": stack.environment["SECRET_KEY"]}
     settings = Settings(**given, api_keys=stack.environment["API_KEYS"])  # type: ignore[arg-type]
     redis = client(redis_pool.pool(settings))
-    access = Access(settings, redis)
+    access = Access(settings)
     cooldowns = Cooldowns(redis, settings.secret_key)
     onboarding = Onboarding(redis, Claims(redis, most_waiting=count), cooldowns, region="RU")
     for number in range(count):

@@ -21,7 +21,7 @@ from shared.core.ids import company_id
 from shared.core.protocol import MAX_TOKEN_LENGTH
 from shared.log import log
 from shared.settings import Settings
-from shared.state.claims import REVOKED
+from shared.state.claims import REVOKED, Claims
 
 
 class LinkRoutes:
@@ -29,6 +29,7 @@ class LinkRoutes:
         self._settings = settings
         self._access = access
         self._endings = endings
+        self._claims = Claims(redis)
         self._book = LinkBook(redis)
         self._repeats = Repeats(redis, "links")
 
@@ -61,8 +62,8 @@ class LinkRoutes:
         return LinkStatus(id=made.id, company_id=made.company, state=state, expires_at=made.expires_at)
 
     async def _state(self, made: Link) -> LinkState:
-        standing = await self._access.standing(made.id)
-        if standing is not None:
+        (standing,) = await self._claims.standings(made.id)
+        if standing:
             return LinkState.REVOKED if standing == REVOKED else LinkState.SPENT
         if await self._book.begun_by(made.session) == made.id:
             return LinkState.RUNNING  # even after the link has expired, while the attempt goes on

@@ -48,7 +48,7 @@ _OPTION = {
 def _signing(op: Operator) -> Access:
     if not op.may_sign:
         raise Cannot("SECRET_KEY is not set here; it must be the service's own.")
-    return Access(op.settings, op.redis)
+    return Access(op.settings)
 
 
 def _no_number(text: str) -> Cannot:

@@ -20,7 +20,7 @@ from shared.core.ids import SessionId
 from shared.core.lifecycle import RUNNING, State
 from shared.core.protocol import CloseCode, MessageType
 from shared.log import log
-from shared.state.claims import REVOKED
+from shared.state.claims import REVOKED, Claims
 from shared.state.connections import at_hand
 from shared.state.lease import Leases
 from shared.state.rescue import SWEEP_GRACE_MS, Rescue
@@ -66,7 +66,7 @@ class Relay:
     """One per web process."""
 
     def __init__(self, redis: Redis, subscriber: Redis, snapshots: Snapshots, rescue: Rescue) -> None:
-        self._redis = redis
+        self._claims = Claims(redis)
         self._subscriber = subscriber
         self._snapshots = snapshots
         self._rescue = rescue
@@ -179,8 +179,8 @@ class Relay:
         """The revoked links with sockets here. A new subscription asks, as announcements may have been missed."""
         found: set[str] = set()
         for some in batches({slot.link for slot in self._slots()}, _LINKS_AT_ONCE):
-            said = await self._redis.mget([keys.link(one) for one in some])
-            found |= {one for one, value in zip(some, said, strict=True) if value == REVOKED.encode()}
+            standings = await self._claims.standings(*some)
+            found |= {link for link, standing in zip(some, standings, strict=True) if standing == REVOKED}
         return found
 
     def _slots(self) -> Iterator[Slot]:

@@ -136,11 +136,11 @@ class Browser:
         link = guest.link
         async with self._relay.watch(link.session, link.id) as slot:
             # Only now that the slot hears of revocations: an earlier one is read here, a later one closes the socket.
-            standing = await self._access.standing(link.id)
+            standing = await self._onboarding.standing(link)
             if standing == REVOKED:
                 await self._say_whose(socket, link)
                 raise SocketEnded(CloseCode.TOKEN)
-            await self._greet(socket, slot, guest, self._profile(link, spent=standing is not None))
+            await self._greet(socket, slot, guest, self._profile(link, spent=bool(standing)))
             reader = asyncio.create_task(self._read(socket, link, slot))
             writer = asyncio.create_task(self._write(socket, guest, slot))
             try:

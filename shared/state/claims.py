@@ -31,7 +31,7 @@ WAITING_EACH, LEAST_WAITING = 30, 100
 """Onboardings that may wait for each place of the living workers, and in any case. From the click to the login nobody takes
 less than ten seconds, so whoever came after these would wait in vain."""
 SPENT, REVOKED = "spent", "revoked"
-"""Values of `wa:link:<id>`."""
+"""Standings of a link: values of `wa:link:<id>`."""
 
 
 class Outcome(StrEnum):
@@ -163,10 +163,16 @@ class Claims(Telling):
         """Forget the phone for which WhatsApp gave no code, so that the attempt may be given another."""
         await answer(self._redis.hdel(keys.subject(session), "phone"))
 
-    async def is_revoked(self, subject: Subject) -> bool:
-        """True if the link that asked was revoked."""
-        said = await self._redis.get(keys.link(subject.link))
-        return odd.text(said) == REVOKED
+    async def standings(self, *links: str) -> list[str]:
+        """The standing of each link, by its id: `SPENT`, `REVOKED`, or empty if it may be used until its end."""
+        return [odd.text(value) for value in await self._redis.mget(map(keys.link, links))]
+
+    async def revoke(self, link: str) -> None:
+        """Make a link useless at once, and have its sockets closed. Idempotent; it ends no attempt."""
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.set(keys.link(link), REVOKED, px=keys.LINK_RECORD_TTL)
+            pipe.publish(keys.LINKS_CHANNEL, link)
+            await pipe.execute()
 
     async def spend(self, subject: Subject) -> bool:
         """Mark the link as spent: its page may look, but not ask again. False if the link was revoked meanwhile. It

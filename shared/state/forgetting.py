@@ -16,7 +16,7 @@ from shared.core import keys, odd
 from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId, company_of
 from shared.state.audit import record
-from shared.state.claims import REVOKED
+from shared.state.claims import Claims
 from shared.state.cooldowns import Cooldowns, Whose
 from shared.state.pool import OverRedis, answer
 
@@ -91,8 +91,7 @@ async def _hash(redis: Redis, name: str, named: re.Pattern[bytes]) -> None:
     if its_own and name.startswith(keys.made_link("")):
         link = name.removeprefix(keys.made_link(""))
         # The link's token is signed and may be out there: it must open nothing.
-        await redis.set(keys.link(link), REVOKED, px=keys.LINK_RECORD_TTL)
-        await redis.publish(keys.LINKS_CHANNEL, link)
+        await Claims(redis).revoke(link)
     if its_own or any(named.search(one) for pair in found.items() for one in pair):
         await redis.delete(name)
 

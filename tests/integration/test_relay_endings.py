@@ -18,7 +18,7 @@ from tests.waiting import until
 
 @pytest.fixture
 def access(config, redis):
-    return Access(config, redis)
+    return Access(config)
 
 
 async def ended_with(slot):

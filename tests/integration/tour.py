@@ -10,7 +10,7 @@ import httpx
 from arq.connections import ArqRedis
 from rich.console import Console
 
-from app.access import Access, Link
+from app.access import Link
 from app.cli import acting, doctor, fleet, hooks, looking, story
 from app.cli.terminal import Cannot, Operator, Output
 from app.main import create_app
@@ -24,7 +24,7 @@ from shared.core.failures import Refused
 from shared.core.ids import CompanyId, SessionId
 from shared.jobs.queue import QueueWorker
 from shared.settings import Settings
-from shared.state.claims import Claims, Subject
+from shared.state.claims import Claims
 from shared.state.contacts import Contacts
 from shared.state.cooldowns import Asker, Cooldowns
 from shared.state.deliveries import Deliveries, Standing
@@ -119,7 +119,7 @@ class Tour:
         yield "revisions", WebRevisions(redis).read
         yield "revision accepted", lambda: WebRevisions(redis).accepted(999_999_999)
         yield "subject", lambda: Claims(redis).subject(RUNS)
-        yield "revoked", lambda: Claims(redis).is_revoked(Subject(f"link-of-{RUNS}", 0))
+        yield "standings", lambda: Claims(redis).standings(f"link-of-{RUNS}", "L")
         yield "refused", lambda: cooldowns.refused(asker)
         yield "code", lambda: cooldowns.take_code(Asker(NUMBER, WAITS), SOON)
         yield "ban", lambda: cooldowns.until(NUMBER, now_ms() + 1000)
@@ -206,7 +206,6 @@ class Tour:
         for session in (LINKED, RUNS, WAITS, AWAY):
             yield f"page of {session}", lambda session=session: watch(session)
         yield "links of the page", relay._revoked
-        yield "standing", lambda: Access(self._config, redis).standing("L")
         for link in (runs, waits):
             yield f"click of {link.id}", lambda link=link: onboarding.request_qr(link)
             yield f"code of {link.id}", lambda link=link: onboarding.request_code(link, OTHER_NUMBER, "1.2.3.4")

@@ -87,7 +87,7 @@ class Web:
         self.log = log
         self.redis_url = redis_url
         secrets = {"secret_key": SecretStr(SECRET), "api_keys": (SecretStr(API_KEY),)}
-        self.access = Access(Settings(**secrets), Redis())  # type: ignore[arg-type]
+        self.access = Access(Settings(**secrets))  # type: ignore[arg-type]
         self.environment = {
             "PORT": str(self.port),
             "HOST": "127.0.0.1",

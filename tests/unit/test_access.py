@@ -26,7 +26,7 @@ CONFIG = Settings(secret_key=SecretStr(SECRET), api_keys=tuple(map(SecretStr, KE
 
 @pytest.fixture
 def access(redis):
-    return Access(CONFIG, redis)
+    return Access(CONFIG)
 
 
 def a_link(access, **about):
@@ -102,14 +102,14 @@ def test_any_other_text_than_our_living_token_is_a_bad_token(access, token):
 @given(some.text(max_size=300))
 def test_any_text_is_a_token_or_a_bad_token(text):
     with pytest.raises(BadToken):
-        Access(CONFIG, None).verify(text)
+        Access(CONFIG).verify(text)
 
 
 @given(some.integers(0, 400), some.sampled_from("Aa0_-.~"))
 def test_a_token_that_was_tampered_with_is_bad(place, char):
     token = signed(exp=2**33)
     tampered = token[: place % len(token)] + char + token[place % len(token) + 1 :]
-    access = Access(CONFIG, None)
+    access = Access(CONFIG)
     try:
         link = access.verify(tampered)
     except BadToken:
@@ -121,13 +121,13 @@ def test_a_token_that_was_tampered_with_is_bad(place, char):
 
 async def test_a_link_is_usable_until_it_is_revoked_and_then_for_good(access, redis):
     link = a_link(access)
-    assert await access.standing(link.id) is None
+    assert await Claims(redis).standings(link.id) == [""]
     await Endings(redis, Claims(redis)).revoke_link(link.id)
     await Endings(redis, Claims(redis)).revoke_link(link.id)
-    assert await access.standing(link.id) == "revoked"
+    assert await Claims(redis).standings(link.id) == ["revoked"]
     assert not await Claims(redis).spend(Subject(link.id, link.expires_at))
     assert not await Claims(redis).spend(Subject(link.id, now_ms() - 1)), "nor after its time"
-    assert await access.standing(link.id) == "revoked"
+    assert await Claims(redis).standings(link.id) == ["revoked"]
     assert await redis.pttl(keys.link(link.id)) > 7 * keys.DAY, "longer than any link lives"
 
 
@@ -135,9 +135,9 @@ async def test_a_link_that_did_its_work_is_spent_and_can_still_be_revoked(access
     link = a_link(access)
     assert await Claims(redis).spend(Subject(link.id, link.expires_at))
     assert await Claims(redis).spend(Subject(link.id, link.expires_at)), "the same once more"
-    assert await access.standing(link.id) == "spent"
+    assert await Claims(redis).standings(link.id) == ["spent"]
     await Endings(redis, Claims(redis)).revoke_link(link.id)
-    assert await access.standing(link.id) == "revoked"
+    assert await Claims(redis).standings(link.id) == ["revoked"]
 
 
 CALLERS = Callers(CONFIG.known_keys)

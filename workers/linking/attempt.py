@@ -17,7 +17,7 @@ from shared.core.failures import FailureCode
 from shared.core.ids import SessionId
 from shared.core.protocol import Body, MessageType, Method
 from shared.log import log
-from shared.state.claims import Claims
+from shared.state.claims import REVOKED, Claims
 from shared.state.cooldowns import Asker, Cooldowns, Whose
 from shared.state.lease import Lease
 from shared.state.snapshots import Snapshots
@@ -294,7 +294,8 @@ class Attempt:
 
     async def _judge(self, _: c.Deed) -> c.Judged:
         known = await self._parts.claims.subject(self._session)  # a link may have joined that expects a phone
-        return c.Judged(await self._parts.claims.is_revoked(self._course.subject), known.expected)
+        (standing,) = await self._parts.claims.standings(self._course.subject.link)
+        return c.Judged(standing == REVOKED, known.expected)
 
     async def _adopt(self, effect: c.Adopt) -> c.Adopted:
         assert self._connection is not None, "it has spoken"  # noqa: S101

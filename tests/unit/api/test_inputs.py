@@ -97,7 +97,7 @@ async def test_odd_spellings_of_a_known_origin_are_kept_as_browsers_write_them(w
     for url, kept in SPELLINGS.items():
         answer = await made(web, **{field: url})
         assert answer.status_code == 201, (url, answer.text)
-        link = Access(CONFIG, None).verify(answer.json()["token"])
+        link = Access(CONFIG).verify(answer.json()["token"])
         assert {"returnUrl": link.return_url, "refreshUrl": link.refresh_url}[field] == kept, url
 
 

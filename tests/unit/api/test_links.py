@@ -36,7 +36,7 @@ async def test_a_link_token_holds_everything_that_was_asked_for(web, redis):
         brand={"name": "Beauty", "accent": "#0a7d4f", "logoUrl": "https://cdn.example/logo.svg"},
         phoneNumber="11 96123-4567",
     )
-    link = Access(CONFIG, redis).verify(answer.json()["token"])
+    link = Access(CONFIG).verify(answer.json()["token"])
     assert (link.region, link.refresh_url, link.phone) == ("BR", "https://salon.example/new", "+5511961234567")
     assert link.look == PageLook(
         "Beauty", "#0a7d4f", "https://cdn.example/logo.svg", embed_origin="https://platform.example"

@@ -42,7 +42,7 @@ def opened(redis):
 
 
 async def test_only_the_link_s_own_origin_may_frame_its_page(redis, opened):
-    access = Access(CONFIG, redis)
+    access = Access(CONFIG)
     for body, allowed in [({}, "'none'"), ({"locale": "es"}, "'none'"), ({"embedOrigin": EMBEDDER}, EMBEDDER)]:
         made = show_link(
             access, CONFIG, make_link(access, CONFIG, NewLink.model_validate({"companyId": "salon"} | body))
@@ -57,7 +57,7 @@ async def test_only_the_link_s_own_origin_may_frame_its_page(redis, opened):
 
 
 async def test_an_origin_that_is_allowed_no_more_may_not_frame_what_was_made_before(redis, opened):
-    text = Access(CONFIG, redis).sign_look(PageLook(embed_origin=EMBEDDER))
+    text = Access(CONFIG).sign_look(PageLook(embed_origin=EMBEDDER))
     assert ancestors((await opened(f"?look={text}", embed_origins=(EMBEDDER,))).headers) == EMBEDDER
     for now in ((), (OTHER,)):
         answer = await opened(f"?look={text}", embed_origins=now)
@@ -66,12 +66,12 @@ async def test_an_origin_that_is_allowed_no_more_may_not_frame_what_was_made_bef
 
 
 async def test_a_look_without_our_signature_is_ignored(redis, opened):
-    access = Access(CONFIG, redis)
+    access = Access(CONFIG)
     ours = access.sign_look(PageLook("Bookwell", embed_origin=EMBEDDER))
     token = access.sign(
         access.new_link(CompanyId("salon"), ttl_seconds=60, company_name="Salon", look=PageLook(embed_origin=EMBEDDER))
     )
-    foreign = Access(settings_with(secret_key="o" * 40), redis).sign_look(PageLook(embed_origin=EMBEDDER))
+    foreign = Access(settings_with(secret_key="o" * 40)).sign_look(PageLook(embed_origin=EMBEDDER))
     for text in ("", "x", "a.b.c", ours[:-2], ours + "x", token, foreign, EMBEDDER, "\x00", "ü"):
         assert access.read_look(text) is None
         answer = await opened(f"?look={quote(text)}", embed_origins=(EMBEDDER,))
@@ -79,13 +79,13 @@ async def test_a_look_without_our_signature_is_ignored(redis, opened):
 
 
 def test_a_look_is_no_token(redis):
-    access = Access(CONFIG, redis)
+    access = Access(CONFIG)
     with pytest.raises(BadToken):
         access.verify(access.sign_look(PageLook("Bookwell", embed_origin=EMBEDDER)))
 
 
 def test_a_look_comes_back_whole(redis):
-    access = Access(CONFIG, redis)
+    access = Access(CONFIG)
     for look in (
         PageLook(),
         PageLook("Bookwell"),

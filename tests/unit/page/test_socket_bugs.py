@@ -56,7 +56,7 @@ async def app(transport: Remembering) -> AsyncIterator[Application]:
     """Web without its routes."""
     config, fake = settings.read(), FakeAsyncRedis(version=(7,))
     redis = client(fake.connection_pool)
-    access, snapshots = Access(config, redis), Snapshots(redis)
+    access, snapshots = Access(config), Snapshots(redis)
     relay = Relay(redis, redis, snapshots, Rescue(redis))
     onboarding = Onboarding(redis, Claims(redis), Cooldowns(redis, config.secret_key), region=config.default_region)
     app = Application()
