@@ -119,7 +119,7 @@ async def live(redis: ArqRedis, config: Settings) -> Life:
         await redis.set(keys.taken(worker), 1, px=SOON)
     for queue in (keys.QUEUE_SESSIONS, keys.QUEUE_RESUME):
         await enqueue(redis, queue, "resume", LINKED, job_id=f"resume:{queue}")
-    for name in (keys.SWEEP, keys.SWEPT, keys.SETTLING, keys.PROBE, keys.starts(RUNS)):
+    for name in (keys.SWEEP, keys.SWEPT, keys.SETTLING, keys.PROBE, keys.starts(RUNS), keys.pace(LINKED)):
         await redis.set(name, "1", px=keys.MINUTE)
     await redis.set(keys.SWEEP, DEAD, px=keys.MINUTE)
     await redis.delete(keys.alive(DEAD), keys.SETTLING)
