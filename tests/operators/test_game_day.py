@@ -166,9 +166,13 @@ async def test_5_a_link_has_leaked(own: Stack) -> None:
         await stranger.send("request-qr")
         shown = await stranger.snapshot(lambda s: "qr" in s)
         await day.play("### 5a. What is seen")
+        before = await own.emulator.now()
         await day.play("### 5b. What is typed", LINK=leaked["url"])
         with pytest.raises(ConnectionClosedError, match="4401"):
             await stranger.until(lambda _: False)
+    # The page hears of it from Redis, and so does the worker: neither waits for the other.
+    await own.worker.said("attempt.ended", session=leaked["session"])
+    await own.emulator.wait_for("connection.closed", tag=own.tag, after=before, where=lambda event: not event.phone)
     phone = own.emulator.phone("+79160000008")
     assert await phone.scan(shown["qr"]["text"]) == "expired", "the attempt ended with its link"
     assert (await own.company(leaked))["state"] == "cancelled"
@@ -216,7 +220,7 @@ async def test_6_whatsapp_refuses_our_version(own: Stack) -> None:
     await day.play("### 6a. What is seen")
     await day.play("### 6b. What is typed")
     await until(lambda: _client(own, b"ok"), seconds=60)
-    await own.worker.said("session.logged-in", session="company_aurora")
+    await until(lambda: _is_linked(own, "aurora"))  # the version is taken as soon as a session tries it
     await day.play("### 6c. When it has helped")
 
 
@@ -225,3 +229,7 @@ async def _client(stack: Stack, health: bytes) -> bool:
     name = f"wa:worker:{worker.decode()}"
     sessions, told = await stack.redis.hmget(name, ["outdated", "client"])
     return told == health and (int(sessions or 0) > 0) is (health == b"refused")
+
+
+async def _is_linked(stack: Stack, company: str) -> bool:
+    return (await stack.company({"company": company}))["state"] == "linked"
