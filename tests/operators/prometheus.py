@@ -69,10 +69,19 @@ class Prometheus:
         return said["data"]
 
     async def series(self, expression: str) -> list[dict[str, str]]:
-        """The labels of what a graph of the last minute shows."""
-        now = time.time()
-        found = await self.ask("query_range", query=expression, start=f"{now - 60}", end=f"{now}", step="1")
-        return [one["metric"] for one in found["result"]]
+        """The labels of what a graph of the last minute shows, once it shows something: a scrape that web was too slow
+        for leaves a gap, in which there is nothing. Raises AssertionError if it never does."""
+
+        async def shown() -> list[dict[str, str]]:
+            now = time.time()
+            found = await self.ask("query_range", query=expression, start=f"{now - 60}", end=f"{now}", step="1")
+            return [one["metric"] for one in found["result"]]
+
+        try:
+            series: list[dict[str, str]] = await until(shown)
+        except TimeoutError:
+            raise AssertionError(f"nothing for {expression}") from None
+        return series
 
     async def scraped(self, times: int) -> None:
         """Returns when web has been scraped so often."""
