@@ -6,6 +6,7 @@
 import asyncio
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -50,7 +51,10 @@ class Footprint:
         """At this moment."""
         files = [path for path in (folder / "devices").iterdir() if path.is_file()]
         stored = sum(path.stat().st_size for path in files) / 2**20
-        descriptors = sum(psutil.Process(one).num_fds() for one in processes(pid))
+        descriptors = 0
+        for one in processes(pid):
+            with suppress(psutil.NoSuchProcess):  # gone meanwhile
+                descriptors += psutil.Process(one).num_fds()
         return cls(used_mb(pid), descriptors, len(files), stored)
 
 
