@@ -77,7 +77,7 @@ class Onboarding:
         Raises `Refused`.
         """
         _in_time(link)
-        home = phone.region_of(link.phone) if link.phone else UNKNOWN_REGION
+        home = phone.region_of(link.phone or "")
         number = phone.parse(typed, region or (link.region or self._region if home == UNKNOWN_REGION else home))
         if link.phone and not phone.same_account(link.phone, number):
             raise Refused(FailureCode.WRONG_NUMBER, field=phone.FIELD)
@@ -108,13 +108,11 @@ class Onboarding:
         return await self._endings.cancel(link.session)
 
     async def _request(self, link: Link, method: Method, subject: Subject) -> Requested:
-        known = subject.phone or subject.expected
-        region = phone.region_of(known) if known else UNKNOWN_REGION
-        started = funnel(Stage.STARTED, method, region)
+        started = funnel(Stage.STARTED, method, subject.region)
         change = queued(method, "attempt.requested", field(Counter.ATTEMPTS, method=method.value), started)
         switches = {PAUSE: FailureCode.PAUSED}
         if method is Method.CODE:
-            switches |= dict.fromkeys((QR_ONLY, f"region:{region}"), FailureCode.CODE_NOT_AVAILABLE)
+            switches |= dict.fromkeys((QR_ONLY, f"region:{subject.region}"), FailureCode.CODE_NOT_AVAILABLE)
         requested = await self._claims.request(link.session, subject, change, switches)
         if code := requested.code or _REFUSALS.get(requested.outcome):
             at_fault = phone.FIELD if subject.phone and requested.outcome is Outcome.DIFFERS else None

@@ -198,9 +198,7 @@ class Sweeper:
             await self.store.note(replace(device, parked=REVOKED, again_at=device.linked_at), Fence(lease.token))
             await self._end(lease, body, State.FAILED, FailureCode.WRONG_NUMBER, Swept.LINKING)
             return
-        number = subject.phone or subject.expected
-        known = phone.region_of(number) if number else UNKNOWN_REGION
-        told = device.view(self.device_name), body.method or Method.QR, known, phone.region_of(device.phone)
+        told = device.view(self.device_name), body.method or Method.QR, subject.region, phone.region_of(device.phone)
         if await self.snapshots.save(lease, tallies.linked_late(*told, swept(Swept.LINKED))) is not None:
             log.warning("attempt.linked-late", session=lease.session)
 

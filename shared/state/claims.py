@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from redis.asyncio import Redis
 
-from shared.core import keys, odd
+from shared.core import keys, odd, phone
 from shared.core.clock import now_ms
 from shared.core.datum import Datum
 from shared.core.failures import FailureCode
@@ -55,6 +55,11 @@ class Subject(Datum):
     phone: str | None = None
     expected: str | None = None
     address: str = ""
+
+    @property
+    def region(self) -> str:
+        """Region of the phone that was typed, or else is expected; `ZZ` if there is none."""
+        return phone.region_of(self.phone or self.expected or "")
 
     def dump(self) -> dict[str, str]:
         """The subject as the scripts take it, and as Redis keeps it."""
@@ -149,10 +154,10 @@ class Claims(Telling):
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.hmget(keys.subject(session), ["phone", "expected", "link", "address"])
             pipe.pexpire(keys.subject(session), keys.SUBJECT_TTL)
-            (phone, expected, link, address), _ = await pipe.execute()
+            (typed, expected, link, address), _ = await pipe.execute()
         link_id, _, expires_at = odd.text(link).rpartition(":")
         return Subject(
-            phone=odd.text(phone) or None,
+            phone=odd.text(typed) or None,
             expected=odd.text(expected) or None,
             link=link_id,
             link_expires_at=odd.number(expires_at),

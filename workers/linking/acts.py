@@ -68,7 +68,7 @@ def next_qr(turn: T) -> None:
 def tell_qr(turn: T) -> None:
     """Show the QR, and a hint when nobody has answered the first ones."""
     course, number = turn.course, turn.course.rotation.number
-    what, counters = "qr.shown", tallies.qr_shown(course.method, course.region, number)
+    what, counters = "qr.shown", tallies.qr_shown(course.method, course.subject.region, number)
     if course.rotation.refreshed:
         what, counters = "qr.refreshed", (field(Counter.QR_REFRESHED),)
     if number > course.limits.unanswered and course.body.hint is None:
@@ -154,7 +154,7 @@ def agree(turn: T) -> None:
     deadline = turn.now + course.limits.finish
     turn.set(jid=event.jid, deadline=deadline)
     turn.set(body=Body(state=State.LINKING, method=course.body.method, deadline=deadline))
-    counters = tallies.agreed(course.method, course.region)
+    counters = tallies.agreed(course.method, course.subject.region)
     turn.add(c.Show(MessageType.STATUS, "phone.agreed", counters=counters))
 
 
@@ -210,7 +210,7 @@ def end_linked(turn: T) -> None:
     course = turn.course
     device = course.device
     assert device is not None  # noqa: S101 - the row's phase
-    method, known, region = course.method, course.region, phone.region_of(device.phone)
+    method, known, region = course.method, course.subject.region, phone.region_of(device.phone)
     body = Body(state=State.LINKED, method=method, device=device.view(course.device_name))
     counters = tallies.linked(method, known, region)
     turn.add(
@@ -288,7 +288,7 @@ def fail(turn: T, code: FailureCode | None = None, *, alert: bool = True) -> Non
             retry_at = turn.event.retry_at
     why = why or FailureCode.INTERNAL
     body = Body(state=State.FAILED, method=course.body.method, failure=FailureView.of(why, retry_at))
-    counters = (tallies.failed(why, course.region), tallies.ended(State.FAILED))
+    counters = (tallies.failed(why, course.subject.region), tallies.ended(State.FAILED))
     told, raw = reasons.told(why, said), _raw(turn)
     end = c.End(body, MessageType.ERROR, "attempt.failed", told, counters, raw=raw, alert=alert)
     turn.add(end, Deed.GIVE_LEASE_BACK)

@@ -6,14 +6,12 @@ vocabulary.
 
 from enum import Enum
 
-from shared.core import phone
 from shared.core.datum import Datum
 from shared.core.failures import FailureCode
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, MessageType, Method
 from shared.state.claims import Subject
 from shared.state.cooldowns import Asker
-from shared.telemetry.metrics import UNKNOWN_REGION
 from workers.engine import protocol as pipe
 from workers.engine.orders import Exited
 from workers.linking.limits import AttemptLimits
@@ -61,12 +59,6 @@ class Course(Datum):
     def method(self) -> Method:
         """Method by which the phone was last asked to agree."""
         return self.body.method or Method.QR
-
-    @property
-    def region(self) -> str:
-        """The region of the phone that is known so far; `ZZ` for none."""
-        number = self.subject.phone or self.subject.expected
-        return phone.region_of(number) if number else UNKNOWN_REGION
 
 
 # --- what can happen ------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ class Page:
             state=what.body.state.value,
             left=course.body.state.value,
             method=course.method.value,
-            region=what.region or course.region,
+            region=what.region or course.subject.region,
             failure=what.body.failure.code.value if what.body.failure else None,
             raw=what.raw or None,
             restarts=course.restarts,
