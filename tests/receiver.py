@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
+from tests.serving import serving
+
 HANG = 0
 """Instead of a status: take the request and never answer."""
 
@@ -35,28 +37,19 @@ class Receiver:
         self.then = then
         self.received: list[Received] = []
         self._came = asyncio.Condition()
-        self._server: asyncio.Server
-        self._open: set[asyncio.StreamWriter] = set()
 
     @classmethod
     @contextlib.asynccontextmanager
     async def running(cls, *answers: int, then: int = 204) -> AsyncIterator[Self]:
         """Gone, with its connections, at the end of the block."""
         receiver = cls(*answers, then=then)
-        receiver._server = await asyncio.start_server(receiver._serve, "127.0.0.1", 0)
-        try:
+        async with serving(receiver._serve) as port:
+            receiver.url = f"http://127.0.0.1:{port}/hooks"
             yield receiver
-        finally:
-            receiver._server.close()
-            for writer in receiver._open:
-                writer.close()
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/hooks"
+    url: str
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 first, *rest = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
@@ -73,8 +66,6 @@ class Receiver:
                 elsewhere = f"location: {self.url}/elsewhere\r\n" if 300 <= answer < 400 else ""
                 writer.write(f"HTTP/1.1 {answer} As told\r\n{elsewhere}content-length: 0\r\n\r\n".encode())
                 await writer.drain()
-        self._open.discard(writer)
-        writer.close()
 
     async def event(self, fits: Callable[[dict[str, Any]], object], seconds: float = 20.0) -> Received:
         """The first request whose event fits, now or later."""

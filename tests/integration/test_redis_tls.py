@@ -15,6 +15,7 @@ from shared.state import connections
 from shared.state import pool as redis_pool
 from tests.integration.web import API_KEY, SECRET
 from tests.operators.host import certificate
+from tests.serving import serving
 
 
 @pytest.fixture(autouse=True)
@@ -38,10 +39,9 @@ async def server(folder, host, trusted=None):
         with contextlib.suppress(OSError):  # refused at the handshake
             heard.append(await reader.read(1000))
         writer.write(b"-ERR this is a test\r\n" * 8)
-        writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as listening:
-        yield listening.sockets[0].getsockname()[1], heard
+    async with serving(serve, ssl=context) as port:
+        yield port, heard
 
 
 def settings_of(url, verify=True):

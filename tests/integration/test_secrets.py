@@ -15,6 +15,7 @@ from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import State
 from shared.state.outbox import Message, Outbox
 from tests.integration.web import API_KEY, SECRET, Web
+from tests.serving import serving
 from tests.unit.world import World, change
 from tests.waiting import until
 
@@ -37,9 +38,8 @@ class FakeSentry:
 
     @contextlib.asynccontextmanager
     async def listening(self):
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        async with server:
-            yield f"http://public-key@127.0.0.1:{server.sockets[0].getsockname()[1]}/1"
+        async with serving(self._serve) as port:
+            yield f"http://public-key@127.0.0.1:{port}/1"
 
     async def _serve(self, reader, writer):
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -51,7 +51,6 @@ class FakeSentry:
                 body = await reader.readexactly(length)
                 self.said.append(unpacked(body, head).decode())
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
-        writer.close()
 
 
 def unpacked(body, head):

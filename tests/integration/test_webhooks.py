@@ -26,6 +26,7 @@ from shared.state.receivers import Receivers
 from shared.tasks import cancelled
 from tests.clients.receivers import LANGUAGES, documented
 from tests.receiver import HANG, Receiver
+from tests.serving import serving
 from tests.unit.world import SESSION
 from tests.waiting import until
 from workers import delivery, sender
@@ -181,14 +182,10 @@ async def test_nobody_listens_or_speaks_no_http():
     async def rubbish(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"\x00\xff rubbish\r\n\r\n")
-        writer.close()
 
-    server = await asyncio.start_server(rubbish, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-    assert await tried(url) == "RemoteProtocolError"
-    server.close()
-    await server.wait_closed()
-    assert await tried(url) == "ConnectError"
+    async with serving(rubbish) as port:
+        assert await tried(f"http://127.0.0.1:{port}/") == "RemoteProtocolError"
+    assert await tried(f"http://127.0.0.1:{port}/") == "ConnectError"
 
 
 async def test_an_event_whose_id_somebody_has_written_into_redis_makes_no_header():
@@ -219,20 +216,17 @@ async def test_a_hostile_receiver_neither_holds_up_the_worker_nor_fills_its_memo
                 await reader.readuntil(b"\r\n\r\n")
                 writer.write(answer)
                 await writer.drain()
-            writer.close()
 
-        server = await asyncio.start_server(hostile, "127.0.0.1", 0)
-        slowest, began = 0.0, time.process_time()
-        trying = asyncio.create_task(tried(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"))
-        while not trying.done():
-            before = time.thread_time()
-            await asyncio.sleep(0.01)
-            slowest = max(slowest, time.thread_time() - before)
-        assert await trying == answers.get(how, "RemoteProtocolError"), how
-        assert slowest < 1, how  # of this thread's own time, whatever else the machine does
-        assert time.process_time() - began < 5, how
-        server.close()
-        await server.wait_closed()
+        async with serving(hostile) as port:
+            slowest, began = 0.0, time.process_time()
+            trying = asyncio.create_task(tried(f"http://127.0.0.1:{port}/"))
+            while not trying.done():
+                before = time.thread_time()
+                await asyncio.sleep(0.01)
+                slowest = max(slowest, time.thread_time() - before)
+            assert await trying == answers.get(how, "RemoteProtocolError"), how
+            assert slowest < 1, how  # of this thread's own time, whatever else the machine does
+            assert time.process_time() - began < 5, how
 
 
 async def test_a_companys_receiver_is_not_reached_in_private_networks_unless_they_are_allowed():

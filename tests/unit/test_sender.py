@@ -12,6 +12,7 @@ from shared.core.signing import new_secret
 from shared.settings import Settings
 from shared.state.events import Due
 from shared.state.receivers import Receiver
+from tests.serving import serving
 from tests.waiting import until
 from workers import sender as module
 from workers.sender import Sender
@@ -43,8 +44,6 @@ class Host:
                     await asyncio.sleep(0.001)  # so that it travels alone
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
-        finally:
-            writer.close()
 
 
 @pytest.fixture
@@ -53,12 +52,10 @@ async def at():
     async with contextlib.AsyncExitStack() as stack:
 
         async def listen(host, **settings):
-            server = await asyncio.start_server(host.serve, "127.0.0.1", 0)
+            port = await stack.enter_async_context(serving(host.serve))
             ours = Sender(Settings.model_validate({"secret_key": "s" * 32, "api_keys": "k" * 16} | settings))
-            stack.push_async_callback(server.wait_closed)
-            stack.callback(server.close)
             stack.callback(ours.close)
-            return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hooks", ours
+            return f"http://127.0.0.1:{port}/hooks", ours
 
         yield listen
 

@@ -1,6 +1,5 @@
 """A receiver whose certificate a private authority has signed: refused and named, and taken with WEBHOOK_CA."""
 
-import asyncio
 import ssl
 
 from pydantic import SecretStr
@@ -11,6 +10,7 @@ from shared.settings import Settings
 from shared.state.events import Due
 from shared.state.receivers import Receiver
 from tests.operators.host import certificate
+from tests.serving import serving
 from workers.sender import Sender
 
 
@@ -24,18 +24,13 @@ async def test_a_private_authority_is_trusted_once_it_is_named(tmp_path):
         asked.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(b"HTTP/1.1 204 No Content\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         await writer.drain()
-        writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
-    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/hooks"
-    receiver = Receiver(url, new_secret(), frozenset(), own=False)
     due = Due("e1", "session.linked", CompanyId("salon"), b"{}", 0, 1)
-    try:
+    async with serving(answer, ssl=context) as port:
+        receiver = Receiver(f"https://127.0.0.1:{port}/hooks", new_secret(), frozenset(), own=False)
         for trusted, fault in ((None, "certificate refused: see WEBHOOK_CA"), (own, None)):
             config = Settings(secret_key=SecretStr("s" * 32), api_keys=(SecretStr("k" * 16),), webhook_ca=trusted)
             sender = Sender(config)
             assert await sender.send(receiver, due) == fault
             sender.close()
         assert len(asked) == 1
-    finally:
-        server.close()

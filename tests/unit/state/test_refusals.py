@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from typing import Self
 
 import pytest
@@ -15,6 +16,7 @@ from shared.state import connections
 from shared.state import pool as redis_pool
 from shared.state.pool import PASSING
 from shared.state.refusals import MOVES, REFUSALS, PoolBusy, RedisMoved, RedisRefuses, reason, refusal
+from tests.serving import serving
 
 SAID = {
     "READONLY": "READONLY You can't write against a read only replica.",
@@ -48,13 +50,15 @@ class Parrot:
         self.connections = 0
         self.run_id = 1
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def running(cls) -> AsyncIterator[Self]:
+        """Gone, with its connections, at the end of the block."""
+        parrot = cls()
+        async with serving(parrot._serve) as parrot.port:
+            yield parrot
 
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
+    port: int
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -71,7 +75,6 @@ class Parrot:
                     continue
                 writer.write((b"+PONG" if words[0] == b"PING" else b"+OK" if well else self.line) + b"\r\n")
                 await writer.drain()
-        writer.close()
 
 
 def settings_of(url: str) -> Settings:
@@ -80,7 +83,7 @@ def settings_of(url: str) -> Settings:
 
 @pytest.fixture
 async def parrot():
-    async with Parrot() as one:
+    async with Parrot.running() as one:
         yield one
 
 
