@@ -14,6 +14,7 @@ import orjson
 
 from tests.e2e.stack import Socket, Stack, new_number
 from tests.scenarios import Play, Scenario
+from tests.waiting import beside
 
 STEP_SECONDS = 75.0
 """For one step of a row: the slowest of those that do not wait for the clock takes half of it on a loaded machine."""
@@ -61,8 +62,7 @@ class Actor:
         await pubsub.subscribe(f"wa:events:{self.link['session']}")
         await pubsub.get_message(timeout=5)
         self._open.push_async_callback(pubsub.aclose)
-        listening = asyncio.create_task(self._listen(pubsub))
-        self._open.callback(listening.cancel)
+        await self._open.enter_async_context(beside(self._listen(pubsub)))
         self.socket = await self._open.enter_async_context(self.stack.socket(self.link, address=self.address))
         return self
 

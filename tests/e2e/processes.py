@@ -128,6 +128,18 @@ class Service:
         return code
 
 
+def logged_in(worker: Service) -> set[str]:
+    """The sessions that it has had logged in."""
+    return {line["session"] for line in worker.lines if line["event"] == "session.logged-in"}
+
+
+def is_at_rest(worker: Service) -> bool:
+    """True if it has no more than its zygote, a spare linker, and a holder each for sessions that settle and that have."""
+    started = {line["holder"] for line in worker.lines if line["event"] == "holder.started"}
+    alive = {child.pid for child in living(worker.children())}
+    return len(alive - started) <= 2 and len(alive & started) <= 2
+
+
 def words(process: psutil.Process) -> list[str]:
     """Its command line; of one that has just ended, nothing."""
     try:

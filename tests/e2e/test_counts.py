@@ -44,6 +44,8 @@ _BOTH = {
 READS = {"ECHO", "HMGET", "ZRANK", "SUBSCRIBE", "UNSUBSCRIBE"}
 """How often web reads depends on how close together two snapshots are told, and on how long the job waits in its queue."""
 MOST_READS = 8
+SWEEP = "EVALSHA unowned"
+"""The sweep of each minute asks about all sessions at once: it costs as much without this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ async def test_an_onboarding_costs_what_it_did(stack: Stack, method: str) -> Non
     cost = ONBOARDING[method]
     sent, told = await _onboard(stack, method)
     reads = sum(sent.pop(name, 0) for name in READS)
+    del sent[SWEEP]
     assert dict(sent) == cost.commands
     assert reads <= MOST_READS
     # Two that were told close together may come as one, and who waits is told the same one again with the new place.
@@ -142,14 +145,8 @@ async def test_a_text_and_an_onboarding_cost_postgres_and_redis_what_they_did(
                 emulator, own_redis.url, folder, quiet=True, DATABASE_URL=database, MAX_RATE="0"
             ) as stack:
                 link, _ = await stack.linked()  # connections are made, and statements prepared
-                onboardings = []
-                for _ in range(ONBOARDINGS):
-                    await until(lambda: trips.quiet(1.0))
-                    before = trips.count
-                    link, _ = await stack.linked()
-                    await stack.worker.said("session.logged-in", session=link["session"])
-                    await until(lambda: trips.quiet(1.0))
-                    onboardings.append(trips.count - before)
+                await stack.worker.said("session.logged-in", session=link["session"])
+                # Texts first: in a minute their session has moved to another process, and a sweep has come.
                 friend = new_number()
                 await emulator.phone(friend).change(receipts="delivered")
                 await _texts(stack, link, friend, 2)  # who is known, and has a session of the library's
@@ -158,6 +155,14 @@ async def test_a_text_and_an_onboarding_cost_postgres_and_redis_what_they_did(
                 sent = await _texts(stack, link, friend, TEXTS)
                 await until(lambda: trips.quiet(1.0))
                 text = (trips.count - before) / TEXTS
+                onboardings = []
+                for _ in range(ONBOARDINGS):
+                    await until(lambda: trips.quiet(1.0))
+                    before = trips.count
+                    link, _ = await stack.linked()
+                    await stack.worker.said("session.logged-in", session=link["session"])
+                    await until(lambda: trips.quiet(1.0))
+                    onboardings.append(trips.count - before)
     each = {name: count / TEXTS for name, count in sent.items()}
     assert each.keys() == TEXT.keys(), each
     assert all(each[name] <= most for name, most in TEXT.items()), each
@@ -185,7 +190,7 @@ async def _texts(stack: Stack, link: dict[str, Any], to: str, count: int) -> Cou
         await stack.redis.echo(link["session"])
         await until(lambda: monitor.sent["ECHO"])
         sent = Counter(monitor.sent)
-    del sent["ECHO"], sent["HSTRLEN"]
+    del sent["ECHO"], sent["HSTRLEN"], sent[SWEEP]
     return sent
 
 
@@ -205,10 +210,10 @@ async def test_a_service_at_rest_costs_what_it_did(emulator: Emulator, own_redis
         assert _near(web.private, WEB_PRIVATE_MB), web
         await until(lambda: stack.redis.exists(keys.SWEPT))  # the sweep of a start is over, and a beat later its job
         monitor.reset()
-        await until(lambda: monitor.sent["EVALSHA beat"] == 2)
+        await until(lambda: monitor.sent["EVALSHA beat"] >= 2)
         monitor.reset()
         began = time.monotonic()
-        await until(lambda: monitor.sent["EVALSHA beat"] == BEATS, 60)
+        await until(lambda: monitor.sent["EVALSHA beat"] >= BEATS, 60)
         sent, seconds = Counter(monitor.sent), time.monotonic() - began
     assert sent.keys() <= EACH_SECONDS.keys(), sent
     # Within a window of any length, what comes in turns may come once more or less, and a turn is never quite so long.

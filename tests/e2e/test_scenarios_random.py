@@ -16,7 +16,7 @@ from emulator.client import Emulator
 from emulator.faults import Fault
 from shared.core.lifecycle import RUNNING, State
 from tests.e2e.acting import Actor
-from tests.e2e.processes import living
+from tests.e2e.processes import is_at_rest
 from tests.e2e.stack import Stack
 from tests.scenarios import Arm, Play, Scenario
 from tests.waiting import until
@@ -115,8 +115,6 @@ async def test_every_course_ends_and_leaves_no_linker(emulator: Emulator, own_re
         wrong = await asyncio.gather(*(play(number) for number in range(COURSES)))
         assert [one for one in wrong if one] == []
         # An ending is told before its linker is killed.
-        await until(
-            lambda: len(living(stack.worker.children())) <= 3, seconds=5
-        )  # the zygote, its spare linker and a holder
+        await until(lambda: is_at_rest(stack.worker), seconds=5)
         crashed = [line for line in stack.worker.lines if line["event"] == "operation.crashed"]
         assert crashed == []

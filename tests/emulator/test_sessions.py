@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.local.redis import free_port
 from emulator.client import Emulator
 from tests.emulator.harness import Client
 
@@ -82,7 +83,8 @@ async def test_the_same_session_twice_replaces_the_older(linked, start):
 
 async def test_devices_survive_a_restart_of_the_emulator(start, phone, tmp_path):
     state = tmp_path / "state"
-    async with Emulator.start(state, life=0) as first:
+    # A port that nobody is given by the system while the emulator is away.
+    async with Emulator.start(state, proxy_port=free_port(), life=0) as first:
         client = await start(on=first)
         assert await first.phone(phone.number).scan(await client.qr()) == "confirmed"
         await client.until("Connected")

@@ -233,8 +233,7 @@ async def test_thirty_sessions_share_a_few_connections(steps, store, postgres, d
         while True:
             most = max(most, await postgres.connections(database))
 
-    async with steps.holder() as holder:
-        watching = asyncio.create_task(watch())
+    async with steps.holder() as holder, waiting.beside(watch()):
         for device in devices:
             assert await store.holds(device)
             await holder.send(Hold(session=device.session, database=device.database, jid=device.jid))
@@ -243,7 +242,6 @@ async def test_thirty_sessions_share_a_few_connections(steps, store, postgres, d
         for device in devices:
             await holder.send(Send(session=device.session, message=device.session, to="+79990000000", text="hi"))
         results = [await until(holder, Sent) for _ in devices]
-        watching.cancel()
         assert {one.message for one in results} == {device.session for device in devices}
         assert 1 <= most <= POOL
         assert await waiting.until(lambda: nobody(postgres, database))

@@ -12,12 +12,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bench.postgres import distance, pooler, private_folder
+from bench.postgres import pooler, private_folder
+from bench.round_trips import RoundTrips
 from shared import settings
 from shared.core.ids import SessionId, WorkerId
 from tests.engine.steps import until
 from tests.postgres.conftest import POOL
-from tests.recovery import at_most
 from workers.engine.protocol import Held, Hold
 from workers.store import release
 from workers.store.device import Fence, StoreAway, StoreRefused, Way
@@ -222,9 +222,12 @@ async def test_own_connections_are_few_and_closed_when_idle(postgres, database, 
     monkeypatch.setattr("workers.store.postgres.connections.IDLE_SECONDS", 0.2)
     async with reached(server_of(postgres.url(database)), None, POOL) as found:
         seen = []
+        pair = asyncio.Barrier(2)  # each waits for the other: both are connected then
 
         async def look(connection):
-            seen.append(await postgres.connections(database))
+            async with pair:
+                seen.append(await postgres.connections(database))
+                await pair.wait()
 
         await asyncio.gather(*(found.connections.run(look) for _ in range(8)))
         assert max(seen) == 2
@@ -234,12 +237,12 @@ async def test_own_connections_are_few_and_closed_when_idle(postgres, database, 
 
 
 async def test_a_hand_over_takes_few_round_trips(steps, postgres, database, tmp_path):
-    """Counted by a distance that outweighs everything else."""
     link = await steps.link()
     async with AsyncExitStack() as stack:
-        port = await stack.enter_async_context(distance(postgres.port, 200))
-        found = await stack.enter_async_context(reached(server_of(postgres.url(database, port=port)), None, POOL))
+        trips = await stack.enter_async_context(RoundTrips.to(postgres.port))
+        found = await stack.enter_async_context(reached(server_of(postgres.url(database, port=trips.port)), None, POOL))
         store = PostgresStore(found, Scratch(tmp_path, WorkerId("w1")))
         assert await store.device(SessionId("company_1")) is None  # connected now
-        with at_most(10 * 0.2):
-            await store.adopt(SessionId("company_1"), link.database, link.jid, 1, Fence(1))
+        before = trips.count
+        await store.adopt(SessionId("company_1"), link.database, link.jid, 1, Fence(1))
+        assert trips.count - before <= 2

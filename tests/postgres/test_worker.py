@@ -26,7 +26,7 @@ async def stack(emulator, redis_server, postgres, database, bouncer, folder):
 async def test_a_session_moves_to_a_worker_on_another_host(stack, emulator, postgres, database, folder):
     link, number = await stack.linked()
     phone = number.lstrip("+")
-    await emulator.wait_for("device.connected", phone=phone)
+    await stack.worker.said("session.logged-in", session=link["session"])  # the first login was its linker's
     assert list((folder / "first").rglob("*.sqlite3")) == []
     assert await postgres.connections(database) <= POOL
     before = await emulator.now()
@@ -58,7 +58,7 @@ async def test_pgbouncer_goes_with_its_worker_even_with_a_killed_one(stack):
 async def test_a_session_waits_for_postgres_and_is_then_held(stack, emulator, postgres, folder):
     link, number = await stack.linked()
     phone = number.lstrip("+")
-    await emulator.wait_for("device.connected", phone=phone)
+    await stack.worker.said("session.logged-in", session=link["session"])
     await stack.worker.stop()
     before = await emulator.now()
     await asyncio.to_thread(postgres.stop)
@@ -74,8 +74,8 @@ async def test_a_session_waits_for_postgres_and_is_then_held(stack, emulator, po
 
 async def test_when_holders_die_while_postgres_is_away_sessions_come_back_with_it(stack, emulator, postgres):
     links = [await stack.linked() for _ in range(2)]
-    for _, number in links:
-        await emulator.wait_for("device.connected", phone=number.lstrip("+"))
+    for link, _ in links:
+        await stack.worker.said("session.logged-in", session=link["session"])
     await asyncio.to_thread(postgres.stop)
     before = await emulator.now()
     signal_all(stack.worker.engines(), signal.SIGKILL)
