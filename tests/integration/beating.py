@@ -31,13 +31,13 @@ class Beating:
 
     def __init__(self, redis, worker=ONE):
         self.leases = Leases(redis)
-        self.lapsed = 0
         self.beats: list[float] = []
+        self.lapsed_at: list[int] = []  # by the number of beats
         self.ownership = Ownership(self.leases, worker, on_lapsed=self._on_lapsed, on_beat=self.beats.append)
         self.task: asyncio.Task[None] | None = None
 
     async def _on_lapsed(self):
-        self.lapsed += 1
+        self.lapsed_at.append(len(self.beats))
 
     async def __aenter__(self):
         self.task = asyncio.create_task(self.ownership.run())

@@ -1,6 +1,5 @@
 """However an attempt ends, its worker keeps nothing in its name: a dead attempt must not be renewed, nor retaken."""
 
-import asyncio
 from typing import Any, cast
 
 import pytest
@@ -11,8 +10,8 @@ from shared.core.lifecycle import State
 from shared.core.protocol import Body, MessageType
 from shared.state.lease import NOBODY, Leases
 from shared.state.snapshots import Snapshots
-from shared.tasks import cancelled
 from tests.unit.world import ONE, SESSION
+from tests.waiting import beside
 from workers.jobs import Jobs
 from workers.linking.attempt import Attempt
 from workers.linking.course import Show
@@ -89,8 +88,7 @@ async def test_the_holder_of_a_device_keeps_the_lease_after_the_attempt(jobs, ow
 
 
 async def test_an_attempt_that_writes_to_a_redis_that_forgot_it_goes_on_under_its_new_lease(ownership, redis, operator):
-    beating = asyncio.create_task(ownership.run())
-    try:
+    async with beside(ownership.run()):
         snapshots = Snapshots(redis)
         page = Page(snapshots, ownership, SESSION)
 
@@ -103,5 +101,3 @@ async def test_an_attempt_that_writes_to_a_redis_that_forgot_it_goes_on_under_it
         await page.show(Body(state=State.CONNECTING), Show(MessageType.STATUS, "attempt.connecting"))
         stored = await snapshots.read(SESSION)
         assert (stored.body.state, stored.attempt) == (State.CONNECTING, page.lease.token)
-    finally:
-        await cancelled(beating)

@@ -12,10 +12,9 @@ from shared.core import keys
 from shared.jobs import queue
 from shared.jobs.queue import client
 from shared.state import pool as redis_pool
-from shared.tasks import cancelled
 from tests.integration.queues import QUEUE, Shop, is_idle
 from tests.recovery import at_most
-from tests.waiting import until
+from tests.waiting import beside, until
 
 PASSWORD = "a-password-of-this-test"
 
@@ -28,10 +27,9 @@ async def all_done(shop, count):
 
 async def test_a_storm_of_cut_connections_loses_no_job_and_no_place(redis, subscriber, operator):
     async with Shop(redis).open(subscriber) as shop:
-        storm = asyncio.create_task(cut_again_and_again(operator))
-        for number in range(100):
-            await until(lambda name=f"job{number}": is_put(shop, name))
-        await cancelled(storm)
+        async with beside(cut_again_and_again(operator)):
+            for number in range(100):
+                await until(lambda name=f"job{number}": is_put(shop, name))
         shop.worker.wake()  # a call may have fallen into the storm; in life the idle time makes it good
         await all_done(shop, 100)
         assert shop.worker.sem._value == shop.worker.max_jobs + 1
@@ -164,8 +162,7 @@ async def test_arqs_own_poll_would_end_with_the_first_fault(redis, subscriber, m
 
 
 async def test_enqueueing_outlasts_cut_connections_and_stays_one_job(redis, operator):
-    storm = asyncio.create_task(cut_again_and_again(operator))
-    for number in range(300):
-        await queue.enqueue(redis, QUEUE, "quick", "x", job_id=f"job{number}")
-    await cancelled(storm)
+    async with beside(cut_again_and_again(operator)):
+        for number in range(300):
+            await queue.enqueue(redis, QUEUE, "quick", "x", job_id=f"job{number}")
     assert await redis.zcard(QUEUE) == 300

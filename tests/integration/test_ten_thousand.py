@@ -16,9 +16,8 @@ from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import State
 from shared.state.outbox import Outbox
-from shared.tasks import cancelled
 from tests.unit.world import OTHER, SESSION, hold, stop_beating
-from tests.waiting import until
+from tests.waiting import beside
 from workers import sweeper as sweeper_module
 from workers.store.device import StoredDevice
 from workers.sweeper import Sweeper
@@ -68,19 +67,18 @@ async def monitored(operator):
     """Every command that Redis carries out meanwhile, as lists of its parts."""
     said: list[list[bytes]] = []
     async with operator.monitor() as monitor:
-        started = asyncio.Event()
 
         async def listen():
             async for line in monitor.listen():
-                started.set()
-                said.append(str(line["command"]).encode().split(b" "))
+                if (parts := str(line["command"]).encode().split(b" ")) == [b"ECHO", b"over"]:
+                    return
+                said.append(parts)
 
-        listening = asyncio.create_task(listen())
-        yield said
-        await operator.echo("over")  # the monitor speaks after the answers, and in their order
-        await until(lambda: said[-1:] == [[b"ECHO", b"over"]])
-        said.pop()
-        await cancelled(listening)
+        async with beside(listen()) as listening:
+            yield said
+            await operator.echo("over")  # the monitor speaks after the answers, and in their order
+            async with asyncio.timeout(20):
+                await listening
 
 
 async def sizes(redis, said):

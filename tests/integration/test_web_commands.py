@@ -236,7 +236,8 @@ async def test_a_tab_that_does_not_read_delays_nobody(web, world):
     big = {"text": "x", "svg": "x" * 200_000, "number": 1, "of": 6, "expires_at": 1}
     async with web.connect(max_queue=1, close_timeout=0.2) as deaf, web.tab() as quick:
         await deaf.send(f'{{"type":"hello","token":"{web.access.sign(web.link())}"}}')
-        for deadline in range(now_ms() + 10**6, now_ms() + 10**6 + 30):
+        soon = now_ms() + 10**6
+        for deadline in range(soon, soon + 30):
             await world.snapshots.save(lease, change(State.AWAITING_PHONE, qr=big, deadline=deadline))
             async with asyncio.timeout(3):
                 await quick.snapshot(deadline=deadline)

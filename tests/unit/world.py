@@ -19,7 +19,7 @@ from shared.state.lease import HEARTBEAT_MS, LEASE_MS, Lease, Leases
 from shared.state.pool import answer
 from shared.state.rescue import Rescue
 from shared.state.snapshots import Change, Snapshots
-from shared.tasks import cancelled
+from tests.waiting import beside
 
 SESSION = SessionId("company_salon-1")
 ONE, OTHER = WorkerId("one"), WorkerId("other")
@@ -99,11 +99,8 @@ class World:
                 await self.leases.beat(worker, number)
                 await asyncio.sleep(HEARTBEAT_MS / 1000)
 
-        task = asyncio.create_task(beat())
-        try:
+        async with beside(beat()):
             yield
-        finally:
-            await cancelled(task)
 
     async def lead(self, lease: Lease, state: State) -> None:
         """Bring the session to `state`, by the steps that the lifecycle allows."""

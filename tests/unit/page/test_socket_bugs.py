@@ -24,9 +24,9 @@ from shared.state.claims import Claims
 from shared.state.cooldowns import Cooldowns
 from shared.state.rescue import Rescue
 from shared.state.snapshots import Snapshots
-from shared.tasks import cancelled
 from shared.telemetry import sentry
 from tests.unit.telemetry.test_sentry_endings import Remembering
+from tests.waiting import beside
 
 pytestmark = pytest.mark.filterwarnings("ignore:The send_default_pii option is deprecated")
 
@@ -105,10 +105,8 @@ async def test_a_socket_that_takes_nothing_is_closed(app: Application, monkeypat
             monkeypatch.setattr(socket_module, "SEND_SECONDS", 0.1)
             await asyncio.Event().wait()
 
-    patrol = asyncio.create_task(app.browser.patrol())
-    async with asyncio.timeout(10):
+    async with beside(app.browser.patrol()), asyncio.timeout(10):
         await app(SCOPE, says(app, "no command").get, send)
-    await cancelled(patrol)
     assert [one["type"] for one in sent] == ["websocket.accept", "websocket.send", "websocket.send", "websocket.close"]
     assert sent[-1] == RESTART
     assert not app.browser._sending
