@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.tasks import cancelled
+from tests.waiting import beside
 from workers.report import memory_bytes, processes
 
 _GROUPS = Path("/sys/fs/cgroup")
@@ -30,12 +31,8 @@ class MemoryLimit:
     @contextlib.asynccontextmanager
     async def kept(self, pid: int) -> AsyncIterator[None]:
         """While the block lasts, the process dies if it takes more. A control group sees to that by itself."""
-        watching = asyncio.create_task(self._watch(pid)) if self.group is None else None
-        try:
+        async with beside(self._watch(pid)) if self.group is None else contextlib.nullcontext():
             yield
-        finally:
-            if watching is not None:
-                await cancelled(watching)
 
     async def _watch(self, pid: int) -> None:
         while await asyncio.to_thread(used_mb, pid) <= self.mb:
@@ -67,7 +64,16 @@ def memory_limit(mb: int) -> Iterator[MemoryLimit]:
         yield MemoryLimit(mb, group)
     finally:
         if group is not None:
+            _empty(group)
             group.rmdir()
+
+
+def _empty(group: Path) -> None:
+    """Wait until nothing is left in it: what ends with a process, such as its last will, ends a moment later."""
+    end = time.monotonic() + 20
+    while (left := (group / "cgroup.procs").read_text().split()) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not left, "these outlive the limit"
 
 
 def _places() -> Iterator[tuple[Path, str]]:
