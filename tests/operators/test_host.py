@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
@@ -170,7 +169,5 @@ async def _outside(environment: dict[str, str], emulator: Emulator) -> Stack:
     stack.emulator, stack.tag, stack.port = emulator, "host", int(environment["PORT"])
     stack.url = environment["PUBLIC_URL"]
     stack.redis = Redis.from_url(environment["REDIS_URL"], ssl_cert_reqs="none")
-    stack.http = httpx.AsyncClient(
-        base_url=stack.url, headers={"Authorization": f"Bearer {API_KEY}"}, trust_env=False, timeout=20
-    )
+    stack.http = stack.another_client()
     return stack
