@@ -81,6 +81,12 @@ def take_out(complaints: list[str], page: Page, *, failed: int) -> None:
         complaints.remove(one)
 
 
+def stand_still(page: Page) -> None:
+    """Stop the page's clock, which must be installed: what the page says for a while stays. By the page's own clock, since
+    the host's may go back."""
+    page.clock.pause_at(page.evaluate("Date.now()") / 1000 + 10)
+
+
 @pytest.fixture
 def open_page(chromium: Browser, script: Script, complaints: list[str]) -> Iterator[OpenPage]:
     """`open_page(PHONE, color_scheme="dark")`: a page in a context of its own, listened to, not yet gone anywhere."""

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import CDPSession, Page, expect
 
-from tests.page.conftest import DESKTOP, PHONE, OpenPage
+from tests.page.conftest import DESKTOP, PHONE, OpenPage, stand_still
 from tests.page.pictures import a_code, a_device, a_qr, deadline
 from tests.page.server import Script, now
 
@@ -63,7 +63,7 @@ def test_a_cut_is_said_only_when_it_lasts(open_page: OpenPage, script: Script) -
     page.goto(f"{script.url}/link#the-token")
     expect(page.get_by_test_id("qr")).to_be_visible()
     page.evaluate(COUNT_TRIES)
-    page.clock.pause_at((now() + 2_000) / 1000)  # or it would come back by itself before the button is pressed
+    stand_still(page)  # or it would come back by itself before the button is pressed
     script.refusing = 1012
     script.cut(1012)
     expect(page.locator("main")).to_have_attribute("data-link", "lost")

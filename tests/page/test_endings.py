@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from shared.core.failures import FAILURES, Act, FailureCode
 from shared.core.reference import reference_of
-from tests.page.conftest import DESKTOP, PHONE, OpenPage
+from tests.page.conftest import DESKTOP, PHONE, OpenPage, stand_still
 from tests.page.pictures import a_code, a_device, a_qr, deadline
 from tests.page.server import Script, now
 
@@ -47,8 +47,11 @@ def test_every_failure_offers_its_next_act(desktop: Page, script: Script) -> Non
 
 def test_the_reference_for_support_is_copied(open_page: OpenPage, script: Script) -> None:
     page = open_page(DESKTOP, permissions=["clipboard-read", "clipboard-write"])
+    page.clock.install()
     script.become("failed", attempt=3, failure={"code": "passkey-required", "retryable": False})
     page.goto(f"{script.url}/link#the-token")
+    expect(page.get_by_test_id("support")).to_be_visible()
+    stand_still(page)
     page.get_by_test_id("support").click()
     expect(page.get_by_test_id("support")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == f"For support: {reference_of('company_aurora', 3)}"
@@ -182,10 +185,12 @@ def test_a_command_without_an_answer_does_not_hold_the_button(open_page: OpenPag
 def test_support_is_a_link_where_there_is_one_and_the_reference_a_tap_away(open_page: OpenPage, script: Script) -> None:
     script.profile |= {"supportUrl": "https://bookwell.example/help", "privacyUrl": "https://bookwell.example/privacy"}
     page = open_page(PHONE, permissions=["clipboard-read", "clipboard-write"])
+    page.clock.install()
     script.become("failed", attempt=3, failure={"code": "passkey-required", "retryable": False})
     page.goto(f"{script.url}/link#the-token")
     expect(page.get_by_test_id("return")).to_have_text("Contact support")
     expect(page.get_by_test_id("return")).to_have_attribute("href", "https://bookwell.example/help")
+    stand_still(page)
     page.get_by_test_id("another").tap()
     expect(page.get_by_test_id("another")).to_have_text("Copied")
     assert reference_of("company_aurora", 3) in page.evaluate("navigator.clipboard.readText()")

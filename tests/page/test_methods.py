@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.page.conftest import DESKTOP, PHONE, OpenPage
+from tests.page.conftest import DESKTOP, PHONE, OpenPage, stand_still
 from tests.page.pictures import QR_TEXT, a_code, a_device, a_qr, deadline, read_qr
 from tests.page.server import Script
 
@@ -20,6 +20,7 @@ def test_the_qr_can_be_read_from_the_screen(
     page.goto(f"{script.url}/link#the-token")
     picture = page.get_by_test_id("qr")
     expect(picture).to_be_visible()
+    picture.evaluate("(picture) => picture.decode()")
     assert (read_qr(page.screenshot()) or read_qr(picture.screenshot())) == QR_TEXT
     box = picture.bounding_box()
     assert box is not None
@@ -201,11 +202,15 @@ def test_the_code_is_copied_without_its_dash_and_then_whatsapp_is_opened(open_pa
 
 def test_on_a_desktop_a_copied_code_says_so_and_can_be_copied_again(open_page: OpenPage, script: Script) -> None:
     page = open_page(DESKTOP, permissions=["clipboard-read", "clipboard-write"])
+    page.clock.install()
     script.become("awaiting_phone", "pairing-code", method="code", code=a_code(), qr=a_qr(), deadline=deadline())
     page.goto(f"{script.url}/link#the-token")
+    expect(page.get_by_test_id("copy")).to_be_visible()
+    stand_still(page)
     page.get_by_test_id("copy").click()
     expect(page.get_by_test_id("copy")).to_have_text("Copied")
     expect(page.get_by_test_id("open-app")).to_be_hidden()
+    page.clock.run_for(2_000)
     expect(page.get_by_test_id("copy")).to_have_text("Copy")
 
 
