@@ -6,7 +6,6 @@ import contextlib
 import pytest
 
 from shared.core import keys
-from shared.core.clock import now_ms
 from shared.core.events import Event, EventType, IncomingMessage
 from shared.state import events as events_module
 from shared.state.events import EventShelf, News
@@ -88,14 +87,16 @@ async def test_an_event_that_a_company_does_not_want_is_told_to_nobody(shelf, ne
     assert await redis.keys("wa:webhook:*") == []
 
 
-async def test_a_receiver_that_is_away_for_a_day_is_given_up_and_that_is_counted(shelf, news, redis, hooks, answers):
+async def test_a_receiver_that_is_away_for_a_day_is_given_up_and_that_is_counted(
+    moment, shelf, news, redis, hooks, answers
+):
     answers.faults = ["status 500", "status 500"]
     await put(shelf, news)
     hooks.call()
     await until(lambda: redis.hget(keys.STATS, 'webhooks{result="retried",type="session.linked"}'))
-    assert 3000 < await redis.zscore(keys.WEBHOOKS, "e1") - now_ms() < 7000
-    await redis.hset(keys.webhook("e1"), "since", now_ms() - GIVE_UP_MS)
-    await redis.zadd(keys.WEBHOOKS, {"e1": now_ms()})
+    assert 3000 < await redis.zscore(keys.WEBHOOKS, "e1") - moment < 7000
+    await redis.hset(keys.webhook("e1"), "since", moment - GIVE_UP_MS)
+    await redis.zadd(keys.WEBHOOKS, {"e1": moment})
     hooks.call()
     await until(lambda: redis.hget(keys.STATS, 'webhooks{result="given-up",type="session.linked"}'))
     assert await redis.zrange(keys.DEAD_WEBHOOKS, 0, -1) == [b"e1"]

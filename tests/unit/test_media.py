@@ -6,6 +6,7 @@ import pytest
 
 from shared.core.ids import SessionId
 from shared.telemetry import sentry
+from tests.waiting import beside
 from workers import media as module
 from workers.media import MediaAway, MediaHost, reach
 
@@ -43,14 +44,13 @@ async def test_a_host_that_is_away_is_told_until_it_is_back(host):
 async def test_a_session_that_missed_a_file_has_the_worker_look_at_once(host, monkeypatch):
     monkeypatch.setattr(module, "REST_SECONDS", 0)
     media = MediaHost(host.reach)
-    running = asyncio.create_task(media.run())
-    media.missed(ONE)
-    media.missed(ONE)
-    media.missed(OTHER)
-    async with asyncio.timeout(5):
-        await host.looked.wait()
-    assert (media.without, media.away, host.asked) == (2, "", 1)
-    running.cancel()
+    async with beside(media.run()):
+        media.missed(ONE)
+        media.missed(ONE)
+        media.missed(OTHER)
+        async with asyncio.timeout(5):
+            await host.looked.wait()
+        assert (media.without, media.away, host.asked) == (2, "", 1)
 
 
 async def test_a_session_that_missed_a_file_is_counted_for_a_while(host, monkeypatch):

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable
 import pytest
 
 from shared.core.ids import SessionId
+from tests.waiting import beside
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed, Exited, PipeClosed
 from workers.holding import holders
@@ -169,10 +170,8 @@ async def test_a_process_that_has_grown_too_large_is_replaced(world: World, monk
     monkeypatch.setattr(holders, "WATCH_SECONDS", 0.01)
     monkeypatch.setattr(holders, "memory_of", lambda pid: 500 if pid == 1 else 100)
     await world.hold("company_a")
-    watching = asyncio.ensure_future(world.holders.watch(300))
-    async with asyncio.timeout(5):
+    async with beside(world.holders.watch(300)), asyncio.timeout(5):
         await world.made[0].exited
-    watching.cancel()
     await world.settle()
     assert world.diary == ["1 holds company_a", "company_a is away", "1 releases company_a", "2 holds company_a"]
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from shared.core.ids import SessionId
-from tests.waiting import until
+from tests.waiting import beside, until
 from workers.holding import tidying as module
 from workers.holding.tidying import Tidying
 from workers.store.device import StoreAway, StoredDevice
@@ -37,8 +37,7 @@ async def test_each_held_session_has_its_turn_again_and_again(monkeypatch, each)
         looked.set()
         return held
 
-    running = asyncio.ensure_future(Tidying(store, those).run())  # type: ignore[arg-type]
-    try:
+    async with beside(Tidying(store, those).run()):  # type: ignore[arg-type]
         if each:
             await looked.wait()
             await asyncio.sleep(0)
@@ -47,5 +46,3 @@ async def test_each_held_session_has_its_turn_again_and_again(monkeypatch, each)
             await until(lambda: store.tidied[:4] == ["company_a", "company_b"] * 2)
             held.pop(0)
             await until(lambda: store.tidied[-3:] == ["company_b"] * 3)
-    finally:
-        running.cancel()

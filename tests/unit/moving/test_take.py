@@ -18,6 +18,7 @@ from shared.jobs.queue import client
 from shared.state.lease import Leases
 from shared.state.snapshots import Change, Snapshots
 from tests.unit.moving.made import Made
+from tests.waiting import beside
 from workers.moving import take
 from workers.moving.baileys import BaileysSession
 from workers.moving.files import Template
@@ -91,11 +92,8 @@ class House:
     async def takes(self, *devices, stay=0.0):
         service = Service(self.redis, self.store, WorkerId("moving"), None, self.template)
         over = TakeOver(service, "anna@laptop", self.judge)
-        working = asyncio.create_task(self.works())
-        try:
+        async with beside(self.works()):
             return await over.run(list(devices), FAST, stay, self.told.append)
-        finally:
-            working.cancel()
 
     async def outcomes(self, *devices, **more):
         return [one.outcome for one in await self.takes(*devices, **more)]
