@@ -15,7 +15,7 @@ from emulator.client import Emulator
 from shared.state.lease import LEASE_MS
 from tests.chaos.invariants import all_quiet
 from tests.chaos.servers import Name, Server, server
-from tests.e2e.processes import Service
+from tests.e2e.processes import logged_in
 from tests.e2e.stack import Stack
 from tests.recovery import Recovery
 from tests.waiting import until
@@ -77,9 +77,9 @@ async def test_both_are_gone_for_everybody_and_come_back(
     url = own_postgres.url(database)
     async with Stack.running(emulator, redis.url, folder, workers=2, DATABASE_URL=url) as stack:
         linked = [await stack.linked() for _ in range(2)]
-        await _all_are_held(stack, linked)
+        await all_are_held(stack, linked)
         await stack.resume()  # or a slow machine meets their move to another process
-        await _all_are_held(stack, linked)
+        await all_are_held(stack, linked)
         before = await emulator.now()
         redis.kill()
         own_postgres.stop()
@@ -99,13 +99,10 @@ async def test_both_are_gone_for_everybody_and_come_back(
         await all_quiet(stack)
 
 
-async def _all_are_held(stack: Stack, linked: list[tuple[dict[str, Any], str]]) -> None:
-    for link, _ in linked:
-        await until(lambda link=link: any(_logged_in(worker, link) for worker in stack.workers))
-
-
-def _logged_in(worker: Service, link: dict[str, str]) -> bool:
-    return any(line["event"] == "session.logged-in" and line.get("session") == link["session"] for line in worker.lines)
+async def all_are_held(stack: Stack, linked: list[tuple[dict[str, Any], str]]) -> None:
+    """Wait until a worker has each of these sessions logged in."""
+    sessions = {link["session"] for link, _ in linked}
+    await until(lambda: sessions <= set().union(*map(logged_in, stack.workers)))
 
 
 async def test_both_are_gone_for_one_worker_and_the_other_takes_over(

@@ -53,14 +53,18 @@ async def test_neighbours_share_a_redis_and_nothing_else(
         assert (await one.http.get("/api/v1/companies/birch")).json()["state"] == "unlinked"
         await two.redis.publish(f"{begin}wa:switch", "look")
 
+        wanted = {f"{begin}wa:workers", f"{begin}wa:stats"}
+
         async def seen_apart() -> bool:
             found = await _names(own_redis.url, 0)
-            return any(name.startswith("wa:workers") for name in found)
+            return any(name.startswith("wa:workers") for name in found) and wanted <= await _names(
+                own_redis.url, database
+            )
 
         await until(seen_apart)
         names = await _names(own_redis.url, database)
         theirs = {name for name in names if name.startswith(begin)}
-        assert {f"{begin}wa:workers", f"{begin}wa:stats"} <= theirs
+        assert wanted <= theirs
         if database:
             assert theirs == names, "every name begins with it"
         living = await asyncio.gather(*(stack.http.get("/readyz") for stack in (one, two)))

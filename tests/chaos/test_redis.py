@@ -20,7 +20,7 @@ from shared.state.lease import LEASE_MS
 from tests.chaos.invariants import Watch, all_quiet
 from tests.e2e.stack import Stack, new_number
 from tests.recovery import Recovery
-from tests.waiting import until
+from tests.waiting import beside, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
@@ -67,6 +67,8 @@ async def test_a_redis_that_restarts_empty_loses_nothing_that_is_linked(
             with recovery.within("Redis restarted, empty: attempt and session are shown again", BACK):
                 await stack.worker.said("lease.retaken", session=held["session"])
                 await stack.worker.said("lease.retaken", session=link["session"])
+                await until(lambda: _is_in(stack, held, "linked"))
+                await until(lambda: _is_in(stack, link, "awaiting_phone"))
             async with Watch(stack), stack.socket(link) as socket:
                 now = socket.seen[-1]["snapshot"]
                 assert now["state"] == "awaiting_phone"
@@ -82,6 +84,11 @@ async def test_a_redis_that_restarts_empty_loses_nothing_that_is_linked(
             events = await emulator.events(before, phone=number.lstrip("+"))
             assert "connection.closed" not in {event.kind for event in events}, "the session stayed up meanwhile"
             await all_quiet(stack)
+
+
+async def _is_in(stack: Stack, link: dict[str, Any], state: str) -> bool:
+    answer = await stack.http.get(f"/api/v1/companies/{link['company']}")
+    return answer.status_code == 200 and bool(answer.json()["state"] == state)
 
 
 async def _is_held(emulator: Emulator, after: int, phone: str) -> bool:
@@ -124,37 +131,33 @@ async def _link_at_last(stack: Stack) -> dict[str, Any]:
 
 async def test_a_storm_of_cut_connections_harms_nobody(emulator: Emulator, own_redis: LocalRedis, folder: Path) -> None:
     async with Stack.running(emulator, own_redis.url, folder) as stack, Watch(stack):
-        storming = asyncio.Event()
 
         async def storm() -> None:
-            redis: Redis = Redis.from_url(own_redis.url)
-            while not storming.is_set():
-                for kind in ("normal", "pubsub"):
-                    await redis.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
-                await asyncio.sleep(0.1)
-            await redis.aclose()
+            async with Redis.from_url(own_redis.url) as redis:
+                while True:
+                    for kind in ("normal", "pubsub"):
+                        await redis.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+                    await asyncio.sleep(0.1)
 
-        task = asyncio.create_task(storm())
-        links = [await _link_at_last(stack) for _ in range(5)]
-        for link in links:
-            number = new_number()
-            # A socket may be closed by the storm; its browser would come back, as this does.
-            while True:
-                try:
-                    async with stack.socket(link) as socket:
-                        await socket.send("request-qr")
-                        shown = await socket.snapshot(lambda s: "qr" in s, seconds=5)
-                        break
-                except (AssertionError, OSError, ConnectionClosed, InvalidHandshake):
-                    continue
-            assert await emulator.phone(number).scan(shown["qr"]["text"]) == "confirmed"
-        storming.set()
-        await task
+        async with beside(storm()) as storming:
+            links = [await _link_at_last(stack) for _ in range(5)]
+            for link in links:
+                number = new_number()
+                # A socket may be closed by the storm; its browser would come back, as this does.
+                while True:
+                    try:
+                        async with stack.socket(link) as socket:
+                            await socket.send("request-qr")
+                            shown = await socket.snapshot(lambda s: "qr" in s, seconds=5)
+                            break
+                    except (AssertionError, OSError, ConnectionClosed, InvalidHandshake):
+                        continue
+                assert await emulator.phone(number).scan(shown["qr"]["text"]) == "confirmed"
+            assert not storming.done()
         for link in links:
             async with stack.socket(link) as socket:
                 if socket.seen[-1]["snapshot"]["state"] != "linked":
                     await socket.state("linked")
-    assert task.done()
 
 
 async def test_a_redis_that_refuses_writes_is_told_to_the_page_and_forgiven(
@@ -181,23 +184,20 @@ async def test_two_webs_and_two_workers_fit_a_small_plan_through_a_rolling_resta
         other.tag = stack.tag
         await other.start_web()
         most = 0
-        over = asyncio.Event()
 
         async def count() -> None:
             nonlocal most
-            while not over.is_set():
+            while True:
                 most = max(most, len(await stack.redis.client_list()) - 1)
                 await asyncio.sleep(0.05)
 
-        counting = asyncio.create_task(count())
-        await asyncio.gather(*(stack.linked() for _ in range(6)))
-        assert most <= 4 * 5, most
-        # Hosts start the new one before they stop the old one.
-        for old in list(stack.workers):
-            await stack.start_worker()
-            stack.workers.remove(old)
-            await old.stop()
-        over.set()
-        await counting
+        async with beside(count()):
+            await asyncio.gather(*(stack.linked() for _ in range(6)))
+            assert most <= 4 * 5, most
+            # Hosts start the new one before they stop the old one.
+            for old in list(stack.workers):
+                await stack.start_worker()
+                stack.workers.remove(old)
+                await old.stop()
         await other.close()
         assert most <= PLAN, most

@@ -1,6 +1,5 @@
 """Texts through everything that dies: each arrives once or is told as failed, and all in the order of their 202s."""
 
-import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -18,7 +17,7 @@ from tests.chaos.test_workers import owner
 from tests.e2e.processes import Service
 from tests.e2e.stack import Stack
 from tests.receiver import Receiver
-from tests.waiting import until
+from tests.waiting import beside, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session")]
 
@@ -163,10 +162,10 @@ async def test_each_text_arrives_once_or_is_told_as_not_sent(pair: Stack, receiv
     ids = await accept(pair, company, 0, TEXTS // 2)
     seen = len(ends(receiver))  # at the end of each text its worker looks at all that wait: what it knows is not lost
     await until(lambda: len(ends(receiver)) >= min(seen + 3, len(ids)), 30)
-    striking = asyncio.create_task(strike(pair, number, session))
-    if strike is empty_redis:
-        await striking  # until its worker has spoken up, Redis knows of no company
-    ids += await accept(pair, company, TEXTS // 2, TEXTS // 2)
-    words = await settled(pair, receiver, session, number, ids, forgetful=strike is empty_redis)
-    await striking
+    async with beside(strike(pair, number, session)) as striking:
+        if strike is empty_redis:
+            await striking  # until its worker has spoken up, Redis knows of no company
+        ids += await accept(pair, company, TEXTS // 2, TEXTS // 2)
+        words = await settled(pair, receiver, session, number, ids, forgetful=strike is empty_redis)
+        await striking
     assert words.count("sent") >= TEXTS - 3, words
