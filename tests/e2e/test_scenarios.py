@@ -20,7 +20,7 @@ import pytest_asyncio
 from app.local import redis as local_redis
 from emulator.client import Emulator
 from tests.e2e.acting import Actor, Outcome
-from tests.e2e.processes import Service, living
+from tests.e2e.processes import is_at_rest
 from tests.e2e.stack import Stack
 from tests.operators.sink import Event, Sink
 from tests.scenarios import SCENARIOS, Play, Scenario
@@ -208,13 +208,6 @@ async def test_the_strict_emulator_found_nothing_wrong_with_us(season: Season) -
 
 
 async def test_no_linker_is_left(season: Season) -> None:
-    """What remains of a worker's processes: the zygote, its spare linker, and a holder each for the fresh and the settled."""
     for stack in season.stacks.values():
         for service in stack.workers:
-            await until(lambda service=service: _is_at_rest(service))
-
-
-def _is_at_rest(service: Service) -> bool:
-    started = {line["holder"] for line in service.lines if line["event"] == "holder.started"}
-    alive = {child.pid for child in living(service.children())}
-    return len(alive - started) <= 2 and len(alive & started) <= 2
+            await until(lambda service=service: is_at_rest(service))
