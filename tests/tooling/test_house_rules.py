@@ -119,6 +119,60 @@ def test_a_long_file_says_why_it_is_one():
     )
 
 
+#: Files that copy or take apart a dataclass, and the class. Of a `Datum` the same is done by shared/core/datum.py: with the
+#: functions of `dataclasses` it passes mypy, and fails when it runs.
+DATACLASSES = {
+    "shared/state/rescue.py": "Change",
+    "workers/leases.py": "Change",
+    "workers/moving/archive.py": "BackupList",
+}
+
+
+def takes_dataclasses_apart(tree):
+    """True if the module uses dataclasses.replace or its kin, by whatever name it imports them."""
+    names, modules = {"replace", "asdict", "astuple", "fields"}, {"dataclasses"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules |= {alias.asname for alias in node.names if alias.name == "dataclasses" and alias.asname}
+        elif isinstance(node, ast.ImportFrom) and node.module in {"dataclasses", "pydantic.dataclasses"}:
+            if names & {alias.name for alias in node.names}:
+                return True
+        elif isinstance(node, ast.Attribute) and node.attr in names and ast.unparse(node.value) in modules:
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("source", "apart"),
+    [
+        ("from dataclasses import dataclass, replace", True),
+        ("from dataclasses import asdict as told", True),
+        ("import dataclasses\ndataclasses.fields(A)", True),
+        ("import dataclasses as d\nd.astuple(a)", True),
+        ("from dataclasses import dataclass, field", False),
+        ("from shared.core.datum import asdict, replace\n'a'.replace('a', 'b')", False),
+    ],
+)
+def test_the_detector_of_dataclasses_taken_apart_works(source, apart):
+    assert takes_dataclasses_apart(ast.parse(source)) is apart
+
+
+def test_no_datum_is_copied_or_taken_apart_as_a_dataclass():
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in python_files(*PRODUCT)
+        if takes_dataclasses_apart(ast.parse(path.read_text()))
+    }
+    assert found == set(DATACLASSES), "use shared/core/datum.py, or name the dataclass in DATACLASSES"
+    kinds = {
+        node.name: {ast.unparse(one).partition("(")[0] for one in node.decorator_list}
+        for path in python_files(*PRODUCT)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    }
+    assert [name for name in DATACLASSES.values() if not kinds[name] & {"dataclass", "checked"}] == []
+
+
 def docstring_of(path):
     return ast.get_docstring(ast.parse(path.read_text()))
 
