@@ -24,7 +24,7 @@ from starlette.routing import BaseRoute, Route
 
 from app.page.look import Platform
 from app.page.modules import joined
-from app.page.paint import Languages, Painter, Reader
+from app.page.paint import Languages, Painter, Reader, preferred
 
 FRONTEND = Path(__file__).resolve().parents[2] / "frontend"
 
@@ -90,7 +90,8 @@ class Asset:
 
     def answer(self, asked: Headers, cache: str) -> Response:
         """The best that the browser takes; 304 when it has that."""
-        encoding = next(one for one in self.bodies if one == "identity" or _accepts(asked, one))
+        taken = {"identity", *map(str.lower, preferred(asked.get("accept-encoding", "")))}
+        encoding = next(one for one in self.bodies if one in taken)
         # Strong: another encoding is another representation, with a tag of its own.
         tag = f'"{self.etag}{encoding[0]}"'
         headers = {"etag": tag, "cache-control": cache, "vary": "accept-encoding"}
@@ -104,14 +105,6 @@ class Asset:
 
 def _tag(body: bytes) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(body).digest()[:6]).decode()
-
-
-def _accepts(asked: Headers, encoding: str) -> bool:
-    for wish in asked.get("accept-encoding", "").split(","):
-        name, _, weight = wish.partition(";")
-        if name.strip().lower() == encoding:
-            return not re.fullmatch(r"\s*q=0(\.0*)?\s*", weight, re.IGNORECASE)
-    return False
 
 
 class Files:

@@ -78,7 +78,7 @@ class Languages:
         wishes = [
             choice[1] if choice else "",
             request.query_params.get(LANGUAGE, ""),
-            *_preferred(request.headers.get("accept-language", "")),
+            *preferred(request.headers.get("accept-language", "")),
         ]
         locale = next((found for wish in wishes if (found := self._fitting(wish))), DEFAULT)
         return Reader(locale, on_phone, "iphone" if _APPLE.search(agent) else "android")
@@ -90,16 +90,16 @@ class Languages:
         return next((one for one in self.words if one.partition("-")[0] == language), None)
 
 
-def _preferred(header: str) -> list[str]:
-    """The languages of an Accept-Language header, the best first."""
+def preferred(header: str) -> list[str]:
+    """The values of an Accept-Language or Accept-Encoding header, the best first, without those that it refuses by `q=0`."""
     weighed = []
     for place, wish in enumerate(header.split(",")[:20]):
-        name, _, weight = wish.partition(";q=")
+        name, _, weight = wish.partition(";")
         try:
-            weighed.append((-float(weight or 1), place, name.strip()))
+            weighed.append((-float(weight.strip().lower().removeprefix("q=") or 1), place, name.strip()))
         except ValueError:
             continue
-    return [name for _, _, name in sorted(weighed)]
+    return [name for weight, _, name in sorted(weighed) if weight < 0]
 
 
 class Painter:
