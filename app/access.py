@@ -155,11 +155,3 @@ class LinkBook(OverRedis):
             return Link(link_id, company_id(odd.text(company)), until) if until else None
         except ValueError:  # written by somebody else
             return None
-
-    async def begun_by(self, session: SessionId) -> str:
-        """The id of the link that began the attempt which runs; empty for none."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.exists(keys.claim(session))
-            pipe.hget(keys.subject(session), "link")
-            runs, link = await pipe.execute()
-        return odd.text(link).rpartition(":")[0] if runs else ""

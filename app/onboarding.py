@@ -52,7 +52,7 @@ class Endings:
         ids are revoked as well, which harms nobody."""
         await self._claims.revoke(link_id)
         made = await self._book.read(link_id)
-        if made is not None and await self._book.begun_by(made.session) == link_id:
+        if made is not None and await self._claims.begun_by(made.session) == link_id:
             await self.cancel(made.session)
 
 

@@ -65,7 +65,7 @@ class LinkRoutes:
         (standing,) = await self._claims.standings(made.id)
         if standing:
             return LinkState.REVOKED if standing == REVOKED else LinkState.SPENT
-        if await self._book.begun_by(made.session) == made.id:
+        if await self._claims.begun_by(made.session) == made.id:
             return LinkState.RUNNING  # even after the link has expired, while the attempt goes on
         return LinkState.OPEN if made.expires_at > now_ms() else LinkState.EXPIRED
 

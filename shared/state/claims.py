@@ -91,6 +91,12 @@ class Cancelled(Datum):
     owner: WorkerId | None
 
 
+def _link_in(value: bytes | None) -> tuple[str, int]:
+    """The link that a subject names, and its end, as `Subject.dump` writes them."""
+    link, _, expires_at = odd.text(value).rpartition(":")
+    return link, odd.number(expires_at)
+
+
 def _owner(value: str | None) -> WorkerId | None:
     return WorkerId(value.rpartition(":")[0]) if value else None
 
@@ -155,14 +161,22 @@ class Claims(Telling):
             pipe.hmget(keys.subject(session), ["phone", "expected", "link", "address"])
             pipe.pexpire(keys.subject(session), keys.SUBJECT_TTL)
             (typed, expected, link, address), _ = await pipe.execute()
-        link_id, _, expires_at = odd.text(link).rpartition(":")
+        link_id, expires_at = _link_in(link)
         return Subject(
             phone=odd.text(typed) or None,
             expected=odd.text(expected) or None,
             link=link_id,
-            link_expires_at=odd.number(expires_at),
+            link_expires_at=expires_at,
             address=odd.text(address),
         )
+
+    async def begun_by(self, session: SessionId) -> str:
+        """The id of the link that began the attempt which runs; empty for none."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.exists(keys.claim(session))
+            pipe.hget(keys.subject(session), "link")
+            runs, link = await pipe.execute()
+        return _link_in(link)[0] if runs else ""
 
     async def forget_phone(self, session: SessionId) -> None:
         """Forget the phone for which WhatsApp gave no code, so that the attempt may be given another."""
