@@ -8,7 +8,7 @@ from enum import StrEnum
 from msgspec.json import Decoder
 
 from shared.core.datum import Datum
-from workers.engine.protocol import Line, Part
+from workers.engine.protocol import Line
 
 
 class Role(StrEnum):
@@ -18,7 +18,7 @@ class Role(StrEnum):
     HOLDER = "holder"
 
 
-class Options(Part):
+class Options(Datum, forbid_unknown_fields=True):
     """Options of every engine process; it reads no environment of its own.
 
     `device_name` is what the phone shows under Linked devices; `proxy_url` (http:// or socks5://) is None for what

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar, cast
 
-from msgspec import structs
 from msgspec.json import encode
 
 from shared.core import clock
+from shared.core.datum import replace
 from workers.engine.orders import GARBAGE, PACKET, Alive, Died, Exited, Fork, Forked, Kill, from_zygote
 from workers.engine.pipe import Pipe, WrongMessage
 from workers.engine.protocol import Line
@@ -212,4 +212,4 @@ def _by_our_clock(message: T_co) -> T_co:  # type: ignore[misc]  # it goes in an
     """A message with its moments as the service counts them. A child knows its host's clock alone."""
     told = {name: moment for name in ("born", "until") if (moment := getattr(message, name, None)) is not None}
     counted = {name: clock.of_host(moment) for name, moment in told.items()}
-    return cast("T_co", structs.replace(cast("Line", message), **counted))
+    return cast("T_co", replace(cast("Line", message), **counted))

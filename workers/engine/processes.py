@@ -23,9 +23,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Self, TypeVar
 
-from msgspec import structs
 from msgspec.json import Decoder
 
+from shared.core.datum import replace
 from shared.log import log
 from shared.tasks import cancelled
 from shared.telemetry import sentry
@@ -103,7 +103,7 @@ class Engines:
 
     def use(self, library: str | None) -> None:
         """Have processes that are forked from now on load this file; None is the installed library."""
-        self._options = structs.replace(self._options, library=library)
+        self._options = replace(self._options, library=library)
 
     def alive(self, seconds: float) -> None:
         """Let every child live for so many seconds. Say it again in time, or the zygote kills them all."""
@@ -125,7 +125,7 @@ class Engines:
     async def _ready(
         self, make: Callable[[ZygoteHandle, int, Pipe[M]], C], role: Role, incoming: Decoder[M], **changed: object
     ) -> C:
-        options = structs.replace(self._options, **changed)
+        options = replace(self._options, **changed)
         try:
             async with asyncio.timeout(READY_LIMIT):
                 while (child := await self._fork(make, role, incoming, options)).pid is None:

@@ -12,18 +12,18 @@ One file, as it is the whole language of the pipe; docs/pipe.md is made from it.
 
 import re
 from enum import StrEnum
-from typing import dataclass_transform
 
-from msgspec import Struct
 from msgspec.json import Decoder
 
-
-@dataclass_transform(frozen_default=True)
-class Part(Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of messages: frozen, and nothing unknown."""
+from shared.core.datum import Datum
 
 
-class Line(Part, tag_field="type", tag=lambda name: re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()):
+class Line(
+    Datum,
+    forbid_unknown_fields=True,
+    tag_field="type",
+    tag=lambda name: re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower(),
+):
     """A message on the pipe. Its `type` is the name of its class: that of `RequestCode` is `request-code`."""
 
 
@@ -311,7 +311,7 @@ class Received(SessionLine):
     size: int | None = None
 
 
-class Person(Part):
+class Person(Datum, forbid_unknown_fields=True):
     """WhatsApp's answer about a number. `exists`: null if it did not say; `account`: E.164 of the account's own name.
 
     `known`: the library knew the person before it asked.
