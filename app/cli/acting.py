@@ -27,7 +27,7 @@ from shared.core.lifecycle import DEVICE, State
 from shared.jobs.queue import enqueue
 from shared.state.audit import record
 from shared.state.claims import MOST_STARTS, Claims
-from shared.state.cooldowns import Cooldowns, Whose, waits_until
+from shared.state.cooldowns import Cooldowns, waits_until
 from shared.state.events import News
 from shared.state.forgetting import Forgetting
 
@@ -171,14 +171,13 @@ async def cooldowns(op: Operator, *, company: str, phone: str | None, clear: boo
     session = records.session_named(company)
     _signing(op)
     book = Cooldowns(op.redis, op.settings.secret_key)
-    names = {"company": keys.cooldown(book.digest(Whose.COMPANY, session))}
+    names = {"company": book.of_company(session)}
     if phone:
         try:
-            number = phones.canonical(phones.parse(phone, op.settings.default_region))
+            number = phones.parse(phone, op.settings.default_region)
         except Refused:
             raise _no_number(phone) from None
-        names["phone"] = keys.cooldown(book.digest(Whose.PHONE, number))
-        names["phone's living code"] = keys.cooldown(book.digest("code", number))
+        names |= {"phone": book.of_phone(number), "phone's living code": book.of_code(number)}
     starts = keys.starts(session)
     if clear:
         await op.redis.delete(starts, *names.values())

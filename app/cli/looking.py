@@ -14,7 +14,7 @@ from app.ops.gauges import Moment
 from shared.core import keys, odd
 from shared.core.clock import now_ms
 from shared.core.lifecycle import State
-from shared.state.cooldowns import Cooldowns, Whose, waits_until
+from shared.state.cooldowns import Cooldowns, waits_until
 from shared.state.pool import answer
 from shared.state.snapshots import Snapshots
 from shared.telemetry.metrics import Counter, parse_field
@@ -107,8 +107,8 @@ async def _of_company(op: Operator, company: str) -> Output:
         data["queuePosition"] = rank
         rows.append(("waiting before it", rank if rank is not None else "not in the queue"))
     if op.may_sign:
-        digest = Cooldowns(op.redis, op.settings.secret_key).digest(Whose.COMPANY, session)
-        if wait := waits_until(await op.redis.get(keys.cooldown(digest))):
+        name = Cooldowns(op.redis, op.settings.secret_key).of_company(session)
+        if wait := waits_until(await op.redis.get(name)):
             data["coolDownUntil"] = wait
             rows.append(("cool-down", f"until {words.clock(wait)} UTC"))
     past = await timeline(op, company=company, last=8, follow=False)

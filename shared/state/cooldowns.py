@@ -83,12 +83,12 @@ class Cooldowns:
 
     async def wait(self, asker: Asker) -> Wait | None:
         """The wait before a request for a code, if there is one. None for the session's own living code: it is shown."""
-        code, *found = await self._redis.mget(self._code(asker.phone), *self._keys(asker).values())
+        code, *found = await self._redis.mget(self.of_code(asker.phone), *self._keys(asker).values())
         now = now_ms()
         if code is not None:
             if odd.text(code) == asker.session:
                 return None
-            left = await self._redis.pttl(self._code(asker.phone))
+            left = await self._redis.pttl(self.of_code(asker.phone))
             if left > 0:
                 return Wait(now + left, taken=True)
         until = max((waits_until(value) for value in found), default=0)
@@ -106,28 +106,36 @@ class Cooldowns:
         left = moment - now_ms()
         if left > 0:
             value = orjson.dumps({"refusals": 1, "until": moment})
-            await self._redis.set(self._phone(number), value, px=left + MEMORY_MS)
+            await self._redis.set(self.of_phone(number), value, px=left + MEMORY_MS)
 
     async def take_code(self, asker: Asker, ms: int) -> int | None:
         """Give the session the phone's one living code for `ms`. Returns the end of another session's code, or None."""
-        left = int(await wa(self._redis, "take_code", asker.session, names={"code": self._code(asker.phone)}, life=ms))
+        left = int(
+            await wa(self._redis, "take_code", asker.session, names={"code": self.of_code(asker.phone)}, life=ms)
+        )
         return now_ms() + left if left else None
 
     async def give_code_back(self, asker: Asker) -> None:
         """Give the phone's code back, so that another may be asked for. Another session's code stays."""
-        await wa(self._redis, "give_code_back", asker.session, names={"code": self._code(asker.phone)})
+        await wa(self._redis, "give_code_back", asker.session, names={"code": self.of_code(asker.phone)})
 
     def _keys(self, asker: Asker) -> dict[Whose, str]:
         found = {
-            Whose.PHONE: self._phone(asker.phone),
-            Whose.COMPANY: keys.cooldown(self.digest(Whose.COMPANY, asker.session)),
+            Whose.PHONE: self.of_phone(asker.phone),
+            Whose.COMPANY: self.of_company(asker.session),
         }
         if asker.address:
             found[Whose.ADDRESS] = keys.cooldown(asker.address)
         return found
 
-    def _phone(self, number: str) -> str:
+    def of_company(self, session: SessionId) -> str:
+        """Key of the company's cool-down."""
+        return keys.cooldown(self.digest(Whose.COMPANY, session))
+
+    def of_phone(self, number: str) -> str:
+        """Key of the phone's cool-down; `number` in E.164."""
         return keys.cooldown(self.digest(Whose.PHONE, phone.canonical(number)))
 
-    def _code(self, number: str) -> str:
+    def of_code(self, number: str) -> str:
+        """Key of the phone's one living code; `number` in E.164."""
         return keys.cooldown(self.digest("code", phone.canonical(number)))

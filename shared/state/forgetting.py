@@ -17,7 +17,7 @@ from shared.core.clock import now_ms
 from shared.core.ids import SessionId, WorkerId, company_of
 from shared.state.audit import record
 from shared.state.claims import Claims
-from shared.state.cooldowns import Cooldowns, Whose
+from shared.state.cooldowns import Cooldowns
 from shared.state.pool import OverRedis, answer
 
 _BATCH = 500
@@ -52,7 +52,7 @@ class Forgetting(OverRedis):
             while place != 0:
                 place, found = await self._redis.scan(place or 0, match=pattern, count=_BATCH)
                 await self._strike(found, named)
-        await self._redis.delete(keys.cooldown(self._cooldowns.digest(Whose.COMPANY, session)))
+        await self._redis.delete(self._cooldowns.of_company(session))
         await record(self._redis, EVENT, session, str(wish.get("by", "")))
         await answer(self._redis.hdel(keys.FORGETTING, session))
 
