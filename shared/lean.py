@@ -14,10 +14,8 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-if getattr(sys.modules["__main__"].__spec__, "name", "") in {
-    "app.main",
-    "workers.main",
-}:  # not a test, which imports them
+_started = getattr(sys.modules["__main__"].__spec__, "name", "")
+if _started in {"app.main", "workers.main"}:  # not a test, which imports them
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
