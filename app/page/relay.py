@@ -27,7 +27,6 @@ from shared.state.rescue import SWEEP_GRACE_MS, Rescue
 from shared.state.snapshots import Snapshots, Stored, announced, dump_body
 from shared.tasks import TROUBLE
 from shared.telemetry import sentry
-from shared.wa import batches
 
 TICK_SECONDS = 2.0
 """Between two updates of the queue position of waiting sessions."""
@@ -47,7 +46,6 @@ UNREADABLE = (ValueError, TypeError, KeyError)
 
 #: These are always subscribed: without any channel a redis-py subscription does not listen.
 _SWITCH, _LINKS, _FEED = keys.SWITCH_CHANNEL.encode(), keys.LINKS_CHANNEL.encode(), keys.FEED.encode()
-_LINKS_AT_ONCE = 500
 _EVENTS = keys.events(SessionId("")).encode()
 
 
@@ -177,11 +175,9 @@ class Relay:
 
     async def _revoked(self) -> set[str]:
         """The revoked links with sockets here. A new subscription asks, as announcements may have been missed."""
-        found: set[str] = set()
-        for some in batches({slot.link for slot in self._slots()}, _LINKS_AT_ONCE):
-            standings = await self._claims.standings(*some)
-            found |= {link for link, standing in zip(some, standings, strict=True) if standing == REVOKED}
-        return found
+        links = list({slot.link for slot in self._slots()})
+        standings = await self._claims.standings(*links)
+        return {link for link, standing in zip(links, standings, strict=True) if standing == REVOKED}
 
     def _slots(self) -> Iterator[Slot]:
         return (slot for watched in self._watched.values() for slot in watched.slots)

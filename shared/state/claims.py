@@ -20,7 +20,7 @@ from shared.state.events import News, Telling
 from shared.state.lease import Lease
 from shared.state.pool import answer
 from shared.state.snapshots import Change
-from shared.wa import wa
+from shared.wa import batches, wa
 
 QUEUE_WAIT_MS = 5 * keys.MINUTE
 """Longest wait of an onboarding for a free place; then it expires."""
@@ -91,12 +91,6 @@ class Cancelled(Datum):
     owner: WorkerId | None
 
 
-def _link_in(value: bytes | None) -> tuple[str, int]:
-    """The link that a subject names, and its end, as `Subject.dump` writes them."""
-    link, _, expires_at = odd.text(value).rpartition(":")
-    return link, odd.number(expires_at)
-
-
 def _owner(value: str | None) -> WorkerId | None:
     return WorkerId(value.rpartition(":")[0]) if value else None
 
@@ -161,12 +155,12 @@ class Claims(Telling):
             pipe.hmget(keys.subject(session), ["phone", "expected", "link", "address"])
             pipe.pexpire(keys.subject(session), keys.SUBJECT_TTL)
             (typed, expected, link, address), _ = await pipe.execute()
-        link_id, expires_at = _link_in(link)
+        link_id, _, expires_at = odd.text(link).rpartition(":")
         return Subject(
             phone=odd.text(typed) or None,
             expected=odd.text(expected) or None,
             link=link_id,
-            link_expires_at=expires_at,
+            link_expires_at=odd.number(expires_at),
             address=odd.text(address),
         )
 
@@ -176,7 +170,7 @@ class Claims(Telling):
             pipe.exists(keys.claim(session))
             pipe.hget(keys.subject(session), "link")
             runs, link = await pipe.execute()
-        return _link_in(link)[0] if runs else ""
+        return odd.text(link).rpartition(":")[0] if runs else ""
 
     async def forget_phone(self, session: SessionId) -> None:
         """Forget the phone for which WhatsApp gave no code, so that the attempt may be given another."""
@@ -184,7 +178,8 @@ class Claims(Telling):
 
     async def standings(self, *links: str) -> list[str]:
         """The standing of each link, by its id: `SPENT`, `REVOKED`, or empty if it may be used until its end."""
-        return [odd.text(value) for value in await self._redis.mget(map(keys.link, links))]
+        found = [one for some in batches(links) for one in await self._redis.mget(map(keys.link, some))]
+        return list(map(odd.text, found))
 
     async def revoke(self, link: str) -> None:
         """Make a link useless at once, and have its sockets closed. Idempotent; it ends no attempt."""
