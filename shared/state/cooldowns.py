@@ -33,9 +33,6 @@ class Whose(StrEnum):
     ADDRESS = "address"
 
 
-EVERYONE = frozenset(Whose)
-
-
 WAITS = tuple(minutes * keys.MINUTE for minutes in (1, 5, 15, 60, 240))
 """Waits (ms) for one refusal after the other; when there is no next, the last."""
 FREE: dict[Whose, int] = {
@@ -69,6 +66,8 @@ def waits_until(value: bytes | None) -> int:
 
 
 class Cooldowns:
+    """Over one Redis. `of_…`: the key of a company, of a phone (E.164), of the phone's one living code."""
+
     def __init__(self, redis: Redis, secret: SecretStr) -> None:
         self._redis = redis
         self._secret = secret.get_secret_value().encode()
@@ -94,7 +93,7 @@ class Cooldowns:
         until = max((waits_until(value) for value in found), default=0)
         return Wait(until) if until > now else None
 
-    async def refused(self, asker: Asker, *, of: Container[Whose] = EVERYONE) -> int | None:
+    async def refused(self, asker: Asker, *, of: Container[Whose] = frozenset(Whose)) -> int | None:
         """Count a refused code against those `of` the asker. Returns the end of their wait (ms since the epoch), or None."""
         names = {whose.value: name for whose, name in self._keys(asker).items() if whose in of}
         free = {role: FREE[Whose(role)] for role in names}
@@ -110,9 +109,8 @@ class Cooldowns:
 
     async def take_code(self, asker: Asker, ms: int) -> int | None:
         """Give the session the phone's one living code for `ms`. Returns the end of another session's code, or None."""
-        left = int(
-            await wa(self._redis, "take_code", asker.session, names={"code": self.of_code(asker.phone)}, life=ms)
-        )
+        names = {"code": self.of_code(asker.phone)}
+        left = int(await wa(self._redis, "take_code", asker.session, names=names, life=ms))
         return now_ms() + left if left else None
 
     async def give_code_back(self, asker: Asker) -> None:
@@ -120,22 +118,16 @@ class Cooldowns:
         await wa(self._redis, "give_code_back", asker.session, names={"code": self.of_code(asker.phone)})
 
     def _keys(self, asker: Asker) -> dict[Whose, str]:
-        found = {
-            Whose.PHONE: self.of_phone(asker.phone),
-            Whose.COMPANY: self.of_company(asker.session),
-        }
+        found = {Whose.PHONE: self.of_phone(asker.phone), Whose.COMPANY: self.of_company(asker.session)}
         if asker.address:
             found[Whose.ADDRESS] = keys.cooldown(asker.address)
         return found
 
     def of_company(self, session: SessionId) -> str:
-        """Key of the company's cool-down."""
         return keys.cooldown(self.digest(Whose.COMPANY, session))
 
     def of_phone(self, number: str) -> str:
-        """Key of the phone's cool-down; `number` in E.164."""
         return keys.cooldown(self.digest(Whose.PHONE, phone.canonical(number)))
 
     def of_code(self, number: str) -> str:
-        """Key of the phone's one living code; `number` in E.164."""
         return keys.cooldown(self.digest("code", phone.canonical(number)))
