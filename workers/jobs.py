@@ -82,7 +82,7 @@ class Jobs:
             yield
         finally:
             if self._ahead.pop(named, None):
-                await run.close()
+                await run.hang_up()
 
     async def link(self, session: SessionId, attempt: int) -> None:
         """Serve an attempt, if it is still the claimed one and nobody else serves it."""

@@ -86,7 +86,7 @@ class Attempt:
         self._asker: Asker | None = None  # whose code is claimed
         self._carry: dict[object, Callable[[Any], Awaitable[AttemptAnswer | None] | None]] = {
             c.Dial: self._dial,
-            c.HangUp: self._hang_up,
+            c.HangUp: self.hang_up,
             c.Learn: self._learn,
             c.Advance: self._advance,
             c.Show: lambda effect: self._page.show(self._course.body, effect),
@@ -137,10 +137,6 @@ class Attempt:
             with suppress(EngineFailed):  # the attempt tries it again, and tells
                 await self._connect(self._first)
 
-    async def close(self) -> None:
-        """Leave nothing of a connection that was made ahead. Idempotent."""
-        await self._hang_up()
-
     async def run(self, lease: Lease) -> None:
         """Drive the attempt to its end. Raises nothing but cancellation: a bug ends the attempt, not the worker."""
         self._page.lease = lease
@@ -158,7 +154,7 @@ class Attempt:
             except Exception as second:  # noqa: BLE001 - Redis is away as well, or the lease: the sweep will end it
                 log.warning("attempt.unended", session=self._session, error=type(second).__name__)
         finally:
-            await self._hang_up()
+            await self.hang_up()
 
     async def _happen(self, happening: AttemptEvent) -> None:
         """One event, and all that comes of it: an effect's answer is heard before the next effect."""
@@ -213,7 +209,8 @@ class Attempt:
         await self._connection.send(pipe.Start(database=scratch, jid=jid, log_out=log_out))
         log.info("attempt.connecting", session=self._session, attempt=attempt, linker=linker.pid)
 
-    async def _hang_up(self, effect: c.HangUp | None = None) -> None:
+    async def hang_up(self, effect: c.HangUp | None = None) -> None:
+        """Leave nothing of a connection, nor the phone's code taken. Idempotent."""
         if self._connection is not None:
             with suppress(EngineFailed, OSError, TimeoutError):
                 if effect is not None and effect.jid:
