@@ -19,7 +19,7 @@ from shared.state.cooldowns import Asker, Cooldowns
 from shared.state.pool import answer
 from shared.state.snapshots import Change
 from shared.state.switches import PAUSE, QR_ONLY
-from shared.telemetry.metrics import UNKNOWN_REGION, Counter, Stage, field, funnel
+from shared.telemetry.metrics import UNKNOWN_REGION, Counter, Stage, ended, field, funnel
 
 _REFUSALS = {
     Outcome.LIMITED: FailureCode.COOL_DOWN,
@@ -38,9 +38,8 @@ class Endings:
 
     async def cancel(self, session: SessionId) -> bool:
         """End the attempt, unless the phone has agreed. True if there was one to end."""
-        counted = field(Counter.ENDINGS, state=State.CANCELLED.value)
-        body = Body(state=State.CANCELLED)
-        change = Change(body, MessageType.STATUS, "attempt.cancelled", "in the queue", (counted,))
+        body, counters = Body(state=State.CANCELLED), (ended(State.CANCELLED),)
+        change = Change(body, MessageType.STATUS, "attempt.cancelled", "in the queue", counters)
         cancelled = await self._claims.cancel(session, change)
         if cancelled.done:
             await withdraw(self._redis, keys.QUEUE_LINKING, link_job_id(session, cancelled.attempt))

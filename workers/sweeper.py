@@ -30,7 +30,7 @@ from shared.state.pool import answer
 from shared.state.rescue import MOST_FOUND, Rescue
 from shared.state.snapshots import Change, Snapshots, Stored
 from shared.telemetry import sentry
-from shared.telemetry.metrics import UNKNOWN_REGION, Swept
+from shared.telemetry.metrics import UNKNOWN_REGION, Swept, ended, failed
 from shared.wa import wa
 from workers import tallies
 from workers.store.device import DeviceStore, Fence, StoreAway, StoredDevice
@@ -203,16 +203,16 @@ class Sweeper:
             log.warning("attempt.linked-late", session=lease.session)
 
     async def _end(self, lease: Lease, body: Body, state: State, code: FailureCode, what: Swept) -> None:
-        ended = Body(state=state, method=body.method, failure=FailureView.of(code))
+        end = Body(state=state, method=body.method, failure=FailureView.of(code))
         counters = (
             swept(what),
-            tallies.failed(code, UNKNOWN_REGION),
-            *((tallies.ended(state),) if state is State.FAILED else ()),
+            failed(code, UNKNOWN_REGION),
+            *((ended(state),) if state is State.FAILED else ()),
         )
         kind, event = (
             (MessageType.ERROR, "attempt.failed") if state is State.FAILED else (MessageType.STATUS, "device.missing")
         )
-        if await self.snapshots.save(lease, Change(ended, kind, event, code.value, counters, ending=True)) is not None:
+        if await self.snapshots.save(lease, Change(end, kind, event, code.value, counters, ending=True)) is not None:
             sentry.ending("sweep", code, session=lease.session, method=body.method)
 
     async def bury(self, worker: WorkerId) -> None:

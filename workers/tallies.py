@@ -4,11 +4,10 @@
 that they are comparable. `region` is the linked phone's.
 """
 
-from shared.core.failures import FailureCode
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, DeviceView, MessageType, Method
 from shared.state.snapshots import Change
-from shared.telemetry.metrics import Counter, Histogram, Mark, Stage, Swept, field, first, funnel, timed
+from shared.telemetry.metrics import Counter, Histogram, Mark, Stage, Swept, ended, field, first, funnel, timed
 
 
 def qr_shown(method: Method, known: str, number: int) -> tuple[str, ...]:
@@ -59,14 +58,5 @@ def verified(method: Method, known: str, region: str) -> tuple[str, ...]:
     return (field(Counter.VERIFIED, method=method.value, region=region), funnel(Stage.VERIFIED, method, known))
 
 
-def failed(code: FailureCode, region: str) -> str:
-    """An attempt or a session ended in a failure."""
-    return field(Counter.FAILURES, code=code.value, region=region)
-
-
 def swept(kind: Swept) -> str:
     return field(Counter.SWEPT, kind=kind.value)
-
-
-def ended(state: State) -> str:
-    return field(Counter.ENDINGS, state=state.value)

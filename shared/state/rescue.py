@@ -16,7 +16,7 @@ from shared.scripts import SWEEP_GRACE_MS
 from shared.state.events import Telling
 from shared.state.snapshots import Change
 from shared.telemetry import sentry
-from shared.telemetry.metrics import UNKNOWN_REGION, Counter, field
+from shared.telemetry.metrics import UNKNOWN_REGION, ended, failed
 from shared.wa import wa
 
 __all__ = ["MOST_FOUND", "SWEEP_GRACE_MS", "Rescue", "lost_worker", "waited_in_vain"]
@@ -28,17 +28,14 @@ def lost_worker() -> Change:
     """The ending of an onboarding whose worker is gone for good."""
     code = FailureCode.WORKER_LOST
     body = Body(state=State.FAILED, failure=FailureView.of(code))
-    counters = (
-        field(Counter.FAILURES, code=code.value, region=UNKNOWN_REGION),
-        field(Counter.ENDINGS, state=State.FAILED.value),
-    )
+    counters = failed(code, UNKNOWN_REGION), ended(State.FAILED)
     return Change(body, MessageType.ERROR, "attempt.failed", code.value, counters)
 
 
 def waited_in_vain() -> Change:
     """The ending of an onboarding for which no worker had a place in time."""
-    counters = (field(Counter.ENDINGS, state=State.EXPIRED.value),)
-    return Change(Body(state=State.EXPIRED), MessageType.STATUS, "attempt.expired", "in the queue", counters)
+    body = Body(state=State.EXPIRED)
+    return Change(body, MessageType.STATUS, "attempt.expired", "in the queue", (ended(State.EXPIRED),))
 
 
 class Rescue(Telling):

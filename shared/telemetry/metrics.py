@@ -14,6 +14,8 @@ from enum import StrEnum
 from importlib.metadata import version
 
 from shared.core.described import Described
+from shared.core.failures import FailureCode
+from shared.core.lifecycle import State
 
 ENGINE = version("neonize")
 """The version of the WhatsApp library. Read from the package's metadata: the library itself is never loaded here."""
@@ -108,6 +110,16 @@ def field(counter: Counter, **labels: str) -> str:
     """The counter's field in `wa:stats`."""
     inside = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
     return f"{counter.value}{{{inside}}}" if inside else counter.value
+
+
+def failed(code: FailureCode, region: str) -> str:
+    """An attempt or a session ended in a failure."""
+    return field(Counter.FAILURES, code=code.value, region=region)
+
+
+def ended(state: State) -> str:
+    """An attempt ended."""
+    return field(Counter.ENDINGS, state=state.value)
 
 
 def funnel(stage: Stage, method: str, region: str) -> str:

@@ -12,8 +12,8 @@ from shared.log import log
 from shared.state.snapshots import Change
 from shared.tasks import TROUBLE, outlived
 from shared.telemetry import metrics, sentry
-from shared.telemetry.metrics import ENGINE, Counter
-from workers import reasons, tallies
+from shared.telemetry.metrics import ENGINE, Counter, failed
+from workers import reasons
 from workers.engine.protocol import Remark
 from workers.holding.holders import Holders
 from workers.holding.sending import Sending
@@ -84,7 +84,7 @@ class Roster:
         code = effect.trouble
         failure = FailureView.of(code, retry_at) if code else None
         held.body = held.body.model_copy(update={"state": effect.state, "failure": failure})
-        counters = (tallies.failed(code, phone.region_of(held.device.phone)),) if code and effect.count else ()
+        counters = (failed(code, phone.region_of(held.device.phone)),) if code and effect.count else ()
         ours = await self._say(held, _change(held, effect.event, reasons.told(code, effect.said), counters))
         if ours and code and effect.alert:
             sentry.ending("session", code, session=held.session, raw=effect.raw, phone=held.device.phone)
@@ -140,7 +140,7 @@ class Roster:
         region, code = phone.region_of(held.device.phone), end.code
         counters: list[str] = []
         if code is not None and not end.again:
-            counters.append(tallies.failed(code, region))
+            counters.append(failed(code, region))
         if code is FailureCode.DROPPED_AFTER_LINKING:
             counters.append(metrics.field(Counter.DROPPED))
         failure = FailureView.of(code, end.retry_at) if code else None

@@ -12,7 +12,7 @@ from shared.core.failures import FailureCode
 from shared.core.lifecycle import State
 from shared.core.protocol import Body, CodeView, FailureView, Hint, MessageType, Method
 from shared.state.claims import REVOKED
-from shared.telemetry.metrics import Counter, field
+from shared.telemetry.metrics import Counter, ended, failed, field
 from workers import reasons, tallies
 from workers.engine import protocol as pipe
 from workers.engine.orders import Exited
@@ -246,7 +246,7 @@ def hand_over(turn: T) -> None:
 def _end(turn: T, state: State, event: str) -> None:
     """End an attempt that ran out of time, or was taken back."""
     detail = turn.course.body.hint.value if turn.course.body.hint else ""
-    end = c.End(Body(state=state), MessageType.STATUS, event, detail, (tallies.ended(state),))
+    end = c.End(Body(state=state), MessageType.STATUS, event, detail, (ended(state),))
     turn.add(end, Deed.GIVE_LEASE_BACK)
 
 
@@ -288,7 +288,7 @@ def fail(turn: T, code: FailureCode | None = None, *, alert: bool = True) -> Non
             retry_at = turn.event.retry_at
     why = why or FailureCode.INTERNAL
     body = Body(state=State.FAILED, method=course.body.method, failure=FailureView.of(why, retry_at))
-    counters = (tallies.failed(why, course.subject.region), tallies.ended(State.FAILED))
+    counters = (failed(why, course.subject.region), ended(State.FAILED))
     told, raw = reasons.told(why, said), _raw(turn)
     end = c.End(body, MessageType.ERROR, "attempt.failed", told, counters, raw=raw, alert=alert)
     turn.add(end, Deed.GIVE_LEASE_BACK)

@@ -5,8 +5,8 @@ from typing import Any
 
 from shared.core.failures import FAILURES, FailureCode
 from shared.core.lifecycle import State
+from shared.telemetry.metrics import failed
 from tests.played import START
-from workers import tallies
 from workers.engine import protocol as pipe
 from workers.holding import tenure as t
 from workers.holding.machine import initial, step
@@ -59,7 +59,7 @@ class Stay:
             case t.Tell(state=state, trouble=trouble):
                 self._show(state)
                 if trouble and effect.count:
-                    self.counted.append(tallies.failed(trouble, "RU"))
+                    self.counted.append(failed(trouble, "RU"))
                 if trouble and effect.alert and FAILURES[trouble].alerts:
                     self.alerts.append(trouble.value)
             case t.StartAgain():
@@ -69,7 +69,7 @@ class Stay:
                 self.ending = effect
                 self._show(state)
                 if code:
-                    self.counted.append(tallies.failed(code, "RU"))
+                    self.counted.append(failed(code, "RU"))
                     if code is FailureCode.DROPPED_AFTER_LINKING:
                         self.counted.append("dropped")
                     if FAILURES[code].alerts:

@@ -4,7 +4,7 @@ from shared.core import keys
 from shared.core.lifecycle import State
 from shared.core.protocol import Method
 from shared.state.pool import answer
-from shared.telemetry.metrics import BUCKETS, Counter, Histogram, Mark, first, parse_field, timed
+from shared.telemetry.metrics import BUCKETS, Counter, Histogram, Mark, ended, first, parse_field, timed
 from tests.unit.world import ONE, OTHER, SESSION, World, change
 from workers import tallies
 
@@ -44,7 +44,7 @@ async def test_a_stage_that_two_workers_reach_counts_once(world: World) -> None:
 async def test_each_click_begins_anew(world: World) -> None:
     for expected in (1, 2):
         lease = await world.serve()
-        counted = (*tallies.qr_shown(Method.QR, "ZZ", 1), tallies.ended(State.CANCELLED))
+        counted = (*tallies.qr_shown(Method.QR, "ZZ", 1), ended(State.CANCELLED))
         assert await world.snapshots.save(lease, change(State.CANCELLED, ending=True, counters=counted))
         await world.leases.release(lease)
         found = await stats(world)
