@@ -66,10 +66,11 @@ class Day:
             yield socket
 
     async def until_ready(self, *, ready: bool) -> None:
-        """Until /readyz says so."""
+        """Until /readyz says so, and has looked at Redis' clock since this host's was last set: that takes it 20 s."""
 
         async def says() -> bool:
-            return ((await self.stack.http.get("/readyz")).status_code == 200) is ready
+            answer = await self.stack.http.get("/readyz")
+            return (answer.status_code == 200) is ready and answer.json()["clock"] == "ok"
 
         await until(says, seconds=60)
 
@@ -217,10 +218,12 @@ async def test_6_whatsapp_refuses_our_version(own: Stack) -> None:
     await own.emulator.settings(own.tag, life=0, minimum_revision=1_052_000_000)
     await own.emulator.cut(tag=own.tag)
     await until(lambda: _client(own, b"refused"), seconds=60)
+    await day.until_ready(ready=True)
     await day.play("### 6a. What is seen")
     await day.play("### 6b. What is typed")
     await until(lambda: _client(own, b"ok"), seconds=60)
     await until(lambda: _is_linked(own, "aurora"))  # the version is taken as soon as a session tries it
+    await day.until_ready(ready=True)
     await day.play("### 6c. When it has helped")
 
 
