@@ -10,7 +10,7 @@ from shared.core.ids import SessionId, WorkerId
 from shared.core.lifecycle import State
 from shared.scripts import SETTLING_MS
 from shared.state.lease import GIVE_UP_MS, HEARTBEAT_MS, LEASE_MS, NOBODY, Beat, Lease, LeaseLook
-from tests.unit.world import ONE, OTHER, SESSION, stop_beating
+from tests.unit.world import ONE, OTHER, SESSION, change, stop_beating
 
 OTHER_SESSION = SessionId("company_salon-2")
 
@@ -27,6 +27,18 @@ async def test_of_many_workers_one_gets_the_lease(world):
     assert len(leases) == 1
     assert await world.leases.owner(SESSION) == leases[0].worker
     assert await world.leases.living() == {leases[0].worker: 1}
+
+
+async def test_a_clock_that_redis_host_sets_back_takes_no_living_worker_for_dead(world, pass_ms):
+    """Whatever lapses lives longer by then: that is no sign of a stranger."""
+    lease = await world.serve()
+    await world.leases.beat(ONE, 1)
+    pass_ms(-5_000)
+    assert await world.leases.owner(SESSION) == ONE
+    assert await world.leases.acquire(SESSION, OTHER) is None
+    assert await world.snapshots.save(lease, change(State.AWAITING_PHONE))
+    assert not (await world.leases.beat(OTHER, 1)).lapsed
+    assert await world.leases.dead() == []
 
 
 async def test_a_lapsed_lease_can_be_taken_under_a_higher_token(world):
