@@ -74,29 +74,29 @@ def test_no_two_links_are_the_same(access):
         "eyJ.eyJ.eyJ",
         "ünïcödé",
         "\x00",
-        signed(secret="another secret that is long enough!! " * 2),
-        signed(exp=now_ms() // 1000 - 1),
-        signed(aud="something-else"),
-        signed(algorithm="HS512"),
-        signed(without=("exp",)),
-        signed(without=("jti",)),
-        signed(without=("sub",)),
-        signed(without=("aud",)),
-        signed(without=("name",)),
-        signed(sub="../../etc"),
-        signed(sub=""),
-        signed(nbf=now_ms() // 1000 + 600),
+        lambda: signed(secret="another secret that is long enough!! " * 2),
+        lambda: signed(exp=now_ms() // 1000 - 1),
+        lambda: signed(aud="something-else"),
+        lambda: signed(algorithm="HS512"),
+        lambda: signed(without=("exp",)),
+        lambda: signed(without=("jti",)),
+        lambda: signed(without=("sub",)),
+        lambda: signed(without=("aud",)),
+        lambda: signed(without=("name",)),
+        lambda: signed(sub="../../etc"),
+        lambda: signed(sub=""),
+        lambda: signed(nbf=now_ms() // 1000 + 600),
         f"{part({'alg': 'none', 'typ': 'JWT'})}.{part({'aud': 'whatsapp-link', 'sub': 'salon', 'jti': 'L', 'exp': 2**33})}.",
         f"{part({'alg': 'None'})}.{part({'aud': 'whatsapp-link', 'sub': 'salon', 'jti': 'L', 'exp': 2**33})}.AAAA",
         f"{part({'alg': ['HS256']})}.{part({})}.AAAA",
         base64.urlsafe_b64encode(b"[" * 1500).decode() + ".e30.AAAA",
         base64.urlsafe_b64encode(b'{"a":' * 300).decode() + ".e30.AAAA",
     ],
-    ids=lambda token: token[:30],
+    ids=lambda token: token[:30] if isinstance(token, str) else None,
 )
 def test_any_other_text_than_our_living_token_is_a_bad_token(access, token):
     with pytest.raises(BadToken):
-        access.verify(token)
+        access.verify(token if isinstance(token, str) else token())  # signed now: tests are collected long before
 
 
 @given(some.text(max_size=300))
