@@ -20,7 +20,7 @@ from tests.unit.holding.house import (
 from tests.unit.world import stop_beating
 from workers.engine import protocol as pipe
 from workers.engine.processes import EngineFailed
-from workers.holding import carrying
+from workers.holding import carrying, roster
 from workers.holding.holders import Room
 from workers.store.device import StoreAway, StoredDevice
 
@@ -188,8 +188,11 @@ async def test_a_session_that_could_not_be_connected_for_days_is_still_tried_aga
     assert len(held.timers) == 1
 
 
-async def test_a_sleeper_whose_process_died_writes_nothing_before_its_heartbeat_has_taken_the_lease_anew(house):
+async def test_a_sleeper_whose_process_died_writes_nothing_before_its_heartbeat_has_taken_the_lease_anew(
+    house, monkeypatch
+):
     """Redis would refuse it, and the session would be let go of."""
+    monkeypatch.setattr(roster, "SAY_AGAIN_SECONDS", 0.01)
     await house.up()
     house.ownership._renewed = asyncio.get_running_loop().time() - 10
     await stop_beating(house.redis, WorkerId("w"))
@@ -197,6 +200,7 @@ async def test_a_sleeper_whose_process_died_writes_nothing_before_its_heartbeat_
     await house.until(lambda: house.ownership._beaten._waiters)
     await house.ownership._beat()
     await dying
+    await house.until(lambda: house.holders.held == [SESSION, SESSION])  # now, or when its lease has been told
     await house.settled()
     assert (house.holders.held, house.holders.released) == ([SESSION, SESSION], [])
     assert (await house.body()).state is State.RECONNECTING
