@@ -35,8 +35,8 @@ _LIMIT = 3.0
 #: Parts of the library's file in memory, as /proc/self/smaps tells them, that may not be written to and never were.
 _CLEAN = re.compile(r"^(\w+)-(\w+) r-.p .*/neonize-.*\n(?:\w+: .*\n)*?Anonymous: +0 kB", re.MULTILINE)
 #: Bytes of the file that come with a touched page. Linux brings 64 KB, and of a file that was just installed more (seen with
-#: 6.18), but nothing beyond a mapping's end, so mappings are cut. It costs a QR 40 page faults; 16 KB would cost 90.
-_PIECE = 1 << 15
+#: 6.18), but nothing beyond a mapping's end, so mappings are cut. 32 KB would save 1.5 MB, and cost a QR 40 page faults.
+_PIECE = 1 << 16
 #: Self-signed and long public: all it can do is be refused. Made in the zygote, as OpenSSL sets itself up for it: 2 MB.
 _CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 _CONTEXT.load_cert_chain(Path(__file__).with_name("warmup.pem"))
