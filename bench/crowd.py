@@ -29,6 +29,7 @@ from shared.jobs.queue import client, enqueue, soon_again
 from shared.state.lease import Leases
 from tests.e2e.stack import Stack
 from tests.waiting import until
+from workers.sweeper import REST_MS
 
 FAKE = Path(__file__).with_name("fake")
 EACH = 150
@@ -145,7 +146,9 @@ class Crowd:
         return time.monotonic() - began
 
     async def rest(self, seconds: float) -> Rest:
-        """Look on for so long while nothing happens."""
+        """Look on for so long while nothing happens. A minute begins when a sweep has ended: so one comes in it, and never two."""
+        if seconds * 1000 > REST_MS:
+            await until(self._has_swept, seconds=90)
         workers = [one.pid for one in self.stack.workers]
         assert self._postgres.process is not None
         pids = {"redis": [self._redis.pid], "postgres": [self._postgres.process.pid], "workers": workers}
@@ -170,6 +173,9 @@ class Crowd:
             worker_processor=spent["workers"] / len(workers),
             worker_mb=sum(memory.family(one)[0].own for one in weighed) / len(weighed),
         )
+
+    async def _has_swept(self) -> bool:
+        return int(await self.stack.redis.pttl(keys.SWEPT)) > REST_MS - 500
 
     async def _none_lives(self, ids: list[WorkerId]) -> bool:
         return not await self.stack.redis.exists(*(keys.alive(one) for one in ids))
